@@ -1,0 +1,43 @@
+{#- Spellings that differ between DuckDB and Spark. Everything else is written once, portably. -#}
+
+{#- Distinct texts, sorted, joined with a comma; null where there are none. -#}
+{% macro sorted_list(text) %}{{ return(adapter.dispatch('sorted_list', 'leverhouse')(text)) }}{% endmacro %}
+{% macro default__sorted_list(text) -%}
+    string_agg(distinct {{ text }}, ',' order by {{ text }})
+{%- endmacro %}
+{% macro spark__sorted_list(text) -%}
+    nullif(concat_ws(',', array_sort(collect_set({{ text }}))), '')
+{%- endmacro %}
+
+{#- Seconds from one instant to a later one, as a double. -#}
+{% macro seconds_between(earlier, later) %}{{ return(adapter.dispatch('seconds_between', 'leverhouse')(earlier, later)) }}{% endmacro %}
+{% macro default__seconds_between(earlier, later) -%}
+    epoch({{ later }} - {{ earlier }})
+{%- endmacro %}
+{% macro spark__seconds_between(earlier, later) -%}
+    (cast(unix_micros(cast({{ later }} as timestamp_ltz)) - unix_micros(cast({{ earlier }} as timestamp_ltz)) as double) / 1e6)
+{%- endmacro %}
+
+{#- dbt-spark writes an empty seed cell as the text None and breaks on an apostrophe; this writes nulls and escapes. -#}
+{% macro spark__load_csv_rows(model, agate_table) %}
+    {%- set types = model['config'].get('column_types', {}) -%}
+    {%- for chunk in agate_table.rows | batch(get_batch_size()) -%}
+        {%- set statement -%}
+            insert into {{ this.render() }} values
+            {%- for row in chunk %}
+            (
+                {%- for column in agate_table.column_names -%}
+                    {%- set value = row[column] -%}
+                    cast(
+                        {%- if value is none -%} null
+                        {%- else -%} '{{ (value | string).replace('\\', '\\\\').replace("'", "\\'") }}'
+                        {%- endif %} as {{ types.get(column, adapter.convert_type(agate_table, loop.index0)) }}
+                    ) {{- ', ' if not loop.last }}
+                {%- endfor -%}
+            ) {{- ', ' if not loop.last }}
+            {%- endfor %}
+        {%- endset -%}
+        {%- do adapter.add_query(statement, abridge_sql_log=True) -%}
+    {%- endfor -%}
+    {{ return('') }}
+{% endmacro %}

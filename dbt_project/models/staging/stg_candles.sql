@@ -1,0 +1,22 @@
+select
+    venue,
+    instrument,
+    market,
+    period,
+    {{ period_minutes('period') }} as period_minutes,
+    opened_at,
+    opened_at + {{ period_minutes('period') }} * interval '1' minute as closed_at,
+    open,
+    high,
+    low,
+    close,
+    volume_base,
+    volume_quote,
+    taker_buy_base,
+    trades,
+    trade_date,
+    source,
+    landing_id,
+    available_at,
+    loaded_at
+from {{ source('clean', 'candles') }}

@@ -1,0 +1,20 @@
+select
+    venue,
+    instrument,
+    measure,
+    period,
+    {{ period_minutes('period') }} as period_minutes,
+    event_at,
+    long_usd,
+    short_usd,
+    total_usd,
+    long_base,
+    short_base,
+    events,
+    completeness,
+    trade_date,
+    source,
+    landing_id,
+    available_at,
+    loaded_at
+from {{ source('clean', 'liquidation_totals') }}

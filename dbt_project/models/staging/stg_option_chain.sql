@@ -1,0 +1,21 @@
+select
+    venue,
+    instrument,
+    snapshot_at,
+    underlying,
+    expiry_date,
+    strike,
+    option_type,
+    open_interest_base,
+    volume_24h_base,
+    mark_iv,
+    mark_price_base,
+    underlying_price,
+    index_price,
+    delta,
+    trade_date,
+    source,
+    landing_id,
+    available_at,
+    loaded_at
+from {{ source('clean', 'option_chain') }}

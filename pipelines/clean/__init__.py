@@ -1,0 +1,1 @@
+"""The canonical contract, normalising, deduplicating, quarantine, reconciliation and load. No Dagster."""

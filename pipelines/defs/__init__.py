@@ -1,0 +1,1 @@
+"""Dagster objects only. No parsing, no SQL, no HTTP."""

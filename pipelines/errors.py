@@ -1,0 +1,87 @@
+"""The errors of leverhouse. What can be retried is told apart from what cannot in this one tree.
+
+    LeverhouseError
+    ├── TransientError          may pass by itself: retried inside the request, then the run once
+    │   └── WarehouseBusyError  another process holds the writer lock
+    └── PermanentError          never retried: somebody has to change something
+        ├── ConfigError         settings, environment, command line
+        ├── MappingError        a mapping file is wrong
+        ├── SourceFormatError   received bytes are not what the mapping or the venue's module says
+        ├── LandingError        a landed payload or manifest is damaged or missing
+        ├── ContractError       code and the DDL in warehouse/schema disagree
+        ├── ReconciliationError received ≠ accepted + duplicates + quarantined
+        ├── GateError           the batch was refused by its quality gate
+        └── PublishError        the snapshot could not be published
+
+Every message names the source, what happened and the next step.
+"""
+
+from __future__ import annotations
+
+
+class LeverhouseError(Exception):
+    """Root of all errors this project raises on purpose. `exit_code` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class TransientError(LeverhouseError):
+    """May pass by itself."""
+
+    exit_code = 75  # sysexits EX_TEMPFAIL
+
+
+class WarehouseBusyError(TransientError):
+    """Another process holds the writer lock."""
+
+
+class PermanentError(LeverhouseError):
+    """Will not pass by itself."""
+
+
+class ConfigError(PermanentError):
+    """Settings, environment or command line are wrong."""
+
+    exit_code = 78  # EX_CONFIG
+
+
+class MappingError(PermanentError):
+    """A mapping file is wrong: names the file, the key and what is allowed."""
+
+    exit_code = 78
+
+
+class SourceFormatError(PermanentError):
+    """Received bytes do not have the shape that was promised: names file, line, column and value."""
+
+    exit_code = 65  # EX_DATAERR
+
+
+class LandingError(PermanentError):
+    """A landed payload or its manifest is damaged or missing."""
+
+    exit_code = 66  # EX_NOINPUT
+
+
+class ContractError(PermanentError):
+    """Code and the DDL in warehouse/schema disagree."""
+
+    exit_code = 70  # EX_SOFTWARE
+
+
+class ReconciliationError(PermanentError):
+    """received = accepted + duplicates + quarantined does not hold: a bug, nothing was committed."""
+
+    exit_code = 70
+
+
+class GateError(PermanentError):
+    """The quality gate refused the batch; the clean tables are unchanged."""
+
+    exit_code = 65
+
+
+class PublishError(PermanentError):
+    """The snapshot could not be published; the previous one is untouched."""
+
+    exit_code = 74  # EX_IOERR

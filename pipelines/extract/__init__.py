@@ -1,0 +1,1 @@
+"""What every source shares: landing of received bytes. No Dagster, no database."""

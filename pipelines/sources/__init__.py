@@ -1,0 +1,1 @@
+"""One module per venue or chain family: endpoints, paging, error codes, wire format to canonical frame. No Dagster, no database."""

@@ -1,0 +1,1 @@
+"""The only code that opens DuckDB: writer, reader, publish, fingerprints. No Dagster."""

@@ -1,0 +1,112 @@
+"""Renders dbt's sources.yml and staging.yml from the contract in warehouse/schema, so that a table is described once.
+
+What lives here: writing the contract's tables, columns and comments as YAML. What does not: reading the DDL (see
+clean.contract), deciding what a table holds, or running dbt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pipelines.clean.contract import Table, load_contract
+
+SOURCES_HEADER = """\
+# Generated from warehouse/schema/*.sql; edit the DDL, then run: python -m pipelines.storage.dbt_sources
+# On DuckDB the tables are read where they were loaded; on Spark the same names are Parquet below LEVERHOUSE_PARQUET.
+version: 2
+
+sources:
+"""
+
+STAGING_HEADER = """\
+# Generated from warehouse/schema/*.sql; edit the DDL, then run: python -m pipelines.storage.dbt_sources
+version: 2
+
+models:
+"""
+
+CLEAN_DESCRIPTION = "Canonical tables written by the loaders: typed, UTC, units normalised, every source side by side."
+OPS_DESCRIPTION = "What was landed, loaded, refused and found missing: the bookkeeping of the loaders."
+
+STAGED_OPS = ("coverage", "landings", "loads", "quarantine")
+"""Tables of ops that marts read."""
+
+STAGING_ADDS = {
+    "candles": {
+        "period_minutes": "Length of the candle in minutes.",
+        "closed_at": "UTC end of the candle: the instant its close was struck.",
+    },
+    "liquidation_totals": {"period_minutes": "Length of the period in minutes."},
+    "long_short_ratios": {"period_minutes": "Cadence of the series in minutes."},
+    "open_interest": {"period_minutes": "Cadence of the series in minutes; null for irregular captures."},
+}
+"""Columns the staging views add to those of their table."""
+
+
+def render_sources_yml(schema_dir: Path) -> str:
+    """The whole sources.yml: tables in the order of their names, columns in the order of the DDL.
+
+    Raises ContractError where the DDL is incomplete.
+    """
+    contract = load_contract(schema_dir)
+    lines = [
+        *_source_lines("clean", CLEAN_DESCRIPTION, contract.clean.values()),
+        *_source_lines("ops", OPS_DESCRIPTION, contract.ops.values()),
+    ]
+    return SOURCES_HEADER + "\n".join(lines) + "\n"
+
+
+def render_staging_yml(schema_dir: Path) -> str:
+    """The documentation of the staging views: the contract's words, and those for the columns a view adds.
+
+    Raises ContractError where the DDL is incomplete.
+    """
+    contract = load_contract(schema_dir)
+    tables = [*contract.clean.values(), *(contract.ops[name] for name in STAGED_OPS)]
+    return STAGING_HEADER + "\n".join(line for table in tables for line in _staging_lines(table)) + "\n"
+
+
+def _source_lines(schema: str, description: str, tables: Iterable[Table]) -> Iterator[str]:
+    yield f"  - name: {schema}"
+    yield f"    description: {_quoted(description)}"
+    yield f"    schema: \"{{{{ 'parquet' if target.type == 'spark' else '{schema}' }}}}\""
+    yield "    quoting: {identifier: true}"
+    yield "    tables:"
+    for table in sorted(tables, key=lambda table: table.name):
+        yield from _table_lines(table)
+
+
+def _table_lines(table: Table) -> Iterator[str]:
+    parquet = f"env_var('LEVERHOUSE_PARQUET') ~ '/{table.schema}/{table.name}.parquet'"
+    yield f"      - name: {table.name}"
+    yield f"        identifier: \"{{{{ {parquet} if target.type == 'spark' else '{table.name}' }}}}\""
+    yield f"        description: {_quoted(table.comment)}"
+    yield f"        meta: {{key: [{', '.join(table.key)}]}}"
+    yield "        columns:"
+    for column in table.columns:
+        yield f"          - name: {column.name}"
+        yield f"            data_type: {column.type.lower()}"
+        yield f"            description: {_quoted(column.comment)}"
+
+
+def _staging_lines(table: Table) -> Iterator[str]:
+    grain = f"One row per {', '.join(table.key)}."
+    yield f"  - name: stg_{table.name}"
+    yield f"    description: {_quoted(f'{grain} {table.comment} The rows of {table.qualified} as they stand.')}"
+    yield "    columns:"
+    described = {column.name: column.comment for column in table.columns} | STAGING_ADDS.get(table.name, {})
+    for name, comment in described.items():
+        yield f"      - name: {name}"
+        yield f"        description: {_quoted(comment)}"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+if __name__ == "__main__":
+    root = Path(__file__).resolve().parents[2]
+    models = root / "dbt_project" / "models"
+    (models / "sources.yml").write_text(render_sources_yml(root / "warehouse" / "schema"), encoding="utf-8")
+    (models / "staging" / "staging.yml").write_text(render_staging_yml(root / "warehouse" / "schema"), encoding="utf-8")

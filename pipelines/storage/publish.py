@@ -1,0 +1,189 @@
+"""Publishing: an atomic snapshot of the marts for readers, as one DuckDB file and as Parquet.
+
+    published/leverhouse.duckdb      schemas marts and ops, plus meta.publication
+    published/parquet                link to the newest published/parquet-<n>: one file per mart
+
+A reader that has the old file open keeps it; a new one sees the new file; nobody sees half a file.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from pipelines.errors import PublishError
+from pipelines.settings import Settings
+from pipelines.storage.warehouse import open_snapshot, writer
+
+STORAGE_VERSION: Final = "v1.2.0"
+"""File format that DuckDB 1.2 and everything newer can read."""
+
+OPS_TABLES: Final = ("landings", "loads", "lineage", "quarantine", "check_results")
+"""What readers need to trace a number back to its file."""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What was published: path of the database, number of mart tables and of their rows, bytes, seconds."""
+
+    database: Path
+    parquet: Path
+    tables: int
+    rows: int
+    bytes: int
+    seconds: float
+
+
+def publish(settings: Settings, *, now: datetime, progress: Callable[[str, int, int], None] | None = None) -> Publication:
+    """Copy marts and ops into a new file and rename it over the published one.
+
+    Raises PublishError where there is nothing to publish; the published snapshot is then untouched.
+    """
+    started = time.monotonic()
+    target = settings.published_database
+    link = settings.published_dir / "parquet"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    token = secrets.token_hex(6)
+    temporary = target.with_name(f".{token}.duckdb.part")
+    parquet = settings.published_dir / f"parquet-{token}"
+    with writer(settings, what="publish") as con:
+        _remove_leftovers(settings.published_dir)
+        try:
+            tables, rows = _copy(con, temporary, parquet, now, progress)
+            _verify(temporary, tables, rows)
+            for written in (temporary, *parquet.iterdir(), parquet):
+                _fsync(written)
+            temporary.replace(target)
+            _swap_link(link, parquet)
+            _fsync(settings.published_dir)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            if not _is_linked(link, parquet):
+                shutil.rmtree(parquet, ignore_errors=True)
+            raise
+        _remove_leftovers(settings.published_dir)
+    return Publication(
+        database=target,
+        parquet=link,
+        tables=tables,
+        rows=rows,
+        bytes=target.stat().st_size,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _copy(
+    con: duckdb.DuckDBPyConnection,
+    temporary: Path,
+    parquet: Path,
+    now: datetime,
+    progress: Callable[[str, int, int], None] | None,
+) -> tuple[int, int]:
+    marts = [
+        row[0]
+        for row in con.execute(
+            "select table_name from information_schema.tables where table_schema = 'marts' order by 1"
+        ).fetchall()
+    ]
+    if not marts:
+        raise PublishError("schema marts is empty: run the build first ('leverhouse run').")
+    parquet.mkdir()
+    con.execute(f"attach '{temporary}' as snapshot (storage_version '{STORAGE_VERSION}')")
+    try:
+        for schema in ("marts", "ops", "meta"):
+            con.execute(f"create schema snapshot.{schema}")
+        rows = 0
+        tables = [("marts", name) for name in marts] + [("ops", name) for name in OPS_TABLES]
+        for done, (schema, name) in enumerate(tables):
+            if progress:
+                progress(f"publish {schema}.{name}", done, len(tables))
+            con.execute(f"create table snapshot.{schema}.{name} as select * from {schema}.{name} order by all")
+            _copy_comments(con, schema, name)
+            if schema == "marts":
+                rows += (con.execute(f"select count(*) from snapshot.marts.{name}").fetchone() or (0,))[0]
+                con.execute(
+                    f"copy snapshot.marts.{name} to '{parquet / name}.parquet' (format parquet, compression zstd)"
+                )
+        con.execute(
+            "create table snapshot.meta.publication as select ? as published_at, version() as duckdb_version, "
+            "(select max(load_seq) from ops.loads) as load_seq, ? as mart_tables, ? as mart_rows",
+            [now, len(marts), rows],
+        )
+        con.execute("comment on table snapshot.meta.publication is 'When this snapshot was made, and from which load.'")
+    finally:
+        con.execute("detach snapshot")
+    return len(marts), rows
+
+
+def _copy_comments(con: duckdb.DuckDBPyConnection, schema: str, name: str) -> None:
+    comment = con.execute(
+        "select comment from duckdb_tables() where database_name = current_database() and schema_name = ? and table_name = ? "
+        "union all select comment from duckdb_views() "
+        "where database_name = current_database() and schema_name = ? and view_name = ?",
+        [schema, name, schema, name],
+    ).fetchone()
+    if comment and comment[0]:
+        con.execute(f"comment on table snapshot.{schema}.{name} is '{_quoted(comment[0])}'")
+    for column, text in con.execute(
+        "select column_name, comment from duckdb_columns() where database_name = current_database() "
+        "and schema_name = ? and table_name = ? and comment is not null",
+        [schema, name],
+    ).fetchall():
+        con.execute(f"comment on column snapshot.{schema}.{name}.{column} is '{_quoted(text)}'")
+
+
+def _verify(temporary: Path, tables: int, rows: int) -> None:
+    """Read the new file back before anybody else does."""
+    con = open_snapshot(temporary)
+    try:
+        names = [r[0] for r in con.execute("select table_name from duckdb_tables() where schema_name = 'marts'").fetchall()]
+        found = sum((con.execute(f"select count(*) from marts.{name}").fetchone() or (0,))[0] for name in names)
+    finally:
+        con.close()
+    if (len(names), found) != (tables, rows):
+        raise PublishError(
+            f"the snapshot holds {len(names)} tables and {found} rows instead of {tables} and {rows}; "
+            "the published one is untouched. Check the disk and publish again."
+        )
+
+
+def _swap_link(link: Path, target: Path) -> None:
+    temporary = link.with_name(f".{secrets.token_hex(6)}.link")
+    temporary.symlink_to(target.name, target_is_directory=True)
+    temporary.replace(link)
+
+
+def _is_linked(link: Path, target: Path) -> bool:
+    return link.is_symlink() and link.readlink().name == target.name
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """What a killed publish left behind, and Parquet folders older than the one before the present."""
+    for part in (*folder.glob(".*.duckdb.part*"), *folder.glob(".*.link")):
+        part.unlink(missing_ok=True)
+    link = folder / "parquet"
+    present = link.readlink().name if link.is_symlink() else None
+    older = sorted((p for p in folder.glob("parquet-*") if p.name != present), key=lambda p: p.stat().st_mtime)
+    for stale in older[:-1]:
+        shutil.rmtree(stale)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")

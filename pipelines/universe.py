@@ -1,0 +1,238 @@
+"""Which asset an instrument carries: multipliers, wrapped coins, venue spellings, quote currencies, inverse contracts.
+
+Pure functions on names. No list of what is traded today (venues publish that) and no prices live here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+ContractType = Literal["linear", "inverse", "quanto", "spot", "option"]
+Market = Literal["spot", "perp"]
+
+QUOTES: Final = (
+    "FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USDD", "USDE", "USD1", "USDP", "DAI", "USD", "EUR", "GBP", "TRY", "BRL", "JPY",
+    "BTC", "ETH", "BNB",
+)  # fmt: skip
+"""Quote currencies, longest first where one ends another: BTCFDUSD is BTC in FDUSD, not BTCFD in USD."""
+
+# One wrapped coin redeems for exactly one coin. Staked coins (wstETH, rETH, weETH) earn, so they are assets of their own.
+WRAPPED: Final = {
+    "WETH": "ETH",
+    "WBTC": "BTC",
+    "CBBTC": "BTC",
+    "TBTC": "BTC",
+    "RENBTC": "BTC",
+    "BTCB": "BTC",
+    "BTC.B": "BTC",
+    "WAVAX": "AVAX",
+    "WBNB": "BNB",
+    "WMATIC": "MATIC",
+    "WPOL": "POL",
+    "WSOL": "SOL",
+}
+
+# Kraken and BitMEX write ISO-like codes: X for what no country issues.
+SPELLINGS: Final = {"XBT": "BTC", "XXBT": "BTC", "XETH": "ETH", "XDG": "DOGE", "XXDG": "DOGE"}
+
+# 1000SHIB, 10000LADYS, 1000000MOG (Binance, Bybit); 1MBABYDOGE (Binance); kPEPE (Hyperliquid); SHIB1000 (Bybit).
+# A letter must follow the number: 1INCH is a name, and so is 0X0. Only 10³ to 10⁶ are ever used.
+_NUMBER_FIRST: Final = re.compile(r"(?P<factor>1000000|100000|10000|1000)(?P<asset>[A-Z][A-Z0-9]*)")
+_MILLION_FIRST: Final = re.compile(r"1M(?P<asset>[A-Z][A-Z0-9]{2,})")
+_KILO_FIRST: Final = re.compile(r"k(?P<asset>[A-Z][A-Z0-9]+)")
+_NUMBER_LAST: Final = re.compile(r"(?P<asset>[A-Z]{3,})(?P<factor>1000000|10000|1000)")
+
+_SYMBOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/\-]{0,63}")
+
+
+@dataclass(frozen=True)
+class AssetUnit:
+    """The asset of an instrument and how many units of it one unit of the instrument holds (1000PEPE: 1000)."""
+
+    asset: str
+    multiplier: float = 1.0
+
+
+@dataclass(frozen=True)
+class InstrumentFacts:
+    """What the name of an instrument says about it. Contract sizes are not in names; venues publish them."""
+
+    instrument: str
+    asset: str
+    multiplier: float
+    quote: str
+    contract_type: ContractType
+
+
+def is_safe_symbol(text: str) -> bool:
+    """Whether `text` can be an instrument's name at all: no path, no SQL, no control characters."""
+    return _SYMBOL.fullmatch(text) is not None and ".." not in text and "//" not in text
+
+
+def asset_unit(base: str) -> AssetUnit:
+    """Canonical asset of a venue's base ticker: multiplier split off, venue spelling and wrapping undone.
+
+    The case of `base` matters for one rule only: a lower-case k is Hyperliquid's thousand, KAVA is a coin.
+    """
+    for pattern in (_NUMBER_FIRST, _NUMBER_LAST):
+        if match := pattern.fullmatch(base.upper()):
+            return AssetUnit(canonical_asset(match["asset"]), float(match["factor"]))
+    if match := _MILLION_FIRST.fullmatch(base.upper()):
+        return AssetUnit(canonical_asset(match["asset"]), 1_000_000.0)
+    if match := _KILO_FIRST.fullmatch(base):
+        return AssetUnit(canonical_asset(match["asset"]), 1000.0)
+    return AssetUnit(canonical_asset(base))
+
+
+def canonical_asset(ticker: str) -> str:
+    """Canonical ticker of a coin: upper case, XBT as BTC, WETH as ETH."""
+    upper = ticker.upper()
+    spelled = SPELLINGS.get(upper, upper)
+    return WRAPPED.get(spelled, spelled)
+
+
+def split_quote(pair: str) -> tuple[str, str] | None:
+    """(base, quote) of a pair written in one word, or None where no known quote currency ends it."""
+    for quote in QUOTES:
+        if pair.endswith(quote) and len(pair) > len(quote):
+            return pair.removesuffix(quote), quote
+    return None
+
+
+def spot_symbol(venue: str, base: str, quote: str) -> str:
+    """Name of a spot pair in the warehouse.
+
+    Binance and Bybit call a spot pair and the perpetual on it both BTCUSDT. As an instrument is one row per venue and
+    name, their spot pairs carry the slash that both venues show on screen: BTC/USDT.
+    """
+    separator = "/" if venue in {"binance", "bybit"} else "-"
+    return f"{base}{separator}{quote}"
+
+
+def parse_symbol(venue: str, symbol: str, *, market: Market = "perp") -> InstrumentFacts | None:
+    """What `symbol` of `venue` is, or None where the name does not follow the venue's rule."""
+    if not is_safe_symbol(symbol):
+        return None
+    rule = _RULES.get(venue)
+    found = rule(symbol, market) if rule else None
+    if found is None:
+        return None
+    base, quote, contract_type = found
+    unit = asset_unit(base)
+    return InstrumentFacts(symbol, unit.asset, unit.multiplier, canonical_asset(quote), contract_type)
+
+
+_Found = tuple[str, str, ContractType]
+
+
+def _one_word(symbol: str, market: Market) -> _Found | None:
+    """Binance and Bybit: BTCUSDT linear, BTCUSD (Binance: BTCUSD_PERP, BTCUSD_240628) inverse, BTC/USDT spot."""
+    if option := re.fullmatch(r"(?P<base>[A-Z0-9]+)-\d{1,2}[A-Z0-9]+-[0-9d.]+-[CP](-USDT)?", symbol):
+        return option["base"], "USDT" if symbol.endswith("-USDT") else "USDC", "option"
+    name, _, _expiry = symbol.partition("_")
+    pair = name.replace("/", "")
+    split = split_quote(pair)
+    if split is None or re.fullmatch(r"[A-Z0-9]+", pair) is None:
+        return None
+    base, quote = split
+    if market == "spot" or "/" in name:
+        return base, quote, "spot"
+    return base, quote, "inverse" if quote == "USD" else "linear"
+
+
+def _dashed(symbol: str, market: Market) -> _Found | None:
+    """OKX: BTC-USDT spot, BTC-USDT-SWAP linear, BTC-USD-SWAP inverse, BTC-USD-240628-60000-C option."""
+    parts = symbol.split("-")
+    if len(parts) < 2 or not all(parts):
+        return None
+    base, quote = parts[0], parts[1]
+    if len(parts) == 5:
+        return base, quote, "option"
+    if len(parts) == 2:
+        return (base, quote, "spot") if market == "spot" or quote != "USD" else None
+    return base, quote, "inverse" if quote == "USD" else "linear"
+
+
+def _deribit(symbol: str, market: Market) -> _Found | None:
+    """Deribit: BTC-PERPETUAL inverse, ETH_USDC-PERPETUAL linear, BTC-27DEC24-100000-C option, BTC_USDC spot."""
+    head, _, tail = symbol.partition("-")
+    base, _, quote = head.partition("_")
+    if market == "spot" and not tail:
+        return (base, quote, "spot") if quote else None
+    if not base or not tail:
+        return None
+    if re.fullmatch(r"\d{1,2}[A-Z]{3}\d{2}-[0-9d]+-[CP]", tail):
+        return base, quote or "USD", "option"
+    if tail != "PERPETUAL" and not re.fullmatch(r"\d{1,2}[A-Z]{3}\d{2}", tail):
+        return None
+    return base, quote or "USD", "linear" if quote else "inverse"
+
+
+def _kraken(symbol: str, market: Market) -> _Found | None:
+    """Kraken Futures: PF_XBTUSD linear (multi-collateral), PI_XBTUSD and FI_XBTUSD_240628 inverse."""
+    match = re.fullmatch(r"(?P<kind>P[FI]|F[FI])_(?P<base>[A-Z0-9]+)USD(_\d{6})?", symbol)
+    if match is None or market == "spot":
+        return None
+    return match["base"], "USD", "linear" if match["kind"].endswith("F") else "inverse"
+
+
+def _bitmex(symbol: str, market: Market) -> _Found | None:
+    """BitMEX: XBTUSD inverse, XBTUSDT linear, ETHUSD quanto (its contract pays bitcoin)."""
+    split = split_quote(symbol)
+    if split is None or market == "spot":
+        return None
+    base, quote = split
+    if quote != "USD":
+        return base, quote, "linear"
+    return base, quote, "inverse" if base == "XBT" else "quanto"
+
+
+def _bare(quote: str) -> Callable[[str, Market], _Found | None]:
+    """Hyperliquid and Lighter name a perpetual by its base alone: BTC, kPEPE."""
+
+    def rule(symbol: str, market: Market) -> _Found | None:
+        if market == "spot" or re.fullmatch(r"k?[A-Z0-9]+", symbol) is None:
+            return None
+        return symbol, quote, "linear"
+
+    return rule
+
+
+def _dydx(symbol: str, market: Market) -> _Found | None:
+    """dYdX v4: BTC-USD, settled in USDC, hence linear."""
+    match = re.fullmatch(r"(?P<base>[A-Z0-9.]+)-USD", symbol)
+    return (match["base"], "USD", "linear") if match and market == "perp" else None
+
+
+def _gate(symbol: str, market: Market) -> _Found | None:
+    """Gate: BTC_USDT linear, BTC_USD inverse; spot pairs are spelled like the perpetuals."""
+    base, _, quote = symbol.partition("_")
+    if not base or quote not in QUOTES:
+        return None
+    if market == "spot":
+        return base, quote, "spot"
+    return base, quote, "inverse" if quote == "USD" else "linear"
+
+
+def _bitfinex(symbol: str, market: Market) -> _Found | None:
+    """Bitfinex: tBTCF0:USTF0 linear in tether (UST is its code for USDT)."""
+    match = re.fullmatch(r"t(?P<base>[A-Z0-9]+)F0:USTF0", symbol)
+    return (match["base"], "USDT", "linear") if match and market == "perp" else None
+
+
+_RULES: Final[dict[str, Callable[[str, Market], _Found | None]]] = {
+    "binance": _one_word,
+    "bybit": _one_word,
+    "okx": _dashed,
+    "deribit": _deribit,
+    "kraken": _kraken,
+    "bitmex": _bitmex,
+    "bitfinex": _bitfinex,
+    "gate": _gate,
+    "dydx": _dydx,
+    "hyperliquid": _bare("USDC"),
+    "lighter": _bare("USDC"),
+}

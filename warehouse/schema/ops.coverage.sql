@@ -1,0 +1,29 @@
+-- key: source, table_name, venue, instrument, series, trade_date
+create table if not exists ops.coverage (
+    source varchar not null,
+    table_name varchar not null,
+    venue varchar not null,
+    instrument varchar not null,
+    series varchar not null,
+    trade_date date not null,
+    expected bigint,
+    present bigint not null,
+    quarantined bigint not null,
+    status varchar not null,
+    reason varchar,
+    check (status in ('complete', 'partial', 'missing', 'empty')),
+    check (status = 'complete' or status = 'empty' or reason is not null),
+    check (present >= 0 and quarantined >= 0)
+);
+comment on table ops.coverage is 'Expected against present periods per source, table, instrument and day, with the reason of every gap.';
+comment on column ops.coverage.source is 'Module and dataset.';
+comment on column ops.coverage.table_name is 'Clean table, without schema.';
+comment on column ops.coverage.venue is 'Venue id, or the protocol for lending.';
+comment on column ops.coverage.instrument is 'The venue''s symbol; * for event tables, where a day without events is a fact of the source and not of an instrument.';
+comment on column ops.coverage.series is 'What tells series of one instrument apart: market and period of candles, measure and period of ratios; empty where nothing does.';
+comment on column ops.coverage.trade_date is 'UTC day.';
+comment on column ops.coverage.expected is 'Periods a complete day holds; null for event tables and irregular captures.';
+comment on column ops.coverage.present is 'Periods (or events) accepted.';
+comment on column ops.coverage.quarantined is 'Rows of the day in quarantine.';
+comment on column ops.coverage.status is 'complete, partial, missing, or empty (inside the source''s coverage, and nothing happened).';
+comment on column ops.coverage.reason is 'Why the day is partial or missing.';
