@@ -14,12 +14,12 @@ ContractType = Literal["linear", "inverse", "quanto", "spot", "option"]
 Market = Literal["spot", "perp"]
 
 QUOTES: Final = (
-    "FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USDD", "USDE", "USD1", "USDP", "DAI", "USD", "EUR", "GBP", "TRY", "BRL", "JPY",
-    "BTC", "ETH", "BNB",
+    "FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USDD", "USDE", "USD1", "USDP", "DAI", "USD", "EUR", "GBP", "TRY", "BRL",
+    "JPY", "BTC", "ETH", "BNB",
 )  # fmt: skip
 """Quote currencies, longest first where one ends another: BTCFDUSD is BTC in FDUSD, not BTCFD in USD."""
 
-# One wrapped coin redeems for exactly one coin. Staked coins (wstETH, rETH, weETH) earn, so they are assets of their own.
+# One wrapped coin redeems for exactly one coin. Staked coins (wstETH, rETH, weETH) earn: assets of their own.
 WRAPPED: Final = {
     "WETH": "ETH",
     "WBTC": "BTC",

@@ -85,15 +85,6 @@ class Table:
         """Columns that make two rows of one key equal or different."""
         return tuple(c.name for c in self.wire_columns if c.name not in self.key and c.name != "available_at")
 
-    @property
-    def day_expression(self) -> str:
-        """SQL for the partition day of a row."""
-        if self.day_column is None:
-            raise ContractError(f"{self.qualified} has no '-- day:' header: it is not partitioned by day.")
-        if self.day_is_state:
-            return f"cast({self.day_column} - interval '1' microsecond as date)"
-        return f"cast({self.day_column} as date)"
-
     def polars_schema(self) -> dict[str, pl.DataType]:
         """The parser's columns as polars types; timestamps are naive microseconds in UTC."""
         return {column.name: polars_type(column.type) for column in self.wire_columns}

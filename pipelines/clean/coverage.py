@@ -1,6 +1,7 @@
 """Coverage: what a source should hold per instrument and day against what it holds, with the reason of every gap.
 
-Works on the temporary tables of a load (touched, stage_rejects, stage_absent) inside the load's transaction.
+Works on what a load has staged (accepted_<table>, touched, stage_rejects, stage_absent) inside the load's transaction:
+the accepted rows are all rows of the touched partitions.
 """
 
 from __future__ import annotations
@@ -94,8 +95,7 @@ def _count_touched_days(
             select
                 {rule.venue} as venue, {rule.instrument} as instrument, {rule.series} as series, trade_date,
                 {expected} as expected, {present} as present
-            from {table.qualified}
-            where source = ? and trade_date in (select trade_date from touched where table_name = ?)
+            from accepted_{table.name}
             group by all
         )
         select
@@ -107,7 +107,7 @@ def _count_touched_days(
         left join causes as c on c.instrument = h.instrument and c.trade_date = h.trade_date
         {_gap_join("h", table)}
         """,
-        [source, table.name, source, table.name],
+        [source, table.name],
     )
 
 

@@ -6,6 +6,7 @@ opening of databases: the connection is passed in.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -163,7 +164,9 @@ def load_source(
 
 
 class _Stage:
-    """Temporary tables of one load: stage_<table> (rows), out_<table> (rows that will not be accepted), rejects, absent."""
+    """One load in the making. Rows lie as Parquet in the scratch folder, so memory stays bounded and nothing is written twice
+    into the database; stage_<table> is the view over them, out_<table> the rows that will not be accepted.
+    """
 
     def __init__(self, con: duckdb.DuckDBPyConnection, contract: Contract, source: str, now: datetime, home: Path) -> None:
         self.con = con
@@ -172,6 +175,10 @@ class _Stage:
         self.source = source
         self.now = now
         self.tables: dict[str, Table] = {}
+        self.folder = home / "scratch" / "load"
+        self.staged = 0
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
         con.execute(
             "create or replace temp table stage_rejects (table_name varchar, landing_id varchar, trade_date date, line bigint, "
             "field varchar, instrument varchar, reason varchar, detail varchar, raw varchar, bystander boolean)"
@@ -186,29 +193,23 @@ class _Stage:
         """Stage one batch; `rank` orders landings from old to new."""
         con = self.con
         table = self.contract.table(batch.table)
+        rows, rejects, absent = batch.rows, batch.rejects, batch.absent
+        self._check_frame(table, rows, rejects)
         if table.name not in self.tables:
             self._create(table)
-        rows, rejects, absent = batch.rows, batch.rejects, batch.absent
-        expected = table.polars_schema()
-        unknown = [c for c in rows.columns if c not in expected and c not in ("_line", "_field")]
-        missing = [c for c in table.wire_columns if not c.nullable and c.name not in rows.columns]
-        wrong = [f"{c} is {rows.schema[c]}" for c in rows.columns if c in expected and rows.schema[c] != expected[c]]
-        own = set(rejects["reason"].unique()) & {"contract", "conflicting_duplicate"}
-        if own:
-            raise ContractError(f"{self.source}: reasons {sorted(own)} are the loader's own; a parser must not use them.")
-        if unknown or missing or wrong:
-            raise ContractError(
-                f"{self.source}: the parser's frame for {table.qualified} has unknown columns {unknown}, lacks "
-                f"{[c.name for c in missing]}, has wrong types {wrong}; correct the module in pipelines/sources."
-            )
-        wire = [c.name for c in table.wire_columns if c.name in rows.columns]
-        select = ", ".join(f'"{c}"' for c in wire)
-        days = "" if not bystander else self._only_touched(table)
-        con.execute(
-            f"insert into stage_{table.name} ({select}, landing_id, trade_date, _line, _field, _rank) "
-            f"select {select}, ?, {table.day_expression} as trade_date, _line, _field, ? from rows{days}",
-            [batch.landing_id, rank],
+        day = pl.col(table.day_column or "")
+        rows = rows.with_columns(
+            *(pl.lit(None, dtype=t).alias(c) for c, t in table.polars_schema().items() if c not in rows.columns),
+            ((day - pl.duration(microseconds=1)) if table.day_is_state else day).dt.date().alias("trade_date"),
+            pl.lit(batch.landing_id).alias("landing_id"),
+            pl.lit(rank, dtype=pl.Int32).alias("_rank"),
+            pl.int_range(self.staged, self.staged + pl.len(), dtype=pl.Int64).alias("_rid"),
         )
+        if bystander:
+            rows = rows.clear() if table.merge else rows.join(self._touched_days(table), on="trade_date", how="semi")
+        if rows.height:
+            rows.write_parquet(self.folder / table.name / f"{self.staged}.parquet", compression="lz4", statistics=False)
+            self.staged += batch.rows.height
         con.execute(
             "insert into stage_rejects select ?, ?, trade_date, line, field, instrument, reason, detail, raw, ? from rejects",
             [table.name, batch.landing_id, bystander],
@@ -218,10 +219,25 @@ class _Stage:
             [table.name, batch.landing_id, bystander],
         )
 
+    def _check_frame(self, table: Table, rows: pl.DataFrame, rejects: pl.DataFrame) -> None:
+        expected = table.polars_schema()
+        unknown = [c for c in rows.columns if c not in expected and c not in ("_line", "_field")]
+        missing = [c.name for c in table.wire_columns if not c.nullable and c.name not in rows.columns]
+        wrong = [f"{c} is {rows.schema[c]}" for c in rows.columns if c in expected and rows.schema[c] != expected[c]]
+        if unknown or missing or wrong:
+            raise ContractError(
+                f"{self.source}: the parser's frame for {table.qualified} has unknown columns {unknown}, lacks {missing}, "
+                f"has wrong types {wrong}; correct the module in pipelines/sources."
+            )
+        own = set(rejects["reason"].unique()) & {"contract", "conflicting_duplicate"}
+        if own:
+            raise ContractError(f"{self.source}: reasons {sorted(own)} are the loader's own; a parser must not use them.")
+
     def touch(self, superseded: list[str]) -> None:
         """Work out the touched partitions: days staged so far and days the superseded landings had rows in."""
         for name, table in self.tables.items():
-            self.con.execute(f"insert into touched select distinct ?, trade_date from stage_{table.name}", [name])
+            self._open_view(table)
+            self.con.execute(f"insert into touched select distinct ?, trade_date from stage_{name}", [name])
         self.con.execute("insert into touched select distinct table_name, trade_date from stage_rejects")
         self.con.execute(
             "insert into touched select distinct table_name, trade_date from ops.lineage "
@@ -257,6 +273,7 @@ class _Stage:
             "where t.table_name = stage_absent.table_name and t.trade_date = stage_absent.trade_date)"
         )
         for table in self.tables.values():
+            self._open_view(table)
             self._find_violations(table)
             self._find_duplicates(table)
             self._move_to_rejects(table)
@@ -297,25 +314,32 @@ class _Stage:
         for name in self.tables:
             self.con.execute(f"drop view if exists accepted_{name}")
             self.con.execute(f"drop table if exists out_{name}")
-            self.con.execute(f"drop table if exists stage_{name}")
+            self.con.execute(f"drop view if exists stage_{name}")
         for name in ("stage_rejects", "stage_absent", "touched"):
             self.con.execute(f"drop table if exists {name}")
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _create(self, table: Table) -> None:
-        self.con.execute(
-            f"create or replace temp table stage_{table.name} as select * exclude (source, loaded_at), "
-            f"cast(null as bigint) as _line, cast(null as varchar) as _field, cast(null as integer) as _rank "
-            f"from {table.qualified} limit 0"
-        )
+        """The folder of the table with one empty file, which gives the view its columns, and the list of rows turned away."""
+        schema = table.polars_schema() | {
+            "trade_date": pl.Date(), "landing_id": pl.String(), "_line": pl.Int64(), "_field": pl.String(),
+            "_rank": pl.Int32(), "_rid": pl.Int64(),
+        }  # fmt: skip
+        (self.folder / table.name).mkdir()
+        pl.DataFrame(schema=schema).write_parquet(self.folder / table.name / "empty.parquet")
         self.con.execute(f"create or replace temp table out_{table.name} (rid bigint, outcome varchar, detail varchar)")
         self.tables[table.name] = table
+        self._open_view(table)
 
-    def _only_touched(self, table: Table) -> str:
-        if table.merge:
-            return " where false"
-        return (
-            f" where {table.day_expression} in (select trade_date from touched where table_name = '{table.name}')"
+    def _open_view(self, table: Table) -> None:
+        """Look at the files again: the view holds the list of files it was made with."""
+        self.con.execute(
+            f"create or replace temp view stage_{table.name} as select * from "
+            f"read_parquet('{_quoted(str(self.folder / table.name))}/*.parquet', union_by_name = true)"
         )
+
+    def _touched_days(self, table: Table) -> pl.DataFrame:
+        return self.con.sql("select trade_date from touched where table_name = ?", params=[table.name]).pl()
 
     def _find_violations(self, table: Table) -> None:
         """Rows that break a NOT NULL or CHECK of the DDL, with the first rule broken."""
@@ -324,7 +348,7 @@ class _Stage:
         whens += [f"when not ({check}) then 'violates: {_quoted(check)}'" for check in table.checks]
         broken = " or ".join([f"{c} is null" for c in required] + [f"not coalesce({check}, true)" for check in table.checks])
         self.con.execute(
-            f"insert into out_{table.name} select rowid, 'contract', case {' '.join(whens)} end "
+            f"insert into out_{table.name} select _rid, 'contract', case {' '.join(whens)} end "
             f"from stage_{table.name} where {broken}"
         )
 
@@ -339,10 +363,10 @@ class _Stage:
             f"""
             create or replace temp table suspects as
             select
-                s.rowid as rid, {key}, s._rank, s._line, s._field, hash({values}) as content
+                s._rid as rid, {key}, s._rank, s._line, s._field, hash({values}) as content
             from stage_{table.name} as s
             where hash({key}) in (select key_hash from suspect_keys)
-                and s.rowid not in (select rid from out_{table.name})
+                and s._rid not in (select rid from out_{table.name})
             """
         )
         self.con.execute(
@@ -403,7 +427,7 @@ class _Stage:
         self.con.execute(
             f"insert into stage_rejects select '{table.name}', s.landing_id, s.trade_date, s._line, s._field, {instrument}, "
             f"o.outcome, o.detail, cast(to_json(struct_pack({columns})) as varchar), false "
-            f"from stage_{table.name} as s join out_{table.name} as o on o.rid = s.rowid "
+            f"from stage_{table.name} as s join out_{table.name} as o on o.rid = s._rid "
             "where o.outcome in ('contract', 'conflicting_duplicate')"
         )
 
@@ -413,7 +437,7 @@ class _Stage:
             for c in table.column_names
         )
         some_out = (self.con.execute(f"select count(*) from out_{table.name}").fetchone() or (0,))[0]
-        keep = f" where rowid not in (select rid from out_{table.name})" if some_out else ""
+        keep = f" where _rid not in (select rid from out_{table.name})" if some_out else ""
         self.con.execute(
             f"create or replace temp view accepted_{table.name} as select {columns} from stage_{table.name}{keep}"
         )
@@ -475,7 +499,7 @@ class _Stage:
                         count(*) filter (where o.outcome = 'restated') as restated,
                         count(*) filter (where o.outcome in ('contract', 'conflicting_duplicate')) as resolved_out
                     from stage_{name} as s
-                    left join out_{name} as o on o.rid = s.rowid
+                    left join out_{name} as o on o.rid = s._rid
                     group by s.trade_date
                 ),
                 parsed_out as (
@@ -555,7 +579,7 @@ class _Stage:
                 seen as (
                     select s.trade_date, s.landing_id, 1 as received, case when o.rid is null then 1 else 0 end as accepted
                     from stage_{name} as s
-                    left join out_{name} as o on o.rid = s.rowid
+                    left join out_{name} as o on o.rid = s._rid
                     union all
                     select trade_date, landing_id, 1, 0
                     from stage_rejects

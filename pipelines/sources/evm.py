@@ -65,7 +65,7 @@ AAVE_LIQUIDATION_CALL: Final = EventSpec(
 EVENTS: Final = {event.name: event for event in (AAVE_LIQUIDATION_CALL,)}
 
 LOG_COLUMNS: Final = ("address", "topics", "data", "blockNumber", "transactionHash", "logIndex")
-"""What a log carries, as JSON-RPC names it; `topics` as JSON text of a list, quantities as 0x-hex."""
+"""What a log carries, as JSON-RPC names it; `topics` as the text of a list, quantities as 0x-hex."""
 
 PLACE_COLUMNS: Final = ("address", "block_number", "tx_hash", "log_index")
 """Columns every decoded log has beside those of its event."""
@@ -79,11 +79,11 @@ def decoded_columns(event: EventSpec) -> tuple[str, ...]:
 def decode_logs(logs: pl.DataFrame, event: EventSpec) -> pl.DataFrame:
     """`logs` (LOG_COLUMNS as text, one log per row) with the columns of `event` instead of LOG_COLUMNS.
 
-    Addresses and hashes are lower case, integers decimal text, booleans true or false. `undecodable` says why a row does
-    not follow the ABI (null where it does); its decoded columns are then not to be used. No row is dropped.
+    Addresses and hashes are lower case, integers decimal text, booleans true or false. `undecodable` says why a row
+    does not follow the ABI (null where it does); its decoded columns are then not to be used. No row is dropped.
     """
     lowered = logs.with_columns(
-        pl.col("topics").str.json_decode(pl.List(pl.String)).list.eval(pl.element().str.to_lowercase()).alias("topics"),
+        pl.col("topics").str.to_lowercase().str.extract_all(r"0x[0-9a-f]+").alias("topics"),
         *(pl.col(name).str.to_lowercase() for name in LOG_COLUMNS if name != "topics"),
     )
     words: dict[str, pl.Expr] = {}
@@ -116,7 +116,10 @@ def _first_fault(event: EventSpec) -> pl.Expr:
     length = 2 + len(event.data) * _WORD
     topics = len(event.indexed) + 1
     checks: list[tuple[pl.Expr, pl.Expr]] = [
-        (pl.col("topics").list.len() != topics, pl.format("{} topics, not " + str(topics), pl.col("topics").list.len())),
+        (
+            pl.col("topics").list.len() != topics,
+            pl.format("{} topics, not " + str(topics), pl.col("topics").list.len()),
+        ),
         (
             pl.col("topics").list.get(0, null_on_oob=True) != event.topic0,
             pl.format("topic0 {} is not " + event.name, pl.col("topics").list.get(0, null_on_oob=True)),

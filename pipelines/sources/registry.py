@@ -29,4 +29,6 @@ def open_source(store: LandingStore, contract: Contract, source: str, landings: 
     if module == "files":
         parse, rules = files.open_landings(store, contract, landings)
         return OpenSource(parse=parse, rules=rules)
-    raise ConfigError(f"no module of pipelines/sources reads {source!r}; landings of a removed source can be moved out of raw/.")
+    raise ConfigError(
+        f"no module of pipelines/sources reads {source!r}; landings of a removed source can be moved out of raw/."
+    )

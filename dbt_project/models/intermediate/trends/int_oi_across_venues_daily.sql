@@ -116,14 +116,12 @@ linked as (
 levels as (
     select
         *,
-        row_number() over by_segment as level_day,
         oi_log_total + coalesce(
             sum(case when oi_log_change_1d is null then 0e0 else link_step end)
                 over (partition by asset, level_segment order by trade_date rows between unbounded preceding and current row),
             0
         ) as oi_log_level
     from linked
-    window by_segment as (partition by asset, level_segment order by trade_date)
 )
 
 select

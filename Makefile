@@ -1,0 +1,65 @@
+# Everything a person runs here. Each target prepares .venv by itself; `make` alone lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PYTHON ?= python3
+WORKERS ?= 2
+LEVERHOUSE_RECORDED ?= ../shared/recorded
+LEVERHOUSE_HOME ?= warehouse
+PORT ?= 3000
+
+BIN := .venv/bin
+# Workers of one run share no warehouse; tests that must not run beside each other carry the mark xdist_group.
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations 15
+
+.PHONY: help setup demo recorded test lint unit test-duckdb2 bench ui lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## make or repair .venv from requirements.lock (every target does this by itself)
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "leverhouse needs Python 3.11 or newer, and '$(PYTHON)' is $$("$(PYTHON)" --version 2>&1 || true). Name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@"$(PYTHON)" scripts/setup.py
+
+demo: recorded ## build the warehouse and show what it says
+
+recorded: setup ## run the whole way on the recorded history in LEVERHOUSE_RECORDED
+	@test -d "$(LEVERHOUSE_RECORDED)" || \
+		{ echo "No recorded history in '$(LEVERHOUSE_RECORDED)'. Name its folder: make recorded LEVERHOUSE_RECORDED=/path/to/recorded" >&2; exit 1; }
+	LEVERHOUSE_HOME="$(LEVERHOUSE_HOME)" LEVERHOUSE_MAPPINGS=tests/recorded/mappings \
+		$(BIN)/leverhouse run --root "$(LEVERHOUSE_RECORDED)"
+
+test: lint unit ## what CI runs: lint, types, and every test but the benchmarks
+
+lint: setup ## ruff, mypy, import rules, SQL style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/sqlfluff lint dbt_project
+
+unit: setup ## every test but the benchmarks, without the linters
+	$(PYTEST) $(ARGS)
+
+test-duckdb2: setup ## the same tests on DuckDB 2.0
+	@"$(PYTHON)" scripts/setup.py --with-duckdb2
+	PYTHONPATH=.venv-duckdb2-overlay $(PYTEST) $(ARGS)
+
+bench: setup ## speed and memory against a bare DuckDB load
+	$(BIN)/python -m pytest -m benchmark --benchmark-enable tests/benchmarks $(ARGS)
+
+ui: setup ## webserver and daemon of Dagster on http://127.0.0.1:PORT
+	LEVERHOUSE_HOME="$(LEVERHOUSE_HOME)" DAGSTER_HOME="$(abspath $(LEVERHOUSE_HOME))/dagster_home" \
+		$(BIN)/dagster dev --workspace workspace.yaml --host 127.0.0.1 --port $(PORT)
+
+lock: ## renew requirements.lock; KEEP=1 keeps the pins that still fit (needs uv)
+	"$(PYTHON)" scripts/lock.py $(if $(KEEP),--keep,)
+
+clean: ## remove what tools left behind; never a warehouse
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .benchmarks dbt_project/target dbt_project/logs logs
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +

@@ -1,0 +1,23 @@
+{{ config(meta={'clean_tables': ['candles']}) }}
+
+with candles as (
+    select * from {{ ref('stg_candles') }}
+    where {{ is_affected('trade_date') }}
+)
+
+select
+    source,
+    venue,
+    instrument,
+    market,
+    period,
+    cast(period_minutes as int) as period_minutes,
+    max_by(close, opened_at) as close,
+    max(closed_at) as closed_at,
+    sum(volume_base) as volume_base,
+    sum(volume_quote) as volume_quote,
+    cast(count(*) as bigint) as periods_present,
+    max(available_at) as available_at,
+    trade_date
+from candles
+group by source, venue, instrument, market, period, period_minutes, trade_date

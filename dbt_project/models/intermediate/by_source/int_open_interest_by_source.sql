@@ -1,0 +1,24 @@
+{{ config(meta={'clean_tables': ['open_interest']}) }}
+
+with states as (
+    select * from {{ ref('stg_open_interest') }}
+    where {{ is_affected('trade_date') }}
+)
+
+select
+    source,
+    venue,
+    instrument,
+    period,
+    cast(period_minutes as int) as period_minutes,
+    max_by(oi_base, event_at) filter (where oi_base is not null) as oi_base,
+    max_by(oi_usd, event_at) filter (where oi_usd is not null) as oi_usd,
+    avg(oi_base) as oi_base_mean,
+    max(oi_base) as oi_base_high,
+    min(oi_base) as oi_base_low,
+    max(event_at) as last_event_at,
+    cast(count(*) as bigint) as observations,
+    max(available_at) as available_at,
+    trade_date
+from states
+group by source, venue, instrument, period, period_minutes, trade_date

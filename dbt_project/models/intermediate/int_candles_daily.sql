@@ -1,0 +1,77 @@
+with candles as (
+    select * from {{ ref('int_candles_by_source') }}
+),
+
+instruments as (
+    select * from {{ ref('int_instruments') }}
+),
+
+dollars as (
+    select asset from {{ ref('assets') }}
+    where kind = 'stable'
+),
+
+source_ranks as (
+    select * from {{ ref('int_source_ranks') }}
+),
+
+judged as (
+    select
+        c.*,
+        {{ share_of_day('c.periods_present', 'c.period_minutes') }} as day_completeness,
+        r.precedence
+    from candles as c
+    left join source_ranks as r on c.source = r.source
+),
+
+chosen as (
+    select *
+    from judged
+    qualify
+        row_number() over (
+            partition by venue, instrument, market, trade_date
+            order by {{ best_source_first() }}
+        ) = 1
+),
+
+in_asset_units as (
+    select
+        c.venue,
+        c.instrument,
+        c.market,
+        i.asset,
+        d.asset is not null as is_quoted_in_dollars,
+        {{ asset_price('c.close', 'i.multiplier') }} as close_quote,
+        {{ asset_amount('c.volume_base', 'i.multiplier') }} as volume_base,
+        coalesce(c.volume_quote, c.volume_base * c.close) as volume_quote,
+        c.closed_at,
+        c.period,
+        c.day_completeness,
+        c.source,
+        c.available_at,
+        c.trade_date
+    from chosen as c
+    inner join instruments as i
+        on
+            c.venue = i.venue
+            and c.instrument = i.instrument
+            and c.trade_date >= i.holds_from
+            and c.trade_date < i.holds_until
+    left join dollars as d on i.quote = d.asset
+)
+
+select
+    venue,
+    instrument,
+    market,
+    asset,
+    case when is_quoted_in_dollars then close_quote end as close_usd,
+    volume_base,
+    case when is_quoted_in_dollars then volume_quote end as volume_usd,
+    closed_at,
+    period,
+    day_completeness,
+    source,
+    available_at,
+    trade_date
+from in_asset_units

@@ -1,0 +1,288 @@
+with events as (
+    select * from {{ ref('int_liquidation_events_by_source') }}
+),
+
+totals as (
+    select * from {{ ref('int_liquidation_totals_by_source') }}
+),
+
+lending as (
+    select * from {{ ref('int_lending_days') }}
+),
+
+instruments as (
+    select * from {{ ref('int_instruments') }}
+),
+
+prices as (
+    select * from {{ ref('fct_price_daily') }}
+),
+
+coverage as (
+    select * from {{ ref('stg_coverage') }}
+),
+
+venues as (
+    select * from {{ ref('venues') }}
+),
+
+-- Events of exchanges and perpetual DEXes. Those without a price take the close of their day.
+priced_events as (
+    select
+        e.source,
+        'liquidations' as table_name,
+        e.venue,
+        '' as chain,
+        e.instrument as series,
+        i.asset,
+        e.side,
+        'position_notional' as measure,
+        e.completeness,
+        0 as period_minutes,
+        1e0 as day_completeness,
+        e.events,
+        {{ asset_amount('e.quantity_base', 'i.multiplier') }} as quantity_base,
+        case
+            when e.unpriced_events = 0 then e.notional_usd
+            when p.close_usd is not null
+                then coalesce(e.notional_usd, 0) + {{ asset_amount('e.unpriced_base', 'i.multiplier') }} * p.close_usd
+            else e.notional_usd
+        end as notional_usd,
+        e.largest_usd,
+        case when p.close_usd is null then e.unpriced_events else 0 end as unpriced_events,
+        case
+            when e.unpriced_events = 0 then 'stated'
+            when p.close_usd is not null and e.notional_usd is null then 'day_close'
+            when p.close_usd is not null then 'mixed'
+            when e.notional_usd is not null then 'stated'
+            else 'none'
+        end as price_source,
+        case
+            when e.unpriced_events > 0 then greatest(e.available_at, coalesce(p.available_at, e.available_at))
+            else e.available_at
+        end as available_at,
+        e.trade_date
+    from events as e
+    inner join instruments as i
+        on
+            e.venue = i.venue
+            and e.instrument = i.instrument
+            and e.trade_date >= i.holds_from
+            and e.trade_date < i.holds_until
+    left join prices as p on i.asset = p.asset and e.trade_date = p.trade_date
+),
+
+-- Totals, one row per side. What a total holds beyond its sides is of unknown side.
+totals_in_asset_units as (
+    select
+        t.source,
+        t.venue,
+        t.instrument,
+        i.asset,
+        t.measure,
+        t.completeness,
+        t.period_minutes,
+        {{ share_of_day('t.periods_present', 't.period_minutes') }} as day_completeness,
+        t.long_usd,
+        t.short_usd,
+        t.total_usd,
+        {{ asset_amount('t.long_base', 'i.multiplier') }} as long_base,
+        {{ asset_amount('t.short_base', 'i.multiplier') }} as short_base,
+        t.events,
+        t.total_usd - coalesce(t.long_usd, 0) - coalesce(t.short_usd, 0) as rest_usd,
+        p.close_usd,
+        t.available_at,
+        greatest(t.available_at, coalesce(p.available_at, t.available_at)) as priced_available_at,
+        t.trade_date
+    from totals as t
+    inner join instruments as i
+        on
+            t.venue = i.venue
+            and t.instrument = i.instrument
+            and t.trade_date >= i.holds_from
+            and t.trade_date < i.holds_until
+    left join prices as p on i.asset = p.asset and t.trade_date = p.trade_date
+),
+
+sides as (
+    select
+        t.*,
+        'long' as side,
+        t.long_base as quantity_base,
+        t.long_usd as stated_usd
+    from totals_in_asset_units as t
+    where t.long_base is not null or t.long_usd is not null
+    union all
+    select
+        t.*,
+        'short' as side,
+        t.short_base as quantity_base,
+        t.short_usd as stated_usd
+    from totals_in_asset_units as t
+    where t.short_base is not null or t.short_usd is not null
+    union all
+    select
+        t.*,
+        'unknown' as side,
+        cast(null as double) as quantity_base,
+        t.rest_usd as stated_usd
+    from totals_in_asset_units as t
+    where
+        t.total_usd is not null
+        and (
+            (t.long_usd is null and t.short_usd is null)
+            or t.rest_usd > t.total_usd * {{ threshold('liquidation_rest_min_share') }}
+        )
+),
+
+priced_totals as (
+    select
+        source,
+        'liquidation_totals' as table_name,
+        venue,
+        '' as chain,
+        instrument as series,
+        asset,
+        side,
+        measure,
+        completeness,
+        period_minutes,
+        day_completeness,
+        case when side = 'unknown' then events end as events,
+        quantity_base,
+        coalesce(stated_usd, case when quantity_base = 0 then 0e0 end, quantity_base * close_usd) as notional_usd,
+        cast(null as double) as largest_usd,
+        cast(case when stated_usd is null and quantity_base > 0 and close_usd is null then 1 else 0 end as bigint)
+            as unpriced_events,
+        case
+            when stated_usd is not null then 'stated'
+            when close_usd is not null then 'day_close'
+            else 'none'
+        end as price_source,
+        case when stated_usd is null then priced_available_at else available_at end as available_at,
+        trade_date
+    from sides
+),
+
+priced_lending as (
+    select
+        source,
+        'lending_liquidations' as table_name,
+        venue,
+        chain,
+        asset as series,
+        asset,
+        side,
+        measure,
+        completeness,
+        0 as period_minutes,
+        1e0 as day_completeness,
+        events,
+        quantity_base,
+        notional_usd,
+        largest_usd,
+        unpriced_events,
+        price_source,
+        available_at,
+        trade_date
+    from lending
+),
+
+happened as (
+    select * from priced_events
+    union all
+    select * from priced_lending
+),
+
+-- Inside what an event source covers, a day without an event is a zero. A sample covers nothing.
+series_seen as (
+    select
+        source,
+        table_name,
+        venue,
+        chain,
+        series,
+        asset,
+        side,
+        measure,
+        max(completeness) as completeness
+    from happened
+    group by source, table_name, venue, chain, series, asset, side, measure
+    having min(completeness) = max(completeness) and max(completeness) <> 'sampled'
+),
+
+quiet_days as (
+    select
+        s.source,
+        s.table_name,
+        s.venue,
+        s.chain,
+        s.series,
+        s.asset,
+        s.side,
+        s.measure,
+        s.completeness,
+        0 as period_minutes,
+        1e0 as day_completeness,
+        cast(0 as bigint) as events,
+        0e0 as quantity_base,
+        0e0 as notional_usd,
+        cast(null as double) as largest_usd,
+        cast(0 as bigint) as unpriced_events,
+        'stated' as price_source,
+        cast(c.trade_date + interval '1' day as timestamp) as available_at,
+        c.trade_date
+    from series_seen as s
+    inner join coverage as c
+        on
+            s.source = c.source
+            and s.table_name = c.table_name
+            and s.venue = c.venue
+            and (c.series = '' or s.chain = c.series)
+    where
+        c.status in ('complete', 'empty')
+        and not exists (
+            select 1
+            from happened as h
+            where
+                h.source = s.source
+                and h.venue = s.venue
+                and h.chain = s.chain
+                and h.series = s.series
+                and h.side = s.side
+                and h.measure = s.measure
+                and h.trade_date = c.trade_date
+        )
+),
+
+everything as (
+    select * from happened
+    union all
+    select * from quiet_days
+    union all
+    select * from priced_totals
+)
+
+select
+    e.source,
+    e.table_name,
+    e.venue,
+    v.venue_kind,
+    e.chain,
+    e.series,
+    e.asset,
+    e.side,
+    e.measure,
+    e.completeness,
+    e.period_minutes,
+    e.day_completeness,
+    e.events,
+    e.quantity_base,
+    e.notional_usd,
+    e.largest_usd,
+    e.unpriced_events,
+    e.price_source,
+    e.available_at,
+    e.trade_date
+from everything as e
+left join venues as v on e.venue = v.venue

@@ -1,0 +1,85 @@
+with open_interest as (
+    select * from {{ ref('int_open_interest_by_source') }}
+),
+
+instruments as (
+    select * from {{ ref('int_instruments') }}
+),
+
+source_ranks as (
+    select * from {{ ref('int_source_ranks') }}
+),
+
+prices as (
+    select * from {{ ref('fct_price_daily') }}
+),
+
+judged as (
+    select
+        o.*,
+        {{ share_of_day('o.observations', 'o.period_minutes') }} as day_completeness,
+        r.precedence
+    from open_interest as o
+    left join source_ranks as r on o.source = r.source
+),
+
+chosen as (
+    select *
+    from judged
+    qualify
+        row_number() over (
+            partition by venue, instrument, trade_date
+            order by {{ best_source_first() }}
+        ) = 1
+),
+
+in_asset_units as (
+    select
+        o.venue,
+        o.instrument,
+        i.asset,
+        {{ asset_amount('o.oi_base', 'i.multiplier') }} as oi_base,
+        o.oi_usd,
+        {{ asset_amount('o.oi_base_mean', 'i.multiplier') }} as oi_base_mean,
+        {{ asset_amount('o.oi_base_high', 'i.multiplier') }} as oi_base_high,
+        {{ asset_amount('o.oi_base_low', 'i.multiplier') }} as oi_base_low,
+        o.observations,
+        o.period,
+        o.period_minutes,
+        o.source,
+        o.available_at,
+        o.trade_date
+    from chosen as o
+    inner join instruments as i
+        on
+            o.venue = i.venue
+            and o.instrument = i.instrument
+            and o.trade_date >= i.holds_from
+            and o.trade_date < i.holds_until
+)
+
+select
+    o.venue,
+    o.instrument,
+    o.asset,
+    coalesce(o.oi_base, o.oi_usd / p.close_usd) as oi_base,
+    coalesce(o.oi_usd, o.oi_base * p.close_usd) as oi_usd,
+    o.oi_base_mean,
+    o.oi_base_high,
+    o.oi_base_low,
+    o.observations,
+    case
+        when o.oi_base is not null and o.oi_usd is not null then 'stated'
+        when p.close_usd is not null then 'day_close'
+        else 'none'
+    end as price_source,
+    o.period,
+    o.period_minutes,
+    o.source,
+    case
+        when o.oi_base is not null and o.oi_usd is not null then o.available_at
+        else greatest(o.available_at, coalesce(p.available_at, o.available_at))
+    end as available_at,
+    o.trade_date
+from in_asset_units as o
+left join prices as p on o.asset = p.asset and o.trade_date = p.trade_date

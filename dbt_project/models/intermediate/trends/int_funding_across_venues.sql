@@ -1,0 +1,66 @@
+-- An asset's funding over its venues at each step of both paces, and the one rate its regime is judged by.
+with points as (
+    select
+        *,
+        sum(oi_usd_before * rate_8h) over same_step / nullif(sum(oi_usd_before) over same_step, 0) as step_mean
+    from {{ ref('int_funding_by_venue_slot') }}
+    window same_step as (partition by pace, asset, trade_date, slot)
+),
+
+steps as (
+    select
+        pace,
+        asset,
+        trade_date,
+        slot,
+        cast(count(*) as int) as venues_present,
+        cast(count(oi_usd_before) as int) as venues_weighted,
+        sum(oi_usd_before * rate_8h) / nullif(sum(oi_usd_before), 0) as rate_8h_oi_weighted,
+        sum(volume_usd_before * rate_8h) / nullif(sum(volume_usd_before), 0) as rate_8h_volume_weighted,
+        median(rate_8h) as rate_8h_median,
+        -- One venue has no dispersion to speak of.
+        case when count(oi_usd_before) > 1
+            then sqrt(sum(oi_usd_before * (rate_8h - step_mean) * (rate_8h - step_mean)) / sum(oi_usd_before))
+        end as rate_8h_dispersion,
+        case when count(x_8h) = count(*)
+            then sum(oi_usd_before * x_8h) / nullif(sum(oi_usd_before), 0)
+        end as x_8h_oi_weighted,
+        case when count(x_8h) = count(*) then median(x_8h) end as x_8h_median,
+        sum(oi_usd_before) as oi_usd_weighing,
+        {{ sorted_list('sources') }} as source_lists,
+        max(available_at) as available_at
+    from points
+    group by pace, asset, trade_date, slot
+),
+
+judged as (
+    select
+        *,
+        -- Open interest of a few venues must not pick whose rate counts; then every venue counts alike.
+        case
+            when venues_weighted >= {{ threshold('funding_weighted_share_min') }} * venues_present then 'oi_weighted'
+            else 'median'
+        end as rate_basis
+    from steps
+)
+
+select
+    pace,
+    asset,
+    trade_date,
+    slot,
+    cast(trade_date as timestamp) + cast(slot * {{ threshold('funding_slot_hours') }} as int) * interval '1' hour as step_at,
+    venues_present,
+    venues_weighted,
+    rate_8h_oi_weighted,
+    rate_8h_volume_weighted,
+    rate_8h_median,
+    rate_8h_dispersion,
+    rate_basis,
+    {{ stats_snap("case rate_basis when 'oi_weighted' then rate_8h_oi_weighted else rate_8h_median end") }} as rate_8h,
+    -- Weighed as distances rather than as a difference of weighted means: venues exactly at neutral then stay exactly at zero.
+    {{ stats_snap("case rate_basis when 'oi_weighted' then x_8h_oi_weighted else x_8h_median end") }} as x_8h,
+    oi_usd_weighing,
+    source_lists,
+    available_at
+from judged

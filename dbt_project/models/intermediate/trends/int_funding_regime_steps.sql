@@ -1,0 +1,155 @@
+-- The regime of an asset's funding at every step: percentile, class, confirmation and hysteresis, all by looking back.
+-- Which pace speaks for a day, and everything counted in days, is funding_regimes_daily's.
+with across_venues as (
+    select pace, asset, trade_date, slot, step_at, rate_8h, x_8h from {{ ref('int_funding_across_venues') }}
+),
+
+paces as (
+    select 'settlement' as pace, cast(i as int) as slot from range(0, {{ threshold('funding_slots_per_day') }}) as slots (i)
+    union all
+    select 'daily' as pace, 0 as slot
+),
+
+-- Every step the pace promises, so that a missing one is seen.
+bounds as (
+    select pace, asset, min(trade_date) as first_day, max(trade_date) as last_day from across_venues group by pace, asset
+),
+
+promised as (
+    select bounds.pace, bounds.asset, calendar.trade_date, paces.slot
+    from bounds
+    inner join {{ ref('dim_date') }} as calendar on calendar.trade_date between bounds.first_day and bounds.last_day
+    inner join paces on bounds.pace = paces.pace
+),
+
+segments as (
+    select
+        promised.pace,
+        promised.asset,
+        promised.trade_date,
+        promised.slot,
+        across_venues.step_at,
+        across_venues.rate_8h,
+        across_venues.x_8h,
+        count_if(across_venues.x_8h is null) over (
+            partition by promised.pace, promised.asset order by promised.trade_date, promised.slot
+            rows between unbounded preceding and current row
+        ) as segment
+    from promised
+    left join across_venues
+        on promised.pace = across_venues.pace and promised.asset = across_venues.asset
+        and promised.trade_date = across_venues.trade_date and promised.slot = across_venues.slot
+),
+
+settlements as (
+    select asset, segment, step_at, x_8h from segments where pace = 'settlement' and x_8h is not null
+),
+
+days as (
+    select asset, segment, step_at, x_8h from segments where pace = 'daily' and x_8h is not null
+),
+
+settlement_ranks as (
+    {{ stats_midrank('settlements', ['asset', 'segment'], 'step_at', 'x_8h', threshold('funding_percentile_settlements')) }}
+),
+
+day_ranks as (
+    {{ stats_midrank('days', ['asset', 'segment'], 'step_at', 'x_8h', threshold('funding_percentile_days')) }}
+),
+
+ranks as (
+    select 'settlement' as pace, asset, step_at, percentile from settlement_ranks
+    union all
+    select 'daily' as pace, asset, step_at, percentile from day_ranks
+),
+
+classed as (
+    select
+        segments.*,
+        ranks.percentile,
+        -- In METRICS' order. Without a percentile nothing is classed, not even neutral: an extreme might still be held.
+        case
+            when ranks.percentile is null then null
+            when abs(segments.x_8h) <= {{ threshold('funding_neutral_band') }} then 'neutral'
+            when segments.x_8h > 0 and ranks.percentile >= {{ threshold('funding_extreme_high_percentile') }} then 'extreme_positive'
+            when segments.x_8h > 0 and ranks.percentile >= {{ threshold('funding_elevated_percentile') }} then 'elevated'
+            when segments.x_8h > 0 then 'mild_positive'
+            when ranks.percentile <= {{ threshold('funding_extreme_low_percentile') }} then 'extreme_negative'
+            when ranks.percentile <= {{ threshold('funding_depressed_percentile') }} then 'depressed'
+            else 'negative'
+        end as regime_class,
+        cast(sign(segments.rate_8h) as int) as rate_sign
+    from segments
+    left join ranks
+        on segments.pace = ranks.pace and segments.asset = ranks.asset and segments.step_at = ranks.step_at
+    where segments.x_8h is not null
+),
+
+confirmed as (
+    select
+        *,
+        case
+            when count(regime_class) over lately = {{ threshold('funding_regime_confirmations') }}
+                and min(regime_class) over lately = max(regime_class) over lately
+                then regime_class
+        end as confirmed_class,
+        max(percentile) over lately as highest_lately,
+        min(percentile) over lately as lowest_lately,
+        case when rate_sign = lag(rate_sign) over in_segment then 0 else 1 end as is_sign_change
+    from classed
+    window
+        in_segment as (partition by pace, asset, segment order by step_at),
+        lately as (
+            partition by pace, asset, segment order by step_at
+            rows between {{ threshold('funding_regime_confirmations') }} - 1 preceding and current row
+        )
+),
+
+-- One latch per extreme: set when the extreme is confirmed, cleared when another class is confirmed while the percentile is
+-- back inside, held otherwise. Neither looks at the other's state, so a forward fill carries them without recursion.
+latched as (
+    select
+        *,
+        case
+            when confirmed_class = 'extreme_positive' then 1
+            when confirmed_class is not null and highest_lately < {{ threshold('funding_elevated_percentile') }} then 0
+        end as positive_latch,
+        case
+            when confirmed_class = 'extreme_negative' then 1
+            when confirmed_class is not null and lowest_lately > {{ threshold('funding_depressed_percentile') }} then 0
+        end as negative_latch,
+        sum(is_sign_change) over (
+            partition by pace, asset, segment order by step_at rows between unbounded preceding and current row
+        ) as sign_run
+    from confirmed
+),
+
+held as (
+    select
+        *,
+        {{ stats_last_known('positive_latch', 'pace, asset, segment', 'step_at') }} as is_extreme_positive,
+        {{ stats_last_known('negative_latch', 'pace, asset, segment', 'step_at') }} as is_extreme_negative,
+        {{ stats_last_known('confirmed_class', 'pace, asset, segment', 'step_at') }} as latest_class
+    from latched
+)
+
+select
+    pace,
+    asset,
+    trade_date,
+    slot,
+    step_at,
+    rate_8h,
+    x_8h,
+    percentile,
+    regime_class,
+    case
+        when is_extreme_positive = 1 then 'extreme_positive'
+        when is_extreme_negative = 1 then 'extreme_negative'
+        else coalesce(latest_class, 'unknown')
+    end as regime,
+    percentile > {{ threshold('funding_depressed_percentile') }}
+    and percentile < {{ threshold('funding_elevated_percentile') }} as is_inside,
+    rate_sign,
+    cast({{ stats_run_length('sign_run', 'pace, asset, segment', 'step_at') }} as int) as sign_run_length
+from held

@@ -1,0 +1,97 @@
+with settlements as (
+    select * from {{ ref('int_funding_settlements') }}
+),
+
+open_interest as (
+    select * from {{ ref('int_open_interest_daily') }}
+),
+
+-- What longs paid rests on the open interest at the end of the day before, the last one known at every settlement of the day.
+paid as (
+    select
+        s.*,
+        case when s.input_grain = 'daily' then 24e0 / s.interval_hours else 1e0 end * s.rate * o.oi_usd as cost_usd,
+        o.available_at as oi_available_at,
+        o.source as oi_source
+    from settlements as s
+    left join open_interest as o
+        on
+            s.venue = o.venue
+            and s.instrument = o.instrument
+            and o.trade_date = cast(s.trade_date - interval '1' day as date)
+),
+
+listed_sources as (
+    select
+        venue,
+        asset,
+        trade_date,
+        source
+    from paid
+    union
+    select
+        venue,
+        asset,
+        trade_date,
+        oi_source as source
+    from paid
+    where oi_source is not null
+),
+
+source_lists as (
+    select
+        venue,
+        asset,
+        trade_date,
+        {{ sorted_list('source') }} as sources
+    from listed_sources
+    group by venue, asset, trade_date
+),
+
+days as (
+    select
+        venue,
+        asset,
+        trade_date,
+        cast(count(*) as int) as settlements,
+        min(interval_hours) as interval_hours,
+        bool_or(interval_changed) as interval_changed,
+        avg(rate_8h) as rate_8h,
+        min(rate_8h) as rate_8h_min,
+        max(rate_8h) as rate_8h_max,
+        max_by(rate_8h, settled_at) filter (where rate_8h is not null) as rate_8h_last,
+        max(neutral_rate_8h) as neutral_rate_8h,
+        cast(count(*) filter (where rate_8h > 0) as int) as positive_settlements,
+        cast(count(*) filter (where x_8h > 0) as int) as above_neutral_settlements,
+        case when count(*) = count(cost_usd) then sum(cost_usd) end as cost_usd,
+        case when bool_or(input_grain = 'daily') then 'daily' else 'settlement' end as input_grain,
+        max(greatest(available_at, coalesce(oi_available_at, available_at))) as available_at
+    from paid
+    group by venue, asset, trade_date
+)
+
+select
+    d.venue,
+    d.asset,
+    d.trade_date,
+    d.settlements,
+    d.interval_hours,
+    d.interval_changed,
+    d.rate_8h,
+    d.rate_8h_min,
+    d.rate_8h_max,
+    d.rate_8h_last,
+    d.rate_8h * 8760e0 / 8e0 as rate_annualised,
+    d.neutral_rate_8h,
+    d.positive_settlements,
+    d.above_neutral_settlements,
+    d.cost_usd,
+    d.input_grain,
+    s.sources,
+    d.available_at
+from days as d
+inner join source_lists as s
+    on
+        d.venue = s.venue
+        and d.asset = s.asset
+        and d.trade_date = s.trade_date

@@ -1,0 +1,144 @@
+with candles as (
+    select * from {{ ref('int_candles_daily') }}
+    where market in ('perp', 'spot')
+),
+
+venues as (
+    select * from {{ ref('venues') }}
+),
+
+-- The return of a series is measured on that series alone: a change of venue is not a move of the price.
+series as (
+    select
+        c.venue,
+        c.instrument,
+        c.market,
+        c.asset,
+        c.trade_date,
+        c.close_usd,
+        c.volume_base,
+        c.volume_usd,
+        c.day_completeness,
+        c.period,
+        c.source,
+        c.available_at,
+        v.price_rank,
+        case
+            when lag(c.trade_date) over w = cast(c.trade_date - interval '1' day as date)
+                then ln(c.close_usd / lag(c.close_usd) over w)
+        end as log_return
+    from candles as c
+    left join venues as v on c.venue = v.venue
+    window w as (partition by c.venue, c.instrument, c.market order by c.trade_date)
+),
+
+ranked as (
+    select
+        *,
+        row_number() over (
+            partition by asset, market, trade_date
+            order by {{ best_price_first() }}
+        ) as market_rank,
+        row_number() over (
+            partition by asset, market, venue, trade_date
+            order by {{ best_price_first() }}
+        ) as venue_rank
+    from series
+    where close_usd is not null
+),
+
+perp as (
+    select * from ranked
+    where market = 'perp' and market_rank = 1
+),
+
+spot as (
+    select * from ranked
+    where market = 'spot' and market_rank = 1
+),
+
+basis_by_venue as (
+    select
+        p.asset,
+        p.trade_date,
+        p.close_usd / s.close_usd - 1e0 as basis
+    from ranked as p
+    inner join ranked as s
+        on
+            p.asset = s.asset
+            and p.venue = s.venue
+            and p.trade_date = s.trade_date
+    where p.market = 'perp' and s.market = 'spot' and p.venue_rank = 1 and s.venue_rank = 1
+    qualify
+        row_number() over (
+            partition by p.asset, p.trade_date
+            order by p.price_rank nulls last, p.venue
+        ) = 1
+),
+
+days as (
+    select
+        asset,
+        trade_date,
+        sum(volume_base) filter (where market = 'perp') as volume_base,
+        sum(volume_usd) filter (where market = 'perp') as volume_usd,
+        sum(volume_base) filter (where market = 'spot') as spot_volume_base,
+        cast(count(distinct case when market = 'perp' and volume_base is not null then venue end) as int) as volume_venues,
+        {{ sorted_list('source') }} as sources,
+        max(available_at) as available_at
+    from series
+    group by asset, trade_date
+),
+
+closes as (
+    select
+        d.asset,
+        d.trade_date,
+        coalesce(p.close_usd, s.close_usd) as close_usd,
+        case when p.close_usd is not null then 'perp' else 'spot' end as close_market,
+        coalesce(p.venue, s.venue) as close_venue,
+        s.close_usd as spot_close_usd,
+        p.close_usd as perp_close_usd,
+        case when p.close_usd is not null then p.log_return else s.log_return end as log_return,
+        d.volume_base,
+        d.volume_usd,
+        d.spot_volume_base,
+        b.basis,
+        d.volume_venues,
+        coalesce(p.period, s.period) as input_grain,
+        d.sources,
+        d.available_at
+    from days as d
+    left join perp as p on d.asset = p.asset and d.trade_date = p.trade_date
+    left join spot as s on d.asset = s.asset and d.trade_date = s.trade_date
+    left join basis_by_venue as b on d.asset = b.asset and d.trade_date = b.trade_date
+    where p.close_usd is not null or s.close_usd is not null
+)
+
+select
+    asset,
+    trade_date,
+    close_usd,
+    close_market,
+    close_venue,
+    spot_close_usd,
+    perp_close_usd,
+    log_return,
+    case
+        when count(log_return) over days_before = {{ threshold('volatility_window_days') }}
+            then stddev_samp(log_return) over days_before
+    end as realised_vol_30d,
+    volume_base,
+    volume_usd,
+    spot_volume_base,
+    basis,
+    volume_venues,
+    input_grain,
+    sources,
+    available_at
+from closes
+window days_before as (
+    partition by asset
+    order by trade_date
+    range between interval '{{ threshold("volatility_window_days") }}' day preceding and interval '1' day preceding
+)

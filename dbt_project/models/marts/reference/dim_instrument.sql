@@ -1,0 +1,19 @@
+with instruments as (
+    select * from {{ ref('int_instruments') }}
+)
+
+select
+    venue,
+    instrument,
+    valid_from,
+    asset,
+    quote,
+    contract_type,
+    contract_size,
+    contract_size_unit,
+    multiplier,
+    listed_at,
+    delisted_at,
+    source,
+    available_at
+from instruments

@@ -1,0 +1,178 @@
+-- States and statistics of an asset's open interest. How venues add up, and what a silent venue does to the total, is
+-- int_oi_across_venues_daily's business.
+with oi as (
+    select * from {{ ref('int_oi_across_venues_daily') }}
+),
+
+price_windows as (
+    select
+        asset,
+        trade_date,
+        close_usd,
+        log_return,
+        realised_vol_30d,
+        volume_base,
+        volume_venues,
+        -- Volume has no like-with-like change to fall back on: across a changed number of venues it is not judged.
+        {{ stats_where_full(stats_rolling_quantile('volume_base', threshold('volume_confirmation_quantile'), 'before'),
+            'volume_base', threshold('volume_window_days'), 'before') }} as volume_high_30d,
+        min(volume_venues) over before = volume_venues and max(volume_venues) over before = volume_venues as is_volume_comparable,
+        sources,
+        available_at
+    from {{ ref('fct_price_daily') }}
+    window before as (
+        partition by asset order by trade_date
+        range between interval '{{ threshold('volume_window_days') }}' day preceding and interval '1' day preceding
+    )
+),
+
+oi_deviations as (
+    select
+        asset,
+        trade_date,
+        {{ stats_where_full('stddev_samp(oi_log_change_1d) over before', 'oi_log_change_1d', threshold('volatility_window_days'), 'before') }}
+            as oi_log_change_sd_30d
+    from oi
+    window before as (
+        partition by asset, level_segment order by trade_date {{ stats_rows_before(threshold('volatility_window_days')) }}
+    )
+),
+
+oi_scores as (
+    select
+        asset,
+        trade_date,
+        {{ stats_zscore('oi_log_level', threshold('oi_zscore_window_days'), 'before') }} as oi_zscore_90d
+    from oi
+    window before as (
+        partition by asset, level_segment order by trade_date {{ stats_rows_before(threshold('oi_zscore_window_days')) }}
+    )
+),
+
+snapped_levels as (
+    select asset, level_segment, trade_date, {{ stats_snap('oi_log_level') }} as oi_log_level from oi
+),
+
+oi_ranks as (
+    {{ stats_midrank('snapped_levels', ['asset', 'level_segment'], 'trade_date', 'oi_log_level', threshold('long_run_window_days')) }}
+),
+
+measured as (
+    select
+        oi.*,
+        oi_deviations.oi_log_change_sd_30d,
+        oi_scores.oi_zscore_90d,
+        oi_ranks.percentile as oi_percentile_365d,
+        price_windows.close_usd,
+        price_windows.log_return,
+        price_windows.realised_vol_30d,
+        price_windows.volume_base,
+        price_windows.volume_venues,
+        price_windows.volume_high_30d,
+        price_windows.is_volume_comparable,
+        concat_ws(',', oi.source_lists, price_windows.sources) as day_sources,
+        greatest(oi.available_at, price_windows.available_at, cast(oi.trade_date + 1 as timestamp)) as day_available_at,
+        -- Both sides of every comparison on one grid, so that a value on the border is on the border in every run.
+        {{ stats_snap('price_windows.log_return') }} as r,
+        {{ stats_snap('oi.oi_log_change_1d') }} as o,
+        {{ stats_snap('oi.oi_growth_1d') }} as g,
+        {{ stats_snap(threshold('quadrant_return_sigmas') ~ ' * price_windows.realised_vol_30d') }} as quadrant_return_border,
+        {{ stats_snap(threshold('quadrant_oi_sigmas') ~ ' * oi_deviations.oi_log_change_sd_30d') }} as quadrant_oi_border,
+        {{ stats_snap(threshold('expansion_flat_sigmas') ~ ' * price_windows.realised_vol_30d') }} as flat_border,
+        {{ stats_snap(threshold('divergence_fall_sigmas') ~ ' * price_windows.realised_vol_30d') }} as fall_border,
+        {{ stats_snap(threshold('divergence_oi_sigmas') ~ ' * oi_deviations.oi_log_change_sd_30d') }} as divergence_oi_border,
+        -- Too small a part of the market must not speak for all of it.
+        case when oi.oi_compared_share_1d >= {{ threshold('oi_comparable_share_min') }} then true end as is_comparable
+    from oi
+    left join oi_deviations on oi.asset = oi_deviations.asset and oi.trade_date = oi_deviations.trade_date
+    left join oi_scores on oi.asset = oi_scores.asset and oi.trade_date = oi_scores.trade_date
+    left join oi_ranks on oi.asset = oi_ranks.asset and oi.trade_date = oi_ranks.trade_date
+    left join price_windows on oi.asset = price_windows.asset and oi.trade_date = price_windows.trade_date
+),
+
+judged as (
+    select
+        *,
+        case
+            when r is null or o is null or quadrant_return_border is null or quadrant_oi_border is null or is_comparable is null
+                then 'unknown'
+            when r > quadrant_return_border and o > quadrant_oi_border then 'long_build_up'
+            when r < -quadrant_return_border and o > quadrant_oi_border then 'short_build_up'
+            when r > quadrant_return_border and o < -quadrant_oi_border then 'short_covering'
+            when r < -quadrant_return_border and o < -quadrant_oi_border then 'long_unwinding'
+            else 'neutral'
+        end as quadrant,
+        {{ stats_state(
+            'g >= ' ~ threshold('expansion_growth') ~ ' and abs(r) <= flat_border',
+            ['g', 'r', 'flat_border', 'is_comparable']
+        ) }} as expansion,
+        {{ stats_state(
+            'volume_base >= volume_high_30d',
+            ['volume_base', 'volume_high_30d', 'nullif(is_volume_comparable, false)']
+        ) }} as volume_surge,
+        case
+            when r is null or o is null or fall_border is null or divergence_oi_border is null or is_comparable is null
+                then 'unknown'
+            when r > -fall_border then 'none'
+            when o > divergence_oi_border then 'bought_dip'
+            when o < -divergence_oi_border then 'deleveraging'
+            else 'neutral'
+        end as divergence
+    from measured
+),
+
+source_lists as ({{ stats_tidy_lists('judged', 'day_sources') }})
+
+select
+    judged.asset,
+    judged.trade_date,
+    judged.oi_base,
+    judged.oi_usd,
+    judged.oi_base_reported,
+    exp(judged.oi_log_level) as oi_base_linked,
+    judged.venues_present,
+    judged.venues_expected,
+    judged.venues_present / cast(nullif(judged.venues_expected, 0) as double) as venue_share,
+    judged.oi_base_reported / nullif(judged.oi_base, 0) as oi_reported_share,
+    judged.oi_base_change_1d,
+    judged.oi_base_change_7d,
+    judged.oi_base_change_30d,
+    judged.oi_growth_1d,
+    judged.oi_growth_7d,
+    judged.oi_growth_30d,
+    judged.venues_compared_1d,
+    judged.venues_compared_7d,
+    judged.venues_compared_30d,
+    judged.oi_compared_share_1d,
+    judged.oi_usd_change_1d,
+    judged.oi_usd_position_1d,
+    judged.oi_usd_price_1d,
+    judged.oi_usd_cross_1d,
+    judged.oi_log_change_1d,
+    judged.oi_log_change_sd_30d,
+    judged.oi_zscore_90d,
+    judged.oi_percentile_365d,
+    judged.oi_hhi,
+    judged.close_usd,
+    judged.log_return,
+    judged.realised_vol_30d,
+    judged.volume_base,
+    judged.volume_venues,
+    judged.volume_high_30d,
+    judged.quadrant,
+    judged.expansion,
+    judged.volume_surge,
+    case
+        when judged.expansion = 'unknown' or judged.volume_surge = 'unknown' then 'unknown'
+        when judged.expansion = 'on' and judged.volume_surge = 'on' then 'on'
+        else 'off'
+    end as expansion_confirmed,
+    judged.divergence,
+    judged.input_grains as input_grain,
+    source_lists.tidy as sources,
+    -- A row rests on its windows and carried values too: it was not known before the last of them.
+    max(judged.day_available_at) over (
+        partition by judged.asset order by judged.trade_date rows between unbounded preceding and current row
+    ) as available_at
+from judged
+left join source_lists on judged.day_sources = source_lists.list

@@ -1,0 +1,99 @@
+"""Renews requirements.lock and requirements-duckdb2.lock from pyproject.toml: pins and hashes, no index address.
+
+Needs uv and the network; nothing else of the project does. Installing from the lock is scripts/setup.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+LOCK = "requirements.lock"
+DUCKDB2_LOCK = "requirements-duckdb2.lock"
+# The other major version that the suite is run with. Its pin stands alone because it replaces one package of the main lock.
+DUCKDB2 = "duckdb==2.0.0"
+OLDEST_PYTHON = "3.11"
+
+# What a package client may write about where it looked. The lock must install from whatever index its reader has.
+ADDRESS_OPTION = re.compile(r"^\s*(-i|-f|--(index-url|extra-index-url|default-index|index|find-links|trusted-host))\b")
+
+
+def inputs_digest(pyproject: Path) -> str:
+    """Digest of everything in pyproject.toml that decides the lock, written into its first lines to notice a stale one."""
+    document = tomllib.loads(pyproject.read_text())
+    inputs = [
+        document["project"]["requires-python"],
+        sorted(document["project"]["dependencies"]),
+        {name: sorted(members) for name, members in sorted(document["dependency-groups"].items())},
+        DUCKDB2,
+    ]
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def without_addresses(lines: Sequence[str]) -> list[str]:
+    """Lock lines without index options. Raises ValueError when an address is left, as in a pin by URL."""
+    kept = [line for line in lines if not ADDRESS_OPTION.match(line)]
+    for line in kept:
+        if "://" in line:
+            raise ValueError(f"the lock names an address: {line.strip()!r}. Depend on a released version instead.")
+    return kept
+
+
+def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without package-client settings, so that one machine's mirrors never decide what is locked."""
+    return {name: value for name, value in environment.items() if not name.startswith(("UV_", "PIP_"))}
+
+
+def compile_lock(uv: str, arguments: Sequence[str], *, stdin: str | None = None) -> list[str]:
+    done = subprocess.run(
+        [uv, "pip", "compile", *arguments, "--no-config", "--universal", "--python-version", OLDEST_PYTHON]
+        + ["--generate-hashes", "--no-header", "--annotation-style", "line", "--quiet"],
+        cwd=ROOT,
+        env=clean_environment(os.environ),
+        input=stdin,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return without_addresses(done.stdout.splitlines())
+
+
+def write(path: Path, lines: Sequence[str]) -> None:
+    head = [
+        f"# Every version this project is tested with, for Python {OLDEST_PYTHON} and newer. Made by `make lock`; not edited by hand.",
+        f"# inputs: {inputs_digest(ROOT / 'pyproject.toml')}",
+    ]
+    scratch = path.with_name(path.name + ".new")
+    scratch.write_text("\n".join([*head, *lines]) + "\n")
+    scratch.replace(path)
+    print(f"{path.name}: {sum('==' in line and not line.startswith(' ') for line in lines)} pins")
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="keep the pins that still fit; add and drop what changed")
+    options = parser.parse_args(arguments)
+
+    uv = shutil.which(os.environ.get("UV", "uv"))
+    if uv is None:
+        print("lock: uv was not found. Install it (python3 -m pip install uv) or name it: make lock UV=/path/to/uv", file=sys.stderr)
+        return 1
+    existing = ["--constraint", LOCK] if options.keep else []
+    groups = ["--group", "dev", "--group", "build", "--group", "locked"]
+    write(ROOT / LOCK, compile_lock(uv, ["pyproject.toml", *groups, *existing]))
+    write(ROOT / DUCKDB2_LOCK, compile_lock(uv, ["-", "--no-deps"], stdin=DUCKDB2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,100 @@
+"""What every test stands on: a clean environment, a warehouse of its own, and the folders of recorded data.
+
+Fixtures of one subject live beside its tests; nothing here builds data.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Variables that steer the project and its tools. A test sees none of the caller's and must put back those that it sets.
+STEERING = ("LEVERHOUSE_", "DAGSTER_", "DBT_")
+# Read before the environment is cleaned: the only settings of a test run that come from outside.
+FOLDERS = {name: os.environ.get(name) for name in ("LEVERHOUSE_RECORDED", "LEVERHOUSE_SAMPLES")}
+IN_CI = os.environ.get("CI", "").lower() == "true"
+
+
+def steering_variables() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith(STEERING) or name == "TZ"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean_environment() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in steering_variables():
+            patch.delenv(name)
+        patch.setenv("DAGSTER_DISABLE_TELEMETRY", "yes")
+        patch.setenv("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
+        time.tzset()
+        yield
+
+
+@pytest.fixture(autouse=True)
+def no_leaks() -> Iterator[None]:
+    """Fails a test that leaves another working folder or another environment to the next one."""
+    folder, before = Path.cwd(), steering_variables()
+    yield
+    left, here = steering_variables(), Path.cwd()
+    for name in left.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
+    os.chdir(folder)
+    assert left == before, "the test leaves environment variables changed; set them with monkeypatch"
+    assert here == folder, "the test leaves another working folder; use monkeypatch.chdir"
+
+
+def _folder(variable: str, name: str) -> Path:
+    named = FOLDERS[variable]
+    folder = Path(named).expanduser().resolve() if named else ROOT.parent / "shared" / name
+    if not folder.is_dir():
+        reason = f"no folder {folder}; name it in {variable}"
+        if IN_CI or named:
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def recorded_dir() -> Path:
+    """Recorded real history: LEVERHOUSE_RECORDED, or shared/recorded beside the project. Read in place, never written."""
+    return _folder("LEVERHOUSE_RECORDED", "recorded")
+
+
+@pytest.fixture(scope="session")
+def samples_dir() -> Path:
+    """Recorded payloads in wire format: LEVERHOUSE_SAMPLES, or shared/samples beside the project. Read in place, never written."""
+    return _folder("LEVERHOUSE_SAMPLES", "samples")
+
+
+@pytest.fixture
+def warehouse_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty warehouse root that this process and its children use.
+
+    Every other setting is put into the environment with its default, so that a leverhouse.toml of the developer cannot
+    reach a test.
+    """
+    home = tmp_path / "home"
+    home.mkdir()
+    for name, field in Settings.model_fields.items():
+        if field.default is not None:
+            monkeypatch.setenv(f"LEVERHOUSE_{name.upper()}", str(field.default))
+    monkeypatch.setenv("LEVERHOUSE_HOME", str(home))
+    monkeypatch.setenv("LEVERHOUSE_MAPPINGS", str(home / "mappings"))
+    return home
+
+
+@pytest.fixture
+def settings(warehouse_home: Path) -> Settings:
+    """Settings of the test's own warehouse."""
+    loaded = Settings.load()
+    assert loaded.root == warehouse_home.resolve()
+    return loaded
