@@ -57,7 +57,7 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
 def compile_lock(uv: str, arguments: Sequence[str], *, stdin: str | None = None) -> list[str]:
     done = subprocess.run(
         [uv, "pip", "compile", *arguments, "--no-config", "--universal", "--python-version", OLDEST_PYTHON]
-        + ["--generate-hashes", "--no-header", "--annotation-style", "line", "--quiet"],
+        + ["--generate-hashes", "--no-strip-extras", "--no-header", "--annotation-style", "line", "--quiet"],
         cwd=ROOT,
         env=clean_environment(os.environ),
         input=stdin,

@@ -46,7 +46,7 @@ def install(folder: Path, arguments: Sequence[str], *, uv: str | None) -> None:
     if uv is not None:
         run(uv, "pip", "install", "--quiet", "--python", python, "--compile-bytecode", *arguments)
     else:
-        run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments)
+        run(python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", *arguments)
 
 
 def is_ready(stamp: Path, wanted: str) -> bool:
@@ -80,7 +80,8 @@ def environment(folder: Path, *, uv: str | None) -> None:
             run(base_python(), "-m", "venv", str(folder))
     except SetupError as error:
         raise SetupError(f"{error} On Debian and Ubuntu the module venv is a package of its own: python3-venv.") from error
-    install(folder, ["--require-hashes", "--only-binary", ":all:", "-r", str(lock)], uv=uv)
+    # The lock is complete, so nothing is resolved again.
+    install(folder, ["--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", str(lock)], uv=uv)
     # The builder comes from the lock too: an isolated build would fetch an unpinned one.
     install(folder, ["--no-deps", "--no-build-isolation", "--editable", str(ROOT)], uv=uv)
     mark_ready(stamp, wanted)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import duckdb
     import polars as pl
 
+COMMON_COLUMNS = ("trade_date", "source", "landing_id", "available_at", "loaded_at")
+"""Columns every clean table ends with."""
+
 LOADER_COLUMNS = ("trade_date", "source", "landing_id", "loaded_at")
 """Columns the loader fills; a parser never does."""
 

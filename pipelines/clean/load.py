@@ -208,7 +208,8 @@ class _Stage:
         if bystander:
             rows = rows.clear() if table.merge else rows.join(self._touched_days(table), on="trade_date", how="semi")
         if rows.height:
-            rows.write_parquet(self.folder / table.name / f"{self.staged}.parquet", compression="lz4", statistics=False)
+            file = self.folder / table.name / f"{self.staged}.parquet"
+            rows.select(*_stage_schema(table)).write_parquet(file, compression="lz4", statistics=False)
             self.staged += batch.rows.height
         con.execute(
             "insert into stage_rejects select ?, ?, trade_date, line, field, instrument, reason, detail, raw, ? from rejects",
@@ -321,10 +322,7 @@ class _Stage:
 
     def _create(self, table: Table) -> None:
         """The folder of the table with one empty file, which gives the view its columns, and the list of rows turned away."""
-        schema = table.polars_schema() | {
-            "trade_date": pl.Date(), "landing_id": pl.String(), "_line": pl.Int64(), "_field": pl.String(),
-            "_rank": pl.Int32(), "_rid": pl.Int64(),
-        }  # fmt: skip
+        schema = _stage_schema(table)
         (self.folder / table.name).mkdir()
         pl.DataFrame(schema=schema).write_parquet(self.folder / table.name / "empty.parquet")
         self.con.execute(f"create or replace temp table out_{table.name} (rid bigint, outcome varchar, detail varchar)")
@@ -335,7 +333,7 @@ class _Stage:
         """Look at the files again: the view holds the list of files it was made with."""
         self.con.execute(
             f"create or replace temp view stage_{table.name} as select * from "
-            f"read_parquet('{_quoted(str(self.folder / table.name))}/*.parquet', union_by_name = true)"
+            f"read_parquet('{_quoted(str(self.folder / table.name))}/*.parquet')"
         )
 
     def _touched_days(self, table: Table) -> pl.DataFrame:
@@ -618,6 +616,18 @@ class _Stage:
         )
         self.con.execute("delete from ops.landings where landing_id in (select landing_id from rows)")
         self.con.execute("insert into ops.landings by name select * from rows")
+
+
+def _stage_schema(table: Table) -> dict[str, pl.DataType]:
+    """Columns of a staged file: the wire columns, the partition day, where the row came from and its number in the load."""
+    return table.polars_schema() | {
+        "trade_date": pl.Date(),
+        "landing_id": pl.String(),
+        "_line": pl.Int64(),
+        "_field": pl.String(),
+        "_rank": pl.Int32(),
+        "_rid": pl.Int64(),
+    }
 
 
 def _record_checks(

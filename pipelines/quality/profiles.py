@@ -34,10 +34,12 @@ if TYPE_CHECKING:
     import duckdb
     import pandas as pd
 
+    from pipelines.quality.gate import GateInput
+
 _SECONDS: Final[dict[str, int]] = {
     "1m": 60, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "4h": 14400, "8h": 28800, "1d": 86400,
 }  # fmt: skip
-_PERIOD_SECONDS: Final = f"case period {' '.join(f"when '{k}' then {v}" for k, v in _SECONDS.items())} end"
+_PERIOD_SECONDS: Final = "case period " + " ".join(f"when '{k}' then {v}" for k, v in _SECONDS.items()) + " end"
 _PERIOD_END: Final = "{clock} + " + _PERIOD_SECONDS + " * interval '1' second"
 
 DAYS: Final = "gate_days"
@@ -389,20 +391,7 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
 """One profile per clean table."""
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Where a batch lies and what the loader counted."""
-
-    table: str
-    source: str
-    staged: str
-    received: int
-    accepted: int
-    duplicates: int
-    quarantined: int
-
-
-def shape_frame(con: duckdb.DuckDBPyConnection, batch: Batch) -> pd.DataFrame:
+def shape_frame(con: duckdb.DuckDBPyConnection, batch: GateInput) -> pd.DataFrame:
     """One row per column of the contract or the batch: its type in each. Columns beginning with _ are the loader's own.
 
     Raises ContractError where the clean table or the staged relation does not exist.
@@ -442,7 +431,7 @@ def shape_frame(con: duckdb.DuckDBPyConnection, batch: Batch) -> pd.DataFrame:
 
 
 def frames(
-    con: duckdb.DuckDBPyConnection, batch: Batch, *, candles: Sequence[str] = ()
+    con: duckdb.DuckDBPyConnection, batch: GateInput, *, candles: Sequence[str] = ()
 ) -> Mapping[Frame, pd.DataFrame]:
     """Every frame of a batch but its shape. `candles` are staged candles of the same load, not yet committed.
 
@@ -495,7 +484,7 @@ def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def _near(batch: Batch) -> str:
+def _near(batch: GateInput) -> str:
     """SQL condition: rows of the batch's source on loaded days around the batch, without those the load replaces.
 
     Replaced days are left out so that a corrected mapping can restate a history that was loaded in a wrong unit.
@@ -528,7 +517,7 @@ def _days_sql(profile: Profile, staged: str, nullable: Sequence[str]) -> str:
     """
 
 
-def _batch_frame(con: duckdb.DuckDBPyConnection, profile: Profile, batch: Batch) -> pd.DataFrame:
+def _batch_frame(con: duckdb.DuckDBPyConnection, profile: Profile, batch: GateInput) -> pd.DataFrame:
     import pandas as pd
 
     row = con.execute(
@@ -555,7 +544,7 @@ def _batch_frame(con: duckdb.DuckDBPyConnection, profile: Profile, batch: Batch)
     return pd.DataFrame([observed]).astype("float64")
 
 
-def _nulls_frame(con: duckdb.DuckDBPyConnection, batch: Batch, nullable: Sequence[str]) -> pd.DataFrame:
+def _nulls_frame(con: duckdb.DuckDBPyConnection, batch: GateInput, nullable: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
     def shares(counts: str, rows: str, source: str) -> tuple[float | None, ...]:
@@ -575,7 +564,7 @@ def _nulls_frame(con: duckdb.DuckDBPyConnection, batch: Batch, nullable: Sequenc
     return frame
 
 
-def _series_sql(profile: Profile, batch: Batch, candles: Sequence[str]) -> str:
+def _series_sql(profile: Profile, batch: GateInput, candles: Sequence[str]) -> str:
     """One row per series over all rows of the batch, with its neighbours, other sources and candles beside it."""
     series = ", ".join(profile.series)
     levels = list(profile.levels)
@@ -651,53 +640,47 @@ def _series_sql(profile: Profile, batch: Batch, candles: Sequence[str]) -> str:
     """
 
 
-def _shifts_sql(profile: Profile, batch: Batch) -> str:
+def _shifts_sql(profile: Profile, batch: GateInput) -> str:
     """Factor between a series' days near loaded days and those loaded days; settled once enough days are loaded."""
     series = ", ".join(profile.series)
     levels = list(profile.levels)
     same = " and ".join(f"b.{c} = d.{c}" for c in profile.series)
+    medians = "".join(f", median({x}_log) as {x}_log" for x in levels)
+    shift = {x: f"exp(abs(d.{x}_log - b.{x}_log))" for x in levels}
     return f"""
-        select
-            {series}, b.loaded_days
-            {"".join(f", exp(abs(d.{x}_log - b.{x}_log)) as {x}_shift" for x in levels)}
-            {"".join(
-                f", case when b.loaded_days >= {SETTLED_DAYS} then exp(abs(d.{x}_log - b.{x}_log)) end as {x}_settled_shift"
-                for x in levels
-            )}
-        from (
-            select {series}, count(*) as loaded_days {"".join(f", median({x}_log) as {x}_log" for x in levels)}
-            from loaded_days
-            group by {series}
-        ) as b
-        join (
-            select {series} {"".join(f", median({x}_log) as {x}_log" for x in levels)}
+        with
+        loaded as (
+            select {series}, trade_date {"".join(f", {_log(sql)} as {x}_log" for x, sql in profile.levels.items())}
+            from clean.{batch.table}
+            where {_near(batch)}
+            group by {series}, trade_date
+        ),
+        before as (select {series}, count(*) as loaded_days {medians} from loaded group by {series}),
+        now as (
+            select {series} {medians}
             from {DAYS} as d
             where exists (
-                select 1 from loaded_days as b
+                select 1 from loaded as b
                 where {same} and b.trade_date between d.trade_date - {NEIGHBOUR_DAYS} and d.trade_date + {NEIGHBOUR_DAYS}
             )
             group by {series}
-        ) as d using ({series})
-    """.replace("loaded_days as b\n", f"({_loaded_days_sql(profile, batch)}) as b\n").replace(
-        "from loaded_days\n", f"from ({_loaded_days_sql(profile, batch)})\n"
-    )
-
-
-def _loaded_days_sql(profile: Profile, batch: Batch) -> str:
-    series = ", ".join(profile.series)
-    return (
-        f"select {series}, trade_date {''.join(f', {_log(sql)} as {x}_log' for x, sql in profile.levels.items())} "
-        f"from clean.{batch.table} where {_near(batch)} group by {series}, trade_date"
-    )
+        )
+        select
+            {series}, b.loaded_days
+            {"".join(f", {shift[x]} as {x}_shift" for x in levels)}
+            {"".join(f", case when b.loaded_days >= {SETTLED_DAYS} then {shift[x]} end as {x}_settled_shift" for x in levels)}
+        from before as b
+        join now as d using ({series})
+    """
 
 
 def _candles_sql(profile: Profile, price: str, candles: Sequence[str]) -> str:
-    series = ", ".join(profile.series)
+    series = ", ".join(f"d.{c}" for c in profile.series)
     sources = " union all ".join(
         f"select venue, instrument, trade_date, market, close from {name}" for name in ("clean.candles", *candles)
     )
     return f"""
-        select {", ".join(f"d.{c}" for c in profile.series)}, exp(median(abs(d.{price}_log - c.close_log))) as price_gap
+        select {series}, exp(median(abs(d.{price}_log - c.close_log))) as price_gap
         from {DAYS} as d
         join (
             select venue, instrument, trade_date, avg(ln(close)) as close_log
@@ -705,12 +688,12 @@ def _candles_sql(profile: Profile, price: str, candles: Sequence[str]) -> str:
             where market in ('spot', 'perp') and trade_date in (select trade_date from {DAYS})
             group by venue, instrument, trade_date
         ) as c on c.venue = d.venue and c.instrument = d.instrument and c.trade_date = d.trade_date
-        group by {series.replace("venue", "d.venue").replace("instrument", "d.instrument")}
+        group by {series}
     """
 
 
-def _agreement_sql(profile: Profile, agreement: Agreement, batch: Batch) -> str:
-    series = ", ".join(profile.series)
+def _agreement_sql(profile: Profile, agreement: Agreement, batch: GateInput) -> str:
+    series = ", ".join(f"b.{c}" for c in profile.series)
     columns = ", ".join(dict.fromkeys((*profile.series, *agreement.identity)))
     identity_columns = ", ".join(agreement.identity)
     gap = "abs(b.said - o.said)"
@@ -718,7 +701,7 @@ def _agreement_sql(profile: Profile, agreement: Agreement, batch: Batch) -> str:
         gap = f"{gap} / nullif(greatest(abs(b.said), abs(o.said)), 0)"
     same = " and ".join(f"o.{c} = b.{c}" for c in (*agreement.identity, "stamp"))
     return f"""
-        select {", ".join(f"b.{c}" for c in profile.series)}, median({gap}) as other_source_gap, count(*) as compared
+        select {series}, median({gap}) as other_source_gap, count(*) as compared
         from (
             select {columns}, {agreement.stamp} as stamp, {agreement.value} as said
             from {batch.staged}
@@ -730,7 +713,7 @@ def _agreement_sql(profile: Profile, agreement: Agreement, batch: Batch) -> str:
             where source <> {_text(batch.source)} and {agreement.only}
                 and trade_date >= (select min(trade_date) from {DAYS}) and trade_date <= (select max(trade_date) from {DAYS})
         ) as o on {same}
-        group by {", ".join(f"b.{c}" for c in profile.series)}
+        group by {series}
     """
 
 
@@ -747,7 +730,7 @@ def _stamps_sql(profile: Profile, rule: StampRule, staged: str) -> str:
     """
 
 
-def _rows_sql(con: duckdb.DuckDBPyConnection, profile: Profile, batch: Batch) -> str:
+def _rows_sql(con: duckdb.DuckDBPyConnection, profile: Profile, batch: GateInput) -> str:
     """All rows, or those whose key hash falls in one of n: equal keys stay together, and every run sees the same rows."""
     row = con.execute(f"select count(*) from {batch.staged}").fetchone()
     every = -(-int(row[0] if row else 0) // SAMPLE_ROWS)

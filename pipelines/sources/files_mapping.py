@@ -84,9 +84,9 @@ class Part(BaseModel):
 class Time(Part):
     """How a time cell is read.
 
-    `format`: date, iso, epoch_s, epoch_ms, epoch_us, typed (Parquet), or strptime patterns tried in turn. `zone` is that
-    of texts without an offset. `ambiguous` decides the hour that exists twice when clocks go back; without it, and for
-    an hour that does not exist, the row is rejected. `shift` moves the label to the instant meant; `round` removes
+    `format`: date, iso, epoch_s, epoch_ms, epoch_us, typed (Parquet), or strptime patterns tried in turn. `zone` is
+    that of texts without an offset. `ambiguous` decides the hour that exists twice when clocks go back; without it, and
+    for an hour that does not exist, the row is rejected. `shift` moves the label to the instant meant; `round` removes
     jitter.
     """
 
@@ -274,8 +274,8 @@ class Ignored(Part):
 
 
 class Instrument(Part):
-    """Names of `venue` that become an instrument: `name` matches the whole name as the file (or [file.instrument]) gives
-    it. `symbol` (the venue's own), `base`, `quote` are texts in which {group} stands for a group of `name`."""
+    """Names of `venue` that become an instrument. `name` matches the whole name as the file (or [file.instrument])
+    gives it; `symbol` (the venue's own), `base`, `quote` are texts in which {group} stands for a group of `name`."""
 
     venue: str
     name: Regex

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import IO, Final
+from typing import Final, Protocol
 
 from pipelines.errors import SourceFormatError
 
@@ -29,16 +29,24 @@ _ZIP: Final = b"PK\x03\x04"
 _EMPTY_ZIP: Final = b"PK\x05\x06"
 
 
+class ByteStream(Protocol):
+    """What can be read piece by piece and closed."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class Member:
     """One readable stream and the name errors call it by."""
 
     name: str
-    stream: IO[bytes]
+    stream: ByteStream
 
 
 def open_members(path: Path, *, name: str, pattern: str) -> Iterator[Member]:
-    """The streams in `path`, which is called `name`, in the order of their names; containers are told by their first bytes.
+    """The streams in `path`, which is called `name`, in the order of their names. First bytes tell containers apart.
 
     Raises SourceFormatError for an archive that is damaged, unsafe, or has a member that `pattern` does not match.
     """
@@ -101,10 +109,10 @@ def _refuse_unsafe(entry: zipfile.ZipInfo, name: str) -> None:
         )
 
 
-class _Guarded(IO[bytes]):
+class _Guarded:
     """A decompressing stream that counts what comes out: declared sizes in a bomb lie."""
 
-    def __init__(self, inner: IO[bytes], *, name: str, packed: int) -> None:
+    def __init__(self, inner: ByteStream, *, name: str, packed: int) -> None:
         self._inner = inner
         self._name = name
         self._packed = packed
@@ -120,7 +128,8 @@ class _Guarded(IO[bytes]):
             self._count > RATIO_FLOOR_BYTES and self._count > MAX_RATIO * self._packed
         ):
             raise SourceFormatError(
-                f"{self._name}: {self._packed} bytes unpack to more than {self._count}; refused as a decompression bomb."
+                f"{self._name}: {self._packed} bytes unpack to more than {self._count}, as a decompression bomb does."
+                " Unpack and split it yourself if it is genuine."
             )
         return data
 

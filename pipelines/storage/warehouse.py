@@ -93,8 +93,10 @@ def open_snapshot(path: Path) -> duckdb.DuckDBPyConnection:
     con = duckdb.connect(
         str(path), read_only=True, config={"enable_external_access": False, "autoload_known_extensions": False}
     )
-    con.execute("set TimeZone = 'UTC'")
-    con.execute("set lock_configuration = true")
+    # connections of one process to one path share an instance: a second one finds the configuration locked already
+    if con.execute("select current_setting('lock_configuration')").fetchone() == (False,):
+        con.execute("set TimeZone = 'UTC'")
+        con.execute("set lock_configuration = true")
     return con
 
 

@@ -54,5 +54,5 @@ select
 from points
 left join {{ ref('int_oi_by_venue_daily') }} as oi
     on points.venue = oi.venue and points.asset = oi.asset and oi.trade_date = points.trade_date - 1
-left join {{ ref('int_perp_volume_daily') }} as volume
+left join {{ ref('int_perp_volume_by_venue_daily') }} as volume
     on points.venue = volume.venue and points.asset = volume.asset and volume.trade_date = points.trade_date - 1

@@ -18,7 +18,7 @@ with liquidations as (
         sum(events) as events,
         sum(unpriced_events) as unpriced_events,
         -- The poorest feed among the rows speaks for all of them.
-        min(case completeness when 'full' then 3 when 'throttled' then 2 else 1 end) as completeness_rank,
+        {{ worst_completeness('completeness') }} as completeness,
         {{ sorted_list('sources') }} as sources,
         max(available_at) as available_at
     from {{ ref('fct_liquidations_daily') }}
@@ -56,7 +56,7 @@ select
     liquidations.notional_usd_side_unknown,
     case
         when liquidations.measure <> 'position_notional' or liquidations.notional_usd is null then null
-        when liquidations.completeness_rank = 3 then liquidations.notional_usd
+        when liquidations.completeness = 'full' then liquidations.notional_usd
         when prices.move is null or prices.move_border is null then null
         when prices.move <= prices.move_border then liquidations.notional_usd
         when today.oi_base_change_1d is null or prices.close_usd is null then null
@@ -69,7 +69,7 @@ select
     nullif(day_before.oi_usd, 0) as oi_usd_before,
     cast(liquidations.events as bigint) as events,
     cast(liquidations.unpriced_events as bigint) as unpriced_events,
-    liquidations.completeness_rank,
+    liquidations.completeness,
     concat_ws(
         ',',
         liquidations.sources,

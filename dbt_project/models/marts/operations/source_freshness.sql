@@ -62,7 +62,7 @@ select
     s.last_trade_date,
     s.last_loaded_at,
     s.days,
-    s.span_days - s.days as gap_days,
+    case when s.table_name <> 'instruments' then s.span_days - s.days end as gap_days,
     s.rows_received,
     s.rows_accepted,
     s.rows_duplicate,

@@ -2,12 +2,24 @@ with loads as (
     select * from {{ ref('stg_loads') }}
 ),
 
+coverage as (
+    select * from {{ ref('stg_coverage') }}
+),
+
+-- Days of what marts tell about: neither versions of instruments nor prices kept for valuing events.
+told as (
+    select trade_date from loads
+    where accepted > 0 and table_name not in ('instruments', 'token_prices')
+    union
+    select trade_date from coverage
+    where table_name <> 'token_prices'
+),
+
 bounds as (
     select
         min(trade_date) as first_day,
         max(trade_date) as last_day
-    from loads
-    where accepted > 0 and table_name <> 'instruments'
+    from told
 ),
 
 spine as (

@@ -34,7 +34,8 @@ totals as (
         {%- set here = "filter (where venue_kind = '" ~ side.kind ~ "' and measure = '" ~ side.measure ~ "'" %},
         sum(notional_usd) {{ here }}) as {{ side.amount }},
         count(*) {{ here }}) as {{ side.name }}_venues_present,
-        min(completeness_rank) {{ here }}) as {{ side.name }}_completeness_rank,
+        {{ worst_completeness("case when venue_kind = '" ~ side.kind ~ "' and measure = '" ~ side.measure ~ "' then completeness end") }}
+            as {{ side.name }}_completeness,
         sum(unpriced_events) {{ here }}) as {{ side.name }}_unpriced_events
         {%- if side.measure == 'position_notional' %},
         sum(notional_usd_long) {{ here }}) as {{ side.amount }}_long,
@@ -68,8 +69,7 @@ daily as (
         totals.{{ side.amount }},
         coalesce(totals.{{ side.name }}_venues_present, 0) as {{ side.name }}_venues_present,
         coalesce(expected_venues.{{ side.name }}_venues_expected, 0) as {{ side.name }}_venues_expected,
-        case totals.{{ side.name }}_completeness_rank when 3 then 'full' when 2 then 'throttled' when 1 then 'sampled' else 'none' end
-            as {{ side.name }}_completeness,
+        coalesce(totals.{{ side.name }}_completeness, 'none') as {{ side.name }}_completeness,
         totals.{{ side.name }}_unpriced_events
         {%- if side.measure == 'position_notional' %}
         {%- for part in ['_long', '_short', '_side_unknown', '_upper'] %},

@@ -1,0 +1,11 @@
+-- Perpetual volume per venue: the weights of volume-weighted funding.
+select
+    venue,
+    asset,
+    trade_date,
+    sum(volume_usd) as volume_usd,
+    {{ sorted_list('source') }} as sources,
+    max(available_at) as available_at
+from {{ ref('int_candles_daily') }}
+where market = 'perp' and volume_usd is not null
+group by venue, asset, trade_date

@@ -1,0 +1,206 @@
+"""The gate of every load: runs the Great Expectations suites over batches that are about to be committed.
+
+Expectations are data in suites.py, what they judge is measured in profiles.py. No Dagster, opens no database, decides
+nothing: the caller refuses the load where a check of severity error failed.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+from pipelines.errors import ContractError, PermanentError
+from pipelines.quality import profiles
+from pipelines.quality.suites import SUITES, Check, Frame, Severity
+
+if TYPE_CHECKING:
+    import duckdb
+    import pandas as pd
+
+SAMPLES: Final = 10
+"""Offending values or rows kept per failed check."""
+
+_GX_SEVERITY: Final[Mapping[Severity, str]] = {"error": "critical", "warn": "warning"}
+
+
+class GateBrokenError(PermanentError):
+    """Great Expectations could not evaluate a check. This says nothing about the batch."""
+
+    exit_code = 70
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """Outcome of one check: what was observed, and up to ten offending values or rows."""
+
+    table: str
+    check_name: str
+    severity: Severity
+    passed: bool
+    observed: Mapping[str, Any]
+    sample: list[Any]
+
+
+@dataclass(frozen=True)
+class GateInput:
+    """A batch for one clean table.
+
+    `staged` names the DuckDB table or view with the rows about to be committed: every column of the contract, already past
+    NOT NULL and CHECK, deduplicated. The counts are the loader's, in rows.
+    """
+
+    table: str
+    source: str
+    staged: str
+    received: int
+    accepted: int
+    duplicates: int
+    quarantined: int
+
+
+def run_gate(con: duckdb.DuckDBPyConnection, inputs: Sequence[GateInput]) -> list[CheckResult]:
+    """Run every suite of a load and return one result per check, failed ones included.
+
+    Where the shape of a batch is wrong only its shape is reported, for nothing else could be measured. Raises
+    GateBrokenError where Great Expectations cannot evaluate a check, ContractError for a table or relation that does not
+    exist; neither is ever reported as a failed check.
+    """
+    if not inputs:
+        return []
+    unknown = sorted({given.table for given in inputs} - set(SUITES))
+    if unknown:
+        raise ContractError(f"{inputs[0].source}: no suite for clean table {', '.join(unknown)}; add it to pipelines/quality/suites.py.")
+    with _quiet():
+        runner = _Runner()
+        results = {given.table: runner.judge(given, "shape", profiles.shape_frame(con, given)) for given in inputs}
+        sound = [given for given in inputs if all(result.passed for result in results[given.table])]
+        candles = [given.staged for given in sound if given.table == "candles"]
+        for given in sound:
+            for frame, rows in profiles.frames(con, given, candles=candles).items():
+                results[given.table] += runner.judge(given, frame, rows)
+    return [result for given in inputs for result in results[given.table]]
+
+
+class _Runner:
+    """One ephemeral Great Expectations context, fed with one pandas frame after the other."""
+
+    def __init__(self) -> None:
+        import great_expectations as gx
+        from great_expectations.data_context.types.base import (
+            DataContextConfig,
+            InMemoryStoreBackendDefaults,
+            ProgressBarsConfig,
+        )
+
+        self._gx: ModuleType = gx
+        # Analytics off in the configuration itself, so that nothing is sent before a setter could be called.
+        context = gx.get_context(
+            mode="ephemeral",
+            project_config=DataContextConfig(
+                analytics_enabled=False,
+                progress_bars=ProgressBarsConfig(globally=False),
+                store_backend_defaults=InMemoryStoreBackendDefaults(),
+            ),
+        )
+        asset = context.data_sources.add_pandas("gate").add_dataframe_asset("batch")
+        self._definition = asset.add_batch_definition_whole_dataframe("whole")
+
+    def judge(self, given: GateInput, frame: Frame, rows: pd.DataFrame) -> list[CheckResult]:
+        """Results of the checks of one frame, in the order of the suite."""
+        checks = {check.name: check for check in SUITES[given.table] if check.frame == frame}
+        if not checks:
+            return []
+        suite = self._gx.ExpectationSuite(
+            name=f"{given.table}.{frame}",
+            expectations=[
+                getattr(self._gx.expectations, check.expectation)(
+                    **check.kwargs, severity=_GX_SEVERITY[check.severity], meta={"check": check.name}
+                )
+                for check in checks.values()
+            ],
+        )
+        batch = self._definition.get_batch(batch_parameters={"dataframe": rows})
+        # SUMMARY is the smallest format that says which rows were unexpected.
+        outcome = batch.validate(suite, result_format={"result_format": "SUMMARY", "partial_unexpected_count": SAMPLES})
+        results = {}
+        for result in outcome.results:
+            name = result.expectation_config.meta["check"]
+            fault = _fault(result.exception_info)
+            if fault is not None:
+                raise GateBrokenError(
+                    f"{given.source}: Great Expectations could not evaluate {given.table}.{name} ({fault}). The batch was not "
+                    "judged and nothing was committed; correct the check in pipelines/quality or the relation given to it."
+                )
+            results[name] = _result(given.table, checks[name], rows, result)
+        if missing := sorted(set(checks) - set(results)):
+            raise GateBrokenError(f"{given.source}: Great Expectations returned no result for {given.table}: {', '.join(missing)}.")
+        return [results[name] for name in checks]
+
+
+def _result(table: str, check: Check, rows: pd.DataFrame, result: Any) -> CheckResult:
+    said = result.result
+    passed = bool(result.success)
+    columns = [check.kwargs[key] for key in ("column", "column_A", "column_B") if key in check.kwargs]
+    limits = {key: check.kwargs[key] for key in ("min_value", "max_value", "mostly") if key in check.kwargs}
+    observed: dict[str, Any]
+    if "element_count" in said:
+        observed = {
+            "rows": said["element_count"],
+            "judged": said["element_count"] - said.get("missing_count", 0),
+            "unexpected": said["unexpected_count"],
+        }
+        places = said["partial_unexpected_index_list"] if not passed else []
+    else:
+        observed = {"rows": said["observed_value"]}
+        places = range(min(len(rows), SAMPLES)) if not passed else []
+    if check.expectation == "ExpectColumnValuesToBeBetween" and rows[columns[0]].notna().any():
+        observed |= {"lowest": _plain(rows[columns[0]].min()), "highest": _plain(rows[columns[0]].max())}
+    shown = [*profiles.identity(table, check.frame), *columns] if check.frame != "stamps" else list(rows.columns)
+    sample = [
+        {column: _plain(rows.at[place, column]) for column in dict.fromkeys(shown)} for place in list(places)[:SAMPLES]
+    ]
+    return CheckResult(table, check.name, check.severity, passed, observed | limits, sample)
+
+
+def _fault(info: Mapping[str, Any]) -> str | None:
+    """What went wrong inside Great Expectations, or None.
+
+    It reports a fault as {"raised_exception": True, …}, or as one such mapping per metric that failed.
+    """
+    parts = [info] if "raised_exception" in info else list(info.values())
+    for part in parts:
+        if isinstance(part, Mapping) and part.get("raised_exception"):
+            return str(part.get("exception_message") or "no message")
+    return None
+
+
+def _plain(value: Any) -> Any:
+    """A value of a frame as JSON knows it."""
+    if hasattr(value, "isoformat"):
+        return None if value != value else value.isoformat()
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what Great Expectations says about itself off the screen: faults come back in its results and are raised."""
+    logger = logging.getLogger("great_expectations")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            # Importing 1.24 imports sre_constants and sre_parse, deprecated since Python 3.11.
+            warnings.filterwarnings("ignore", message=r"module 'sre_\w+' is deprecated", category=DeprecationWarning)
+            yield
+    finally:
+        logger.setLevel(level)

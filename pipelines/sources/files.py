@@ -1,0 +1,212 @@
+"""File import: history that people bought or downloaded, described by a mapping, as parsed batches.
+
+This is the source's door: which files belong to a mapping, landing them, parsing a landing. The mapping's model is
+files_mapping, reading files_read, shaping files_shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from pipelines.clean.batch import ABSENT_SCHEMA, REJECT_SCHEMA, ParsedBatch, Parser, SourceRules
+from pipelines.clean.contract import Contract
+from pipelines.errors import LandingError, MappingError, SourceFormatError
+from pipelines.extract.landing import Landing, LandingStore, utc_now
+from pipelines.sources.evm import EVENTS, decode_logs
+from pipelines.sources.files_cells import Absence
+from pipelines.sources.files_check import check_mapping, load_mapping
+from pipelines.sources.files_instruments import InstrumentBook
+from pipelines.sources.files_mapping import File, Mapping
+from pipelines.sources.files_read import read_records
+from pipelines.sources.files_records import LINE, Columns, Records
+from pipelines.sources.files_shape import Fault, Shaper
+from pipelines.sources.files_wide import FIELD, INSTRUMENT, WideLayout, lengthen, wide_layout
+
+__all__ = ["FileMatch", "Mapping", "land", "load_mapping", "match_files", "open_landings", "parse"]
+
+PARTITION: Final = "history"
+"""Imported files are not scheduled by day: one partition holds them all."""
+
+MAPPING_KEY: Final = "mapping"
+"""Where a landing's request names the mapping it is read with, by its digest (LandingStore.mapping_path)."""
+
+
+@dataclass(frozen=True)
+class FileMatch:
+    """A file that a mapping imports; `part` is its name inside the landing."""
+
+    path: Path
+    part: str
+    file: File
+
+
+def match_files(mapping: Mapping, root: Path) -> list[FileMatch]:
+    """The files below `root` (or `root` itself, if it is a file) that `mapping` imports, by name.
+
+    Raises SourceFormatError for a file no pattern matches, and, for a folder, for a required pattern no file matches.
+    """
+    if not root.exists():
+        raise SourceFormatError(f"{mapping.source}: {root} does not exist. Check the path.")
+    paths = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
+    matches: list[FileMatch] = []
+    for path in paths:
+        section = _section(mapping, path.name)
+        if section is not None:
+            matches.append(FileMatch(path, path.name, section))
+        elif not any(fnmatchcase(path.name, ignored.pattern) for ignored in mapping.ignore):
+            patterns = ", ".join(file.pattern for file in mapping.file)
+            raise SourceFormatError(
+                f"{mapping.source}: {path} matches no pattern of {mapping.path.name} ({patterns})."
+                " Add a [[file]] for it, or an [[ignore]] with the reason."
+            )
+    if root.is_dir():
+        missing = [
+            file.pattern for file in mapping.file if file.required and all(match.file != file for match in matches)
+        ]
+        if missing:
+            raise SourceFormatError(
+                f"{mapping.source}: no file in {root} matches {missing[0]!r}. Add the file, or set required = false."
+            )
+    twice = {match.part for match in matches if sum(other.part == match.part for other in matches) > 1}
+    if twice:
+        raise SourceFormatError(
+            f"{mapping.source}: two files below {root} are called {min(twice)!r}. Import one of them."
+        )
+    return matches
+
+
+def land(
+    store: LandingStore, mapping: Mapping, matches: Sequence[FileMatch], *, clock: Callable[[], datetime] = utc_now
+) -> list[Landing]:
+    """Land `matches` and keep the mapping beside them. What is landed already, with the same mapping, stays as it is."""
+    digest = store.keep_mapping(mapping.source, mapping.text)
+    return [
+        store.land_file(
+            match.path,
+            source=mapping.source,
+            partition=PARTITION,
+            part=match.part,
+            request={MAPPING_KEY: digest},
+            clock=clock,
+        )
+        for match in matches
+    ]
+
+
+def open_landings(store: LandingStore, contract: Contract, landings: Sequence[Landing]) -> tuple[Parser, SourceRules]:
+    """Parser of `landings` of one data set, each with the mapping it was landed with, and the newest mapping's rules."""
+    mappings: dict[str, Mapping] = {}
+    for landing in landings:
+        digest = landing.request.get(MAPPING_KEY)
+        if not isinstance(digest, str):
+            raise LandingError(
+                f"{landing.source}: landing {landing.landing_id} names no mapping. Import the file again."
+            )
+        if digest not in mappings:
+            mappings[digest] = load_mapping(store.mapping_path(landing.source, digest), contract=contract)
+
+    def parser(landing: Landing) -> Iterator[ParsedBatch]:
+        return parse(landing, mappings[landing.request[MAPPING_KEY]], contract)
+
+    newest = max(landings, key=lambda landing: (landing.fetched_at, landing.landing_id), default=None)
+    return parser, mappings[newest.request[MAPPING_KEY]].rules if newest else SourceRules()
+
+
+def parse(landing: Landing, mapping: Mapping, contract: Contract) -> Iterator[ParsedBatch]:
+    """The rows of `landing` for every table it feeds, `instruments` last.
+
+    Raises MappingError where mapping and contract disagree, SourceFormatError for a structural fault of the file: nothing
+    of the landing must be loaded then, whatever was yielded before.
+    """
+    check_mapping(mapping, contract)
+    file = _section(mapping, landing.original_name)
+    if file is None:
+        raise MappingError(
+            f"mapping {mapping.path}: no pattern matches {landing.original_name!r}, which was landed as {mapping.source}."
+        )
+    book = InstrumentBook(mapping.instrument)
+    columns = Columns(used=file.used, ignored=frozenset(file.ignore), wide=file.wide is not None)
+    shaper = Shaper(file, contract, book, landing.landing_id)
+    layout: WideLayout | None = None
+    for records in read_records(landing.path, file, landing.original_name, columns):
+        if records.broken.height:
+            yield _broken(records, file, landing)
+        if records.frame.is_empty():
+            continue
+        if file.wide is None:
+            yield from _long(records.frame, file, shaper)
+            continue
+        if layout is None:
+            layout = wide_layout(
+                records.frame.columns,
+                file.wide,
+                used=file.used,
+                ignored=frozenset(file.ignore),
+                place=landing.original_name,
+            )
+            shaper = Shaper(file, contract, book, landing.landing_id, layout.names)
+        yield from _wide(records.frame, file, shaper, layout)
+    instruments = book.rows()
+    if instruments.height:
+        yield ParsedBatch(table="instruments", landing_id=landing.landing_id, rows=instruments)
+
+
+def _long(frame: pl.DataFrame, file: File, shaper: Shaper) -> Iterator[ParsedBatch]:
+    cells = [name for name in frame.columns if name != LINE]
+    frame = frame.with_columns(pl.lit(None, dtype=pl.String).alias(FIELD))
+    if file.decode is not None:
+        received = pl.struct(pl.col(name).cast(pl.String) for name in cells).alias("received")
+        frame = decode_logs(frame.with_columns(received), EVENTS[file.decode])
+        lost = frame.filter(pl.col("undecodable").is_not_null())
+        if lost.height:
+            why = Fault(pl.lit(value=True), None, "undecodable", pl.col("undecodable"))
+            yield shaper.refuse(lost, why, ["received"])
+        frame = frame.filter(pl.col("undecodable").is_null())
+        cells = ["received"]
+    yield from shaper.batches(frame, cells)
+
+
+def _wide(frame: pl.DataFrame, file: File, shaper: Shaper, layout: WideLayout) -> Iterator[ParsedBatch]:
+    assert file.wide is not None  # noqa: S101 - only wide files come here
+    kept = [*layout.fixed, INSTRUMENT, *file.wide.metrics]
+    for long, absent in lengthen(frame, layout, file.wide, Absence(file.absent)):
+        counted = absent.select(
+            shaper.day_of(absent).alias("trade_date"), pl.col(INSTRUMENT).alias("instrument"), pl.lit(1).alias("cells")
+        )
+        sums = counted.group_by("trade_date", "instrument", maintain_order=True).agg(pl.col("cells").sum())
+        for batch in shaper.batches(long, kept):
+            yield ParsedBatch(batch.table, batch.landing_id, batch.rows, batch.rejects, sums.cast(ABSENT_SCHEMA))
+            sums = sums.clear()
+
+
+def _broken(records: Records, file: File, landing: Landing) -> ParsedBatch:
+    """Lines that are no record, on account of the table of the first rule."""
+    rejects = records.broken.select(
+        pl.lit(None, dtype=pl.Date).alias("trade_date"),
+        "line",
+        pl.lit(None, dtype=pl.String).alias("field"),
+        pl.lit(None, dtype=pl.String).alias("instrument"),
+        pl.lit("unparsable").alias("reason"),
+        "detail",
+        "raw",
+    ).select(REJECT_SCHEMA)
+    rows = pl.DataFrame(schema={LINE: pl.Int64(), FIELD: pl.String()})
+    return ParsedBatch(file.rows[0].table, landing.landing_id, rows, rejects)
+
+
+def _section(mapping: Mapping, name: str) -> File | None:
+    """The [[file]] whose pattern `name` matches. Raises MappingError where two do."""
+    found = [file for file in mapping.file if fnmatchcase(name, file.pattern)]
+    if len(found) > 1:
+        patterns = " and ".join(repr(file.pattern) for file in found)
+        raise MappingError(
+            f"mapping {mapping.path}: {name!r} matches {patterns}. Make the patterns exclude each other."
+        )
+    return found[0] if found else None

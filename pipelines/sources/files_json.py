@@ -1,0 +1,116 @@
+"""JSON documents and JSON lines to records: a string cell as it is, anything else as its JSON text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+import polars as pl
+
+from pipelines.errors import SourceFormatError
+from pipelines.sources.files_records import BATCH_ROWS, LINE, Columns, Records, broken_lines
+from pipelines.sources.files_text import BYTE_ORDER_MARK, text_blocks
+from pipelines.sources.files_unpack import ByteStream, Member
+
+MAX_DOCUMENT_BYTES: Final = 256 << 20
+"""A JSON document is parsed as one; larger ones belong into JSON lines."""
+
+
+def read_json_lines(
+    stream: ByteStream, member: Member, columns: Columns, first_line: int
+) -> Iterator[tuple[Records, int]]:
+    line = first_line
+    seen = False
+    for block, is_last in text_blocks(stream, member):
+        texts = block.removeprefix(BYTE_ORDER_MARK).split(b"\n") if line == first_line else block.split(b"\n")
+        rows: list[Mapping[str, Any]] = []
+        lines: list[int] = []
+        broken: list[tuple[int, str, str]] = []
+        for number, text in enumerate(texts, start=line):
+            if not text.strip():
+                continue
+            try:
+                row = orjson.loads(text)
+            except orjson.JSONDecodeError as error:
+                if is_last and number == line + len(texts) - 1:
+                    raise SourceFormatError(
+                        f"{member.name}, line {number}: the file is truncated, its last line is not JSON ({error})."
+                        " Obtain it again."
+                    ) from error
+                broken.append((number, f"not JSON: {error}", orjson.dumps(text.decode()).decode()))
+                continue
+            if not isinstance(row, dict):
+                broken.append((number, "not a JSON object", orjson.dumps(text.decode()).decode()))
+                continue
+            rows.append(row)
+            lines.append(number)
+        line += block.count(b"\n")
+        seen = seen or bool(rows or broken)
+        frame = _json_frame(rows, lines, columns, member)
+        lost = broken_lines(broken)
+        for part in frame.iter_slices(BATCH_ROWS):
+            yield Records(part, lost), line
+            lost = broken_lines(())
+    if not seen:
+        raise SourceFormatError(f"{member.name}: the file holds no record. Obtain it again.")
+
+
+def read_json_document(
+    stream: ByteStream, member: Member, record_path: str | None, columns: Columns, first_line: int
+) -> Iterator[tuple[Records, int]]:
+    text = stream.read(MAX_DOCUMENT_BYTES + 1)
+    if len(text) > MAX_DOCUMENT_BYTES:
+        raise SourceFormatError(
+            f"{member.name}: a JSON document beyond {MAX_DOCUMENT_BYTES} bytes is not read whole."
+            " Convert it to JSON lines."
+        )
+    try:
+        found = orjson.loads(text.removeprefix(BYTE_ORDER_MARK))
+    except orjson.JSONDecodeError as error:
+        raise SourceFormatError(
+            f"{member.name}, line {error.lineno}, byte {error.colno}: not JSON ({error.msg}), truncated?"
+            " Obtain it again."
+        ) from error
+    for key in (record_path or "").split(".") if record_path else ():
+        if not isinstance(found, dict) or key not in found:
+            raise SourceFormatError(f"{member.name}: nothing at {record_path!r} (no {key!r}). Correct record_path.")
+        found = found[key]
+    if not isinstance(found, list):
+        raise SourceFormatError(
+            f"{member.name}: no list of records at {record_path or 'the top'}. Correct record_path."
+        )
+    rows = [row for row in found if isinstance(row, dict)]
+    lines = [number for number, row in enumerate(found, start=first_line) if isinstance(row, dict)]
+    odd = [
+        (number, "not a JSON object", orjson.dumps(row).decode())
+        for number, row in enumerate(found, start=first_line)
+        if not isinstance(row, dict)
+    ]
+    lost = broken_lines(odd)
+    frame = _json_frame(rows, lines, columns, member)
+    for part in frame.iter_slices(BATCH_ROWS):
+        yield Records(part, lost), first_line + len(found)
+        lost = broken_lines(())
+
+
+def _json_frame(
+    rows: Sequence[Mapping[str, Any]], lines: Sequence[int], columns: Columns, member: Member
+) -> pl.DataFrame:
+    """Records as text cells: a string as it is, anything else as its JSON; a key some records lack is null there."""
+    names: dict[str, int] = {}
+    for number, row in zip(lines, rows, strict=True):
+        for name in row:
+            names.setdefault(name, number)
+    if rows:
+        unknown = [name for name in names if name not in columns.used | columns.ignored]
+        place = f"{member.name}, record {names[unknown[0]] if unknown and not columns.wide else lines[0]}"
+        columns.check(list(names), place=place)
+    cells = {name: pl.Series(name, [_text(row.get(name)) for row in rows], dtype=pl.String) for name in names}
+    return pl.DataFrame(cells).with_columns(pl.Series(LINE, lines, dtype=pl.Int64))
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return repr(value) if isinstance(value, float) else orjson.dumps(value).decode()

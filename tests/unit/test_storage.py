@@ -1,0 +1,181 @@
+"""Opening, publishing and comparing warehouses."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipelines.errors import ConfigError, PublishError, WarehouseBusyError
+from pipelines.settings import PROJECT_ROOT, Settings
+from pipelines.storage.fingerprint import compare, fingerprint_schemas
+from pipelines.storage.publish import publish
+from pipelines.storage.warehouse import reader, writer
+
+NOW = datetime(2024, 1, 1)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "home", lock_timeout_seconds=0.2)
+
+
+def build(settings: Settings, rows: int = 3) -> None:
+    """A stand-in for the dbt build: one mart with comments, one view."""
+    with writer(settings, what="test") as con:
+        con.execute("create schema if not exists marts")
+        con.execute(
+            "create or replace table marts.fct_example as "
+            f"select date '2024-01-01' + cast(i as int) as trade_date, i * 0.1e0 as oi_usd from range(0, {rows}) as t(i)"
+        )
+        con.execute("comment on table marts.fct_example is 'One row per day. It''s an example.'")
+        con.execute("comment on column marts.fct_example.oi_usd is 'US dollars'")
+
+
+_HOLD = """
+import sys
+from pathlib import Path
+from pipelines.settings import PROJECT_ROOT, Settings
+from pipelines.storage.warehouse import writer
+
+with writer(Settings(home=Path(sys.argv[1])), what="a long load"):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+_COUNT = """
+import sys
+from pathlib import Path
+from pipelines.storage.warehouse import open_snapshot
+
+print(open_snapshot(Path(sys.argv[1])).execute("select count(*) from marts.fct_example").fetchone()[0])
+"""
+
+
+@pytest.fixture
+def other_writer(home: Settings) -> Iterator[None]:
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(home.root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=PROJECT_ROOT
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield
+        process.stdin.write("\n")
+        process.stdin.flush()
+
+
+def count_in_another_process(path: Path) -> int:
+    """DuckDB shares one instance per path inside a process: a second reader has to be another process."""
+    command = [sys.executable, "-c", _COUNT, str(path)]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True, cwd=PROJECT_ROOT).stdout)
+
+
+@pytest.mark.usefixtures("other_writer")
+def test_a_second_writer_is_refused_with_the_name_of_the_first(home: Settings) -> None:
+    with pytest.raises(WarehouseBusyError, match=r"process \d+ \(a long load\)"), writer(home, what="mine"):
+        pass
+
+
+def test_an_error_while_writing_frees_the_warehouse(home: Settings) -> None:
+    with pytest.raises(RuntimeError, match="boom"), writer(home, what="first"):
+        raise RuntimeError("boom")
+    with writer(home, what="second") as con:
+        assert con.execute("select count(*) from ops.loads").fetchone() == (0,)
+
+
+def test_the_contract_is_in_place_for_every_writer(home: Settings) -> None:
+    with writer(home, what="test") as con:
+        tables = con.execute("select count(*) from duckdb_tables() where schema_name in ('clean', 'ops')").fetchone()
+    assert tables == (18,)
+
+
+def test_reading_before_the_first_publish_says_what_to_do(home: Settings) -> None:
+    with pytest.raises(ConfigError, match="leverhouse run"), reader(home):
+        pass
+
+
+def test_publishing_nothing_is_an_error_and_leaves_no_file(home: Settings) -> None:
+    with pytest.raises(PublishError, match="marts is empty"):
+        publish(home, now=NOW)
+    assert list(home.published_dir.iterdir()) == []
+
+
+def test_the_snapshot_holds_marts_ops_and_comments(home: Settings) -> None:
+    build(home)
+    publication = publish(home, now=NOW)
+    assert (publication.tables, publication.rows) == (1, 3)
+    with reader(home) as con:
+        assert con.execute("select count(*) from marts.fct_example").fetchone() == (3,)
+        assert con.execute("select count(*) from ops.lineage").fetchone() == (0,)
+        assert con.execute("select published_at from meta.publication").fetchone() == (NOW,)
+        assert con.execute("select comment from duckdb_tables() where table_name = 'fct_example'").fetchone() == (
+            "One row per day. It's an example.",
+        )
+        assert con.execute("select comment from duckdb_columns() where column_name = 'oi_usd'").fetchone() == ("US dollars",)
+    parquet = str(home.published_dir / "parquet" / "fct_example.parquet")
+    assert duckdb.sql("select count(*) from read_parquet(?)", params=[parquet]).fetchall() == [(3,)]
+
+
+def test_the_snapshot_is_written_in_the_storage_format_of_duckdb_1_2(home: Settings) -> None:
+    build(home)
+    publish(home, now=NOW)
+    header = home.published_database.read_bytes()[:64]
+    assert header[8:12] == b"DUCK"
+    # storage version 65 is that of DuckDB 1.2, 64 that of all before it
+    assert int.from_bytes(header[12:20], "little") <= 65
+
+
+def test_a_reader_keeps_its_snapshot_while_the_next_one_is_published(home: Settings) -> None:
+    build(home, rows=3)
+    publish(home, now=NOW)
+    with reader(home) as old:
+        build(home, rows=5)
+        publish(home, now=NOW)
+        assert old.execute("select count(*) from marts.fct_example").fetchone() == (3,)
+        assert count_in_another_process(home.published_database) == 5
+
+
+def test_readers_can_neither_write_nor_reach_other_files(home: Settings) -> None:
+    build(home)
+    publish(home, now=NOW)
+    with reader(home) as con:
+        with pytest.raises(duckdb.Error):
+            con.execute("create table marts.x (a int)")
+        with pytest.raises(duckdb.Error):
+            con.execute("select * from read_csv('/etc/passwd')")
+        with pytest.raises(duckdb.Error):
+            con.execute("set enable_external_access = true")
+
+
+def test_what_a_killed_publish_left_is_removed_by_the_next(home: Settings) -> None:
+    build(home)
+    home.published_dir.mkdir(parents=True)
+    (home.published_dir / ".abc.duckdb.part").write_bytes(b"half")
+    for name in ("parquet-1", "parquet-2", "parquet-3"):
+        (home.published_dir / name).mkdir()
+    publish(home, now=NOW)
+    names = sorted(p.name for p in home.published_dir.iterdir() if not p.name.startswith("parquet-"))
+    assert names == ["leverhouse.duckdb", "parquet"]
+    assert len(list(home.published_dir.glob("parquet-*"))) == 2
+
+
+def test_fingerprints_do_not_depend_on_row_order_and_see_every_change(tmp_path: Path) -> None:
+    con = duckdb.connect(":memory:")
+    con.execute("create schema clean; create schema marts")
+    for schema in ("clean", "marts"):
+        con.execute(f"create table {schema}.t as select i as id, i * 0.1e0 as x, timestamp '2024-01-01' as loaded_at from range(100) as t(i)")
+    first = fingerprint_schemas(con, "clean", "marts")
+    con.execute("create or replace table marts.t as select id, x, timestamp '2025-01-01' as loaded_at from marts.t order by id desc")
+    con.execute("update marts.t set x = x * (1 + 1e-13)")
+    assert compare(first, fingerprint_schemas(con, "clean", "marts")) == []
+    con.execute("update clean.t set x = x * (1 + 1e-13) where id = 50")
+    assert compare(first, fingerprint_schemas(con, "clean", "marts")) == ["clean.t: the columns that are not double differ"]
+    con.execute("update marts.t set x = case id when 1 then 0.2 when 2 then 0.1 else x end")
+    assert any("marts.t.x" in line for line in compare(first, fingerprint_schemas(con, "marts") | {"clean.t": first["clean.t"]}))
+    con.close()
