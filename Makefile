@@ -13,7 +13,9 @@ LEVERHOUSE_HOME ?= warehouse
 PORT ?= 3000
 
 BIN := .venv/bin
-# Workers of one run share no warehouse; tests that must not run beside each other carry the mark xdist_group.
+# One package of another version, set before those of .venv. Absolute, because tests start processes in other folders.
+DUCKDB2 := $(CURDIR)/.venv-duckdb2-overlay
+# Tests that share one built warehouse carry the mark xdist_group, so that it is built once.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations 15
 
 .PHONY: help setup demo recorded test lint unit test-duckdb2 bench ui lock clean
@@ -41,21 +43,21 @@ lint: setup ## ruff, mypy, import rules, SQL style
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/sqlfluff lint dbt_project
+	$(BIN)/sqlfluff lint --nocolor --disable-progress-bar dbt_project/models dbt_project/tests
 
 unit: setup ## every test but the benchmarks, without the linters
 	$(PYTEST) $(ARGS)
 
 test-duckdb2: setup ## the same tests on DuckDB 2.0
 	@"$(PYTHON)" scripts/setup.py --with-duckdb2
-	PYTHONPATH=.venv-duckdb2-overlay $(PYTEST) $(ARGS)
+	PYTHONPATH="$(DUCKDB2)" $(BIN)/python -c 'import duckdb; assert duckdb.__version__ == "2.0.0", duckdb.__file__'
+	PYTHONPATH="$(DUCKDB2)" $(PYTEST) $(ARGS)
 
 bench: setup ## speed and memory against a bare DuckDB load
 	$(BIN)/python -m pytest -m benchmark --benchmark-enable tests/benchmarks $(ARGS)
 
-ui: setup ## webserver and daemon of Dagster on http://127.0.0.1:PORT
-	LEVERHOUSE_HOME="$(LEVERHOUSE_HOME)" DAGSTER_HOME="$(abspath $(LEVERHOUSE_HOME))/dagster_home" \
-		$(BIN)/dagster dev --workspace workspace.yaml --host 127.0.0.1 --port $(PORT)
+ui: setup ## Dagster's pages and its daemon on http://127.0.0.1:PORT
+	LEVERHOUSE_HOME="$(LEVERHOUSE_HOME)" $(BIN)/leverhouse ui --port $(PORT)
 
 lock: ## renew requirements.lock; KEEP=1 keeps the pins that still fit (needs uv)
 	"$(PYTHON)" scripts/lock.py $(if $(KEEP),--keep,)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from filelock import FileLock
 
 from pipelines.errors import ContractError, PermanentError, TransientError
+from pipelines.home import environment
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ Status = Literal["success", "warn", "fail", "error", "skipped"]
 
 SAMPLE_ROWS: Final = 5
 """Rows of a failed test that are kept in its result."""
+
+QUIET: Final = ("--log-level", "none", "--log-level-file", "info", "--no-use-colors", "--no-use-colors-file")
+"""dbt logs into its log file and not onto the terminal."""
 
 _NOT_SOURCES: Final = {"target", "logs", "dbt_packages"}
 _STATUS: Final[Mapping[str, Status]] = {
@@ -123,7 +128,7 @@ def ensure_manifest(settings: Settings) -> Path:
     with FileLock(settings.dbt_target_dir / "parse.lock"):
         if path.exists():
             return path
-        _invoke(settings, ["parse", *_folders(settings, folder)])
+        _parse(settings, folder)
         temporary = path.with_name(f".{secrets.token_hex(4)}.json")
         temporary.write_bytes((folder / "manifest.json").read_bytes())
         temporary.replace(path)
@@ -161,6 +166,16 @@ def build_marts(
         results = _invoke(settings, arguments, progress=progress)
         nodes = _describe(settings, results)
     return BuildReport(nodes=nodes, seconds=time.monotonic() - started)
+
+
+def _parse(settings: Settings, target: Path) -> None:
+    """Parse the project in a process of its own: whoever only wants the definitions is spared dbt's imports."""
+    command = [sys.executable, "-m", "dbt.cli.main", *QUIET, "parse", *_folders(settings, target)]
+    done = subprocess.run(command, env={**os.environ, **_variables(settings)}, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        # dbt prints its errors even where it is told to print nothing else.
+        text = " ".join((done.stdout + done.stderr).split())[-2000:]
+        raise BuildBrokenError(f"dbt parse: {text} Details: {settings.dbt_target_dir / 'logs' / 'dbt.log'}")
 
 
 def _describe(settings: Settings, results: Sequence[RunResult]) -> tuple[NodeResult, ...]:
@@ -209,10 +224,9 @@ def _invoke(settings: Settings, arguments: list[str], *, progress: Progress | No
         if progress is not None and event.info.name in {"LogModelResult", "LogTestResult", "LogSeedResult"}:
             progress(event.data.node_info.node_name, event.data.index, event.data.total)
 
-    quiet = ["--log-level", "none", "--log-level-file", "info", "--no-use-colors", "--no-use-colors-file"]
-    with _environment(LEVERHOUSE_DATABASE=str(settings.database), DBT_SEND_ANONYMOUS_USAGE_STATS="false"):
+    with environment(**_variables(settings)):
         try:
-            outcome = dbtRunner(callbacks=[relay]).invoke([*quiet, *arguments])
+            outcome = dbtRunner(callbacks=[relay]).invoke([*QUIET, *arguments])
         finally:
             reset_adapters()
             DuckDBConnectionManager.close_all_connections()
@@ -225,6 +239,10 @@ def _invoke(settings: Settings, arguments: list[str], *, progress: Progress | No
     if not outcome.success and not results:
         raise BuildBrokenError(f"dbt {arguments[0]} failed. Details: {settings.dbt_target_dir / 'logs' / 'dbt.log'}")
     return tuple(results)
+
+
+def _variables(settings: Settings) -> dict[str, str]:
+    return {"LEVERHOUSE_DATABASE": str(settings.database), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
 
 
 def _folders(settings: Settings, target: Path) -> list[str]:
@@ -254,18 +272,3 @@ def _project_digest(project: Path) -> str:
             digest.update(f"\0{path.relative_to(project).as_posix()}\0".encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()[:20]
-
-
-@contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    """Set environment variables for dbt's profile and take them back."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

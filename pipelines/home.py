@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -86,3 +88,18 @@ def forget_dead_processes(settings: Settings) -> None:
     for path in (settings.dagster_home / "processes").glob("*.lock"):
         if not process_is_alive(settings, path.stem):
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """Set environment variables for libraries that read nothing else, and take them back."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -5,19 +5,21 @@ No Dagster here, no parsing, no SQL.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.clean.contract import load_contract
 from pipelines.clean.load import Gate, LoadReport, Progress, find_work, load_source, no_progress
-from pipelines.errors import LeverhouseError, PermanentError, TransientError
+from pipelines.errors import LandingError, LeverhouseError, PermanentError, TransientError
 from pipelines.extract.landing import Clock, Landing, LandingStore, utc_now
 from pipelines.quality.gate import run_gate
 from pipelines.settings import Settings
 from pipelines.sources import registry
 from pipelines.sources.files import land_matches
-from pipelines.storage.warehouse import writer
+from pipelines.storage.swap import replace_database
+from pipelines.storage.warehouse import writer, writer_lock
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,22 @@ def rebuild(
 ) -> LoadOutcome:
     """Make the working database anew from the landing alone. The published snapshot stays until the next publish.
 
-    Raises LandingError where landed bytes were lost or altered.
+    The new database is made beside the old one and renamed over it when every source is in it, so that a kill at any
+    moment leaves a whole one. Raises LandingError where landed bytes were lost or altered, and the error of a source that
+    cannot be loaded; the old database is then as before.
     """
-    raise NotImplementedError
+    store = LandingStore(settings.root)
+    progress("verify landings", 0, 0)
+    faults = list(store.verify(store.all()))
+    if faults:
+        raise LandingError(f"{len(faults)} landing(s) are not as received, nothing was rebuilt.\n" + "\n".join(faults[:20]))
+    side = settings.model_copy(update={"home": settings.root / "rebuild"})
+    with writer_lock(settings, what="rebuild"):
+        shutil.rmtree(side.home, ignore_errors=True)
+        side.home.mkdir(parents=True)
+        (side.home / "raw").symlink_to(settings.raw_dir, target_is_directory=True)
+        outcome = load_pending(side, gate=gate, clock=clock, progress=progress)
+        outcome.raise_failures()
+        replace_database(settings, side.database)
+        shutil.rmtree(side.home)
+    return outcome

@@ -51,8 +51,8 @@ class CheckResult:
 class GateInput:
     """A batch for one clean table.
 
-    `staged` names the DuckDB table or view with the rows about to be committed: every column of the contract, already past
-    NOT NULL and CHECK, deduplicated. The counts are the loader's, in rows.
+    `staged` names the DuckDB table or view with the rows about to be committed: every column of the contract, already
+    past NOT NULL and CHECK, deduplicated. The counts are the loader's, in rows.
     """
 
     table: str
@@ -68,14 +68,16 @@ def run_gate(con: duckdb.DuckDBPyConnection, inputs: Sequence[GateInput]) -> lis
     """Run every suite of a load and return one result per check, failed ones included.
 
     Where the shape of a batch is wrong only its shape is reported, for nothing else could be measured. Raises
-    GateBrokenError where Great Expectations cannot evaluate a check, ContractError for a table or relation that does not
-    exist; neither is ever reported as a failed check.
+    GateBrokenError where Great Expectations cannot evaluate a check, ContractError for a table or relation that does
+    not exist; neither is ever reported as a failed check.
     """
     if not inputs:
         return []
     unknown = sorted({given.table for given in inputs} - set(SUITES))
     if unknown:
-        raise ContractError(f"{inputs[0].source}: no suite for clean table {', '.join(unknown)}; add it to pipelines/quality/suites.py.")
+        raise ContractError(
+            f"{inputs[0].source}: no suite for clean table {', '.join(unknown)}; add it to pipelines/quality/suites.py."
+        )
     with _quiet():
         runner = _Runner()
         results = {given.table: runner.judge(given, "shape", profiles.shape_frame(con, given)) for given in inputs}
@@ -114,58 +116,94 @@ class _Runner:
     def judge(self, given: GateInput, frame: Frame, rows: pd.DataFrame) -> list[CheckResult]:
         """Results of the checks of one frame, in the order of the suite."""
         checks = {check.name: check for check in SUITES[given.table] if check.frame == frame}
+        results = {name: _nothing(given.table, check, rows) for name, check in checks.items() if _is_idle(check, rows)}
+        waiting = [check for name, check in checks.items() if name not in results]
+        for check, result in self._validate(given, f"{given.table}.{frame}", rows, waiting):
+            results[check.name] = _result(given.table, check, rows, result)
+        return [results[name] for name in checks]
+
+    def _validate(
+        self, given: GateInput, name: str, rows: pd.DataFrame, checks: Sequence[Check]
+    ) -> Iterator[tuple[Check, Any]]:
         if not checks:
-            return []
+            return
+        by_name = {check.name: check for check in checks}
         suite = self._gx.ExpectationSuite(
-            name=f"{given.table}.{frame}",
+            name=name,
             expectations=[
                 getattr(self._gx.expectations, check.expectation)(
                     **check.kwargs, severity=_GX_SEVERITY[check.severity], meta={"check": check.name}
                 )
-                for check in checks.values()
+                for check in checks
             ],
         )
         batch = self._definition.get_batch(batch_parameters={"dataframe": rows})
         # SUMMARY is the smallest format that says which rows were unexpected.
         outcome = batch.validate(suite, result_format={"result_format": "SUMMARY", "partial_unexpected_count": SAMPLES})
-        results = {}
         for result in outcome.results:
-            name = result.expectation_config.meta["check"]
+            check = by_name.pop(result.expectation_config.meta["check"])
             fault = _fault(result.exception_info)
             if fault is not None:
                 raise GateBrokenError(
-                    f"{given.source}: Great Expectations could not evaluate {given.table}.{name} ({fault}). The batch was not "
-                    "judged and nothing was committed; correct the check in pipelines/quality or the relation given to it."
+                    f"{given.source}: Great Expectations could not evaluate {given.table}.{check.name} ({fault}). "
+                    "The batch was not judged and nothing was committed; correct the check in pipelines/quality."
                 )
-            results[name] = _result(given.table, checks[name], rows, result)
-        if missing := sorted(set(checks) - set(results)):
-            raise GateBrokenError(f"{given.source}: Great Expectations returned no result for {given.table}: {', '.join(missing)}.")
-        return [results[name] for name in checks]
+            yield check, result
+        if by_name:
+            raise GateBrokenError(
+                f"{given.source}: Great Expectations returned no result for {given.table}: {', '.join(by_name)}. "
+                "The batch was not judged and nothing was committed; correct the suite in pipelines/quality."
+            )
+
+
+def _is_idle(check: Check, rows: pd.DataFrame) -> bool:
+    """Whether there is no value to judge: no loaded neighbours, no other source. Without any there is no maximum."""
+    column = check.kwargs.get("column")
+    return column in rows.columns and not bool(rows[column].notna().any())
+
+
+def _nothing(table: str, check: Check, rows: pd.DataFrame) -> CheckResult:
+    observed = {"rows": len(rows), "judged": 0, "unexpected": 0}
+    return CheckResult(table, check.name, check.severity, passed=True, observed=observed, sample=[])
 
 
 def _result(table: str, check: Check, rows: pd.DataFrame, result: Any) -> CheckResult:
     said = result.result
     passed = bool(result.success)
-    columns = [check.kwargs[key] for key in ("column", "column_A", "column_B") if key in check.kwargs]
-    limits = {key: check.kwargs[key] for key in ("min_value", "max_value", "mostly") if key in check.kwargs}
-    observed: dict[str, Any]
+    column = check.kwargs.get("column")
+    observed: dict[str, Any] = {"rows": len(rows)}
+    places: Sequence[Any] = []
     if "element_count" in said:
-        observed = {
-            "rows": said["element_count"],
-            "judged": said["element_count"] - said.get("missing_count", 0),
-            "unexpected": said["unexpected_count"],
-        }
-        places = said["partial_unexpected_index_list"] if not passed else []
+        observed["judged"] = said["element_count"] - said.get("missing_count", 0)
+        observed["unexpected"] = said["unexpected_count"]
+        places = said["partial_unexpected_index_list"]
+    elif column is not None:
+        beyond = _beyond(check, rows[column])
+        observed["judged"] = int(rows[column].notna().sum())
+        observed["unexpected"] = len(beyond)
+        places = beyond[:SAMPLES]
     else:
-        observed = {"rows": said["observed_value"]}
-        places = range(min(len(rows), SAMPLES)) if not passed else []
-    if check.expectation == "ExpectColumnValuesToBeBetween" and rows[columns[0]].notna().any():
-        observed |= {"lowest": _plain(rows[columns[0]].min()), "highest": _plain(rows[columns[0]].max())}
-    shown = [*profiles.identity(table, check.frame), *columns] if check.frame != "stamps" else list(rows.columns)
-    sample = [
-        {column: _plain(rows.at[place, column]) for column in dict.fromkeys(shown)} for place in list(places)[:SAMPLES]
-    ]
-    return CheckResult(table, check.name, check.severity, passed, observed | limits, sample)
+        observed["judged"] = observed["unexpected"] = len(rows)
+        places = range(min(len(rows), SAMPLES))
+    if column is not None and rows[column].dtype.kind == "f":
+        observed |= {"lowest": _plain(rows[column].min()), "highest": _plain(rows[column].max())}
+    observed |= {
+        key: check.kwargs[key] for key in ("min_value", "max_value", "mostly") if check.kwargs.get(key) is not None
+    }
+    judged = [check.kwargs[key] for key in ("column", "column_A", "column_B") if key in check.kwargs]
+    shown = list(dict.fromkeys([*profiles.identity(table, check.frame), *judged])) or list(rows.columns)
+    sample = [] if passed else [{name: _plain(rows.at[place, name]) for name in shown} for place in places]
+    return CheckResult(table, check.name, check.severity, passed, observed, sample)
+
+
+def _beyond(check: Check, values: pd.Series) -> list[Any]:
+    """Index of the values outside the limits of a maximum or minimum check, the worst first."""
+    high, low = check.kwargs.get("max_value"), check.kwargs.get("min_value")
+    if high is not None:
+        outside = values[values >= high if check.kwargs["strict_max"] else values > high]
+    else:
+        outside = values[values <= low if check.kwargs["strict_min"] else values < low]
+    return list(outside.sort_values(ascending=low is not None, kind="stable").index)
 
 
 def _fault(info: Mapping[str, Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""How the columns that suites.py judges are measured: one Profile per clean table, and the SQL that turns a batch into frames.
+"""How the columns that suites.py judges are measured: a Profile per clean table, SQL that turns a batch into frames.
 
 Aggregates run in DuckDB over all rows; only frames of bounded size leave it. No thresholds on values and no Great
 Expectations here, and no opening of databases: the connection is passed in.
@@ -22,7 +22,6 @@ from pipelines.quality.suites import (
     SAMPLE_ROWS,
     SETTLED_DAYS,
     SMALL_BATCH,
-    UNIT_JUMP,
     VENUE_EVENTS,
     WIDESPREAD,
     ZERO_RATE_SET,
@@ -77,13 +76,14 @@ class Agreement:
 class Profile:
     """What is measured of one clean table.
 
-    `key` and `day` repeat the DDL's headers in SQL (a test compares them). `series` tells the series of a table apart, the
-    first column being venue or chain. `levels` are positive measures, compared by factor: of each the series frame gets
-    `<name>_now` (typical value), `<name>_shift` (factor against loaded neighbours), `_settled_shift`, `_widespread_shift`
-    and `_jump` (largest factor between days in a row). `watched` is the value that must move and not be zero.
+    `key` and `day` repeat the DDL's headers in SQL (a test compares them). `series` tells the series of a table apart,
+    the first column being venue or chain. `levels` are positive measures, compared by factor: of each the series frame
+    gets `<name>_now` (typical value), `_off` (its factor away from 1), `_jump` (largest factor between days in a row),
+    `_shift` (factor against loaded neighbours), `_settled_shift` (the same once enough days are loaded) and `_breadth`
+    (the settled shift that a fifth of the venue's series reach). `watched` is the value that must move and not be zero.
     `known_at` is the instant from which a row could be known. `period` is SQL for the seconds of the row's period.
-    `price` names the level that is a price in the candles' quote. `rows` are extra columns of the row frame, `extra` a query
-    of extra series columns, with {staged} and {source}.
+    `price` names the level that is a price in the candles' quote. `rows` are extra columns of the row frame, `extra` a
+    query of extra series columns, with {staged} and {source}.
     """
 
     key: tuple[str, ...]
@@ -108,7 +108,7 @@ def _day(clock: str, *, state: bool = False) -> str:
 
 
 def _midnight(stamp: str) -> str:
-    return f"date_trunc('day', {stamp}) = {stamp}"
+    return f"epoch_us({stamp}) % 86400000000 = 0"
 
 
 def _factor(a: str, b: str) -> str:
@@ -135,7 +135,6 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
         rows={
             "raw_gap": "abs(case oi_raw_unit when 'base' then oi_base when 'usd' then oi_usd end "
             "/ nullif(oi_raw * case counting when 'halved' then 0.5 else 1 end, 0) - 1)",
-            "oi_raw": "oi_raw", "oi_raw_unit": "oi_raw_unit", "counting": "counting", "oi_base": "oi_base", "oi_usd": "oi_usd",
         },
     ),
     "candles": Profile(
@@ -152,7 +151,9 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
         known_at=_CANDLE_END,
         not_ahead="opened_at",
         period=_PERIOD_SECONDS,
-        agreement=Agreement(("venue", "instrument", "market"), _CANDLE_END, "close", "relative", _midnight(_CANDLE_END)),
+        agreement=Agreement(
+            ("venue", "instrument", "market"), _CANDLE_END, "close", "relative", _midnight(_CANDLE_END)
+        ),
         rows={"taker_share": "taker_buy_base / nullif(volume_base, 0)", "high_over_low": "high / low"},
     ),
     "funding_rates": Profile(
@@ -219,9 +220,10 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
             select
                 venue, instrument,
                 case when sum(count(*)) over venue >= {VENUE_EVENTS}
-                    then cast(sum(count(*) filter (where side = 'long')) over venue as double) / sum(count(*)) over venue
+                    then sum(count(*) filter (where side = 'long')) over venue
+                        / cast(sum(count(*)) over venue as double)
                 end as long_share,
-                case when count(*) >= {VENUE_EVENTS}
+                case when count(*) >= {SMALL_BATCH}
                     then 1 - count(distinct hash(occurred_at, side, price, quantity_base)) / count(*)
                 end as repeated_share
             from {{staged}}
@@ -255,8 +257,9 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
             select
                 venue, instrument, measure, period,
                 case when count(*) >= {SMALL_BATCH}
-                    then cast(count(*) filter (where coalesce(long_usd, long_base) = coalesce(short_usd, short_base)) as double)
-                        / count(*)
+                    then avg(
+                        case when coalesce(long_usd, long_base) = coalesce(short_usd, short_base) then 1.0 else 0.0 end
+                    )
                 end as equal_sides_share
             from {{staged}}
             where coalesce(long_usd, long_base) > 0
@@ -282,7 +285,9 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
             join (
                 select chain, avg(case when occurred_at < before then 1.0 else 0.0 end) as block_disorder
                 from (
-                    select chain, occurred_at, lag(occurred_at) over (partition by chain order by block_number, occurred_at) as before
+                    select
+                        chain, occurred_at,
+                        lag(occurred_at) over (partition by chain order by block_number, occurred_at) as before
                     from {staged}
                     where block_number is not null
                 )
@@ -309,7 +314,8 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
             with
             chains as (
                 select
-                    venue, underlying, snapshot_at, count(*) as size, count(*) filter (where option_type = 'put') as puts,
+                    venue, underlying, snapshot_at, count(*) as size,
+                    count(*) filter (where option_type = 'put') as puts,
                     max(index_price) / min(index_price) as index_spread
                 from {{staged}}
                 group by venue, underlying, snapshot_at
@@ -406,28 +412,31 @@ def shape_frame(con: duckdb.DuckDBPyConnection, batch: GateInput) -> pd.DataFram
     ).fetchall()
     if not contract or batch.table not in PROFILES:
         raise ContractError(
-            f"{batch.source}: the gate knows no clean table {batch.table!r}; create it from warehouse/schema and describe it "
-            "in pipelines/quality/profiles.py and suites.py."
+            f"{batch.source}: the gate knows no clean table {batch.table!r}; create it from warehouse/schema and "
+            "describe it in pipelines/quality/profiles.py and suites.py."
         )
     try:
         staged = con.execute(f"describe select * from {batch.staged}").fetchall()
     except duckdb.CatalogException as error:
         raise ContractError(
-            f"{batch.source}: {batch.staged} with the batch for clean.{batch.table} does not exist; stage it before the gate."
+            f"{batch.source}: there is no {batch.staged} with the batch for clean.{batch.table}; "
+            "stage it before the gate."
         ) from error
     wanted = dict(contract)
     there = {row[0]: row[1] for row in staged if not row[0].startswith("_")}
     import pandas as pd
 
     names = list(dict.fromkeys([*wanted, *there]))
-    return pd.DataFrame(
-        {
-            "column_name": names,
-            "contract_type": [wanted.get(name) for name in names],
-            "staged_type": [there.get(name) for name in names],
-        },
-        dtype=object,
-    )
+    frame = pd.DataFrame({
+        "column_name": names,
+        "contract_type": [wanted.get(name) for name in names],
+        "staged_type": [there.get(name) for name in names],
+        "missing": [float(name not in there) for name in names],
+        "unknown": [float(name not in wanted) for name in names],
+    })  # fmt: skip
+    both = frame["contract_type"].notna() & frame["staged_type"].notna()
+    frame["retyped"] = (both & (frame["contract_type"] != frame["staged_type"])).astype("float64")
+    return frame
 
 
 def frames(
@@ -464,8 +473,10 @@ def frames(
 def identity(table: str, frame: Frame) -> tuple[str, ...]:
     """Columns that say which row of a frame is meant; samples show them."""
     profile = PROFILES[table]
-    if frame in ("shape", "nulls"):
-        return ("column_name",)
+    if frame == "shape":
+        return ("column_name", "contract_type", "staged_type")
+    if frame == "nulls":
+        return ("column_name", "share", "loaded_share")
     if frame == "rows":
         return profile.key
     if frame == "series":
@@ -476,7 +487,9 @@ def identity(table: str, frame: Frame) -> tuple[str, ...]:
 def relation(name: str) -> str:
     """`name` if it is a plain, possibly qualified, identifier. Raises ContractError otherwise."""
     if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){0,2}", name):
-        raise ContractError(f"{name!r} is not the name of a table or view; the loader passes the name of its staged rows.")
+        raise ContractError(
+            f"{name!r} is not the name of a table or view; the loader passes the name of its staged rows."
+        )
     return name
 
 
@@ -497,7 +510,7 @@ def _near(batch: GateInput) -> str:
 
 
 def _log(expression: str) -> str:
-    """SQL: mean logarithm of the non-zero sizes. It needs no memory per row, and a wrong unit shifts it by exactly its factor."""
+    """SQL: mean logarithm of non-zero sizes; it takes no memory per row, and a wrong unit shifts it by its factor."""
     return f"avg(ln(nullif(abs({expression}), 0)))"
 
 
@@ -533,8 +546,8 @@ def _batch_frame(con: duckdb.DuckDBPyConnection, profile: Profile, batch: GateIn
     large = batch.received >= SMALL_BATCH
     observed: dict[str, Any] = {
         "accepted_of_received": batch.accepted if batch.received else None,
-        "unaccounted": batch.received - batch.accepted - batch.duplicates - batch.quarantined,
-        "staged_minus_accepted": staged - batch.accepted,
+        "unaccounted": abs(batch.received - batch.accepted - batch.duplicates - batch.quarantined),
+        "staged_minus_accepted": abs(staged - batch.accepted),
         "foreign_rows": foreign,
         "quarantined_share": batch.quarantined / batch.received if large else None,
         "duplicates_share": batch.duplicates / batch.received if large else None,
@@ -577,9 +590,10 @@ def _series_sql(profile: Profile, batch: GateInput, candles: Sequence[str]) -> s
                     max(case when lowest = highest then n else 0 end),
                     case when min(lowest) = max(highest) then sum(n) else 0 end
                 ) as double) as constant_rows,
-                case when sum(n) >= {CONSTANT_ROWS} and max(highest) > 0 then cast(sum(zeros) as double) / sum(watched) end
-                    as zero_share
-                {"".join(f", exp(median({x}_log)) as {x}_now" for x in levels)}
+                case when sum(n) >= {CONSTANT_ROWS} and max(highest) > 0
+                    then cast(sum(zeros) as double) / sum(watched)
+                end as zero_share
+                {"".join(f", exp(median({x}_log)) as {x}_now, exp(abs(median({x}_log))) as {x}_off" for x in levels)}
             from {DAYS}
             group by {series}
         """,
@@ -617,22 +631,16 @@ def _series_sql(profile: Profile, batch: GateInput, candles: Sequence[str]) -> s
         parts["others"] = _agreement_sql(profile, profile.agreement, batch)
     if profile.extra is not None:
         parts["extra"] = profile.extra.format(staged=batch.staged, source=_text(batch.source))
-    widespread = [f"{x}_settled_shift" for x in levels]
-    renamed = [f"{x}_widespread_shift" for x in levels]
+    breadths = {f"{x}_breadth": f"{x}_settled_shift" for x in levels}
     if profile.price is not None:
-        widespread.append("price_gap")
-        renamed.append("price_gap_widespread")
-    masks = "".join(
-        f", case when count(*) filter (where {column} >= {UNIT_JUMP}) over lead >= {WIDESPREAD} * count({column}) over lead "
-        f"then {column} end as {name}"
-        for column, name in zip(widespread, renamed, strict=True)
-    )
+        breadths["price_gap_breadth"] = "price_gap"
+    breadth = "".join(f", quantile_disc({c}, {1 - WIDESPREAD}) over lead as {name}" for name, c in breadths.items())
     ctes = ",\n".join(f"part_{name} as ({sql})" for name, sql in parts.items())
     joins = "\n".join(f"left join part_{name} using ({series})" for name in parts if name != "levels")
     return f"""
         with
         {ctes}
-        select * {masks}
+        select * {breadth}
         from part_levels
         {joins}
         window lead as (partition by {lead})
@@ -646,6 +654,7 @@ def _shifts_sql(profile: Profile, batch: GateInput) -> str:
     levels = list(profile.levels)
     same = " and ".join(f"b.{c} = d.{c}" for c in profile.series)
     medians = "".join(f", median({x}_log) as {x}_log" for x in levels)
+    settled = f"b.loaded_days >= {SETTLED_DAYS}"
     shift = {x: f"exp(abs(d.{x}_log - b.{x}_log))" for x in levels}
     return f"""
         with
@@ -661,14 +670,15 @@ def _shifts_sql(profile: Profile, batch: GateInput) -> str:
             from {DAYS} as d
             where exists (
                 select 1 from loaded as b
-                where {same} and b.trade_date between d.trade_date - {NEIGHBOUR_DAYS} and d.trade_date + {NEIGHBOUR_DAYS}
+                where {same}
+                    and b.trade_date between d.trade_date - {NEIGHBOUR_DAYS} and d.trade_date + {NEIGHBOUR_DAYS}
             )
             group by {series}
         )
         select
             {series}, b.loaded_days
             {"".join(f", {shift[x]} as {x}_shift" for x in levels)}
-            {"".join(f", case when b.loaded_days >= {SETTLED_DAYS} then {shift[x]} end as {x}_settled_shift" for x in levels)}
+            {"".join(f", case when {settled} then {shift[x]} end as {x}_settled_shift" for x in levels)}
         from before as b
         join now as d using ({series})
     """
@@ -711,36 +721,56 @@ def _agreement_sql(profile: Profile, agreement: Agreement, batch: GateInput) -> 
             select {identity_columns}, {agreement.stamp} as stamp, {agreement.value} as said
             from clean.{batch.table}
             where source <> {_text(batch.source)} and {agreement.only}
-                and trade_date >= (select min(trade_date) from {DAYS}) and trade_date <= (select max(trade_date) from {DAYS})
+                and trade_date >= (select min(trade_date) from {DAYS})
+                and trade_date <= (select max(trade_date) from {DAYS})
         ) as o on {same}
         group by {series}
     """
 
 
 def _stamps_sql(profile: Profile, rule: StampRule, staged: str) -> str:
-    group = ", ".join((*rule.group, profile.clock))
-    test = f"max(abs({rule.value})) = 0" if rule.kind == "zero" else f"min({rule.value}) = max({rule.value})"
+    """Suspicious stamps only; zeros are searched first because there are few, and then counted against all rows."""
+    group = (*rule.group, profile.clock)
+    columns = ", ".join(group)
+    if rule.kind == "flat":
+        return f"""
+            select {columns}, count(*) as instruments, max({rule.value}) as held
+            from {staged}
+            group by {columns}
+            having count(*) >= {rule.members} and min({rule.value}) = max({rule.value})
+            order by {columns}
+            limit {STAMPS_SHOWN}
+        """
     return f"""
-        select {group}, count(*) as instruments, max({rule.value}) as held
+        with
+        zeros as (
+            select {columns}, count(*) as zeros
+            from {staged}
+            where {rule.value} = 0
+            group by {columns}
+            having count(*) >= {rule.members}
+        )
+        select {columns}, count(*) as instruments
         from {staged}
-        group by {group}
-        having count(*) >= {rule.members} and {test}
-        order by {profile.clock}
+        join zeros using ({columns})
+        group by {columns}, zeros
+        having count(*) = zeros
+        order by {columns}
         limit {STAMPS_SHOWN}
     """
 
 
 def _rows_sql(con: duckdb.DuckDBPyConnection, profile: Profile, batch: GateInput) -> str:
-    """All rows, or those whose key hash falls in one of n: equal keys stay together, and every run sees the same rows."""
+    """All rows, or those whose key hash falls in 1 of n: equal keys stay together, and every run sees the same rows."""
     row = con.execute(f"select count(*) from {batch.staged}").fetchone()
     every = -(-int(row[0] if row else 0) // SAMPLE_ROWS)
     columns = {
         **{c: c for c in profile.key},
-        "days_misfiled": f"date_diff('day', {profile.day}, trade_date)",
+        "days_misfiled": f"abs(date_diff('day', {profile.day}, trade_date))",
         "seconds_early": f"epoch({profile.known_at}) - epoch(available_at)" if profile.known_at else "null",
         **profile.rows,
     }
-    text = {"oi_raw_unit", "counting", "collateral_token", "asset", "loaded_asset", "option_type"} | set(profile.key)
+    text = {"instrument", "collateral_token", "asset", "loaded_asset", "option_type"} | set(profile.key)
     selected = ", ".join(
         sql if name == sql else f"{sql} as {name}" if name in text else f"cast({sql} as double) as {name}"
         for name, sql in columns.items()

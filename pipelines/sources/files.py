@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from pipelines.clean.batch import ABSENT_SCHEMA, REJECT_SCHEMA, ParsedBatch, Parser, SourceRules
+from pipelines.clean.batch import REJECT_SCHEMA, ParsedBatch, Parser, SourceRules
 from pipelines.clean.contract import Contract
 from pipelines.errors import LandingError, MappingError, SourceFormatError
-from pipelines.extract.landing import Landing, LandingStore, utc_now
+from pipelines.extract.landing import Clock, Landing, LandingStore, utc_now
 from pipelines.sources.evm import EVENTS, decode_logs
 from pipelines.sources.files_cells import Absence
 from pipelines.sources.files_check import check_mapping, load_mapping
@@ -26,16 +25,25 @@ from pipelines.sources.files_instruments import InstrumentBook
 from pipelines.sources.files_mapping import File, Mapping
 from pipelines.sources.files_read import read_records
 from pipelines.sources.files_records import LINE, Columns, Records
-from pipelines.sources.files_shape import Fault, Shaper
+from pipelines.sources.files_shape import Fault, Shaper, as_json
 from pipelines.sources.files_wide import FIELD, INSTRUMENT, WideLayout, lengthen, wide_layout
 
-__all__ = ["FileMatch", "Mapping", "land", "load_mapping", "match_files", "open_landings", "parse"]
+__all__ = ["FileMatch", "Mapping", "land_matches", "load_mapping", "match_files", "open_landings", "parse"]
 
 PARTITION: Final = "history"
 """Imported files are not scheduled by day: one partition holds them all."""
 
+_RECEIVED: Final = "_received"
+
 MAPPING_KEY: Final = "mapping"
 """Where a landing's request names the mapping it is read with, by its digest (LandingStore.mapping_path)."""
+
+
+Progress = Callable[[str, int, int], None]
+
+
+def _no_progress(what: str, done: int, total: int) -> None:
+    """Say nothing."""
 
 
 @dataclass(frozen=True)
@@ -74,34 +82,52 @@ def match_files(mapping: Mapping, root: Path) -> list[FileMatch]:
             raise SourceFormatError(
                 f"{mapping.source}: no file in {root} matches {missing[0]!r}. Add the file, or set required = false."
             )
-    twice = {match.part for match in matches if sum(other.part == match.part for other in matches) > 1}
-    if twice:
-        raise SourceFormatError(
-            f"{mapping.source}: two files below {root} are called {min(twice)!r}. Import one of them."
-        )
+    _refuse_namesakes(mapping, matches)
     return matches
 
 
-def land(
-    store: LandingStore, mapping: Mapping, matches: Sequence[FileMatch], *, clock: Callable[[], datetime] = utc_now
-) -> list[Landing]:
-    """Land `matches` and keep the mapping beside them. What is landed already, with the same mapping, stays as it is."""
-    digest = store.keep_mapping(mapping.source, mapping.text)
-    return [
-        store.land_file(
-            match.path,
-            source=mapping.source,
-            partition=PARTITION,
-            part=match.part,
-            request={MAPPING_KEY: digest},
-            clock=clock,
+def land_matches(
+    store: LandingStore,
+    mapping: Path,
+    *,
+    files: Sequence[Path] | None = None,
+    root: Path | None = None,
+    clock: Clock = utc_now,
+    progress: Progress = _no_progress,
+) -> tuple[Landing, ...]:
+    """Land the named files, or all below `root`, that the mapping imports, and keep the mapping beside them.
+
+    A file that is landed already with the same mapping stays as it is. All files are matched before any is landed.
+    Raises MappingError, SourceFormatError (a file the mapping does not match, or that is not there) or LandingError.
+    """
+    loaded = load_mapping(mapping)
+    places = [*(files or ()), *((root,) if root is not None else ())]
+    if not places:
+        raise SourceFormatError(f"{loaded.source}: no files to import. Name some, or a folder.")
+    matches = [match for place in places for match in match_files(loaded, place)]
+    _refuse_namesakes(loaded, matches)
+    if not matches:
+        raise SourceFormatError(f"{loaded.source}: {loaded.path.name} lists every file given under [[ignore]].")
+    digest = store.keep_mapping(loaded.source, loaded.text)
+    landed = []
+    for done, match in enumerate(matches):
+        progress(f"land {match.part}", done, len(matches))
+        landed.append(
+            store.land_file(
+                match.path,
+                source=loaded.source,
+                partition=PARTITION,
+                part=match.part,
+                request={MAPPING_KEY: digest},
+                clock=clock,
+            )
         )
-        for match in matches
-    ]
+    progress("land files", len(matches), len(matches))
+    return tuple(landed)
 
 
 def open_landings(store: LandingStore, contract: Contract, landings: Sequence[Landing]) -> tuple[Parser, SourceRules]:
-    """Parser of `landings` of one data set, each with the mapping it was landed with, and the newest mapping's rules."""
+    """Parser of the landings of one data set, each with the mapping it was landed with; rules of the newest mapping."""
     mappings: dict[str, Mapping] = {}
     for landing in landings:
         digest = landing.request.get(MAPPING_KEY)
@@ -122,14 +148,15 @@ def open_landings(store: LandingStore, contract: Contract, landings: Sequence[La
 def parse(landing: Landing, mapping: Mapping, contract: Contract) -> Iterator[ParsedBatch]:
     """The rows of `landing` for every table it feeds, `instruments` last.
 
-    Raises MappingError where mapping and contract disagree, SourceFormatError for a structural fault of the file: nothing
-    of the landing must be loaded then, whatever was yielded before.
+    Raises MappingError where mapping and contract disagree, SourceFormatError for a structural fault of the file:
+    nothing of the landing must be loaded then, whatever was yielded before.
     """
     check_mapping(mapping, contract)
     file = _section(mapping, landing.original_name)
     if file is None:
         raise MappingError(
-            f"mapping {mapping.path}: no pattern matches {landing.original_name!r}, which was landed as {mapping.source}."
+            f"mapping {mapping.path}: no pattern matches {landing.original_name!r}, landed as {mapping.source}."
+            " Add a [[file]] for it."
         )
     book = InstrumentBook(mapping.instrument)
     columns = Columns(used=file.used, ignored=frozenset(file.ignore), wide=file.wide is not None)
@@ -159,31 +186,26 @@ def parse(landing: Landing, mapping: Mapping, contract: Contract) -> Iterator[Pa
 
 
 def _long(frame: pl.DataFrame, file: File, shaper: Shaper) -> Iterator[ParsedBatch]:
-    cells = [name for name in frame.columns if name != LINE]
+    raw = as_json([name for name in frame.columns if name != LINE])
     frame = frame.with_columns(pl.lit(None, dtype=pl.String).alias(FIELD))
     if file.decode is not None:
-        received = pl.struct(pl.col(name).cast(pl.String) for name in cells).alias("received")
-        frame = decode_logs(frame.with_columns(received), EVENTS[file.decode])
+        frame = decode_logs(frame.with_columns(raw.alias(_RECEIVED)), EVENTS[file.decode])
+        raw = pl.col(_RECEIVED)
         lost = frame.filter(pl.col("undecodable").is_not_null())
         if lost.height:
             why = Fault(pl.lit(value=True), None, "undecodable", pl.col("undecodable"))
-            yield shaper.refuse(lost, why, ["received"])
+            yield shaper.refuse(lost, why, raw)
         frame = frame.filter(pl.col("undecodable").is_null())
-        cells = ["received"]
-    yield from shaper.batches(frame, cells)
+    yield from shaper.batches(frame, raw)
 
 
 def _wide(frame: pl.DataFrame, file: File, shaper: Shaper, layout: WideLayout) -> Iterator[ParsedBatch]:
     assert file.wide is not None  # noqa: S101 - only wide files come here
-    kept = [*layout.fixed, INSTRUMENT, *file.wide.metrics]
+    raw = as_json([*layout.fixed, INSTRUMENT, *file.wide.metrics])
     for long, absent in lengthen(frame, layout, file.wide, Absence(file.absent)):
-        counted = absent.select(
-            shaper.day_of(absent).alias("trade_date"), pl.col(INSTRUMENT).alias("instrument"), pl.lit(1).alias("cells")
-        )
-        sums = counted.group_by("trade_date", "instrument", maintain_order=True).agg(pl.col("cells").sum())
-        for batch in shaper.batches(long, kept):
-            yield ParsedBatch(batch.table, batch.landing_id, batch.rows, batch.rejects, sums.cast(ABSENT_SCHEMA))
-            sums = sums.clear()
+        if absent.height:
+            yield shaper.absent(absent)
+        yield from shaper.batches(long, raw)
 
 
 def _broken(records: Records, file: File, landing: Landing) -> ParsedBatch:
@@ -196,9 +218,20 @@ def _broken(records: Records, file: File, landing: Landing) -> ParsedBatch:
         pl.lit("unparsable").alias("reason"),
         "detail",
         "raw",
-    ).select(REJECT_SCHEMA)
+    ).select(list(REJECT_SCHEMA))
     rows = pl.DataFrame(schema={LINE: pl.Int64(), FIELD: pl.String()})
     return ParsedBatch(file.rows[0].table, landing.landing_id, rows, rejects)
+
+
+def _refuse_namesakes(mapping: Mapping, matches: Sequence[FileMatch]) -> None:
+    """Two files of one name would be two versions of one part: the second would replace the first."""
+    paths: dict[str, Path] = {}
+    for match in matches:
+        held = paths.setdefault(match.part, match.path)
+        if held != match.path:
+            raise SourceFormatError(
+                f"{mapping.source}: {held} and {match.path} have the same name. Import one of them."
+            )
 
 
 def _section(mapping: Mapping, name: str) -> File | None:

@@ -109,7 +109,7 @@ def _template_faults(rule: Instrument) -> list[str]:
     groups = re.compile(rule.name).groupindex
     faults = []
     for key in ("symbol", "base", "quote"):
-        unknown = sorted(set(re.findall(r"\{([^{}]*)\}", getattr(rule, key))) - set(groups))
+        unknown = sorted(set(re.findall(r"\{([^{}]*)\}", getattr(rule, key))) - {"name", *groups})
         faults += [f"{key}: name has no group {group!r}" for group in unknown]
     return faults
 

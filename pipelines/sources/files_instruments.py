@@ -37,8 +37,8 @@ class Resolved:
 
 @dataclass
 class InstrumentBook:
-    """What the names of one landing turned out to be. Keeps, per instrument, the first line and the earliest availability
-    of its accepted rows, from which the rows of clean.instruments are made."""
+    """What the names of one landing turned out to be. Keeps, per instrument, the first line and the earliest
+    availability of its accepted rows, from which the rows of clean.instruments are made."""
 
     rules: Sequence[Instrument]
     _names: dict[str, Resolved | None] = field(default_factory=dict)
@@ -46,10 +46,7 @@ class InstrumentBook:
 
     def resolve(self, venues: pl.Series | str, names: pl.Series) -> tuple[pl.Series, pl.Series]:
         """The venue's symbol of every name (null where no rule knows it), and the contract size in base (or null)."""
-        if isinstance(venues, str):
-            keys = venues + _SEPARATOR + names
-        else:
-            keys = venues + _SEPARATOR + names
+        keys: pl.Series = venues + _SEPARATOR + names
         distinct = keys.drop_nulls().unique().to_list()
         for key in distinct:
             if key not in self._names:
@@ -106,7 +103,7 @@ class InstrumentBook:
         for rule in self.rules:
             if rule.venue != venue or (match := re.fullmatch(rule.name, name)) is None:
                 continue
-            groups = {key: text or "" for key, text in match.groupdict().items()}
+            groups = {"name": name, **{key: text or "" for key, text in match.groupdict().items()}}
             symbol = rule.symbol.format_map(groups)
             unit = asset_unit(rule.base.format_map(groups))
             if not is_safe_symbol(symbol) or not unit.asset:

@@ -275,7 +275,8 @@ class Ignored(Part):
 
 class Instrument(Part):
     """Names of `venue` that become an instrument. `name` matches the whole name as the file (or [file.instrument])
-    gives it; `symbol` (the venue's own), `base`, `quote` are texts in which {group} stands for a group of `name`."""
+    gives it; `symbol` (the venue's own), `base`, `quote` are texts in which {group} stands for a group of `name`
+    and {name} for all of it."""
 
     venue: str
     name: Regex

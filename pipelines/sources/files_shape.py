@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from pipelines.clean.batch import REJECT_SCHEMA, ParsedBatch
-from pipelines.clean.contract import Contract, Table
+from pipelines.clean.batch import ABSENT_SCHEMA, REJECT_SCHEMA, ParsedBatch
+from pipelines.clean.contract import Contract, Table, polars_type
 from pipelines.sources.files_cells import SIZE, Absence, prepare, text_of, value_of
 from pipelines.sources.files_check import constant
 from pipelines.sources.files_instruments import InstrumentBook
@@ -36,6 +36,11 @@ class Fault:
     detail: pl.Expr
 
 
+def as_json(columns: list[str]) -> pl.Expr:
+    """The cells of `columns` as one JSON object of texts."""
+    return pl.struct(pl.col(name).cast(pl.String) for name in columns).struct.json_encode()
+
+
 @dataclass(frozen=True)
 class Shaper:
     """The rules of one [[file]] of a mapping, for the records of one landing. `wide_names` tells the column of the file
@@ -47,9 +52,9 @@ class Shaper:
     landing_id: str
     wide_names: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
-    def batches(self, records: pl.DataFrame, raw_columns: list[str]) -> Iterator[ParsedBatch]:
-        """One batch per rule with rows. `records` holds the cells, `_line` and `_field`; a rejected row is kept with its
-        `raw_columns`. A row that no rule covers is rejected for the table of the first rule."""
+    def batches(self, records: pl.DataFrame, raw: pl.Expr) -> Iterator[ParsedBatch]:
+        """One batch per rule with rows. `records` holds the cells, `_line` and `_field`; `raw` gives a rejected row as
+        it was received, as JSON. A row that no rule covers is rejected for the table of the first rule."""
         labelled = records.with_columns(to_instants(records[self.file.time.column], self.file.time).alias(_EVENT))
         covered = pl.lit(value=False)
         for rows in self.file.rows:
@@ -59,29 +64,38 @@ class Shaper:
                 covered = covered | chosen
                 part = labelled.filter(chosen)
             if part.height:
-                yield self._apply(rows, part, raw_columns)
+                yield self._apply(rows, part, raw)
         if all(rows.where is not None for rows in self.file.rows):
             lost = labelled.filter(~covered)
             if lost.height:
                 why = Fault(pl.lit(value=True), None, "unparsable", pl.lit("no rule of the mapping covers this row"))
-                yield self.refuse(lost, why, raw_columns)
+                yield self.refuse(lost, why, raw)
 
-    def refuse(self, records: pl.DataFrame, why: Fault, raw_columns: list[str]) -> ParsedBatch:
+    def refuse(self, records: pl.DataFrame, why: Fault, raw: pl.Expr) -> ParsedBatch:
         """All of `records` rejected for one reason, on account of the table of the first rule."""
         table = self.contract.table(self.file.rows[0].table)
         if _EVENT not in records.columns:
             event = to_instants(records[self.file.time.column], self.file.time)
             records = records.with_columns(event.alias(_EVENT))
-        rejects = self._rejects(_flagged(records, [why]), [why], table, raw_columns)
+        rejects = self._rejects(_flagged(records, [why]), [why], table, raw)
         return ParsedBatch(table=table.name, landing_id=self.landing_id, rows=_no_rows(), rejects=rejects)
 
-    def day_of(self, rows: pl.DataFrame) -> pl.Expr:
-        """The partition day of records of a wide file, for counting absent cells."""
-        rule = self.file.rows[0]
-        event = to_instants(rows[self.file.time.column], self.file.time)
-        return _day(self.contract.table(rule.table), pl.lit(moved(event, shift=rule.time.shift, rounding=None)))
+    def absent(self, records: pl.DataFrame) -> ParsedBatch:
+        """Records of a wide file without any value, counted per day and instrument for the table of the first rule."""
+        rows = self.file.rows[0]
+        table = self.contract.table(rows.table)
+        label = to_instants(records[self.file.time.column], self.file.time)
+        event = moved(label, shift=rows.time.shift, rounding=rows.time.round)
+        named = self._named(rows, table, records.with_columns(event.alias(_EVENT)))
+        counted = named.group_by(
+            _day(table, pl.col(_EVENT)).alias("trade_date"),
+            pl.coalesce(_SYMBOL, _NAME).alias("instrument"),
+            maintain_order=True,
+        ).agg(pl.len().cast(pl.Int64).alias("cells"))
+        cells = counted.select(list(ABSENT_SCHEMA))
+        return ParsedBatch(table=table.name, landing_id=self.landing_id, rows=_no_rows(), absent=cells)
 
-    def _apply(self, rows: Rows, part: pl.DataFrame, raw_columns: list[str]) -> ParsedBatch:
+    def _apply(self, rows: Rows, part: pl.DataFrame, raw: pl.Expr) -> ParsedBatch:
         table = self.contract.table(rows.table)
         event = within_history(moved(part[_EVENT], shift=rows.time.shift, rounding=rows.time.round))
         work = prepare(self._named(rows, table, part.with_columns(event.alias(_EVENT))), rows.columns)
@@ -95,7 +109,7 @@ class Shaper:
         out = accepted.select(*(pl.col(f"={name}").alias(name) for name in values), LINE, FIELD)
         if "instrument" in values and out.height:
             self.book.saw(out)
-        rejects = self._rejects(rejected, faults, table, raw_columns)
+        rejects = self._rejects(rejected, faults, table, raw)
         return ParsedBatch(table=table.name, landing_id=self.landing_id, rows=out, rejects=rejects)
 
     def _named(self, rows: Rows, table: Table, part: pl.DataFrame) -> pl.DataFrame:
@@ -145,9 +159,7 @@ class Shaper:
         lag = rows.available.lag
         return pl.lit(lag + PERIODS[str(rows.set["period"])] if rows.available.after == "period" else lag)
 
-    def _rejects(
-        self, rejected: pl.DataFrame, faults: list[Fault], table: Table, raw_columns: list[str]
-    ) -> pl.DataFrame:
+    def _rejects(self, rejected: pl.DataFrame, faults: list[Fault], table: Table, raw: pl.Expr) -> pl.DataFrame:
         if rejected.is_empty():
             return pl.DataFrame(schema=REJECT_SCHEMA)
         numbered = list(enumerate(faults))
@@ -165,7 +177,7 @@ class Shaper:
             instrument.alias("instrument"),
             pl.coalesce(pl.when(pl.col(f"!{n}")).then(pl.lit(fault.reason)) for n, fault in numbered).alias("reason"),
             pl.coalesce(pl.when(pl.col(f"!{n}")).then(fault.detail) for n, fault in numbered).alias("detail"),
-            pl.struct(pl.col(name).cast(pl.String) for name in raw_columns).struct.json_encode().alias("raw"),
+            raw.alias("raw"),
             pl.col(FIELD),
             *([pl.col(INSTRUMENT).alias("_wide")] if self.wide_names else []),
         )
@@ -176,7 +188,7 @@ class Shaper:
                 key.replace_strict(named, default=pl.col("field"), return_dtype=pl.String).alias("field")
             )
         own = pl.when(pl.col("field") != "").then(pl.col("field"))
-        return found.with_columns(pl.coalesce(own, pl.col(FIELD)).alias("field")).select(REJECT_SCHEMA)
+        return found.with_columns(pl.coalesce(own, pl.col(FIELD)).alias("field")).select(list(REJECT_SCHEMA))
 
 
 def _flagged(frame: pl.DataFrame, faults: list[Fault]) -> pl.DataFrame:
@@ -204,10 +216,10 @@ def _factor(rows: Rows, name: str) -> pl.Expr | None:
 
 
 def _constant(rows: Rows, name: str, column_type: str) -> pl.Expr | None:
-    fixed = pl.lit(constant(rows.set[name], column_type)) if name in rows.set else None
+    fixed = pl.lit(constant(rows.set[name], column_type), dtype=polars_type(column_type)) if name in rows.set else None
     for adjust in rows.adjust:
         if name in adjust.set:
-            value = pl.lit(constant(adjust.set[name], column_type))
+            value = pl.lit(constant(adjust.set[name], column_type), dtype=polars_type(column_type))
             fixed = pl.when(_meets(adjust.where)).then(value).otherwise(fixed)
     return fixed
 

@@ -66,8 +66,8 @@ def wide_layout(
 def lengthen(
     records: pl.DataFrame, layout: WideLayout, wide: Wide, absence: Absence
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """Rows (fixed columns, instrument, one column per metric, _line, _field) and, apart, those all of whose cells the null
-    rule calls absent. In pieces of at most BATCH_ROWS."""
+    """Rows (fixed columns, instrument, one column per metric, _line, _field) and, apart, those all of whose cells the
+    null rule calls absent. In pieces of at most BATCH_ROWS."""
     step = max(1, BATCH_ROWS // len(layout.columns))
     for part in records.iter_slices(step):
         long = pl.concat(

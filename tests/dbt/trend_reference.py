@@ -494,6 +494,8 @@ def _upper(
     asset: str, venue: str, date: dt.date, rows: Sequence[Row], prices: Mapping[Key, Row], oi: Mapping[tuple[str, str, dt.date], Row]
 ) -> float | None:
     reported, price = _sum(row["notional_usd"] for row in rows), prices.get((asset, date), {})
+    if any(row["unpriced_events"] for row in rows):
+        return None
     if reported is None or all(row["completeness"] == "full" for row in rows):
         return reported
     r, sigma = price.get("log_return"), price.get("realised_vol_30d")

@@ -56,6 +56,8 @@ select
     liquidations.notional_usd_side_unknown,
     case
         when liquidations.measure <> 'position_notional' or liquidations.notional_usd is null then null
+        -- What has no price has no upper end either.
+        when liquidations.unpriced_events > 0 then null
         when liquidations.completeness = 'full' then liquidations.notional_usd
         when prices.move is null or prices.move_border is null then null
         when prices.move <= prices.move_border then liquidations.notional_usd

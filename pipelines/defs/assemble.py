@@ -1,0 +1,53 @@
+"""Puts all Dagster objects of a warehouse together: a function of its settings, with nothing read from the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import dagster as dg
+
+from pipelines.build import ensure_manifest
+from pipelines.clean.contract import load_contract
+from pipelines.datasets import find_datasets
+from pipelines.defs.checks import build_mart_checks
+from pipelines.defs.clean import build_clean_assets
+from pipelines.defs.jobs import build_jobs
+from pipelines.defs.marts import build_mart_assets, mart_keys
+from pipelines.defs.publish import build_published_asset
+from pipelines.defs.raw import build_raw_assets
+from pipelines.defs.schedules import build_schedules, build_sensors
+from pipelines.settings import Settings
+from pipelines.watch import Watch
+
+
+def build_definitions(
+    settings: Settings,
+    *,
+    watch: Watch | None = None,
+    mappings: Iterable[Path] = (),
+    manifest: Path | None = None,
+) -> dg.Definitions:
+    """Everything Dagster knows of one warehouse.
+
+    `watch` is told what runs in this process do; `mappings` adds data sets to those of settings.mappings_dir; `manifest`
+    replaces the one prepared from the dbt project. Raises LeverhouseError where contract or dbt project are broken; a
+    broken mapping only breaks its own asset.
+    """
+    observer = watch or Watch()
+    contract = load_contract(settings.schema_dir)
+    datasets = find_datasets(settings, extra=mappings)
+    marts = build_mart_assets(settings, manifest or ensure_manifest(settings), watch=observer)
+    return dg.Definitions(
+        assets=[
+            *build_raw_assets(settings, datasets, watch=observer),
+            build_clean_assets(settings, contract, datasets, watch=observer),
+            marts,
+            build_published_asset(settings, mart_keys(marts), watch=observer),
+        ],
+        asset_checks=build_mart_checks(settings, marts.keys),
+        jobs=build_jobs(settings, watch=observer),
+        schedules=build_schedules(),
+        sensors=build_sensors(settings, datasets, list(contract.clean)),
+        executor=dg.in_process_executor,
+    )

@@ -1,0 +1,75 @@
+"""Checks on the marts that dbt's tests do not make: is the newest day of every venue new, and is the coverage whole.
+
+A freshness policy sees when a table was built, and a backfill or a rebuild makes it fresh; these look at the rows. The
+queries are in storage.status.
+"""
+
+from collections.abc import Collection
+from typing import Final
+
+import dagster as dg
+
+from pipelines.defs.common import WRITER_POOL, table_metadata
+from pipelines.settings import Settings
+
+FRESHNESS: Final = dg.AssetKey(["marts", "source_freshness"])
+COVERAGE: Final = dg.AssetKey(["marts", "data_coverage_daily"])
+
+BEHIND_DAYS: Final = 3
+"""A scheduled source is behind when its newest day is older than this; archives arrive a day late and are restated."""
+
+
+def build_mart_checks(settings: Settings, marts: Collection[dg.AssetKey]) -> list[dg.AssetChecksDefinition]:
+    """The checks whose marts exist. They warn: what is missing must not keep readers from what is there."""
+    checks = []
+    if FRESHNESS in marts:
+        checks.append(_newest_day(settings))
+    if COVERAGE in marts:
+        checks.append(_coverage(settings))
+    return checks
+
+
+def _newest_day(settings: Settings) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=FRESHNESS,
+        name="newest_day",
+        description=f"Every scheduled source has rows of the last {BEHIND_DAYS} days. Imported files are history: they are "
+        "shown and not judged.",
+        pool=WRITER_POOL,
+    )
+    def newest_day() -> dg.AssetCheckResult:
+        from pipelines.extract.landing import utc_now
+        from pipelines.inspection import inspect_newest_days
+
+        found = inspect_newest_days(settings, today=utc_now().date(), behind_days=BEHIND_DAYS)
+        return dg.AssetCheckResult(
+            passed=not found.behind,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={
+                "behind": table_metadata(found.behind),
+                "sources": table_metadata(found.sources[:100]),
+                "venues": table_metadata(found.venues[:200]),
+            },
+        )
+
+    return newest_day
+
+
+def _coverage(settings: Settings) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=COVERAGE,
+        name="coverage",
+        description="No source, table and venue has a day that is missing or partial.",
+        pool=WRITER_POOL,
+    )
+    def coverage() -> dg.AssetCheckResult:
+        from pipelines.inspection import inspect_coverage
+
+        counts, gaps = inspect_coverage(settings)
+        return dg.AssetCheckResult(
+            passed=not gaps,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={**{f"{status}_days": days for status, days in counts.items()}, "newest_gaps": table_metadata(gaps)},
+        )
+
+    return coverage

@@ -1,0 +1,202 @@
+"""The clean tables as one asset step, because one transaction per source may feed several of them.
+
+What it does is ingest.load_pending; what the tables are is written in warehouse/schema. No parsing, no SQL.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from pipelines.clean.contract import Contract, Table
+from pipelines.datasets import Dataset
+from pipelines.defs.common import BUILT_DAILY, DAYS, LEDGER, OWNERS, WRITER_POOL, clean_key, raw_key, step, table_metadata
+from pipelines.settings import Settings
+from pipelines.watch import Watch
+
+if TYPE_CHECKING:
+    from pipelines.clean.load import TableLoad
+    from pipelines.ingest import LoadOutcome
+    from pipelines.storage.status import LedgerState, TableState
+
+Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
+
+
+def build_clean_assets(
+    settings: Settings, contract: Contract, datasets: Sequence[Dataset], *, watch: Watch
+) -> dg.AssetsDefinition:
+    """All clean tables and their ledger, with the checks gate, reconciliation and coverage on every table.
+
+    A run without a partition loads everything that is pending; a run with a partition, or a range of them, only the
+    landings of those days.
+    """
+    feeders = {name: [d for d in datasets if name in d.tables] for name in contract.clean}
+    specs = [_table_spec(table, feeders[table.name]) for table in contract.clean.values()]
+    specs.append(
+        dg.AssetSpec(
+            LEDGER,
+            deps=[raw_key(dataset.name) for dataset in datasets],
+            group_name="clean",
+            owners=OWNERS,
+            kinds={"duckdb"},
+            description="Bookkeeping of the loaders, schema ops: landings, loads, lineage, quarantine, coverage, checks.",
+            freshness_policy=BUILT_DAILY,
+        )
+    )
+
+    @dg.multi_asset(
+        name="clean",
+        specs=specs,
+        check_specs=[spec for table in contract.clean for spec in _check_specs(table)],
+        can_subset=False,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        pool=WRITER_POOL,
+    )
+    def clean(context: dg.AssetExecutionContext) -> Iterator[Result]:
+        from pipelines.ingest import load_pending
+        from pipelines.inspection import inspect_clean
+
+        with step(context, settings, watch):
+            outcome = load_pending(settings, partitions=_partitions(context), progress=watch.progress)
+            watch.loaded(outcome)
+            states, ledger = inspect_clean(settings)
+            for name in contract.clean:
+                yield dg.MaterializeResult(asset_key=clean_key(name), metadata=_metadata(name, outcome, states[name]))
+                yield from _checks(states[name])
+            yield dg.MaterializeResult(asset_key=LEDGER, metadata=_ledger_metadata(outcome, ledger))
+            outcome.raise_failures()
+
+    return clean
+
+
+def _table_spec(table: Table, feeders: Sequence[Dataset]) -> dg.AssetSpec:
+    columns = [
+        dg.TableColumn(
+            name=column.name,
+            type=column.type.lower(),
+            description=column.comment,
+            constraints=dg.TableColumnConstraints(nullable=column.nullable),
+        )
+        for column in table.columns
+    ]
+    return dg.AssetSpec(
+        clean_key(table.name),
+        deps=[raw_key(dataset.name) for dataset in feeders],
+        group_name="clean",
+        owners=OWNERS,
+        kinds={"duckdb", "polars", "greatexpectations"},
+        description=f"{table.comment} Key: {', '.join(table.key)}.",
+        partitions_def=DAYS,
+        freshness_policy=BUILT_DAILY,
+        metadata={
+            "dagster/column_schema": dg.TableSchema(columns=columns),
+            "dagster/table_name": f"leverhouse.{table.qualified}",
+        },
+    )
+
+
+def _check_specs(table: str) -> list[dg.AssetCheckSpec]:
+    about = {
+        "gate": "The expectations of the newest batch of every source hold.",
+        "reconciliation": "received = accepted + duplicates + quarantined, and the table holds what was accepted.",
+        "coverage": "Every expected period of every instrument and day is present.",
+    }
+    return [
+        dg.AssetCheckSpec(name, asset=clean_key(table), description=text, blocking=name == "reconciliation")
+        for name, text in about.items()
+    ]
+
+
+def _partitions(context: dg.AssetExecutionContext) -> set[str] | None:
+    """Days the run is restricted to; None for everything."""
+    if context.has_partition_key or context.has_partition_key_range:
+        return set(context.partition_keys)
+    return None
+
+
+def _metadata(name: str, outcome: "LoadOutcome", state: "TableState") -> Mapping[str, Any]:
+    loads = [(report, load) for report in outcome.reports for load in report.tables if load.table == name]
+    metadata: dict[str, Any] = {
+        "dagster/row_count": state.rows,
+        "received": sum(load.received for _, load in loads),
+        "accepted": sum(load.accepted for _, load in loads),
+        "duplicates": sum(load.duplicates for _, load in loads),
+        "quarantined": sum(load.quarantined for _, load in loads),
+        "landings": sum(report.landings for report, _ in loads),
+    }
+    days = [day for _, load in loads for day in (load.first_day, load.last_day) if day is not None]
+    if days:
+        metadata |= {"first_day": str(min(days)), "last_day": str(max(days))}
+    if loads:
+        metadata["by_source"] = table_metadata([_load_row(report.source, load) for report, load in loads])
+    if state.first_day and state.last_day:
+        metadata |= {"table_first_day": str(state.first_day), "table_last_day": str(state.last_day)}
+    return metadata
+
+
+def _load_row(source: str, load: "TableLoad") -> dict[str, Any]:
+    return {
+        "source": source,
+        "received": load.received,
+        "accepted": load.accepted,
+        "duplicates": load.duplicates,
+        "restated": load.restated,
+        "quarantined": load.quarantined,
+        "absent_cells": load.absent_cells,
+        "first_day": load.first_day,
+        "last_day": load.last_day,
+    }
+
+
+def _ledger_metadata(outcome: "LoadOutcome", ledger: "LedgerState") -> Mapping[str, Any]:
+    return {
+        "sources_loaded": len(outcome.reports),
+        "sources_failed": sorted(outcome.failures),
+        "landings": ledger.landings,
+        "current_landings": ledger.current_landings,
+        "loads": ledger.loads,
+        "quarantined": ledger.quarantined,
+        "quarantined_by_reason": dict(ledger.by_reason),
+    }
+
+
+def _checks(state: "TableState") -> Iterator[dg.AssetCheckResult]:
+    key = clean_key(state.table)
+    refused = [check for check in state.failed_checks if check.severity == "error"]
+    yield dg.AssetCheckResult(
+        asset_key=key,
+        check_name="gate",
+        passed=not state.failed_checks,
+        severity=dg.AssetCheckSeverity.ERROR if refused else dg.AssetCheckSeverity.WARN,
+        metadata={
+            "checks": state.checks,
+            "failed": len(state.failed_checks),
+            "failures": table_metadata(
+                [
+                    {"source": c.source, "check": c.name, "severity": c.severity, "observed": dict(c.observed), "sample": c.sample}
+                    for c in state.failed_checks
+                ]
+            ),
+        },
+    )
+    yield dg.AssetCheckResult(
+        asset_key=key,
+        check_name="reconciliation",
+        passed=state.reconciles,
+        metadata={
+            "received": state.received,
+            "accepted": state.accepted,
+            "duplicates": state.duplicates,
+            "quarantined": state.quarantined,
+            "rows": state.rows,
+            "quarantine": table_metadata(state.quarantine),
+        },
+    )
+    gaps = state.gaps["partial"] + state.gaps["missing"]
+    yield dg.AssetCheckResult(
+        asset_key=key,
+        check_name="coverage",
+        passed=gaps == 0,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={**{f"{status}_days": days for status, days in state.gaps.items()}, "gaps": table_metadata(state.gap_sample)},
+    )

@@ -1,0 +1,85 @@
+"""Jobs: what runs together. Ingestion and build are apart, so that a source that fails never keeps the others from readers."""
+
+from typing import Any, Final
+
+import dagster as dg
+
+from pipelines.defs.common import WRITER_POOL, step
+from pipelines.settings import Settings
+from pipelines.watch import Watch
+
+INGEST_FILES: Final = "ingest_files"
+LOAD: Final = "load"
+BUILD: Final = "build"
+PUBLISH: Final = "publish"
+EVERYTHING: Final = "everything"
+REBUILD: Final = "rebuild"
+
+INGESTING: Final = (INGEST_FILES, LOAD, REBUILD)
+"""Jobs after which the marts are out of date."""
+
+BUILDING: Final = (BUILD, EVERYTHING)
+"""Jobs that bring them up to date."""
+
+
+def build_jobs(settings: Settings, *, watch: Watch) -> list[Any]:
+    """All jobs."""
+    landing, clean = dg.AssetSelection.groups("landing"), dg.AssetSelection.groups("clean")
+    published = dg.AssetSelection.groups("published")
+    layers = dg.AssetSelection.groups("seeds", "staging", "intermediate", "marts")
+    return [
+        dg.define_asset_job(
+            INGEST_FILES,
+            selection=landing | clean,
+            description="Lands files (from the inbox, or those named in the configuration) and loads whatever is pending.",
+        ),
+        dg.define_asset_job(
+            LOAD,
+            selection=clean,
+            description="Loads landings that the clean tables do not show yet; a partition range restricts it to those days.",
+        ),
+        dg.define_asset_job(
+            BUILD,
+            selection=layers | published,
+            description="One dbt build with its blocking tests, then the snapshot for readers.",
+        ),
+        dg.define_asset_job(PUBLISH, selection=published, description="The snapshot for readers from the marts as they are."),
+        dg.define_asset_job(
+            EVERYTHING,
+            selection=landing | clean | layers | published,
+            description="Landing to snapshot in one run. Stops at the first step that fails.",
+        ),
+        _rebuild_job(settings, watch),
+    ]
+
+
+def _rebuild_job(settings: Settings, watch: Watch) -> dg.JobDefinition:
+    @dg.op(
+        name="rebuild_clean_tables",
+        description="Loads every landing into a new database and puts it in the place of the working one.",
+        pool=WRITER_POOL,
+    )
+    def rebuild_clean_tables(context: dg.OpExecutionContext) -> None:
+        from pipelines.ingest import rebuild
+
+        with step(context, settings, watch):
+            outcome = rebuild(settings, progress=watch.progress)
+            watch.loaded(outcome)
+            loads = [load for report in outcome.reports for load in report.tables]
+            context.add_output_metadata(
+                {
+                    "sources": len(outcome.reports),
+                    "received": sum(load.received for load in loads),
+                    "accepted": sum(load.accepted for load in loads),
+                    "quarantined": sum(load.quarantined for load in loads),
+                }
+            )
+
+    @dg.job(
+        name=REBUILD,
+        description="Makes the working database anew from the landing alone; the marts follow with the next build.",
+    )
+    def rebuild_job() -> None:
+        rebuild_clean_tables()
+
+    return rebuild_job

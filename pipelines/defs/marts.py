@@ -1,0 +1,109 @@
+"""The dbt project as assets: which asset a model is, and dbt's results as materializations and checks.
+
+What dbt runs is build.build_marts; no SQL here.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
+
+from pipelines.build import NodeResult
+from pipelines.defs.common import BUILT_DAILY, LEDGER, OWNERS, WRITER_POOL, clean_key, step, table_metadata
+from pipelines.settings import Settings
+from pipelines.watch import Watch
+
+LAYERS: Final = ("staging", "intermediate", "marts")
+UNIQUE_ID: Final = "dagster_dbt/unique_id"
+"""Where dagster_dbt keeps dbt's id of a model or test in the metadata of its spec."""
+
+
+class Translator(DagsterDbtTranslator):  # type: ignore[misc]
+    """dbt's models keep their layer as key prefix and group; sources are the clean tables and the ledger."""
+
+    def __init__(self) -> None:
+        # Every table of ops is the one asset ledger.
+        super().__init__(settings=DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        name = dbt_resource_props["name"]
+        if dbt_resource_props["resource_type"] == "source":
+            return clean_key(name) if dbt_resource_props["source_name"] == "clean" else LEDGER
+        return dg.AssetKey([_layer(dbt_resource_props), name])
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
+        return _layer(dbt_resource_props)
+
+    def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
+        return OWNERS
+
+    def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: Any) -> dg.AssetSpec:
+        spec: dg.AssetSpec = super().get_asset_spec(manifest, unique_id, project)
+        if spec.key.path[0] == "marts":
+            return spec.replace_attributes(freshness_policy=BUILT_DAILY)
+        return spec
+
+
+def build_mart_assets(settings: Settings, manifest: Path, *, watch: Watch) -> dg.AssetsDefinition:
+    """All models and seeds as one step, with dbt's tests as their checks. Selecting some of them builds those."""
+
+    @dbt_assets(manifest=manifest, name="dbt", dagster_dbt_translator=Translator(), pool=WRITER_POOL)
+    def dbt(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        from pipelines.build import build_marts
+
+        keys = {spec.metadata[UNIQUE_ID]: spec.key for spec in context.assets_def.specs}
+        checks = {(spec.metadata or {})[UNIQUE_ID]: spec.key for spec in context.assets_def.check_specs}
+        some = context.selected_asset_keys != set(keys.values())
+        selected = sorted(key.path[-1] for key in context.selected_asset_keys) if some else []
+        with step(context, settings, watch):
+            report = build_marts(settings, select=selected, progress=watch.progress)
+            watch.built(report)
+            for node in report.models:
+                if node.status == "success" and keys[node.unique_id] in context.selected_asset_keys:
+                    yield dg.MaterializeResult(asset_key=keys[node.unique_id], metadata=_model_metadata(node))
+            for node in report.tests:
+                key = checks.get(node.unique_id)
+                if key in context.selected_asset_check_keys and node.status != "skipped":
+                    yield _check(key, node)
+                elif node.failures:
+                    context.log.warning(f"dbt test {node.name}: {node.message}")
+            report.raise_faults()
+
+    return dbt
+
+
+def mart_keys(assets: dg.AssetsDefinition) -> list[dg.AssetKey]:
+    """Keys of the marts, which are what is published."""
+    return sorted(key for key in assets.keys if key.path[0] == "marts")
+
+
+def _layer(props: Mapping[str, Any]) -> str:
+    if props["resource_type"] in {"seed", "source"}:
+        return {"seed": "seeds", "source": "clean"}[props["resource_type"]]
+    layer = props["fqn"][1]
+    if layer not in LAYERS:
+        raise dg.DagsterInvalidDefinitionError(f"dbt model {props['name']} lies in none of the layers {', '.join(LAYERS)}.")
+    return str(layer)
+
+
+def _model_metadata(node: NodeResult) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"seconds": round(node.seconds, 3), UNIQUE_ID: node.unique_id}
+    if node.rows is not None:
+        metadata["dagster/row_count"] = node.rows
+    return metadata
+
+
+def _check(key: dg.AssetCheckKey, node: NodeResult) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        asset_key=key.asset_key,
+        check_name=key.name,
+        passed=node.status == "success",
+        severity=dg.AssetCheckSeverity.WARN if node.status == "warn" else dg.AssetCheckSeverity.ERROR,
+        metadata={
+            "failures": node.failures or 0,
+            "seconds": round(node.seconds, 3),
+            **({"message": node.message, "sample": table_metadata(node.sample)} if node.status != "success" else {}),
+        },
+    )

@@ -1,0 +1,47 @@
+"""The published snapshot as an asset. What it does is storage.publish."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from pipelines.defs.common import BUILT_DAILY, OWNERS, WRITER_POOL, step
+from pipelines.settings import Settings
+from pipelines.watch import Watch
+
+PUBLISHED = dg.AssetKey(["published", "leverhouse"])
+
+
+def build_published_asset(settings: Settings, marts: Sequence[dg.AssetKey], *, watch: Watch) -> dg.AssetsDefinition:
+    """The file that readers open. It follows the marts, so a failed blocking check leaves the old one in place."""
+
+    @dg.asset(
+        key=PUBLISHED,
+        deps=list(marts),
+        group_name="published",
+        owners=OWNERS,
+        kinds={"duckdb", "parquet"},
+        description="Atomic snapshot of the marts and their bookkeeping, as one DuckDB file and as Parquet. "
+        "The only file that readers open.",
+        freshness_policy=BUILT_DAILY,
+        pool=WRITER_POOL,
+    )
+    def published(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        from pipelines.extract.landing import utc_now
+        from pipelines.storage.publish import publish
+
+        with step(context, settings, watch):
+            publication = publish(settings, now=utc_now(), progress=watch.progress)
+            watch.published(publication)
+            return dg.MaterializeResult(
+                metadata={
+                    "database": dg.MetadataValue.path(publication.database),
+                    "parquet": dg.MetadataValue.path(publication.parquet),
+                    "tables": publication.tables,
+                    "dagster/row_count": publication.rows,
+                    "bytes": publication.bytes,
+                    "seconds": round(publication.seconds, 3),
+                }
+            )
+
+    return published

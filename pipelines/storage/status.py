@@ -1,0 +1,346 @@
+"""What a warehouse holds, how fresh it is and what is missing: queries on an open connection, answers as plain values.
+
+Two sides: the clean tables as the loaders see them, and the published snapshot as readers see it. Opens nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from pipelines.clean.contract import Contract
+
+SAMPLES: Final = 10
+"""Examples kept of anything that is counted."""
+
+
+@dataclass(frozen=True)
+class FailedCheck:
+    """An expectation of the gate that does not hold for the newest batch of a source."""
+
+    source: str
+    name: str
+    severity: str
+    observed: Mapping[str, Any]
+    sample: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class TableState:
+    """One clean table now.
+
+    `ledger` sums ops.loads over the newest load of every partition; `accepted_rows` is what the table must hold by it,
+    null for tables that are merged by key. `gaps` counts the days of ops.coverage by status.
+    """
+
+    table: str
+    rows: int
+    first_day: date | None
+    last_day: date | None
+    received: int
+    accepted: int
+    duplicates: int
+    quarantined: int
+    accepted_rows: int | None
+    checks: int
+    failed_checks: tuple[FailedCheck, ...]
+    quarantine: tuple[Mapping[str, Any], ...]
+    gaps: Mapping[str, int]
+    gap_sample: tuple[Mapping[str, Any], ...]
+
+    @property
+    def reconciles(self) -> bool:
+        """True where received = accepted + duplicates + quarantined, and the table holds what was accepted."""
+        adds_up = self.received == self.accepted + self.duplicates + self.quarantined
+        return adds_up and self.accepted_rows in {None, self.rows}
+
+
+@dataclass(frozen=True)
+class LedgerState:
+    """The bookkeeping of the loaders in numbers."""
+
+    landings: int
+    current_landings: int
+    sources: int
+    loads: int
+    quarantined: int
+    by_reason: Mapping[str, int]
+
+
+def clean_states(con: duckdb.DuckDBPyConnection, contract: Contract) -> dict[str, TableState]:
+    """State of every clean table of the working database, by name."""
+    ledgers = {
+        row["table_name"]: row
+        for row in _rows(
+            con,
+            """
+            with newest as (
+                select * from ops.loads
+                qualify row_number() over (partition by source, table_name, trade_date order by load_seq desc) = 1
+            )
+            select
+                table_name,
+                cast(sum(received) as bigint) as received,
+                cast(sum(accepted) as bigint) as accepted,
+                cast(sum(duplicates) as bigint) as duplicates,
+                cast(sum(quarantined) as bigint) as quarantined
+            from newest
+            group by table_name
+            """,
+        )
+    }
+    checks = _newest_checks(con)
+    gaps: dict[str, dict[str, int]] = {}
+    for row in _rows(con, "select table_name, status, count(*) as days from ops.coverage group by 1, 2"):
+        gaps.setdefault(row["table_name"], {})[row["status"]] = row["days"]
+    states = {}
+    for name, table in contract.clean.items():
+        held = _rows(
+            con, f"select count(*) as rows, min(trade_date) as first, max(trade_date) as last from {table.qualified}"
+        )[0]
+        ledger = ledgers.get(name, {"received": 0, "accepted": 0, "duplicates": 0, "quarantined": 0})
+        mine = checks.get(name, [])
+        states[name] = TableState(
+            table=name,
+            rows=held["rows"],
+            first_day=held["first"],
+            last_day=held["last"],
+            received=ledger["received"],
+            accepted=ledger["accepted"],
+            duplicates=ledger["duplicates"],
+            quarantined=ledger["quarantined"],
+            accepted_rows=None if table.merge else ledger["accepted"],
+            checks=len(mine),
+            failed_checks=tuple(_failed(row) for row in mine if not row["passed"]),
+            quarantine=tuple(_quarantine_sample(con, name)),
+            gaps={status: gaps.get(name, {}).get(status, 0) for status in ("complete", "partial", "missing", "empty")},
+            gap_sample=tuple(_gap_sample(con, name)),
+        )
+    return states
+
+
+def ledger_state(con: duckdb.DuckDBPyConnection) -> LedgerState:
+    """The bookkeeping of the working database, or of a published snapshot."""
+    row = _rows(
+        con,
+        """
+        select
+            (select count(*) from ops.landings) as landings,
+            (select count(*) from ops.landings where is_current) as current_landings,
+            (select count(distinct source) from ops.landings) as sources,
+            (select count(distinct load_seq) from ops.loads) as loads,
+            (select count(*) from ops.quarantine) as quarantined
+        """,
+    )[0]
+    reasons = _rows(con, "select reason, count(*) as rows from ops.quarantine group by 1 order by 2 desc, 1")
+    return LedgerState(**row, by_reason={r["reason"]: r["rows"] for r in reasons})
+
+
+def newest_load(con: duckdb.DuckDBPyConnection) -> int:
+    """The highest load number, 0 before the first load."""
+    return int((con.execute("select coalesce(max(load_seq), 0) from ops.loads").fetchone() or (0,))[0])
+
+
+def count_rows(con: duckdb.DuckDBPyConnection, tables: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """Rows of the named (schema, table)s."""
+    return {
+        (schema, table): int((con.execute(f'select count(*) from "{schema}"."{table}"').fetchone() or (0,))[0])
+        for schema, table in tables
+    }
+
+
+def sample_query(con: duckdb.DuckDBPyConnection, query: str, rows: int) -> tuple[Mapping[str, Any], ...]:
+    """The first `rows` rows of a query, as JSON values."""
+    return tuple(_plain(row) for row in _rows(con, f"select * from ({query}) as sampled limit {rows}"))
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What the snapshot has from one source in one table."""
+
+    source: str
+    table: str
+    first_day: date | None
+    last_day: date | None
+    days: int
+    gap_days: int
+    lag_days: int | None
+    rows: int
+    quarantined: int
+    last_loaded_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Days of one source, table and venue that are missing or partial for one reason: [first_day, last_day]."""
+
+    source: str
+    table: str
+    venue: str
+    status: str
+    reason: str
+    days: int
+    first_day: date
+    last_day: date
+    instruments: int
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Rows of one source and table in quarantine for one reason, with an example."""
+
+    source: str
+    table: str
+    reason: str
+    rows: int
+    example: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """The published snapshot in one answer."""
+
+    database: str
+    published_at: datetime
+    load_seq: int | None
+    marts: Mapping[str, int]
+    holdings: tuple[Holding, ...]
+    refused: tuple[Refused, ...]
+    missing: tuple[Missing, ...]
+    stale: tuple[str, ...] = field(default=())
+
+    @property
+    def newest_day(self) -> date | None:
+        return max((h.last_day for h in self.holdings if h.last_day), default=None)
+
+
+def published_status(con: duckdb.DuckDBPyConnection, database: str) -> Status:
+    """What the snapshot behind `con` holds, how fresh it is, what is missing and why."""
+    publication = _rows(con, "select published_at, load_seq from meta.publication")[0]
+    names = [r["table_name"] for r in _rows(con, "select table_name from duckdb_tables() where schema_name = 'marts' order by 1")]
+    rows = count_rows(con, [("marts", name) for name in names])
+    holdings = _rows(
+        con,
+        "select source, table_name as table, first_trade_date as first_day, last_trade_date as last_day, days, gap_days, "
+        "lag_days, rows_accepted as rows, rows_quarantined as quarantined, last_loaded_at "
+        "from marts.source_freshness order by source, table_name",
+    )
+    refused = _rows(
+        con,
+        "select source, table_name as table, reason, count(*) as rows, "
+        "min_by(concat_ws(' ', 'line', line, field, instrument, detail), line) as example "
+        "from ops.quarantine group by all order by rows desc, source, table_name, reason",
+    )
+    missing = _rows(
+        con,
+        "select source, table_name as table, venue, status, coalesce(worst_reason, 'no reason recorded') as reason, "
+        "count(*) as days, min(trade_date) as first_day, max(trade_date) as last_day, "
+        "max(instruments_expected - instruments_present + instruments_partial) as instruments "
+        "from marts.data_coverage_daily where status in ('missing', 'partial') "
+        "group by all order by days desc, source, table_name, venue, first_day",
+    )
+    return Status(
+        database=database,
+        published_at=publication["published_at"],
+        load_seq=publication["load_seq"],
+        marts={name: rows["marts", name] for name in names},
+        holdings=tuple(Holding(**row) for row in holdings),
+        refused=tuple(Refused(**row) for row in refused),
+        missing=tuple(Missing(**row) for row in missing),
+    )
+
+
+def newest_days(con: duckdb.DuckDBPyConnection) -> list[Mapping[str, Any]]:
+    """Newest day of every mart of facts per venue, of the working database or of a snapshot."""
+    tables = _rows(
+        con,
+        "select table_name from information_schema.columns where table_schema = 'marts' and table_name like 'fct\\_%' "
+        "escape '\\' group by 1 having count(*) filter (where column_name = 'venue') = 1 "
+        "and count(*) filter (where column_name = 'trade_date') = 1 order by 1",
+    )
+    newest: list[Mapping[str, Any]] = []
+    for row in tables:
+        newest += _rows(
+            con,
+            f"select '{row['table_name']}' as mart, venue, max(trade_date) as newest_day from marts.{row['table_name']} "
+            "group by venue order by venue",
+        )
+    return newest
+
+
+def source_newest_days(con: duckdb.DuckDBPyConnection) -> list[Mapping[str, Any]]:
+    """Newest day of every source and table, with the days it lies behind the newest of the warehouse."""
+    return _rows(
+        con,
+        "select source, table_name, last_trade_date as newest_day, lag_days from marts.source_freshness "
+        "order by lag_days desc nulls last, source, table_name",
+    )
+
+
+def coverage_gaps(con: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], list[Mapping[str, Any]]]:
+    """Days of marts.data_coverage_daily by status, and the newest days that are missing or partial."""
+    counts = _rows(con, "select status, count(*) as days from marts.data_coverage_daily group by 1 order by 1")
+    sample = _rows(
+        con,
+        "select source, table_name, venue, trade_date, status, worst_reason from marts.data_coverage_daily "
+        f"where status in ('missing', 'partial') order by trade_date desc, source, table_name, venue limit {SAMPLES}",
+    )
+    return {row["status"]: row["days"] for row in counts}, sample
+
+
+def _newest_checks(con: duckdb.DuckDBPyConnection) -> dict[str, list[dict[str, Any]]]:
+    """Outcome of the checks of the newest batch per source and table, refused batches included."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in _rows(
+        con,
+        "select * from ops.check_results "
+        "qualify load_seq = max(load_seq) over (partition by source, table_name) order by table_name, source, check_name",
+    ):
+        found.setdefault(row["table_name"], []).append(row)
+    return found
+
+
+def _failed(row: Mapping[str, Any]) -> FailedCheck:
+    return FailedCheck(
+        source=row["source"],
+        name=row["check_name"],
+        severity=row["severity"],
+        observed=json.loads(row["observed"]),
+        sample=json.loads(row["sample"]),
+    )
+
+
+def _quarantine_sample(con: duckdb.DuckDBPyConnection, table: str) -> list[dict[str, Any]]:
+    return _rows(
+        con,
+        "select source, reason, count(*) as rows, min_by(detail, line) as example from ops.quarantine "
+        f"where table_name = ? group by all order by rows desc, source, reason limit {SAMPLES}",
+        [table],
+    )
+
+
+def _gap_sample(con: duckdb.DuckDBPyConnection, table: str) -> list[dict[str, Any]]:
+    return _rows(
+        con,
+        "select source, venue, count(distinct instrument) as instruments, count(distinct trade_date) as days, "
+        "min(trade_date) as first_day, max(trade_date) as last_day, status, reason from ops.coverage "
+        "where table_name = ? and status in ('partial', 'missing') group by all "
+        f"order by days desc, source, venue, reason limit {SAMPLES}",
+        [table],
+    )
+
+
+def _rows(con: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+    cursor = con.execute(query, parameters or None)
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _plain(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value if isinstance(value, int | float | str | None) else str(value) for name, value in row.items()}
