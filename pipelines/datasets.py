@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
@@ -26,12 +27,16 @@ Seen = Mapping[str, tuple[int, int]]
 class Dataset:
     """A data set of files: source `files.<name>`, read as `mapping` says, feeding `tables`.
 
-    `fault` says why the mapping cannot be used; landing such a data set fails and no other one does.
+    `required`, `optional` and `ignored` are shell patterns on file names. `fault` says why the mapping cannot be used;
+    landing such a data set fails and no other one does.
     """
 
     name: str
     mapping: Path
     tables: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
     description: str = ""
     fault: str | None = None
 
@@ -68,11 +73,50 @@ def read_dataset(path: Path) -> Dataset:
             name=str(data["dataset"]),
             mapping=path,
             tables=tuple(tables),
+            required=tuple(str(file["pattern"]) for file in data["file"] if file.get("required", True)),
+            optional=tuple(str(file["pattern"]) for file in data["file"] if not file.get("required", True)),
+            ignored=tuple(str(ignore["pattern"]) for ignore in data.get("ignore", ())),
             description=str(data.get("description", "")),
         )
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"
         return Dataset(name=_name_from(path), mapping=path, fault=f"mapping {path}: {reason}. Correct it.")
+
+
+@dataclass(frozen=True)
+class Claims:
+    """Which folders below a root belong to which data set, and the folders with files that belong to none."""
+
+    folders: Mapping[str, tuple[Path, ...]]
+    unclaimed: tuple[Path, ...]
+
+
+def claim_folders(datasets: Iterable[Dataset], root: Path) -> Claims:
+    """Share the folders below `root` out among data sets.
+
+    File names such as open_interest.csv occur in many data sets, so it is folders that are told apart: a folder belongs to
+    a data set whose mapping accounts for every file in it and misses none that it requires.
+    """
+    folders: dict[Path, list[str]] = {}
+    for path in _files(root):
+        folders.setdefault(path.parent, []).append(path.name)
+    claimed: dict[str, list[Path]] = {}
+    for dataset in datasets:
+        for folder, names in folders.items():
+            if _accounts_for(dataset, names):
+                claimed.setdefault(dataset.name, []).append(folder)
+    owned = {folder for mine in claimed.values() for folder in mine}
+    return Claims(
+        folders={name: tuple(mine) for name, mine in claimed.items()},
+        unclaimed=tuple(folder for folder in folders if folder not in owned),
+    )
+
+
+def _accounts_for(dataset: Dataset, names: Sequence[str]) -> bool:
+    patterns = (*dataset.required, *dataset.optional)
+    explained = all(any(fnmatchcase(name, pattern) for pattern in (*patterns, *dataset.ignored)) for name in names)
+    complete = all(any(fnmatchcase(name, pattern) for name in names) for pattern in dataset.required)
+    return explained and complete and any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
 def waiting_files(settings: Settings, dataset: str, *, now: float) -> tuple[Path, ...]:

@@ -20,16 +20,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = "requirements.lock"
 DUCKDB2_LOCK = "requirements-duckdb2.lock"
-# The other major version that the suite is run with. Its pin stands alone because it replaces one package of the main lock.
+# The other major version that the suite is run with; it replaces one package of the main lock.
 DUCKDB2 = "duckdb==2.0.0"
 OLDEST_PYTHON = "3.11"
+# Extras stay in the pins because pip, in hash mode, takes `gql` for another package than `gql[requests]`.
+COMPILE_OPTIONS = [
+    *("--no-config", "--quiet", "--no-header", "--annotation-style", "line"),
+    *("--universal", "--python-version", OLDEST_PYTHON, "--generate-hashes", "--no-strip-extras"),
+]
 
-# What a package client may write about where it looked. The lock must install from whatever index its reader has.
+# What a package client writes about where it looked. The lock must install from whatever index its reader has.
 ADDRESS_OPTION = re.compile(r"^\s*(-i|-f|--(index-url|extra-index-url|default-index|index|find-links|trusted-host))\b")
 
 
 def inputs_digest(pyproject: Path) -> str:
-    """Digest of everything in pyproject.toml that decides the lock, written into its first lines to notice a stale one."""
+    """Digest of everything in pyproject.toml that decides the lock; its head holds it, so that a stale one shows."""
     document = tomllib.loads(pyproject.read_text())
     inputs = [
         document["project"]["requires-python"],
@@ -56,8 +61,7 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 def compile_lock(uv: str, arguments: Sequence[str], *, stdin: str | None = None) -> list[str]:
     done = subprocess.run(
-        [uv, "pip", "compile", *arguments, "--no-config", "--universal", "--python-version", OLDEST_PYTHON]
-        + ["--generate-hashes", "--no-strip-extras", "--no-header", "--annotation-style", "line", "--quiet"],
+        [uv, "pip", "compile", *arguments, *COMPILE_OPTIONS],
         cwd=ROOT,
         env=clean_environment(os.environ),
         input=stdin,
@@ -70,7 +74,7 @@ def compile_lock(uv: str, arguments: Sequence[str], *, stdin: str | None = None)
 
 def write(path: Path, lines: Sequence[str]) -> None:
     head = [
-        f"# Every version this project is tested with, for Python {OLDEST_PYTHON} and newer. Made by `make lock`; not edited by hand.",
+        f"# Versions this project is tested with, Python {OLDEST_PYTHON} and newer. Made by `make lock`.",
         f"# inputs: {inputs_digest(ROOT / 'pyproject.toml')}",
     ]
     scratch = path.with_name(path.name + ".new")
@@ -86,7 +90,10 @@ def main(arguments: Sequence[str]) -> int:
 
     uv = shutil.which(os.environ.get("UV", "uv"))
     if uv is None:
-        print("lock: uv was not found. Install it (python3 -m pip install uv) or name it: make lock UV=/path/to/uv", file=sys.stderr)
+        print(
+            "lock: uv was not found. Install it (python3 -m pip install uv) or name it: make lock UV=/path/to/uv",
+            file=sys.stderr,
+        )
         return 1
     existing = ["--constraint", LOCK] if options.keep else []
     groups = ["--group", "dev", "--group", "build", "--group", "locked"]

@@ -32,7 +32,8 @@ def run(*command: str) -> None:
         subprocess.run(command, cwd=ROOT, check=True)
     except subprocess.CalledProcessError as error:
         raise SetupError(
-            f"set-up: `{' '.join(command[:6])} …` ended with {error.returncode}; the reason stands above. Run the same make command again."
+            f"set-up: `{' '.join(command[:6])} …` ended with {error.returncode}; the reason stands above. "
+            "Remove it and run the same make command again."
         ) from error
 
 
@@ -70,7 +71,10 @@ def environment(folder: Path, *, uv: str | None) -> None:
     stamp = folder / ".ready"
     if is_ready(stamp, wanted):
         return
-    print(f"set-up: making {folder.name} from {lock.name} with {'uv' if uv else 'pip'}; a few minutes the first time", flush=True)
+    print(
+        f"set-up: making {folder.name} from {lock.name} with {'uv' if uv else 'pip'}; a few minutes the first time",
+        flush=True,
+    )
     stamp.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
     try:
@@ -79,7 +83,9 @@ def environment(folder: Path, *, uv: str | None) -> None:
         else:
             run(base_python(), "-m", "venv", str(folder))
     except SetupError as error:
-        raise SetupError(f"{error} On Debian and Ubuntu the module venv is a package of its own: python3-venv.") from error
+        raise SetupError(
+            f"{error} On Debian and Ubuntu the module venv is a package of its own: python3-venv."
+        ) from error
     # The lock is complete, so nothing is resolved again.
     install(folder, ["--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", str(lock)], uv=uv)
     # The builder comes from the lock too: an isolated build would fetch an unpinned one.
@@ -88,7 +94,7 @@ def environment(folder: Path, *, uv: str | None) -> None:
 
 
 def overlay(folder: Path, environment_folder: Path, *, uv: str | None) -> None:
-    """Puts the packages of requirements-duckdb2.lock alone into `folder`, to be set before .venv's own on PYTHONPATH."""
+    """Puts the packages of requirements-duckdb2.lock alone into `folder`, to stand before .venv on PYTHONPATH."""
     lock = ROOT / "requirements-duckdb2.lock"
     wanted = digest(lock, sys.version_info[:2])
     stamp = folder / ".ready"

@@ -65,13 +65,13 @@ def _folder(variable: str, name: str) -> Path:
 
 @pytest.fixture(scope="session")
 def recorded_dir() -> Path:
-    """Recorded real history: LEVERHOUSE_RECORDED, or shared/recorded beside the project. Read in place, never written."""
+    """Real history: LEVERHOUSE_RECORDED, or shared/recorded beside the project. Read in place, never written."""
     return _folder("LEVERHOUSE_RECORDED", "recorded")
 
 
 @pytest.fixture(scope="session")
 def samples_dir() -> Path:
-    """Recorded payloads in wire format: LEVERHOUSE_SAMPLES, or shared/samples beside the project. Read in place, never written."""
+    """Payloads in wire format: LEVERHOUSE_SAMPLES, or shared/samples beside the project. Read in place."""
     return _folder("LEVERHOUSE_SAMPLES", "samples")
 
 

@@ -1,53 +1,76 @@
-{#- Incremental models by loaded day.
+{#- Incremental models by loaded day (models/intermediate/by_source).
 
-    A model of models/intermediate/by_source says in its meta which clean tables it reads: clean_tables change their own day,
-    clean_tables_next_day also the day after, and a load of clean_tables_all_days changes every day. The affected days are
-    those that ops.loads saw with a load_seq above the model's watermark in ops.model_watermarks. They are deleted first (so
-    a day that lost all its rows loses them here too) and built again; the watermark is written last. All of it is one
-    transaction: a killed build leaves the model as it was. A full refresh starts from nothing. -#}
+    The affected days of a model are the days of the clean tables it reads that ops.loads saw with a load_seq above the
+    model's watermark in ops.model_watermarks. They are deleted first (so a day that lost all its rows loses them here too)
+    and built again; the watermark is written last. All of it is one transaction: a killed build leaves the model as it was.
+    A full refresh starts from nothing. -#}
 
-{% macro is_affected(day) -%}
+{#- Which clean tables an incremental model reads: `same_day` change their own day, `next_day` also the day after (a price
+    may value an event up to 24 hours later), `every_day` change everything. Written here and not in the models' meta,
+    because hooks and unit tests see no meta alike. -#}
+{% macro reads_of(model_name) -%}
+    {%- set reads = {
+        'int_candles_by_source': {'same_day': ['candles']},
+        'int_open_interest_by_source': {'same_day': ['open_interest']},
+        'int_long_short_by_source': {'same_day': ['long_short_ratios']},
+        'int_liquidation_events_by_source': {'same_day': ['liquidations']},
+        'int_liquidation_totals_by_source': {'same_day': ['liquidation_totals']},
+        'int_lending_legs_by_source': {
+            'same_day': ['lending_liquidations'],
+            'next_day': ['candles', 'token_prices'],
+            'every_day': ['instruments'],
+        },
+    } -%}
+    {%- if model_name not in reads -%}
+        {{ exceptions.raise_compiler_error("'" ~ model_name ~ "' is incremental but reads_of() in macros/incremental.sql does not say which clean tables it reads") }}
+    {%- endif -%}
+    {{ return(reads[model_name]) }}
+{%- endmacro %}
+
+{#- Condition under which a row of `day` has to be built again; true for everything in a full build. -#}
+{% macro is_affected(model_name, day) -%}
     {%- if is_incremental() -%}
-    ({{ day }} in ({{ affected_days() }}) or {{ everything_is_affected() }})
+    ({{ day }} in ({{ affected_days(model_name) }}) or {{ everything_is_affected(model_name) }})
     {%- else -%}
     true
     {%- endif -%}
 {%- endmacro %}
 
-{% macro affected_days() -%}
-    {%- set reads = config.get('meta', {}) -%}
+{% macro affected_days(model_name) -%}
+    {%- set reads = reads_of(model_name) -%}
     select l.trade_date
     from {{ source('ops', 'loads') }} as l
-    where {{ loaded_since_watermark(reads.get('clean_tables', []) + reads.get('clean_tables_next_day', [])) }}
+    where {{ loaded_since_watermark(model_name, reads.same_day + reads.get('next_day', [])) }}
         and l.trade_date is not null
-    {%- if reads.get('clean_tables_next_day') %}
+    {%- if reads.next_day %}
     union
     select cast(l.trade_date + interval '1' day as date)
     from {{ source('ops', 'loads') }} as l
-    where {{ loaded_since_watermark(reads.clean_tables_next_day) }}
+    where {{ loaded_since_watermark(model_name, reads.next_day) }}
         and l.trade_date is not null
     {%- endif -%}
 {%- endmacro %}
 
-{% macro everything_is_affected() -%}
-    {%- set tables = config.get('meta', {}).get('clean_tables_all_days', []) -%}
+{% macro everything_is_affected(model_name) -%}
+    {%- set tables = reads_of(model_name).get('every_day', []) -%}
     {%- if tables -%}
-    exists (select 1 from {{ source('ops', 'loads') }} as l where {{ loaded_since_watermark(tables) }})
+    exists (select 1 from {{ source('ops', 'loads') }} as l where {{ loaded_since_watermark(model_name, tables) }})
     {%- else -%}
     false
     {%- endif -%}
 {%- endmacro %}
 
-{% macro loaded_since_watermark(tables) -%}
+{% macro loaded_since_watermark(model_name, tables) -%}
     l.table_name in ('{{ tables | join("', '") }}')
         and l.load_seq > coalesce(
-            (select max(w.load_seq) from {{ source('ops', 'model_watermarks') }} as w where w.model = '{{ this.name }}'), 0
+            (select max(w.load_seq) from {{ source('ops', 'model_watermarks') }} as w where w.model = '{{ model_name }}'), 0
         )
 {%- endmacro %}
 
+{#- Hooks of the folder, see dbt_project.yml. -#}
 {% macro forget_affected_days() -%}
     {%- if is_incremental() -%}
-    delete from {{ this }} where {{ is_affected('trade_date') }}
+    delete from {{ this }} where {{ is_affected(this.name, 'trade_date') }}
     {%- endif -%}
 {%- endmacro %}
 

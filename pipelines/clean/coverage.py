@@ -112,18 +112,19 @@ def _count_touched_days(
 
 
 def _fill_gaps(con: duckdb.DuckDBPyConnection, table: Table, rule: CoverageRule, source: str) -> None:
-    """Rows for days without any: missing between an instrument's first and last day, empty inside an event source's span."""
+    """Rows for days without any: empty inside a span the source declares complete, missing otherwise.
+
+    Event tables have a row for every day of their spans, the others between an instrument's first and last day.
+    """
     if rule.expected == "events":
         series_days = (
-            f"select venue, {rule.instrument} as instrument, series, first_day, last_day from known_spans where table_name = ?"
+            f"select venue, {rule.instrument} as instrument, series, first_day, last_day from known_spans where table_name = $table"
         )
     else:
         series_days = (
             "select venue, instrument, series, min(trade_date) as first_day, max(trade_date) as last_day "
-            f"from ops.coverage where table_name = ? and source = '{source.replace(chr(39), chr(39) * 2)}' "
-            "group by venue, instrument, series"
+            "from ops.coverage where table_name = $table and source = $source group by venue, instrument, series"
         )
-    empty = rule.expected == "events"
     con.execute(
         f"""
         insert into ops.coverage
@@ -132,19 +133,29 @@ def _fill_gaps(con: duckdb.DuckDBPyConnection, table: Table, rule: CoverageRule,
         spine as (
             select venue, instrument, series, cast(unnest(generate_series(first_day, last_day, interval 1 day)) as date) as trade_date
             from series_days
+        ),
+        absent as (
+            select
+                h.venue, h.instrument, h.series, h.trade_date, coalesce(c.quarantined, 0) as quarantined,
+                exists (
+                    select 1 from known_spans as k
+                    where k.table_name = $table and k.venue = h.venue and k.series in (h.series, '')
+                        and h.trade_date between k.first_day and k.last_day
+                ) and coalesce(c.quarantined, 0) = 0 and g.reason is null as is_empty,
+                {_REASON} as reason
+            from spine as h
+            anti join ops.coverage as o
+                on o.source = $source and o.table_name = $table and o.venue = h.venue and o.instrument = h.instrument
+                and o.series = h.series and o.trade_date = h.trade_date
+            left join causes as c on c.instrument = h.instrument and c.trade_date = h.trade_date
+            {_gap_join("h", table)}
         )
         select
-            ?, ?, h.venue, h.instrument, h.series, h.trade_date, null, 0, coalesce(c.quarantined, 0),
-            case when {empty} and coalesce(c.quarantined, 0) = 0 and g.reason is null then 'empty' else 'missing' end,
-            case when {empty} and coalesce(c.quarantined, 0) = 0 and g.reason is null then null else {_REASON} end
-        from spine as h
-        anti join ops.coverage as o
-            on o.source = ? and o.table_name = ? and o.venue = h.venue and o.instrument = h.instrument
-            and o.series = h.series and o.trade_date = h.trade_date
-        left join causes as c on c.instrument = h.instrument and c.trade_date = h.trade_date
-        {_gap_join("h", table)}
+            $source, $table, venue, instrument, series, trade_date, null, 0, quarantined,
+            case when is_empty then 'empty' else 'missing' end, case when not is_empty then reason end
+        from absent
         """,
-        [table.name, source, table.name, source, table.name],
+        {"source": source, "table": table.name},
     )
 
 

@@ -76,8 +76,8 @@ class Agreement:
 class Profile:
     """What is measured of one clean table.
 
-    `key` and `day` repeat the DDL's headers in SQL (a test compares them). `series` tells the series of a table apart,
-    the first column being venue or chain. `levels` are positive measures, compared by factor: of each the series frame
+    `key`, `clock` and `day_is_state` repeat the DDL's headers (a test compares them). `series` tells the series of a
+    table apart, the first column being venue or chain. `levels` are positive measures, compared by factor: of each the series frame
     gets `<name>_now` (typical value), `_off` (its factor away from 1), `_jump` (largest factor between days in a row),
     `_shift` (factor against loaded neighbours), `_settled_shift` (the same once enough days are loaded) and `_breadth`
     (the settled shift that a fifth of the venue's series reach). `watched` is the value that must move and not be zero.
@@ -88,8 +88,8 @@ class Profile:
 
     key: tuple[str, ...]
     clock: str
-    day: str
     series: tuple[str, ...]
+    day_is_state: bool = False
     levels: Mapping[str, str] = field(default_factory=dict)
     watched: str | None = None
     known_at: str | None = None
@@ -102,9 +102,14 @@ class Profile:
     rows_from: str = "{staged}"
     extra: str | None = None
 
-
-def _day(clock: str, *, state: bool = False) -> str:
-    return f"cast({clock} - interval '1' microsecond as date)" if state else f"cast({clock} as date)"
+    @property
+    def day(self) -> str:
+        """SQL for the day a row belongs to."""
+        return (
+            f"cast({self.clock} - interval '1' microsecond as date)"
+            if self.day_is_state
+            else f"cast({self.clock} as date)"
+        )
 
 
 def _midnight(stamp: str) -> str:
@@ -122,7 +127,7 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
     "open_interest": Profile(
         key=("venue", "instrument", "period", "event_at"),
         clock="event_at",
-        day=_day("event_at", state=True),
+        day_is_state=True,
         series=("venue", "instrument", "period"),
         levels={"oi_base": "oi_base", "oi_usd": "oi_usd", "price": "oi_usd / nullif(oi_base, 0)"},
         watched="coalesce(oi_base, oi_usd)",
@@ -140,7 +145,6 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
     "candles": Profile(
         key=("venue", "instrument", "market", "period", "opened_at"),
         clock="opened_at",
-        day=_day("opened_at"),
         series=("venue", "instrument", "market", "period"),
         levels={
             "close": "close",
@@ -159,7 +163,6 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
     "funding_rates": Profile(
         key=("venue", "instrument", "kind", "settled_at"),
         clock="settled_at",
-        day=_day("settled_at"),
         series=("venue", "instrument", "kind"),
         levels={"rate": "rate", "price": "mark_price"},
         known_at="case kind when 'settled' then settled_at end",
@@ -189,7 +192,7 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
     "long_short_ratios": Profile(
         key=("venue", "instrument", "measure", "period", "event_at"),
         clock="event_at",
-        day=_day("event_at", state=True),
+        day_is_state=True,
         series=("venue", "instrument", "measure", "period"),
         levels={"odds": "long_share / nullif(1 - long_share, 0)"},
         watched="long_share",
@@ -205,7 +208,6 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
     "liquidations": Profile(
         key=("venue", "liquidation_id"),
         clock="occurred_at",
-        day=_day("occurred_at"),
         series=("venue", "instrument"),
         levels={
             "quantity_base": "quantity_base",
@@ -234,7 +236,6 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
     "liquidation_totals": Profile(
         key=("venue", "instrument", "measure", "period", "event_at"),
         clock="event_at",
-        day=_day("event_at"),
         series=("venue", "instrument", "measure", "period"),
         levels={
             "total_usd": "total_usd",
@@ -269,7 +270,6 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
     "lending_liquidations": Profile(
         key=("chain", "event_id"),
         clock="occurred_at",
-        day=_day("occurred_at"),
         series=("chain", "protocol", "collateral_token"),
         levels={
             "collateral_price": "collateral_usd / nullif(collateral_amount, 0)",
@@ -298,7 +298,6 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
     "option_chain": Profile(
         key=("venue", "instrument", "snapshot_at"),
         clock="snapshot_at",
-        day=_day("snapshot_at"),
         series=("venue", "underlying"),
         levels={"open_interest_base": "open_interest_base", "mark_iv": "mark_iv"},
         known_at="snapshot_at",
@@ -344,7 +343,6 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
     "volatility_index": Profile(
         key=("venue", "index_name", "period", "opened_at"),
         clock="opened_at",
-        day=_day("opened_at"),
         series=("venue", "index_name", "period"),
         levels={"close": "close"},
         watched="close",
@@ -356,7 +354,6 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
     "token_prices": Profile(
         key=("chain", "token", "priced_at"),
         clock="priced_at",
-        day=_day("priced_at"),
         series=("chain", "token"),
         levels={"price_usd": "price_usd"},
         known_at="priced_at",
@@ -376,7 +373,6 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
     "instruments": Profile(
         key=("venue", "instrument", "valid_from"),
         clock="valid_from",
-        day=_day("valid_from"),
         series=("venue",),
         rows={
             "days_listed": "date_diff('day', listed_at, delisted_at)",

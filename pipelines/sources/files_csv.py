@@ -11,7 +11,7 @@ import orjson
 import polars as pl
 
 from pipelines.errors import SourceFormatError
-from pipelines.sources.files_records import BATCH_ROWS, LINE, Columns, Records, broken_lines, no_broken
+from pipelines.sources.files_records import LINE, Columns, Records, broken_lines, in_batches, no_broken
 from pipelines.sources.files_text import BYTE_ORDER_MARK, text_blocks
 from pipelines.sources.files_unpack import ByteStream, Member
 
@@ -21,18 +21,24 @@ def read_csv(
 ) -> Iterator[tuple[Records, int]]:
     header: list[str] | None = None
     line = first_line
-    for block, is_last in text_blocks(stream, member):
-        body = block
+    for block in text_blocks(stream, member):
+        body, ends = block.data, block.ends
         if header is None:
-            head, _, body = block.partition(b"\n")
+            head, _, body = body.partition(b"\n")
             header = _header(head, member, delimiter, columns, line)
-            line += 1
+            line, ends = line + 1, max(ends - 1, 0)
+        if block.is_last and body.endswith((b"\n\n", b"\n\r\n")):
+            body = body.rstrip(b"\r\n")
+            ends = body.count(b"\n")
         if not body:
             continue
-        records, line = _csv_block(body, header, delimiter, member, line, is_last=is_last)
-        for part in records.frame.iter_slices(BATCH_ROWS):
-            yield Records(part, records.broken), line
-            records = Records(records.frame, no_broken())
+        lines = ends + (not body.endswith(b"\n"))
+        records = _by_column(body, header, delimiter, line, lines) or _by_cell(
+            body, header, delimiter, member, line, is_last=block.is_last
+        )
+        line += lines
+        for part in in_batches(records):
+            yield part, line
     if header is None:
         raise SourceFormatError(f"{member.name}: the file is empty, not even a header. Obtain it again.")
 
@@ -53,53 +59,52 @@ def _header(head: bytes, member: Member, delimiter: str, columns: Columns, line:
 _DELIMITERS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 
-def _csv_block(
-    block: bytes, header: list[str], delimiter: str, member: Member, line: int, *, is_last: bool
-) -> tuple[Records, int]:
-    """One block of whole lines. Lines that cannot be miscounted go through polars, the rest through the csv module."""
-    ends = block.count(b"\n") + (not block.endswith(b"\n"))
-    if b'"' not in block and block.count(delimiter.encode()) == ends * (len(header) - 1):
-        try:
-            frame = pl.read_csv(
-                block,
-                has_header=False,
-                separator=delimiter,
-                quote_char=None,
-                infer_schema=False,
-                empty_string_is_null=False,
-                schema=dict.fromkeys(header, pl.String()),
-            )
-        except pl.exceptions.ComputeError:
-            frame = pl.DataFrame()  # a line too long beside one too short: counted cell by cell below
-        if frame.height == ends and (len(header) > 1 or b"\n\n" not in block):
-            lines = pl.int_range(line, line + ends, dtype=pl.Int64, eager=True).alias(LINE)
-            return Records(frame.with_columns(lines), no_broken()), line + ends
-    return _csv_by_cell(block, header, delimiter, member, line, is_last=is_last)
+def _by_column(block: bytes, header: list[str], delimiter: str, line: int, lines: int) -> Records | None:
+    """The records of `lines` whole lines, or None where they have to be counted cell by cell: with quotes, blank lines,
+    too few or too many cells somewhere."""
+    if b'"' in block or block.count(delimiter.encode()) != lines * (len(header) - 1):
+        return None
+    try:
+        frame = pl.read_csv(
+            block,
+            has_header=False,
+            separator=delimiter,
+            quote_char=None,
+            infer_schema=False,
+            empty_string_is_null=False,
+            schema=dict.fromkeys(header, pl.String()),
+        )
+    except pl.exceptions.ComputeError:  # a line too long for the header makes up for one too short
+        return None
+    if frame.height != lines or (len(header) == 1 and b"\n\n" in block):
+        return None
+    numbers = pl.int_range(line, line + lines, dtype=pl.Int64, eager=True).alias(LINE)
+    return Records(frame.with_columns(numbers), no_broken())
 
 
-def _csv_by_cell(
-    block: bytes, header: list[str], delimiter: str, member: Member, line: int, *, is_last: bool
-) -> tuple[Records, int]:
+def _by_cell(block: bytes, header: list[str], delimiter: str, member: Member, line: int, *, is_last: bool) -> Records:
     reader = csv.reader(io.StringIO(block.decode("utf-8"), newline=""), delimiter=delimiter, strict=True)
     whole: list[list[str]] = []
     lines: list[int] = []
     broken: list[tuple[int, str, str]] = []
+    short = False
     begins = line
     try:
         for row in reader:
             if len(row) == len(header):
                 whole.append(row)
                 lines.append(begins)
+                short = False
             elif row:
                 detail = f"{len(row)} cells where the header has {len(header)}"
                 broken.append((begins, detail, orjson.dumps(row).decode()))
+                short = len(row) < len(header)
             begins = line + reader.line_num
     except csv.Error as error:
         raise SourceFormatError(
             f"{member.name}, line {line + reader.line_num}: not CSV ({error}). Obtain the file again."
         ) from error
-    last_whole = lines[-1] if lines else 0
-    if is_last and broken and broken[-1][0] > last_whole and len(orjson.loads(broken[-1][2])) < len(header):
+    if is_last and short:
         number, detail, raw = broken[-1]
         raise SourceFormatError(
             f"{member.name}, line {number}: the file is truncated, its last line has {detail}: {raw[:200]}."
@@ -108,4 +113,4 @@ def _csv_by_cell(
     frame = pl.DataFrame(whole, schema=dict.fromkeys(header, pl.String()), orient="row").with_columns(
         pl.Series(LINE, lines, dtype=pl.Int64)
     )
-    return Records(frame, broken_lines(broken)), begins
+    return Records(frame, broken_lines(broken))

@@ -6,7 +6,7 @@ Which asset a symbol carries is pipelines.universe; nothing here reads files.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -41,31 +41,32 @@ class InstrumentBook:
     availability of its accepted rows, from which the rows of clean.instruments are made."""
 
     rules: Sequence[Instrument]
-    _names: dict[str, Resolved | None] = field(default_factory=dict)
+    _names: dict[tuple[str, str], Resolved | None] = field(default_factory=dict)
     _seen: dict[tuple[str, str], tuple[int, datetime]] = field(default_factory=dict)
 
     def resolve(self, venues: pl.Series | str, names: pl.Series) -> tuple[pl.Series, pl.Series]:
         """The venue's symbol of every name (null where no rule knows it), and the contract size in base (or null)."""
-        keys: pl.Series = venues + _SEPARATOR + names
-        distinct = keys.drop_nulls().unique().to_list()
-        for key in distinct:
-            if key not in self._names:
-                self._names[key] = self._match(*key.split(_SEPARATOR, 1))
-        found = {key: self._names[key] for key in distinct}
-        symbols = {key: one.symbol for key, one in found.items() if one}
-        sizes = {
-            key: one.rule.contract_size for key, one in found.items() if one and one.rule.contract_size_unit == "base"
-        }
+        keys = names if isinstance(venues, str) else venues + _SEPARATOR + names
+        symbols: dict[str, str] = {}
+        sizes: dict[str, float] = {}
+        for key in keys.drop_nulls().unique().to_list():
+            venue, _, name = (venues, "", key) if isinstance(venues, str) else key.partition(_SEPARATOR)
+            one = self._resolved(venue, name)
+            if one is not None:
+                symbols[key] = one.symbol
+                if one.rule.contract_size is not None and one.rule.contract_size_unit == "base":
+                    sizes[key] = one.rule.contract_size
         return _looked_up(keys, symbols, pl.String()), _looked_up(keys, sizes, pl.Float64())
 
     def saw(self, rows: pl.DataFrame) -> None:
         """Note the accepted `rows` (venue, instrument, available_at, _line)."""
-        first = rows.group_by("venue", "instrument").agg(pl.col(LINE).min(), pl.col("available_at").min())
-        for venue, symbol, line, available in first.iter_rows():
-            held = self._seen.get((venue, symbol))
-            if held is not None:
-                line, available = min(held[0], line), min(held[1], available)
-            self._seen[venue, symbol] = (line, available)
+        venues = rows["venue"].unique().to_list()
+        for venue in venues:
+            of_venue = rows if len(venues) == 1 else rows.filter(pl.col("venue") == venue)
+            first = of_venue.group_by("instrument").agg(pl.col(LINE).min(), pl.col("available_at").min())
+            for symbol, line, available in first.iter_rows():
+                held = self._seen.get((venue, symbol), (line, available))
+                self._seen[venue, symbol] = (min(held[0], line), min(held[1], available))
 
     def rows(self) -> pl.DataFrame:
         """One row of clean.instruments per instrument with accepted rows, in the order of venue and symbol."""
@@ -99,6 +100,11 @@ class InstrumentBook:
             },
         )
 
+    def _resolved(self, venue: str, name: str) -> Resolved | None:
+        if (venue, name) not in self._names:
+            self._names[venue, name] = self._match(venue, name)
+        return self._names[venue, name]
+
     def _match(self, venue: str, name: str) -> Resolved | None:
         for rule in self.rules:
             if rule.venue != venue or (match := re.fullmatch(rule.name, name)) is None:
@@ -113,9 +119,7 @@ class InstrumentBook:
         return None
 
 
-def _looked_up(
-    keys: pl.Series, table: dict[str, object] | dict[str, str] | dict[str, float | None], dtype: pl.DataType
-) -> pl.Series:
+def _looked_up(keys: pl.Series, table: Mapping[str, object], dtype: pl.DataType) -> pl.Series:
     if not table:
         return pl.Series(keys.name, [None] * len(keys), dtype=dtype)
     return keys.replace_strict(list(table), list(table.values()), default=None, return_dtype=dtype)

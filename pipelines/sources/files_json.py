@@ -9,7 +9,7 @@ import orjson
 import polars as pl
 
 from pipelines.errors import SourceFormatError
-from pipelines.sources.files_records import BATCH_ROWS, LINE, Columns, Records, broken_lines
+from pipelines.sources.files_records import LINE, Columns, Records, broken_lines, in_batches
 from pipelines.sources.files_text import BYTE_ORDER_MARK, text_blocks
 from pipelines.sources.files_unpack import ByteStream, Member
 
@@ -22,8 +22,8 @@ def read_json_lines(
 ) -> Iterator[tuple[Records, int]]:
     line = first_line
     seen = False
-    for block, is_last in text_blocks(stream, member):
-        texts = block.removeprefix(BYTE_ORDER_MARK).split(b"\n") if line == first_line else block.split(b"\n")
+    for block in text_blocks(stream, member):
+        texts = (block.data.removeprefix(BYTE_ORDER_MARK) if block.line == 1 else block.data).split(b"\n")
         rows: list[Mapping[str, Any]] = []
         lines: list[int] = []
         broken: list[tuple[int, str, str]] = []
@@ -33,7 +33,7 @@ def read_json_lines(
             try:
                 row = orjson.loads(text)
             except orjson.JSONDecodeError as error:
-                if is_last and number == line + len(texts) - 1:
+                if block.is_last and number == line + len(texts) - 1:
                     raise SourceFormatError(
                         f"{member.name}, line {number}: the file is truncated, its last line is not JSON ({error})."
                         " Obtain it again."
@@ -45,13 +45,10 @@ def read_json_lines(
                 continue
             rows.append(row)
             lines.append(number)
-        line += block.count(b"\n")
+        line += block.ends + (not block.data.endswith(b"\n"))
         seen = seen or bool(rows or broken)
-        frame = _json_frame(rows, lines, columns, member)
-        lost = broken_lines(broken)
-        for part in frame.iter_slices(BATCH_ROWS):
-            yield Records(part, lost), line
-            lost = broken_lines(())
+        for part in in_batches(Records(_json_frame(rows, lines, columns, member), broken_lines(broken))):
+            yield part, line
     if not seen:
         raise SourceFormatError(f"{member.name}: the file holds no record. Obtain it again.")
 
@@ -87,11 +84,8 @@ def read_json_document(
         for number, row in enumerate(found, start=first_line)
         if not isinstance(row, dict)
     ]
-    lost = broken_lines(odd)
-    frame = _json_frame(rows, lines, columns, member)
-    for part in frame.iter_slices(BATCH_ROWS):
-        yield Records(part, lost), first_line + len(found)
-        lost = broken_lines(())
+    for part in in_batches(Records(_json_frame(rows, lines, columns, member), broken_lines(odd))):
+        yield part, first_line + len(found)
 
 
 def _json_frame(

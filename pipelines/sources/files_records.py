@@ -5,7 +5,7 @@ What the cells mean is files_shape.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,6 +53,13 @@ class Columns:
             raise SourceFormatError(
                 f"{place}: column {unknown[0]!r} is not in the mapping. Use it in a rule or list it in ignore."
             )
+
+
+def in_batches(records: Records) -> Iterator[Records]:
+    """`records` in parts of at most BATCH_ROWS; the broken lines go with the first, which may hold nothing else."""
+    yield Records(records.frame.head(BATCH_ROWS), records.broken)
+    for start in range(BATCH_ROWS, records.frame.height, BATCH_ROWS):
+        yield Records(records.frame.slice(start, BATCH_ROWS), no_broken())
 
 
 def no_broken() -> pl.DataFrame:

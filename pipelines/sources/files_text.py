@@ -6,19 +6,31 @@ Shared by every format that is read line by line; nothing here knows a delimiter
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from pipelines.errors import SourceFormatError
 from pipelines.sources.files_unpack import ByteStream, Member
 
-BLOCK_BYTES: Final = 24 << 20
+BLOCK_BYTES: Final = 16 << 20
 MAX_LINE_BYTES: Final = 1 << 20
 """The widest recorded header has 5 KB; a line beyond this is not a line but a file that is not what it claims."""
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
-def text_blocks(stream: ByteStream, member: Member) -> Iterator[tuple[bytes, bool]]:
-    """Blocks of whole lines and whether it is the last one; a quoted cell that spans lines is never cut."""
+@dataclass(frozen=True)
+class Block:
+    """Whole lines: `ends` line ends, the first line being line `line` of its stream. Only the last block may lack the
+    end of its last line."""
+
+    data: bytes
+    line: int
+    ends: int
+    is_last: bool
+
+
+def text_blocks(stream: ByteStream, member: Member) -> Iterator[Block]:
+    """The stream in blocks of whole lines; a quoted cell that spans lines is never cut."""
     rest = b""
     line = 1
     while True:
@@ -27,32 +39,36 @@ def text_blocks(stream: ByteStream, member: Member) -> Iterator[tuple[bytes, boo
         if not chunk:
             if block:
                 _check_text(block, member, line)
-                yield block, True
+                yield Block(block, line, block.count(b"\n"), is_last=True)
             return
         _check_lines(block, member, line)
         cut = _cut(block)
         if cut == 0:
-            raise SourceFormatError(
-                f"{member.name}, line {line}: a quoted cell does not end within {len(block)} bytes. Correct the file."
-            )
+            if len(block) > MAX_LINE_BYTES:
+                raise SourceFormatError(
+                    f"{member.name}, line {line}: a quoted cell does not end within {len(block)} bytes."
+                    " Correct the quotes of the file."
+                )
+            rest = block
+            continue
         whole, rest = block[:cut], block[cut:]
         _check_text(whole, member, line)
-        line += whole.count(b"\n")
-        if not rest:  # the file may end here: look ahead, so that the last block is known as such
-            rest = stream.read(1)
-            if not rest:
-                yield whole, True
-                return
-        yield whole, False
+        ends = whole.count(b"\n")
+        rest = rest or stream.read(1)  # the stream may end here: look ahead, so that the last block is known as such
+        yield Block(whole, line, ends, is_last=not rest)
+        if not rest:
+            return
+        line += ends
 
 
 def _cut(block: bytes) -> int:
     """Position after the last line end that is not inside quotes; 0 where there is none."""
     end = block.rfind(b"\n") + 1
-    if b'"' not in block:
-        return end
-    while end and block.count(b'"', 0, end) % 2:
-        end = block.rfind(b"\n", 0, end - 1) + 1
+    open_quote = block.count(b'"', 0, end) % 2
+    while end and open_quote:
+        before = block.rfind(b"\n", 0, block.rfind(b'"', 0, end)) + 1
+        open_quote ^= block.count(b'"', before, end) % 2
+        end = before
     return end
 
 

@@ -1,6 +1,6 @@
 """What dbt gives to a model's Jinja and sqlfluff's own emulation lacks: vars of the project, dispatch, config.
 
-Only for linting: sqlfluff finds these names through library_path in pyproject.toml. Nothing of the project imports them.
+Only for linting: sqlfluff finds these names through library_path in pyproject.toml. No other code imports them.
 """
 
 from __future__ import annotations

@@ -50,8 +50,8 @@ ROWS: Final[dict[str, str]] = {
         from {_HOURS}
     """,
     "liquidations": f"""
-        select 'binance' as venue, 'COIN' || i || 'USDT' as instrument, 'L' || i || '-' || {_ABS_HOUR} as liquidation_id,
-            'cex' as venue_kind, {_OPENED} + interval '7' second as occurred_at,
+        select 'binance' as venue, 'COIN' || i || 'USDT' as instrument, 'L' || i || '-' || {_ABS_HOUR}
+            as liquidation_id, 'cex' as venue_kind, {_OPENED} + interval '7' second as occurred_at,
             case when (i + h) % 3 = 0 then 'short' else 'long' end as side, {_PRICE} as price,
             2 + {_WAVE} as quantity_base, price * quantity_base as notional_usd, 'throttled' as completeness,
             false as is_adl, occurred_at as available_at
@@ -67,7 +67,8 @@ ROWS: Final[dict[str, str]] = {
     "lending_liquidations": f"""
         select 'ethereum' as chain, {_ABS_HOUR} || ':' || i as event_id, 'aave_v3' as protocol, '0xpool' as market,
             (1000000 + {_ABS_HOUR} * 300) as block_number, {_OPENED} as occurred_at,
-            '0x' || repeat(cast(i as varchar), 40) as collateral_token, cast(2 + {_WAVE} as double) as collateral_amount,
+            '0x' || repeat(cast(i as varchar), 40) as collateral_token,
+            cast(2 + {_WAVE} as double) as collateral_amount,
             collateral_amount * {_PRICE} as collateral_usd, 'usdc' as debt_token, collateral_usd / 1.08 as debt_amount,
             debt_amount as debt_usd, 'event' as price_source, 0 as price_gap_seconds, 'full' as completeness,
             occurred_at as available_at
@@ -80,7 +81,8 @@ ROWS: Final[dict[str, str]] = {
             10.0 + k as open_interest_base, 1.0 as volume_24h_base, 0.6 + 0.01 * k as mark_iv,
             0.05 as mark_price_base, 61000.0 as underlying_price, 60000.0 + k as index_price,
             case t when 'call' then 0.5 else -0.5 end as delta, snapshot_at as available_at
-        from range({days}) as a(d), range(15) as b(k), (values ('BTC'), ('ETH')) as c(u), (values ('call'), ('put')) as e(t)
+        from range({days}) as a(d), range(15) as b(k), (values ('BTC'), ('ETH')) as c(u),
+            (values ('call'), ('put')) as e(t)
     """,
     "volatility_index": f"""
         select 'deribit' as venue, 'DVOL-' || i as index_name, '1h' as period, {_OPENED} as opened_at,
@@ -95,8 +97,8 @@ ROWS: Final[dict[str, str]] = {
     """,
     "instruments": """
         select 'binance' as venue, case when n = 0 then '1000PEPEUSDT' else 'COIN' || n || 'USD' end as instrument,
-            timestamp '{first}' as valid_from, case when n = 0 then 'PEPE' else 'COIN' || n end as asset, 'USD' as quote,
-            case when n = 0 then 'linear' else 'inverse' end as contract_type, 100.0 as contract_size,
+            timestamp '{first}' as valid_from, case when n = 0 then 'PEPE' else 'COIN' || n end as asset,
+            'USD' as quote, case when n = 0 then 'linear' else 'inverse' end as contract_type, 100.0 as contract_size,
             'usd' as contract_size_unit, case when n = 0 then 1000.0 else 1.0 end as multiplier,
             timestamp '2023-01-01' as listed_at, timestamp '2025-01-01' as delisted_at,
             timestamp '{first}' as available_at
@@ -140,9 +142,7 @@ def stage(con: duckdb.DuckDBPyConnection, table: str, *mutations: str) -> GateIn
     """Stage the sound batch, apply SQL in which {rows} stands for it, and count it as a loader would."""
     name = f"staged_{table}"
     con.execute(f"create or replace temp table {name} as select * from clean.{table} limit 0")
-    con.execute(
-        f"insert into {name} by name {rows_sql(table, source=SOURCE, first=BATCH_START, days=BATCH_DAYS)}"
-    )
+    con.execute(f"insert into {name} by name {rows_sql(table, source=SOURCE, first=BATCH_START, days=BATCH_DAYS)}")
     for mutation in mutations:
         con.execute(mutation.format(rows=name))
     counted = con.execute(f"select count(*) from {name}").fetchone()

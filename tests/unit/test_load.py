@@ -318,6 +318,37 @@ def test_days_without_events_inside_a_declared_span_are_empty_and_not_missing(de
     ]
 
 
+def test_an_instrument_without_a_row_inside_a_declared_span_of_totals_had_no_liquidations(desk: Desk) -> None:
+    desk.rules = SourceRules(
+        spans=(CoverageSpan("liquidation_totals", "hyperliquid", date(2024, 1, 1), date(2024, 1, 31)),),
+        gaps=(KnownGap("liquidation_totals", date(2024, 1, 3), date(2024, 1, 3), "missing in the file"),),
+    )
+    days = [datetime(2024, 1, 1), datetime(2024, 1, 4)]
+    rows = pl.DataFrame(
+        {
+            "venue": ["hyperliquid"] * 2,
+            "instrument": ["kPEPE"] * 2,
+            "measure": ["position_notional"] * 2,
+            "period": ["1d"] * 2,
+            "event_at": days,
+            "total_usd": [5.0, 6.0],
+            "completeness": ["full"] * 2,
+            "available_at": days,
+            "_line": [1, 2],
+            "_field": [None, None],
+        },
+        schema_overrides={"_field": pl.String},
+    )
+    desk.land("a.json", {"table": "liquidation_totals", "rows": rows})
+    desk.load()
+    assert desk.rows("select trade_date, status, reason from ops.coverage order by 1") == [
+        (date(2024, 1, 1), "complete", None),
+        (date(2024, 1, 2), "empty", None),
+        (date(2024, 1, 3), "missing", "missing in the file"),
+        (date(2024, 1, 4), "complete", None),
+    ]
+
+
 def test_a_partition_restricts_a_load_to_its_landings(desk: Desk) -> None:
     desk.land("x", oi(("BTCUSDT", "2024-01-30", 5.0)), partition="2024-01-29")
     desk.land("x", oi(("BTCUSDT", "2024-01-31", 6.0)), partition="2024-01-30")

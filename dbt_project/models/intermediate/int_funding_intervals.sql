@@ -23,6 +23,7 @@ gaps as (
 confirmed as (
     select
         *,
+        least(coalesce(gap_before, gap_after), coalesce(gap_after, gap_before)) as shorter_gap,
         case
             when
                 gap_before between 1 and {{ threshold('funding_interval_max_hours') }}
@@ -44,7 +45,8 @@ carried as (
     from confirmed
 ),
 
--- A gap shorter than the interval so far cannot come from missing settlements, so it counts at once.
+-- A gap shorter than the interval so far cannot come from missing settlements, so it counts at once. Where nothing came
+-- before, the shorter gap on either side is the better guess.
 decided as (
     select
         *,
@@ -53,7 +55,7 @@ decided as (
             when confirmed_hours is not null then cast(confirmed_hours as double)
             when gap_before between 1 and carried_hours then cast(gap_before as double)
             when carried_hours is not null then cast(carried_hours as double)
-            when gap_after between 1 and {{ threshold('funding_interval_max_hours') }} then cast(gap_after as double)
+            when shorter_gap between 1 and {{ threshold('funding_interval_max_hours') }} then cast(shorter_gap as double)
         end as interval_hours,
         case
             when stated_hours is not null then 'stated'

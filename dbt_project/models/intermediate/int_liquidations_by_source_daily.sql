@@ -34,6 +34,7 @@ priced_events as (
         e.venue,
         '' as chain,
         e.instrument as series,
+        '' as coverage_series,
         i.asset,
         e.side,
         'position_notional' as measure,
@@ -80,6 +81,7 @@ totals_in_asset_units as (
         t.instrument,
         i.asset,
         t.measure,
+        t.measure || ' ' || t.period as coverage_series,
         t.completeness,
         t.period_minutes,
         {{ share_of_day('t.periods_present', 't.period_minutes') }} as day_completeness,
@@ -142,13 +144,14 @@ priced_totals as (
         venue,
         '' as chain,
         instrument as series,
+        coverage_series,
         asset,
         side,
         measure,
         completeness,
         period_minutes,
         day_completeness,
-        case when side = 'unknown' then events end as events,
+        case when long_usd is null and short_usd is null and side = 'unknown' then events end as events,
         quantity_base,
         coalesce(stated_usd, case when quantity_base = 0 then 0e0 end, quantity_base * close_usd) as notional_usd,
         cast(null as double) as largest_usd,
@@ -171,6 +174,7 @@ priced_lending as (
         venue,
         chain,
         asset as series,
+        chain as coverage_series,
         asset,
         side,
         measure,
@@ -191,10 +195,11 @@ priced_lending as (
 happened as (
     select * from priced_events
     union all
+    select * from priced_totals
+    union all
     select * from priced_lending
 ),
 
--- Inside what an event source covers, a day without an event is a zero. A sample covers nothing.
 series_seen as (
     select
         source,
@@ -202,15 +207,19 @@ series_seen as (
         venue,
         chain,
         series,
+        coverage_series,
         asset,
         side,
         measure,
+        period_minutes,
         max(completeness) as completeness
     from happened
-    group by source, table_name, venue, chain, series, asset, side, measure
+    group by source, table_name, venue, chain, series, coverage_series, asset, side, measure, period_minutes
     having min(completeness) = max(completeness) and max(completeness) <> 'sampled'
 ),
 
+-- Inside what a source covers, a day without an event is a zero: event tables are covered as a whole, totals by instrument.
+-- A sample covers nothing.
 quiet_days as (
     select
         s.source,
@@ -218,11 +227,12 @@ quiet_days as (
         s.venue,
         s.chain,
         s.series,
+        s.coverage_series,
         s.asset,
         s.side,
         s.measure,
         s.completeness,
-        0 as period_minutes,
+        s.period_minutes,
         1e0 as day_completeness,
         cast(0 as bigint) as events,
         0e0 as quantity_base,
@@ -238,17 +248,20 @@ quiet_days as (
             s.source = c.source
             and s.table_name = c.table_name
             and s.venue = c.venue
-            and (c.series = '' or s.chain = c.series)
+            and s.coverage_series = c.series
+            and case when s.table_name = 'liquidation_totals' then s.series else '*' end = c.instrument
     where
-        c.status in ('complete', 'empty')
+        (c.status = 'empty' or (c.status = 'complete' and s.table_name <> 'liquidation_totals'))
         and not exists (
             select 1
             from happened as h
             where
                 h.source = s.source
+                and h.table_name = s.table_name
                 and h.venue = s.venue
                 and h.chain = s.chain
                 and h.series = s.series
+                and h.coverage_series = s.coverage_series
                 and h.side = s.side
                 and h.measure = s.measure
                 and h.trade_date = c.trade_date
@@ -259,8 +272,6 @@ everything as (
     select * from happened
     union all
     select * from quiet_days
-    union all
-    select * from priced_totals
 )
 
 select

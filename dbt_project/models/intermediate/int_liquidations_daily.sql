@@ -6,23 +6,32 @@ source_ranks as (
     select * from {{ ref('int_source_ranks') }}
 ),
 
--- Collateral and debt are two legs of one event, so they come from one source.
-candidates as (
+-- Collateral and debt are two legs of one event, so they are judged together and come from one source.
+judged as (
     select
-        l.source,
-        l.table_name,
-        l.venue,
-        l.chain,
-        l.series,
+        l.*,
         case when l.measure = 'position_notional' then 'position' else 'loan' end as subject,
-        l.trade_date,
-        min(case l.completeness when 'full' then 1 when 'throttled' then 2 else 3 end) as feed_rank,
-        max(l.day_completeness) as day_completeness,
-        min(l.period_minutes) as period_minutes,
-        max(r.precedence) as precedence
+        case l.completeness when 'full' then 1 when 'throttled' then 2 else 3 end as feed_rank,
+        r.precedence
     from liquidations as l
     left join source_ranks as r on l.source = r.source
-    group by l.source, l.table_name, l.venue, l.chain, l.series, l.measure = 'position_notional', l.trade_date
+),
+
+candidates as (
+    select
+        source,
+        table_name,
+        period_minutes,
+        venue,
+        chain,
+        series,
+        subject,
+        trade_date,
+        max(feed_rank) as feed_rank,
+        min(day_completeness) as day_completeness,
+        max(precedence) as precedence
+    from judged
+    group by source, table_name, period_minutes, venue, chain, series, subject, trade_date
 ),
 
 chosen as (
@@ -36,31 +45,31 @@ chosen as (
 )
 
 select
-    l.venue,
-    l.venue_kind,
-    l.chain,
-    l.series,
-    l.asset,
-    l.side,
-    l.measure,
-    l.completeness,
-    l.events,
-    l.quantity_base,
-    l.notional_usd,
-    l.largest_usd,
-    l.unpriced_events,
-    l.price_source,
-    l.source,
-    l.available_at,
-    l.trade_date
-from liquidations as l
+    j.venue,
+    j.venue_kind,
+    j.chain,
+    j.series,
+    j.asset,
+    j.side,
+    j.measure,
+    j.completeness,
+    j.events,
+    j.quantity_base,
+    j.notional_usd,
+    j.largest_usd,
+    j.unpriced_events,
+    j.price_source,
+    j.source,
+    j.available_at,
+    j.trade_date
+from judged as j
 inner join chosen as c
     on
-        l.source = c.source
-        and l.table_name = c.table_name
-        and l.venue = c.venue
-        and l.chain = c.chain
-        and l.series = c.series
-        and case when l.measure = 'position_notional' then 'position' else 'loan' end = c.subject
-        and l.trade_date = c.trade_date
-        and l.period_minutes = c.period_minutes
+        j.source = c.source
+        and j.table_name = c.table_name
+        and j.period_minutes = c.period_minutes
+        and j.venue = c.venue
+        and j.chain = c.chain
+        and j.series = c.series
+        and j.subject = c.subject
+        and j.trade_date = c.trade_date

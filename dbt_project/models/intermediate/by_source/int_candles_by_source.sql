@@ -1,8 +1,6 @@
-{{ config(meta={'clean_tables': ['candles']}) }}
-
 with candles as (
     select * from {{ ref('stg_candles') }}
-    where {{ is_affected('trade_date') }}
+    where {{ is_affected('int_candles_by_source', 'trade_date') }}
 )
 
 select

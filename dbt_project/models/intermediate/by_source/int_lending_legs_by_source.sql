@@ -1,12 +1,6 @@
-{{ config(meta={
-    'clean_tables': ['lending_liquidations'],
-    'clean_tables_next_day': ['candles', 'token_prices'],
-    'clean_tables_all_days': ['instruments'],
-}) }}
-
 with events as (
     select * from {{ ref('stg_lending_liquidations') }}
-    where {{ is_affected('trade_date') }}
+    where {{ is_affected('int_lending_legs_by_source', 'trade_date') }}
 ),
 
 candles as (

@@ -1,8 +1,6 @@
-{{ config(meta={'clean_tables': ['liquidations']}) }}
-
 with events as (
     select * from {{ ref('stg_liquidations') }}
-    where {{ is_affected('trade_date') }}
+    where {{ is_affected('int_liquidation_events_by_source', 'trade_date') }}
         and not is_adl
 )
 

@@ -1,8 +1,6 @@
-{{ config(meta={'clean_tables': ['liquidation_totals']}) }}
-
 with totals as (
     select * from {{ ref('stg_liquidation_totals') }}
-    where {{ is_affected('trade_date') }}
+    where {{ is_affected('int_liquidation_totals_by_source', 'trade_date') }}
 )
 
 select

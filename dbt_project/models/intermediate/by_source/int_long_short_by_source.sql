@@ -1,8 +1,6 @@
-{{ config(meta={'clean_tables': ['long_short_ratios']}) }}
-
 with states as (
     select * from {{ ref('stg_long_short_ratios') }}
-    where {{ is_affected('trade_date') }}
+    where {{ is_affected('int_long_short_by_source', 'trade_date') }}
 )
 
 select

@@ -1,8 +1,6 @@
-{{ config(meta={'clean_tables': ['open_interest']}) }}
-
 with states as (
     select * from {{ ref('stg_open_interest') }}
-    where {{ is_affected('trade_date') }}
+    where {{ is_affected('int_open_interest_by_source', 'trade_date') }}
 )
 
 select

@@ -27,7 +27,7 @@ steps as (
         end as x_8h_oi_weighted,
         case when count(x_8h) = count(*) then median(x_8h) end as x_8h_median,
         sum(oi_usd_before) as oi_usd_weighing,
-        {{ sorted_list('sources') }} as source_lists,
+        {{ stats_gathered_list('sources') }} as source_lists,
         max(available_at) as available_at
     from points
     group by pace, asset, trade_date, slot

@@ -10,7 +10,8 @@ with slots as (
         -- Eight hourly settlements and one of eight hours say the same thing once they are rates per eight hours.
         avg(rate_8h) as rate_8h,
         avg(x_8h) as x_8h,
-        {{ sorted_list('source') }} as sources,
+        -- Their sources are those of the day, and stand there.
+        cast(null as string) as sources,
         max(available_at) as available_at
     from {{ ref('int_funding_settlements') }}
     where input_grain = 'settlement'

@@ -19,7 +19,7 @@ with liquidations as (
         sum(unpriced_events) as unpriced_events,
         -- The poorest feed among the rows speaks for all of them.
         {{ worst_completeness('completeness') }} as completeness,
-        {{ sorted_list('sources') }} as sources,
+        {{ stats_gathered_list('sources') }} as sources,
         max(available_at) as available_at
     from {{ ref('fct_liquidations_daily') }}
     group by venue, chain, asset, trade_date, venue_kind, measure
@@ -87,9 +87,9 @@ select
     ) as available_at
 from liquidations
 left join prices on liquidations.asset = prices.asset and liquidations.trade_date = prices.trade_date
+-- Lending protocols have no open interest, so only positions find a partner here.
 left join open_interest as today
     on liquidations.venue = today.venue and liquidations.asset = today.asset and liquidations.trade_date = today.trade_date
-    and liquidations.measure = 'position_notional'
 left join open_interest as day_before
     on liquidations.venue = day_before.venue and liquidations.asset = day_before.asset
-    and day_before.trade_date = liquidations.trade_date - 1 and liquidations.measure = 'position_notional'
+    and liquidations.trade_date - 1 = day_before.trade_date

@@ -47,7 +47,7 @@ totals as (
             * (coalesce(price_usd, price_before_usd, 0) - coalesce(price_before_usd, price_usd, 0))
         ) filter (where is_compared_1d) as oi_usd_cross_1d,
         {{ sorted_list('input_grain') }} as input_grains,
-        {{ sorted_list('sources') }} as source_lists,
+        {{ stats_gathered_list('sources') }} as source_lists,
         max(available_at) as available_at
     from venues
     group by asset, trade_date

@@ -20,6 +20,8 @@ used as (
         expected.reported_on,
         expected.days_silent,
         expected.days_silent = 0 as is_reported,
+        -- Like with like: a carried value is neither end of a change.
+        case when expected.days_silent = 0 then expected.trade_date end as compared_on,
         reported.oi_base,
         -- What a silent venue held is worth the day's close, not the price of the day it fell silent.
         case when expected.days_silent = 0 then reported.oi_usd else reported.oi_base * prices.close_usd end as oi_usd,
@@ -49,13 +51,12 @@ select
     used.sources,
     used.available_at
 from used
--- Like with like: a carried value is neither end of a change.
 left join reported as day_before
-    on used.venue = day_before.venue and used.asset = day_before.asset and used.is_reported
-    and day_before.trade_date = used.trade_date - {{ threshold('oi_change_short_days') }}
+    on used.venue = day_before.venue and used.asset = day_before.asset
+    and used.compared_on - {{ threshold('oi_change_short_days') }} = day_before.trade_date
 left join reported as week_before
-    on used.venue = week_before.venue and used.asset = week_before.asset and used.is_reported
-    and week_before.trade_date = used.trade_date - {{ threshold('oi_change_week_days') }}
+    on used.venue = week_before.venue and used.asset = week_before.asset
+    and used.compared_on - {{ threshold('oi_change_week_days') }} = week_before.trade_date
 left join reported as month_before
-    on used.venue = month_before.venue and used.asset = month_before.asset and used.is_reported
-    and month_before.trade_date = used.trade_date - {{ threshold('oi_change_month_days') }}
+    on used.venue = month_before.venue and used.asset = month_before.asset
+    and used.compared_on - {{ threshold('oi_change_month_days') }} = month_before.trade_date

@@ -4,7 +4,7 @@ select
     asset,
     trade_date,
     sum(volume_usd) as volume_usd,
-    {{ sorted_list('source') }} as sources,
+    {{ stats_gathered_list('source') }} as sources,
     max(available_at) as available_at
 from {{ ref('int_candles_daily') }}
 where market = 'perp' and volume_usd is not null

@@ -40,6 +40,7 @@ current_landings as (
 
 newest as (
     select max(last_trade_date) as newest_day from held
+    where table_name <> 'instruments'
 ),
 
 spans as (
@@ -68,6 +69,6 @@ select
     s.rows_duplicate,
     s.rows_quarantined,
     coalesce(l.landings, 0) as current_landings,
-    s.lag_days
+    case when s.table_name <> 'instruments' then s.lag_days end as lag_days
 from spans as s
 left join current_landings as l on s.source = l.source

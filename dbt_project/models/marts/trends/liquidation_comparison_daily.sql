@@ -55,7 +55,7 @@ totals as (
         count(oi_usd_before) {{ here }} and notional_usd is not null) as {{ side.name }}_liq_to_oi_venues
         {%- endif %}
         {%- endfor %},
-        {{ sorted_list('sources') }} as source_lists,
+        {{ stats_gathered_list('sources') }} as source_lists,
         max(available_at) as available_at
     from venues
     group by asset, trade_date

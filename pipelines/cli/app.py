@@ -1,0 +1,70 @@
+"""Assembles the command line and turns errors into one message and an exit code."""
+
+from __future__ import annotations
+
+import traceback
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any
+
+import click
+import typer
+from typer.core import TyperGroup
+
+from pipelines.cli import doctor, ingest, read, serve
+from pipelines.errors import LeverhouseError
+
+
+class Commands(TyperGroup):
+    """Prints an error of the project without traceback, unless --debug asks for it, and ends with its exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except LeverhouseError as error:
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            else:
+                click.echo(f"error: {error}", err=True)
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt as interrupt:
+            click.echo("interrupted; the next run takes up what was left", err=True)
+            raise typer.Exit(130) from interrupt
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="A warehouse of crypto leverage: from files and venues to published marts. All data lies below LEVERHOUSE_HOME.",
+)
+
+
+def _show_version(value: bool) -> None:  # noqa: FBT001 - typer calls it with the flag's value
+    if value:
+        try:
+            click.echo(version("leverhouse"))
+        except PackageNotFoundError:
+            click.echo("not installed; run from a checkout")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    """Options that come before the command."""
+
+
+for register in (ingest.register, read.register, doctor.register, serve.register):
+    register(app)
+
+
+def main() -> None:
+    """Entry point of the `leverhouse` script."""
+    app()

@@ -1,0 +1,206 @@
+"""The command that looks for what is wrong with an installation and its warehouse. It changes nothing."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Annotated, Final, Literal
+
+import typer
+
+from pipelines.cli.screen import Bar, Screen
+from pipelines.errors import LeverhouseError
+from pipelines.home import dagster_yaml_is_current, environment
+from pipelines.settings import Settings
+
+OLDEST_PYTHON: Final = (3, 11)
+OLDEST_DUCKDB: Final = (1, 5)
+SPARE_BYTES: Final = 1_000_000_000
+"""Free space that must be left beside room for a second copy of the database, which rebuild and publish write."""
+
+Verdict = Literal["ok", "wrong", "unknown"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at, and what to do where it is wrong."""
+
+    check: str
+    verdict: Verdict
+    found: str
+    next_step: str = ""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command("doctor")(doctor)
+
+
+def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document for programs.")] = False) -> None:
+    """Check versions, home, lock, mappings, landing digests, database, runs, disk and snapshot. Exit code 1 if anything is wrong."""
+    settings = Settings.load()
+    screen = Screen()
+    with Bar(screen) as bar:
+        findings = list(examine(settings, bar.show))
+    if as_json:
+        screen.json([asdict(finding) for finding in findings])
+    else:
+        screen.table(f"Warehouse {settings.root}", [asdict(finding) for finding in findings])
+    screen.close()
+    if any(finding.verdict == "wrong" for finding in findings):
+        raise typer.Exit(1)
+
+
+def examine(settings: Settings, progress: Callable[[str, int, int], None]) -> Iterator[Finding]:
+    """All findings, in the order from the ground up."""
+    yield _python()
+    yield _duckdb()
+    yield _home(settings)
+    yield _disk(settings)
+    yield _lock(settings)
+    yield from _mappings(settings)
+    yield _landings(settings, progress)
+    yield _database(settings)
+    yield _runs(settings)
+    yield _published(settings)
+
+
+def _python() -> Finding:
+    found = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info[:2] < OLDEST_PYTHON:
+        return Finding("python", "wrong", found, "install Python 3.11 or newer and run make setup")
+    return Finding("python", "ok", found)
+
+
+def _duckdb() -> Finding:
+    found = version("duckdb")
+    if tuple(int(part) for part in found.split(".")[:2]) < OLDEST_DUCKDB:
+        return Finding("duckdb", "wrong", found, "run make setup to get the locked version")
+    return Finding("duckdb", "ok", found)
+
+
+def _home(settings: Settings) -> Finding:
+    if not settings.root.is_dir():
+        return Finding("home", "ok", f"{settings.root} does not exist yet; the first command makes it")
+    if not dagster_yaml_is_current(settings):
+        return Finding(
+            "home", "wrong", f"{settings.dagster_home / 'dagster.yaml'} is missing or not the project's",
+            "run any leverhouse command that changes the warehouse; it renews the file",
+        )  # fmt: skip
+    return Finding("home", "ok", str(settings.root))
+
+
+def _disk(settings: Settings) -> Finding:
+    place = next(folder for folder in (settings.root, *settings.root.parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    size = settings.database.stat().st_size if settings.database.exists() else 0
+    found = f"{free / 1e9:.1f} GB free, database {size / 1e9:.2f} GB"
+    if free < size + SPARE_BYTES:
+        return Finding("disk", "wrong", found, "free some space: rebuild and publish write a second copy")
+    return Finding("disk", "ok", found)
+
+
+def _lock(settings: Settings) -> Finding:
+    from filelock import FileLock, Timeout
+
+    if not settings.lock_file.exists():
+        return Finding("writer lock", "ok", "free")
+    lock = FileLock(settings.lock_file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return Finding("writer lock", "ok", "held: another process is writing; the database was not looked into")
+    lock.release()
+    return Finding("writer lock", "ok", "free")
+
+
+def _mappings(settings: Settings) -> Iterator[Finding]:
+    from pipelines.clean.contract import load_contract
+    from pipelines.datasets import find_datasets
+    from pipelines.sources.files import load_mapping
+
+    contract = load_contract(settings.schema_dir)
+    datasets = find_datasets(settings)
+    faults = 0
+    for dataset in datasets:
+        try:
+            load_mapping(dataset.mapping, contract=contract)
+        except LeverhouseError as error:
+            faults += 1
+            yield Finding("mapping", "wrong", str(error), "correct the mapping")
+    if not faults:
+        yield Finding("mappings", "ok", f"{len(datasets)} valid")
+
+
+def _landings(settings: Settings, progress: Callable[[str, int, int], None]) -> Finding:
+    from pipelines.extract.landing import LandingStore
+
+    store = LandingStore(settings.root)
+    try:
+        landings = store.all()
+    except LeverhouseError as error:
+        return Finding("landings", "wrong", str(error), "restore the manifest")
+    faults = []
+    for done, landing in enumerate(landings):
+        progress(f"verify {landing.part}", done, len(landings))
+        faults += store.verify([landing])
+    if faults:
+        return Finding("landings", "wrong", f"{len(faults)} of {len(landings)}: {faults[0]}", "land the files again")
+    return Finding("landings", "ok", f"{len(landings)} as received, {sum(x.bytes for x in landings) / 1e6:,.1f} MB")
+
+
+def _database(settings: Settings) -> Finding:
+    import duckdb
+
+    from pipelines.inspection import inspect_clean
+
+    if not settings.database.exists():
+        return Finding("database", "ok", "none yet; the first load makes it")
+    try:
+        states, ledger = inspect_clean(settings.model_copy(update={"lock_timeout_seconds": 0.0}))
+    except LeverhouseError as error:
+        return Finding("database", "unknown", str(error), "look again when the other process has ended")
+    except duckdb.Error as error:
+        return Finding("database", "wrong", f"cannot be opened: {error}", "run leverhouse rebuild")
+    wrong = [state.table for state in states.values() if not state.reconciles]
+    if wrong:
+        return Finding("database", "wrong", f"{', '.join(wrong)}: rows and ops.loads disagree", "run leverhouse rebuild")
+    rows = sum(state.rows for state in states.values())
+    return Finding("database", "ok", f"{rows:,} clean rows of {ledger.sources} sources, reconciled")
+
+
+def _runs(settings: Settings) -> Finding:
+    if not (settings.dagster_home / "history").exists():
+        return Finding("runs", "ok", "none yet")
+    with environment(DAGSTER_HOME=str(settings.dagster_home)):
+        import dagster as dg
+
+        from pipelines.defs.runs import orphaned_runs
+
+        with dg.DagsterInstance.get() as instance:
+            orphans = orphaned_runs(instance, settings)
+            newest = instance.get_runs(limit=1)
+    if orphans:
+        found = f"{len(orphans)} run(s) of killed processes still count as going on: {orphans[0].run_id}"
+        return Finding("runs", "wrong", found, "leverhouse run reports them as failed and takes up their work")
+    return Finding("runs", "ok", f"newest: {newest[0].job_name} {newest[0].status.value.lower()}" if newest else "none yet")
+
+
+def _published(settings: Settings) -> Finding:
+    import duckdb
+
+    from pipelines.storage.status import published_status
+    from pipelines.storage.warehouse import reader
+
+    if not settings.published_database.exists():
+        return Finding("snapshot", "ok", "nothing published yet")
+    try:
+        with reader(settings) as con:
+            found = published_status(con, str(settings.published_database))
+    except duckdb.Error as error:
+        return Finding("snapshot", "wrong", f"cannot be read: {error}", "run leverhouse publish")
+    text = f"{len(found.marts)} marts, published {found.published_at:%Y-%m-%d %H:%M} UTC, newest day {found.newest_day}"
+    return Finding("snapshot", "ok", text)

@@ -1,0 +1,189 @@
+"""Commands that change the warehouse: import, run, backfill, rebuild, publish, demo. Each runs Dagster's jobs."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipelines.cli.report import print_run
+from pipelines.cli.screen import Screen
+from pipelines.cli.session import Session, open_session
+from pipelines.datasets import Dataset, claim_folders, find_datasets, read_dataset, waiting_files
+from pipelines.errors import ConfigError, MappingError
+from pipelines.settings import PROJECT_ROOT, Settings
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document for programs.")]
+Root = Annotated[
+    Path | None, typer.Option("--root", exists=True, file_okay=False, help="Folder below which files are looked for.")
+]
+Day = Annotated[datetime, typer.Option(formats=["%Y-%m-%d"])]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command("import")(import_)
+    app.command("run")(run)
+    app.command("backfill")(backfill)
+    app.command("rebuild")(rebuild)
+    app.command("publish")(publish)
+    app.command("demo")(demo)
+
+
+def import_(
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="FILE...", exists=True, dir_okay=False, help="Files to import.")
+    ] = None,
+    *,
+    mapping: Annotated[
+        Path, typer.Option("--mapping", "-m", exists=True, dir_okay=False, help="Mapping (TOML) that says what the files hold.")
+    ],
+    root: Root = None,
+    as_json: Json = False,
+) -> None:
+    """Land files and load them into the clean tables. Importing the same file again changes nothing."""
+    settings = Settings.load()
+    dataset = read_dataset(mapping.resolve())
+    if dataset.fault is not None:
+        raise MappingError(dataset.fault)
+    if bool(files) == (root is not None):
+        raise ConfigError("import: name files, or a folder with --root, and not both.")
+    config: dict[str, Any] = {"root": str(root.resolve())} if root else {"files": [str(f.resolve()) for f in files or []]}
+    screen = Screen()
+    with open_session(settings, screen, mappings=[dataset.mapping]) as session:
+        _ingest(session, {dataset.name: config})
+    print_run(screen, session, as_json=as_json)
+    session.raise_errors()
+
+
+def run(*, root: Root = None, as_json: Json = False) -> None:
+    """Ingest what is waiting, build the marts, publish them, and say what happened.
+
+    Without --root, the files in the inbox are landed; with it, every folder below the root that one of the mappings
+    accounts for. Landings that are not loaded yet are loaded in any case.
+    """
+    _run(Settings.load(), root=root, as_json=as_json)
+
+
+def demo(*, as_json: Json = False) -> None:
+    """Run the whole way on the recorded history in LEVERHOUSE_RECORDED (default: shared/recorded beside the project)."""
+    recorded = Path(os.environ.get("LEVERHOUSE_RECORDED") or PROJECT_ROOT.parent / "shared" / "recorded")
+    if not recorded.is_dir():
+        raise ConfigError(f"demo: no recorded history in {recorded}. Name its folder in LEVERHOUSE_RECORDED.")
+    settings = Settings.load().model_copy(update={"mappings": PROJECT_ROOT / "tests" / "recorded" / "mappings"})
+    _run(settings, root=recorded, as_json=as_json)
+
+
+def backfill(
+    *,
+    first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day (UTC).")],
+    last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day (UTC), included.")],
+    as_json: Json = False,
+) -> None:
+    """Load the landings of scheduled sources for a range of days in one run. Imported files are not partitioned by day."""
+    if last < first:
+        raise ConfigError(f"backfill: --to {last:%Y-%m-%d} lies before --from {first:%Y-%m-%d}.")
+    screen = Screen()
+    with open_session(Settings.load(), screen) as session:
+        from pipelines.defs.common import DAYS, FIRST_DAY
+        from pipelines.defs.jobs import LOAD
+
+        days = [f"{day:%Y-%m-%d}" for day in (first, last)]
+        if not all(DAYS.has_partition_key(day) for day in days):
+            raise ConfigError(f"backfill: days run from {FIRST_DAY} to yesterday (UTC); {' to '.join(days)} do not.")
+        session.run(
+            LOAD,
+            tags={"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[1]},
+        )
+    print_run(screen, session, as_json=as_json)
+    session.raise_errors()
+
+
+def rebuild(*, as_json: Json = False) -> None:
+    """Make the database anew from the landing alone, then the marts, then the snapshot. Needs no network.
+
+    Landed bytes are compared with their digests first. The old database stays until the new one is whole.
+    """
+    screen = Screen()
+    with open_session(Settings.load(), screen) as session:
+        from pipelines.defs.jobs import BUILD, REBUILD
+
+        if session.run(REBUILD).succeeded:
+            session.run(BUILD)
+    print_run(screen, session, as_json=as_json)
+    session.raise_errors()
+
+
+def publish(*, as_json: Json = False) -> None:
+    """Publish the marts as they are, without building them."""
+    screen = Screen()
+    with open_session(Settings.load(), screen) as session:
+        from pipelines.defs.jobs import PUBLISH
+
+        session.run(PUBLISH)
+    print_run(screen, session, as_json=as_json)
+    session.raise_errors()
+
+
+def _run(settings: Settings, *, root: Path | None, as_json: bool) -> None:
+    datasets = find_datasets(settings)
+    screen = Screen()
+    configs, notes = _waiting(settings, datasets) if root is None else _claimed(datasets, root.resolve())
+    with open_session(settings, screen) as session:
+        from pipelines.defs.jobs import BUILD
+
+        _ingest(session, configs)
+        # Whatever failed above, what other sources delivered must reach the readers.
+        session.run(BUILD)
+    for note in notes:
+        screen.note(note)
+    print_run(screen, session, as_json=as_json)
+    session.raise_errors()
+
+
+def _waiting(settings: Settings, datasets: Sequence[Dataset]) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Data sets with files in their inbox, and the folders of the inbox that belong to none."""
+    now = time.time()
+    waiting = {dataset.name: waiting_files(settings, dataset.name, now=now) for dataset in datasets}
+    folders = [path for path in settings.inbox_dir.glob("*") if path.is_dir()] if settings.inbox_dir.is_dir() else []
+    strays = sorted(path for path in folders if path.name not in waiting and any(path.rglob("*")))
+    notes = [f"not imported: {path}: no mapping has the data set {path.name!r}" for path in strays]
+    return {name: {"files": [str(file) for file in files]} for name, files in waiting.items() if files}, notes
+
+
+def _claimed(datasets: Sequence[Dataset], root: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Data sets with folders below `root`, and the folders that no mapping accounts for."""
+    claims = claim_folders(datasets, root)
+    if not claims.folders:
+        raise ConfigError(
+            f"no folder below {root} is accounted for by a mapping; mappings are read from LEVERHOUSE_MAPPINGS "
+            f"({len(datasets)} found)."
+        )
+    notes = [f"not imported: {path}: no mapping accounts for all of its files" for path in claims.unclaimed if path != root]
+    notes += [f"no files for {d.name}: {d.fault or 'no folder below the root fits its mapping'}" for d in datasets
+              if d.name not in claims.folders]  # fmt: skip
+    return {name: {"files": [str(folder) for folder in folders]} for name, folders in claims.folders.items()}, notes
+
+
+def _ingest(session: Session, configs: dict[str, dict[str, Any]]) -> None:
+    """Land the data sets of `configs` and load everything pending. A data set that cannot be landed stops no other."""
+    from pipelines.defs.common import raw_key
+    from pipelines.defs.jobs import INGEST_FILES, LOAD
+
+    landing: list[dg.AssetKey] = [raw_key(name) for name in configs]
+    ops = {raw_key(name).to_python_identifier(): {"config": config} for name, config in configs.items()}
+    if not landing:
+        session.run(LOAD)
+        return
+    done = session.run(INGEST_FILES, assets=[*landing, *session.clean_keys()], config={"ops": ops})
+    if not done.succeeded and not session.record.attempted_load:
+        # Dagster skips the load after a failed landing; the files that did land are loaded by a run of their own.
+        session.run(LOAD)

@@ -1,0 +1,83 @@
+"""Commands that read: status and sql. They open the published file and nothing else."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from typing import Annotated, Any, Final
+
+import typer
+
+from pipelines.cli.report import print_missing, print_refused
+from pipelines.cli.screen import Screen, plain
+from pipelines.errors import ConfigError, PermanentError
+from pipelines.settings import Settings
+
+SHOWN_ROWS: Final = 1_000
+"""Rows of a result on the screen; --csv and --json give all."""
+
+
+class QueryError(PermanentError):
+    """The query is wrong, or asks for what a reader may not do."""
+
+    exit_code = 65
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command("status")(status)
+    app.command("sql")(sql)
+
+
+def status(*, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document for programs.")] = False) -> None:
+    """What is loaded, how fresh it is, and what is missing, as the published file says."""
+    from pipelines.storage.status import published_status
+    from pipelines.storage.warehouse import reader
+
+    settings = Settings.load()
+    screen = Screen()
+    with reader(settings) as con:
+        found = published_status(con, str(settings.published_database))
+    if as_json:
+        screen.json({**plain(found), "newest_day": found.newest_day})
+        return
+    screen.out.print(
+        f"{found.database}, published {found.published_at:%Y-%m-%d %H:%M:%S} UTC, newest day {found.newest_day or 'none'}"
+    )
+    screen.table("Loaded", [vars(holding) for holding in found.holdings], empty="nothing")
+    screen.table("Marts", [{"mart": name, "rows": rows} for name, rows in found.marts.items()])
+    print_refused(screen, found)
+    print_missing(screen, found)
+
+
+def sql(
+    query: Annotated[str, typer.Argument(help="A query over the schemas marts and ops.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array of objects.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
+) -> None:
+    """Query the published file. It is opened read-only and cannot reach any other file."""
+    import duckdb
+
+    from pipelines.storage.warehouse import reader
+
+    if as_json and as_csv:
+        raise ConfigError("sql: give --json or --csv, not both.")
+    screen = Screen()
+    with reader(Settings.load()) as con:
+        try:
+            cursor = con.execute(query)
+            names = [column[0] for column in cursor.description or ()]
+            rows: list[tuple[Any, ...]] = cursor.fetchall() if as_json or as_csv else cursor.fetchmany(SHOWN_ROWS + 1)
+        except duckdb.Error as error:
+            raise QueryError(f"sql: {error}") from error
+    if as_json:
+        screen.json([dict(zip(names, row, strict=True)) for row in rows])
+    elif as_csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows(rows)
+    else:
+        screen.table("", [dict(zip(names, row, strict=True)) for row in rows[:SHOWN_ROWS]], empty="no rows")
+        if len(rows) > SHOWN_ROWS:
+            screen.note(f"the first {SHOWN_ROWS} rows; --csv and --json give all")

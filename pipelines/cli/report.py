@@ -1,0 +1,98 @@
+"""What a command that changed the warehouse says at its end: loaded, refused and why, missing, where readers find it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pipelines.cli.screen import Screen, plain
+from pipelines.cli.session import Session
+from pipelines.storage.status import Holding, Missing, Refused, Status
+
+LINES: Final = 25
+"""Rows of a table on the screen; --json has all of them."""
+
+
+def print_run(screen: Screen, session: Session, *, as_json: bool) -> None:
+    """Print the report of all runs of a session."""
+    record = session.record
+    status = published(session) if record.publication else None
+    loads = [
+        {
+            "source": source,
+            "table": load.table,
+            "received": load.received,
+            "accepted": load.accepted,
+            "duplicates": load.duplicates,
+            "quarantined": load.quarantined,
+            "first_day": load.first_day,
+            "last_day": load.last_day,
+        }
+        for source, load in record.loads
+    ]
+    if as_json:
+        screen.json(
+            {
+                "runs": [
+                    {"job": run.job, "run_id": run.run_id, "succeeded": run.succeeded, "error": str(run.error or "") or None}
+                    for run in session.runs
+                ],
+                "landed": {name: {"files": files, "new": new} for name, (files, new) in record.landings.items()},
+                "loaded": loads,
+                "failed": {source: str(error) for source, error in record.failures.items()},
+                "build": _build(session),
+                "refused": [plain(row) for row in status.refused] if status else None,
+                "missing": [plain(row) for row in status.missing] if status else None,
+                "published": record.publication.database if record.publication else None,
+            }
+        )
+        return
+    screen.table("Loaded", loads, empty="nothing was pending")
+    for source, error in record.failures.items():
+        screen.out.print(f"[red]not loaded[/red] {source}: ", end="")
+        screen.out.print(str(error), markup=False)
+    if status:
+        print_refused(screen, status)
+        print_missing(screen, status)
+    if record.publication:
+        screen.out.print(
+            f"[bold]Published[/bold]: {record.publication.tables} marts, {record.publication.rows:,} rows in "
+            f"{record.publication.database}, Parquet in {record.publication.parquet}"
+        )
+
+
+def print_refused(screen: Screen, status: Status) -> None:
+    """What is in quarantine, and why."""
+    screen.table("In quarantine", _lines(screen, status.refused), empty="no row")
+
+
+def print_missing(screen: Screen, status: Status) -> None:
+    """Days that are missing or partial, and why."""
+    screen.table("Missing or partial days", _lines(screen, status.missing), empty="none")
+
+
+def _lines(screen: Screen, rows: tuple[Refused, ...] | tuple[Missing, ...] | tuple[Holding, ...]) -> list[dict[str, Any]]:
+    if len(rows) > LINES:
+        screen.note(f"the first {LINES} of {len(rows)}; --json shows all")
+    return [vars(row) for row in rows[:LINES]]
+
+
+def published(session: Session) -> Status:
+    """Status of the snapshot this session published."""
+    from pipelines.storage.status import published_status
+    from pipelines.storage.warehouse import reader
+
+    with reader(session.settings) as con:
+        return published_status(con, str(session.settings.published_database))
+
+
+def _build(session: Session) -> dict[str, Any] | None:
+    report = session.record.build
+    if report is None:
+        return None
+    return {
+        "models": len(report.models),
+        "tests": len(report.tests),
+        "seconds": round(report.seconds, 1),
+        "warnings": [node.name for node in report.nodes if node.status == "warn"],
+        "faults": [{"name": node.name, "message": node.message} for node in report.faults],
+    }

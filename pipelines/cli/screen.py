@@ -1,0 +1,149 @@
+"""What commands print: tables, progress, JSON. Results go to standard output, everything else to standard error.
+
+Decides nothing and computes nothing.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+LOG_BYTES: Final = 10_000_000
+"""The log of the command line is begun anew beyond this size; one old one is kept."""
+
+
+class Screen:
+    """Standard output and error of a command, held on to while libraries write into a log instead."""
+
+    def __init__(self) -> None:
+        self._owned: list[TextIO] = []
+        self.out = Console(file=self._held(sys.stdout), soft_wrap=True, highlight=False)
+        self.err = Console(file=self._held(sys.stderr), highlight=False)
+
+    def close(self) -> None:
+        """Flush and close the copies of the streams."""
+        for stream in self._owned:
+            stream.close()
+
+    def json(self, value: Any) -> None:
+        """Print one JSON document."""
+        self.out.print_json(json.dumps(value, default=plain)) if self.out.is_terminal else self.out.print(
+            json.dumps(value, default=plain), markup=False
+        )
+
+    def note(self, text: str) -> None:
+        """Say something about the work to standard error."""
+        self.err.print(text, markup=False)
+
+    def table(self, title: str, rows: Sequence[Mapping[str, Any]], *, empty: str = "nothing") -> None:
+        """Print rows as a table; numbers to the right, in groups of thousands."""
+        if not rows:
+            self.out.print(f"[bold]{title}[/bold]: {empty}")
+            return
+        table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+        for name in rows[0]:
+            numeric = all(isinstance(row[name], int | float | None) for row in rows)
+            table.add_column(name.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(_cell(value) for value in row.values()))
+        self.out.print(table)
+
+    @contextmanager
+    def quiet(self, log: Path) -> Iterator[None]:
+        """Send whatever libraries print, also below Python, to the end of `log`."""
+        log.parent.mkdir(parents=True, exist_ok=True)
+        if log.exists() and log.stat().st_size > LOG_BYTES:
+            log.replace(log.with_suffix(".1.log"))
+        with log.open("a", encoding="utf-8", buffering=1) as sink:
+            before = (sys.stdout, sys.stderr)
+            for stream in before:
+                stream.flush()
+            kept = [(number, os.dup(number)) for number in (1, 2)]
+            for number, _ in kept:
+                os.dup2(sink.fileno(), number)
+            sys.stdout, sys.stderr = sink, sink
+            try:
+                yield
+            finally:
+                sys.stdout, sys.stderr = before
+                for number, copy in kept:
+                    os.dup2(copy, number)
+                    os.close(copy)
+
+    def _held(self, stream: TextIO) -> TextIO:
+        """A stream that still reaches the caller while `quiet` points its descriptor elsewhere."""
+        try:
+            number = stream.fileno()
+        except (io.UnsupportedOperation, ValueError):
+            return stream
+        copy = os.fdopen(os.dup(number), "w", encoding="utf-8", buffering=1)
+        self._owned.append(copy)
+        return copy
+
+
+class Bar:
+    """One line of progress on a terminal; off a terminal, one line of text per part of the work."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._last = ""
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=screen.err,
+            transient=True,
+            disable=not screen.err.is_terminal,
+        )
+        self._task = self._progress.add_task("starting", total=None)
+
+    def __enter__(self) -> Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, what: str, done: int, of: int) -> None:
+        """Show that `done` of `of` parts are finished; `of` 0 where the number is not known."""
+        self._progress.update(self._task, description=what[:60], completed=done, total=of or None)
+
+    def line(self, text: str) -> None:
+        """Leave a line behind, above the bar."""
+        self._progress.console.print(f"{time.strftime('%H:%M:%S')} {text}", markup=False)
+
+
+def plain(value: Any) -> Any:
+    """`value` for JSON: dates as ISO texts, paths as texts, dataclasses as objects."""
+    if isinstance(value, date | datetime):
+        return value.isoformat()
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return str(value)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
+    return str(value)

@@ -1,0 +1,39 @@
+"""The command that starts Dagster's webserver and daemon on this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+from pipelines.home import prepare_home
+from pipelines.settings import PROJECT_ROOT, Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command("ui")(ui)
+
+
+def ui(*, port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1.")] = 3000) -> None:
+    """Start Dagster's webserver and daemon: lineage, runs, schedules and the inbox sensor. Ends with Ctrl-C."""
+    settings = Settings.load()
+    prepare_home(settings)
+    click.echo(f"http://127.0.0.1:{port} for the warehouse in {settings.root}", err=True)
+    command = [
+        *(sys.executable, "-m", "dagster", "dev"),
+        *("--workspace", str(PROJECT_ROOT / "workspace.yaml")),
+        *("--host", "127.0.0.1", "--port", str(port)),
+    ]
+    variables = {
+        **os.environ,
+        "DAGSTER_HOME": str(settings.dagster_home),
+        "LEVERHOUSE_HOME": str(settings.root),
+        "LEVERHOUSE_MAPPINGS": str(settings.mappings_dir),
+        # Dagster's processes start elsewhere and must find the package in an uninstalled checkout too.
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(PROJECT_ROOT), os.environ.get("PYTHONPATH")))),
+    }
+    os.execve(sys.executable, command, variables)  # noqa: S606 - the arguments are a list, no shell reads them

@@ -1,0 +1,195 @@
+"""Running Dagster's jobs inside a command: the same jobs as the scheduler's, recorded in the same instance.
+
+Commands say which jobs; what a job does is in pipelines.defs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipelines.cli.screen import Bar, Screen
+from pipelines.errors import LeverhouseError, PermanentError
+from pipelines.home import claim_process, environment, forget_dead_processes, prepare_home
+from pipelines.settings import Settings
+from pipelines.watch import Watch
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from pipelines.build import BuildReport
+    from pipelines.clean.load import TableLoad
+    from pipelines.extract.landing import Landing
+    from pipelines.ingest import LoadOutcome
+    from pipelines.storage.publish import Publication
+
+
+class UnexpectedError(PermanentError):
+    """A step failed with an error nobody foresaw: a defect of leverhouse."""
+
+    exit_code = 70
+
+
+@dataclass
+class Record(Watch):
+    """What the jobs of one command did, shown while it happens."""
+
+    bar: Bar
+    landings: dict[str, tuple[int, int]] = field(default_factory=dict)
+    loads: list[tuple[str, TableLoad]] = field(default_factory=list)
+    failures: dict[str, LeverhouseError] = field(default_factory=dict)
+    errors: list[tuple[str, BaseException]] = field(default_factory=list)
+    attempted_load: bool = False
+    build: BuildReport | None = None
+    publication: Publication | None = None
+
+    def progress(self, what: str, done: int, of: int) -> None:
+        self.bar.show(what, done, of)
+
+    def landed(self, dataset: str, landings: Sequence[Landing], *, new: int) -> None:
+        self.landings[dataset] = (len(landings), new)
+        if landings:
+            self.bar.line(f"landed {dataset}: {new} new of {len(landings)} files")
+
+    def loaded(self, outcome: LoadOutcome) -> None:
+        self.attempted_load = True
+        for report in outcome.reports:
+            self.loads += [(report.source, load) for load in report.tables]
+            rows = sum(load.accepted for load in report.tables)
+            self.bar.line(f"loaded {report.source}: {rows:,} rows from {report.landings} files")
+        self.failures.update(outcome.failures)
+        if not outcome.reports and not outcome.failures:
+            self.bar.line("nothing pending: the clean tables show every landing")
+
+    def built(self, report: BuildReport) -> None:
+        self.build = report
+        self.bar.line(
+            f"built {len(report.models)} models, {len(report.tests)} tests, {len(report.faults)} at fault, "
+            f"in {report.seconds:.0f} s"
+        )
+
+    def published(self, publication: Publication) -> None:
+        self.publication = publication
+        self.bar.line(f"published {publication.tables} tables, {publication.rows:,} rows to {publication.database}")
+
+    def failed(self, step: str, error: BaseException) -> None:
+        self.errors.append((step, error))
+        self.bar.line(f"failed {step}")
+
+
+@dataclass(frozen=True)
+class JobRun:
+    """One run of a job; `error` is why it failed."""
+
+    job: str
+    run_id: str
+    error: LeverhouseError | None
+
+    @property
+    def succeeded(self) -> bool:
+        return self.error is None
+
+
+class Session:
+    """Definitions and instance of one warehouse, for the length of a command."""
+
+    def __init__(
+        self, settings: Settings, definitions: dg.Definitions, instance: dg.DagsterInstance, record: Record, log: Path
+    ) -> None:
+        self.settings = settings
+        self.record = record
+        self.runs: list[JobRun] = []
+        self._definitions = definitions
+        self._instance = instance
+        self._log = log
+
+    def run(
+        self,
+        job: str,
+        *,
+        assets: Sequence[dg.AssetKey] | None = None,
+        config: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> JobRun:
+        """Execute a job, or the named assets of it, in this process. A failed run is returned, not raised."""
+        from pipelines.defs.common import PROCESS_TAG
+
+        before = len(self.record.errors)
+        self.record.bar.show(job, 0, 0)
+        result = self._definitions.resolve_job_def(job).execute_in_process(
+            instance=self._instance,
+            run_config=dict(config or {}),
+            asset_selection=assets,
+            # Whoever typed the command sees the failure: the daemon does not run it again.
+            tags={PROCESS_TAG: claim_process(self.settings), "dagster/max_retries": "0", **(tags or {})},
+            raise_on_error=False,
+        )
+        error = None if result.success else self._why(result, self.record.errors[before:])
+        run = JobRun(job=job, run_id=result.run_id, error=error)
+        self.runs.append(run)
+        return run
+
+    def clean_keys(self) -> list[dg.AssetKey]:
+        """Keys of everything the load writes."""
+        graph = self._definitions.resolve_asset_graph()
+        return sorted(graph.asset_keys_for_group("clean"))
+
+    def raise_errors(self) -> None:
+        """Raise the error of the first run that failed, if any."""
+        for run in self.runs:
+            if run.error is not None:
+                raise run.error
+
+    def _why(self, result: dg.ExecuteInProcessResult, errors: Sequence[tuple[str, BaseException]]) -> LeverhouseError:
+        known = [error for _, error in errors if isinstance(error, LeverhouseError)]
+        if known:
+            return known[0]
+        for event in result.all_events:
+            if event.is_step_failure:
+                cause = event.step_failure_data.error
+                while cause is not None and cause.cause is not None:
+                    cause = cause.cause
+                text = cause.to_string() if cause is not None else event.message
+                self._note(text or "")
+                reason = " ".join((cause.message if cause is not None else event.message or "").split())
+                return UnexpectedError(
+                    f"{event.step_key}: {reason}. This is a defect of leverhouse; what happened is in {self._log} and in "
+                    f"run {result.run_id}."
+                )
+        return UnexpectedError(f"run {result.run_id} failed outside its steps; see {self._log}.")
+
+    def _note(self, text: str) -> None:
+        with self._log.open("a", encoding="utf-8") as log:
+            log.write(text + "\n")
+
+
+@contextmanager
+def open_session(settings: Settings, screen: Screen, *, mappings: Iterable[Path] = ()) -> Iterator[Session]:
+    """Prepare the home, take up Dagster, and report runs that a killed process left behind.
+
+    Dagster and dbt write into <dagster_home>/logs/leverhouse.log meanwhile and not onto the terminal.
+    """
+    prepare_home(settings)
+    log = settings.dagster_home / "logs" / "leverhouse.log"
+    variables = {
+        "DAGSTER_HOME": str(settings.dagster_home),
+        "LEVERHOUSE_HOME": str(settings.root),
+        "LEVERHOUSE_MAPPINGS": str(settings.mappings_dir),
+    }
+    with Bar(screen) as bar, screen.quiet(log), environment(**variables):
+        import dagster as dg
+
+        from pipelines.defs.assemble import build_definitions
+        from pipelines.defs.runs import fail_orphaned_runs
+
+        record = Record(bar)
+        bar.show("reading definitions", 0, 0)
+        definitions = build_definitions(settings, watch=record, mappings=tuple(mappings))
+        with dg.DagsterInstance.get() as instance:
+            for run_id in fail_orphaned_runs(instance, settings):
+                bar.line(f"run {run_id} of a killed process is reported as failed; its work is taken up now")
+            forget_dead_processes(settings)
+            yield Session(settings, definitions, instance, record, log)
