@@ -36,6 +36,9 @@ SAMPLE_ROWS: Final = 5
 QUIET: Final = ("--log-level", "none", "--log-level-file", "info", "--no-use-colors", "--no-use-colors-file")
 """dbt logs into its log file and not onto the terminal."""
 
+_TOTALS: Final = {"LogModelResult": "total", "LogSeedResult": "total", "LogTestResult": "num_models"}
+"""Events of dbt that end a node, and what each calls the number of nodes."""
+
 _NOT_SOURCES: Final = {"target", "logs", "dbt_packages"}
 _STATUS: Final[Mapping[str, Status]] = {
     "success": "success",
@@ -170,10 +173,10 @@ def build_marts(
 
 def _parse(settings: Settings, target: Path) -> None:
     """Parse the project in a process of its own: whoever only wants the definitions is spared dbt's imports."""
-    command = [sys.executable, "-m", "dbt.cli.main", *QUIET, "parse", *_folders(settings, target)]
+    loud = [*QUIET, "--log-level", "error"]
+    command = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", *loud, "parse", *_folders(settings, target)]
     done = subprocess.run(command, env={**os.environ, **_variables(settings)}, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        # dbt prints its errors even where it is told to print nothing else.
         text = " ".join((done.stdout + done.stderr).split())[-2000:]
         raise BuildBrokenError(f"dbt parse: {text} Details: {settings.dbt_target_dir / 'logs' / 'dbt.log'}")
 
@@ -221,8 +224,8 @@ def _invoke(settings: Settings, arguments: list[str], *, progress: Progress | No
     from dbt.cli.main import dbtRunner
 
     def relay(event: Any) -> None:
-        if progress is not None and event.info.name in {"LogModelResult", "LogTestResult", "LogSeedResult"}:
-            progress(event.data.node_info.node_name, event.data.index, event.data.total)
+        if progress is not None and event.info.name in _TOTALS:
+            progress(event.data.node_info.node_name, event.data.index, getattr(event.data, _TOTALS[event.info.name]))
 
     with environment(**_variables(settings)):
         try:

@@ -94,9 +94,12 @@ def canonical_asset(ticker: str) -> str:
     return WRAPPED.get(spelled, spelled)
 
 
-def split_quote(pair: str) -> tuple[str, str] | None:
-    """(base, quote) of a pair written in one word, or None where no known quote currency ends it."""
-    for quote in QUOTES:
+def split_quote(pair: str, quotes: tuple[str, ...] = QUOTES) -> tuple[str, str] | None:
+    """(base, quote) of a pair written in one word, or None where none of `quotes` ends it; the first that does, wins.
+
+    Give the quotes the venue has: DOTUSD is DOT in USD where nothing trades in TUSD.
+    """
+    for quote in quotes:
         if pair.endswith(quote) and len(pair) > len(quote):
             return pair.removesuffix(quote), quote
     return None
@@ -128,19 +131,38 @@ def parse_symbol(venue: str, symbol: str, *, market: Market = "perp") -> Instrum
 _Found = tuple[str, str, ContractType]
 
 
-def _one_word(symbol: str, market: Market) -> _Found | None:
-    """Binance and Bybit: BTCUSDT linear, BTCUSD (Binance: BTCUSD_PERP, BTCUSD_240628) inverse, BTC/USDT spot."""
-    if option := re.fullmatch(r"(?P<base>[A-Z0-9]+)-\d{1,2}[A-Z0-9]+-[0-9d.]+-[CP](-USDT)?", symbol):
+_ONE_WORD_OPTION: Final = re.compile(r"(?P<base>[A-Z0-9]+)-\d{1,2}[A-Z0-9]+-[0-9d.]+-[CP](-USDT)?")
+
+
+def _binance(symbol: str, market: Market) -> _Found | None:
+    """Binance: BTCUSDT linear, BTCUSD_PERP and BTCUSD_240628 inverse, BTC/USDT spot, BTC-240628-60000-C option."""
+    if option := _ONE_WORD_OPTION.fullmatch(symbol):
+        return option["base"], "USDT", "option"
+    if market == "spot" or "/" in symbol:
+        return _spot_pair(symbol)
+    pair, _, expiry = symbol.partition("_")
+    if expiry and pair.endswith("USD"):
+        return pair.removesuffix("USD"), "USD", "inverse"
+    split = split_quote(pair, ("USDT", "USDC", "BUSD", "BTC"))
+    return (*split, "linear") if split else None
+
+
+def _bybit(symbol: str, market: Market) -> _Found | None:
+    """Bybit: BTCUSDT and BTCPERP (in USDC) linear, BTCUSD inverse, BTC/USDT spot, BTC-28JUN24-60000-C option."""
+    if option := _ONE_WORD_OPTION.fullmatch(symbol):
         return option["base"], "USDT" if symbol.endswith("-USDT") else "USDC", "option"
-    name, _, _expiry = symbol.partition("_")
-    pair = name.replace("/", "")
-    split = split_quote(pair)
-    if split is None or re.fullmatch(r"[A-Z0-9]+", pair) is None:
-        return None
-    base, quote = split
-    if market == "spot" or "/" in name:
-        return base, quote, "spot"
-    return base, quote, "inverse" if quote == "USD" else "linear"
+    if market == "spot" or "/" in symbol:
+        return _spot_pair(symbol)
+    if symbol.endswith("PERP"):
+        return symbol.removesuffix("PERP"), "USDC", "linear"
+    split = split_quote(symbol, ("USDT", "USDC", "USD"))
+    return (*split, "inverse" if split[1] == "USD" else "linear") if split else None
+
+
+def _spot_pair(symbol: str) -> _Found | None:
+    base, _, quote = symbol.partition("/")
+    split = (base, quote) if quote else split_quote(symbol)
+    return (*split, "spot") if split and split[0] and split[1] in QUOTES else None
 
 
 def _dashed(symbol: str, market: Market) -> _Found | None:
@@ -181,7 +203,7 @@ def _kraken(symbol: str, market: Market) -> _Found | None:
 
 def _bitmex(symbol: str, market: Market) -> _Found | None:
     """BitMEX: XBTUSD inverse, XBTUSDT linear, ETHUSD quanto (its contract pays bitcoin)."""
-    split = split_quote(symbol)
+    split = split_quote(symbol, ("USDT", "USDC", "USD", "EUR"))
     if split is None or market == "spot":
         return None
     base, quote = split
@@ -224,8 +246,8 @@ def _bitfinex(symbol: str, market: Market) -> _Found | None:
 
 
 _RULES: Final[dict[str, Callable[[str, Market], _Found | None]]] = {
-    "binance": _one_word,
-    "bybit": _one_word,
+    "binance": _binance,
+    "bybit": _bybit,
     "okx": _dashed,
     "deribit": _deribit,
     "kraken": _kraken,

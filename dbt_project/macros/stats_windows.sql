@@ -31,10 +31,9 @@
     end
 {%- endmacro %}
 
-{#- Newest known value at or before the row: the portable forward fill. -#}
-{% macro stats_last_known(value, partition_by, order_by, frame_end='current row') -%}
-    max_by({{ value }}, {{ order_by }}) filter (where {{ value }} is not null)
-        over (partition by {{ partition_by }} order by {{ order_by }} rows between unbounded preceding and {{ frame_end }})
+{#- Newest known value in the frame: the portable forward fill. -#}
+{% macro stats_last_known(value, order_by, window) -%}
+    max_by({{ value }}, {{ order_by }}) filter (where {{ value }} is not null) over {{ window }}
 {%- endmacro %}
 
 {#- The value on a grid of 1e-12. Sums of doubles differ in their last digits from run to run; what is compared with ranks,

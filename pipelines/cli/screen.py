@@ -25,13 +25,17 @@ LOG_BYTES: Final = 10_000_000
 """The log of the command line is begun anew beyond this size; one old one is kept."""
 
 
+PIPE_WIDTH: Final = 180
+"""Characters in a line where no terminal says how many there are."""
+
+
 class Screen:
     """Standard output and error of a command, held on to while libraries write into a log instead."""
 
     def __init__(self) -> None:
         self._owned: list[TextIO] = []
-        self.out = Console(file=self._held(sys.stdout), soft_wrap=True, highlight=False)
-        self.err = Console(file=self._held(sys.stderr), highlight=False)
+        self.out = _console(self._held(sys.stdout))
+        self.err = _console(self._held(sys.stderr))
 
     def close(self) -> None:
         """Flush and close the copies of the streams."""
@@ -56,7 +60,10 @@ class Screen:
         table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
         for name in rows[0]:
             numeric = all(isinstance(row[name], int | float | None) for row in rows)
-            table.add_column(name.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
+            short = numeric or all(isinstance(row[name], date | None) for row in rows)
+            table.add_column(
+                name.replace("_", " "), justify="right" if numeric else "left", no_wrap=short, overflow="fold"
+            )
         for row in rows:
             table.add_row(*(_cell(value) for value in row.values()))
         self.out.print(table)
@@ -126,6 +133,11 @@ class Bar:
     def line(self, text: str) -> None:
         """Leave a line behind, above the bar."""
         self._progress.console.print(f"{time.strftime('%H:%M:%S')} {text}", markup=False)
+
+
+def _console(stream: TextIO) -> Console:
+    """A console as wide as the terminal; a file or a pipe gets lines that hold a row."""
+    return Console(file=stream, highlight=False, width=None if stream.isatty() else PIPE_WIDTH)
 
 
 def plain(value: Any) -> Any:

@@ -61,11 +61,13 @@ def build_mart_assets(settings: Settings, manifest: Path, *, watch: Watch) -> dg
             report = build_marts(settings, select=selected, progress=watch.progress)
             watch.built(report)
             for node in report.models:
-                if node.status == "success" and keys[node.unique_id] in context.selected_asset_keys:
-                    yield dg.MaterializeResult(asset_key=keys[node.unique_id], metadata=_model_metadata(node))
+                # A model added while Dagster runs has no asset until the definitions are loaded again.
+                model = keys.get(node.unique_id)
+                if node.status == "success" and model in context.selected_asset_keys:
+                    yield dg.MaterializeResult(asset_key=model, metadata=_model_metadata(node))
             for node in report.tests:
                 key = checks.get(node.unique_id)
-                if key in context.selected_asset_check_keys and node.status != "skipped":
+                if key is not None and key in context.selected_asset_check_keys and node.status != "skipped":
                     yield _check(key, node)
                 elif node.failures:
                     context.log.warning(f"dbt test {node.name}: {node.message}")

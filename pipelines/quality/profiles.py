@@ -77,13 +77,14 @@ class Profile:
     """What is measured of one clean table.
 
     `key`, `clock` and `day_is_state` repeat the DDL's headers (a test compares them). `series` tells the series of a
-    table apart, the first column being venue or chain. `levels` are positive measures, compared by factor: of each the series frame
-    gets `<name>_now` (typical value), `_off` (its factor away from 1), `_jump` (largest factor between days in a row),
-    `_shift` (factor against loaded neighbours), `_settled_shift` (the same once enough days are loaded) and `_breadth`
-    (the settled shift that a fifth of the venue's series reach). `watched` is the value that must move and not be zero.
-    `known_at` is the instant from which a row could be known. `period` is SQL for the seconds of the row's period.
-    `price` names the level that is a price in the candles' quote. `rows` are extra columns of the row frame, `extra` a
-    query of extra series columns, with {staged} and {source}.
+    table apart, the first column being venue or chain. `levels` are positive measures, compared by factor: of each the
+    series frame gets `<name>_now` (typical value), `_off` (its factor away from 1), `_jump` (largest factor between days
+    in a row), `_shift` (factor against loaded neighbours), `_settled_shift` (the same once enough days are loaded) and
+    `_breadth` (the settled shift that a fifth of the venue's series reach). `watched` is the value that must move and not
+    be zero. `known_at` is the instant from which a row could be known, `not_ahead` the stamp that must not lie in the
+    future. `period` is SQL for the seconds of the row's period. `price` names the level that is a price in the candles'
+    quote. `rows` are extra columns of the row frame, `rows_from` their source, `extra` a query of extra series columns;
+    both take {staged} and {source}.
     """
 
     key: tuple[str, ...]

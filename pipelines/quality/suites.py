@@ -258,9 +258,13 @@ _VOLUME: Final = (
             "so many rows turned away that the format was misread", high=QUARANTINE_LIMIT),
     _at_most("quarantine_share_notice", "warn", "batch", "quarantined_share",
             "more rows turned away than is usual", high=QUARANTINE_NOTICE),
-    _at_most("duplicates_share", "warn", "batch", "duplicates_share",
-            "pages or files repeat more rows than they add", high=DUPLICATES_NOTICE),
 )  # fmt: skip
+
+_REPEATS: Final = (
+    _at_most("duplicates_share", "warn", "batch", "duplicates_share",
+             "pages or files repeat more rows than they add", high=DUPLICATES_NOTICE),
+)  # fmt: skip
+"""Not for instruments: each file of a history names them again."""
 
 _NULLS: Final = (
     _at_most("null_share_steady", "warn", "nulls", "rise",
@@ -339,7 +343,7 @@ _SPELLED: Final = r"^(?:0x[0-9a-f]{40}|[a-z0-9][a-z0-9._+-]*)$"
 
 _SUITES: Final[dict[str, tuple[Check, ...]]] = {
     "open_interest": (
-        *_VOLUME, *_NULLS, *_STAMPED, *_FILED, *_CADENCE, *_FROZEN, *_CANDLES_AGREE,
+        *_VOLUME, *_REPEATS, *_NULLS, *_STAMPED, *_FILED, *_CADENCE, *_FROZEN, *_CANDLES_AGREE,
         _keys("venue", "instrument", "period", "event_at"),
         _unit_jump("oi_base"), _level_shift("oi_base"), _day_jump("oi_base", DAY_JUMP),
         _unit_jump("oi_usd"), _level_shift("oi_usd"),
@@ -352,7 +356,7 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         _agrees(AGREE_STATE),
     ),
     "candles": (
-        *_VOLUME, *_NULLS, *_STAMPED, *_FILED, *_CADENCE, *_FROZEN,
+        *_VOLUME, *_REPEATS, *_NULLS, *_STAMPED, *_FILED, *_CADENCE, *_FROZEN,
         _keys("venue", "instrument", "market", "period", "opened_at"),
         _widespread_jump("close"), _level_shift("close"), _day_jump("close", PRICE_DAY_JUMP),
         _widespread_jump("volume_base"), _level_shift("volume_base", high=UNIT_JUMP),
@@ -365,7 +369,7 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         _agrees(AGREE_PRICE),
     ),
     "funding_rates": (
-        *_VOLUME, *_NULLS, *_STAMPED, *_FILED, *_CADENCE, *_CANDLES_AGREE,
+        *_VOLUME, *_REPEATS, *_NULLS, *_STAMPED, *_FILED, *_CADENCE, *_CANDLES_AGREE,
         _keys("venue", "instrument", "kind", "settled_at"),
         _widespread_jump("rate"),
         _at_most("rate_magnitude", "error", "series", "rate_typical",
@@ -381,7 +385,7 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         _agrees(AGREE_RATE),
     ),
     "long_short_ratios": (
-        *_VOLUME, *_NULLS, *_STAMPED, *_FILED, *_CADENCE, *_FROZEN,
+        *_VOLUME, *_REPEATS, *_NULLS, *_STAMPED, *_FILED, *_CADENCE, *_FROZEN,
         _keys("venue", "instrument", "measure", "period", "event_at"),
         _at_most("share_matches_ratio", "error", "rows", "share_gap",
                 "long_share is not ratio / (1 + ratio): two measures or two sides mixed up", high=SHARE_GAP),
@@ -393,7 +397,7 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         _agrees(AGREE_SHARE),
     ),
     "liquidations": (
-        *_VOLUME, *_NULLS, *_STAMPED, *_FILED, *_CANDLES_AGREE,
+        *_VOLUME, *_REPEATS, *_NULLS, *_STAMPED, *_FILED, *_CANDLES_AGREE,
         _keys("venue", "liquidation_id"),
         _widespread_jump("quantity_base"),
         _at_most("notional_unit", "error", "series", "notional_per_value_off",
@@ -407,7 +411,7 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
                 "the feed replays events under new ids", high=REPEATED_NOTICE),
     ),
     "liquidation_totals": (
-        *_VOLUME, *_NULLS, *_STAMPED, *_FILED, *_CADENCE, *_CANDLES_AGREE,
+        *_VOLUME, *_REPEATS, *_NULLS, *_STAMPED, *_FILED, *_CADENCE, *_CANDLES_AGREE,
         _keys("venue", "instrument", "measure", "period", "event_at"),
         _level_shift("total_usd", high=UNIT_JUMP), _level_shift("total_base", high=UNIT_JUMP),
         _mostly("sides_within_total", "error", "rows", "sides_over_total",
@@ -417,7 +421,7 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         _agrees(AGREE_TOTAL),
     ),
     "lending_liquidations": (
-        *_VOLUME, *_NULLS, *_STAMPED, *_FILED,
+        *_VOLUME, *_REPEATS, *_NULLS, *_STAMPED, *_FILED,
         _keys("chain", "event_id"),
         _widespread_jump("collateral_price"),
         _at_most("collateral_covers_debt", "error", "series", "collateral_per_debt_off",
@@ -433,7 +437,7 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         _agrees(AGREE_TOKEN),
     ),
     "option_chain": (
-        *_VOLUME, *_NULLS, *_STAMPED, *_FILED,
+        *_VOLUME, *_REPEATS, *_NULLS, *_STAMPED, *_FILED,
         _keys("venue", "instrument", "snapshot_at"),
         _unit_jump("open_interest_base"), _level_shift("open_interest_base"),
         _mostly("iv_is_fraction", "error", "series", "mark_iv_now",
@@ -453,7 +457,7 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
                 "index prices of one snapshot are far apart: snapshots mixed", high=INDEX_SPREAD),
     ),
     "volatility_index": (
-        *_VOLUME, *_STAMPED, *_FILED, *_CADENCE, *_FROZEN,
+        *_VOLUME, *_REPEATS, *_STAMPED, *_FILED, *_CADENCE, *_FROZEN,
         _keys("venue", "index_name", "period", "opened_at"),
         _mostly("index_is_fraction", "error", "series", "close_now",
                 "the index in percent, or divided twice", low=VOLATILITY[0], high=VOLATILITY[1]),
@@ -461,7 +465,7 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         _agrees(AGREE_PRICE),
     ),
     "token_prices": (
-        *_VOLUME, *_NULLS, *_STAMPED, *_FILED,
+        *_VOLUME, *_REPEATS, *_NULLS, *_STAMPED, *_FILED,
         _keys("chain", "token", "priced_at"),
         _widespread_jump("price_usd"), _level_shift("price_usd"), _day_jump("price_usd", PRICE_DAY_JUMP),
         _at_most("one_decimals_per_token", "error", "series", "decimals_seen",

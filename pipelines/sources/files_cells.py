@@ -19,9 +19,6 @@ from pipelines.sources.files_time import to_instants
 SIZE = "_size"
 """Column with the contract size of the row's instrument in base; null where it has none."""
 
-_EMPTY = "(empty)"
-
-
 @dataclass(frozen=True)
 class Value:
     """`expression` reads the value; `wrong` looks at it once it is a column (named `shaped`); `source` is the column of
@@ -80,7 +77,7 @@ def value_of(cell: Cell, column: Column, *, absence: Absence, shaped: str, facto
         dtype = pl.Int64() if column.type == "BIGINT" else pl.Int32()
         value = raw.cast(dtype, strict=False)
         wrong = pl.col(shaped).is_null() & ~_may_be_absent(column, absence, raw)
-        return Value(value, wrong, cell.column, _says(cell.column, raw, "is not a whole number"))
+        return Value(value, wrong, cell.column, says(cell.column, raw, "is not a whole number"))
     return _text(cell, column, raw=raw, source=cell.column, absence=absence, shaped=shaped)
 
 
@@ -119,7 +116,7 @@ def _number(
     partners = [name for name in (cell.times, cell.over) if name is not None]
     suffix = f" (with {' and '.join(partners)})" if partners else ""
     suffix += " or its instrument has no contract size in base" if cell.contracts else ""
-    return Value(value, wrong, cell.column or "", _says(cell.column or "", raw, f"is not a finite number{suffix}"))
+    return Value(value, wrong, cell.column or "", says(cell.column or "", raw, f"is not a finite number{suffix}"))
 
 
 def _text(cell: Cell, column: Column, *, raw: pl.Expr, source: str, absence: Absence, shaped: str) -> Value:
@@ -139,7 +136,7 @@ def _text(cell: Cell, column: Column, *, raw: pl.Expr, source: str, absence: Abs
         why = "is neither true nor false"
     else:
         why = "is not given"
-    return Value(value, wrong, source, _says(source, raw, why))
+    return Value(value, wrong, source, says(source, raw, why))
 
 
 def _prepared(cell: Cell, column: Column, shaped: str) -> Value:
@@ -149,7 +146,7 @@ def _prepared(cell: Cell, column: Column, shaped: str) -> Value:
     wrong = pl.col(shaped).is_null() if not column.nullable or cell.time is not None else pl.lit(value=False)
     source = cell.sources[0]
     wanted = f"is not a time in {' or '.join(cell.time.format)}" if cell.time else "cannot be hashed"
-    return Value(value, wrong, source, _says(source, pl.col(source), wanted))
+    return Value(value, wrong, source, says(source, pl.col(source), wanted))
 
 
 def _transformed(cell: Cell, raw: pl.Expr) -> pl.Expr:
@@ -167,11 +164,11 @@ def _may_be_absent(column: Column, absence: Absence, raw: pl.Expr) -> pl.Expr:
     return absence.holds(raw) if column.nullable else pl.lit(value=False)
 
 
-def _says(source: str, raw: pl.Expr, what: str) -> pl.Expr:
-    return pl.format(
-        f"column {source!r}: {{}} {what}".replace("{}", "\0").replace("{", "{{").replace("}", "}}").replace("\0", "{}"),
-        raw.cast(pl.String).fill_null(_EMPTY),
-    )
+def says(source: str, raw: pl.Expr, what: str) -> pl.Expr:
+    """The sentence about a wrong cell: column, value, what is wrong with it."""
+    text = raw.cast(pl.String).fill_null("")
+    shown = pl.when(text == "").then(pl.lit("(empty)")).otherwise(text)
+    return pl.concat_str(pl.lit(f"column {source!r}: "), shown, pl.lit(f" {what}"))
 
 
 def _digest(frame: pl.DataFrame, columns: Sequence[str]) -> pl.Series:

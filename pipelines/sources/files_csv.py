@@ -74,7 +74,7 @@ def _by_column(block: bytes, header: list[str], delimiter: str, line: int, lines
             empty_string_is_null=False,
             schema=dict.fromkeys(header, pl.String()),
         )
-    except pl.exceptions.ComputeError:  # a line too long for the header makes up for one too short
+    except (pl.exceptions.ComputeError, pl.exceptions.SchemaError):  # one line too long makes up for one too short
         return None
     if frame.height != lines or (len(header) == 1 and b"\n\n" in block):
         return None

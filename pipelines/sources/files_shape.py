@@ -13,7 +13,7 @@ import polars as pl
 
 from pipelines.clean.batch import ABSENT_SCHEMA, REJECT_SCHEMA, ParsedBatch
 from pipelines.clean.contract import Contract, Table, polars_type
-from pipelines.sources.files_cells import SIZE, Absence, prepare, text_of, value_of
+from pipelines.sources.files_cells import SIZE, Absence, prepare, says, text_of, value_of
 from pipelines.sources.files_check import constant
 from pipelines.sources.files_instruments import InstrumentBook
 from pipelines.sources.files_mapping import PERIODS, File, Rows, Where
@@ -126,10 +126,9 @@ class Shaper:
     def _read(self, rows: Rows, table: Table) -> tuple[dict[str, pl.Expr], list[Fault]]:
         """Expression per column of the table, in the table's order, and what may be wrong, the worst first."""
         time = self.file.time
-        says = f"column {time.column!r}: {{}} is not a time in {' or '.join(time.format)} from 2009 to 2100"
-        raw_time = pl.col(time.column).cast(pl.String).fill_null("(empty)")
+        no_time = says(time.column, pl.col(time.column), f"is not a time in {' or '.join(time.format)} from 2009 to 2100")
         faults = [Fault(_meets(x.where), None, "sentinel", pl.lit(x.because)) for x in self.file.distrust]
-        faults.append(Fault(pl.col(_EVENT).is_null(), time.column, "unparsable", pl.format(says, raw_time)))
+        faults.append(Fault(pl.col(_EVENT).is_null(), time.column, "unparsable", no_time))
         values: dict[str, pl.Expr] = {}
         for column in table.wire_columns:
             name = column.name

@@ -166,6 +166,7 @@ CADENCE = {
     "null_share_steady",
     "keys_unique",
     "other_sources_agree",
+    "duplicates_share",
 }
 STAMPED = {"stamps_after_genesis", "stamps_not_ahead", "known_after_it_happened"}
 

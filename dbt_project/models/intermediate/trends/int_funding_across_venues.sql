@@ -1,10 +1,6 @@
 -- An asset's funding over its venues at each step of both paces, and the one rate its regime is judged by.
 with points as (
-    select
-        *,
-        sum(oi_usd_before * rate_8h) over same_step / nullif(sum(oi_usd_before) over same_step, 0) as step_mean
-    from {{ ref('int_funding_by_venue_slot') }}
-    window same_step as (partition by pace, asset, trade_date, slot)
+    select * from {{ ref('int_funding_by_venue_slot') }}
 ),
 
 steps as (
@@ -18,13 +14,7 @@ steps as (
         sum(oi_usd_before * rate_8h) / nullif(sum(oi_usd_before), 0) as rate_8h_oi_weighted,
         sum(volume_usd_before * rate_8h) / nullif(sum(volume_usd_before), 0) as rate_8h_volume_weighted,
         median(rate_8h) as rate_8h_median,
-        -- One venue has no dispersion to speak of.
-        case when count(oi_usd_before) > 1
-            then sqrt(sum(oi_usd_before * (rate_8h - step_mean) * (rate_8h - step_mean)) / sum(oi_usd_before))
-        end as rate_8h_dispersion,
-        case when count(x_8h) = count(*)
-            then sum(oi_usd_before * x_8h) / nullif(sum(oi_usd_before), 0)
-        end as x_8h_oi_weighted,
+        case when count(x_8h) = count(*) then sum(oi_usd_before * x_8h) / nullif(sum(oi_usd_before), 0) end as x_8h_oi_weighted,
         case when count(x_8h) = count(*) then median(x_8h) end as x_8h_median,
         sum(oi_usd_before) as oi_usd_weighing,
         {{ stats_gathered_list('sources') }} as source_lists,
@@ -55,7 +45,6 @@ select
     rate_8h_oi_weighted,
     rate_8h_volume_weighted,
     rate_8h_median,
-    rate_8h_dispersion,
     rate_basis,
     {{ stats_snap("case rate_basis when 'oi_weighted' then rate_8h_oi_weighted else rate_8h_median end") }} as rate_8h,
     -- Weighed as distances rather than as a difference of weighted means: venues exactly at neutral then stay exactly at zero.

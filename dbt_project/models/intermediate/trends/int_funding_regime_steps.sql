@@ -89,16 +89,18 @@ confirmed as (
     select
         *,
         case
-            when count(regime_class) over lately = {{ threshold('funding_regime_confirmations') }}
+            when
+                count(regime_class) over lately = {{ threshold('funding_regime_confirmations') }}
                 and min(regime_class) over lately = max(regime_class) over lately
                 then regime_class
         end as confirmed_class,
         max(percentile) over lately as highest_lately,
         min(percentile) over lately as lowest_lately,
-        case when rate_sign = lag(rate_sign) over in_segment then 0 else 1 end as is_sign_change
+        row_number() over in_order as step_no,
+        coalesce(rate_sign <> lag(rate_sign) over in_order, true) as is_sign_change
     from classed
     window
-        in_segment as (partition by pace, asset, segment order by step_at),
+        in_order as (partition by pace, asset, segment order by step_at),
         lately as (
             partition by pace, asset, segment order by step_at
             rows between {{ threshold('funding_regime_confirmations') }} - 1 preceding and current row
@@ -117,20 +119,21 @@ latched as (
         case
             when confirmed_class = 'extreme_negative' then 1
             when confirmed_class is not null and lowest_lately > {{ threshold('funding_depressed_percentile') }} then 0
-        end as negative_latch,
-        sum(is_sign_change) over (
-            partition by pace, asset, segment order by step_at rows between unbounded preceding and current row
-        ) as sign_run
+        end as negative_latch
     from confirmed
 ),
 
 held as (
     select
         *,
-        {{ stats_last_known('positive_latch', 'pace, asset, segment', 'step_at') }} as is_extreme_positive,
-        {{ stats_last_known('negative_latch', 'pace, asset, segment', 'step_at') }} as is_extreme_negative,
-        {{ stats_last_known('confirmed_class', 'pace, asset, segment', 'step_at') }} as latest_class
+        {{ stats_last_known('positive_latch', 'step_at', 'so_far') }} as is_extreme_positive,
+        {{ stats_last_known('negative_latch', 'step_at', 'so_far') }} as is_extreme_negative,
+        {{ stats_last_known('confirmed_class', 'step_at', 'so_far') }} as latest_class,
+        cast({{ stats_run_length('step_no', 'is_sign_change', 'so_far') }} as int) as sign_run_length
     from latched
+    window so_far as (
+        partition by pace, asset, segment order by step_at rows between unbounded preceding and current row
+    )
 )
 
 select
@@ -151,5 +154,5 @@ select
     percentile > {{ threshold('funding_depressed_percentile') }}
     and percentile < {{ threshold('funding_elevated_percentile') }} as is_inside,
     rate_sign,
-    cast({{ stats_run_length('sign_run', 'pace, asset, segment', 'step_at') }} as int) as sign_run_length
+    sign_run_length
 from held

@@ -1,18 +1,40 @@
 -- An asset's funding day by day: the composite rates, and the regime in force at the day's end. The steps behind the regime
 -- are int_funding_regime_steps'.
-with composite as (
+{%- set at_close = ['x_8h', 'percentile', 'regime_class', 'regime', 'rate_sign', 'sign_run_length'] %}
+
+with points as (
+    select * from {{ ref('int_funding_by_venue_slot') }} where pace = 'daily'
+),
+
+composite as (
     select * from {{ ref('int_funding_across_venues') }} where pace = 'daily'
 ),
 
 steps as (
-    select * from {{ ref('int_funding_regime_steps') }}
+    select
+        *,
+        slot = case pace when 'settlement' then {{ threshold('funding_slots_per_day') }} - 1 else 0 end as is_close
+    from {{ ref('int_funding_regime_steps') }}
 ),
 
-reports as (
-    select distinct venue, asset, trade_date from {{ ref('int_funding_by_venue_slot') }} where pace = 'daily'
+-- One venue has no dispersion to speak of.
+dispersions as (
+    select
+        points.asset,
+        points.trade_date,
+        sqrt(
+            sum(
+                points.oi_usd_before
+                * (points.rate_8h - composite.rate_8h_oi_weighted) * (points.rate_8h - composite.rate_8h_oi_weighted)
+            ) / sum(points.oi_usd_before)
+        ) as rate_8h_dispersion
+    from points
+    inner join composite on points.asset = composite.asset and points.trade_date = composite.trade_date
+    where composite.venues_weighted > 1
+    group by points.asset, points.trade_date
 ),
 
-expected as ({{ stats_expected_days('reports', ['venue', 'asset']) }}),
+expected as ({{ stats_expected_days('points', ['venue', 'asset']) }}),
 
 expected_venues as (
     select asset, trade_date, cast(count(*) as int) as venues_expected from expected group by asset, trade_date
@@ -30,135 +52,122 @@ pace_days as (
         pace,
         asset,
         trade_date,
-        cast(count(*) as int) as steps,
-        cast(count_if(rate_8h > 0) as int) as positive_steps,
-        cast(count_if(x_8h > 0) as int) as above_neutral_steps,
-        cast(count_if(is_inside) as int) as inside_steps
+        {%- for column in at_close %}
+        max({{ column }}) filter (where is_close) as {{ column }},
+        {%- endfor %}
+        count(*) as steps,
+        count_if(rate_8h > 0) as positive_steps,
+        count_if(x_8h > 0) as above_neutral_steps,
+        count_if(is_inside) as inside_steps
     from steps
     group by pace, asset, trade_date
 ),
 
-pace_windows as (
-    select
-        *,
-        case pace when 'settlement' then {{ threshold('funding_slots_per_day') }} else 1 end as steps_of_full_day,
-        sum(steps) over month_before as steps_30d,
-        sum(positive_steps) over month_before as positive_steps_30d,
-        sum(above_neutral_steps) over month_before as above_neutral_steps_30d
-    from pace_days
-    window month_before as (
-        partition by pace, asset order by trade_date
-        range between interval '{{ threshold('month_window_days') }}' day preceding and interval '1' day preceding
-    )
+settlement_days as (
+    select * from pace_days where pace = 'settlement'
 ),
 
-closes as (
-    select
-        pace_windows.pace,
-        pace_windows.asset,
-        pace_windows.trade_date,
-        steps.x_8h,
-        steps.percentile,
-        steps.regime_class,
-        steps.regime,
-        steps.rate_sign,
-        steps.sign_run_length,
-        pace_windows.inside_steps = pace_windows.steps_of_full_day as is_inside_all_day,
-        case when pace_windows.steps_30d = {{ threshold('month_window_days') }} * pace_windows.steps_of_full_day
-            then pace_windows.positive_steps_30d / cast(pace_windows.steps_30d as double)
-        end as positive_share_30d,
-        case when pace_windows.steps_30d = {{ threshold('month_window_days') }} * pace_windows.steps_of_full_day
-            then pace_windows.above_neutral_steps_30d / cast(pace_windows.steps_30d as double)
-        end as above_neutral_share_30d
-    from pace_windows
-    left join steps
-        on pace_windows.pace = steps.pace and pace_windows.asset = steps.asset and pace_windows.trade_date = steps.trade_date
-        and pace_windows.steps_of_full_day - 1 = steps.slot
+daily_days as (
+    select * from pace_days where pace = 'daily'
 ),
 
 -- Settlements speak wherever their window is full, days where only theirs is.
-chosen as (
-    select *
-    from closes
-    qualify row_number() over (
-        partition by asset, trade_date
-        order by case when percentile is null then 1 else 0 end, case pace when 'settlement' then 0 else 1 end
-    ) = 1
-),
-
-stability as (
+paced as (
     select
-        asset,
-        trade_date,
-        {{ stats_snap(stats_where_full('stddev_samp(rate_8h) over before', 'rate_8h', threshold('month_window_days'), 'before')) }}
-            as rate_8h_sd_30d
-    from composite
-    window before as (
-        partition by asset order by trade_date
-        range between interval '{{ threshold('month_window_days') }}' day preceding and interval '1' day preceding
-    )
+        spine.asset,
+        spine.trade_date,
+        case
+            when settlement_days.percentile is not null then 'settlement'
+            when daily_days.percentile is not null then 'daily'
+            when settlement_days.asset is not null then 'settlement'
+            when daily_days.asset is not null then 'daily'
+            else 'none'
+        end as input_grain
+        {%- for column in at_close + ['steps', 'positive_steps', 'above_neutral_steps', 'inside_steps'] %},
+        settlement_days.{{ column }} as settlement_{{ column }},
+        daily_days.{{ column }} as daily_{{ column }}
+        {%- endfor %}
+    from spine
+    left join settlement_days on spine.asset = settlement_days.asset and spine.trade_date = settlement_days.trade_date
+    left join daily_days on spine.asset = daily_days.asset and spine.trade_date = daily_days.trade_date
 ),
 
 daily as (
     select
-        spine.asset,
-        spine.trade_date,
+        paced.asset,
+        paced.trade_date,
         composite.rate_8h,
-        composite.rate_basis,
+        coalesce(composite.rate_basis, 'unknown') as rate_basis,
         composite.rate_8h_oi_weighted,
         composite.rate_8h_volume_weighted,
         composite.rate_8h_median,
-        composite.rate_8h_dispersion,
+        dispersions.rate_8h_dispersion,
         composite.x_8h,
-        chosen.pace,
-        chosen.x_8h as x_8h_at_close,
-        chosen.percentile,
-        coalesce(chosen.regime_class, 'unknown') as regime_class,
-        case when chosen.percentile is null then 'unknown' else chosen.regime end as regime,
-        chosen.rate_sign,
-        chosen.sign_run_length,
-        coalesce(chosen.is_inside_all_day, false) as is_inside_all_day,
-        chosen.positive_share_30d,
-        chosen.above_neutral_share_30d,
-        stability.rate_8h_sd_30d,
+        paced.input_grain
+        {%- for column in at_close %},
+        case paced.input_grain when 'settlement' then paced.settlement_{{ column }} else paced.daily_{{ column }} end as close_{{ column }}
+        {%- endfor %},
+        coalesce(
+            case paced.input_grain
+                when 'settlement' then paced.settlement_inside_steps = {{ threshold('funding_slots_per_day') }}
+                else paced.daily_inside_steps = 1
+            end, false
+        ) as is_inside_all_day,
+        paced.settlement_steps,
+        paced.settlement_positive_steps,
+        paced.settlement_above_neutral_steps,
+        paced.daily_steps,
+        paced.daily_positive_steps,
+        paced.daily_above_neutral_steps,
         coalesce(composite.venues_present, 0) as venues_present,
         coalesce(expected_venues.venues_expected, 0) as venues_expected,
         coalesce(composite.venues_weighted, 0) as venues_weighted,
         composite.oi_usd_weighing / nullif(open_interest.oi_usd, 0) as oi_weighted_share,
         composite.source_lists,
-        greatest(composite.available_at, cast(spine.trade_date + 1 as timestamp)) as day_available_at
-    from spine
-    left join composite on spine.asset = composite.asset and spine.trade_date = composite.trade_date
-    left join chosen on spine.asset = chosen.asset and spine.trade_date = chosen.trade_date
-    left join stability on spine.asset = stability.asset and spine.trade_date = stability.trade_date
-    left join expected_venues on spine.asset = expected_venues.asset and spine.trade_date = expected_venues.trade_date
-    left join open_interest on spine.asset = open_interest.asset and spine.trade_date = open_interest.trade_date
+        greatest(composite.available_at, cast(paced.trade_date + 1 as timestamp)) as day_available_at
+    from paced
+    left join composite on paced.asset = composite.asset and paced.trade_date = composite.trade_date
+    left join dispersions on paced.asset = dispersions.asset and paced.trade_date = dispersions.trade_date
+    left join expected_venues on paced.asset = expected_venues.asset and paced.trade_date = expected_venues.trade_date
+    left join open_interest on paced.asset = open_interest.asset and paced.trade_date = open_interest.trade_date
 ),
 
-changes as (
+states as (
     select
         *,
-        case when regime = lag(regime) over by_day then 0 else 1 end as is_new_regime,
-        regime in ('extreme_positive', 'extreme_negative') as is_extreme,
-        sum(case when is_inside_all_day then 0 else 1 end) over so_far as days_not_inside,
-        sum(case when regime = 'unknown' then 1 else 0 end) over so_far as days_unknown
+        case when close_percentile is null then 'unknown' else close_regime end as regime,
+        close_percentile is not null and close_regime in ('extreme_positive', 'extreme_negative') as is_extreme
     from daily
-    window
-        by_day as (partition by asset order by trade_date),
-        so_far as (partition by asset order by trade_date rows between unbounded preceding and current row)
 ),
 
-runs as (
+windowed as (
     select
         *,
-        sum(is_new_regime) over (partition by asset order by trade_date rows between unbounded preceding and current row) as regime_run,
-        count_if(is_inside_all_day) over (
-            partition by asset, days_not_inside order by trade_date rows between unbounded preceding and current row
-        ) as inside_days,
-        count_if(regime <> 'unknown') over (
-            partition by asset, days_unknown order by trade_date rows between unbounded preceding and current row
-        ) as known_days
-    from changes
+        row_number() over in_order as day_no,
+        coalesce(regime <> lag(regime) over in_order, true) as is_new_regime,
+        {{ stats_where_full('stddev_samp(rate_8h) over month_before', 'rate_8h', threshold('month_window_days'), 'month_before') }}
+            as rate_8h_sd_30d,
+        {%- for pace in ['settlement', 'daily'] %}
+        {%- for part in ['positive', 'above_neutral'] %}
+        sum({{ pace }}_{{ part }}_steps) over month_before as {{ pace }}_{{ part }}_steps_30d,
+        {%- endfor %}
+        sum({{ pace }}_steps) over month_before as {{ pace }}_steps_30d{{ ',' if not loop.last }}
+        {%- endfor %}
+    from states
+    window
+        in_order as (partition by asset order by trade_date),
+        month_before as (partition by asset order by trade_date {{ stats_rows_before(threshold('month_window_days')) }})
+),
+
+counted as (
+    select
+        *,
+        {{ stats_run_length('day_no', 'is_new_regime', 'so_far') }} as days_in_run,
+        {{ stats_unbroken('day_no', 'not is_inside_all_day', 'so_far') }} as days_inside,
+        {{ stats_unbroken('day_no', "regime = 'unknown'", 'so_far') }} as days_known,
+        max(day_available_at) over so_far as available_at
+    from windowed
+    window so_far as (partition by asset order by trade_date rows between unbounded preceding and current row)
 ),
 
 marked as (
@@ -167,17 +176,17 @@ marked as (
         -- 1 an extreme in force, 0 calm that a normalisation has answered; a day between keeps the mark before it.
         case
             when is_extreme then 1
-            when regime = 'unknown' or inside_days >= {{ threshold('funding_normalisation_days') }} then 0
+            when regime = 'unknown' or days_inside >= {{ threshold('funding_normalisation_days') }} then 0
         end as extreme_mark
-    from runs
+    from counted
 ),
 
 judged as (
     select
         *,
-        {{ stats_run_length('regime_run', 'asset', 'trade_date') }} as days_in_run,
-        {{ stats_last_known('extreme_mark', 'asset', 'trade_date', frame_end='1 preceding') }} as earlier_mark
+        {{ stats_last_known('extreme_mark', 'trade_date', 'earlier') }} as earlier_mark
     from marked
+    window earlier as (partition by asset order by trade_date rows between unbounded preceding and 1 preceding)
 ),
 
 source_lists as ({{ stats_tidy_lists('judged', 'source_lists') }})
@@ -186,38 +195,47 @@ select
     judged.asset,
     judged.trade_date,
     judged.rate_8h,
-    coalesce(judged.rate_basis, 'unknown') as rate_basis,
+    judged.rate_basis,
     judged.rate_8h_oi_weighted,
     judged.rate_8h_volume_weighted,
     judged.rate_8h_median,
     judged.rate_8h_dispersion,
     {{ stats_snap('judged.rate_8h - judged.x_8h') }} as neutral_rate_8h,
     judged.x_8h,
-    judged.x_8h_at_close,
-    judged.percentile as x_percentile_90d,
-    judged.regime_class,
+    judged.close_x_8h as x_8h_at_close,
+    judged.close_percentile as x_percentile_90d,
+    coalesce(judged.close_regime_class, 'unknown') as regime_class,
     judged.regime,
     case when judged.regime <> 'unknown' then cast(judged.days_in_run as int) end as days_in_regime,
-    judged.positive_share_30d,
-    judged.above_neutral_share_30d,
-    case judged.rate_sign when 1 then 'positive' when 0 then 'zero' when -1 then 'negative' else 'unknown' end as rate_sign,
-    judged.sign_run_length,
-    judged.rate_8h_sd_30d,
+    {%- for part in ['positive', 'above_neutral'] %}
     case
-        when judged.regime = 'unknown' or judged.known_days < {{ threshold('funding_normalisation_days') }} then 'unknown'
-        when not judged.is_extreme and judged.inside_days >= {{ threshold('funding_normalisation_days') }} and judged.earlier_mark = 1
+        when
+            judged.input_grain = 'settlement'
+            and judged.settlement_steps_30d = {{ threshold('month_window_days') }} * {{ threshold('funding_slots_per_day') }}
+            then judged.settlement_{{ part }}_steps_30d / cast(judged.settlement_steps_30d as double)
+        when judged.input_grain = 'daily' and judged.daily_steps_30d = {{ threshold('month_window_days') }}
+            then judged.daily_{{ part }}_steps_30d / cast(judged.daily_steps_30d as double)
+    end as {{ part }}_share_30d,
+    {%- endfor %}
+    case judged.close_rate_sign when 1 then 'positive' when 0 then 'zero' when -1 then 'negative' else 'unknown' end as rate_sign,
+    judged.close_sign_run_length as sign_run_length,
+    {{ stats_snap('judged.rate_8h_sd_30d') }} as rate_8h_sd_30d,
+    case
+        when judged.regime = 'unknown' or judged.days_known < {{ threshold('funding_normalisation_days') }} then 'unknown'
+        when
+            not judged.is_extreme
+            and judged.days_inside >= {{ threshold('funding_normalisation_days') }}
+            and judged.earlier_mark = 1
             then 'on'
         else 'off'
     end as normalisation,
-    coalesce(judged.pace, 'none') as input_grain,
+    judged.input_grain,
     judged.venues_present,
     judged.venues_expected,
     judged.venues_present / cast(nullif(judged.venues_expected, 0) as double) as venue_share,
     judged.venues_weighted,
     judged.oi_weighted_share,
     source_lists.tidy as sources,
-    max(judged.day_available_at) over (
-        partition by judged.asset order by judged.trade_date rows between unbounded preceding and current row
-    ) as available_at
+    judged.available_at
 from judged
 left join source_lists on judged.source_lists = source_lists.list
