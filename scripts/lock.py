@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -59,17 +60,24 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if not name.startswith(("UV_", "PIP_"))}
 
 
-def compile_lock(uv: str, arguments: Sequence[str], *, stdin: str | None = None) -> list[str]:
-    done = subprocess.run(
-        [uv, "pip", "compile", *arguments, *COMPILE_OPTIONS],
-        cwd=ROOT,
-        env=clean_environment(os.environ),
-        input=stdin,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    return without_addresses(done.stdout.splitlines())
+def compile_lock(
+    uv: str, arguments: Sequence[str], *, stdin: str | None = None, known: Path | None = None
+) -> list[str]:
+    """Lines of a lock for what `arguments` and `stdin` ask for. uv prefers the pins of `known` where they still fit."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / LOCK
+        if known is not None and known.exists():
+            shutil.copy(known, output)
+        subprocess.run(
+            [uv, "pip", "compile", *arguments, *COMPILE_OPTIONS, "--output-file", str(output)],
+            cwd=ROOT,
+            env=clean_environment(os.environ),
+            input=stdin,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            check=True,
+        )
+        return without_addresses(output.read_text().splitlines())
 
 
 def write(path: Path, lines: Sequence[str]) -> None:
@@ -95,9 +103,8 @@ def main(arguments: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return 1
-    existing = ["--constraint", LOCK] if options.keep else []
     groups = ["--group", "dev", "--group", "build", "--group", "locked"]
-    write(ROOT / LOCK, compile_lock(uv, ["pyproject.toml", *groups, *existing]))
+    write(ROOT / LOCK, compile_lock(uv, ["pyproject.toml", *groups], known=ROOT / LOCK if options.keep else None))
     write(ROOT / DUCKDB2_LOCK, compile_lock(uv, ["-", "--no-deps"], stdin=DUCKDB2))
     return 0
 

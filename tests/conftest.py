@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from pipelines.settings import Settings
@@ -21,6 +22,10 @@ STEERING = ("LEVERHOUSE_", "DAGSTER_", "DBT_")
 # Read before the environment is cleaned: the only settings of a test run that come from outside.
 FOLDERS = {name: os.environ.get(name) for name in ("LEVERHOUSE_RECORDED", "LEVERHOUSE_SAMPLES")}
 IN_CI = os.environ.get("CI", "").lower() == "true"
+
+# No deadline: a shared machine is slow at times, and pytest-timeout watches already. CI tries the same examples always.
+hypothesis.settings.register_profile("leverhouse", deadline=None, database=None, derandomize=IN_CI)
+hypothesis.settings.load_profile("leverhouse")
 
 
 def steering_variables() -> dict[str, str]:

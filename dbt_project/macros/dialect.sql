@@ -1,7 +1,7 @@
 {#- Spellings that differ between DuckDB and Spark. Everything else is written once, portably. -#}
 
-{#- Distinct texts, sorted, joined with a comma; null where there are none. On DuckDB string_agg(distinct … order by …) says
-    the same and takes five times as long. -#}
+{#- Distinct texts, sorted, joined with a comma; null where there are none. On DuckDB string_agg(distinct … order by …)
+    says the same and takes five times as long. -#}
 {% macro sorted_list(text) %}{{ return(adapter.dispatch('sorted_list', 'leverhouse')(text)) }}{% endmacro %}
 {% macro default__sorted_list(text) -%}
     array_to_string(list_sort(list(distinct {{ text }}) filter (where {{ text }} is not null)), ',')
@@ -11,12 +11,18 @@
 {%- endmacro %}
 
 {#- Seconds from one instant to a later one, as a double. -#}
-{% macro seconds_between(earlier, later) %}{{ return(adapter.dispatch('seconds_between', 'leverhouse')(earlier, later)) }}{% endmacro %}
+{% macro seconds_between(earlier, later) %}
+    {{- return(adapter.dispatch('seconds_between', 'leverhouse')(earlier, later)) -}}
+{% endmacro %}
 {% macro default__seconds_between(earlier, later) -%}
     epoch({{ later }} - {{ earlier }})
 {%- endmacro %}
 {% macro spark__seconds_between(earlier, later) -%}
-    (cast(unix_micros(cast({{ later }} as timestamp_ltz)) - unix_micros(cast({{ earlier }} as timestamp_ltz)) as double) / 1e6)
+    (
+        cast(
+            unix_micros(cast({{ later }} as timestamp_ltz)) - unix_micros(cast({{ earlier }} as timestamp_ltz)) as double
+        ) / 1e6
+    )
 {%- endmacro %}
 
 {#- dbt-spark writes an empty seed cell as the text None and breaks on an apostrophe; this writes nulls and escapes. -#}

@@ -1,13 +1,14 @@
 {#- Incremental models by loaded day (models/intermediate/by_source).
 
     The affected days of a model are the days of the clean tables it reads that ops.loads saw with a load_seq above the
-    model's watermark in ops.model_watermarks. They are deleted first (so a day that lost all its rows loses them here too)
-    and built again; the watermark is written last. All of it is one transaction: a killed build leaves the model as it was.
-    A full refresh starts from nothing. -#}
+    model's watermark in ops.model_watermarks. They are deleted first (so a day that lost all its rows loses them here
+    too) and built again; the watermark is written last. All of it is one transaction: a killed build leaves the model as
+    it was. A full refresh starts from nothing. -#}
 
-{#- Which clean tables an incremental model reads: `same_day` change their own day, `next_day` also the day after (a price
-    may value an event up to 24 hours later), `every_day` change everything. Written here and not in the models' meta,
-    because hooks and unit tests see no meta alike. -#}
+{#- Which clean tables an incremental model reads: `same_day` change their own day, `next_day` also the day after (a
+    price may value an event up to 24 hours later), `every_day` change everything. A model that
+    follows_registry is also built again whole when the token registry knows a token it could not name. Written here and
+    not in the models' meta, because a unit test does not see its model's meta. -#}
 {% macro reads_of(model_name) -%}
     {%- set reads = {
         'int_candles_by_source': {'same_day': ['candles']},
@@ -19,10 +20,13 @@
             'same_day': ['lending_liquidations'],
             'next_day': ['candles', 'token_prices'],
             'every_day': ['instruments'],
+            'follows_registry': true,
         },
     } -%}
     {%- if model_name not in reads -%}
-        {{ exceptions.raise_compiler_error("'" ~ model_name ~ "' is incremental but reads_of() in macros/incremental.sql does not say which clean tables it reads") }}
+        {{ exceptions.raise_compiler_error(
+            model_name ~ " is incremental, but reads_of() in macros/incremental.sql does not say which clean tables it reads"
+        ) }}
     {%- endif -%}
     {{ return(reads[model_name]) }}
 {%- endmacro %}
@@ -52,18 +56,28 @@
 {%- endmacro %}
 
 {% macro everything_is_affected(model_name) -%}
-    {%- set tables = reads_of(model_name).get('every_day', []) -%}
-    {%- if tables -%}
-    exists (select 1 from {{ source('ops', 'loads') }} as l where {{ loaded_since_watermark(model_name, tables) }})
+    {%- set reads = reads_of(model_name) -%}
+    {%- if reads.every_day -%}
+    exists (select 1 from {{ source('ops', 'loads') }} as l where {{ loaded_since_watermark(model_name, reads.every_day) }})
     {%- else -%}
     false
+    {%- endif -%}
+    {%- if reads.follows_registry %}
+    or exists (
+        select 1
+        from {{ this }} as l
+        inner join {{ ref('token_registry') }} as r
+            on l.chain = r.chain and (l.token = r.token or l.token = lower(r.symbol))
+        where l.asset is null or l.asset <> r.asset
+    )
     {%- endif -%}
 {%- endmacro %}
 
 {% macro loaded_since_watermark(model_name, tables) -%}
     l.table_name in ('{{ tables | join("', '") }}')
         and l.load_seq > coalesce(
-            (select max(w.load_seq) from {{ source('ops', 'model_watermarks') }} as w where w.model = '{{ model_name }}'), 0
+            (select max(w.load_seq) from {{ source('ops', 'model_watermarks') }} as w where w.model = '{{ model_name }}'),
+            0
         )
 {%- endmacro %}
 
@@ -79,6 +93,7 @@
     select '{{ this.name }}', l.load_seq, cast(current_timestamp as timestamp)
     from (select coalesce(max(load_seq), 0) as load_seq from {{ source('ops', 'loads') }}) as l
     where l.load_seq > coalesce(
-        (select max(w.load_seq) from {{ source('ops', 'model_watermarks') }} as w where w.model = '{{ this.name }}'), -1
+        (select max(w.load_seq) from {{ source('ops', 'model_watermarks') }} as w where w.model = '{{ this.name }}'),
+        -1
     )
 {%- endmacro %}

@@ -39,7 +39,7 @@
 {#- The value on a grid of 1e-12. Sums of doubles differ in their last digits from run to run; what is compared with ranks,
     ties or borders must not. Twelve decimals is a ten-thousandth of the finest rate step a venue prints. -#}
 {% macro stats_snap(value) -%}
-    floor({{ value }} * 1e12 + 0.5e0) / 1e12
+    floor(({{ value }}) * 1e12 + 0.5e0) / 1e12
 {%- endmacro %}
 
 {#- Linear-interpolation quantile over any frame. -#}

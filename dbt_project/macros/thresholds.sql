@@ -4,7 +4,8 @@
     {%- set entry = var('thresholds').get(name) -%}
     {%- if entry is none -%}
         {{ exceptions.raise_compiler_error(
-            "no threshold '" ~ name ~ "' in dbt_project.yml; add it under vars: thresholds: with value, unit and description") }}
+            "no threshold " ~ name ~ " in dbt_project.yml; add it under vars: thresholds: with value, unit, description"
+        ) }}
     {%- endif -%}
     {{- number_literal(var('thresholds_in_test', {}).get(name, entry.value)) -}}
 {%- endmacro %}

@@ -82,9 +82,9 @@ def run_gate(con: duckdb.DuckDBPyConnection, inputs: Sequence[GateInput]) -> lis
         runner = _Runner()
         results = {given.table: runner.judge(given, "shape", profiles.shape_frame(con, given)) for given in inputs}
         sound = [given for given in inputs if all(result.passed for result in results[given.table])]
-        candles = [given.staged for given in sound if given.table == "candles"]
+        beside = {given.table: given.staged for given in sound}
         for given in sound:
-            for frame, rows in profiles.frames(con, given, candles=candles).items():
+            for frame, rows in profiles.frames(con, given, beside=beside).items():
                 results[given.table] += runner.judge(given, frame, rows)
     return [result for given in inputs for result in results[given.table]]
 

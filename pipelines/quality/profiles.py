@@ -77,14 +77,18 @@ class Profile:
     """What is measured of one clean table.
 
     `key`, `clock` and `day_is_state` repeat the DDL's headers (a test compares them). `series` tells the series of a
-    table apart, the first column being venue or chain. `levels` are positive measures, compared by factor: of each the
-    series frame gets `<name>_now` (typical value), `_off` (its factor away from 1), `_jump` (largest factor between days
-    in a row), `_shift` (factor against loaded neighbours), `_settled_shift` (the same once enough days are loaded) and
-    `_breadth` (the settled shift that a fifth of the venue's series reach). `watched` is the value that must move and not
-    be zero. `known_at` is the instant from which a row could be known, `not_ahead` the stamp that must not lie in the
-    future. `period` is SQL for the seconds of the row's period. `price` names the level that is a price in the candles'
-    quote. `rows` are extra columns of the row frame, `rows_from` their source, `extra` a query of extra series columns;
-    both take {staged} and {source}.
+    table apart, the first column being venue or chain.
+
+    `levels` are positive measures, compared by factor: of each the series frame gets `<name>_now` (typical value),
+    `_off` (its factor away from 1), `_jump` (largest factor between days in a row), `_shift` (factor against loaded
+    neighbours), `_settled_shift` (the same once enough days are loaded) and `_breadth` (the settled shift that a fifth
+    of the venue's series reach). Of levels in `rising` only a rise is a shift.
+
+    `watched` is the value that must move and not be zero. `known_at` is the instant from which a row could be known,
+    `not_ahead` the stamp that must not lie in the future, `period` SQL for the seconds of the row's period. `price`
+    names the level that is a price in the candles' quote. `rows` are extra columns of the row frame, from `rows_from`;
+    `extra` is a query of extra series columns, of which those in `spread` also get a `<name>_breadth`. It may name
+    {staged}, {source} and {open_interest} (all that is loaded or about to be).
     """
 
     key: tuple[str, ...]
@@ -92,6 +96,7 @@ class Profile:
     series: tuple[str, ...]
     day_is_state: bool = False
     levels: Mapping[str, str] = field(default_factory=dict)
+    rising: tuple[str, ...] = ()
     watched: str | None = None
     known_at: str | None = None
     not_ahead: str | None = None
@@ -102,6 +107,7 @@ class Profile:
     rows: Mapping[str, str] = field(default_factory=dict)
     rows_from: str = "{staged}"
     extra: str | None = None
+    spread: tuple[str, ...] = ()
 
     @property
     def day(self) -> str:
@@ -166,6 +172,8 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
         clock="settled_at",
         series=("venue", "instrument", "kind"),
         levels={"rate": "rate", "price": "mark_price"},
+        # Rates fall to nothing by themselves; over three years of seven venues none rose fifty-fold on a whole venue.
+        rising=("rate",),
         known_at="case kind when 'settled' then settled_at end",
         not_ahead="case kind when 'settled' then settled_at end",
         # Venues settle on whole hours, whatever the interval.
@@ -239,8 +247,7 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
         clock="event_at",
         series=("venue", "instrument", "measure", "period"),
         levels={
-            "total_usd": "total_usd",
-            "total_base": "coalesce(long_base, 0) + coalesce(short_base, 0)",
+            # No level of the totals themselves: a crash is a thousand calm days.
             "price": "total_usd / nullif(long_base + short_base, 0)",
         },
         known_at=_PERIOD_END.format(clock="event_at"),
@@ -256,17 +263,49 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
             "long_usd": "long_usd", "short_usd": "short_usd", "total_usd": "total_usd",
         },
         extra=f"""
-            select
-                venue, instrument, measure, period,
-                case when count(*) >= {SMALL_BATCH}
-                    then avg(
-                        case when coalesce(long_usd, long_base) = coalesce(short_usd, short_base) then 1.0 else 0.0 end
-                    )
-                end as equal_sides_share
-            from {{staged}}
-            where coalesce(long_usd, long_base) > 0
-            group by venue, instrument, measure, period
+            with
+            sides as (
+                select
+                    venue, instrument, measure, period,
+                    case when count(*) >= {SMALL_BATCH}
+                        then avg(case when coalesce(long_usd = short_usd, long_base = short_base) then 1.0 else 0.0 end)
+                    end as equal_sides_share
+                from {{staged}}
+                where coalesce(long_usd, long_base) > 0
+                group by venue, instrument, measure, period
+            ),
+            liquidated as (
+                select
+                    venue, instrument, measure, period, trade_date, sum(total_usd) as usd,
+                    sum(coalesce(long_base, 0) + coalesce(short_base, 0)) as base
+                from {{staged}}
+                where measure = 'position_notional'
+                group by venue, instrument, measure, period, trade_date
+            ),
+            outstanding as (
+                select venue, instrument, trade_date, avg(oi_base) as base, avg(oi_usd) as usd
+                from {{open_interest}}
+                where trade_date in (select trade_date from {DAYS})
+                group by venue, instrument, trade_date
+            ),
+            shares as (
+                select
+                    l.venue, l.instrument, l.measure, l.period,
+                    coalesce(nullif(l.base, 0) / nullif(o.base, 0), l.usd / nullif(o.usd, 0)) as share
+                from liquidated as l
+                join outstanding as o
+                    on o.venue = l.venue and o.instrument = l.instrument and o.trade_date = l.trade_date
+            ),
+            of_oi as (
+                select venue, instrument, measure, period, max(share) as most_of_oi, median(share) as typical_of_oi
+                from shares
+                group by venue, instrument, measure, period
+            )
+            select venue, instrument, measure, period, s.equal_sides_share, i.most_of_oi, i.typical_of_oi
+            from sides as s
+            full join of_oi as i using (venue, instrument, measure, period)
         """,
+        spread=("typical_of_oi",),
     ),
     "lending_liquidations": Profile(
         key=("chain", "event_id"),
@@ -437,9 +476,9 @@ def shape_frame(con: duckdb.DuckDBPyConnection, batch: GateInput) -> pd.DataFram
 
 
 def frames(
-    con: duckdb.DuckDBPyConnection, batch: GateInput, *, candles: Sequence[str] = ()
+    con: duckdb.DuckDBPyConnection, batch: GateInput, *, beside: Mapping[str, str] | None = None
 ) -> Mapping[Frame, pd.DataFrame]:
-    """Every frame of a batch but its shape. `candles` are staged candles of the same load, not yet committed.
+    """Every frame of a batch but its shape. `beside` names the staged rows of other tables of the same load, by table.
 
     Makes and drops one temporary table. The batch must have passed its shape checks.
     """
@@ -457,7 +496,7 @@ def frames(
         found: dict[Frame, pd.DataFrame] = {
             "batch": _batch_frame(con, profile, batch),
             "nulls": _nulls_frame(con, batch, nullable),
-            "series": con.sql(_series_sql(profile, batch, candles)).df(),
+            "series": con.sql(_series_sql(profile, batch, beside or {})).df(),
             "rows": con.sql(_rows_sql(con, profile, batch)).df(),
         }
         if profile.stamps is not None:
@@ -574,7 +613,7 @@ def _nulls_frame(con: duckdb.DuckDBPyConnection, batch: GateInput, nullable: Seq
     return frame
 
 
-def _series_sql(profile: Profile, batch: GateInput, candles: Sequence[str]) -> str:
+def _series_sql(profile: Profile, batch: GateInput, beside: Mapping[str, str]) -> str:
     """One row per series over all rows of the batch, with its neighbours, other sources and candles beside it."""
     series = ", ".join(profile.series)
     levels = list(profile.levels)
@@ -623,12 +662,14 @@ def _series_sql(profile: Profile, batch: GateInput, candles: Sequence[str]) -> s
             group by {series}
         """
     if profile.price is not None:
-        parts["candles"] = _candles_sql(profile, profile.price, candles)
+        parts["candles"] = _candles_sql(profile, profile.price, _known("candles", beside))
     if profile.agreement is not None:
         parts["others"] = _agreement_sql(profile, profile.agreement, batch)
     if profile.extra is not None:
-        parts["extra"] = profile.extra.format(staged=batch.staged, source=_text(batch.source))
-    breadths = {f"{x}_breadth": f"{x}_settled_shift" for x in levels}
+        parts["extra"] = profile.extra.format(
+            staged=batch.staged, source=_text(batch.source), open_interest=_known("open_interest", beside)
+        )
+    breadths = {f"{x}_breadth": f"{x}_settled_shift" for x in levels} | {f"{x}_breadth": x for x in profile.spread}
     if profile.price is not None:
         breadths["price_gap_breadth"] = "price_gap"
     breadth = "".join(f", quantile_disc({c}, {1 - WIDESPREAD}) over lead as {name}" for name, c in breadths.items())
@@ -652,7 +693,12 @@ def _shifts_sql(profile: Profile, batch: GateInput) -> str:
     same = " and ".join(f"b.{c} = d.{c}" for c in profile.series)
     medians = "".join(f", median({x}_log) as {x}_log" for x in levels)
     settled = f"b.loaded_days >= {SETTLED_DAYS}"
-    shift = {x: f"exp(abs(d.{x}_log - b.{x}_log))" for x in levels}
+    shift = {
+        x: f"exp(case when d.{x}_log < b.{x}_log then 0 else d.{x}_log - b.{x}_log end)"
+        if x in profile.rising
+        else f"exp(abs(d.{x}_log - b.{x}_log))"
+        for x in levels
+    }
     return f"""
         with
         loaded as (
@@ -681,17 +727,24 @@ def _shifts_sql(profile: Profile, batch: GateInput) -> str:
     """
 
 
-def _candles_sql(profile: Profile, price: str, candles: Sequence[str]) -> str:
-    series = ", ".join(f"d.{c}" for c in profile.series)
-    sources = " union all ".join(
-        f"select venue, instrument, trade_date, market, close from {name}" for name in ("clean.candles", *candles)
+def _known(table: str, beside: Mapping[str, str]) -> str:
+    """Rows of another table: loaded, and about to be."""
+    staged = (
+        f" union all select venue, instrument, trade_date, {{columns}} from {beside[table]}" if table in beside else ""
     )
+    columns = {"candles": "market, close", "open_interest": "oi_base, oi_usd"}[table]
+    loaded = f"select venue, instrument, trade_date, {columns} from clean.{table}"
+    return f"({loaded}{staged.format(columns=columns)})"
+
+
+def _candles_sql(profile: Profile, price: str, candles: str) -> str:
+    series = ", ".join(f"d.{c}" for c in profile.series)
     return f"""
         select {series}, exp(median(abs(d.{price}_log - c.close_log))) as price_gap
         from {DAYS} as d
         join (
             select venue, instrument, trade_date, avg(ln(close)) as close_log
-            from ({sources})
+            from {candles}
             where market in ('spot', 'perp') and trade_date in (select trade_date from {DAYS})
             group by venue, instrument, trade_date
         ) as c on c.venue = d.venue and c.instrument = d.instrument and c.trade_date = d.trade_date

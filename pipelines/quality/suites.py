@@ -45,7 +45,8 @@ SETTLED_DAYS: Final = 5
 """Loaded days a series needs before a jump may refuse it: in the first days of a listing everything multiplies."""
 
 UNIT_JUMP: Final = 50.0
-"""Contracts read as coins were 50 to 470 times off; real series do not move so far within weeks."""
+"""Contracts read as coins were 50 to 470 times off. Against the weeks before, open interest moved 17-fold at most in
+two years of 119 Binance perpetuals, and closes 7-fold."""
 
 LEVEL_SHIFT: Final = 10.0
 """A tenfold level within weeks happens, but is worth a look."""
@@ -121,7 +122,10 @@ SHARE_EXTREME: Final = 0.02
 """A crowd of which less than 2% stand on one side is rare."""
 
 ODDS_SHIFT: Final = 3.0
-"""The odds long to short of a series triple when sides are swapped at 63 to 37."""
+"""The odds long to short of a fifth of a venue moved 2.5-fold at most in 700 days; a swap moves them 10-fold."""
+
+TYPICAL_OF_OI: Final = 0.5
+"""Liquidated share of open interest that a fifth of a venue's instruments reach: 0.14 on the worst of 700 days."""
 
 LARGEST_EVENT_USD: Final = 1e9
 """No single liquidation on record reached a billion dollars."""
@@ -391,7 +395,8 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
                 "long_share is not ratio / (1 + ratio): two measures or two sides mixed up", high=SHARE_GAP),
         _mostly("share_plausible", "warn", "rows", "long_share",
                 "nearly everybody on one side", low=SHARE_EXTREME, high=1 - SHARE_EXTREME, share=0.99),
-        _level_shift("odds", high=ODDS_SHIFT),
+        _at_most("odds_side_swap", "warn", "series", "odds_breadth",
+                 "the odds of a fifth of a venue's series jumped: sides swapped", high=ODDS_SHIFT, strict=True),
         _no_rows("no_flat_stamps", "error", "stamps",
                  "one and the same share in every instrument at one stamp: a filler"),
         _agrees(AGREE_SHARE),
@@ -413,7 +418,10 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
     "liquidation_totals": (
         *_VOLUME, *_REPEATS, *_NULLS, *_STAMPED, *_FILED, *_CADENCE, *_CANDLES_AGREE,
         _keys("venue", "instrument", "measure", "period", "event_at"),
-        _level_shift("total_usd", high=UNIT_JUMP), _level_shift("total_base", high=UNIT_JUMP),
+        _at_most("liquidated_within_oi", "warn", "series", "most_of_oi",
+                 "more was liquidated in a day than was open", high=1.0),
+        _at_most("liquidated_unit_against_oi", "error", "series", "typical_of_oi_breadth",
+                 "a venue liquidates half its open interest on a typical day: a wrong unit", high=TYPICAL_OF_OI),
         _mostly("sides_within_total", "error", "rows", "sides_over_total",
                 "long plus short exceeds the total: units or columns mixed up", high=SIDES_OVER_TOTAL, share=0.95),
         _at_most("sides_differ", "warn", "series", "equal_sides_share",

@@ -19,6 +19,7 @@ from pipelines.sources.files_time import to_instants
 SIZE = "_size"
 """Column with the contract size of the row's instrument in base; null where it has none."""
 
+
 @dataclass(frozen=True)
 class Value:
     """`expression` reads the value; `wrong` looks at it once it is a column (named `shaped`); `source` is the column of

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from pipelines.clean.contract import Contract, Table
 from pipelines.errors import ContractError, MappingError
-from pipelines.sources.files_mapping import PERIODS, File, Instrument, Mapping, Rows, Scalar
+from pipelines.sources.files_mapping import PERIODS, Cell, File, Instrument, Mapping, Rows, Scalar
 
 
 def load_mapping(path: Path, *, contract: Contract | None = None) -> Mapping:
@@ -98,11 +98,33 @@ def _table_faults(file: File, rows: Rows, table: Table) -> list[str]:
     needed = {column.name for column in table.wire_columns if not column.nullable} - resolved
     if missing := sorted(needed - given):
         faults.append(f"columns: {table.name} needs {', '.join(missing)} as a column or a constant")
+    for name, cell in rows.columns.items():
+        if name in settable:
+            faults += [f"columns.{name}: {fault}" for fault in _cell_faults(cell, types[name])]
+    if rows.where is not None and rows.where.instrument is not None:
+        faults.append("where.instrument: a symbol is known only inside the rule; use the cells it is made of")
+    if any(x.where.instrument is not None for x in file.distrust) and "instrument" not in types:
+        faults.append(f"distrust.where.instrument: {table.name} has no instruments")
     if "instrument" in types and not (file.wide or file.instrument):
         faults.append(f"table: {table.name} needs [file.instrument] or a wide file")
     if rows.available.after == "period" and rows.set.get("period") not in PERIODS:
         faults.append(f"available.after: period needs set.period, one of {', '.join(PERIODS)}")
     return faults
+
+
+def _cell_faults(cell: Cell, column_type: str) -> list[str]:
+    """What a cell rule says that a column of this type cannot follow: it would be passed over in silence."""
+    numeric = [key for key in ("times", "over", "as_") if getattr(cell, key) is not None]
+    numeric += ["contracts"] * cell.contracts + ["scale"] * (cell.scale != 1)
+    textual = [key for key in ("extract", "translate") if getattr(cell, key) is not None] + ["lower"] * cell.lower
+    is_text = column_type in {"VARCHAR", "BOOLEAN"}
+    wrong = [] if column_type == "DOUBLE" else numeric
+    wrong += [] if is_text else [*textual, *(key for key in ("template", "digest") if getattr(cell, key) is not None)]
+    if (cell.time is not None) != (column_type in {"DATE", "TIMESTAMP"}):
+        wrong.append("time" if cell.time is not None else "column, for a time needs { time = … }")
+    if (cell.time is not None or cell.digest is not None) and (numeric or textual):
+        wrong += [*numeric, *textual]
+    return [f"{key.rstrip('_')} does not fit type {column_type}" for key in dict.fromkeys(wrong)]
 
 
 def _template_faults(rule: Instrument) -> list[str]:

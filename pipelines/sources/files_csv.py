@@ -83,7 +83,7 @@ def _by_column(block: bytes, header: list[str], delimiter: str, line: int, lines
 
 
 def _by_cell(block: bytes, header: list[str], delimiter: str, member: Member, line: int, *, is_last: bool) -> Records:
-    reader = csv.reader(io.StringIO(block.decode("utf-8"), newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(block.decode("utf-8"), newline="\n"), delimiter=delimiter, strict=True)
     whole: list[list[str]] = []
     lines: list[int] = []
     broken: list[tuple[int, str, str]] = []

@@ -21,7 +21,8 @@ def read_json_lines(
     stream: ByteStream, member: Member, columns: Columns, first_line: int
 ) -> Iterator[tuple[Records, int]]:
     line = first_line
-    seen = False
+    seen: dict[str, int] = {}
+    found = False
     for block in text_blocks(stream, member):
         texts = (block.data.removeprefix(BYTE_ORDER_MARK) if block.line == 1 else block.data).split(b"\n")
         rows: list[Mapping[str, Any]] = []
@@ -46,10 +47,10 @@ def read_json_lines(
             rows.append(row)
             lines.append(number)
         line += block.ends + (not block.data.endswith(b"\n"))
-        seen = seen or bool(rows or broken)
-        for part in in_batches(Records(_json_frame(rows, lines, columns, member), broken_lines(broken))):
+        found = found or bool(rows or broken)
+        for part in in_batches(Records(_json_frame(rows, lines, columns, member, seen), broken_lines(broken))):
             yield part, line
-    if not seen:
+    if not found:
         raise SourceFormatError(f"{member.name}: the file holds no record. Obtain it again.")
 
 
@@ -84,23 +85,25 @@ def read_json_document(
         for number, row in enumerate(found, start=first_line)
         if not isinstance(row, dict)
     ]
-    for part in in_batches(Records(_json_frame(rows, lines, columns, member), broken_lines(odd))):
+    for part in in_batches(Records(_json_frame(rows, lines, columns, member, {}), broken_lines(odd))):
         yield part, first_line + len(found)
 
 
 def _json_frame(
-    rows: Sequence[Mapping[str, Any]], lines: Sequence[int], columns: Columns, member: Member
+    rows: Sequence[Mapping[str, Any]], lines: Sequence[int], columns: Columns, member: Member, seen: dict[str, int]
 ) -> pl.DataFrame:
-    """Records as text cells: a string as it is, anything else as its JSON; a key some records lack is null there."""
-    names: dict[str, int] = {}
+    """Records as text cells: a string as it is, anything else as its JSON; a key some records lack is null there.
+
+    `seen` holds the keys of the file so far and the record each was first seen in; it grows.
+    """
     for number, row in zip(lines, rows, strict=True):
         for name in row:
-            names.setdefault(name, number)
+            seen.setdefault(name, number)
     if rows:
-        unknown = [name for name in names if name not in columns.used | columns.ignored]
-        place = f"{member.name}, record {names[unknown[0]] if unknown and not columns.wide else lines[0]}"
-        columns.check(list(names), place=place)
-    cells = {name: pl.Series(name, [_text(row.get(name)) for row in rows], dtype=pl.String) for name in names}
+        unknown = [name for name in seen if name not in columns.used | columns.ignored]
+        place = f"{member.name}, record {seen[unknown[0]] if unknown and not columns.wide else lines[0]}"
+        columns.check(list(seen), place=place)
+    cells = {name: pl.Series(name, [_text(row.get(name)) for row in rows], dtype=pl.String) for name in seen}
     return pl.DataFrame(cells).with_columns(pl.Series(LINE, lines, dtype=pl.Int64))
 
 

@@ -126,7 +126,8 @@ class Shaper:
     def _read(self, rows: Rows, table: Table) -> tuple[dict[str, pl.Expr], list[Fault]]:
         """Expression per column of the table, in the table's order, and what may be wrong, the worst first."""
         time = self.file.time
-        no_time = says(time.column, pl.col(time.column), f"is not a time in {' or '.join(time.format)} from 2009 to 2100")
+        wanted = f"is not a time in {' or '.join(time.format)} from 2009 to 2100"
+        no_time = says(time.column, pl.col(time.column), wanted)
         faults = [Fault(_meets(x.where), None, "sentinel", pl.lit(x.because)) for x in self.file.distrust]
         faults.append(Fault(pl.col(_EVENT).is_null(), time.column, "unparsable", no_time))
         values: dict[str, pl.Expr] = {}

@@ -1,4 +1,4 @@
-"""The main columns of the trend marts, computed again from the definitions of the metrics: plain loops, one day at a time.
+"""The main columns of the trend marts, computed again from the definitions of the metrics: plain loops, day by day.
 
 Shares no code and no technique with the SQL (no windows, no forward fill: the regime is a state machine that walks).
 """
@@ -11,7 +11,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from trend_world import Row, World
+from tests.dbt.trend_world import Row, World
 
 Key = tuple[str, dt.date]
 DAY = dt.timedelta(days=1)
@@ -67,7 +67,9 @@ def span(dates: Iterable[dt.date]) -> list[dt.date]:
 
 def by_series(rows: Iterable[Row], *keys: str) -> dict[str, dict[tuple[str, ...], dict[dt.date, list[Row]]]]:
     """asset -> series -> day -> rows."""
-    found: dict[str, dict[tuple[str, ...], dict[dt.date, list[Row]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    found: dict[str, dict[tuple[str, ...], dict[dt.date, list[Row]]]] = defaultdict(
+        lambda: defaultdict(lambda: defaultdict(list))
+    )
     for row in rows:
         found[row["asset"]][tuple(row[key] for key in keys)][row["trade_date"]].append(row)
     return found
@@ -110,7 +112,9 @@ def oi_trends(world: World) -> dict[Key, Row]:
             totals[date] = total
             row: Row = {
                 "oi_base": total,
-                "oi_usd": None if not present or None in usd.values() else math.fsum(v for v in usd.values() if v is not None),
+                "oi_usd": None
+                if not present or None in usd.values()
+                else math.fsum(v for v in usd.values() if v is not None),
                 "venues_present": len(present),
                 "venues_expected": len(used),
                 "oi_base_reported": math.fsum(used[venue] for venue in present) if present else None,
@@ -189,10 +193,15 @@ def _oi_states(
     if len(changes) == 30:
         sigma_oi = deviation([value for value in changes if value is not None])
 
-    r, sigma, o, growth = price.get("log_return"), price.get("realised_vol_30d"), row["oi_log_change_1d"], row["oi_growth_1d"]
+    r, sigma, o, growth = (
+        price.get("log_return"),
+        price.get("realised_vol_30d"),
+        row["oi_log_change_1d"],
+        row["oi_growth_1d"],
+    )
     comparable = (row["oi_compared_share_1d"] or 0) >= 0.5
     quadrant = divergence = expansion = "unknown"
-    if comparable and None not in (r, sigma, o, sigma_oi):
+    if comparable and r is not None and sigma is not None and o is not None and sigma_oi is not None:
         signs = (sign_beyond(r, 0.5 * sigma), sign_beyond(o, 0.5 * sigma_oi))
         quadrant = {
             (1, 1): "long_build_up",
@@ -200,8 +209,12 @@ def _oi_states(
             (1, -1): "short_covering",
             (-1, -1): "long_unwinding",
         }.get(signs, "neutral")
-        divergence = "none" if r > -sigma else {1: "bought_dip", -1: "deleveraging", 0: "neutral"}[sign_beyond(o, 0.5 * sigma_oi)]
-    if comparable and None not in (r, sigma, growth):
+        divergence = (
+            "none"
+            if r > -sigma
+            else {1: "bought_dip", -1: "deleveraging", 0: "neutral"}[sign_beyond(o, 0.5 * sigma_oi)]
+        )
+    if comparable and r is not None and sigma is not None and growth is not None:
         expansion = "on" if snapped(growth) >= 0.08 and abs(r) <= 0.5 * sigma else "off"
 
     surge, past = "unknown", [prices.get((asset, d)) for d in days_before(date, 30)]
@@ -225,11 +238,8 @@ def sign_beyond(value: float, border: float) -> int:
     return 1 if value > border else -1 if value < -border else 0
 
 
-# ---------------------------------------------------------------------------------------------------------------- funding
-
-
 def oi_before(world: World) -> Callable[[str, str, dt.date], float | None]:
-    """Dollars of open interest of a venue at the close before a day, carried over a short silence at the close's price."""
+    """Dollars of a venue's open interest at the close before a day, carried over a short silence at that close."""
     prices = prices_of(world)
     days: dict[tuple[str, str], dict[dt.date, Row]] = defaultdict(dict)
     for row in world.tables["marts.fct_open_interest_daily"]:
@@ -274,6 +284,7 @@ def composite(rates: Mapping[str, tuple[float, float]], weights: Mapping[str, fl
     return {
         "rate_8h": snapped(chosen_rate),
         "x_8h": snapped(chosen_x),
+        "neutral_rate_8h": chosen_rate - chosen_x,
         "rate_basis": "oi_weighted" if weighted else "median",
         "rate_8h_oi_weighted": mean,
         "rate_8h_median": median,
@@ -312,10 +323,11 @@ class Regime:
         return self.regime
 
 
-def walk(steps: Sequence[tuple[Key, Row | None]], *, window: int) -> dict[object, Row]:
+def walk(steps: Sequence[tuple[object, Row | None]], *, window: int) -> dict[object, Row]:
     """Percentile, class, regime and run of the sign at each step; a missing step empties every memory."""
     answer: dict[object, Row] = {}
-    regime, xs, sign, run = Regime(), [], 0, 0
+    xs: list[float] = []
+    regime, sign, run = Regime(), 0, 0
     for key, step in steps:
         if step is None:
             regime.forget()
@@ -339,7 +351,8 @@ def walk(steps: Sequence[tuple[Key, Row | None]], *, window: int) -> dict[object
 def funding_regimes(world: World) -> dict[Key, Row]:
     weight, answer = oi_before(world), {}
     volumes = {
-        (row["asset"], row["venue"], row["trade_date"]): row["volume_usd"] for row in world.tables["intermediate.int_candles_daily"]
+        (row["asset"], row["venue"], row["trade_date"]): row["volume_usd"]
+        for row in world.tables["intermediate.int_candles_daily"]
     }
     settled = by_series(world.tables["intermediate.int_funding_settlements"], "venue")
     for asset, series in by_series(world.tables["marts.fct_funding_daily"], "venue").items():
@@ -361,7 +374,7 @@ def funding_regimes(world: World) -> dict[Key, Row]:
             row = dict(daily.get(date, {}))
             row["venues_expected"] = sum(last_report(days, date) is not None for days in series.values())
             window = [daily[d]["rate_8h"] for d in days_before(date, 30) if d in daily]
-            row["rate_8h_sd_30d"] = deviation(window) if len(window) == 30 and date in daily else None
+            row["rate_8h_sd_30d"] = deviation(window) if len(window) == 30 else None
             answer[asset, date] = row | _close(asset, date, paces)
         _count_days(answer, asset, dates)
     return answer
@@ -387,7 +400,7 @@ def _settlement_walk(
                     )
             weights = {venue: weight(asset, venue, date) for venue in rates}
             steps.append(((asset, date, slot), composite(rates, weights) if rates else None))
-    return walk(steps, window=270)  # type: ignore[arg-type]
+    return walk(steps, window=270)
 
 
 def _close(asset: str, date: dt.date, paces: Mapping[str, Mapping[object, Row]]) -> Row:
@@ -411,7 +424,13 @@ def _close(asset: str, date: dt.date, paces: Mapping[str, Mapping[object, Row]])
         if row["x_percentile_90d"] is not None:
             return row
         found = found or row
-    return found or {"input_grain": "none", "regime": "unknown", "regime_class": "unknown", "inside": False, "rate_sign": "unknown"}
+    return found or {
+        "input_grain": "none",
+        "regime": "unknown",
+        "regime_class": "unknown",
+        "inside": False,
+        "rate_sign": "unknown",
+    }
 
 
 def _keys_of(pace: str, asset: str, date: dt.date) -> list[object]:
@@ -436,9 +455,6 @@ def _count_days(answer: dict[Key, Row], asset: str, dates: Sequence[dt.date]) ->
             pending = False
 
 
-# ----------------------------------------------------------------------------------------------------------- liquidations
-
-
 def liquidation_comparison(world: World) -> dict[Key, Row]:
     prices, answer = prices_of(world), {}
     oi = {(row["asset"], row["venue"], row["trade_date"]): row for row in world.tables["marts.fct_open_interest_daily"]}
@@ -455,7 +471,11 @@ def liquidation_comparison(world: World) -> dict[Key, Row]:
         for date in dates:
             row: Row = {}
             for column, (kind, measure) in kinds.items():
-                here = {venue: days[date] for (venue, *rest), days in venues.items() if rest == [kind, measure] and date in days}
+                here = {
+                    venue: days[date]
+                    for (venue, *rest), days in venues.items()
+                    if rest == [kind, measure] and date in days
+                }
                 total = _sum(r["notional_usd"] for rows in here.values() for r in rows)
                 row[column] = total
                 logs[column][date] = None if total is None else math.log1p(total)
@@ -463,7 +483,9 @@ def liquidation_comparison(world: World) -> dict[Key, Row]:
                 if measure != "position_notional":
                     continue
                 for side in ("long", "short"):
-                    row[f"{column}_{side}"] = _sum(r["notional_usd"] for rows in here.values() for r in rows if r["side"] == side)
+                    row[f"{column}_{side}"] = _sum(
+                        r["notional_usd"] for rows in here.values() for r in rows if r["side"] == side
+                    )
                 uppers = [_upper(asset, venue, date, rows, prices, oi) for venue, rows in here.items()]
                 known = [upper for upper in uppers if upper is not None]
                 priced = sum(_sum(r["notional_usd"] for r in rows) is not None for rows in here.values())
@@ -478,10 +500,17 @@ def liquidation_comparison(world: World) -> dict[Key, Row]:
             window = {name: [days.get(d) for d in days_before(date, 90)] for name, days in logs.items()}
             z = {name: z_score(logs[name][date], window[name]) for name in logs}
             left = "exchange_position_notional_usd"
-            for name, right in (("perp_dex", "perp_dex_position_notional_usd"), ("lending", "lending_collateral_seized_usd")):
-                both = (z[left], z[right])
-                answer[asset, date][f"exchange_{name}_zscore_divergence"] = None if None in both else both[0] - both[1]  # type: ignore[operator]
-                answer[asset, date][f"exchange_{name}_correlation_30d"] = correlation(window[left][-30:], window[right][-30:])
+            for name, right in (
+                ("perp_dex", "perp_dex_position_notional_usd"),
+                ("lending", "lending_collateral_seized_usd"),
+            ):
+                here_z, there_z = z[left], z[right]
+                answer[asset, date][f"exchange_{name}_zscore_divergence"] = (
+                    None if here_z is None or there_z is None else here_z - there_z
+                )
+                answer[asset, date][f"exchange_{name}_correlation_30d"] = correlation(
+                    window[left][-30:], window[right][-30:]
+                )
     return answer
 
 
@@ -491,7 +520,12 @@ def _sum(values: Iterable[float | None]) -> float | None:
 
 
 def _upper(
-    asset: str, venue: str, date: dt.date, rows: Sequence[Row], prices: Mapping[Key, Row], oi: Mapping[tuple[str, str, dt.date], Row]
+    asset: str,
+    venue: str,
+    date: dt.date,
+    rows: Sequence[Row],
+    prices: Mapping[Key, Row],
+    oi: Mapping[tuple[str, str, dt.date], Row],
 ) -> float | None:
     reported, price = _sum(row["notional_usd"] for row in rows), prices.get((asset, date), {})
     if any(row["unpriced_events"] for row in rows):
@@ -506,7 +540,8 @@ def _upper(
     now, then = oi.get((asset, venue, date)), oi.get((asset, venue, date - DAY))
     if now is None or then is None:
         return None
-    return max(reported, max(0.0, then["oi_base"] - now["oi_base"]) * float(price["close_usd"]))
+    implied: float = max(0.0, then["oi_base"] - now["oi_base"]) * price["close_usd"]
+    return max(reported, implied)
 
 
 def _to_open_interest(

@@ -1,4 +1,4 @@
-"""A small invented market for the trend marts: facts with every trap the marts must survive, written as tables dbt reads.
+"""A small invented market for the trend marts: facts with every trap they must survive, written as tables dbt reads.
 
 What the marts should say about it is trend_reference's business; running dbt and comparing is test_trend_marts'.
 """
@@ -84,7 +84,8 @@ class World:
                 connection.execute(f"create table {name} as select * from rows")
                 connection.unregister("rows")
             connection.execute(
-                "create table marts.dim_date as select date '2023-12-01' + cast(i as int) as trade_date from range(0, 800) t(i)"
+                "create table marts.dim_date as "
+                "select date '2023-12-01' + cast(i as int) as trade_date from range(0, 800) as t (i)"
             )
 
 
@@ -271,7 +272,12 @@ def _liquidations(world: World, random_: random.Random, closes: Mapping[str, lis
         ("BBB", "aave_v3", ("long",), "sampled", ("collateral_seized",)),
     ):
         for n in range(DAYS):
-            outside = (venue == "hyperliquid" and n < 130) or (asset == "BBB" and n in (210, 211)) or (venue == "bybit" and 300 <= n < 330)
+            outside = (
+                (venue == "hyperliquid" and n < 130)
+                or (asset == "BBB" and n in (210, 211))
+                or (venue == "bybit" and 300 <= n < 330)
+                or (asset == "AAA" and venue == "binance" and 350 <= n < 355)
+            )
             if outside:
                 continue
             for measure in measures:

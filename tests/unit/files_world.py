@@ -103,7 +103,7 @@ def landing(path: Path, name: str) -> Landing:
         original_name=name,
         sha256="0" * 64,
         bytes=path.stat().st_size,
-        fetched_at=datetime(2024, 6, 1),  # noqa: DTZ001
+        fetched_at=datetime(2024, 6, 1),
         completeness="complete",
         request={},
     )

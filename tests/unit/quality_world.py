@@ -45,7 +45,7 @@ ROWS: Final[dict[str, str]] = {
     """,
     "long_short_ratios": f"""
         select 'binance' as venue, 'COIN' || i || 'USDT' as instrument, 'account_global' as measure, '1h' as period,
-            {_STATED} as event_at, 1.5 + 0.2 * {_WAVE} as ratio, ratio / (1 + ratio) as long_share,
+            {_STATED} as event_at, 2 + 0.2 * {_WAVE} as ratio, ratio / (1 + ratio) as long_share,
             event_at as available_at
         from {_HOURS}
     """,

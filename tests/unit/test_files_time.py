@@ -18,7 +18,7 @@ def read(cells: list[Any], **settings: Any) -> list[datetime | None]:
 
 
 def utc(*parts: int) -> datetime:
-    return datetime(*parts)  # type: ignore[arg-type]  # noqa: DTZ001
+    return datetime(*parts)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -87,9 +87,11 @@ BROKEN_ROWS: list[tuple[str, str, set[str]]] = [
     ("funding_rates", "update {rows} set mark_price = mark_price * 60",
      {"price_against_candles", "price_unit_against_candles"}),
     ("long_short_ratios", "update {rows} set long_share = 1 - long_share",
-     {"share_matches_ratio", "other_sources_agree"}),
-    ("long_short_ratios", ("update {rows} set long_share = long_share + 0.385 - 0.01 * ratio, ratio = null "
-     "where instrument = 'COIN0USDT'"), {"share_plausible", "odds_level_shift", "other_sources_agree"}),
+     {"share_matches_ratio", "odds_side_swap", "other_sources_agree"}),
+    ("long_short_ratios", "update {rows} set long_share = 1 - long_share, ratio = 1 / ratio",
+     {"odds_side_swap", "other_sources_agree"}),
+    ("long_short_ratios", ("update {rows} set long_share = 0.985 + long_share / 1000, ratio = null "
+     "where instrument = 'COIN0USDT'"), {"share_plausible", "other_sources_agree"}),
     ("long_short_ratios", "update {rows} set long_share = 0.5, ratio = 1 where event_at = '2024-03-01 05:00'",
      {"no_flat_stamps"}),
     ("liquidations", "update {rows} set quantity_base = quantity_base * 100",
@@ -106,9 +108,9 @@ BROKEN_ROWS: list[tuple[str, str, set[str]]] = [
      {"sides_differ"}),
     ("liquidation_totals", ("update {rows} set long_usd = long_usd * 80, short_usd = short_usd * 80, "
      "total_usd = total_usd * 80"),
-     {"total_usd_level_shift", "price_against_candles", "price_unit_against_candles", "other_sources_agree"}),
-    ("liquidation_totals", "update {rows} set long_base = long_base * 80, short_base = short_base * 80",
-     {"total_base_level_shift", "price_against_candles", "price_unit_against_candles"}),
+     {"price_against_candles", "price_unit_against_candles", "other_sources_agree"}),
+    ("liquidation_totals", "update {rows} set long_base = long_base * 1e5, short_base = short_base * 1e5",
+     {"liquidated_within_oi", "liquidated_unit_against_oi", "price_against_candles", "price_unit_against_candles"}),
     ("lending_liquidations", "update {rows} set collateral_usd = collateral_usd * 1000",
      {"collateral_covers_debt", "collateral_price_unit_jump", "other_sources_agree"}),
     ("lending_liquidations", ("update {rows} set collateral_usd = 2e9 where hour(occurred_at) = 3 "

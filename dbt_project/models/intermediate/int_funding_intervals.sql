@@ -55,7 +55,8 @@ decided as (
             when confirmed_hours is not null then cast(confirmed_hours as double)
             when gap_before between 1 and carried_hours then cast(gap_before as double)
             when carried_hours is not null then cast(carried_hours as double)
-            when shorter_gap between 1 and {{ threshold('funding_interval_max_hours') }} then cast(shorter_gap as double)
+            when shorter_gap between 1 and {{ threshold('funding_interval_max_hours') }}
+                then cast(shorter_gap as double)
         end as interval_hours,
         case
             when stated_hours is not null then 'stated'

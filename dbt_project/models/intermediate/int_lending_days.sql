@@ -21,8 +21,10 @@ events as (
         coalesce(c.asset, c.token) as asset,
         case
             when d.token is null then 'unknown'
-            when d.asset_kind = 'stable' and c.asset is not null and coalesce(c.asset_kind, 'coin') <> 'stable' then 'long'
-            when c.asset_kind = 'stable' and d.asset is not null and coalesce(d.asset_kind, 'coin') <> 'stable' then 'short'
+            when d.asset_kind = 'stable' and c.asset is not null and coalesce(c.asset_kind, 'coin') <> 'stable'
+                then 'long'
+            when c.asset_kind = 'stable' and d.asset is not null and coalesce(d.asset_kind, 'coin') <> 'stable'
+                then 'short'
             else 'unknown'
         end as side
     from collateral as c

@@ -218,8 +218,8 @@ series_seen as (
     having min(completeness) = max(completeness) and max(completeness) <> 'sampled'
 ),
 
--- Inside what a source covers, a day without an event is a zero: event tables are covered as a whole, totals by instrument.
--- A sample covers nothing.
+-- Inside what a source covers, a day without an event is a zero: event tables are covered as a whole, totals by
+-- instrument. A sample covers nothing.
 quiet_days as (
     select
         s.source,

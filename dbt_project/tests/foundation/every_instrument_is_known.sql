@@ -1,4 +1,4 @@
--- Facts reach an asset only through their instrument: one that is not in clean.instruments would fall out of every mart.
+-- Facts reach an asset only through their instrument: one that clean.instruments lacks would fall out of every mart.
 with used as (
     select venue, instrument, source from {{ ref('int_candles_by_source') }}
     union

@@ -1,5 +1,6 @@
--- Rows behind the incremental models, per source and day, against the newest load of that day. A difference means a day was
--- not built again after it was loaded: run dbt with --full-refresh and look for a load without its row in ops.loads.
+-- Rows behind the incremental models, per source and day, against the newest load of that day. A difference means that
+-- a day was not built again after it was loaded: run dbt with --full-refresh, and look for a load without its row in
+-- ops.loads.
 with newest as (
     select
         source,

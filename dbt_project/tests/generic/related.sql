@@ -6,6 +6,9 @@ where {{ where }}
     and not exists (
         select 1
         from {{ to }} as parent
-        where {% for column in columns %}parent.{{ column }} = child.{{ column }}{{ ' and ' if not loop.last }}{% endfor %}
+        where
+            {% for column in columns %}
+            parent.{{ column }} = child.{{ column }}{{ ' and' if not loop.last }}
+            {% endfor %}
     )
 {% endtest %}

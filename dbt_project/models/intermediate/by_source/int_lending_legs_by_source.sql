@@ -111,7 +111,10 @@ candle_prices as (
         i.asset,
         c.closed_at as priced_at,
         {{ asset_price('c.close', 'i.multiplier') }} as price_usd,
-        case when c.period_minutes >= {{ threshold('day_close_min_minutes') }} then 'day_close' else 'candle' end as price_source,
+        case
+            when c.period_minutes >= {{ threshold('day_close_min_minutes') }} then 'day_close'
+            else 'candle'
+        end as price_source,
         case c.market when 'spot' then 1 when 'index' then 2 else 3 end as market_rank,
         v.price_rank,
         c.period_minutes,

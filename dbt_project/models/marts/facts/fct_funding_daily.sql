@@ -6,7 +6,7 @@ open_interest as (
     select * from {{ ref('int_open_interest_daily') }}
 ),
 
--- What longs paid rests on the open interest at the end of the day before, the last one known at every settlement of the day.
+-- What longs paid rests on the open interest at the end of the day before, the last one known at every settlement.
 paid as (
     select
         s.*,

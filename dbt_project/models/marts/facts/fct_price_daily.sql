@@ -83,7 +83,7 @@ days as (
         sum(volume_base) filter (where market = 'perp') as volume_base,
         sum(volume_usd) filter (where market = 'perp') as volume_usd,
         sum(volume_base) filter (where market = 'spot') as spot_volume_base,
-        cast(count(distinct case when market = 'perp' and volume_base is not null then venue end) as int) as volume_venues,
+        cast(count(distinct venue) filter (where market = 'perp' and volume_base is not null) as int) as volume_venues,
         {{ sorted_list('source') }} as sources,
         max(available_at) as available_at
     from series

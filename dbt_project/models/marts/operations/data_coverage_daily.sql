@@ -58,7 +58,7 @@ worst as (
         row_number() over (
             partition by source, table_name, venue, trade_date
             order by
-                case status when 'missing' then 3 when 'partial' then 2 else 1 end desc,
+                case status when 'missing' then 1 when 'partial' then 2 else 3 end,
                 instrument,
                 series
         ) = 1

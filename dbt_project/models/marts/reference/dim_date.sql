@@ -23,8 +23,8 @@ bounds as (
 ),
 
 spine as (
-    select date '2010-01-01' + cast(i as int) as trade_date
-    from range(0, 36525) as t(i)
+    select date '2010-01-01' + cast(t.i as int) as trade_date
+    from range(0, 36525) as t (i)
 ),
 
 days as (
@@ -33,6 +33,7 @@ days as (
     inner join bounds as b on s.trade_date between b.first_day and b.last_day
 )
 
+-- 1970-01-05 was a Monday; the engines number weekdays differently.
 select
     trade_date,
     cast(year(trade_date) as int) as year,
@@ -40,7 +41,9 @@ select
     cast(month(trade_date) as int) as month,
     cast(day(trade_date) as int) as day_of_month,
     cast(
-        mod(cast(extract(day from (cast(trade_date as timestamp) - timestamp '1970-01-05 00:00:00')) as int), 7) + 1 as int
+        mod(
+            cast(extract(day from (cast(trade_date as timestamp) - timestamp '1970-01-05 00:00:00')) as int), 7
+        ) + 1 as int
     ) as iso_weekday,
     cast(date_trunc('month', trade_date) as date) as month_start,
     trade_date = last_day(trade_date) as is_month_end

@@ -1,0 +1,31 @@
+-- A mart with a row per asset and day has one for each day from the first to the last day of the asset's facts: a calendar too
+-- short, or a join that loses rows, shows here.
+{%- set spans = [
+    ('oi_trends_daily', "(select asset, trade_date from " ~ ref('fct_open_interest_daily') ~ " where oi_base is not null)"),
+    ('funding_regimes_daily', "(select asset, trade_date from " ~ ref('fct_funding_daily') ~ " where rate_8h is not null)"),
+    ('liquidation_comparison_daily', ref('fct_liquidations_daily')),
+] %}
+
+with spans as (
+    {%- for mart, facts in spans %}
+    select
+        '{{ mart }}' as mart,
+        asset,
+        cast(extract(day from (cast(max(trade_date) as timestamp) - cast(min(trade_date) as timestamp))) as int) + 1 as days
+    from {{ facts }} as facts
+    group by asset
+    {{ 'union all' if not loop.last }}
+    {%- endfor %}
+),
+
+rows_there as (
+    {%- for mart, facts in spans %}
+    select '{{ mart }}' as mart, asset, count(*) as days from {{ ref(mart) }} group by asset
+    {{ 'union all' if not loop.last }}
+    {%- endfor %}
+)
+
+select coalesce(spans.mart, rows_there.mart) as mart, coalesce(spans.asset, rows_there.asset) as asset, spans.days, rows_there.days as rows_there
+from spans
+full join rows_there on spans.mart = rows_there.mart and spans.asset = rows_there.asset
+where coalesce(spans.days, 0) <> coalesce(rows_there.days, 0)

@@ -1,0 +1,165 @@
+"""The trend marts, built by dbt on an invented market, say what an independent computation says and never look ahead.
+
+The market is trend_world's, the independent computation trend_reference's. Contracts and identities are dbt's tests.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from tests.dbt import trend_reference
+from tests.dbt.trend_world import Row, World, day, invent, known_after
+
+ROOT = Path(__file__).resolve().parents[2]
+MARTS: Mapping[str, Callable[[World], dict[trend_reference.Key, Row]]] = {
+    "oi_trends_daily": trend_reference.oi_trends,
+    "funding_regimes_daily": trend_reference.funding_regimes,
+    "liquidation_comparison_daily": trend_reference.liquidation_comparison,
+}
+TOLERANCE = 1e-9
+# Inside silences, after departures, with half-filled windows, and the day after all of them are full.
+CUTS = (41, 76, 151, 205, 323, 440)
+
+
+@dataclass(frozen=True)
+class Build:
+    world: World
+    marts: Mapping[str, dict[trend_reference.Key, Row]]
+    steps: tuple[tuple[str, str], ...]
+    """(relation, select) of every model, in the order dbt built them."""
+
+
+def read_marts(database: Path) -> dict[str, dict[trend_reference.Key, Row]]:
+    with duckdb.connect(str(database), read_only=True) as connection:
+        marts = {}
+        for name in MARTS:
+            cursor = connection.execute(f"select * from marts.{name}")
+            columns = [column[0] for column in cursor.description or ()]
+            rows = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+            marts[name] = {(row["asset"], row["trade_date"]): row for row in rows}
+            assert len(marts[name]) == len(rows)
+        return marts
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    folder = tmp_path_factory.mktemp("trends")
+    database = folder / "leverhouse.duckdb"
+    world = invent()
+    world.write(database)
+    command = [sys.executable, "-m", "dbt.cli.main", "run", "--project-dir", ".", "--profiles-dir", "."]
+    command += ["--select", "path:models/intermediate/trends", "path:models/marts/trends"]
+    surroundings = {
+        "LEVERHOUSE_DATABASE": str(database),
+        "DBT_TARGET_PATH": str(folder / "target"),
+        "DBT_LOG_PATH": str(folder / "logs"),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    }
+    run = subprocess.run(
+        command, cwd=ROOT / "dbt_project", env=os.environ | surroundings, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
+    results = json.loads((folder / "target" / "run_results.json").read_text())["results"]
+    return Build(
+        world=world,
+        marts=read_marts(database),
+        steps=tuple((result["relation_name"], result["compiled_code"]) for result in results),
+    )
+
+
+def differs(left: Any, right: Any) -> bool:
+    if isinstance(left, int | float) and isinstance(right, int | float):
+        return not abs(left - right) <= TOLERANCE * max(1.0, abs(left), abs(right))
+    return bool(left != right)
+
+
+@pytest.mark.parametrize("mart", MARTS)
+def test_main_columns_agree_with_an_independent_computation(build: Build, mart: str) -> None:
+    expected = MARTS[mart](build.world)
+    assert build.marts[mart].keys() == expected.keys()
+    compared = set().union(*(row.keys() for row in expected.values())) & set(next(iter(build.marts[mart].values())))
+    wrong = [
+        (key, column, build.marts[mart][key][column], row[column])
+        for key, row in expected.items()
+        for column in compared & row.keys()
+        if differs(build.marts[mart][key][column], row[column])
+    ]
+    assert len(compared) >= 20
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("mart", "column", "values"),
+    [
+        (
+            "oi_trends_daily",
+            "quadrant",
+            {"long_build_up", "short_build_up", "short_covering", "long_unwinding", "neutral", "unknown"},
+        ),
+        ("oi_trends_daily", "divergence", {"bought_dip", "deleveraging", "neutral", "none", "unknown"}),
+        ("oi_trends_daily", "expansion_confirmed", {"on", "off", "unknown"}),
+        (
+            "funding_regimes_daily",
+            "regime",
+            {
+                "extreme_positive", "elevated", "mild_positive", "neutral",
+                "negative", "depressed", "extreme_negative", "unknown",
+            },
+        ),
+        ("funding_regimes_daily", "normalisation", {"on", "off", "unknown"}),
+        ("funding_regimes_daily", "input_grain", {"settlement", "daily", "none"}),
+        ("liquidation_comparison_daily", "exchange_completeness", {"full", "throttled", "none"}),
+    ],
+)  # fmt: skip
+def test_the_invented_market_reaches_every_state(build: Build, mart: str, column: str, values: set[str]) -> None:
+    """What the market never does, the comparison with the independent computation could not notice."""
+    assert {row[column] for row in build.marts[mart].values()} == values
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_history_reads_the_same_when_later_days_do_not_exist_yet(build: Build, tmp_path: Path, cut: int) -> None:
+    database = tmp_path / "leverhouse.duckdb"
+    build.world.until(day(cut)).write(database)
+    with duckdb.connect(str(database)) as connection:
+        for relation, select in build.steps:
+            connection.execute(f"create table {relation} as {select}")
+    for name, then in read_marts(database).items():
+        now = {key: row for key, row in build.marts[name].items() if key[1] <= day(cut)}
+        # A day on which everything is silent is seen as a gap only when a later day exists.
+        silent = {key for key in now.keys() - then.keys() if now[key]["sources"] is None}
+        assert then.keys() == now.keys() - silent
+        wrong = [
+            (key, column, value, now[key][column])
+            for key, row in then.items()
+            for column, value in row.items()
+            if differs(value, now[key][column])
+        ]
+        assert len(then) >= cut
+        assert wrong == []
+
+
+@pytest.mark.parametrize("mart", MARTS)
+def test_a_row_is_available_only_after_its_day_and_everything_before_it(build: Build, mart: str) -> None:
+    latest: dict[str, dt.datetime] = {}
+    for (asset, date), row in sorted(build.marts[mart].items()):
+        assert row["available_at"] >= dt.datetime.combine(date, dt.time()) + dt.timedelta(days=1)
+        assert row["available_at"] >= latest.get(asset, row["available_at"])
+        latest[asset] = row["available_at"]
+
+
+def test_an_input_that_came_late_delays_the_rows_that_rest_on_it(build: Build) -> None:
+    rows = build.marts["oi_trends_daily"]
+    late = known_after(day(30)) + dt.timedelta(days=3)
+    known = [rows["BBB", day(number)]["available_at"] for number in (29, 30, 31, 33, 34)]
+    assert known == [known_after(day(29)), late, late, late, known_after(day(34))]

@@ -1,0 +1,160 @@
+"""Kill it anywhere, run it again: the same warehouse, table for table, and no reader ever sees half of one."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pipelines.extract.landing import LandingStore
+from pipelines.settings import PROJECT_ROOT
+from pipelines.storage.fingerprint import Fingerprint, compare, fingerprint_schemas
+from pipelines.storage.warehouse import writer
+from tests.e2e.example_history import run, settings_of, start, write_history
+
+KILLS = 5
+"""Per stage; there are four stages."""
+
+LANDING = (None, 0.0, 0.02)
+LOAD = ("load", 0.0, 1.5)
+DBT = ("dbt build", 0.0, 8.0)
+PUBLISH = ("publish", 0.0, 0.25)
+"""What the holder of the writer lock says it does in a stage (None: look at the landing), and within how many seconds
+of that to kill."""
+
+Stage = tuple[str | None, float, float]
+
+_READER = """
+import sys, time
+from pathlib import Path
+from pipelines.storage.warehouse import open_snapshot
+
+path, stop = Path(sys.argv[1]), Path(sys.argv[2])
+reads = 0
+while not stop.exists():
+    if path.exists():
+        con = open_snapshot(path)
+        rows = con.execute("select count(*), sum(oi_base) from marts.oi_trends_daily").fetchone()
+        names = con.execute("select count(*) from duckdb_tables() where schema_name = 'marts'").fetchone()
+        promised = con.execute("select mart_tables from meta.publication").fetchone()
+        con.close()
+        assert rows[0] > 0 and names == promised, (rows, names, promised)
+        reads += 1
+    time.sleep(0.05)
+print(reads)
+"""
+
+
+def fingerprints(home: Path, *schemas: str) -> dict[str, Fingerprint]:
+    with writer(settings_of(home), what="fingerprints") as con:
+        return fingerprint_schemas(con, *schemas)
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_history(tmp_path_factory.mktemp("history"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(history: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Fingerprint]:
+    """Fingerprints of a warehouse that nothing happened to."""
+    home = tmp_path_factory.mktemp("undisturbed")
+    run(home, history, "run", "--root", str(history))
+    return fingerprints(home, "clean", "marts")
+
+
+@contextmanager
+def reading(home: Path, stop: Path) -> Iterator[None]:
+    """A process reads the published file all the time meanwhile; it must end without an error."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _READER, str(settings_of(home).published_database), str(stop)],
+        cwd=PROJECT_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        yield
+    finally:
+        stop.touch()
+        output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert int(output) > 0
+
+
+def _reached(home: Path, holder_says: str | None) -> bool:
+    if holder_says is None:
+        return any((home / "raw").rglob("*"))
+    try:
+        holder = json.loads(settings_of(home).lock_file.with_suffix(".holder.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(holder["what"] == holder_says)
+
+
+def kill_in(stage: Stage, chance: random.Random, home: Path, history: Path, *arguments: str) -> bool:
+    """Start a command and kill it somewhere in `stage`; False where it ended before that."""
+    holder_says, earliest, latest = stage
+    process = start(home, history, *arguments)
+    try:
+        deadline = time.monotonic() + 300
+        while not _reached(home, holder_says):
+            assert time.monotonic() < deadline, f"never came to {holder_says}"
+            if process.poll() is not None:
+                return False
+            time.sleep(0.002)
+        time.sleep(chance.uniform(earliest, latest))
+        return process.poll() is None
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+@pytest.mark.parametrize("stage", [LANDING, LOAD], ids=["landing", "load"])
+def test_an_import_killed_and_run_again_fills_the_same_clean_tables(
+    stage: Stage, history: Path, undisturbed: dict[str, Fingerprint], tmp_path: Path
+) -> None:
+    chance = random.Random(1)
+    arguments = ("import", "--mapping", str(history / "mappings" / "example.toml"), "--root", str(history / "example"))
+    expected = {name: found for name, found in undisturbed.items() if name.startswith("clean.")}
+    killed = 0
+    for attempt in range(KILLS):
+        home = tmp_path / f"home{attempt}"
+        killed += kill_in(stage, chance, home, history, *arguments)
+        run(home, history, *arguments)
+        assert compare(expected, fingerprints(home, "clean")) == []
+        assert list(LandingStore(home).verify(LandingStore(home).all())) == []
+    assert killed >= KILLS - 1
+
+
+def test_a_build_killed_again_and_again_ends_in_the_same_marts_and_readers_notice_nothing(
+    history: Path, undisturbed: dict[str, Fingerprint], tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    chance = random.Random(2)
+    half = write_history(tmp_path / "half", days=60)
+    run(home, half, "run", "--root", str(half))
+    with reading(home, tmp_path / "stop"):
+        killed = sum(kill_in(DBT, chance, home, history, "run", "--root", str(history)) for _ in range(KILLS))
+        run(home, history, "run", "--root", str(history))
+    assert killed >= KILLS - 1
+    assert compare(undisturbed, fingerprints(home, "clean", "marts")) == []
+
+
+def test_a_publish_killed_again_and_again_leaves_a_whole_snapshot(history: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    chance = random.Random(3)
+    run(home, history, "run", "--root", str(history))
+    with reading(home, tmp_path / "stop"):
+        killed = sum(kill_in(PUBLISH, chance, home, history, "publish") for _ in range(KILLS))
+        run(home, history, "publish")
+    assert killed >= 1
+    assert not list(settings_of(home).published_dir.glob(".*"))
+    assert not list((home / "published").glob("*.wal"))

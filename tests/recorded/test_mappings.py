@@ -1,0 +1,610 @@
+"""The mappings of the recorded data sets against the real files, through the parser: units, times, sides, gaps.
+
+Numbers that other data confirm are checked against that data and not against themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+
+from pipelines.clean.contract import Contract, apply_ddl, load_contract
+from pipelines.extract.landing import LandingStore
+from pipelines.settings import PROJECT_ROOT
+from pipelines.sources.files import land_matches, load_mapping, match_files, open_landings
+
+MAPPINGS = Path(__file__).parent / "mappings"
+
+FOLDERS = {
+    "binance_daily_2022_2023": "cex/binance_daily_2022_2023",
+    "older_btc_closes": "cex/binance_daily_2022_2023",
+    "binance_hyperliquid_funding": "cex/binance_hyperliquid_funding_raw",
+    "three_venue_8h_2023_2024": "cex/three_venue_8h_2023_2024",
+    "seven_venue_hourly_2025_2026": "cex/seven_venue_hourly_2025_2026",
+    "binance_vision_klines_golden": "cex/binance_vision_klines_golden",
+    "deribit_option_snapshots": "cex/deribit_option_snapshots",
+    "liquidation_capture_2026_04": "cex/liquidation_capture_2026_04",
+    "aave_ethereum": "onchain/aave_ethereum",
+    "aave_btc_collateral": "onchain/aave_btc_collateral",
+    "liquity_v1": "onchain/liquity_v1",
+    "hyperliquid_daily": "onchain/hyperliquid_daily",
+}
+
+ROWS = {
+    "binance_daily_2022_2023": {
+        "candles": 119 * 702,
+        "open_interest": 119 * 702,
+        "funding_rates": 119 * 703,
+        "long_short_ratios": 119 * 700,
+        "liquidation_totals": 66 * 700,
+        "instruments": 4 * 119 + 66,
+    },
+    "older_btc_closes": {"candles": 1545, "instruments": 1},
+    "binance_hyperliquid_funding": {"funding_rates": 2 * (4377 + 12192), "instruments": 4},
+    "three_venue_8h_2023_2024": {"candles": 18 * 1642, "funding_rates": 12 * 1642, "instruments": 18},
+    "seven_venue_hourly_2025_2026": {
+        "candles": 121_122,
+        "funding_rates": 115_218,
+        "open_interest": 18_477,
+        "liquidation_totals": 173,
+        "instruments": 3 * 35 + 5,
+    },
+    "binance_vision_klines_golden": {"candles": 3 * 168, "instruments": 3},
+    "deribit_option_snapshots": {"option_chain": 18_302, "instruments": 18_302},
+    "liquidation_capture_2026_04": {"liquidations": 18, "instruments": 3},
+    "aave_ethereum": {"lending_liquidations": 1144},
+    "aave_btc_collateral": {"lending_liquidations": 6269, "token_prices": 10_220},
+    "liquity_v1": {"lending_liquidations": 870, "token_prices": 2914},
+    "hyperliquid_daily": {"liquidation_totals": 35_608, "instruments": 194},
+}
+
+REJECTED = {"binance_daily_2022_2023": 2 * 119, "older_btc_closes": 1}
+
+Dataset = dict[str, pl.DataFrame]
+Load = Callable[[str], Dataset]
+
+
+@pytest.fixture(scope="module")
+def contract() -> Contract:
+    return load_contract(PROJECT_ROOT / "warehouse" / "schema")
+
+
+@pytest.fixture(scope="module")
+def load(recorded_dir: Path, contract: Contract, tmp_path_factory: pytest.TempPathFactory) -> Load:
+    """Rows per table of a data set, and its rejects as `rejects`; each parsed once."""
+    held: dict[str, Dataset] = {}
+
+    def loaded(name: str) -> Dataset:
+        if name not in held:
+            store = LandingStore(tmp_path_factory.mktemp(name))
+            landings = land_matches(store, MAPPINGS / f"{name}.toml", root=recorded_dir / FOLDERS[name])
+            parse, _ = open_landings(store, contract, landings)
+            batches = [batch for landing in landings for batch in parse(landing)]
+            held[name] = {
+                table: pl.concat([b.rows for b in batches if b.table == table and b.rows.width > 2], how="diagonal")
+                for table in dict.fromkeys(batch.table for batch in batches)
+            }
+            held[name]["rejects"] = pl.concat([batch.rejects for batch in batches])
+        return held[name]
+
+    return loaded
+
+
+def at(*parts: int) -> datetime:
+    return datetime(*parts)  # type: ignore[arg-type]
+
+
+def only(frame: pl.DataFrame, **equal: object) -> pl.DataFrame:
+    return frame.filter(pl.all_horizontal(pl.col(name) == value for name, value in equal.items()))
+
+
+def close_to(left: str, right: str, relative: float = 1e-9) -> pl.Expr:
+    return ((pl.col(left) - pl.col(right)).abs() <= relative * pl.col(right).abs()).all()
+
+
+def test_there_is_a_mapping_for_every_folder_and_none_without_one(recorded_dir: Path) -> None:
+    assert {path.stem for path in MAPPINGS.glob("*.toml")} == set(FOLDERS)
+    folders = {str(path.parent.relative_to(recorded_dir)) for path in recorded_dir.rglob("*") if path.is_file()} - {"."}
+    assert folders == set(FOLDERS.values())
+
+
+def test_every_recorded_file_is_imported_once_or_left_out_with_a_reason(recorded_dir: Path) -> None:
+    imported: list[Path] = []
+    for name, folder in FOLDERS.items():
+        mapping = load_mapping(MAPPINGS / f"{name}.toml")
+        imported += [match.path for match in match_files(mapping, recorded_dir / folder)]
+        assert all(len(ignored.because) > 20 for ignored in mapping.ignore)
+    assert len(imported) == len(set(imported))
+    everything = {path for folder in set(FOLDERS.values()) for path in (recorded_dir / folder).rglob("*")}
+    assert {path.name for path in everything - set(imported)} == {
+        "orderbook_depth.parquet",
+        "liquidations.parquet",
+        "liq_aave_v2.csv",
+        "liq_aave_v3.csv",
+    }
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_every_row_of_every_file_arrives(load: Load, name: str) -> None:
+    dataset = load(name)
+    assert {table: rows.height for table, rows in dataset.items() if table != "rejects"} == ROWS[name]
+    assert dataset["rejects"].height == REJECTED.get(name, 0)
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_all_rows_keep_the_contract_and_no_key_comes_twice(load: Load, contract: Contract, name: str) -> None:
+    con = duckdb.connect(":memory:")
+    try:
+        apply_ddl(con, contract)
+        for table_name, rows in load(name).items():
+            if table_name == "rejects":
+                continue
+            table = contract.table(table_name)
+            columns = [column for column in table.polars_schema() if column in rows.columns]
+            assert {column: rows.schema[column] for column in columns} == {
+                column: table.polars_schema()[column] for column in columns
+            }
+            con.register("parsed", rows.select(columns))
+            day = f"cast({table.day_column} as date)"
+            con.execute(
+                f"insert into {table.qualified} ({', '.join(columns)}, trade_date, source, landing_id, loaded_at) "
+                f"select {', '.join(columns)}, {day}, 's', 'l', timestamp '2026-01-01' from parsed"
+            )
+            key = ", ".join(table.key)
+            twice = con.execute(
+                f"select count(*) from (select {key} from {table.qualified} group by {key} having count(*) > 1)"
+            ).fetchone()
+            # An instrument comes once per file; the loader keeps one of equal rows.
+            assert twice == (0,) or table_name == "instruments"
+            values = ", ".join(name for name in (*table.key, *table.value_columns))
+            conflicts = con.execute(
+                f"select count(*) from (select {key} from (select distinct {values} from {table.qualified}) "
+                f"group by {key} having count(*) > 1)"
+            ).fetchone()
+            assert conflicts == (0,)
+    finally:
+        con.close()
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_nothing_is_known_before_it_happened(load: Load, contract: Contract, name: str) -> None:
+    for table_name, rows in load(name).items():
+        if table_name in {"rejects", "instruments"}:
+            continue
+        day_column = contract.table(table_name).day_column
+        assert day_column is not None
+        assert rows.select((pl.col("available_at") >= pl.col(day_column)).all()).item()
+
+
+# Binance daily
+
+
+@pytest.mark.parametrize("table", ["candles", "open_interest", "funding_rates", "long_short_ratios"])
+def test_all_119_perpetuals_are_there_on_every_day(load: Load, table: str) -> None:
+    label = {
+        "candles": "opened_at",
+        "open_interest": "event_at",
+        "funding_rates": "settled_at",
+        "long_short_ratios": "event_at",
+    }
+    shift = timedelta(days=1) if table == "open_interest" else timedelta()
+    days = load("binance_daily_2022_2023")[table].select(
+        "instrument", (pl.col(label[table]) - shift).dt.date().alias("day")
+    )
+    window = days.filter(pl.col("day").is_between(date(2022, 1, 2), date(2023, 12, 2)))
+    per_day = window.group_by("day").agg(pl.col("instrument").n_unique())
+    assert per_day.height == 700
+    assert per_day["instrument"].unique().to_list() == [119]
+    assert "AVAXUSDT" in window["instrument"].unique().to_list()
+
+
+def test_66_perpetuals_have_liquidations_in_base_on_every_day(load: Load) -> None:
+    rows = load("binance_daily_2022_2023")["liquidation_totals"]
+    per_day = rows.group_by("event_at").agg(pl.col("instrument").n_unique())
+    assert (per_day.height, per_day["instrument"].unique().to_list()) == (700, [66])
+    assert rows["completeness"].unique().to_list() == ["throttled"]
+    assert rows.filter((pl.col("long_base") == 0) | (pl.col("short_base") == 0)).height > 2000  # zeros are real
+    # Long liquidations of bitcoin peak with the fall of FTX; in dollars, a base amount would be absurd.
+    btc = only(rows, instrument="BTCUSDT")
+    assert btc["long_base"].max() < 20_000  # type: ignore[operator]
+
+
+def test_the_bitcoin_close_of_the_ftx_crash(load: Load) -> None:
+    rows = load("binance_daily_2022_2023")["candles"]
+    assert only(rows, instrument="BTCUSDT", opened_at=at(2022, 11, 9))["close"].to_list() == [15_905.0]
+
+
+def test_older_closes_agree_with_the_newer_pull_on_every_common_day(load: Load) -> None:
+    older = load("older_btc_closes")["candles"]
+    newer = only(load("binance_daily_2022_2023")["candles"], instrument="BTCUSDT")
+    both = older.join(newer, on="opened_at", suffix="_newer")
+    assert both.height == 702
+    assert both.select((pl.col("close") == pl.col("close_newer")).all()).item()
+
+
+def test_the_partial_day_is_kept_out_with_the_reason(load: Load) -> None:
+    rejects = load("binance_daily_2022_2023")["rejects"]
+    assert rejects["reason"].unique().to_list() == ["sentinel"]
+    assert rejects["trade_date"].unique().to_list() == [date(2023, 12, 5)]
+    assert rejects["detail"].str.starts_with("partial day").all()
+
+
+@pytest.mark.parametrize("instrument", ["BTCUSDT", "ETHUSDT"])
+def test_the_daily_funding_is_the_venues_settlement_of_16_utc(load: Load, instrument: str) -> None:
+    vendor = only(load("binance_daily_2022_2023")["funding_rates"], instrument=instrument)
+    venue = only(load("binance_hyperliquid_funding")["funding_rates"], venue="binance", instrument=instrument)
+    both = vendor.join(venue, on="settled_at", suffix="_venue")
+    assert both.height == 703
+    assert both.select(((pl.col("rate") - pl.col("rate_venue")).abs() < 1e-10).all()).item()
+
+
+def test_six_perpetuals_settle_every_four_hours_since_their_day(load: Load) -> None:
+    four = only(load("binance_daily_2022_2023")["funding_rates"], interval_hours=4.0)
+    assert set(four["instrument"]) == {"BLZUSDT", "FLMUSDT", "LPTUSDT", "STMXUSDT", "TRBUSDT", "UNFIUSDT"}
+    assert four["settled_at"].min() == at(2023, 10, 12, 16)
+    assert four.height == 6 * 55
+
+
+def test_multipliers_are_known_and_a_name_is_no_multiplier(load: Load) -> None:
+    instruments = load("binance_daily_2022_2023")["instruments"].unique(["instrument"])
+    scaled = instruments.filter(pl.col("multiplier") != 1).select("instrument", "asset", "multiplier")
+    assert sorted(scaled.rows()) == [("1000SHIBUSDT", "SHIB", 1000.0), ("1000XECUSDT", "XEC", 1000.0)]
+    assert only(instruments, instrument="1INCHUSDT")["asset"].to_list() == ["1INCH"]
+
+
+# Funding as the venues return it
+
+
+def test_jitter_is_rounded_away_and_every_binance_gap_is_eight_hours(load: Load) -> None:
+    rows = load("binance_hyperliquid_funding")["funding_rates"]
+    gaps = only(rows, venue="binance").sort("settled_at").select(pl.col("settled_at").diff().over("instrument"))
+    assert gaps.drop_nulls().unique().to_series().to_list() == [timedelta(hours=8)]
+    hourly = only(rows, venue="hyperliquid")
+    assert hourly.select((pl.col("settled_at").dt.truncate("1h") == pl.col("settled_at")).all()).item()
+
+
+def test_the_gaps_of_hyperliquid_are_declared_day_by_day(load: Load) -> None:
+    rules = load_mapping(MAPPINGS / "binance_hyperliquid_funding.toml").rules
+    for coin in ("BTC", "ETH"):
+        held = only(load("binance_hyperliquid_funding")["funding_rates"], venue="hyperliquid", instrument=coin)
+        per_day = held.group_by(pl.col("settled_at").dt.date().alias("day")).len()
+        full = set(per_day.filter(pl.col("len") == 24)["day"])
+        first, last = date(2024, 1, 1), date(2025, 12, 28)
+        days = {first + timedelta(days=n) for n in range((last - first).days + 1)}
+        declared = {
+            gap.first_day + timedelta(days=n)
+            for gap in rules.gaps
+            if gap.instrument == coin
+            for n in range((gap.last_day - gap.first_day).days + 1)
+        }
+        assert days - full == declared
+        assert sum(gap.instrument == coin and "paging bug" in gap.reason for gap in rules.gaps) == 24
+
+
+# Three venues, 8 hours
+
+
+@pytest.mark.parametrize(("market", "instrument"), [("spot", "BTC/USDT"), ("perp", "BTCUSDT"), ("perp", "BTCUSD_PERP")])
+def test_london_time_and_coin_margined_volume_agree_with_the_venues_archive(
+    load: Load, market: str, instrument: str
+) -> None:
+    hourly = only(load("binance_vision_klines_golden")["candles"], market=market, instrument=instrument).sort(
+        "opened_at"
+    )
+    eight = hourly.group_by_dynamic("opened_at", every="8h").agg(
+        pl.col("open").first(),
+        pl.col("high").max(),
+        pl.col("low").min(),
+        pl.col("close").last(),
+        pl.col("volume_base").sum(),
+    )
+    candles = only(load("three_venue_8h_2023_2024")["candles"], venue="binance", market=market, instrument=instrument)
+    both = eight.join(candles, on="opened_at", suffix="_file")
+    assert both.height == 21
+    for column in ("open", "high", "low", "close", "volume_base"):
+        assert both.select(close_to(column, f"{column}_file")).item(), column
+
+
+@pytest.mark.parametrize("instrument", ["BTCUSDT", "ETHUSDT"])
+def test_funding_beside_the_candle_is_the_settlement_at_its_opening_summer_and_winter(
+    load: Load, instrument: str
+) -> None:
+    file = only(load("three_venue_8h_2023_2024")["funding_rates"], venue="binance", instrument=instrument)
+    venue = only(load("binance_hyperliquid_funding")["funding_rates"], venue="binance", instrument=instrument)
+    both = file.join(venue, on="settled_at", suffix="_venue")
+    assert both.height == 1642
+    assert both.select(((pl.col("rate") - pl.col("rate_venue")).abs() < 1e-10).all()).item()
+
+
+def test_every_eight_hours_of_18_months_are_there_through_four_clock_changes(load: Load) -> None:
+    candles = load("three_venue_8h_2023_2024")["candles"]
+    gaps = candles.sort("opened_at").select(pl.col("opened_at").diff().over("venue", "instrument"))
+    assert gaps.drop_nulls().unique().to_series().to_list() == [timedelta(hours=8)]
+    assert candles["opened_at"].min() == at(2023, 1, 1)
+    assert candles["opened_at"].max() == at(2024, 7, 1)
+
+
+def test_coin_margined_contracts_are_inverse_with_their_dollar_size(load: Load) -> None:
+    inverse = only(load("three_venue_8h_2023_2024")["instruments"], contract_type="inverse")
+    assert sorted(inverse.select("venue", "instrument", "contract_size", "contract_size_unit").rows()) == [
+        ("binance", "BTCUSD_PERP", 100.0, "usd"),
+        ("binance", "ETHUSD_PERP", 10.0, "usd"),
+        ("bybit", "BTCUSD", 1.0, "usd"),
+        ("bybit", "ETHUSD", 1.0, "usd"),
+        ("okx", "BTC-USD-SWAP", 100.0, "usd"),
+        ("okx", "ETH-USD-SWAP", 10.0, "usd"),
+    ]
+
+
+# Seven venues, hourly
+
+
+def test_okx_contracts_become_base_and_its_volume_is_of_binances_order(load: Load) -> None:
+    dataset = load("seven_venue_hourly_2025_2026")
+    assets = dataset["instruments"].select("venue", "instrument", "asset").unique()
+    volume = dataset["candles"].join(assets, on=["venue", "instrument"])
+    both = only(volume, venue="okx").join(only(volume, venue="binance"), on=["asset", "opened_at"], suffix="_binance")
+    shares = both.group_by("asset").agg((pl.col("volume_base") / pl.col("volume_base_binance")).median().alias("share"))
+    assert shares.height == 5
+    assert shares.select(pl.col("share").is_between(0.3, 1.0).all()).item(), shares.rows()
+
+
+def test_kraken_funding_is_per_hour_for_its_extreme_is_the_hourly_cap(load: Load) -> None:
+    kraken = only(load("seven_venue_hourly_2025_2026")["funding_rates"], venue="kraken")
+    assert kraken["rate"].abs().max() == pytest.approx(0.0025, abs=1e-9)
+    assert kraken["interval_hours"].unique().to_list() == [1.0]
+
+
+def test_dydx_funding_is_per_hour_for_its_grain_is_an_eighth_of_the_chains(load: Load) -> None:
+    dydx = only(load("seven_venue_hourly_2025_2026")["funding_rates"], venue="dydx")
+    eighths = dydx["rate"] / 1.25e-7
+    assert ((eighths - eighths.round()).abs() < 1e-6).all()
+    whole = dydx["rate"] / 1e-6
+    assert ((whole - whole.round()).abs() < 1e-6).mean() < 0.5  # type: ignore[operator]
+
+
+def test_rates_of_all_venues_are_of_one_order_once_each_is_read_in_its_interval(load: Load) -> None:
+    dataset = load("seven_venue_hourly_2025_2026")
+    assets = dataset["instruments"].select("venue", "instrument", "asset").unique()
+    rates = dataset["funding_rates"].join(assets, on=["venue", "instrument"]).filter(pl.col("asset") == "BTC")
+    spread = rates.group_by("venue").agg(
+        (pl.col("rate").abs() * 8 / pl.col("interval_hours")).median().alias("rate_8h")
+    )
+    assert spread.select(pl.col("rate_8h").is_between(1e-5, 2e-4).all()).item(), spread.rows()
+
+
+def test_binance_funding_agrees_with_its_own_settlements_across_files(load: Load) -> None:
+    here = only(load("seven_venue_hourly_2025_2026")["funding_rates"], venue="binance")
+    venue = only(load("binance_hyperliquid_funding")["funding_rates"], venue="binance")
+    both = here.join(venue, on=["instrument", "settled_at"], suffix="_venue")
+    assert both.height == 2 * 889
+    assert both.select(((pl.col("rate") - pl.col("rate_venue")).abs() < 1e-12).all()).item()
+
+
+def test_the_observed_gap_of_every_settled_series_is_its_stated_interval(load: Load) -> None:
+    settled = only(load("seven_venue_hourly_2025_2026")["funding_rates"], kind="settled").sort("settled_at")
+    gaps = (
+        settled.with_columns(
+            (pl.col("settled_at").diff().over("venue", "instrument").dt.total_minutes() / 60).alias("gap")
+        )
+        .group_by("venue", "instrument")
+        .agg(pl.col("gap").mode().first(), pl.col("interval_hours").unique())
+    )
+    assert gaps.select((pl.col("gap") == pl.col("interval_hours").list.first()).all()).item()
+    assert gaps.select((pl.col("interval_hours").list.len() == 1).all()).item()
+
+
+@pytest.mark.parametrize("coin", ["BTC", "ETH"])
+def test_the_archives_hyperliquid_rates_predict_the_settlement_they_are_stamped_with(load: Load, coin: str) -> None:
+    archive = only(load("seven_venue_hourly_2025_2026")["funding_rates"], venue="hyperliquid", instrument=coin)
+    assert archive["kind"].unique().to_list() == ["predicted"]
+    venue = only(load("binance_hyperliquid_funding")["funding_rates"], venue="hyperliquid", instrument=coin)
+    moving = venue.filter((pl.col("rate") - 1.25e-5).abs() > 1e-9)
+
+    def correlation(hours: int) -> float:
+        shifted = archive.with_columns(pl.col("settled_at") + timedelta(hours=hours))
+        both = shifted.join(moving, on="settled_at", suffix="_venue")
+        return float(both.select(pl.corr("rate", "rate_venue")).item())
+
+    assert correlation(0) > 0.95
+    assert correlation(0) > max(correlation(-1), correlation(1)) + 0.05
+
+
+def test_open_interest_is_in_dollars_and_one_sided(load: Load) -> None:
+    rows = load("seven_venue_hourly_2025_2026")["open_interest"]
+    bybit = only(rows, venue="bybit")
+    assert bybit.select((pl.col("oi_usd") * 2 == pl.col("oi_raw")).all()).item()
+    assert bybit["counting"].unique().to_list() == ["halved"]
+    snapshots = only(rows, period="snapshot")
+    assert set(snapshots["venue"]) == {"binance", "bybit", "okx", "kraken", "dydx"}
+    assert snapshots.height == 25
+    assert set(only(rows, period="1h")["venue"]) == {"hyperliquid", "lighter"}
+
+
+# Archive klines, options, captured liquidations
+
+
+def test_a_coin_margined_contract_is_a_hundred_dollars(load: Load) -> None:
+    rows = only(load("binance_vision_klines_golden")["candles"], instrument="BTCUSD_PERP")
+    implied = rows.select((pl.col("volume_quote") / pl.col("volume_base")).alias("price"), "low", "high")
+    assert implied.select(pl.col("price").is_between("low", "high").all()).item()
+    assert only(rows, opened_at=at(2024, 1, 1))["volume_quote"].to_list() == [50_193_600.0]
+
+
+def test_option_chains_are_whole_and_volatility_is_a_fraction(load: Load) -> None:
+    rows = load("deribit_option_snapshots")["option_chain"]
+    per_day = rows.group_by(pl.col("snapshot_at").dt.date()).len().sort("snapshot_at")["len"].to_list()
+    assert (len(per_day), min(per_day), max(per_day)) == (14, 1240, 1338)
+    assert rows["snapshot_at"].n_unique() == 14
+    assert 0.3 < rows["mark_iv"].median() < 0.9  # type: ignore[operator]
+    assert rows["option_type"].value_counts()["count"].to_list() == [9151, 9151]
+    in_name = rows.select(pl.col("instrument").str.extract(r"-(\d+)-[CP]$").cast(pl.Float64).alias("named"), "strike")
+    assert in_name.select((pl.col("named") == pl.col("strike")).all()).item()
+    assert rows.group_by("snapshot_at", "underlying").agg(pl.col("index_price").n_unique())["index_price"].max() > 1  # type: ignore[operator]
+
+
+def test_prices_of_options_are_in_coin(load: Load) -> None:
+    rows = load("deribit_option_snapshots")["option_chain"]
+    # Puts and calls of one strike differ by the forward's distance: C - P = 1 - K/F in coin.
+    key = ["snapshot_at", "underlying", "expiry_date", "strike"]
+    calls, puts = only(rows, option_type="call"), only(rows, option_type="put")
+    both = calls.join(puts, on=key, suffix="_put")
+    gap = both.select(
+        (
+            pl.col("mark_price_base")
+            - pl.col("mark_price_base_put")
+            - (1 - pl.col("strike") / pl.col("underlying_price"))
+        ).abs()
+    ).to_series()
+    assert both.height == 9151
+    assert gap.median() < 0.001  # type: ignore[operator]
+
+
+def test_every_captured_side_is_decoded_as_recorded(load: Load, recorded_dir: Path) -> None:
+    recorded = pl.read_csv(recorded_dir / FOLDERS["liquidation_capture_2026_04"] / "eth_liquidations.csv")
+    rows = load("liquidation_capture_2026_04")["liquidations"].sort("_line")
+    assert rows.height == 18
+    by_line = recorded.with_row_index("_line", offset=2).with_columns(pl.col("_line").cast(pl.Int64))
+    both = rows.join(by_line, on="_line", suffix="_recorded")
+    assert both["side"].to_list() == both["side_recorded"].to_list()
+    kinds = set(zip(recorded["exchange"], recorded["raw_side"], strict=True))
+    assert kinds == {("binance", "BUY"), ("binance", "SELL"), ("bybit", "Buy"), ("bybit", "Sell"), ("okx", "long:sell")}
+    assert rows["liquidation_id"].n_unique() == 18
+
+
+def test_an_okx_quantity_is_contracts_of_a_tenth_ether(load: Load) -> None:
+    [row] = only(load("liquidation_capture_2026_04")["liquidations"], venue="okx").to_dicts()
+    assert row["quantity_base"] == pytest.approx(0.001)
+    assert row["notional_usd"] == pytest.approx(2.05829, rel=1e-3)
+    assert row["instrument"] == "ETH-USDT-SWAP"
+
+
+# On chain
+
+
+def test_all_raw_aave_logs_decode_to_exactly_the_decoded_rows(load: Load, recorded_dir: Path) -> None:
+    folder = recorded_dir / FOLDERS["aave_ethereum"]
+    decoded = pl.concat(
+        [
+            pl.read_csv(folder / f"liq_aave_{version}.csv", infer_schema=False).with_columns(
+                pl.lit(f"aave_{version}").alias("protocol")
+            )
+            for version in ("v2", "v3")
+        ]
+    ).select(
+        "protocol",
+        tx_hash="evt_tx_hash",
+        log_index=pl.col("evt_index").cast(pl.Int64),
+        occurred_at=pl.col("evt_block_time").str.strip_suffix(" UTC").str.to_datetime(time_unit="us"),
+        block_number=pl.col("evt_block_number").cast(pl.Float64).cast(pl.Int64),
+        market="contract_address",
+        collateral_token="collateralAsset",
+        debt_token="debtAsset",
+        debt_amount_raw="debtToCover",
+        collateral_amount_raw="liquidatedCollateralAmount",
+        liquidator="liquidator",
+        borrower="user",
+    )
+    ours = load("aave_ethereum")["lending_liquidations"].select(decoded.columns)
+    order = ["tx_hash", "log_index"]
+    assert decoded.height == 1144
+    assert ours.sort(order).equals(decoded.sort(order))
+
+
+def test_aave_v2_is_a_sample_and_v3_complete(load: Load) -> None:
+    rows = load("aave_ethereum")["lending_liquidations"]
+    stated = rows.group_by("protocol").agg(pl.col("completeness").unique().first(), pl.len()).sort("protocol")
+    assert stated.rows() == [("aave_v2", "sampled", 1000), ("aave_v3", "full", 144)]
+
+
+def test_bitcoin_collateral_agrees_with_the_raw_logs_wherever_both_have_it(load: Load) -> None:
+    wbtc = "0x2260fac5e5542a773aa44fbcfedf7c193bc2c599"
+    logs = only(load("aave_ethereum")["lending_liquidations"], collateral_token=wbtc).with_columns(
+        (pl.col("collateral_amount_raw").cast(pl.Float64) / 1e8).alias("amount")
+    )
+    tokens = load("aave_btc_collateral")["lending_liquidations"].rename({"collateral_amount": "amount_tokens"})
+    both = logs.join(tokens, on=["protocol", "occurred_at", "borrower"], suffix="_tokens")
+    same = both.filter((pl.col("amount") - pl.col("amount_tokens")).abs() < 1e-8)
+    assert same.group_by("protocol").len().sort("protocol").rows() == [("aave_v2", 99), ("aave_v3", 22)]
+    assert logs.group_by("protocol").len().sort("protocol").rows() == [("aave_v2", 100), ("aave_v3", 22)]
+
+
+def test_bitcoin_collateral_is_loaded_once_and_its_subset_not_at_all(load: Load, recorded_dir: Path) -> None:
+    rows = load("aave_btc_collateral")["lending_liquidations"]
+    assert rows["event_id"].n_unique() == 6269
+    assert set(rows["collateral_token"]) == {"wbtc", "cbbtc"}
+    assert rows.filter(pl.col("collateral_amount") == 0).height == 1
+    subset = pl.read_parquet(recorded_dir / FOLDERS["aave_btc_collateral"] / "liquidations.parquet").select(
+        occurred_at=pl.from_epoch("timestamp").cast(pl.Datetime("us")),
+        borrower="liquidatee",
+        amount="collateral_amount_wbtc",
+    )
+    found = subset.unique().join(
+        rows, left_on=["occurred_at", "borrower"], right_on=["occurred_at", "borrower"], how="semi"
+    )
+    assert found.height >= 0.99 * subset.unique().height
+
+
+def test_bitcoin_collateral_is_priced_at_event_time(load: Load) -> None:
+    rows = load("aave_btc_collateral")["lending_liquidations"].filter(pl.col("collateral_amount") > 0.001)
+    closes = only(load("binance_daily_2022_2023")["candles"], instrument="BTCUSDT").select("opened_at", "close")
+    implied = rows.select(
+        (pl.col("collateral_usd") / pl.col("collateral_amount")).alias("price"),
+        pl.col("occurred_at").dt.truncate("1d").alias("opened_at"),
+    ).join(closes, on="opened_at")
+    assert implied.height > 1000
+    assert implied.select((pl.col("price") / pl.col("close") - 1).abs().median()).item() < 0.05
+
+
+def test_liquity_addresses_come_out_of_their_html_and_dollars_from_the_event_price(load: Load) -> None:
+    rows = load("liquity_v1")["lending_liquidations"]
+    assert rows["borrower"].str.contains("^0x[0-9a-f]{40}$").all()
+    assert rows["tx_hash"].str.contains("^0x[0-9a-f]{64}$").all()
+    assert (rows["tx_hash"].n_unique(), rows["event_id"].n_unique()) == (288, 870)
+    first = only(rows, occurred_at=at(2023, 7, 26, 9, 55, 35))
+    assert first["collateral_usd"].to_list() == pytest.approx([4.6 * 1849.7848999999999])
+    ratio = rows.select((pl.col("collateral_usd") / pl.col("debt_amount")).alias("ratio"))
+    assert ratio.select(pl.col("ratio").is_between(0.5, 1.6).mean()).item() > 0.99
+
+
+def test_the_price_of_ether_is_that_of_midnight(load: Load) -> None:
+    prices = load("liquity_v1")["token_prices"]
+    closes = only(load("binance_daily_2022_2023")["candles"], instrument="ETHUSDT")
+
+    def distance(days: int) -> float:
+        moved = closes.select((pl.col("opened_at") + timedelta(days=days)).alias("priced_at"), "close")
+        both = prices.join(moved, on="priced_at")
+        return float(both.select((pl.col("price_usd") / pl.col("close") - 1).abs().median()).item())
+
+    assert distance(1) < 0.002  # the close of the day before is the price at 00:00
+    assert distance(1) < min(distance(0), distance(2)) / 5
+    odd = prices.filter(pl.col("priced_at") != pl.col("priced_at").dt.truncate("1d"))["priced_at"].sort().to_list()
+    assert odd == [at(2018, 1, 30, 0, 5, 11), at(2018, 2, 8, 0, 5, 23)]
+
+
+def test_hyperliquid_days_are_there_but_for_the_declared_ones(load: Load) -> None:
+    rows = load("hyperliquid_daily")["liquidation_totals"]
+    first, last = date(2023, 6, 13), date(2025, 5, 2)
+    days = {first + timedelta(days=n) for n in range((last - first).days + 1)}
+    missing = days - set(rows["event_at"].dt.date())
+    rules = load_mapping(MAPPINGS / "hyperliquid_daily.toml").rules
+    declared = {
+        gap.first_day + timedelta(days=n) for gap in rules.gaps for n in range((gap.last_day - gap.first_day).days + 1)
+    }
+    assert len(missing) == 22
+    assert declared == missing | {first}
+    assert only(rows, event_at=at(2023, 6, 13)).height == 1
+    assert [(span.first_day, span.last_day) for span in rules.spans] == [(date(2023, 6, 14), last)]
+
+
+def test_hyperliquid_thousands_are_multipliers(load: Load) -> None:
+    scaled = load("hyperliquid_daily")["instruments"].filter(pl.col("multiplier") != 1)
+    assert {asset for (asset,) in scaled.select("asset").rows()} == {
+        "BONK", "DOGS", "FLOKI", "LUNC", "NEIRO", "PEPE", "SHIB",
+    }  # fmt: skip
+    assert scaled["multiplier"].unique().to_list() == [1000.0]
