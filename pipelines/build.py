@@ -1,7 +1,7 @@
 """Building the marts: prepares dbt's manifest and runs dbt, once per build, under the writer's lock.
 
-dbt runs inside this process: a killed build takes dbt down with it, where a dbt of its own would go on writing after the
-lock was freed; and the adapter is loaded already. No Dagster, no SQL of models here.
+dbt runs inside this process: a killed build takes dbt down with it, where a dbt of its own would go on writing after
+the lock was freed; and the adapter is loaded already. No Dagster, no SQL of models here.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ class BuildReport:
         lines = "\n".join(f"{node.kind} {node.name}: {node.message}" for node in self.faults[:10])
         more = f"\nand {len(self.faults) - 10} more" if len(self.faults) > 10 else ""
         raise BuildError(
-            f"dbt: {len(self.faults)} of {len(self.nodes)} nodes failed, {skipped} were skipped; nothing is published.\n"
+            f"dbt: {len(self.faults)} of {len(self.nodes)} nodes failed, {skipped} were skipped; nothing is "
+            f"published.\n"
             f"{lines}{more}\nCorrect the model or the data and build again."
         )
 
@@ -175,7 +176,9 @@ def _parse(settings: Settings, target: Path) -> None:
     """Parse the project in a process of its own: whoever only wants the definitions is spared dbt's imports."""
     loud = [*QUIET, "--log-level", "error"]
     command = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", *loud, "parse", *_folders(settings, target)]
-    done = subprocess.run(command, env={**os.environ, **_variables(settings)}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env={**os.environ, **_variables(settings)}, capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         text = " ".join((done.stdout + done.stderr).split())[-2000:]
         raise BuildBrokenError(f"dbt parse: {text} Details: {settings.dbt_target_dir / 'logs' / 'dbt.log'}")
@@ -236,7 +239,9 @@ def _invoke(settings: Settings, arguments: list[str], *, progress: Progress | No
     if outcome.exception is not None:
         text = " ".join(str(outcome.exception).split())
         if "Could not set lock on file" in text:
-            raise TransientError(f"dbt: {text}. A program other than leverhouse has {settings.database} open; close it.")
+            raise TransientError(
+                f"dbt: {text}. A program other than leverhouse has {settings.database} open; close it."
+            )
         raise BuildBrokenError(f"dbt {arguments[0]}: {text}. Details: {settings.dbt_target_dir / 'logs' / 'dbt.log'}")
     results = getattr(outcome.result, "results", ())
     if not outcome.success and not results:

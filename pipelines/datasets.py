@@ -94,8 +94,8 @@ class Claims:
 def claim_folders(datasets: Iterable[Dataset], root: Path) -> Claims:
     """Share the folders below `root` out among data sets.
 
-    File names such as open_interest.csv occur in many data sets, so it is folders that are told apart: a folder belongs to
-    a data set whose mapping accounts for every file in it and misses none that it requires.
+    File names such as open_interest.csv occur in many data sets, so it is folders that are told apart: a folder belongs
+    to a data set whose mapping accounts for every file in it and misses none that it requires.
     """
     folders: dict[Path, list[str]] = {}
     for path in _files(root):

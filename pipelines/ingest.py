@@ -1,4 +1,4 @@
-"""Ingestion as plain functions: land files, load what is pending, rebuild. What Dagster's assets and the command line call.
+"""Ingestion as plain functions: land files, load what is pending, rebuild. Dagster's assets call them.
 
 No Dagster here, no parsing, no SQL.
 """
@@ -53,9 +53,7 @@ def import_files(
 
     Raises MappingError, SourceFormatError (a file the mapping does not match) or LandingError.
     """
-    return land_matches(
-        LandingStore(settings.root), mapping, files=files, root=root, clock=clock, progress=progress
-    )
+    return land_matches(LandingStore(settings.root), mapping, files=files, root=root, clock=clock, progress=progress)
 
 
 def load_pending(
@@ -112,14 +110,16 @@ def rebuild(
     """Make the working database anew from the landing alone. The published snapshot stays until the next publish.
 
     The new database is made beside the old one and renamed over it when every source is in it, so that a kill at any
-    moment leaves a whole one. Raises LandingError where landed bytes were lost or altered, and the error of a source that
-    cannot be loaded; the old database is then as before.
+    moment leaves a whole one. Raises LandingError where landed bytes were lost or altered, and the error of a source
+    that cannot be loaded; the old database is then as before.
     """
     store = LandingStore(settings.root)
     progress("verify landings", 0, 0)
     faults = list(store.verify(store.all()))
     if faults:
-        raise LandingError(f"{len(faults)} landing(s) are not as received, nothing was rebuilt.\n" + "\n".join(faults[:20]))
+        raise LandingError(
+            f"{len(faults)} landing(s) are not as received, nothing was rebuilt.\n" + "\n".join(faults[:20])
+        )
     side = settings.model_copy(update={"home": settings.root / "rebuild"})
     with writer_lock(settings, what="rebuild"):
         shutil.rmtree(side.home, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Looking into the working database for asset checks and reports: opens it as the writer, asks storage.status, closes it.
+"""Looking into the working database for asset checks and doctor: opens it as writer, asks storage.status, closes it.
 
 Readers have the published file instead. No Dagster, no SQL.
 """
@@ -45,7 +45,7 @@ def inspect_newest_days(settings: Settings, *, today: date, behind_days: int) ->
     return NewestDays(sources=sources, venues=venues, behind=behind)
 
 
-def inspect_coverage(settings: Settings) -> tuple[dict[str, int], list[Mapping[str, Any]]]:
+def inspect_coverage(settings: Settings) -> tuple[dict[str, int], Sequence[Mapping[str, Any]]]:
     """Days of the coverage mart by status, and the newest days that are missing or partial."""
     with writer(settings, what="inspect coverage") as con:
         return status.coverage_gaps(con)

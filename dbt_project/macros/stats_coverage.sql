@@ -36,10 +36,17 @@
 {#- A whole query: the distinct lists of a relation's column, each with its members once and sorted. Lists of lists repeat, so
     only the few distinct ones are taken apart. -#}
 {% macro stats_tidy_lists(relation, column) %}
-    select messy.list as list, {{ sorted_list('member.item') }} as tidy
-    from (select distinct {{ column }} as list from {{ relation }} where {{ column }} is not null) as messy
-    cross join lateral unnest({{ stats_split_list('messy.list') }}) as member (item)
-    group by messy.list
+    select
+        messy.gathered,
+        {{ sorted_list('member.item') }} as tidy
+    from (
+        select
+            gathered,
+            {{ stats_split_list('gathered') }} as items
+        from (select distinct {{ column }} as gathered from {{ relation }} where {{ column }} is not null) as lists
+    ) as messy
+    cross join lateral unnest(messy.items) as member (item)
+    group by messy.gathered
 {% endmacro %}
 
 {#- The texts of a group in one comma list, as they come: half the cost of sorting them where stats_tidy_lists does it later. -#}

@@ -6,7 +6,6 @@ import traceback
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -17,17 +16,17 @@ from pipelines.errors import LeverhouseError
 class Commands(TyperGroup):
     """Prints an error of the project without traceback, unless --debug asks for it, and ends with its exit code."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except LeverhouseError as error:
             if ctx.params.get("debug"):
                 traceback.print_exc()
             else:
-                click.echo(f"error: {error}", err=True)
+                typer.echo(f"error: {error}", err=True)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as interrupt:
-            click.echo("interrupted; the next run takes up what was left", err=True)
+            typer.echo("interrupted; the next run takes up what was left", err=True)
             raise typer.Exit(130) from interrupt
 
 
@@ -37,16 +36,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="A warehouse of crypto leverage: from files and venues to published marts. All data lies below LEVERHOUSE_HOME.",
+    help="A warehouse of crypto leverage, from files and venues to published marts. Data lies below LEVERHOUSE_HOME.",
 )
 
 
 def _show_version(value: bool) -> None:  # noqa: FBT001 - typer calls it with the flag's value
     if value:
         try:
-            click.echo(version("leverhouse"))
+            typer.echo(version("leverhouse"))
         except PackageNotFoundError:
-            click.echo("not installed; run from a checkout")
+            typer.echo("not installed; run from a checkout")
         raise typer.Exit
 
 

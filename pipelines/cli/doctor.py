@@ -39,8 +39,13 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
 
 
-def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document for programs.")] = False) -> None:
-    """Check versions, home, lock, mappings, landing digests, database, runs, disk and snapshot. Exit code 1 if anything is wrong."""
+def doctor(
+    *, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document for programs.")] = False
+) -> None:
+    """Look for what is wrong: versions, home, disk, lock, mappings, digests of landings, database, runs, snapshot.
+
+    Changes nothing. The exit code is 1 where something is wrong.
+    """
     settings = Settings.load()
     screen = Screen()
     with Bar(screen) as bar:
@@ -143,7 +148,7 @@ def _landings(settings: Settings, progress: Callable[[str, int, int], None]) -> 
         landings = store.all()
     except LeverhouseError as error:
         return Finding("landings", "wrong", str(error), "restore the manifest")
-    faults = []
+    faults: list[str] = []
     for done, landing in enumerate(landings):
         progress(f"verify {landing.part}", done, len(landings))
         faults += store.verify([landing])
@@ -167,7 +172,9 @@ def _database(settings: Settings) -> Finding:
         return Finding("database", "wrong", f"cannot be opened: {error}", "run leverhouse rebuild")
     wrong = [state.table for state in states.values() if not state.reconciles]
     if wrong:
-        return Finding("database", "wrong", f"{', '.join(wrong)}: rows and ops.loads disagree", "run leverhouse rebuild")
+        return Finding(
+            "database", "wrong", f"{', '.join(wrong)}: rows and ops.loads disagree", "run leverhouse rebuild"
+        )
     rows = sum(state.rows for state in states.values())
     return Finding("database", "ok", f"{rows:,} clean rows of {ledger.sources} sources, reconciled")
 
@@ -186,7 +193,9 @@ def _runs(settings: Settings) -> Finding:
     if orphans:
         found = f"{len(orphans)} run(s) of killed processes still count as going on: {orphans[0].run_id}"
         return Finding("runs", "wrong", found, "leverhouse run reports them as failed and takes up their work")
-    return Finding("runs", "ok", f"newest: {newest[0].job_name} {newest[0].status.value.lower()}" if newest else "none yet")
+    return Finding(
+        "runs", "ok", f"newest: {newest[0].job_name} {newest[0].status.value.lower()}" if newest else "none yet"
+    )
 
 
 def _published(settings: Settings) -> Finding:

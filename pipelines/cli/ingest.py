@@ -44,7 +44,10 @@ def import_(
     ] = None,
     *,
     mapping: Annotated[
-        Path, typer.Option("--mapping", "-m", exists=True, dir_okay=False, help="Mapping (TOML) that says what the files hold.")
+        Path,
+        typer.Option(
+            "--mapping", "-m", exists=True, dir_okay=False, help="Mapping (TOML) that says what the files hold."
+        ),
     ],
     root: Root = None,
     as_json: Json = False,
@@ -56,7 +59,9 @@ def import_(
         raise MappingError(dataset.fault)
     if bool(files) == (root is not None):
         raise ConfigError("import: name files, or a folder with --root, and not both.")
-    config: dict[str, Any] = {"root": str(root.resolve())} if root else {"files": [str(f.resolve()) for f in files or []]}
+    config: dict[str, Any] = (
+        {"root": str(root.resolve())} if root else {"files": [str(f.resolve()) for f in files or []]}
+    )
     screen = Screen()
     with open_session(settings, screen, mappings=[dataset.mapping]) as session:
         _ingest(session, {dataset.name: config})
@@ -74,7 +79,7 @@ def run(*, root: Root = None, as_json: Json = False) -> None:
 
 
 def demo(*, as_json: Json = False) -> None:
-    """Run the whole way on the recorded history in LEVERHOUSE_RECORDED (default: shared/recorded beside the project)."""
+    """Run the whole way on the recorded history in LEVERHOUSE_RECORDED (default: ../shared/recorded)."""
     recorded = Path(os.environ.get("LEVERHOUSE_RECORDED") or PROJECT_ROOT.parent / "shared" / "recorded")
     if not recorded.is_dir():
         raise ConfigError(f"demo: no recorded history in {recorded}. Name its folder in LEVERHOUSE_RECORDED.")
@@ -88,7 +93,10 @@ def backfill(
     last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day (UTC), included.")],
     as_json: Json = False,
 ) -> None:
-    """Load the landings of scheduled sources for a range of days in one run. Imported files are not partitioned by day."""
+    """Load the landings of scheduled sources for a range of days in one run.
+
+    Imported files are not partitioned by day: run and import load them.
+    """
     if last < first:
         raise ConfigError(f"backfill: --to {last:%Y-%m-%d} lies before --from {first:%Y-%m-%d}.")
     screen = Screen()
@@ -167,7 +175,9 @@ def _claimed(datasets: Sequence[Dataset], root: Path) -> tuple[dict[str, dict[st
             f"no folder below {root} is accounted for by a mapping; mappings are read from LEVERHOUSE_MAPPINGS "
             f"({len(datasets)} found)."
         )
-    notes = [f"not imported: {path}: no mapping accounts for all of its files" for path in claims.unclaimed if path != root]
+    notes = [
+        f"not imported: {path}: no mapping accounts for all of its files" for path in claims.unclaimed if path != root
+    ]
     notes += [f"no files for {d.name}: {d.fault or 'no folder below the root fits its mapping'}" for d in datasets
               if d.name not in claims.folders]  # fmt: skip
     return {name: {"files": [str(folder) for folder in folders]} for name, folders in claims.folders.items()}, notes

@@ -29,7 +29,9 @@ def register(app: typer.Typer) -> None:
     app.command("sql")(sql)
 
 
-def status(*, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document for programs.")] = False) -> None:
+def status(
+    *, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document for programs.")] = False
+) -> None:
     """What is loaded, how fresh it is, and what is missing, as the published file says."""
     from pipelines.storage.status import published_status
     from pipelines.storage.warehouse import reader
@@ -42,7 +44,8 @@ def status(*, as_json: Annotated[bool, typer.Option("--json", help="Print one JS
         screen.json({**plain(found), "newest_day": found.newest_day})
         return
     screen.out.print(
-        f"{found.database}, published {found.published_at:%Y-%m-%d %H:%M:%S} UTC, newest day {found.newest_day or 'none'}"
+        f"{found.database}, published {found.published_at:%Y-%m-%d %H:%M:%S} UTC, "
+        f"newest day {found.newest_day or 'none'}"
     )
     screen.table("Loaded", [vars(holding) for holding in found.holdings], empty="nothing")
     screen.table("Marts", [{"mart": name, "rows": rows} for name, rows in found.marts.items()])

@@ -1,4 +1,4 @@
-"""What a command that changed the warehouse says at its end: loaded, refused and why, missing, where readers find it."""
+"""What a command that changed the warehouse says at its end: loaded, refused, missing, where readers find it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,12 @@ def print_run(screen: Screen, session: Session, *, as_json: bool) -> None:
         screen.json(
             {
                 "runs": [
-                    {"job": run.job, "run_id": run.run_id, "succeeded": run.succeeded, "error": str(run.error or "") or None}
+                    {
+                        "job": run.job,
+                        "run_id": run.run_id,
+                        "succeeded": run.succeeded,
+                        "error": str(run.error or "") or None,
+                    }
                     for run in session.runs
                 ],
                 "landed": {name: {"files": files, "new": new} for name, (files, new) in record.landings.items()},
@@ -70,7 +75,9 @@ def print_missing(screen: Screen, status: Status) -> None:
     screen.table("Missing or partial days", _lines(screen, status.missing), empty="none")
 
 
-def _lines(screen: Screen, rows: tuple[Refused, ...] | tuple[Missing, ...] | tuple[Holding, ...]) -> list[dict[str, Any]]:
+def _lines(
+    screen: Screen, rows: tuple[Refused, ...] | tuple[Missing, ...] | tuple[Holding, ...]
+) -> list[dict[str, Any]]:
     if len(rows) > LINES:
         screen.note(f"the first {LINES} of {len(rows)}; --json shows all")
     return [vars(row) for row in rows[:LINES]]

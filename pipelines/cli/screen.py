@@ -57,7 +57,9 @@ class Screen:
         if not rows:
             self.out.print(f"[bold]{title}[/bold]: {empty}")
             return
-        table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+        table = Table(
+            title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
+        )
         for name in rows[0]:
             numeric = all(isinstance(row[name], int | float | None) for row in rows)
             short = numeric or all(isinstance(row[name], date | None) for row in rows)

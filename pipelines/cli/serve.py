@@ -6,7 +6,6 @@ import os
 import sys
 from typing import Annotated
 
-import click
 import typer
 
 from pipelines.home import prepare_home
@@ -22,7 +21,7 @@ def ui(*, port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Po
     """Start Dagster's webserver and daemon: lineage, runs, schedules and the inbox sensor. Ends with Ctrl-C."""
     settings = Settings.load()
     prepare_home(settings)
-    click.echo(f"http://127.0.0.1:{port} for the warehouse in {settings.root}", err=True)
+    typer.echo(f"http://127.0.0.1:{port} for the warehouse in {settings.root}", err=True)
     command = [
         *(sys.executable, "-m", "dagster", "dev"),
         *("--workspace", str(PROJECT_ROOT / "workspace.yaml")),

@@ -156,8 +156,8 @@ class Session:
                 self._note(text or "")
                 reason = " ".join((cause.message if cause is not None else event.message or "").split())
                 return UnexpectedError(
-                    f"{event.step_key}: {reason}. This is a defect of leverhouse; what happened is in {self._log} and in "
-                    f"run {result.run_id}."
+                    f"{event.step_key}: {reason}. This is a defect of leverhouse; what happened is in {self._log} "
+                    f"and in run {result.run_id}."
                 )
         return UnexpectedError(f"run {result.run_id} failed outside its steps; see {self._log}.")
 

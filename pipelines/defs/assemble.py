@@ -1,4 +1,4 @@
-"""Puts all Dagster objects of a warehouse together: a function of its settings, with nothing read from the environment."""
+"""Puts all Dagster objects of a warehouse together: a function of its settings, which reads no environment."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def build_definitions(
 ) -> dg.Definitions:
     """Everything Dagster knows of one warehouse.
 
-    `watch` is told what runs in this process do; `mappings` adds data sets to those of settings.mappings_dir; `manifest`
-    replaces the one prepared from the dbt project. Raises LeverhouseError where contract or dbt project are broken; a
-    broken mapping only breaks its own asset.
+    `watch` is told what runs in this process do; `mappings` adds data sets to those of settings.mappings_dir;
+    `manifest` replaces the one prepared from the dbt project. Raises LeverhouseError where contract or dbt project are
+    broken; a broken mapping only breaks its own asset.
     """
     observer = watch or Watch()
     contract = load_contract(settings.schema_dir)

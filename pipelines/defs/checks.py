@@ -33,8 +33,8 @@ def _newest_day(settings: Settings) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=FRESHNESS,
         name="newest_day",
-        description=f"Every scheduled source has rows of the last {BEHIND_DAYS} days. Imported files are history: they are "
-        "shown and not judged.",
+        description=f"Every scheduled source has rows of the last {BEHIND_DAYS} days. Imported files are history: they "
+        "are shown and not judged.",
         pool=WRITER_POOL,
     )
     def newest_day() -> dg.AssetCheckResult:
@@ -69,7 +69,10 @@ def _coverage(settings: Settings) -> dg.AssetChecksDefinition:
         return dg.AssetCheckResult(
             passed=not gaps,
             severity=dg.AssetCheckSeverity.WARN,
-            metadata={**{f"{status}_days": days for status, days in counts.items()}, "newest_gaps": table_metadata(gaps)},
+            metadata={
+                **{f"{status}_days": days for status, days in counts.items()},
+                "newest_gaps": table_metadata(gaps),
+            },
         )
 
     return coverage

@@ -10,7 +10,17 @@ import dagster as dg
 
 from pipelines.clean.contract import Contract, Table
 from pipelines.datasets import Dataset
-from pipelines.defs.common import BUILT_DAILY, DAYS, LEDGER, OWNERS, WRITER_POOL, clean_key, raw_key, step, table_metadata
+from pipelines.defs.common import (
+    BUILT_DAILY,
+    DAYS,
+    LEDGER,
+    OWNERS,
+    WRITER_POOL,
+    clean_key,
+    raw_key,
+    step,
+    table_metadata,
+)
 from pipelines.settings import Settings
 from pipelines.watch import Watch
 
@@ -39,7 +49,7 @@ def build_clean_assets(
             group_name="clean",
             owners=OWNERS,
             kinds={"duckdb"},
-            description="Bookkeeping of the loaders, schema ops: landings, loads, lineage, quarantine, coverage, checks.",
+            description="Books of the loaders, schema ops: landings, loads, lineage, quarantine, coverage, checks.",
             freshness_policy=BUILT_DAILY,
         )
     )
@@ -173,7 +183,13 @@ def _checks(state: "TableState") -> Iterator[dg.AssetCheckResult]:
             "failed": len(state.failed_checks),
             "failures": table_metadata(
                 [
-                    {"source": c.source, "check": c.name, "severity": c.severity, "observed": dict(c.observed), "sample": c.sample}
+                    {
+                        "source": c.source,
+                        "check": c.name,
+                        "severity": c.severity,
+                        "observed": dict(c.observed),
+                        "sample": c.sample,
+                    }
                     for c in state.failed_checks
                 ]
             ),
@@ -198,5 +214,8 @@ def _checks(state: "TableState") -> Iterator[dg.AssetCheckResult]:
         check_name="coverage",
         passed=gaps == 0,
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={**{f"{status}_days": days for status, days in state.gaps.items()}, "gaps": table_metadata(state.gap_sample)},
+        metadata={
+            **{f"{status}_days": days for status, days in state.gaps.items()},
+            "gaps": table_metadata(state.gap_sample),
+        },
     )

@@ -37,9 +37,7 @@ DAYS: Final = dg.DailyPartitionsDefinition(start_date=FIRST_DAY)
 LEDGER: Final = dg.AssetKey(["clean", "ledger"])
 """The bookkeeping of the loaders, schema ops, as one asset."""
 
-BUILT_DAILY: Final = dg.FreshnessPolicy.time_window(
-    fail_window=timedelta(hours=36), warn_window=timedelta(hours=27)
-)
+BUILT_DAILY: Final = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36), warn_window=timedelta(hours=27))
 """Everything downstream of the landing is renewed by the daily schedule. It says when a table was built and not how new
 its rows are: the check newest_day beside it does that."""
 

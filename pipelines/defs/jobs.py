@@ -1,4 +1,7 @@
-"""Jobs: what runs together. Ingestion and build are apart, so that a source that fails never keeps the others from readers."""
+"""Jobs: what runs together.
+
+Ingestion and build are apart, so that a source that fails never keeps the others from readers.
+"""
 
 from typing import Any, Final
 
@@ -31,19 +34,21 @@ def build_jobs(settings: Settings, *, watch: Watch) -> list[Any]:
         dg.define_asset_job(
             INGEST_FILES,
             selection=landing | clean,
-            description="Lands files (from the inbox, or those named in the configuration) and loads whatever is pending.",
+            description="Lands files (from the inbox, or those the configuration names) and loads whatever is pending.",
         ),
         dg.define_asset_job(
             LOAD,
             selection=clean,
-            description="Loads landings that the clean tables do not show yet; a partition range restricts it to those days.",
+            description="Loads landings that the clean tables do not show yet; a partition range means its days only.",
         ),
         dg.define_asset_job(
             BUILD,
             selection=layers | published,
             description="One dbt build with its blocking tests, then the snapshot for readers.",
         ),
-        dg.define_asset_job(PUBLISH, selection=published, description="The snapshot for readers from the marts as they are."),
+        dg.define_asset_job(
+            PUBLISH, selection=published, description="The snapshot for readers from the marts as they are."
+        ),
         dg.define_asset_job(
             EVERYTHING,
             selection=landing | clean | layers | published,

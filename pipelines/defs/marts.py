@@ -21,11 +21,11 @@ UNIQUE_ID: Final = "dagster_dbt/unique_id"
 
 
 TESTS: Final = "dbt_tests"
-"""The one check of a model. Every check costs two events of 25 ms and more in Dagster's log: as many checks as the project
-has tests made the log of a build take longer than dbt did."""
+"""The one check of a model. Every check costs two events of 25 ms and more in Dagster's log: with a check per test the
+log of a build of 325 tests took 20 s of CPU time, with a check per model 6 s."""
 
 
-class Translator(DagsterDbtTranslator):  # type: ignore[misc]
+class Translator(DagsterDbtTranslator):
     """dbt's models keep their layer as key prefix and group; sources are the clean tables and the ledger."""
 
     def __init__(self) -> None:
@@ -105,7 +105,9 @@ def _layer(props: Mapping[str, Any]) -> str:
         return {"seed": "seeds", "source": "clean"}[props["resource_type"]]
     layer = props["fqn"][1]
     if layer not in LAYERS:
-        raise dg.DagsterInvalidDefinitionError(f"dbt model {props['name']} lies in none of the layers {', '.join(LAYERS)}.")
+        raise dg.DagsterInvalidDefinitionError(
+            f"dbt model {props['name']} lies in none of the layers {', '.join(LAYERS)}."
+        )
     return str(layer)
 
 

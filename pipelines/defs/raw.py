@@ -21,9 +21,7 @@ class FilesConfig(dg.Config):
     root: str | None = Field(default=None, description="Folder below which every file the mapping matches is landed.")
 
 
-def build_raw_assets(
-    settings: Settings, datasets: Sequence[Dataset], *, watch: Watch
-) -> list[dg.AssetsDefinition]:
+def build_raw_assets(settings: Settings, datasets: Sequence[Dataset], *, watch: Watch) -> list[dg.AssetsDefinition]:
     """One landing asset per data set."""
     return [_raw_asset(settings, dataset, watch) for dataset in datasets]
 

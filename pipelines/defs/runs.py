@@ -26,8 +26,10 @@ def orphaned_runs(instance: dg.DagsterInstance, settings: Settings) -> list[dg.D
 
 
 def fail_orphaned_runs(instance: dg.DagsterInstance, settings: Settings) -> list[str]:
-    """Report orphaned runs as failed, free what they held, and return their ids. Their work is taken up by the next run:
-    what is pending follows from the landing."""
+    """Report orphaned runs as failed, free what they held, and return their ids.
+
+    Their work is taken up by the next run: what is pending follows from the landing.
+    """
     runs = orphaned_runs(instance, settings)
     for run in runs:
         instance.report_run_failed(run, f"The process {run.tags[PROCESS_TAG]} ended without finishing this run.")

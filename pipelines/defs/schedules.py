@@ -41,7 +41,7 @@ def build_schedules() -> list[dg.ScheduleDefinition]:
             cron_schedule=DAILY_AT,
             execution_timezone="UTC",
             default_status=dg.DefaultScheduleStatus.RUNNING,
-            description="Looks once a day for files nobody announced and loads whatever is pending. The build follows it.",
+            description="Looks once a day into every inbox and loads whatever is pending. The build follows it.",
         )
     ]
 
@@ -67,8 +67,8 @@ def _inbox_sensor(
         job_name=INGEST_FILES,
         minimum_interval_seconds=SENSOR_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Files dropped into inbox/<data set>/ are landed and loaded, one run per data set, once they have not "
-        "changed for ten seconds.",
+        description="Files dropped into inbox/<data set>/ are landed and loaded, one run per data set, once they have "
+        "not changed for ten seconds.",
     )
     def inbox(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         seen = {path: (size, time_ns) for path, (size, time_ns) in json.loads(context.cursor or "{}").items()}
@@ -97,7 +97,7 @@ def _inbox_sensor(
 
 @dataclass(frozen=True)
 class RunTimes:
-    """A run as the decision to build needs it; times are seconds since the epoch, null where it has not come to that."""
+    """A run as the decision to build needs it. Times are seconds since the epoch, None where it is not so far."""
 
     run_id: str
     started: float | None
@@ -155,5 +155,3 @@ def _runs(instance: dg.DagsterInstance, jobs: Sequence[str]) -> list[RunTimes]:
 
 def _seconds(moment: datetime) -> float:
     return moment.timestamp()
-
-

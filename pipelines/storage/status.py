@@ -223,12 +223,15 @@ class Status:
 def published_status(con: duckdb.DuckDBPyConnection, database: str) -> Status:
     """What the snapshot behind `con` holds, how fresh it is, what is missing and why."""
     publication = _rows(con, "select published_at, load_seq from meta.publication")[0]
-    names = [r["table_name"] for r in _rows(con, "select table_name from duckdb_tables() where schema_name = 'marts' order by 1")]
+    names = [
+        r["table_name"]
+        for r in _rows(con, "select table_name from duckdb_tables() where schema_name = 'marts' order by 1")
+    ]
     rows = count_rows(con, [("marts", name) for name in names])
     holdings = _rows(
         con,
-        "select source, table_name as table, first_trade_date as first_day, last_trade_date as last_day, days, gap_days, "
-        "lag_days, rows_accepted as rows, rows_quarantined as quarantined, last_loaded_at "
+        "select source, table_name as table, first_trade_date as first_day, last_trade_date as last_day, days, "
+        "gap_days, lag_days, rows_accepted as rows, rows_quarantined as quarantined, last_loaded_at "
         "from marts.source_freshness order by source, table_name",
     )
     refused = _rows(
@@ -266,15 +269,16 @@ def newest_days(con: duckdb.DuckDBPyConnection) -> list[Mapping[str, Any]]:
     )
     newest: list[Mapping[str, Any]] = []
     for row in tables:
+        mart = row["table_name"]
         newest += _rows(
             con,
-            f"select '{row['table_name']}' as mart, venue, max(trade_date) as newest_day from marts.{row['table_name']} "
+            f"select '{mart}' as mart, venue, max(trade_date) as newest_day from marts.{mart} "
             "group by venue order by venue",
         )
     return newest
 
 
-def source_newest_days(con: duckdb.DuckDBPyConnection) -> list[Mapping[str, Any]]:
+def source_newest_days(con: duckdb.DuckDBPyConnection) -> Sequence[Mapping[str, Any]]:
     """Newest day of every source and table, with the days it lies behind the newest of the warehouse."""
     return _rows(
         con,
@@ -283,7 +287,7 @@ def source_newest_days(con: duckdb.DuckDBPyConnection) -> list[Mapping[str, Any]
     )
 
 
-def coverage_gaps(con: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], list[Mapping[str, Any]]]:
+def coverage_gaps(con: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], Sequence[Mapping[str, Any]]]:
     """Days of marts.data_coverage_daily by status, and the newest days that are missing or partial."""
     counts = _rows(con, "select status, count(*) as days from marts.data_coverage_daily group by 1 order by 1")
     sample = _rows(
@@ -300,7 +304,8 @@ def _newest_checks(con: duckdb.DuckDBPyConnection) -> dict[str, list[dict[str, A
     for row in _rows(
         con,
         "select * from ops.check_results "
-        "qualify load_seq = max(load_seq) over (partition by source, table_name) order by table_name, source, check_name",
+        "qualify load_seq = max(load_seq) over (partition by source, table_name) "
+        "order by table_name, source, check_name",
     ):
         found.setdefault(row["table_name"], []).append(row)
     return found

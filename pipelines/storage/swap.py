@@ -1,4 +1,4 @@
-"""Putting a finished database in the place of the working one, so that a kill at any moment leaves one of the two whole."""
+"""Putting a finished database in the place of the working one: a kill at any moment leaves one of the two, whole."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Incremental models follow the loads: what was loaded is built again, the rest is left alone, a failure changes nothing.
+"""Incremental models follow the loads: what was loaded is built again, the rest is left alone, failures change nothing.
 
 One history is played through the real dbt: three days, a restatement, a build that fails at its very end, the build
 that makes up for it, a full refresh. Rows are marked between builds, so that a row that was built again can be told
@@ -46,8 +46,8 @@ def load(dbt: Dbt, load_seq: int, days: Mapping[str, float | None]) -> None:
             )
             if value is not None:
                 con.execute(
-                    "insert into clean.open_interest values "
-                    "('binance', 'BTCUSDT', '1d', ?::timestamp + interval 12 hour, ?, null, ?, 'base', 'one_sided', ?, 'files.a', 'l', ?, ?)",
+                    "insert into clean.open_interest values ('binance', 'BTCUSDT', '1d', "
+                    "?::timestamp + interval 12 hour, ?, null, ?, 'base', 'one_sided', ?, 'files.a', 'l', ?, ?)",
                     [day, value, value, day, day, day],
                 )
 

@@ -1,4 +1,5 @@
--- Every dollar of fct_liquidations_daily stands once in liquidation_comparison_daily, under its own measure, and nothing else does.
+-- Every dollar of fct_liquidations_daily stands once in liquidation_comparison_daily, under its own measure, and nothing
+-- else does.
 with facts as (
     select
         asset,
@@ -32,5 +33,6 @@ where
     or abs(stated.perp_dex_usd - coalesce(facts.perp_dex_usd, 0)) > 1e-9 * greatest(1, facts.all_usd)
     or abs(stated.collateral_usd - coalesce(facts.collateral_usd, 0)) > 1e-9 * greatest(1, facts.all_usd)
     or abs(stated.debt_usd - coalesce(facts.debt_usd, 0)) > 1e-9 * greatest(1, facts.all_usd)
-    or abs(stated.exchange_usd + stated.perp_dex_usd + stated.collateral_usd + stated.debt_usd - coalesce(facts.all_usd, 0))
-    > 1e-9 * greatest(1, facts.all_usd)
+    or abs(
+        stated.exchange_usd + stated.perp_dex_usd + stated.collateral_usd + stated.debt_usd - coalesce(facts.all_usd, 0)
+    ) > 1e-9 * greatest(1, facts.all_usd)

@@ -1,5 +1,5 @@
--- What oi_trends_daily states for an asset is what the venues used for it add up to, carried ones included, in base and in
--- dollars; and what it calls reported is what the facts say of the day.
+-- What oi_trends_daily states for an asset is what the venues used for it add up to, carried ones included, in base and
+-- in dollars; and what it calls reported is what the facts say of the day.
 with parts as (
     select
         asset,
@@ -17,7 +17,13 @@ reported as (
     group by asset, trade_date
 )
 
-select mart.asset, mart.trade_date, mart.oi_base, parts.oi_base as oi_base_of_parts, mart.oi_usd, parts.oi_usd as oi_usd_of_parts
+select
+    mart.asset,
+    mart.trade_date,
+    mart.oi_base,
+    parts.oi_base as oi_base_of_parts,
+    mart.oi_usd,
+    parts.oi_usd as oi_usd_of_parts
 from {{ ref('oi_trends_daily') }} as mart
 left join parts on mart.asset = parts.asset and mart.trade_date = parts.trade_date
 left join reported on mart.asset = reported.asset and mart.trade_date = reported.trade_date

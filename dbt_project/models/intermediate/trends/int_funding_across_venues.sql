@@ -14,7 +14,9 @@ steps as (
         sum(oi_usd_before * rate_8h) / nullif(sum(oi_usd_before), 0) as rate_8h_oi_weighted,
         sum(volume_usd_before * rate_8h) / nullif(sum(volume_usd_before), 0) as rate_8h_volume_weighted,
         median(rate_8h) as rate_8h_median,
-        case when count(x_8h) = count(*) then sum(oi_usd_before * x_8h) / nullif(sum(oi_usd_before), 0) end as x_8h_oi_weighted,
+        case when count(x_8h) = count(*)
+            then sum(oi_usd_before * x_8h) / nullif(sum(oi_usd_before), 0)
+        end as x_8h_oi_weighted,
         case when count(x_8h) = count(*) then median(x_8h) end as x_8h_median,
         sum(oi_usd_before) as oi_usd_weighing,
         {{ stats_gathered_list('sources') }} as source_lists,
@@ -39,7 +41,8 @@ select
     asset,
     trade_date,
     slot,
-    cast(trade_date as timestamp) + cast(slot * {{ threshold('funding_slot_hours') }} as int) * interval '1' hour as step_at,
+    cast(trade_date as timestamp)
+    + cast(slot * {{ threshold('funding_slot_hours') }} as int) * interval '1' hour as step_at,
     venues_present,
     venues_weighted,
     rate_8h_oi_weighted,
@@ -47,7 +50,7 @@ select
     rate_8h_median,
     rate_basis,
     {{ stats_snap("case rate_basis when 'oi_weighted' then rate_8h_oi_weighted else rate_8h_median end") }} as rate_8h,
-    -- Weighed as distances rather than as a difference of weighted means: venues exactly at neutral then stay exactly at zero.
+    -- Weighed as distances rather than as a difference of weighted means: venues exactly at neutral then stay at zero.
     {{ stats_snap("case rate_basis when 'oi_weighted' then x_8h_oi_weighted else x_8h_median end") }} as x_8h,
     oi_usd_weighing,
     source_lists,

@@ -15,7 +15,7 @@ with slots as (
         max(available_at) as available_at
     from {{ ref('int_funding_settlements') }}
     where input_grain = 'settlement'
-    group by venue, asset, trade_date, cast(floor(hour(settled_at) / cast({{ threshold('funding_slot_hours') }} as double)) as int)
+    group by 2, 3, 4, 5
 ),
 
 days as (
@@ -47,7 +47,7 @@ select
     points.slot,
     points.rate_8h,
     points.x_8h,
-    -- The last open interest at or before a settlement is the close of the day before; zero weighs nothing and says nothing.
+    -- The last open interest at or before a settlement is the close of the day before. Zero weighs nothing.
     nullif(oi.oi_usd, 0) as oi_usd_before,
     nullif(volume.volume_usd, 0) as volume_usd_before,
     concat_ws(',', points.sources, oi.sources, volume.sources) as sources,

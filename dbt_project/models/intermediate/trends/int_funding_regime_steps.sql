@@ -5,14 +5,25 @@ with across_venues as (
 ),
 
 paces as (
-    select 'settlement' as pace, cast(i as int) as slot from range(0, {{ threshold('funding_slots_per_day') }}) as slots (i)
+    select
+        'settlement' as pace,
+        cast(i as int) as slot
+    from range(0, {{ threshold('funding_slots_per_day') }}) as slots (i)
     union all
-    select 'daily' as pace, 0 as slot
+    select
+        'daily' as pace,
+        0 as slot
 ),
 
 -- Every step the pace promises, so that a missing one is seen.
 bounds as (
-    select pace, asset, min(trade_date) as first_day, max(trade_date) as last_day from across_venues group by pace, asset
+    select
+        pace,
+        asset,
+        min(trade_date) as first_day,
+        max(trade_date) as last_day
+    from across_venues
+    group by pace, asset
 ),
 
 promised as (
@@ -50,7 +61,9 @@ days as (
 ),
 
 settlement_ranks as (
-    {{ stats_midrank('settlements', ['asset', 'segment'], 'step_at', 'x_8h', threshold('funding_percentile_settlements')) }}
+    {{ stats_midrank(
+        'settlements', ['asset', 'segment'], 'step_at', 'x_8h', threshold('funding_percentile_settlements')
+    ) }}
 ),
 
 day_ranks as (
@@ -71,8 +84,10 @@ classed as (
         case
             when ranks.percentile is null then null
             when abs(segments.x_8h) <= {{ threshold('funding_neutral_band') }} then 'neutral'
-            when segments.x_8h > 0 and ranks.percentile >= {{ threshold('funding_extreme_high_percentile') }} then 'extreme_positive'
-            when segments.x_8h > 0 and ranks.percentile >= {{ threshold('funding_elevated_percentile') }} then 'elevated'
+            when segments.x_8h > 0 and ranks.percentile >= {{ threshold('funding_extreme_high_percentile') }}
+                then 'extreme_positive'
+            when segments.x_8h > 0 and ranks.percentile >= {{ threshold('funding_elevated_percentile') }}
+                then 'elevated'
             when segments.x_8h > 0 then 'mild_positive'
             when ranks.percentile <= {{ threshold('funding_extreme_low_percentile') }} then 'extreme_negative'
             when ranks.percentile <= {{ threshold('funding_depressed_percentile') }} then 'depressed'
@@ -103,12 +118,12 @@ confirmed as (
         in_order as (partition by pace, asset, segment order by step_at),
         lately as (
             partition by pace, asset, segment order by step_at
-            rows between {{ threshold('funding_regime_confirmations') }} - 1 preceding and current row
+            rows between {{ threshold('funding_regime_confirmations') | int - 1 }} preceding and current row
         )
 ),
 
--- One latch per extreme: set when the extreme is confirmed, cleared when another class is confirmed while the percentile is
--- back inside, held otherwise. Neither looks at the other's state, so a forward fill carries them without recursion.
+-- One latch per extreme: set when the extreme is confirmed, cleared when another class is confirmed while the percentile
+-- is back inside, held otherwise. Neither looks at the other's state, so a forward fill carries them without recursion.
 latched as (
     select
         *,

@@ -1,5 +1,5 @@
--- One venue's (or protocol's) liquidations of an asset and day per measure, with the open interest they are held against and
--- the upper end of what a throttled feed may hide. Measures are kept apart; nothing is added across venues here.
+-- One venue's (or protocol's) liquidations of an asset and day per measure, with the open interest they are held against
+-- and the upper end of what a throttled feed may hide. Measures are kept apart; nothing is added across venues here.
 with liquidations as (
     select
         venue,
@@ -26,7 +26,15 @@ with liquidations as (
 ),
 
 open_interest as (
-    select venue, asset, trade_date, oi_base, oi_usd, oi_base - oi_base_before_1d as oi_base_change_1d, sources, available_at
+    select
+        venue,
+        asset,
+        trade_date,
+        oi_base,
+        oi_usd,
+        oi_base - oi_base_before_1d as oi_base_change_1d,
+        sources,
+        available_at
     from {{ ref('int_oi_by_venue_daily') }}
     where is_reported
 ),
@@ -89,7 +97,8 @@ from liquidations
 left join prices on liquidations.asset = prices.asset and liquidations.trade_date = prices.trade_date
 -- Lending protocols have no open interest, so only positions find a partner here.
 left join open_interest as today
-    on liquidations.venue = today.venue and liquidations.asset = today.asset and liquidations.trade_date = today.trade_date
+    on liquidations.venue = today.venue and liquidations.asset = today.asset
+    and liquidations.trade_date = today.trade_date
 left join open_interest as day_before
     on liquidations.venue = day_before.venue and liquidations.asset = day_before.asset
     and liquidations.trade_date - 1 = day_before.trade_date

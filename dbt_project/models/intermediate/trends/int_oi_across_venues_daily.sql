@@ -1,5 +1,5 @@
--- An asset's open interest over its venues: totals, changes between equal sets of venues, and the level those changes add up to.
--- Statistics and states are oi_trends_daily's.
+-- An asset's open interest over its venues: totals, changes between equal sets of venues, and the level those changes
+-- add up to. Statistics and states are oi_trends_daily's.
 with venues as (
     select
         *,
@@ -9,8 +9,12 @@ with venues as (
     from {{ ref('int_oi_by_venue_daily') }}
 ),
 
+reports as (
+    select asset, trade_date from {{ ref('fct_open_interest_daily') }} where oi_base is not null
+),
+
 spine as (
-    {{ stats_day_spine("(select asset, trade_date from " ~ ref('fct_open_interest_daily') ~ " where oi_base is not null)") }}
+    {{ stats_day_spine('reports') }}
 ),
 
 totals as (
@@ -101,27 +105,29 @@ linked as (
         *,
         oi_base_before_1d / nullif(oi_base_day_before, 0) as oi_compared_share_1d,
         -- A day no venue can be compared over starts the level anew; windows must not reach across it.
-        sum(case when oi_log_change_1d is null or oi_log_total is null then 1 else 0 end)
-            over (partition by asset order by trade_date rows between unbounded preceding and current row) as level_segment,
-        -- What the total moved by venues coming and going. Exactly zero while the set is the same, so that the level is then
-        -- the total itself to the last digit.
+        sum(case when oi_log_change_1d is null or oi_log_total is null then 1 else 0 end) over so_far as level_segment,
+        -- What the total moved by venues coming and going. Exactly zero while the set is the same, so that the level is
+        -- then the total itself to the last digit.
         case
             when venues_compared_1d = venues_expected and venues_compared_1d = venues_expected_day_before then 0e0
             when oi_log_change_1d is not null and oi_base_day_before > 0
                 then oi_log_change_1d - (oi_log_total - ln(oi_base_day_before))
         end as link_step
     from changes
+    window so_far as (partition by asset order by trade_date rows between unbounded preceding and current row)
 ),
 
 levels as (
     select
         *,
-        oi_log_total + coalesce(
-            sum(case when oi_log_change_1d is null then 0e0 else link_step end)
-                over (partition by asset, level_segment order by trade_date rows between unbounded preceding and current row),
-            0
-        ) as oi_log_level
+        coalesce(
+            sum(case when oi_log_change_1d is null then 0e0 else link_step end) over so_far, 0
+        ) as link
     from linked
+    window so_far as (
+        partition by asset, level_segment
+        order by trade_date rows between unbounded preceding and current row
+    )
 )
 
 select
@@ -149,7 +155,8 @@ select
     oi_usd_cross_1d,
     oi_log_change_1d,
     cast(level_segment as int) as level_segment,
-    oi_log_level,
+    oi_base * exp(link) as oi_base_linked,
+    oi_log_total + link as oi_log_level,
     input_grains,
     source_lists,
     available_at

@@ -1,5 +1,5 @@
--- Which venue's open interest enters an asset's day, reported or carried over a short silence, beside what the same venue held
--- one, seven and thirty days before.
+-- Which venue's open interest enters an asset's day, reported or carried over a short silence, beside what the same
+-- venue held one, seven and thirty days before.
 with reported as (
     select venue, asset, trade_date, oi_base, oi_usd, input_grain, sources, available_at
     from {{ ref('fct_open_interest_daily') }}
@@ -30,7 +30,8 @@ used as (
         reported.available_at
     from expected
     inner join reported
-        on expected.venue = reported.venue and expected.asset = reported.asset and expected.reported_on = reported.trade_date
+        on expected.venue = reported.venue and expected.asset = reported.asset
+        and expected.reported_on = reported.trade_date
     left join prices on expected.asset = prices.asset and expected.trade_date = prices.trade_date
 )
 

@@ -12,7 +12,8 @@ paid as (
         s.*,
         case when s.input_grain = 'daily' then 24e0 / s.interval_hours else 1e0 end * s.rate * o.oi_usd as cost_usd,
         o.available_at as oi_available_at,
-        o.source as oi_source
+        o.source as oi_source,
+        max(s.settled_at) over (partition by s.venue, s.asset, s.trade_date) as last_settled_at
     from settlements as s
     left join open_interest as o
         on
@@ -59,7 +60,7 @@ days as (
         avg(rate_8h) as rate_8h,
         min(rate_8h) as rate_8h_min,
         max(rate_8h) as rate_8h_max,
-        max_by(rate_8h, settled_at) filter (where rate_8h is not null) as rate_8h_last,
+        avg(rate_8h) filter (where settled_at = last_settled_at) as rate_8h_last,
         max(neutral_rate_8h) as neutral_rate_8h,
         cast(count(*) filter (where rate_8h > 0) as int) as positive_settlements,
         cast(count(*) filter (where x_8h > 0) as int) as above_neutral_settlements,

@@ -18,7 +18,7 @@ select
         when bool_or(price_source = 'day_close') then 'day_close'
         else 'stated'
     end as price_source,
-    max_by(period, coalesce(period_minutes, 1440)) as input_grain,
+    case when bool_or(period = 'snapshot') then 'snapshot' else max_by(period, period_minutes) end as input_grain,
     {{ sorted_list('source') }} as sources,
     max(available_at) as available_at
 from instruments

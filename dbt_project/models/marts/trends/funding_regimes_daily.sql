@@ -1,5 +1,5 @@
--- An asset's funding day by day: the composite rates, and the regime in force at the day's end. The steps behind the regime
--- are int_funding_regime_steps'.
+-- An asset's funding day by day: the composite rates, and the regime in force at the day's end. The steps behind the
+-- regime are int_funding_regime_steps'.
 {%- set at_close = ['x_8h', 'percentile', 'regime_class', 'regime', 'rate_sign', 'sign_run_length'] %}
 
 with points as (
@@ -42,7 +42,12 @@ expected_venues as (
 
 -- A day's rates are weighed with the day before's closing open interest.
 open_interest as (
-    select asset, trade_date + 1 as trade_date, sum(oi_usd) as oi_usd from {{ ref('int_oi_by_venue_daily') }} group by asset, trade_date
+    select
+        asset,
+        trade_date + 1 as trade_date,
+        sum(oi_usd) as oi_usd
+    from {{ ref('int_oi_by_venue_daily') }}
+    group by asset, trade_date
 ),
 
 spine as ({{ stats_day_spine('composite') }}),
@@ -105,7 +110,10 @@ daily as (
         composite.x_8h,
         paced.input_grain
         {%- for column in at_close %},
-        case paced.input_grain when 'settlement' then paced.settlement_{{ column }} else paced.daily_{{ column }} end as close_{{ column }}
+        case paced.input_grain
+            when 'settlement' then paced.settlement_{{ column }}
+            else paced.daily_{{ column }}
+        end as close_{{ column }}
         {%- endfor %},
         coalesce(
             case paced.input_grain
@@ -145,8 +153,9 @@ windowed as (
         *,
         row_number() over in_order as day_no,
         coalesce(regime <> lag(regime) over in_order, true) as is_new_regime,
-        {{ stats_where_full('stddev_samp(rate_8h) over month_before', 'rate_8h', threshold('month_window_days'), 'month_before') }}
-            as rate_8h_sd_30d,
+        {{ stats_where_full(
+            'stddev_samp(rate_8h) over month_before', 'rate_8h', threshold('month_window_days'), 'month_before'
+        ) }} as rate_8h_sd_30d,
         {%- for pace in ['settlement', 'daily'] %}
         {%- for part in ['positive', 'above_neutral'] %}
         sum({{ pace }}_{{ part }}_steps) over month_before as {{ pace }}_{{ part }}_steps_30d,
@@ -211,17 +220,24 @@ select
     case
         when
             judged.input_grain = 'settlement'
-            and judged.settlement_steps_30d = {{ threshold('month_window_days') }} * {{ threshold('funding_slots_per_day') }}
+            and judged.settlement_steps_30d
+            = {{ threshold('month_window_days') }} * {{ threshold('funding_slots_per_day') }}
             then judged.settlement_{{ part }}_steps_30d / cast(judged.settlement_steps_30d as double)
         when judged.input_grain = 'daily' and judged.daily_steps_30d = {{ threshold('month_window_days') }}
             then judged.daily_{{ part }}_steps_30d / cast(judged.daily_steps_30d as double)
     end as {{ part }}_share_30d,
     {%- endfor %}
-    case judged.close_rate_sign when 1 then 'positive' when 0 then 'zero' when -1 then 'negative' else 'unknown' end as rate_sign,
+    case judged.close_rate_sign
+        when 1 then 'positive'
+        when 0 then 'zero'
+        when -1 then 'negative'
+        else 'unknown'
+    end as rate_sign,
     judged.close_sign_run_length as sign_run_length,
     {{ stats_snap('judged.rate_8h_sd_30d') }} as rate_8h_sd_30d,
     case
-        when judged.regime = 'unknown' or judged.days_known < {{ threshold('funding_normalisation_days') }} then 'unknown'
+        when judged.regime = 'unknown' or judged.days_known < {{ threshold('funding_normalisation_days') }}
+            then 'unknown'
         when
             not judged.is_extreme
             and judged.days_inside >= {{ threshold('funding_normalisation_days') }}
@@ -238,4 +254,4 @@ select
     source_lists.tidy as sources,
     judged.available_at
 from judged
-left join source_lists on judged.source_lists = source_lists.list
+left join source_lists on judged.source_lists = source_lists.gathered

@@ -1,5 +1,5 @@
--- Exchange, perp DEX and lending liquidations of an asset side by side, each in its own measure. Per venue amounts and their
--- upper ends come from int_liquidations_by_venue_daily; hours, leads and lags are not looked at here.
+-- Exchange, perp DEX and lending liquidations of an asset side by side, each in its own measure. Per venue amounts and
+-- their upper ends come from int_liquidations_by_venue_daily; hours, leads and lags are not looked at here.
 {%- set sides = [
     {'name': 'exchange', 'amount': 'exchange_position_notional_usd', 'kind': 'cex', 'measure': 'position_notional'},
     {'name': 'perp_dex', 'amount': 'perp_dex_position_notional_usd', 'kind': 'perp_dex', 'measure': 'position_notional'},
@@ -34,8 +34,8 @@ totals as (
         {%- set here = "filter (where venue_kind = '" ~ side.kind ~ "' and measure = '" ~ side.measure ~ "'" %},
         sum(notional_usd) {{ here }}) as {{ side.amount }},
         count(*) {{ here }}) as {{ side.name }}_venues_present,
-        {{ worst_completeness("case when venue_kind = '" ~ side.kind ~ "' and measure = '" ~ side.measure ~ "' then completeness end") }}
-            as {{ side.name }}_completeness,
+        {%- set feed = "case when venue_kind = '" ~ side.kind ~ "' and measure = '" ~ side.measure ~ "' then completeness end" %}
+        {{ worst_completeness(feed) }} as {{ side.name }}_completeness,
         sum(unpriced_events) {{ here }}) as {{ side.name }}_unpriced_events
         {%- if side.measure == 'position_notional' %},
         sum(notional_usd_long) {{ here }}) as {{ side.amount }}_long,
@@ -156,4 +156,4 @@ select
         partition by scored.asset order by scored.trade_date rows between unbounded preceding and current row
     ) as available_at
 from scored
-left join source_lists on scored.source_lists = source_lists.list
+left join source_lists on scored.source_lists = source_lists.gathered

@@ -14,9 +14,12 @@ price_windows as (
         volume_base,
         volume_venues,
         -- Volume has no like-with-like change to fall back on: across a changed number of venues it is not judged.
-        {{ stats_where_full(stats_rolling_quantile('volume_base', threshold('volume_confirmation_quantile'), 'before'),
-            'volume_base', threshold('volume_window_days'), 'before') }} as volume_high_30d,
-        min(volume_venues) over before = volume_venues and max(volume_venues) over before = volume_venues as is_volume_comparable,
+        {{ stats_where_full(
+            stats_rolling_quantile('volume_base', threshold('volume_confirmation_quantile'), 'before'),
+            'volume_base', threshold('volume_window_days'), 'before'
+        ) }} as volume_high_30d,
+        min(volume_venues) over before = volume_venues
+        and max(volume_venues) over before = volume_venues as is_volume_comparable,
         sources,
         available_at
     from {{ ref('fct_price_daily') }}
@@ -30,11 +33,14 @@ oi_deviations as (
     select
         asset,
         trade_date,
-        {{ stats_where_full('stddev_samp(oi_log_change_1d) over before', 'oi_log_change_1d', threshold('volatility_window_days'), 'before') }}
-            as oi_log_change_sd_30d
+        {{ stats_where_full(
+            'stddev_samp(oi_log_change_1d) over before',
+            'oi_log_change_1d', threshold('volatility_window_days'), 'before'
+        ) }} as oi_log_change_sd_30d
     from oi
     window before as (
-        partition by asset, level_segment order by trade_date {{ stats_rows_before(threshold('volatility_window_days')) }}
+        partition by asset, level_segment
+        order by trade_date {{ stats_rows_before(threshold('volatility_window_days')) }}
     )
 ),
 
@@ -45,7 +51,8 @@ oi_scores as (
         {{ stats_zscore('oi_log_level', threshold('oi_zscore_window_days'), 'before') }} as oi_zscore_90d
     from oi
     window before as (
-        partition by asset, level_segment order by trade_date {{ stats_rows_before(threshold('oi_zscore_window_days')) }}
+        partition by asset, level_segment
+        order by trade_date {{ stats_rows_before(threshold('oi_zscore_window_days')) }}
     )
 ),
 
@@ -54,7 +61,9 @@ snapped_levels as (
 ),
 
 oi_ranks as (
-    {{ stats_midrank('snapped_levels', ['asset', 'level_segment'], 'trade_date', 'oi_log_level', threshold('long_run_window_days')) }}
+    {{ stats_midrank(
+        'snapped_levels', ['asset', 'level_segment'], 'trade_date', 'oi_log_level', threshold('long_run_window_days')
+    ) }}
 ),
 
 measured as (
@@ -76,11 +85,14 @@ measured as (
         {{ stats_snap('price_windows.log_return') }} as r,
         {{ stats_snap('oi.oi_log_change_1d') }} as o,
         {{ stats_snap('oi.oi_growth_1d') }} as g,
-        {{ stats_snap(threshold('quadrant_return_sigmas') ~ ' * price_windows.realised_vol_30d') }} as quadrant_return_border,
-        {{ stats_snap(threshold('quadrant_oi_sigmas') ~ ' * oi_deviations.oi_log_change_sd_30d') }} as quadrant_oi_border,
+        {{ stats_snap(threshold('quadrant_return_sigmas') ~ ' * price_windows.realised_vol_30d') }}
+            as quadrant_return_border,
+        {{ stats_snap(threshold('quadrant_oi_sigmas') ~ ' * oi_deviations.oi_log_change_sd_30d') }}
+            as quadrant_oi_border,
         {{ stats_snap(threshold('expansion_flat_sigmas') ~ ' * price_windows.realised_vol_30d') }} as flat_border,
         {{ stats_snap(threshold('divergence_fall_sigmas') ~ ' * price_windows.realised_vol_30d') }} as fall_border,
-        {{ stats_snap(threshold('divergence_oi_sigmas') ~ ' * oi_deviations.oi_log_change_sd_30d') }} as divergence_oi_border,
+        {{ stats_snap(threshold('divergence_oi_sigmas') ~ ' * oi_deviations.oi_log_change_sd_30d') }}
+            as divergence_oi_border,
         -- Too small a part of the market must not speak for all of it.
         case when oi.oi_compared_share_1d >= {{ threshold('oi_comparable_share_min') }} then true end as is_comparable
     from oi
@@ -94,7 +106,9 @@ judged as (
     select
         *,
         case
-            when r is null or o is null or quadrant_return_border is null or quadrant_oi_border is null or is_comparable is null
+            when
+                r is null or o is null or is_comparable is null
+                or quadrant_return_border is null or quadrant_oi_border is null
                 then 'unknown'
             when r > quadrant_return_border and o > quadrant_oi_border then 'long_build_up'
             when r < -quadrant_return_border and o > quadrant_oi_border then 'short_build_up'
@@ -111,7 +125,9 @@ judged as (
             ['volume_base', 'volume_high_30d', 'nullif(is_volume_comparable, false)']
         ) }} as volume_surge,
         case
-            when r is null or o is null or fall_border is null or divergence_oi_border is null or is_comparable is null
+            when
+                r is null or o is null or is_comparable is null
+                or fall_border is null or divergence_oi_border is null
                 then 'unknown'
             when r > -fall_border then 'none'
             when o > divergence_oi_border then 'bought_dip'
@@ -129,7 +145,7 @@ select
     judged.oi_base,
     judged.oi_usd,
     judged.oi_base_reported,
-    exp(judged.oi_log_level) as oi_base_linked,
+    judged.oi_base_linked,
     judged.venues_present,
     judged.venues_expected,
     judged.venues_present / cast(nullif(judged.venues_expected, 0) as double) as venue_share,
@@ -175,4 +191,4 @@ select
         partition by judged.asset order by judged.trade_date rows between unbounded preceding and current row
     ) as available_at
 from judged
-left join source_lists on judged.day_sources = source_lists.list
+left join source_lists on judged.day_sources = source_lists.gathered

@@ -1,0 +1,33 @@
+"""The definitions of a small warehouse, built once: parsing the dbt project is what takes time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from pipelines.build import ensure_manifest
+from pipelines.defs.assemble import build_definitions
+from pipelines.settings import Settings
+from tests.e2e.example_history import MAPPING
+
+
+@pytest.fixture(scope="session")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """dbt's manifest of the real project."""
+    return ensure_manifest(Settings(home=tmp_path_factory.mktemp("manifest")))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Settings:
+    """An empty warehouse that knows one data set."""
+    settings = Settings(home=tmp_path / "home", mappings=tmp_path / "mappings", lock_timeout_seconds=0.2)
+    settings.mappings_dir.mkdir(parents=True)
+    (settings.mappings_dir / "example.toml").write_text(MAPPING, encoding="utf-8")
+    return settings
+
+
+@pytest.fixture
+def definitions(home: Settings, manifest: Path) -> dg.Definitions:
+    return build_definitions(home, manifest=manifest)

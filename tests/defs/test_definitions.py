@@ -1,0 +1,171 @@
+"""What Dagster sees of a warehouse: assets in layers, jobs, schedules and sensors."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import yaml
+
+from pipelines.build import ensure_manifest
+from pipelines.clean.contract import load_contract
+from pipelines.defs.assemble import build_definitions
+from pipelines.defs.common import WRITER_POOL
+from pipelines.home import DAGSTER_YAML
+from pipelines.settings import PROJECT_ROOT, Settings
+
+LAYERS = ["landing", "clean", "staging", "intermediate", "marts", "published"]
+
+_IMPORT = """
+import sys
+import pipelines.definitions
+print([name for name in ("great_expectations", "pandas") if name in sys.modules])
+"""
+
+
+def specs(definitions: dg.Definitions) -> list[dg.AssetSpec]:
+    return list(definitions.resolve_all_asset_specs())
+
+
+def keys_of(definitions: dg.Definitions, group: str) -> set[str]:
+    return {spec.key.to_user_string() for spec in specs(definitions) if spec.group_name == group}
+
+
+def test_importing_the_definitions_loads_neither_great_expectations_nor_pandas(tmp_path: Path) -> None:
+    ensure_manifest(Settings(home=tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-c", _IMPORT],
+        cwd=PROJECT_ROOT,
+        env=os.environ | {"LEVERHOUSE_HOME": str(tmp_path), "DAGSTER_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_layers_of_the_architecture_are_the_groups(definitions: dg.Definitions) -> None:
+    assert {spec.group_name for spec in specs(definitions)} == {*LAYERS, "seeds"}
+
+
+def test_every_data_set_is_a_landing_asset(definitions: dg.Definitions) -> None:
+    assert keys_of(definitions, "landing") == {"raw/files/example"}
+
+
+def test_every_clean_table_of_the_contract_is_an_asset(definitions: dg.Definitions, home: Settings) -> None:
+    tables = load_contract(home.schema_dir).clean
+    assert keys_of(definitions, "clean") == {f"clean/{table}" for table in tables} | {"clean/ledger"}
+
+
+def test_every_model_and_seed_of_dbt_is_an_asset_of_its_layer(definitions: dg.Definitions, manifest: Path) -> None:
+    nodes = json.loads(manifest.read_text(encoding="utf-8"))["nodes"].values()
+    models = {f"{node['fqn'][1]}/{node['name']}" for node in nodes if node["resource_type"] == "model"}
+    seeds = {f"seeds/{node['name']}" for node in nodes if node["resource_type"] == "seed"}
+    assert models
+    assert set.union(*(keys_of(definitions, group) for group in ("staging", "intermediate", "marts"))) == models
+    assert keys_of(definitions, "seeds") == seeds
+
+
+def test_data_flows_from_landing_to_the_published_file_and_never_back(definitions: dg.Definitions) -> None:
+    rank = {layer: number for number, layer in enumerate([*LAYERS[:2], "seeds", *LAYERS[2:]])}
+    group = {spec.key: spec.group_name or "" for spec in specs(definitions)}
+    backwards = [
+        f"{dep.asset_key.to_user_string()} -> {spec.key.to_user_string()}"
+        for spec in specs(definitions)
+        for dep in spec.deps
+        if rank[group[dep.asset_key]] > rank[group[spec.key]]
+    ]
+    assert backwards == []
+
+
+def test_a_clean_table_follows_the_data_sets_that_feed_it(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    raw = dg.AssetKey(["raw", "files", "example"])
+    fed = {key.path[-1] for key in graph.get(raw).child_keys}
+    assert fed == {"candles", "open_interest", "funding_rates", "instruments", "ledger"}
+
+
+def test_every_asset_says_what_it_is_and_who_owns_it(definitions: dg.Definitions) -> None:
+    silent = [
+        spec.key.to_user_string()
+        for spec in specs(definitions)
+        if not spec.description or spec.owners != ["team:data"] or not spec.kinds
+    ]
+    assert silent == []
+
+
+def test_clean_tables_are_daily_and_backfilled_in_one_run(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    node = graph.get(dg.AssetKey(["clean", "candles"]))
+    assert node.partitions_def == dg.DailyPartitionsDefinition(start_date="2019-09-01")
+    assert node.backfill_policy == dg.BackfillPolicy.single_run()
+
+
+def test_columns_of_clean_tables_are_shown_with_their_comments(definitions: dg.Definitions) -> None:
+    candles = next(spec for spec in specs(definitions) if spec.key == dg.AssetKey(["clean", "candles"]))
+    schema = candles.metadata["dagster/column_schema"]
+    assert all(column.description for column in schema.columns)
+    assert {"venue", "close", "available_at"} <= {column.name for column in schema.columns}
+
+
+def test_jobs_schedules_and_sensors(definitions: dg.Definitions) -> None:
+    repository = definitions.get_repository_def()
+    jobs = {name for name in repository.job_names if not name.startswith("__")}
+    assert jobs == {"ingest_files", "load", "build", "publish", "everything", "rebuild"}
+    assert {(s.name, s.cron_schedule, s.job_name) for s in repository.schedule_defs} == {
+        ("ingest_files_daily", "30 3 * * *", "ingest_files")
+    }
+    assert {s.name for s in repository.sensor_defs} == {"inbox", "build_after_ingest"}
+
+
+def test_ingestion_and_build_share_no_asset(definitions: dg.Definitions) -> None:
+    ingest, build = (
+        set(definitions.resolve_job_def(name).asset_layer.executable_asset_keys) for name in ("ingest_files", "build")
+    )
+    assert ingest.isdisjoint(build)
+
+
+def test_the_checks_of_a_clean_table_and_of_a_mart(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    names: dict[str, set[str]] = {}
+    for key in graph.asset_check_keys:
+        names.setdefault(key.asset_key.to_user_string(), set()).add(key.name)
+    assert names["clean/candles"] == {"gate", "reconciliation", "coverage"}
+    assert names["marts/fct_price_daily"] == {"dbt_tests"}
+    assert names["marts/source_freshness"] == {"dbt_tests", "newest_day"}
+    assert names["marts/data_coverage_daily"] == {"dbt_tests", "coverage"}
+
+
+def test_marts_and_clean_tables_have_a_freshness_policy(definitions: dg.Definitions) -> None:
+    without = [
+        spec.key.to_user_string()
+        for spec in specs(definitions)
+        if spec.group_name in {"clean", "marts", "published"} and spec.freshness_policy is None
+    ]
+    assert without == []
+
+
+def test_everything_that_writes_the_warehouse_is_in_the_limited_pool(definitions: dg.Definitions) -> None:
+    writers = {"clean", "dbt", "published__leverhouse"}
+    job = definitions.resolve_job_def("everything")
+    pools = {node.name: node.definition.pool for node in job.nodes if node.name in writers}
+    assert pools == dict.fromkeys(writers, WRITER_POOL)
+    assert yaml.safe_load(DAGSTER_YAML.read_text(encoding="utf-8"))["concurrency"]["pools"]["default_limit"] == 1
+
+
+def test_a_broken_mapping_breaks_only_its_own_asset(home: Settings, manifest: Path) -> None:
+    (home.mappings_dir / "broken.toml").write_text("dataset = ", encoding="utf-8")
+    definitions = build_definitions(home, manifest=manifest)
+    assert keys_of(definitions, "landing") == {"raw/files/example", "raw/files/broken"}
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = definitions.resolve_job_def("ingest_files").execute_in_process(
+            instance=instance, asset_selection=[dg.AssetKey(["raw", "files", "broken"])], raise_on_error=False
+        )
+    failure = result.failure_data_for_node("raw__files__broken")
+    assert failure is not None
+    assert failure.user_failure_data is not None
+    assert "broken.toml" in (failure.user_failure_data.description or "")

@@ -1,0 +1,123 @@
+"""How a run ends: errors that may be retried and those that may not, and runs whose process was killed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from pipelines.defs.common import PROCESS_TAG, RETRY_TAG, step
+from pipelines.defs.runs import fail_orphaned_runs
+from pipelines.errors import GateError, LeverhouseError, WarehouseBusyError
+from pipelines.home import claim_process
+from pipelines.settings import PROJECT_ROOT, Settings
+from pipelines.watch import Watch
+
+_CLAIM = """
+import sys
+from pathlib import Path
+from pipelines.home import claim_process
+from pipelines.settings import Settings
+print(claim_process(Settings(home=Path(sys.argv[1]))), flush=True)
+sys.stdin.readline()
+"""
+
+
+class Noted(Watch):
+    def __init__(self) -> None:
+        self.errors: list[BaseException] = []
+
+    def failed(self, step: str, error: BaseException) -> None:
+        self.errors.append(error)
+
+
+def run_failing(
+    settings: Settings, instance: dg.DagsterInstance, error: LeverhouseError, watch: Watch
+) -> dg.ExecuteInProcessResult:
+    @dg.asset
+    def failing(context: dg.AssetExecutionContext) -> None:
+        with step(context, settings, watch):
+            raise error
+
+    return dg.materialize([failing], instance=instance, raise_on_error=False)
+
+
+def test_a_transient_error_lets_the_run_be_retried(home: Settings) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = run_failing(home, instance, WarehouseBusyError("busy"), Watch())
+        run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert run.tags[RETRY_TAG] == "true"
+
+
+def test_a_permanent_error_does_not(home: Settings) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = run_failing(home, instance, GateError("refused"), Watch())
+        run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert RETRY_TAG not in run.tags
+    failure = result.failure_data_for_node("failing")
+    assert failure is not None
+    assert failure.user_failure_data is not None
+    assert failure.user_failure_data.description == "refused"
+
+
+def test_the_watcher_gets_the_error_itself(home: Settings) -> None:
+    error, noted = GateError("refused"), Noted()
+    with dg.DagsterInstance.ephemeral() as instance:
+        run_failing(home, instance, error, noted)
+    assert noted.errors == [error]
+
+
+def test_a_run_carries_the_token_of_its_process(home: Settings) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = run_failing(home, instance, GateError("refused"), Watch())
+        run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert run.tags[PROCESS_TAG] == claim_process(home)
+
+
+@dg.job
+def nothing() -> None:
+    """A job to have runs of."""
+
+
+def started(instance: dg.DagsterInstance, tags: dict[str, str]) -> str:
+    return instance.create_run_for_job(nothing, tags=tags, status=dg.DagsterRunStatus.STARTED).run_id
+
+
+@pytest.fixture
+def other_process(home: Settings) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", _CLAIM, str(home.home)],
+        cwd=PROJECT_ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_only_the_run_of_a_killed_process_is_reported_as_failed(
+    home: Settings, other_process: subprocess.Popen[str]
+) -> None:
+    with other_process as process, dg.DagsterInstance.ephemeral() as instance:
+        assert process.stdout is not None
+        token = process.stdout.readline().strip()
+        run_id = started(instance, {PROCESS_TAG: token})
+        mine = started(instance, {PROCESS_TAG: claim_process(home)})
+        unknown = started(instance, {})
+        while_it_lives = fail_orphaned_runs(instance, home)
+        process.kill()
+        process.wait()
+        assert while_it_lives == []
+        assert fail_orphaned_runs(instance, home) == [run_id]
+        statuses = {run.run_id: run.status for run in instance.get_runs()}
+    assert statuses[run_id] == dg.DagsterRunStatus.FAILURE
+    assert statuses[mine] == statuses[unknown] == dg.DagsterRunStatus.STARTED
+
+
+def test_a_run_of_another_host_is_left_alone(home: Settings, tmp_path: Path) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        started(instance, {PROCESS_TAG: "another-host~1~abc"})
+        assert fail_orphaned_runs(instance, home) == []

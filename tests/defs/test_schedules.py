@@ -1,0 +1,170 @@
+"""When things run by themselves: the inbox sensor and the build that follows ingestion."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from pipelines.datasets import Dataset
+from pipelines.defs.schedules import RunTimes, build_is_due, build_sensors
+from pipelines.settings import Settings
+
+NOW = 1_700_000_000.0
+
+
+@pytest.fixture
+def drop(home: Settings) -> Callable[[str, float], Path]:
+    """Drop a file into the inbox that was last written `age` seconds ago."""
+
+    def dropped(name: str, age: float = 60) -> Path:
+        path = home.inbox_dir / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("day,close\n", encoding="utf-8")
+        os.utime(path, (NOW - age, NOW - age))
+        return path
+
+    return dropped
+
+
+@pytest.fixture
+def inbox(home: Settings) -> dg.SensorDefinition:
+    datasets = [Dataset(name=name, mapping=home.mappings_dir / f"{name}.toml") for name in ("example", "other")]
+    return build_sensors(home, datasets, ["candles"], now=lambda: NOW)[0]
+
+
+def evaluate(sensor: dg.SensorDefinition, cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = sensor(dg.build_sensor_context(instance=instance, cursor=cursor))
+    assert isinstance(result, dg.SensorResult | dg.SkipReason)
+    return result
+
+
+def requests(result: dg.SensorResult | dg.SkipReason) -> list[dg.RunRequest]:
+    assert isinstance(result, dg.SensorResult)
+    return list(result.run_requests or [])
+
+
+def test_an_empty_inbox_asks_for_nothing(inbox: dg.SensorDefinition) -> None:
+    assert isinstance(evaluate(inbox), dg.SkipReason)
+
+
+def test_a_dropped_file_is_landed_and_loaded(inbox: dg.SensorDefinition, drop: Callable[..., Path]) -> None:
+    path = drop("example/a.csv")
+    [request] = requests(evaluate(inbox))
+    assert request.run_config["ops"]["raw__files__example"]["config"]["files"] == [str(path)]
+    assert {key.to_user_string() for key in request.asset_selection or []} == {
+        "raw/files/example",
+        "clean/candles",
+        "clean/ledger",
+    }
+
+
+def test_each_data_set_gets_a_run_of_its_own(inbox: dg.SensorDefinition, drop: Callable[..., Path]) -> None:
+    drop("example/a.csv")
+    drop("other/b.csv")
+    assert [r.tags["leverhouse/dataset"] for r in requests(evaluate(inbox))] == ["example", "other"]
+
+
+def test_a_file_that_is_still_being_written_waits(inbox: dg.SensorDefinition, drop: Callable[..., Path]) -> None:
+    drop("example/a.csv", age=5)
+    assert isinstance(evaluate(inbox), dg.SkipReason)
+
+
+def test_hidden_files_are_somebodys_temporary_files(inbox: dg.SensorDefinition, drop: Callable[..., Path]) -> None:
+    drop("example/.a.csv.part")
+    drop("example/.tmp/a.csv")
+    assert isinstance(evaluate(inbox), dg.SkipReason)
+
+
+def test_a_file_is_asked_for_once(inbox: dg.SensorDefinition, drop: Callable[..., Path]) -> None:
+    drop("example/a.csv")
+    first = evaluate(inbox)
+    assert isinstance(first, dg.SensorResult)
+    assert isinstance(evaluate(inbox, first.cursor), dg.SkipReason)
+
+
+def test_a_changed_file_is_asked_for_again_and_alone(inbox: dg.SensorDefinition, drop: Callable[..., Path]) -> None:
+    drop("example/a.csv")
+    changed = drop("example/b.csv")
+    first = evaluate(inbox)
+    assert isinstance(first, dg.SensorResult)
+    os.utime(changed, (NOW - 30, NOW - 30))
+    [again] = requests(evaluate(inbox, first.cursor))
+    assert again.run_config["ops"]["raw__files__example"]["config"]["files"] == [str(changed)]
+    assert again.run_key != requests(first)[0].run_key
+
+
+def test_a_lost_cursor_does_not_start_the_same_run_twice(inbox: dg.SensorDefinition, drop: Callable[..., Path]) -> None:
+    drop("example/a.csv")
+    assert requests(evaluate(inbox))[0].run_key == requests(evaluate(inbox))[0].run_key
+
+
+def test_the_cursor_remembers_only_files_that_are_there(inbox: dg.SensorDefinition, drop: Callable[..., Path]) -> None:
+    gone = drop("example/a.csv")
+    first = evaluate(inbox)
+    assert isinstance(first, dg.SensorResult)
+    gone.unlink()
+    stays = drop("example/b.csv")
+    second = evaluate(inbox, first.cursor)
+    assert isinstance(second, dg.SensorResult)
+    assert list(json.loads(second.cursor or "{}")) == [str(stays)]
+
+
+def ended(run_id: str, started: float, at: float) -> RunTimes:
+    return RunTimes(run_id=run_id, started=started, ended=at)
+
+
+GOING = RunTimes(run_id="going", started=10.0, ended=None)
+
+
+@pytest.mark.parametrize(
+    ("ingests", "builds", "due"),
+    [
+        ([], [], None),
+        ([ended("a", 1, 2)], [], "a"),
+        ([ended("a", 1, 2), ended("b", 1, 3)], [], "b"),
+        ([ended("a", 1, 2)], [ended("x", 3, 4)], None),
+        ([ended("a", 1, 5)], [ended("x", 3, 4)], "a"),
+        ([ended("a", 1, 2), GOING], [], None),
+        ([ended("a", 1, 2)], [GOING], None),
+    ],
+    ids=[
+        "nothing was ingested",
+        "an ingest ended and nothing was built",
+        "several ingests share one build",
+        "a build began after the ingest",
+        "the build began before the ingest ended",
+        "another ingest goes on",
+        "a build goes on",
+    ],
+)
+def test_a_build_is_due_when_all_ingestion_has_ended(
+    ingests: list[RunTimes], builds: list[RunTimes], due: str | None
+) -> None:
+    assert build_is_due(ingests, builds) == due
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_the_build_follows_an_ingest_however_it_ended(home: Settings, works: bool) -> None:
+    @dg.op
+    def ingest() -> None:
+        if not works:
+            raise dg.Failure("the source is down", allow_retries=False)
+
+    @dg.job(name="ingest_files")
+    def job() -> None:
+        ingest()
+
+    sensor = build_sensors(home, [], [])[1]
+    with dg.DagsterInstance.ephemeral() as instance:
+        before = sensor(dg.build_sensor_context(instance=instance))
+        run = job.execute_in_process(instance=instance, raise_on_error=False)
+        after = sensor(dg.build_sensor_context(instance=instance))
+    assert isinstance(before, dg.SkipReason)
+    assert isinstance(after, dg.RunRequest)
+    assert after.run_key == f"after-{run.run_id}"
