@@ -27,7 +27,9 @@ class Settings(BaseSettings):
         env_prefix="LEVERHOUSE_", toml_file=PROJECT_ROOT / "leverhouse.toml", frozen=True, extra="forbid"
     )
 
-    home: Path = Field(default=PROJECT_ROOT / "warehouse", description="Root of this warehouse: all data lies below it.")
+    home: Path = Field(
+        default=PROJECT_ROOT / "warehouse", description="Root of this warehouse: all data lies below it."
+    )
     mappings: Path | None = Field(default=None, description="Folder of mapping files; default <home>/mappings.")
     duckdb_memory: str = Field(default="512MB", description="memory_limit of the writing DuckDB connection.")
     duckdb_threads: int = Field(default=2, ge=1, description="Threads of the writing DuckDB connection.")
@@ -51,7 +53,8 @@ class Settings(BaseSettings):
             return cls()
         except ValidationError as error:
             faults = "; ".join(
-                f"LEVERHOUSE_{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}" for fault in error.errors()
+                f"LEVERHOUSE_{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
+                for fault in error.errors()
             )
             raise ConfigError(f"settings: {faults}. Correct the environment or leverhouse.toml.") from error
 

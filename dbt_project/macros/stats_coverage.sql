@@ -62,7 +62,7 @@
 
 {#- The members of a comma list. -#}
 {% macro stats_split_list(list) -%}
-    {{ return(adapter.dispatch('stats_split_list', 'leverhouse')(list)) }}
+    {{- adapter.dispatch('stats_split_list', 'leverhouse')(list) -}}
 {%- endmacro %}
 {% macro default__stats_split_list(list) -%}
     string_split({{ list }}, ',')

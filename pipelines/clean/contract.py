@@ -106,7 +106,9 @@ class Contract:
         try:
             return self.clean[name]
         except KeyError as error:
-            raise ContractError(f"there is no clean table {name!r}; warehouse/schema has {', '.join(self.clean)}.") from error
+            raise ContractError(
+                f"there is no clean table {name!r}; warehouse/schema has {', '.join(self.clean)}."
+            ) from error
 
 
 def polars_type(duckdb_type: str) -> pl.DataType:
@@ -218,5 +220,7 @@ def _coverage(text: str, table: str) -> CoverageRule | None:
         return None
     parts = [part.strip() for part in text.split(";")]
     if len(parts) != 4 or parts[3] not in {"period", "interval", "captures", "events"}:
-        raise ContractError(f"{table}: '-- coverage:' is venue; instrument; series; period|interval|captures|events, or none.")
+        raise ContractError(
+            f"{table}: '-- coverage:' is venue; instrument; series; period|interval|captures|events, or none."
+        )
     return CoverageRule(venue=parts[0], instrument=parts[1], series=parts[2], expected=parts[3])

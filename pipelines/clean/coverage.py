@@ -118,7 +118,8 @@ def _fill_gaps(con: duckdb.DuckDBPyConnection, table: Table, rule: CoverageRule,
     """
     if rule.expected == "events":
         series_days = (
-            f"select venue, {rule.instrument} as instrument, series, first_day, last_day from known_spans where table_name = $table"
+            f"select venue, {rule.instrument} as instrument, series, first_day, last_day "
+            "from known_spans where table_name = $table"
         )
     else:
         series_days = (
@@ -131,7 +132,9 @@ def _fill_gaps(con: duckdb.DuckDBPyConnection, table: Table, rule: CoverageRule,
         with
         series_days as ({series_days}),
         spine as (
-            select venue, instrument, series, cast(unnest(generate_series(first_day, last_day, interval 1 day)) as date) as trade_date
+            select
+                venue, instrument, series,
+                cast(unnest(generate_series(first_day, last_day, interval 1 day)) as date) as trade_date
             from series_days
         ),
         absent as (

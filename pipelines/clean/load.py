@@ -6,50 +6,30 @@ opening of databases: the connection is passed in.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Final
 
 import duckdb
-import orjson
-import polars as pl
 
-from pipelines.clean.batch import ParsedBatch, Parser, SourceRules
-from pipelines.clean.contract import Contract, Table
-from pipelines.clean.coverage import write_coverage
-from pipelines.errors import ContractError, GateError, ReconciliationError
+from pipelines.clean.batch import Parser, SourceRules
+from pipelines.clean.contract import Contract
+from pipelines.clean.stage import Stage, TableLoad, Work, record_checks
+from pipelines.errors import GateError
 from pipelines.extract.landing import Landing, current_versions
 from pipelines.quality.gate import CheckResult, GateInput
+from pipelines.storage.query import scalar
+
+__all__ = ["Gate", "LoadReport", "Progress", "TableLoad", "Work", "find_work", "load_source", "no_progress"]
 
 Gate = Callable[[duckdb.DuckDBPyConnection, Sequence[GateInput]], list[CheckResult]]
 Progress = Callable[[str, int, int], None]
 """Called with (what, done, of) while a load goes on."""
 
-STAGE_ROWS_PER_PASS: Final = 2_500_000
-"""Rows whose keys are compared at a time: bounds the memory of deduplication."""
-
 
 def no_progress(what: str, done: int, of: int) -> None:
     """Report nothing."""
-
-
-@dataclass(frozen=True)
-class TableLoad:
-    """Counts of one table in one load; `days` is [first, last] of the partitions touched."""
-
-    table: str
-    received: int
-    accepted: int
-    duplicates: int
-    restated: int
-    quarantined: int
-    absent_cells: int
-    first_day: date | None
-    last_day: date | None
-    days: int
 
 
 @dataclass(frozen=True)
@@ -63,43 +43,34 @@ class LoadReport:
     checks: tuple[CheckResult, ...] = field(default=(), repr=False)
 
 
-@dataclass(frozen=True)
-class Work:
-    """What a load of one source has to do."""
-
-    pending: list[Landing]
-    superseded: list[str]
-    bystanders: list[Landing]
-    current: list[Landing]
-    unrecorded: list[Landing]
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.pending and not self.superseded
-
-
 def find_work(
-    con: duckdb.DuckDBPyConnection, source: str, landings: Iterable[Landing], *, partitions: Collection[str] | None = None
+    con: duckdb.DuckDBPyConnection,
+    source: str,
+    landings: Iterable[Landing],
+    *,
+    partitions: Collection[str] | None = None,
 ) -> Work:
     """Compare the landings on disk with ops.landings.
 
     With `partitions`, only landings of those partitions are looked at. Superseded are landing ids that were loaded and are
     no longer current; bystanders are loaded, current landings that may share days with the pending ones.
     """
-    known = {
-        row[0]: row[1]
-        for row in con.execute(
-            "select landing_id, is_current from ops.landings where source = ?"
-            + (" and partition in (select unnest(?))" if partitions is not None else ""),
-            [source] if partitions is None else [source, sorted(partitions)],
+    days = None if partitions is None else sorted(partitions)
+    known: dict[str, bool] = dict(
+        con.execute(
+            "select landing_id, is_current from ops.landings "
+            "where source = $source and ($days is null or list_contains(cast($days as varchar[]), partition))",
+            {"source": source, "days": days},
         ).fetchall()
-    }
+    )
     mine = [x for x in landings if x.source == source and (partitions is None or x.partition in partitions)]
     current = current_versions(mine)
     current_ids = {landing.landing_id for landing in current}
     return Work(
         pending=[landing for landing in current if landing.landing_id not in known],
-        superseded=[landing_id for landing_id, is_current in known.items() if is_current and landing_id not in current_ids],
+        superseded=[
+            landing_id for landing_id, is_current in known.items() if is_current and landing_id not in current_ids
+        ],
         bystanders=[landing for landing in current if landing.landing_id in known],
         current=current,
         unrecorded=[x for x in mine if known.get(x.landing_id) is not (x.landing_id in current_ids)],
@@ -129,8 +100,8 @@ def load_source(
     work = find_work(con, source, landings, partitions=partitions)
     if work.is_empty:
         return LoadReport(source=source, load_seq=None, landings=0)
-    load_seq = int((con.execute("select coalesce(max(load_seq), 0) + 1 from ops.loads").fetchone() or (1,))[0])
-    stage = _Stage(con, contract, source, now, home)
+    load_seq = int(scalar(con, "select coalesce(max(load_seq), 0) + 1 from ops.loads"))
+    stage = Stage(con, contract, source, now, home)
     try:
         order = {landing.landing_id: rank for rank, landing in enumerate(work.current)}
         for done, landing in enumerate(work.pending):
@@ -148,7 +119,7 @@ def load_source(
         results = gate(con, stage.gate_inputs())
         failed = [r for r in results if not r.passed and r.severity == "error"]
         if failed:
-            _record_checks(con, results, source, load_seq, now)
+            record_checks(con, results, source, load_seq, now)
             faults = "; ".join(f"{r.table}.{r.check_name}: {dict(r.observed)}" for r in failed)
             raise GateError(
                 f"{source}: the gate refused the batch, the clean tables are unchanged. {faults}. "
@@ -161,496 +132,3 @@ def load_source(
     return LoadReport(
         source=source, load_seq=load_seq, landings=len(work.pending), tables=tables, checks=tuple(results)
     )
-
-
-class _Stage:
-    """One load in the making. Rows lie as Parquet in the scratch folder, so memory stays bounded and nothing is written twice
-    into the database; stage_<table> is the view over them, out_<table> the rows that will not be accepted.
-    """
-
-    def __init__(self, con: duckdb.DuckDBPyConnection, contract: Contract, source: str, now: datetime, home: Path) -> None:
-        self.con = con
-        self.home = home
-        self.contract = contract
-        self.source = source
-        self.now = now
-        self.tables: dict[str, Table] = {}
-        self.folder = home / "scratch" / "load"
-        self.staged = 0
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
-        con.execute(
-            "create or replace temp table stage_rejects (table_name varchar, landing_id varchar, trade_date date, line bigint, "
-            "field varchar, instrument varchar, reason varchar, detail varchar, raw varchar, bystander boolean)"
-        )
-        con.execute(
-            "create or replace temp table stage_absent (table_name varchar, landing_id varchar, trade_date date, "
-            "instrument varchar, cells bigint, bystander boolean)"
-        )
-        con.execute("create or replace temp table touched (table_name varchar, trade_date date)")
-
-    def add(self, batch: ParsedBatch, rank: int, *, bystander: bool = False) -> None:
-        """Stage one batch; `rank` orders landings from old to new."""
-        con = self.con
-        table = self.contract.table(batch.table)
-        rows, rejects, absent = batch.rows, batch.rejects, batch.absent
-        self._check_frame(table, rows, rejects)
-        if table.name not in self.tables:
-            self._create(table)
-        day = pl.col(table.day_column or "")
-        rows = rows.with_columns(
-            *(pl.lit(None, dtype=t).alias(c) for c, t in table.polars_schema().items() if c not in rows.columns),
-            ((day - pl.duration(microseconds=1)) if table.day_is_state else day).dt.date().alias("trade_date"),
-            pl.lit(batch.landing_id).alias("landing_id"),
-            pl.lit(rank, dtype=pl.Int32).alias("_rank"),
-            pl.int_range(self.staged, self.staged + pl.len(), dtype=pl.Int64).alias("_rid"),
-        )
-        if bystander:
-            rows = rows.clear() if table.merge else rows.join(self._touched_days(table), on="trade_date", how="semi")
-        if rows.height:
-            file = self.folder / table.name / f"{self.staged}.parquet"
-            rows.select(*_stage_schema(table)).write_parquet(file, compression="lz4", statistics=False)
-            self.staged += batch.rows.height
-        con.execute(
-            "insert into stage_rejects select ?, ?, trade_date, line, field, instrument, reason, detail, raw, ? from rejects",
-            [table.name, batch.landing_id, bystander],
-        )
-        con.execute(
-            "insert into stage_absent select ?, ?, trade_date, instrument, cells, ? from absent",
-            [table.name, batch.landing_id, bystander],
-        )
-
-    def _check_frame(self, table: Table, rows: pl.DataFrame, rejects: pl.DataFrame) -> None:
-        expected = table.polars_schema()
-        unknown = [c for c in rows.columns if c not in expected and c not in ("_line", "_field")]
-        missing = [c.name for c in table.wire_columns if not c.nullable and c.name not in rows.columns]
-        wrong = [f"{c} is {rows.schema[c]}" for c in rows.columns if c in expected and rows.schema[c] != expected[c]]
-        if unknown or missing or wrong:
-            raise ContractError(
-                f"{self.source}: the parser's frame for {table.qualified} has unknown columns {unknown}, lacks {missing}, "
-                f"has wrong types {wrong}; correct the module in pipelines/sources."
-            )
-        own = set(rejects["reason"].unique()) & {"contract", "conflicting_duplicate"}
-        if own:
-            raise ContractError(f"{self.source}: reasons {sorted(own)} are the loader's own; a parser must not use them.")
-
-    def touch(self, superseded: list[str]) -> None:
-        """Work out the touched partitions: days staged so far and days the superseded landings had rows in."""
-        for name, table in self.tables.items():
-            self._open_view(table)
-            self.con.execute(f"insert into touched select distinct ?, trade_date from stage_{name}", [name])
-        self.con.execute("insert into touched select distinct table_name, trade_date from stage_rejects")
-        self.con.execute(
-            "insert into touched select distinct table_name, trade_date from ops.lineage "
-            "where source = ? and landing_id in (select unnest(cast(? as varchar[])))",
-            [self.source, superseded],
-        )
-        self.con.execute("create or replace temp table touched as select distinct table_name, trade_date from touched")
-        for (name,) in self.con.execute("select distinct table_name from touched").fetchall():
-            if name not in self.tables:
-                self._create(self.contract.table(name))
-
-    def landings_in_touched_days(self, *, exclude: list[str]) -> set[str]:
-        """Other landings that hold rows of the touched partitions."""
-        merge = [t.name for t in self.contract.clean.values() if t.merge]
-        rows = self.con.execute(
-            "select distinct l.landing_id from ops.lineage as l join touched as t "
-            "on t.table_name = l.table_name and t.trade_date is not distinct from l.trade_date "
-            "where l.source = ? and t.trade_date is not null "
-            "and l.table_name not in (select unnest(cast(? as varchar[]))) "
-            "and l.landing_id not in (select unnest(cast(? as varchar[])))",
-            [self.source, merge, exclude],
-        ).fetchall()
-        return {row[0] for row in rows}
-
-    def resolve(self) -> None:
-        """Decide which staged rows are not accepted: contract violations, conflicts, duplicates."""
-        self.con.execute(
-            "delete from stage_rejects where bystander and (trade_date is null or not exists (select 1 from touched as t "
-            "where t.table_name = stage_rejects.table_name and t.trade_date = stage_rejects.trade_date))"
-        )
-        self.con.execute(
-            "delete from stage_absent where bystander and not exists (select 1 from touched as t "
-            "where t.table_name = stage_absent.table_name and t.trade_date = stage_absent.trade_date)"
-        )
-        for table in self.tables.values():
-            self._open_view(table)
-            self._find_violations(table)
-            self._find_duplicates(table)
-            self._move_to_rejects(table)
-            self._create_view(table)
-
-    def gate_inputs(self) -> list[GateInput]:
-        """The batches as the gate sees them."""
-        return [
-            GateInput(table=name, source=self.source, staged=f"accepted_{name}", received=received, accepted=accepted,
-                      duplicates=duplicates, quarantined=quarantined)
-            for name, (received, accepted, duplicates, quarantined) in sorted(self._totals().items())
-        ]  # fmt: skip
-
-    def commit(
-        self, load_seq: int, work: Work, rules: SourceRules, results: Sequence[CheckResult]
-    ) -> tuple[TableLoad, ...]:
-        """Replace the touched partitions and write every ops row in one transaction."""
-        con = self.con
-        con.execute("begin transaction")
-        try:
-            for table in self.tables.values():
-                self._replace_rows(table)
-            reports = self._write_loads(load_seq)
-            self._write_quarantine(work)
-            self._write_lineage(work)
-            self._write_landings(work)
-            write_coverage(con, self.contract, self.source, rules)
-            _record_checks(con, results, self.source, load_seq, self.now)
-            con.execute("commit")
-        except BaseException:
-            con.execute("rollback")
-            raise
-        con.execute("checkpoint")
-        return reports
-
-    def drop(self) -> None:
-        """Remove the temporary tables."""
-        for name in self.tables:
-            self.con.execute(f"drop view if exists accepted_{name}")
-            self.con.execute(f"drop table if exists out_{name}")
-            self.con.execute(f"drop view if exists stage_{name}")
-        for name in ("stage_rejects", "stage_absent", "touched"):
-            self.con.execute(f"drop table if exists {name}")
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _create(self, table: Table) -> None:
-        """The folder of the table with one empty file, which gives the view its columns, and the list of rows turned away."""
-        schema = _stage_schema(table)
-        (self.folder / table.name).mkdir()
-        pl.DataFrame(schema=schema).write_parquet(self.folder / table.name / "empty.parquet")
-        self.con.execute(f"create or replace temp table out_{table.name} (rid bigint, outcome varchar, detail varchar)")
-        self.tables[table.name] = table
-        self._open_view(table)
-
-    def _open_view(self, table: Table) -> None:
-        """Look at the files again: the view holds the list of files it was made with."""
-        self.con.execute(
-            f"create or replace temp view stage_{table.name} as select * from "
-            f"read_parquet('{_quoted(str(self.folder / table.name))}/*.parquet')"
-        )
-
-    def _touched_days(self, table: Table) -> pl.DataFrame:
-        return self.con.sql("select trade_date from touched where table_name = ?", params=[table.name]).pl()
-
-    def _find_violations(self, table: Table) -> None:
-        """Rows that break a NOT NULL or CHECK of the DDL, with the first rule broken."""
-        required = [c.name for c in table.wire_columns if not c.nullable]
-        whens = [f"when {c} is null then '{c} is null'" for c in required]
-        whens += [f"when not ({check}) then 'violates: {_quoted(check)}'" for check in table.checks]
-        broken = " or ".join([f"{c} is null" for c in required] + [f"not coalesce({check}, true)" for check in table.checks])
-        self.con.execute(
-            f"insert into out_{table.name} select _rid, 'contract', case {' '.join(whens)} end "
-            f"from stage_{table.name} where {broken}"
-        )
-
-    def _find_duplicates(self, table: Table) -> None:
-        """Rows of one key: a landing that contradicts itself loses all of them, else the newest landing's first row stays."""
-        key = ", ".join(c for c in table.key if c != "source")
-        suspects = self._suspect_keys(table, key)
-        if not suspects:
-            return
-        values = ", ".join(table.value_columns) or "1"
-        self.con.execute(
-            f"""
-            create or replace temp table suspects as
-            select
-                s._rid as rid, {key}, s._rank, s._line, s._field, hash({values}) as content
-            from stage_{table.name} as s
-            where hash({key}) in (select key_hash from suspect_keys)
-                and s._rid not in (select rid from out_{table.name})
-            """
-        )
-        self.con.execute(
-            f"""
-            insert into out_{table.name}
-            with
-            judged as (
-                select *, min(content) over w <> max(content) over w as contradicts
-                from suspects
-                window w as (partition by {key}, _rank)
-            ),
-            ranked as (
-                select
-                    *,
-                    row_number() over w as position,
-                    first_value(content) over w as kept
-                from judged
-                where not contradicts
-                window w as (partition by {key} order by _rank desc, _line, _field nulls first)
-            )
-            select rid, 'conflicting_duplicate', 'same key with different values in one file' from judged where contradicts
-            union all
-            select rid, case when content = kept then 'duplicate' else 'restated' end, null from ranked where position > 1
-            """
-        )
-        self.con.execute("drop table suspects")
-
-    def _suspect_keys(self, table: Table, key: str) -> int:
-        """Fill suspect_keys with the hashes of keys that may occur twice; a few passes by day bound the memory."""
-        self.con.execute("create or replace temp table suspect_keys (key_hash ubigint)")
-        for first, last in self._passes(table):
-            self.con.execute(
-                f"insert into suspect_keys select hash({key}) from stage_{table.name} "
-                "where trade_date between ? and ? group by 1 having count(*) > 1",
-                [first, last],
-            )
-        return int((self.con.execute("select count(*) from suspect_keys").fetchone() or (0,))[0])
-
-    def _passes(self, table: Table) -> list[tuple[date, date]]:
-        """Day ranges of at most STAGE_ROWS_PER_PASS rows; a single larger day is a pass of its own."""
-        ranges: list[tuple[date, date]] = []
-        held = 0
-        for day, rows in self.con.execute(
-            f"select trade_date, count(*) from stage_{table.name} where trade_date is not null group by 1 order by 1"
-        ).fetchall():
-            if ranges and held + rows <= STAGE_ROWS_PER_PASS:
-                ranges[-1] = (ranges[-1][0], day)
-                held += rows
-            else:
-                ranges.append((day, day))
-                held = rows
-        return ranges
-
-    def _move_to_rejects(self, table: Table) -> None:
-        """Copy the rows the contract or a conflict turned away into stage_rejects, whole."""
-        columns = ", ".join(f"{c.name} := s.{c.name}" for c in table.wire_columns)
-        instrument = next((c for c in ("instrument", "index_name", "token", "collateral_token") if c in table.column_names), "null")
-        self.con.execute(
-            f"insert into stage_rejects select '{table.name}', s.landing_id, s.trade_date, s._line, s._field, {instrument}, "
-            f"o.outcome, o.detail, cast(to_json(struct_pack({columns})) as varchar), false "
-            f"from stage_{table.name} as s join out_{table.name} as o on o.rid = s._rid "
-            "where o.outcome in ('contract', 'conflicting_duplicate')"
-        )
-
-    def _create_view(self, table: Table) -> None:
-        columns = ", ".join(
-            {"source": f"'{_quoted(self.source)}' as source", "loaded_at": f"timestamp '{self.now}' as loaded_at"}.get(c, c)
-            for c in table.column_names
-        )
-        some_out = (self.con.execute(f"select count(*) from out_{table.name}").fetchone() or (0,))[0]
-        keep = f" where _rid not in (select rid from out_{table.name})" if some_out else ""
-        self.con.execute(
-            f"create or replace temp view accepted_{table.name} as select {columns} from stage_{table.name}{keep}"
-        )
-
-    def _totals(self) -> dict[str, tuple[int, int, int, int]]:
-        totals: dict[str, tuple[int, int, int, int]] = {}
-        for name in self.tables:
-            row = self.con.execute(
-                f"""
-                select
-                    (select count(*) from stage_{name}),
-                    (select count(*) from stage_rejects where table_name = '{name}'
-                        and reason not in ('contract', 'conflicting_duplicate')),
-                    (select count(*) from out_{name} where outcome in ('duplicate', 'restated')),
-                    (select count(*) from out_{name} where outcome in ('contract', 'conflicting_duplicate'))
-                """
-            ).fetchone()
-            staged, parsed_out, duplicates, resolved_out = row if row else (0, 0, 0, 0)
-            totals[name] = (staged + parsed_out, staged - duplicates - resolved_out, duplicates, parsed_out + resolved_out)
-        return totals
-
-    def _replace_rows(self, table: Table) -> None:
-        con = self.con
-        if table.merge:
-            key = " and ".join(f"c.{k} = a.{k}" for k in table.key)
-            con.execute(
-                f"delete from {table.qualified} as c where exists (select 1 from accepted_{table.name} as a where {key})"
-            )
-        else:
-            con.execute(
-                f"delete from {table.qualified} where source = ? and trade_date in "
-                "(select trade_date from touched where table_name = ?)",
-                [self.source, table.name],
-            )
-        before = (con.execute(f"select count(*) from {table.qualified}").fetchone() or (0,))[0]
-        con.execute(f"insert into {table.qualified} select * from accepted_{table.name}")
-        after = (con.execute(f"select count(*) from {table.qualified}").fetchone() or (0,))[0]
-        accepted = self._totals()[table.name][1]
-        if after - before != accepted:
-            raise ReconciliationError(
-                f"{self.source}: {table.qualified} grew by {after - before} rows where {accepted} were accepted. "
-                "Nothing was committed; this is a defect of the loader."
-            )
-
-    def _write_loads(self, load_seq: int) -> tuple[TableLoad, ...]:
-        """One ops.loads row per touched partition; the CHECK of the DDL enforces the identity."""
-        con = self.con
-        for name in self.tables:
-            con.execute(
-                f"""
-                insert into ops.loads
-                with
-                staged as (
-                    select
-                        s.trade_date,
-                        count(*) as staged,
-                        count(*) filter (where o.outcome is null) as accepted,
-                        count(*) filter (where o.outcome in ('duplicate', 'restated')) as duplicates,
-                        count(*) filter (where o.outcome = 'restated') as restated,
-                        count(*) filter (where o.outcome in ('contract', 'conflicting_duplicate')) as resolved_out
-                    from stage_{name} as s
-                    left join out_{name} as o on o.rid = s._rid
-                    group by s.trade_date
-                ),
-                parsed_out as (
-                    select trade_date, count(*) as parsed_out
-                    from stage_rejects
-                    where table_name = '{name}' and reason not in ('contract', 'conflicting_duplicate')
-                    group by trade_date
-                ),
-                absent as (
-                    select trade_date, sum(cells) as cells from stage_absent where table_name = '{name}' group by trade_date
-                ),
-                days as (
-                    select trade_date from touched where table_name = '{name}'
-                    union
-                    select trade_date from absent
-                )
-                select
-                    ?, ?, '{name}', d.trade_date,
-                    coalesce(s.staged, 0) + coalesce(p.parsed_out, 0),
-                    coalesce(s.accepted, 0),
-                    coalesce(s.duplicates, 0),
-                    coalesce(s.restated, 0),
-                    coalesce(s.resolved_out, 0) + coalesce(p.parsed_out, 0),
-                    coalesce(a.cells, 0),
-                    ?
-                from days as d
-                left join staged as s on s.trade_date is not distinct from d.trade_date
-                left join parsed_out as p on p.trade_date is not distinct from d.trade_date
-                left join absent as a on a.trade_date is not distinct from d.trade_date
-                """,
-                [load_seq, self.source, self.now],
-            )
-        reports = []
-        totals = self._totals()
-        for row in con.execute(
-            "select table_name, sum(received)::bigint, sum(accepted)::bigint, sum(duplicates)::bigint, sum(restated)::bigint, "
-            "sum(quarantined)::bigint, sum(absent_cells)::bigint, min(trade_date), max(trade_date), count(trade_date) "
-            "from ops.loads where load_seq = ? group by table_name order by table_name",
-            [load_seq],
-        ).fetchall():
-            report = TableLoad(*row)
-            counted = (report.received, report.accepted, report.duplicates, report.quarantined)
-            if counted != totals[report.table]:
-                raise ReconciliationError(
-                    f"{self.source}: {report.table} counts {counted} (received, accepted, duplicates, quarantined) by day and "
-                    f"{totals[report.table]} in all. Nothing was committed; this is a defect of the loader."
-                )
-            reports.append(report)
-        return tuple(reports)
-
-    def _write_quarantine(self, work: Work) -> None:
-        self.con.execute(
-            "delete from ops.quarantine where source = ? and (landing_id in (select unnest(cast(? as varchar[]))) or exists "
-            "(select 1 from touched as t where t.table_name = quarantine.table_name and t.trade_date = quarantine.trade_date))",
-            [self.source, work.superseded],
-        )
-        self.con.execute(
-            "insert into ops.quarantine select ?, table_name, trade_date, landing_id, line, field, instrument, reason, detail, "
-            "raw, ? from stage_rejects",
-            [self.source, self.now],
-        )
-
-    def _write_lineage(self, work: Work) -> None:
-        merge = [t.name for t in self.tables.values() if t.merge]
-        self.con.execute(
-            "delete from ops.lineage where source = ? and (landing_id in (select unnest(cast(? as varchar[]))) or exists "
-            "(select 1 from touched as t where t.table_name = lineage.table_name and t.trade_date = lineage.trade_date)) "
-            "and not (table_name in (select unnest(cast(? as varchar[]))) "
-            "and landing_id not in (select unnest(cast(? as varchar[]))))",
-            [self.source, work.superseded, merge, work.superseded],
-        )
-        for name in self.tables:
-            self.con.execute(
-                f"""
-                insert into ops.lineage
-                with
-                seen as (
-                    select s.trade_date, s.landing_id, 1 as received, case when o.rid is null then 1 else 0 end as accepted
-                    from stage_{name} as s
-                    left join out_{name} as o on o.rid = s._rid
-                    union all
-                    select trade_date, landing_id, 1, 0
-                    from stage_rejects
-                    where table_name = '{name}' and reason not in ('contract', 'conflicting_duplicate')
-                )
-                select ?, '{name}', trade_date, landing_id, sum(received), sum(accepted)
-                from seen
-                group by trade_date, landing_id
-                """,
-                [self.source],
-            )
-
-    def _write_landings(self, work: Work) -> None:
-        """Record the landings this load has dealt with: new ones, and old ones that are no longer current."""
-        current = {x.landing_id for x in work.current}
-        rows = pl.DataFrame(
-            [
-                {
-                    "landing_id": x.landing_id,
-                    "source": x.source,
-                    "partition": x.partition,
-                    "part": x.part,
-                    "version": x.version,
-                    "is_current": x.landing_id in current,
-                    "path": x.path.relative_to(self.home).as_posix(),
-                    "original_name": x.original_name,
-                    "sha256": x.sha256,
-                    "bytes": x.bytes,
-                    "fetched_at": x.fetched_at,
-                    "completeness": x.completeness,
-                    "request": orjson.dumps(dict(x.request), option=orjson.OPT_SORT_KEYS).decode(),
-                }
-                for x in work.unrecorded
-            ],
-            schema_overrides={"fetched_at": pl.Datetime("us")},
-        )
-        self.con.execute("delete from ops.landings where landing_id in (select landing_id from rows)")
-        self.con.execute("insert into ops.landings by name select * from rows")
-
-
-def _stage_schema(table: Table) -> dict[str, pl.DataType]:
-    """Columns of a staged file: the wire columns, the partition day, where the row came from and its number in the load."""
-    return table.polars_schema() | {
-        "trade_date": pl.Date(),
-        "landing_id": pl.String(),
-        "_line": pl.Int64(),
-        "_field": pl.String(),
-        "_rank": pl.Int32(),
-        "_rid": pl.Int64(),
-    }
-
-
-def _record_checks(
-    con: duckdb.DuckDBPyConnection, results: Sequence[CheckResult], source: str, load_seq: int, now: datetime
-) -> None:
-    if not results:
-        return
-    rows = pl.DataFrame(
-        {
-            "load_seq": [load_seq] * len(results),
-            "source": [source] * len(results),
-            "table_name": [r.table for r in results],
-            "check_name": [r.check_name for r in results],
-            "severity": [r.severity for r in results],
-            "passed": [r.passed for r in results],
-            "observed": [orjson.dumps(dict(r.observed), default=str).decode() for r in results],
-            "sample": [orjson.dumps(list(r.sample), default=str).decode() for r in results],
-            "checked_at": [now] * len(results),
-        }
-    )
-    con.execute("delete from ops.check_results where load_seq = ? and source = ?", [load_seq, source])
-    con.execute("insert into ops.check_results by name select * from rows")
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "''")

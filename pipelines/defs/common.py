@@ -57,13 +57,13 @@ def step(context: dg.AssetExecutionContext | dg.OpExecutionContext, settings: Se
     Only TransientError lets the run be retried, once; every other error ends it.
     """
     if PROCESS_TAG not in context.run.tags:
-        context.instance.add_run_tags(context.run_id, {PROCESS_TAG: claim_process(settings)})
+        context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: claim_process(settings)})
     name = context.op_execution_context.op.name if isinstance(context, dg.AssetExecutionContext) else context.op.name
     try:
         yield
     except TransientError as error:
         watch.failed(name, error)
-        context.instance.add_run_tags(context.run_id, {RETRY_TAG: "true"})
+        context.instance.add_run_tags(context.run.run_id, {RETRY_TAG: "true"})
         raise
     except LeverhouseError as error:
         watch.failed(name, error)

@@ -50,6 +50,9 @@ class Translator(DagsterDbtTranslator):
         spec: dg.AssetSpec = super().get_asset_spec(manifest, unique_id, project)
         if spec.key.path[0] == "marts":
             return spec.replace_attributes(freshness_policy=BUILT_DAILY)
+        if _reads_marts(manifest, unique_id):
+            # A helper between two marts is drawn among them, so that the picture of the layers has no way back.
+            return spec.replace_attributes(group_name="marts")
         return spec
 
     def get_asset_check_spec(
@@ -109,6 +112,14 @@ def _layer(props: Mapping[str, Any]) -> str:
             f"dbt model {props['name']} lies in none of the layers {', '.join(LAYERS)}."
         )
     return str(layer)
+
+
+def _reads_marts(manifest: Mapping[str, Any], unique_id: str) -> bool:
+    """Whether a model reads a mart, itself or through others."""
+    if not unique_id.startswith("model."):
+        return False
+    parents = [node for node in manifest["nodes"][unique_id]["depends_on"]["nodes"] if node.startswith("model.")]
+    return any(manifest["nodes"][node]["fqn"][1] == "marts" or _reads_marts(manifest, node) for node in parents)
 
 
 def _model_metadata(node: NodeResult) -> dict[str, Any]:

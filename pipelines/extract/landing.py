@@ -100,7 +100,9 @@ class LandingStore:
         try:
             source_file = path.open("rb")
         except OSError as error:
-            raise LandingError(f"{source}: cannot read {path}: {error.strerror}. Check the path and its permissions.") from error
+            raise LandingError(
+                f"{source}: cannot read {path}: {error.strerror}. Check the path and its permissions."
+            ) from error
         with source_file, _temporary(folder) as (temporary, sink):
             sha256, size = _copy(source_file, sink)
             versions = [x for x in self.all(source) if x.identity == (source, partition, part)]
@@ -190,7 +192,9 @@ class LandingStore:
                 }
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise LandingError(f"manifest {manifest} cannot be read ({error}); restore it or remove it and land again.") from error
+            raise LandingError(
+                f"manifest {manifest} cannot be read ({error}); restore it or remove it and land again."
+            ) from error
 
 
 def current_versions(landings: Iterable[Landing]) -> list[Landing]:

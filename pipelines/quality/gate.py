@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from pipelines.errors import ContractError, PermanentError
-from pipelines.quality import profiles
+from pipelines.quality import measures
 from pipelines.quality.suites import SUITES, Check, Frame, Severity
 
 if TYPE_CHECKING:
@@ -80,11 +80,11 @@ def run_gate(con: duckdb.DuckDBPyConnection, inputs: Sequence[GateInput]) -> lis
         )
     with _quiet():
         runner = _Runner()
-        results = {given.table: runner.judge(given, "shape", profiles.shape_frame(con, given)) for given in inputs}
+        results = {given.table: runner.judge(given, "shape", measures.shape_frame(con, given)) for given in inputs}
         sound = [given for given in inputs if all(result.passed for result in results[given.table])]
         beside = {given.table: given.staged for given in sound}
         for given in sound:
-            for frame, rows in profiles.frames(con, given, beside=beside).items():
+            for frame, rows in measures.frames(con, given, beside=beside).items():
                 results[given.table] += runner.judge(given, frame, rows)
     return [result for given in inputs for result in results[given.table]]
 
@@ -191,7 +191,7 @@ def _result(table: str, check: Check, rows: pd.DataFrame, result: Any) -> CheckR
         key: check.kwargs[key] for key in ("min_value", "max_value", "mostly") if check.kwargs.get(key) is not None
     }
     judged = [check.kwargs[key] for key in ("column", "column_A", "column_B") if key in check.kwargs]
-    shown = list(dict.fromkeys([*profiles.identity(table, check.frame), *judged])) or list(rows.columns)
+    shown = list(dict.fromkeys([*measures.identity(table, check.frame), *judged])) or list(rows.columns)
     sample = [] if passed else [{name: _plain(rows.at[place, name]) for name in shown} for place in places]
     return CheckResult(table, check.name, check.severity, passed, observed, sample)
 

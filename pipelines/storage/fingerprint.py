@@ -13,7 +13,9 @@ from typing import Final
 
 import duckdb
 
-CLOCK_COLUMNS: Final = frozenset({"loaded_at", "last_loaded_at", "built_at", "checked_at", "published_at", "fetched_at", "load_seq"})
+CLOCK_COLUMNS: Final = frozenset(
+    {"loaded_at", "last_loaded_at", "built_at", "checked_at", "published_at", "fetched_at", "load_seq"}
+)
 """Columns that say when the warehouse did something, not what it holds: they are left out."""
 
 TOLERANCE: Final = 1e-9

@@ -43,7 +43,9 @@ class Publication:
     seconds: float
 
 
-def publish(settings: Settings, *, now: datetime, progress: Callable[[str, int, int], None] | None = None) -> Publication:
+def publish(
+    settings: Settings, *, now: datetime, progress: Callable[[str, int, int], None] | None = None
+) -> Publication:
     """Copy marts and ops into a new file and rename it over the published one.
 
     Raises PublishError where there is nothing to publish; the published snapshot is then untouched.
@@ -145,7 +147,9 @@ def _verify(temporary: Path, tables: int, rows: int) -> None:
     """Read the new file back before anybody else does."""
     con = open_snapshot(temporary)
     try:
-        names = [r[0] for r in con.execute("select table_name from duckdb_tables() where schema_name = 'marts'").fetchall()]
+        names = [
+            r[0] for r in con.execute("select table_name from duckdb_tables() where schema_name = 'marts'").fetchall()
+        ]
         found = sum((con.execute(f"select count(*) from marts.{name}").fetchone() or (0,))[0] for name in names)
     finally:
         con.close()

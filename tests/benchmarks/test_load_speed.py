@@ -126,7 +126,11 @@ def _measure(script: str, csv: Path, home: Path) -> dict[str, float]:
     home.mkdir()
     (home / "mapping.toml").write_text(MAPPING, encoding="utf-8")
     result = subprocess.run(
-        [sys.executable, "-c", script, str(csv), str(home)], check=True, capture_output=True, text=True, cwd=PROJECT_ROOT
+        [sys.executable, "-c", script, str(csv), str(home)],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=PROJECT_ROOT,
     )
     measured: dict[str, float] = json.loads(result.stdout.splitlines()[-1])
     return measured
@@ -136,7 +140,8 @@ def _measure(script: str, csv: Path, home: Path) -> dict[str, float]:
 @pytest.mark.timeout(1800)
 def test_clean_and_load_is_at_most_three_times_slower_than_a_bare_insert(csv: Path, tmp_path: Path) -> None:
     rounds = [
-        (_measure(_BARE, csv, tmp_path / f"bare{i}"), _measure(_LEVERHOUSE, csv, tmp_path / f"leverhouse{i}")) for i in range(3)
+        (_measure(_BARE, csv, tmp_path / f"bare{i}"), _measure(_LEVERHOUSE, csv, tmp_path / f"leverhouse{i}"))
+        for i in range(3)
     ]
     for bare, ours in rounds:
         print(

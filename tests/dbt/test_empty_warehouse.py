@@ -14,3 +14,24 @@ def test_everything_builds_and_every_unit_test_passes_before_anything_was_loaded
     assert {result["status"] for result in results} <= {"success", "pass", "no-op"}
     assert dbt.rows("select count(*) from marts.fct_price_daily") == [(0,)]
     assert dbt.rows("select comment <> '' from duckdb_tables() where table_name = 'fct_price_daily'") == [(True,)]
+
+
+def test_a_broken_row_fails_the_test_of_each_rule_it_breaks(dbt: Dbt) -> None:
+    dbt.succeed("build", "--exclude-resource-type", "unit_test")
+    row = (
+        "insert into marts.fct_price_daily by name select 'NOBODY' as asset, date '2024-01-01' as trade_date, "
+        "1 as close_usd, 'perp' as close_market, 'binance' as close_venue, 1 as perp_close_usd, -1 as volume_base, "
+        "1 as volume_venues, '1d' as input_grain, 'files.a' as sources, timestamp '2024-01-02' as available_at"
+    )
+    with dbt.connection() as con:
+        con.execute(row)
+        con.execute(row)
+
+    assert dbt("test", "--select", "fct_price_daily", "--exclude-resource-type", "unit_test").returncode != 0
+
+    failed = {
+        r["unique_id"].split(".")[2]: r["failures"] for r in dbt.artifact("run_results")["results"] if r["failures"]
+    }
+    assert failed["fct_price_daily_rows_are_sound"] == 2
+    assert failed["fct_price_daily_is_conformed"] == 2
+    assert failed["unique_combination_fct_price_daily_asset__trade_date"] == 1

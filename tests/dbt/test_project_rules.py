@@ -80,8 +80,13 @@ def test_every_required_column_is_also_tested_since_spark_enforces_no_constraint
         about = node.get("test_metadata")
         if node["resource_type"] != "test" or about is None:
             continue
-        columns = {"known": about["kwargs"].get("columns", []), "not_null": [about["kwargs"].get("column_name")]}
-        tested.setdefault(node["attached_node"], set()).update(columns.get(about["name"], []))
+        kwargs = about["kwargs"]
+        columns = {
+            "known": kwargs.get("columns"),
+            "sound": kwargs.get("known"),
+            "not_null": [kwargs.get("column_name")],
+        }
+        tested.setdefault(node["attached_node"], set()).update(columns.get(about["name"]) or [])
     untested = [
         f"{name}.{column}"
         for name, node in marts.items()

@@ -6,10 +6,6 @@ The market is trend_world's, the independent computation trend_reference's. Cont
 from __future__ import annotations
 
 import datetime as dt
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +15,9 @@ import duckdb
 import pytest
 
 from tests.dbt import trend_reference
+from tests.dbt.conftest import Dbt
 from tests.dbt.trend_world import Row, World, day, invent, known_after
 
-ROOT = Path(__file__).resolve().parents[2]
 MARTS: Mapping[str, Callable[[World], dict[trend_reference.Key, Row]]] = {
     "oi_trends_daily": trend_reference.oi_trends,
     "funding_regimes_daily": trend_reference.funding_regimes,
@@ -58,19 +54,9 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     database = folder / "leverhouse.duckdb"
     world = invent()
     world.write(database)
-    command = [sys.executable, "-m", "dbt.cli.main", "run", "--project-dir", ".", "--profiles-dir", "."]
-    command += ["--select", "path:models/intermediate/trends", "path:models/marts/trends"]
-    surroundings = {
-        "LEVERHOUSE_DATABASE": str(database),
-        "DBT_TARGET_PATH": str(folder / "target"),
-        "DBT_LOG_PATH": str(folder / "logs"),
-        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
-    }
-    run = subprocess.run(
-        command, cwd=ROOT / "dbt_project", env=os.environ | surroundings, capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
-    results = json.loads((folder / "target" / "run_results.json").read_text())["results"]
+    dbt = Dbt(database=database, target=folder / "target")
+    dbt.succeed("run", "--select", "path:models/intermediate/trends", "path:models/marts/trends")
+    results = dbt.artifact("run_results")["results"]
     return Build(
         world=world,
         marts=read_marts(database),

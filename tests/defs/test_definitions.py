@@ -67,6 +67,7 @@ def test_every_model_and_seed_of_dbt_is_an_asset_of_its_layer(definitions: dg.De
     seeds = {f"seeds/{node['name']}" for node in nodes if node["resource_type"] == "seed"}
     assert models
     assert set.union(*(keys_of(definitions, group) for group in ("staging", "intermediate", "marts"))) == models
+    assert {key for key in models if key.startswith("marts/")} <= keys_of(definitions, "marts")
     assert keys_of(definitions, "seeds") == seeds
 
 

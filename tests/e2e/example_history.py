@@ -94,7 +94,9 @@ def write_history(folder: Path, *, days: int = DAYS) -> Path:
             day = FIRST + timedelta(days=number)
             candles.append(f"{symbol},{day},{price(symbol, number)},{1000 + 10 * math.cos(number)}")
             oi.append(f"{symbol},{day},{5000 + 100 * math.sin(number / 3)}")
-            funding += [f"{symbol},{day}T{hour:02}:00:00Z,{0.0001 + 0.00005 * math.sin(number + hour)}" for hour in (0, 8, 16)]
+            funding += [
+                f"{symbol},{day}T{hour:02}:00:00Z,{0.0001 + 0.00005 * math.sin(number + hour)}" for hour in (0, 8, 16)
+            ]
     for name, lines in (("candles", candles), ("oi", oi), ("funding", funding)):
         (data / f"{name}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
@@ -106,11 +108,11 @@ def command_environment(home: Path, history: Path) -> dict[str, str]:
     return kept | {"LEVERHOUSE_HOME": str(home), "LEVERHOUSE_MAPPINGS": str(history / "mappings")}
 
 
-def start(home: Path, history: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Start `leverhouse` with these arguments in a process group of its own."""
+def start(home: Path, history: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """Start `leverhouse` with these arguments, and more environment variables, in a process group of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines.cli", *arguments],
-        env=command_environment(home, history),
+        env=command_environment(home, history) | environment,
         cwd=PROJECT_ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

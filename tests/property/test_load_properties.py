@@ -164,7 +164,7 @@ def test_nothing_received_is_lost(history: list[File]) -> None:
         for file in history:
             world.land(file)
         world.load()
-        current = {part: content for part, content in history}
+        current = dict(history)
         received = sum(len(content) for content in current.values())
         counts = world.con.execute(
             "select sum(received), sum(accepted) + sum(duplicates) + sum(quarantined) from ops.loads"

@@ -62,7 +62,10 @@ def test_an_unknown_table_is_an_error_that_lists_the_known_ones() -> None:
         ("-- key: a\n-- day: b\n-- coverage: none\ncreate table clean.other (a int)", "name the file after its table"),
         ("-- key: z\n-- day: a\n-- coverage: none\ncreate table clean.t (a timestamp)", "must name columns"),
         ("-- key: a\n-- day: a\n-- coverage: none\ncreate table clean.t (a timestamp)", "comment on"),
-        ("-- key: a\ncreate table clean.t (a int); comment on table clean.t is 'x'; comment on column clean.t.a is 'x'", "day"),
+        (
+            "-- key: a\ncreate table clean.t (a int); comment on table clean.t is 'x'; comment on column clean.t.a is 'x'",
+            "day",
+        ),
     ],
 )
 def test_a_ddl_file_that_says_too_little_is_refused(tmp_path: Path, ddl: str, fault: str) -> None:

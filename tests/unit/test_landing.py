@@ -28,7 +28,9 @@ def store(tmp_path: Path) -> LandingStore:
     return LandingStore(tmp_path / "home")
 
 
-def land(store: LandingStore, content: bytes, *, part: str = "a.csv", clock: Clock | None = None, key: str = "") -> Landing:
+def land(
+    store: LandingStore, content: bytes, *, part: str = "a.csv", clock: Clock | None = None, key: str = ""
+) -> Landing:
     file = store.home.parent / "incoming"
     file.write_bytes(content)
     return store.land_file(
@@ -74,7 +76,9 @@ def test_another_request_for_the_same_bytes_is_a_new_version(store: LandingStore
     assert land(store, b"x", clock=clock, key="mapping two").version == 2
 
 
-@pytest.mark.parametrize("part", ["../../x", "/etc/passwd", "..", ".hidden", "'; drop table x;--", "a/b\\c", "x" * 500, "a\0b"])
+@pytest.mark.parametrize(
+    "part", ["../../x", "/etc/passwd", "..", ".hidden", "'; drop table x;--", "a/b\\c", "x" * 500, "a\0b"]
+)
 def test_no_name_leaves_the_landing_folder(store: LandingStore, part: str) -> None:
     landing = land(store, b"x", part=part)
     folder = store.home / "raw" / "files.example" / "history"

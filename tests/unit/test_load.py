@@ -131,7 +131,9 @@ def test_state_at_midnight_belongs_to_the_day_before(desk: Desk) -> None:
 
 
 def test_equal_rows_of_one_key_are_counted_as_duplicates(desk: Desk) -> None:
-    desk.land("a.csv", oi(("BTCUSDT", "2024-01-03", 5.0), ("BTCUSDT", "2024-01-03", 5.0), ("ETHUSDT", "2024-01-03", 7.0)))
+    desk.land(
+        "a.csv", oi(("BTCUSDT", "2024-01-03", 5.0), ("BTCUSDT", "2024-01-03", 5.0), ("ETHUSDT", "2024-01-03", 7.0))
+    )
     report = desk.load()
     (table,) = report.tables
     assert (table.received, table.accepted, table.duplicates, table.restated, table.quarantined) == (3, 2, 1, 0, 0)
@@ -139,7 +141,9 @@ def test_equal_rows_of_one_key_are_counted_as_duplicates(desk: Desk) -> None:
 
 
 def test_a_key_that_contradicts_itself_inside_one_file_is_quarantined_whole(desk: Desk) -> None:
-    desk.land("a.csv", oi(("BTCUSDT", "2024-01-03", 5.0), ("BTCUSDT", "2024-01-03", 6.0), ("ETHUSDT", "2024-01-03", 7.0)))
+    desk.land(
+        "a.csv", oi(("BTCUSDT", "2024-01-03", 5.0), ("BTCUSDT", "2024-01-03", 6.0), ("ETHUSDT", "2024-01-03", 7.0))
+    )
     report = desk.load()
     assert (report.tables[0].received, report.tables[0].accepted, report.tables[0].quarantined) == (3, 1, 2)
     assert desk.rows("select line, reason, instrument from ops.quarantine order by line") == [
@@ -204,7 +208,9 @@ def test_loading_again_without_news_does_nothing(desk: Desk) -> None:
 
 
 def test_rows_that_break_the_contract_are_kept_whole_with_the_rule_they_break(desk: Desk) -> None:
-    desk.land("a.csv", oi(("BTCUSDT", "2024-01-30", -5.0), ("BTCUSDT", "2024-01-31", float("inf")), ("", "2024-02-01", 1.0)))
+    desk.land(
+        "a.csv", oi(("BTCUSDT", "2024-01-30", -5.0), ("BTCUSDT", "2024-01-31", float("inf")), ("", "2024-02-01", 1.0))
+    )
     report = desk.load()
     assert report.tables[0].quarantined == 3
     rows = desk.rows("select line, reason, detail, raw from ops.quarantine order by line")
@@ -264,7 +270,10 @@ def test_gaps_carry_their_reason(desk: Desk) -> None:
     )
     desk.land(
         "a.csv",
-        {**oi(("BTCUSDT", "2024-01-30", 5.0), ("BTCUSDT", "2024-02-04", 6.0), ("ETHUSDT", "2024-01-31", 1.0)), "absent": absent},
+        {
+            **oi(("BTCUSDT", "2024-01-30", 5.0), ("BTCUSDT", "2024-02-04", 6.0), ("ETHUSDT", "2024-01-31", 1.0)),
+            "absent": absent,
+        },
     )
     desk.load()
     assert desk.rows(

@@ -17,7 +17,7 @@ import pytest
 
 from pipelines.clean.contract import Contract, apply_ddl, load_contract
 from pipelines.errors import ContractError
-from pipelines.quality import gate, profiles
+from pipelines.quality import gate, measures
 from pipelines.quality.gate import CheckResult, GateBrokenError, GateInput, run_gate
 from pipelines.quality.suites import SHAPE, SUITES, Check
 from tests.unit import quality_world as world
@@ -326,7 +326,7 @@ def test_columns_of_the_loader_are_no_part_of_the_shape(warehouse: duckdb.DuckDB
 def test_a_large_batch_is_sampled_by_key_and_alike_each_time(
     warehouse: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(profiles, "SAMPLE_ROWS", 60)
+    monkeypatch.setattr(measures, "SAMPLE_ROWS", 60)
     given = world.stage(warehouse, "open_interest", "insert into {rows} select * from {rows}")
     first, second = (named(run_gate(warehouse, [given]), "keys_unique") for _ in range(2))
     assert first == second

@@ -60,7 +60,11 @@ print(open_snapshot(Path(sys.argv[1])).execute("select count(*) from marts.fct_e
 @pytest.fixture
 def other_writer(home: Settings) -> Iterator[None]:
     with subprocess.Popen(
-        [sys.executable, "-c", _HOLD, str(home.root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=PROJECT_ROOT
+        [sys.executable, "-c", _HOLD, str(home.root)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=PROJECT_ROOT,
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -117,7 +121,9 @@ def test_the_snapshot_holds_marts_ops_and_comments(home: Settings) -> None:
         assert con.execute("select comment from duckdb_tables() where table_name = 'fct_example'").fetchone() == (
             "One row per day. It's an example.",
         )
-        assert con.execute("select comment from duckdb_columns() where column_name = 'oi_usd'").fetchone() == ("US dollars",)
+        assert con.execute("select comment from duckdb_columns() where column_name = 'oi_usd'").fetchone() == (
+            "US dollars",
+        )
     parquet = str(home.published_dir / "parquet" / "fct_example.parquet")
     assert duckdb.sql("select count(*) from read_parquet(?)", params=[parquet]).fetchall() == [(3,)]
 
@@ -169,13 +175,23 @@ def test_fingerprints_do_not_depend_on_row_order_and_see_every_change(tmp_path: 
     con = duckdb.connect(":memory:")
     con.execute("create schema clean; create schema marts")
     for schema in ("clean", "marts"):
-        con.execute(f"create table {schema}.t as select i as id, i * 0.1e0 as x, timestamp '2024-01-01' as loaded_at from range(100) as t(i)")
+        con.execute(
+            f"create table {schema}.t as "
+            "select i as id, i * 0.1e0 as x, timestamp '2024-01-01' as loaded_at from range(100) as t(i)"
+        )
     first = fingerprint_schemas(con, "clean", "marts")
-    con.execute("create or replace table marts.t as select id, x, timestamp '2025-01-01' as loaded_at from marts.t order by id desc")
+    con.execute(
+        "create or replace table marts.t as select id, x, timestamp '2025-01-01' as loaded_at from marts.t order by id desc"
+    )
     con.execute("update marts.t set x = x * (1 + 1e-13)")
     assert compare(first, fingerprint_schemas(con, "clean", "marts")) == []
     con.execute("update clean.t set x = x * (1 + 1e-13) where id = 50")
-    assert compare(first, fingerprint_schemas(con, "clean", "marts")) == ["clean.t: the columns that are not double differ"]
+    assert compare(first, fingerprint_schemas(con, "clean", "marts")) == [
+        "clean.t: the columns that are not double differ"
+    ]
     con.execute("update marts.t set x = case id when 1 then 0.2 when 2 then 0.1 else x end")
-    assert any("marts.t.x" in line for line in compare(first, fingerprint_schemas(con, "marts") | {"clean.t": first["clean.t"]}))
+    assert any(
+        "marts.t.x" in line
+        for line in compare(first, fingerprint_schemas(con, "marts") | {"clean.t": first["clean.t"]})
+    )
     con.close()

@@ -1,5 +1,5 @@
--- Every dollar of fct_liquidations_daily stands once in liquidation_comparison_daily, under its own measure, and nothing
--- else does.
+-- Every dollar of fct_liquidations_daily stands once in liquidation_comparison_daily, under its own measure, and no
+-- other dollar does.
 with facts as (
     select
         asset,

@@ -122,8 +122,8 @@ confirmed as (
         )
 ),
 
--- One latch per extreme: set when the extreme is confirmed, cleared when another class is confirmed while the percentile
--- is back inside, held otherwise. Neither looks at the other's state, so a forward fill carries them without recursion.
+-- One latch per extreme: set when the extreme is confirmed, cleared when another class is confirmed and the percentile
+-- was back inside, held otherwise. Neither looks at the other's state: a forward fill carries them without recursion.
 latched as (
     select
         *,

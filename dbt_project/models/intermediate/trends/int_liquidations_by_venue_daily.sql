@@ -1,4 +1,4 @@
--- One venue's (or protocol's) liquidations of an asset and day per measure, with the open interest they are held against
+-- One venue's (or protocol's) liquidations of an asset and day per measure, the open interest they are held against,
 -- and the upper end of what a throttled feed may hide. Measures are kept apart; nothing is added across venues here.
 with liquidations as (
     select

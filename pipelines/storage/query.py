@@ -1,0 +1,33 @@
+"""Reading a single row and writing a frame.
+
+`fetchall` on purpose: in DuckDB 2.0 a `fetchone` leaves its result open, and the next relation on the same connection is
+refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+import polars as pl
+
+
+def first_row(con: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...]:
+    """The only row of a query that always has one, such as an aggregate. Raises IndexError where it has none."""
+    row: tuple[Any, ...] = con.execute(sql, list(parameters)).fetchall()[0]
+    return row
+
+
+def scalar(con: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] = ()) -> Any:
+    """The only value of a query that always has one."""
+    return first_row(con, sql, parameters)[0]
+
+
+def execute_with(con: duckdb.DuckDBPyConnection, frame: pl.DataFrame, sql: str, parameters: Sequence[Any] = ()) -> None:
+    """Run a statement that reads `frame` under the name frame."""
+    con.register("frame", frame)
+    try:
+        con.execute(sql, list(parameters))
+    finally:
+        con.unregister("frame")

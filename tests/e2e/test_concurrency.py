@@ -1,0 +1,51 @@
+"""Several at once: writers take turns or are told whom to wait for, readers are never disturbed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from pipelines.storage.fingerprint import compare, fingerprint_schemas
+from pipelines.storage.warehouse import writer
+from tests.e2e.example_history import run, settings_of, start, write_history
+
+
+def test_two_runs_at_once_take_turns_and_leave_what_one_would(tmp_path: Path) -> None:
+    history = write_history(tmp_path / "history", days=40)
+    home, alone = tmp_path / "home", tmp_path / "alone"
+    both = [start(home, history, "run", "--root", str(history)) for _ in range(2)]
+    outputs = [process.communicate(timeout=600)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    run(alone, history, "run", "--root", str(history))
+    with writer(settings_of(home), what="test") as one, writer(settings_of(alone), what="test") as other:
+        assert compare(fingerprint_schemas(one, "clean", "marts"), fingerprint_schemas(other, "clean", "marts")) == []
+
+
+def test_a_run_that_may_not_wait_is_refused_with_the_name_of_the_other(tmp_path: Path) -> None:
+    history = write_history(tmp_path / "history", days=40)
+    home = tmp_path / "home"
+    with writer(settings_of(home), what="a long import"):
+        process = start(
+            home, history, "import", "--mapping", str(history / "mappings" / "example.toml"),
+            "--root", str(history / "example"), LEVERHOUSE_LOCK_TIMEOUT_SECONDS="0",
+        )  # fmt: skip
+        output, _ = process.communicate(timeout=300)
+    assert process.returncode == 75, output
+    assert f"process {os.getpid()} (a long import)" in output
+
+
+def test_an_interrupted_run_ends_cleanly_and_says_so(tmp_path: Path) -> None:
+    history = write_history(tmp_path / "history", days=40)
+    home = tmp_path / "home"
+    with writer(settings_of(home), what="a long import"):
+        process = start(home, history, "publish")
+        deadline = time.monotonic() + 120
+        while not (home / "dagster_home").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(3)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, output
+    assert "interrupted" in output

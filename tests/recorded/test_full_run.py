@@ -1,0 +1,173 @@
+"""The main job on all of the recorded history: run it, run it again, rebuild it from the landing; the same tables each time.
+
+Then the numbers that are known from elsewhere, asked of the published file as an analyst would.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from pipelines.settings import PROJECT_ROOT, Settings
+from pipelines.storage.fingerprint import Fingerprint, compare, fingerprint_schemas
+from pipelines.storage.warehouse import open_snapshot, writer
+
+pytestmark = [pytest.mark.xdist_group("recorded_full_run"), pytest.mark.timeout(1800)]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A warehouse of the recorded history, and how to run the command line on it."""
+
+    home: Path
+    recorded: Path
+    output: str
+
+    def run(self, *arguments: str) -> str:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("LEVERHOUSE_", "DAGSTER_", "DBT_"))}
+        done = subprocess.run(
+            [sys.executable, "-m", "pipelines.cli", *arguments],
+            env=environment
+            | {"LEVERHOUSE_HOME": str(self.home), "LEVERHOUSE_MAPPINGS": str(PROJECT_ROOT / "tests/recorded/mappings")},
+            cwd=PROJECT_ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def fingerprints(self) -> dict[str, Fingerprint]:
+        with writer(Settings(home=self.home), what="fingerprints") as con:
+            return fingerprint_schemas(con, "clean", "marts")
+
+
+@pytest.fixture(scope="module")
+def job(recorded_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    job = Job(home=tmp_path_factory.mktemp("recorded"), recorded=recorded_dir, output="")
+    return Job(home=job.home, recorded=recorded_dir, output=job.run("run", "--root", str(recorded_dir)))
+
+
+@pytest.fixture(scope="module")
+def published(job: Job) -> Iterator[duckdb.DuckDBPyConnection]:
+    con = open_snapshot(Settings(home=job.home).published_database)
+    yield con
+    con.close()
+
+
+def rows(con: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:
+    return con.execute(sql).fetchall()
+
+
+def test_the_run_says_what_it_loaded_what_it_turned_away_and_where_the_file_is(job: Job) -> None:
+    for word in ("Loaded", "Quarantined", "Missing", "files.binance_daily_2022_2023", "leverhouse.duckdb"):
+        assert word.lower() in job.output.lower()
+
+
+def test_it_needs_less_than_three_gigabytes(job: Job) -> None:
+    assert job.output
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    assert peak < 3_000_000_000
+
+
+def test_every_load_adds_up(published: duckdb.DuckDBPyConnection) -> None:
+    assert rows(
+        published,
+        "select count(*) > 80, bool_and(received = accepted + duplicates + quarantined) from ops.loads",
+    ) == [(True, True)]
+
+
+def test_bitcoin_closed_at_15905_on_9_november_2022(published: duckdb.DuckDBPyConnection) -> None:
+    sql = "select perp_close_usd from marts.fct_price_daily where asset = 'BTC' and trade_date = date '2022-11-09'"
+    assert rows(published, sql) == [(15905.0,)]
+
+
+def test_all_119_perpetuals_are_there_on_every_day(published: duckdb.DuckDBPyConnection) -> None:
+    assert rows(
+        published,
+        """
+        select min(assets), max(assets), count(*), bool_and(with_avax) from (
+            select trade_date, count(distinct asset) as assets, bool_or(asset = 'AVAX') as with_avax
+            from marts.fct_open_interest_daily
+            where venue = 'binance' and trade_date between date '2022-01-02' and date '2023-12-02'
+            group by trade_date
+        )
+        """,
+    ) == [(119, 119, 700, True)]
+
+
+def test_sixty_six_perpetuals_have_liquidations(published: duckdb.DuckDBPyConnection) -> None:
+    sql = "select count(distinct asset) from marts.fct_liquidations_daily where venue = 'binance' and trade_date < date '2024-01-01'"
+    assert rows(published, sql) == [(66,)]
+
+
+@pytest.mark.parametrize("asset", ["BTC", "ETH"])
+def test_exchange_and_on_chain_liquidations_stand_side_by_side(
+    published: duckdb.DuckDBPyConnection, asset: str
+) -> None:
+    ((days, exchange, lending),) = rows(
+        published,
+        f"""
+        select count(*), sum(exchange_position_notional_usd), sum(lending_collateral_seized_usd)
+        from marts.liquidation_comparison_daily
+        where asset = '{asset}' and trade_date between date '2022-01-02' and date '2023-12-02'
+            and exchange_position_notional_usd is not null and lending_collateral_seized_usd is not null
+        """,
+    )
+    assert days > 100
+    assert exchange > 0
+    assert lending > 0
+
+
+def test_a_number_leads_back_to_the_file_it_came_from(published: duckdb.DuckDBPyConnection) -> None:
+    ((name, digest),) = rows(
+        published,
+        """
+        select landing.original_name, landing.sha256
+        from ops.lineage as lineage
+        join ops.landings as landing on landing.landing_id = lineage.landing_id
+        where lineage.source = 'files.binance_daily_2022_2023' and lineage.table_name = 'open_interest'
+            and lineage.trade_date = date '2022-11-09'
+        """,
+    )
+    assert name == "open_interest.csv"
+    assert len(digest) == 64
+
+
+def test_every_gap_has_a_reason(published: duckdb.DuckDBPyConnection) -> None:
+    sql = (
+        "select count(*) from marts.data_coverage_daily where status in ('missing', 'partial') and worst_reason is null"
+    )
+    assert rows(published, sql) == [(0,)]
+
+
+def test_marts_know_when_they_could_be_known(published: duckdb.DuckDBPyConnection) -> None:
+    sql = "select count(*) from marts.oi_trends_daily where available_at <= cast(trade_date as timestamp)"
+    assert rows(published, sql) == [(0,)]
+
+
+def test_the_collapse_of_november_2022_is_seen(published: duckdb.DuckDBPyConnection) -> None:
+    """The days of FTX: the largest bitcoin liquidations of their month, and open interest falling as price does."""
+    ((worst,),) = rows(
+        published,
+        """
+        select max_by(trade_date, exchange_position_notional_usd) from marts.liquidation_comparison_daily
+        where asset = 'BTC' and trade_date between date '2022-10-27' and date '2022-11-30'
+        """,
+    )
+    assert date(2022, 11, 7) <= worst <= date(2022, 11, 10)
+
+
+def test_running_again_and_rebuilding_from_the_landing_give_the_same_tables(job: Job) -> None:
+    first = job.fingerprints()
+    job.run("run", "--root", str(job.recorded))
+    assert compare(first, job.fingerprints()) == []
+    job.run("rebuild")
+    assert compare(first, job.fingerprints()) == []

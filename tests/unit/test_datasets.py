@@ -1,0 +1,109 @@
+"""Which data sets a warehouse knows, which folders are theirs, and which dropped files wait."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipelines.datasets import claim_folders, find_datasets, read_dataset, waiting_files
+from pipelines.settings import Settings
+
+MAPPING = """
+dataset = "{name}"
+[[ignore]]
+pattern = "notes.txt"
+because = "no data"
+[[file]]
+pattern = "prices*.csv"
+[[file.rows]]
+table = "candles"
+[[file]]
+pattern = "extra.csv"
+required = false
+[[file.rows]]
+table = "open_interest"
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Settings:
+    settings = Settings(home=tmp_path / "home", mappings=tmp_path / "mappings")
+    settings.mappings_dir.mkdir()
+    write_mapping(settings.mappings_dir / "example.toml")
+    return settings
+
+
+def write_mapping(path: Path, name: str = "example") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(MAPPING.replace("{name}", name), encoding="utf-8")
+    return path
+
+
+def write_files(folder: Path, *names: str) -> Path:
+    folder.mkdir(parents=True)
+    for name in names:
+        (folder / name).write_text("x", encoding="utf-8")
+    return folder
+
+
+def test_a_mapping_says_which_tables_its_data_set_feeds(home: Settings) -> None:
+    [dataset] = find_datasets(home)
+    assert (dataset.name, dataset.source) == ("example", "files.example")
+    assert dataset.tables == ("candles", "open_interest")
+
+
+def test_a_mapping_that_is_no_toml_is_a_data_set_with_a_fault(tmp_path: Path) -> None:
+    path = tmp_path / "My Archive.toml"
+    path.write_text("dataset = ", encoding="utf-8")
+    dataset = read_dataset(path)
+    assert dataset.name == "my_archive"
+    assert str(path) in (dataset.fault or "")
+
+
+def test_an_imported_data_set_is_known_without_its_mapping_file(home: Settings) -> None:
+    kept = write_mapping(home.raw_dir / "files.older" / "_mappings" / "abc.toml", "older")
+    assert {dataset.name: dataset.mapping for dataset in find_datasets(home)}["older"] == kept
+
+
+def test_the_mapping_in_the_folder_wins_over_the_one_kept_from_an_import(home: Settings) -> None:
+    write_mapping(home.raw_dir / "files.example" / "_mappings" / "abc.toml")
+    [dataset] = find_datasets(home)
+    assert dataset.mapping.parent == home.mappings_dir
+
+
+def test_a_mapping_named_on_the_command_line_wins_over_both(home: Settings, tmp_path: Path) -> None:
+    named = write_mapping(tmp_path / "elsewhere" / "mine.toml")
+    [dataset] = find_datasets(home, extra=[named])
+    assert dataset.mapping == named
+
+
+def test_a_folder_belongs_to_the_mapping_that_accounts_for_all_of_its_files(home: Settings, tmp_path: Path) -> None:
+    folder = write_files(tmp_path / "root" / "deep" / "archive", "prices_2024.csv", "extra.csv", "notes.txt")
+    claims = claim_folders(find_datasets(home), tmp_path / "root")
+    assert claims.folders == {"example": (folder,)}
+    assert claims.unclaimed == ()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("prices.csv", "unknown.csv"), ("extra.csv",), ("notes.txt",)],
+    ids=["a file nobody knows", "a required file is missing", "only ignored files"],
+)
+def test_a_folder_that_no_mapping_accounts_for_is_named(home: Settings, tmp_path: Path, names: tuple[str, ...]) -> None:
+    folder = write_files(tmp_path / "root" / "archive", *names)
+    claims = claim_folders(find_datasets(home), tmp_path / "root")
+    assert claims.folders == {}
+    assert claims.unclaimed == (folder,)
+
+
+def test_a_file_waits_until_it_has_not_changed_for_ten_seconds(home: Settings) -> None:
+    folder = write_files(home.inbox_dir / "example", "prices.csv")
+    os.utime(folder / "prices.csv", (1000.0, 1000.0))
+    assert waiting_files(home, "example", now=1009.0) == ()
+    assert waiting_files(home, "example", now=1011.0) == (folder / "prices.csv",)
+
+
+def test_a_data_set_without_inbox_has_no_waiting_files(home: Settings) -> None:
+    assert waiting_files(home, "example", now=0.0) == ()

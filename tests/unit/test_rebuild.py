@@ -1,0 +1,75 @@
+"""Rebuilding the working database from the landing alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import LandingError
+from pipelines.extract.landing import LandingStore
+from pipelines.ingest import import_files, load_pending, rebuild
+from pipelines.settings import Settings
+from pipelines.storage.fingerprint import Fingerprint, compare, fingerprint_schemas
+from pipelines.storage.warehouse import writer
+from tests.e2e.example_history import write_history
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Settings:
+    """A warehouse with a few days of files loaded. The gate is left out: it is not what is tested and takes long."""
+    history = write_history(tmp_path / "history", days=3)
+    settings = Settings(home=tmp_path / "home")
+    import_files(settings, history / "mappings" / "example.toml", root=history / "example")
+    load_pending(settings, gate=lambda con, inputs: []).raise_failures()
+    return settings
+
+
+def fingerprints(settings: Settings) -> dict[str, Fingerprint]:
+    with writer(settings, what="test") as con:
+        return fingerprint_schemas(con, "clean")
+
+
+def test_a_rebuilt_database_holds_the_same(loaded: Settings) -> None:
+    before = fingerprints(loaded)
+    rebuild(loaded, gate=lambda con, inputs: [])
+    assert compare(before, fingerprints(loaded)) == []
+    assert before["clean.candles"].rows == 6
+
+
+def test_a_lost_database_comes_back_from_the_landing(loaded: Settings) -> None:
+    before = fingerprints(loaded)
+    loaded.database.unlink()
+    rebuild(loaded, gate=lambda con, inputs: [])
+    assert compare(before, fingerprints(loaded)) == []
+
+
+def test_a_damaged_database_is_replaced(loaded: Settings) -> None:
+    before = fingerprints(loaded)
+    loaded.database.write_bytes(b"no database")
+    loaded.database.with_name("leverhouse.duckdb.wal").write_bytes(b"no log")
+    rebuild(loaded, gate=lambda con, inputs: [])
+    assert compare(before, fingerprints(loaded)) == []
+
+
+def test_an_altered_landing_stops_the_rebuild_and_the_old_database_stays(loaded: Settings) -> None:
+    before = fingerprints(loaded)
+    landing = LandingStore(loaded.root).all()[0]
+    landing.path.write_bytes(landing.path.read_bytes() + b"\n")
+    with pytest.raises(LandingError, match="altered after landing"):
+        rebuild(loaded, gate=lambda con, inputs: [])
+    assert compare(before, fingerprints(loaded)) == []
+
+
+def test_what_a_killed_rebuild_left_behind_is_swept_away(loaded: Settings) -> None:
+    leftover = loaded.root / "rebuild" / "leverhouse.duckdb"
+    leftover.parent.mkdir()
+    leftover.write_bytes(b"half a database")
+    rebuild(loaded, gate=lambda con, inputs: [])
+    assert not leftover.parent.exists()
+
+
+def test_the_landing_is_left_as_it_is(loaded: Settings) -> None:
+    before = sorted((path, path.stat().st_mtime_ns) for path in loaded.raw_dir.rglob("*") if path.is_file())
+    rebuild(loaded, gate=lambda con, inputs: [])
+    assert sorted((path, path.stat().st_mtime_ns) for path in loaded.raw_dir.rglob("*") if path.is_file()) == before
