@@ -1,8 +1,8 @@
 {#- Who reported, who was expected to, and where the rows came from: what every total across venues needs beside it. -#}
 
-{#- A whole query: each series on every day it is expected, with the day it last reported. A series is expected on the days it
-    reported and, when it falls silent, on the N days after; then it counts as having left. The relation has one row per series
-    and day. -#}
+{#- A whole query: each series on every day it is expected, with the day it last reported. A series is expected on
+    the days it reported and, when it falls silent, on the N days after; then it counts as having left. The relation
+    has one row per series and day. -#}
 {% macro stats_expected_days(relation, keys) %}
     select {{ keys | join(', ') }}, trade_date, trade_date as reported_on, 0 as days_silent
     from {{ relation }}
@@ -22,19 +22,24 @@
         from {{ relation }}
     ) as report
     cross join range(1, {{ threshold('venue_expected_days') }} + 1) as silence (days)
-    where report.next_report > report.trade_date + 1 and report.trade_date + cast(silence.days as int) < report.next_report
+    where
+        report.next_report > report.trade_date + 1
+        and report.trade_date + cast(silence.days as int) < report.next_report
 {% endmacro %}
 
-{#- A whole query: every asset on every day from its first to its last row, so that a window of N rows is a window of N days. -#}
+{#- A whole query: every asset on every day from its first to its last row, so that a window of N rows is a window
+    of N days. -#}
 {% macro stats_day_spine(relation) %}
     select bounds.asset, calendar.trade_date
-    from (select asset, min(trade_date) as first_day, max(trade_date) as last_day from {{ relation }} group by asset) as bounds
+    from (
+        select asset, min(trade_date) as first_day, max(trade_date) as last_day from {{ relation }} group by asset
+    ) as bounds
     inner join {{ ref('dim_date') }} as calendar
         on calendar.trade_date between bounds.first_day and bounds.last_day
 {% endmacro %}
 
-{#- A whole query: the distinct lists of a relation's column, each with its members once and sorted. Lists of lists repeat, so
-    only the few distinct ones are taken apart. -#}
+{#- A whole query: the distinct lists of a relation's column, each with its members once and sorted. Lists of lists
+    repeat, so only the few distinct ones are taken apart. -#}
 {% macro stats_tidy_lists(relation, column) %}
     select
         messy.gathered,
@@ -43,13 +48,16 @@
         select
             gathered,
             {{ stats_split_list('gathered') }} as items
-        from (select distinct {{ column }} as gathered from {{ relation }} where {{ column }} is not null) as lists
+        from (
+            select distinct {{ column }} as gathered from {{ relation }} where {{ column }} is not null
+        ) as lists
     ) as messy
     cross join lateral unnest(messy.items) as member (item)
     group by messy.gathered
 {% endmacro %}
 
-{#- The texts of a group in one comma list, as they come: half the cost of sorting them where stats_tidy_lists does it later. -#}
+{#- The texts of a group in one comma list, as they come: half the cost of sorting them where stats_tidy_lists does
+    it later. -#}
 {% macro stats_gathered_list(text) -%}
     {{ return(adapter.dispatch('stats_gathered_list', 'leverhouse')(text)) }}
 {%- endmacro %}

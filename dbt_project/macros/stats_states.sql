@@ -9,8 +9,8 @@
     end
 {%- endmacro %}
 
-{#- Rows since the run began that ends with this row, this one included: `row_no` counts the rows of the series from 1, and
-    `starts` is true on the first row of a run. The first row of a series starts one. -#}
+{#- Rows since the run began that ends with this row, this one included: `row_no` counts the rows of the series from
+    1, and `starts` is true on the first row of a run. The first row of a series starts one. -#}
 {% macro stats_run_length(row_no, starts, so_far) -%}
     {{ row_no }} - coalesce(max(case when {{ starts }} then {{ row_no }} end) over {{ so_far }}, 1) + 1
 {%- endmacro %}

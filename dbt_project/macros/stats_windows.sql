@@ -1,6 +1,6 @@
-{#- Statistics over the rows before the one judged. The caller's rows are dense (one per period, no gaps) and its window holds
-    the N periods before the row, never the row itself; every result is null unless all N values are there.
-    Not here: which statistic a mart needs, and the thresholds it is held against. -#}
+{#- Statistics over the rows before the one judged. The caller's rows are dense (one per period, no gaps) and its
+    window holds the N periods before the row, never the row itself; every result is null unless all N values are
+    there. Not here: which statistic a mart needs, and the thresholds it is held against. -#}
 
 {#- The frame of the N rows before the row judged. -#}
 {% macro stats_rows_before(periods) -%}
@@ -12,11 +12,13 @@
     case when count({{ value }}) over {{ window }} = {{ periods }} then {{ expression }} end
 {%- endmacro %}
 
-{#- (value - mean) / sample standard deviation. Equal values have no spread; asking min and max rather than the deviation
-    keeps rounding residue of the deviation from passing as one. -#}
+{#- (value - mean) / sample standard deviation. Equal values have no spread; asking min and max rather than the
+    deviation keeps rounding residue of the deviation from passing as one. -#}
 {% macro stats_zscore(value, periods, window) -%}
     case
-        when count({{ value }}) over {{ window }} = {{ periods }} and max({{ value }}) over {{ window }} > min({{ value }}) over {{ window }}
+        when
+            count({{ value }}) over {{ window }} = {{ periods }}
+            and max({{ value }}) over {{ window }} > min({{ value }}) over {{ window }}
             then ({{ value }} - avg({{ value }}) over {{ window }}) / nullif(stddev_samp({{ value }}) over {{ window }}, 0)
     end
 {%- endmacro %}
@@ -36,8 +38,8 @@
     max_by({{ value }}, {{ order_by }}) filter (where {{ value }} is not null) over {{ window }}
 {%- endmacro %}
 
-{#- The value on a grid of 1e-12. Sums of doubles differ in their last digits from run to run; what is compared with ranks,
-    ties or borders must not. Twelve decimals is a ten-thousandth of the finest rate step a venue prints. -#}
+{#- The value on a grid of 1e-12. Sums of doubles differ in their last digits from run to run; what is compared with
+    ranks, ties or borders must not. Twelve decimals is a ten-thousandth of the finest rate step a venue prints. -#}
 {% macro stats_snap(value) -%}
     floor(({{ value }}) * 1e12 + 0.5e0) / 1e12
 {%- endmacro %}
@@ -53,8 +55,8 @@
     percentile({{ value }}, {{ quantile }}) over {{ window }}
 {%- endmacro %}
 
-{#- A whole query: keys, order_by and `percentile`, the mid-rank (0 to 100) of each row's value among the values of the N rows
-    before it in its partition: (count below + half the count equal) / N. -#}
+{#- A whole query: keys, order_by and `percentile`, the mid-rank (0 to 100) of each row's value among the values of
+    the N rows before it in its partition: (count below + half the count equal) / N. -#}
 {% macro stats_midrank(relation, keys, order_by, value, periods) -%}
     {{ return(adapter.dispatch('stats_midrank', 'leverhouse')(relation, keys, order_by, value, periods)) }}
 {%- endmacro %}

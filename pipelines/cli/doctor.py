@@ -88,8 +88,8 @@ def _duckdb() -> Finding:
 
 
 def _home(settings: Settings) -> Finding:
-    if not settings.root.is_dir():
-        return Finding("home", "ok", f"{settings.root} does not exist yet; the first command makes it")
+    if not settings.dagster_home.is_dir():
+        return Finding("home", "ok", f"{settings.root} is new; the first command that writes prepares it")
     if not dagster_yaml_is_current(settings):
         return Finding(
             "home", "wrong", f"{settings.dagster_home / 'dagster.yaml'} is missing or not the project's",

@@ -20,6 +20,7 @@ from typing import Any, Final, TextIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 LOG_BYTES: Final = 10_000_000
 """The log of the command line is begun anew beyond this size; one old one is kept."""
@@ -43,10 +44,8 @@ class Screen:
             stream.close()
 
     def json(self, value: Any) -> None:
-        """Print one JSON document."""
-        self.out.print_json(json.dumps(value, default=plain)) if self.out.is_terminal else self.out.print(
-            json.dumps(value, default=plain), markup=False
-        )
+        """Print one JSON document, never wrapped or coloured."""
+        self.out.file.write(json.dumps(value, default=plain, indent=1, ensure_ascii=False) + "\n")
 
     def note(self, text: str) -> None:
         """Say something about the work to standard error."""
@@ -67,7 +66,7 @@ class Screen:
                 name.replace("_", " "), justify="right" if numeric else "left", no_wrap=short, overflow="fold"
             )
         for row in rows:
-            table.add_row(*(_cell(value) for value in row.values()))
+            table.add_row(*(Text(_cell(value)) for value in row.values()))
         self.out.print(table)
 
     @contextmanager

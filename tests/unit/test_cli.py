@@ -1,0 +1,300 @@
+"""The command line without Dagster: reading, looking for faults, errors and exit codes, and its documentation."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from pipelines.cli import app
+from pipelines.cli.screen import Screen
+from pipelines.extract.landing import LandingStore
+from pipelines.home import prepare_home
+from pipelines.ingest import import_files, load_pending
+from pipelines.settings import PROJECT_ROOT, Settings
+from pipelines.storage.publish import publish
+from pipelines.storage.warehouse import writer
+from tests.e2e.example_history import write_history
+from tests.unit.test_storage import NOW
+
+DOCS = (PROJECT_ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+
+
+class Result:
+    """What a command printed and how it ended."""
+
+    def __init__(self, *arguments: str) -> None:
+        done = CliRunner().invoke(app, list(arguments))
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        self.code, self.out, self.err = done.exit_code, done.stdout, done.stderr
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def published(settings: Settings) -> Settings:
+    """A published snapshot made by hand, with what status reads of it."""
+    with writer(settings, what="test") as con:
+        con.execute("create schema marts")
+        con.execute(
+            "create table marts.fct_price_daily as "
+            "select 'BTC' as asset, date '2024-01-01' as trade_date, 42000.5e0 as close_usd union all "
+            "select 'ETH', date '2024-01-01', null"
+        )
+        con.execute(
+            "create table marts.source_freshness as select 'files.example' as source, 'candles' as table_name, "
+            "date '2024-01-01' as first_trade_date, date '2024-01-02' as last_trade_date, 2 as days, 0 as gap_days, "
+            "0 as lag_days, 4 as rows_accepted, 0 as rows_quarantined, timestamp '2024-01-03' as last_loaded_at"
+        )
+        con.execute(
+            "create table marts.data_coverage_daily as select 'files.example' as source, 'candles' as table_name, "
+            "'binance' as venue, date '2024-01-02' as trade_date, 'missing' as status, 'not in the source' as worst_reason, "
+            "1 as instruments_expected, 0 as instruments_present, 0 as instruments_partial"
+        )
+    publish(settings, now=NOW)
+    return settings
+
+
+@pytest.mark.parametrize("command", sorted(get_command(app).commands))  # type: ignore[attr-defined]
+def test_every_command_is_documented(command: str) -> None:
+    assert f"\n## {command}\n" in DOCS
+    assert f"| `leverhouse {command}" in DOCS
+
+
+@pytest.mark.parametrize("command", sorted(get_command(app).commands))  # type: ignore[attr-defined]
+def test_every_command_and_option_explains_itself(command: str) -> None:
+    found = get_command(app).commands[command]  # type: ignore[attr-defined]
+    assert found.help
+    silent = [p.name for p in found.params if p.param_type_name == "option" and p.name != "help" and not p.help]
+    assert silent == []
+
+
+def test_every_exit_code_of_an_error_is_documented() -> None:
+    from pipelines import build, errors
+    from pipelines.cli import read, session
+
+    kinds = [kind for module in (errors, build, read, session) for kind in vars(module).values()]
+    codes = {kind.exit_code for kind in kinds if isinstance(kind, type) and issubclass(kind, errors.LeverhouseError)}
+    assert [code for code in codes if f"| {code} |" not in DOCS] == []
+
+
+def test_status_says_what_is_loaded_and_what_is_missing(published: Settings) -> None:
+    found = Result("status", "--json").json
+    assert found["holdings"][0]["source"] == "files.example"
+    assert found["missing"][0]["reason"] == "not in the source"
+    assert found["newest_day"] == "2024-01-02"
+
+
+def test_status_on_the_screen_names_the_file_and_its_marts(published: Settings) -> None:
+    out = Result("status").out
+    assert str(published.published_database) in out
+    assert "fct_price_daily" in out
+    assert "not in the source" in out
+
+
+@pytest.mark.usefixtures("settings")
+def test_status_before_anything_is_published_says_what_to_do() -> None:
+    result = Result("status")
+    assert result.code == 78
+    assert "leverhouse run" in result.err
+
+
+def test_status_and_sql_do_not_open_the_working_database(published: Settings) -> None:
+    published.database.unlink()
+    assert Result("status").code == 0
+    assert Result("sql", "select 1").code == 0
+    assert not published.database.exists()
+
+
+@pytest.mark.usefixtures("published")
+def test_sql_prints_a_table() -> None:
+    out = Result("sql", "select asset, close_usd from marts.fct_price_daily order by asset").out
+    assert [line.split() for line in out.splitlines() if line.startswith(("BTC", "ETH"))] == [["BTC", "42000.5"], ["ETH"]]
+
+
+@pytest.mark.usefixtures("published")
+def test_sql_prints_json_for_programs() -> None:
+    query = "select asset, trade_date, close_usd from marts.fct_price_daily order by asset"
+    assert Result("sql", "--json", query).json == [
+        {"asset": "BTC", "trade_date": "2024-01-01", "close_usd": 42000.5},
+        {"asset": "ETH", "trade_date": "2024-01-01", "close_usd": None},
+    ]
+
+
+@pytest.mark.usefixtures("published")
+def test_sql_prints_csv() -> None:
+    out = Result("sql", "--csv", "select asset, close_usd from marts.fct_price_daily order by asset").out
+    assert list(csv.reader(io.StringIO(out))) == [["asset", "close_usd"], ["BTC", "42000.5"], ["ETH", ""]]
+
+
+@pytest.mark.usefixtures("published")
+def test_square_brackets_in_values_are_values() -> None:
+    assert "[bold]x[/bold]" in Result("sql", "select '[bold]x[/bold]' as text").out
+
+
+@pytest.mark.usefixtures("published")
+@pytest.mark.parametrize(
+    "query",
+    [
+        "selct 1",
+        "select * from marts.nothing",
+        "create table marts.mine as select 1",
+        "delete from marts.fct_price_daily",
+        "select * from read_text('/etc/hostname')",
+        "copy marts.fct_price_daily to 'stolen.csv'",
+        "attach 'other.duckdb'",
+        "set enable_external_access = true",
+    ],
+)
+def test_sql_refuses_what_a_reader_may_not_do(query: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    result = Result("sql", query)
+    assert result.code == 65
+    assert result.err.startswith("error: sql: ")
+    assert "Traceback" not in result.err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.usefixtures("published")
+def test_debug_shows_the_traceback() -> None:
+    assert "Traceback" in Result("--debug", "sql", "selct 1").err
+
+
+@pytest.mark.usefixtures("settings")
+def test_import_wants_files_or_a_folder(tmp_path: Path) -> None:
+    mapping = write_history(tmp_path / "history", days=1) / "mappings" / "example.toml"
+    result = Result("import", "--mapping", str(mapping))
+    assert result.code == 78
+    assert "--root" in result.err
+
+
+@pytest.mark.usefixtures("settings")
+def test_import_names_a_mapping_that_cannot_be_read(tmp_path: Path) -> None:
+    mapping = tmp_path / "wrong.toml"
+    mapping.write_text("dataset = ", encoding="utf-8")
+    result = Result("import", "--mapping", str(mapping), "--root", str(tmp_path))
+    assert result.code == 78
+    assert str(mapping) in result.err
+
+
+@pytest.mark.usefixtures("settings")
+def test_backfill_refuses_a_range_that_ends_before_it_begins() -> None:
+    result = Result("backfill", "--from", "2024-02-01", "--to", "2024-01-01")
+    assert result.code == 78
+    assert "before" in result.err
+
+
+@pytest.mark.usefixtures("settings")
+def test_run_names_a_root_without_any_data_set(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    result = Result("run", "--root", str(tmp_path / "empty"))
+    assert result.code == 78
+    assert str(tmp_path / "empty") in result.err
+
+
+def test_an_unknown_command_is_wrong_usage() -> None:
+    assert Result("conquer").code == 2
+
+
+def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEVERHOUSE_DUCKDB_THREADS", "many")
+    result = Result("status")
+    assert result.code == 78
+    assert "LEVERHOUSE_DUCKDB_THREADS" in result.err
+
+
+@pytest.fixture
+def sound(settings: Settings, tmp_path: Path) -> Settings:
+    """A small warehouse with which nothing is wrong."""
+    history = write_history(tmp_path / "history", days=2)
+    prepare_home(settings)
+    import_files(settings, history / "mappings" / "example.toml", root=history / "example")
+    load_pending(settings, gate=lambda con, inputs: []).raise_failures()
+    return settings
+
+
+def findings() -> dict[str, dict[str, str]]:
+    result = Result("doctor", "--json")
+    found = {finding["check"]: finding for finding in result.json}
+    assert result.code == int(any(finding["verdict"] == "wrong" for finding in found.values()))
+    return found
+
+
+@pytest.mark.usefixtures("settings")
+def test_doctor_finds_nothing_wrong_with_an_empty_home() -> None:
+    assert {finding["verdict"] for finding in findings().values()} == {"ok"}
+
+
+@pytest.mark.usefixtures("sound")
+def test_doctor_finds_nothing_wrong_with_a_sound_warehouse() -> None:
+    found = findings()
+    assert {finding["verdict"] for finding in found.values()} == {"ok"}
+    assert "3 as received" in found["landings"]["found"]
+    assert "reconciled" in found["database"]["found"]
+
+
+def test_doctor_finds_an_altered_landing(sound: Settings) -> None:
+    landing = LandingStore(sound.root).all()[0]
+    landing.path.write_bytes(b"altered")
+    finding = findings()["landings"]
+    assert finding["verdict"] == "wrong"
+    assert landing.part in finding["found"]
+    assert finding["next_step"]
+
+
+def test_doctor_finds_books_that_do_not_add_up(sound: Settings) -> None:
+    with writer(sound, what="test") as con:
+        con.execute("delete from clean.candles where trade_date = (select min(trade_date) from clean.candles)")
+    finding = findings()["database"]
+    assert finding["verdict"] == "wrong"
+    assert "candles" in finding["found"]
+
+
+def test_doctor_finds_a_damaged_database(sound: Settings) -> None:
+    sound.database.write_bytes(b"no database")
+    assert findings()["database"]["next_step"] == "run leverhouse rebuild"
+
+
+def test_doctor_finds_a_wrong_mapping(sound: Settings) -> None:
+    sound.mappings_dir.mkdir(exist_ok=True)
+    (sound.mappings_dir / "wrong.toml").write_text('dataset = "wrong"\nfile = []\nsurprise = 1\n', encoding="utf-8")
+    finding = findings()["mapping"]
+    assert finding["verdict"] == "wrong"
+    assert "surprise" in finding["found"]
+
+
+def test_doctor_finds_foreign_dagster_settings(sound: Settings) -> None:
+    (sound.dagster_home / "dagster.yaml").write_text("", encoding="utf-8")
+    assert findings()["home"]["verdict"] == "wrong"
+
+
+def test_doctor_does_not_wait_for_a_writer(sound: Settings) -> None:
+    with writer(sound, what="test"):
+        found = findings()
+    assert found["database"]["verdict"] == "unknown"
+    assert "held" in found["writer lock"]["found"]
+
+
+def test_what_libraries_print_goes_into_the_log_and_results_do_not(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    screen = Screen()
+    with screen.quiet(tmp_path / "noise.log"):
+        print("noise")
+        screen.out.print("result")
+        screen.note("remark")
+    print("after")
+    screen.close()
+    out, err = capfd.readouterr()
+    assert (out, err) == ("result\nafter\n", "remark\n")
+    assert (tmp_path / "noise.log").read_text(encoding="utf-8") == "noise\n"
