@@ -22,7 +22,7 @@ from tests.e2e.example_history import command_environment, write_history
 
 pytestmark = pytest.mark.xdist_group("whole_way")
 
-SECRET = "s3cr3t-f0r-n0b0dy"  # noqa: S105 - planted, to be looked for
+SECRET = "s3cr3t-f0r-n0b0dy"
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,10 @@ def test_status_and_sql_do_not_open_the_working_database(published: Settings) ->
 @pytest.mark.usefixtures("published")
 def test_sql_prints_a_table() -> None:
     out = Result("sql", "select asset, close_usd from marts.fct_price_daily order by asset").out
-    assert [line.split() for line in out.splitlines() if line.startswith(("BTC", "ETH"))] == [["BTC", "42000.5"], ["ETH"]]
+    assert [line.split() for line in out.splitlines() if line.startswith(("BTC", "ETH"))] == [
+        ["BTC", "42000.5"],
+        ["ETH"],
+    ]
 
 
 @pytest.mark.usefixtures("published")
