@@ -34,7 +34,7 @@
     )
 {%- endmacro %}
 
-{#- Order in which the series of one asset, market and day give the close: complete days of the foremost venue first. -#}
+{#- Order in which the series of an asset, market and day give the close: complete days of the foremost venue first. -#}
 {% macro best_price_first() -%}
     day_completeness desc nulls last, price_rank nulls last, volume_usd desc nulls last, venue, instrument
 {%- endmacro %}

@@ -153,7 +153,8 @@ def test_marts_and_clean_tables_have_a_freshness_policy(definitions: dg.Definiti
 def test_everything_that_writes_the_warehouse_is_in_the_limited_pool(definitions: dg.Definitions) -> None:
     writers = {"clean", "dbt", "published__leverhouse"}
     job = definitions.resolve_job_def("everything")
-    pools = {node.name: node.definition.pool for node in job.nodes if node.name in writers}
+    steps = {node.name: node.definition for node in job.nodes if node.name in writers}
+    pools = {name: step.pool for name, step in steps.items() if isinstance(step, dg.OpDefinition)}
     assert pools == dict.fromkeys(writers, WRITER_POOL)
     assert yaml.safe_load(DAGSTER_YAML.read_text(encoding="utf-8"))["concurrency"]["pools"]["default_limit"] == 1
 
