@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock
+
 from pipelines.cli.screen import Bar, Screen
 from pipelines.errors import LeverhouseError, PermanentError
 from pipelines.home import claim_process, environment, forget_dead_processes, prepare_home
@@ -188,7 +190,12 @@ def open_session(settings: Settings, screen: Screen, *, mappings: Iterable[Path]
         record = Record(bar)
         bar.show("reading definitions", 0, 0)
         definitions = build_definitions(settings, watch=record, mappings=tuple(mappings))
-        with dg.DagsterInstance.get() as instance:
+        # Two first commands at once would both create the tables of Dagster's storage.
+        with FileLock(settings.dagster_home / "storage.lock"):
+            instance = dg.DagsterInstance.get()
+            instance.get_runs_count()
+            instance.event_log_storage.get_maximum_record_id()
+        with instance:
             for run_id in fail_orphaned_runs(instance, settings):
                 bar.line(f"run {run_id} of a killed process is reported as failed; its work is taken up now")
             forget_dead_processes(settings)

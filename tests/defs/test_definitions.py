@@ -9,13 +9,12 @@ import sys
 from pathlib import Path
 
 import dagster as dg
-import yaml
 
 from pipelines.build import ensure_manifest
 from pipelines.clean.contract import load_contract
 from pipelines.defs.assemble import build_definitions
 from pipelines.defs.common import WRITER_POOL
-from pipelines.home import DAGSTER_YAML
+from pipelines.home import environment, prepare_home
 from pipelines.settings import PROJECT_ROOT, Settings
 
 LAYERS = ["landing", "clean", "staging", "intermediate", "marts", "published"]
@@ -150,13 +149,20 @@ def test_marts_and_clean_tables_have_a_freshness_policy(definitions: dg.Definiti
     assert without == []
 
 
-def test_everything_that_writes_the_warehouse_is_in_the_limited_pool(definitions: dg.Definitions) -> None:
+def test_everything_that_writes_the_warehouse_is_in_the_pool(definitions: dg.Definitions) -> None:
     writers = {"clean", "dbt", "published__leverhouse"}
-    job = definitions.resolve_job_def("everything")
-    steps = {node.name: node.definition for node in job.nodes if node.name in writers}
-    pools = {name: step.pool for name, step in steps.items() if isinstance(step, dg.OpDefinition)}
-    assert pools == dict.fromkeys(writers, WRITER_POOL)
-    assert yaml.safe_load(DAGSTER_YAML.read_text(encoding="utf-8"))["concurrency"]["pools"]["default_limit"] == 1
+    nodes = definitions.resolve_job_def("everything").nodes
+    assert {node.name: node.definition.pools for node in nodes if node.name in writers} == dict.fromkeys(
+        writers, {WRITER_POOL}
+    )
+
+
+def test_the_pool_has_a_limit_and_a_failed_step_is_not_retried_by_itself(home: Settings) -> None:
+    prepare_home(home)
+    with environment(DAGSTER_HOME=str(home.dagster_home)), dg.DagsterInstance.get() as instance:
+        assert instance.event_log_storage.get_pool_config().default_pool_limit == 1
+        assert (instance.run_retries_max_retries, instance.run_retries_retry_on_asset_or_op_failure) == (1, False)
+        assert not instance.telemetry_enabled
 
 
 def test_a_broken_mapping_breaks_only_its_own_asset(home: Settings, manifest: Path) -> None:

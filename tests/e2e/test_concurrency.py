@@ -47,5 +47,6 @@ def test_an_interrupted_run_ends_cleanly_and_says_so(tmp_path: Path) -> None:
         time.sleep(3)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=120)
-    assert process.returncode == 130, output
+    # a shell shows death by SIGINT as 130 too
+    assert process.returncode in (130, -signal.SIGINT), output
     assert "interrupted" in output
