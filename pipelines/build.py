@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 Status = Literal["success", "warn", "fail", "error", "skipped"]
 
+
+def _no_progress(what: str, done: int, of: int) -> None:
+    """Report nothing."""
+
+
 SAMPLE_ROWS: Final = 5
 """Rows of a failed test that are kept in its result."""
 
@@ -142,23 +147,30 @@ def ensure_manifest(settings: Settings) -> Path:
     return path
 
 
-def build_marts(
-    settings: Settings, *, select: Sequence[str] = (), progress: Progress = lambda what, done, of: None
-) -> BuildReport:
+def build_marts(settings: Settings, *, select: Sequence[str] = (), progress: Progress = _no_progress) -> BuildReport:
     """Run dbt over the whole project, or over the models named in `select`, with the tests that belong to them.
 
     Unit tests are left out: they test the project and not the data. Raises WarehouseBusyError while another process
     writes, BuildBrokenError where dbt cannot run at all; faults of single nodes are in the report.
     """
+    return _run(settings, "build", select, progress)
+
+
+def check_marts(settings: Settings, *, select: Sequence[str], progress: Progress = _no_progress) -> BuildReport:
+    """Run the dbt tests of the models named in `select` on the tables as they are. Raises as build_marts does."""
+    return _run(settings, "test", select, progress)
+
+
+def _run(settings: Settings, command: str, select: Sequence[str], progress: Progress) -> BuildReport:
     from pipelines.storage.warehouse import writer, writer_lock
 
     started = time.monotonic()
     ensure_manifest(settings)
     # dbt reads the tables of clean and ops, which a new warehouse does not have yet.
-    with writer(settings, what="prepare dbt build"):
+    with writer(settings, what=f"prepare dbt {command}"):
         pass
     arguments = [
-        "build",
+        command,
         "--exclude-resource-type",
         "unit_test",
         "--partial-parse-file-path",
@@ -166,7 +178,7 @@ def build_marts(
         *_folders(settings, settings.dbt_target_dir),
         *(["--select", *select] if select else []),
     ]
-    with writer_lock(settings, what="dbt build"):
+    with writer_lock(settings, what=f"dbt {command}"):
         results = _invoke(settings, arguments, progress=progress)
         nodes = _describe(settings, results)
     return BuildReport(nodes=nodes, seconds=time.monotonic() - started)

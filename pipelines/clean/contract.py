@@ -169,25 +169,22 @@ def load_contract(schema_dir: Path) -> Contract:
 
 
 def _table(con: duckdb.DuckDBPyConnection, schema: str, name: str, text: str) -> Table:
+    # The names are ours, and no parameters are bound: to bind one, DuckDB imports pandas, which costs seconds.
+    here = f"schema_name = '{schema}' and table_name = '{name}'"
     columns = tuple(
         Column(name=row[0], type=row[1], nullable=row[2], comment=row[3] or "")
         for row in con.execute(
-            "select column_name, data_type, is_nullable, comment from duckdb_columns() "
-            "where schema_name = ? and table_name = ? order by column_index",
-            [schema, name],
+            f"select column_name, data_type, is_nullable, comment from duckdb_columns() where {here} order by column_index"
         ).fetchall()
     )
     if not columns:
         raise ContractError(f"{schema}.{name}.sql does not create {schema}.{name}; name the file after its table.")
-    comment_row = con.execute(
-        "select comment from duckdb_tables() where schema_name = ? and table_name = ?", [schema, name]
-    ).fetchone()
+    comment_row = con.execute(f"select comment from duckdb_tables() where {here}").fetchone()
     checks = tuple(
         row[0]
         for row in con.execute(
-            "select expression from duckdb_constraints() where schema_name = ? and table_name = ? "
-            "and constraint_type = 'CHECK' order by constraint_index",
-            [schema, name],
+            f"select expression from duckdb_constraints() where {here} and constraint_type = 'CHECK' "
+            "order by constraint_index"
         ).fetchall()
     )
     header = dict(_HEADER.findall(text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -35,4 +36,6 @@ def ui(*, port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Po
         # Dagster's processes start elsewhere and must find the package in an uninstalled checkout too.
         "PYTHONPATH": os.pathsep.join(filter(None, (str(PROJECT_ROOT), os.environ.get("PYTHONPATH")))),
     }
+    # A shell that starts this in the background has it ignore interrupts; Dagster ends its children by them.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execve(sys.executable, command, variables)  # noqa: S606 - the arguments are a list, no shell reads them

@@ -3,7 +3,7 @@
 What dbt runs is build.build_marts; no SQL here.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,7 +52,7 @@ class Translator(DagsterDbtTranslator):
             return spec.replace_attributes(freshness_policy=BUILT_DAILY)
         if _reads_marts(manifest, unique_id):
             # A helper between two marts is drawn among them, so that the picture of the layers has no way back.
-            return spec.replace_attributes(group_name="marts")
+            return spec.replace_attributes(group_name="marts", freshness_policy=BUILT_DAILY)
         return spec
 
     def get_asset_check_spec(
@@ -70,19 +70,26 @@ class Translator(DagsterDbtTranslator):
 
 
 def build_mart_assets(settings: Settings, manifest: Path, *, watch: Watch) -> dg.AssetsDefinition:
-    """All models and seeds as one step, with dbt's tests as their checks. Selecting some of them builds those."""
+    """All models and seeds as one step, with dbt's tests as their checks.
+
+    A run of some of them builds those; a run of checks alone tests the tables as they are.
+    """
 
     translator = Translator()
 
     @dbt_assets(manifest=manifest, name="dbt", dagster_dbt_translator=translator, pool=WRITER_POOL)
     def dbt(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-        from pipelines.build import build_marts
+        from pipelines.build import build_marts, check_marts
 
         keys = {spec.metadata[UNIQUE_ID]: spec.key for spec in context.assets_def.specs}
-        some = context.selected_asset_keys != set(keys.values())
-        selected = sorted(key.path[-1] for key in context.selected_asset_keys) if some else []
+        selected = _names(context.selected_asset_keys)
         with step(context, settings, watch):
-            report = build_marts(settings, select=selected, progress=watch.progress)
+            if not selected:
+                tested = _names(key.asset_key for key in context.selected_asset_check_keys)
+                report = check_marts(settings, select=tested, progress=watch.progress)
+            else:
+                some = selected if context.selected_asset_keys != set(keys.values()) else []
+                report = build_marts(settings, select=some, progress=watch.progress)
             watch.built(report)
             for node in report.models:
                 # A model added while Dagster runs has no asset until the definitions are loaded again.
@@ -101,6 +108,11 @@ def build_mart_assets(settings: Settings, manifest: Path, *, watch: Watch) -> dg
 def mart_keys(assets: dg.AssetsDefinition) -> list[dg.AssetKey]:
     """Keys of the marts, which are what is published."""
     return sorted(key for key in assets.keys if key.path[0] == "marts")
+
+
+def _names(keys: Iterable[dg.AssetKey]) -> list[str]:
+    """dbt's names of models and seeds, which are unique in the project."""
+    return sorted({key.path[-1] for key in keys})
 
 
 def _layer(props: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from pipelines.defs.assemble import build_definitions
 from pipelines.home import environment
 from pipelines.settings import Settings
 from pipelines.storage.warehouse import writer
@@ -149,6 +150,38 @@ def test_a_data_set_that_cannot_be_landed_keeps_no_other_from_readers(ran: Outco
     }
     assert [row["accepted"] for row in outcome.json["loaded"] if row["table"] == "open_interest"] == [1]
     assert outcome.json["published"] is not None
+
+
+@pytest.fixture(scope="module")
+def price() -> dg.AssetKey:
+    return dg.AssetKey(["marts", "fct_price_daily"])
+
+
+def results_of(house: House, selection: dg.AssetSelection) -> tuple[list[str], dict[str, int]]:
+    """Assets materialized, and dbt tests run by check, where somebody selects a part of the marts in the web interface."""
+    part = dg.Definitions(jobs=[dg.define_asset_job("part", selection=selection)])
+    definitions = dg.Definitions.merge(build_definitions(house.settings), part)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = definitions.resolve_job_def("part").execute_in_process(instance=instance)
+    tests = {check.asset_key.path[-1]: check.metadata["tests"].value for check in result.get_asset_check_evaluations()}
+    built = [event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key]
+    return built, tests  # type: ignore[return-value]
+
+
+@pytest.mark.filterwarnings("default")
+def test_one_mart_can_be_built_with_its_tests(ran: Outcome, house: House, price: dg.AssetKey) -> None:
+    assert ran.code == 0
+    built, tests = results_of(house, dg.AssetSelection.assets(price))
+    assert built == ["marts/fct_price_daily"]
+    assert tests["fct_price_daily"] > 0
+
+
+@pytest.mark.filterwarnings("default")
+def test_the_tests_of_one_mart_can_be_run_alone(ran: Outcome, house: House, price: dg.AssetKey) -> None:
+    assert ran.code == 0
+    built, tests = results_of(house, dg.AssetSelection.checks(dg.AssetCheckKey(price, "dbt_tests")))
+    assert built == []
+    assert list(tests) == ["fct_price_daily"]
 
 
 def test_a_command_that_meets_another_writer_is_refused_by_name(ran: Outcome, house: House) -> None:

@@ -7,9 +7,13 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from pipelines.storage.fingerprint import compare, fingerprint_schemas
 from pipelines.storage.warehouse import writer
 from tests.e2e.example_history import run, settings_of, start, write_history
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def test_two_runs_at_once_take_turns_and_leave_what_one_would(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from pipelines.storage.fingerprint import Fingerprint, compare, fingerprint_sche
 from pipelines.storage.warehouse import writer
 from tests.e2e.example_history import run, settings_of, start, write_history
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
 KILLS = 5
 """Per stage; there are four stages."""
 
