@@ -168,7 +168,7 @@ def results_of(house: House, selection: dg.AssetSelection) -> tuple[list[str], d
     return built, tests  # type: ignore[return-value]
 
 
-@pytest.mark.filterwarnings("default")
+@pytest.mark.filterwarnings("default", "ignore:unclosed file:ResourceWarning")
 def test_one_mart_can_be_built_with_its_tests(ran: Outcome, house: House, price: dg.AssetKey) -> None:
     assert ran.code == 0
     built, tests = results_of(house, dg.AssetSelection.assets(price))
@@ -176,7 +176,7 @@ def test_one_mart_can_be_built_with_its_tests(ran: Outcome, house: House, price:
     assert tests["fct_price_daily"] > 0
 
 
-@pytest.mark.filterwarnings("default")
+@pytest.mark.filterwarnings("default", "ignore:unclosed file:ResourceWarning")
 def test_the_tests_of_one_mart_can_be_run_alone(ran: Outcome, house: House, price: dg.AssetKey) -> None:
     assert ran.code == 0
     built, tests = results_of(house, dg.AssetSelection.checks(dg.AssetCheckKey(price, "dbt_tests")))

@@ -1,0 +1,40 @@
+"""The recorded data sets as the mappings read them, each parsed once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pipelines.clean.contract import Contract, load_contract
+from pipelines.extract.landing import LandingStore
+from pipelines.settings import PROJECT_ROOT
+from pipelines.sources.files import land_matches, open_landings
+from tests.recorded.recorded_world import FOLDERS, MAPPINGS, Dataset, Load
+
+
+@pytest.fixture(scope="module")
+def contract() -> Contract:
+    return load_contract(PROJECT_ROOT / "warehouse" / "schema")
+
+
+@pytest.fixture(scope="module")
+def load(recorded_dir: Path, contract: Contract, tmp_path_factory: pytest.TempPathFactory) -> Load:
+    """Rows per table of a data set, and its rejects as `rejects`; each parsed once."""
+    held: dict[str, Dataset] = {}
+
+    def loaded(name: str) -> Dataset:
+        if name not in held:
+            store = LandingStore(tmp_path_factory.mktemp(name))
+            landings = land_matches(store, MAPPINGS / f"{name}.toml", root=recorded_dir / FOLDERS[name])
+            parse, _ = open_landings(store, contract, landings)
+            batches = [batch for landing in landings for batch in parse(landing)]
+            held[name] = {
+                table: pl.concat([b.rows for b in batches if b.table == table and b.rows.width > 2], how="diagonal")
+                for table in dict.fromkeys(batch.table for batch in batches)
+            }
+            held[name]["rejects"] = pl.concat([batch.rejects for batch in batches])
+        return held[name]
+
+    return loaded
