@@ -18,7 +18,7 @@ DUCKDB2 := $(CURDIR)/.venv-duckdb2-overlay
 # Tests that share one built warehouse carry the mark xdist_group, so that it is built once.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations 15
 
-.PHONY: help setup demo recorded test lint unit test-duckdb2 bench ui lock clean
+.PHONY: help setup demo recorded test lint unit test-slow test-duckdb2 bench ui lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,7 +36,7 @@ recorded: setup ## run the whole way on the recorded history in LEVERHOUSE_RECOR
 	LEVERHOUSE_HOME="$(LEVERHOUSE_HOME)" LEVERHOUSE_MAPPINGS=tests/recorded/mappings \
 		$(BIN)/leverhouse run --root "$(LEVERHOUSE_RECORDED)"
 
-test: lint unit ## what CI runs: lint, types, and every test but the benchmarks
+test: lint unit ## what CI runs: lint, types, and every test but benchmarks and the slow ones
 
 lint: setup ## ruff, mypy, import rules, SQL style
 	$(BIN)/ruff check .
@@ -45,8 +45,11 @@ lint: setup ## ruff, mypy, import rules, SQL style
 	$(BIN)/lint-imports
 	$(BIN)/sqlfluff lint --nocolor --disable-progress-bar dbt_project/models dbt_project/tests
 
-unit: setup ## every test but the benchmarks, without the linters
+unit: setup ## the tests of make test, without the linters
 	$(PYTEST) $(ARGS)
+
+test-slow: setup ## kill whole runs at random moments, and race them against each other
+	$(PYTEST) -m slow $(ARGS)
 
 test-duckdb2: setup ## the same tests on DuckDB 2.0
 	@"$(PYTHON)" scripts/setup.py --with-duckdb2

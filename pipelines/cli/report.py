@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from pipelines.cli.screen import Screen, plain
 from pipelines.cli.session import Session
-from pipelines.storage.status import Holding, Missing, Refused, Status
+from pipelines.storage.status import Missing, Refused, Status
 
 LINES: Final = 25
 """Rows of a table on the screen; --json has all of them."""
@@ -67,20 +68,17 @@ def print_run(screen: Screen, session: Session, *, as_json: bool) -> None:
 
 def print_refused(screen: Screen, status: Status) -> None:
     """What is in quarantine, and why."""
-    screen.table("In quarantine", _lines(screen, status.refused), empty="no row")
+    _print_first(screen, "In quarantine", status.refused, empty="no row")
 
 
 def print_missing(screen: Screen, status: Status) -> None:
     """Days that are missing or partial, and why."""
-    screen.table("Missing or partial days", _lines(screen, status.missing), empty="none")
+    _print_first(screen, "Missing or partial days", status.missing, empty="none")
 
 
-def _lines(
-    screen: Screen, rows: tuple[Refused, ...] | tuple[Missing, ...] | tuple[Holding, ...]
-) -> list[dict[str, Any]]:
-    if len(rows) > LINES:
-        screen.note(f"the first {LINES} of {len(rows)}; --json shows all")
-    return [vars(row) for row in rows[:LINES]]
+def _print_first(screen: Screen, title: str, rows: Sequence[Refused] | Sequence[Missing], *, empty: str) -> None:
+    more = f" (the first {LINES} of {len(rows)}; --json shows all)" if len(rows) > LINES else ""
+    screen.table(title + more, [vars(row) for row in rows[:LINES]], empty=empty)
 
 
 def published(session: Session) -> Status:

@@ -22,7 +22,7 @@ from pipelines.settings import PROJECT_ROOT, Settings
 from pipelines.storage.fingerprint import Fingerprint, compare, fingerprint_schemas
 from pipelines.storage.warehouse import open_snapshot, writer
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("recorded_full_run"), pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.xdist_group("recorded_full_run"), pytest.mark.timeout(1800)]
 
 
 @dataclass(frozen=True)
