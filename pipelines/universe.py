@@ -19,6 +19,12 @@ QUOTES: Final = (
 )  # fmt: skip
 """Quote currencies, longest first where one ends another: BTCFDUSD is BTC in FDUSD, not BTCFD in USD."""
 
+DEFAULT_UNIVERSE: Final = (
+    "BTC", "ETH", "SOL", "XRP", "DOGE", "BNB", "ADA", "LINK", "SUI", "PEPE", "LTC", "BCH", "DOT", "TRX", "UNI", "AAVE",
+    "NEAR", "WIF", "ENA", "HYPE", "AVAX",
+)  # fmt: skip
+"""Assets that are followed where nobody says otherwise."""
+
 # One wrapped coin redeems for exactly one coin. Staked coins (wstETH, rETH, weETH) earn: assets of their own.
 WRAPPED: Final = {
     "WETH": "ETH",

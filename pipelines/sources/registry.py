@@ -5,14 +5,27 @@ Adding a venue adds one line here. No parsing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from pipelines.clean.batch import Parser, SourceRules
+import polars as pl
+
+from pipelines.clean.batch import ParsedBatch, Parser, SourceRules, no_rejects
 from pipelines.clean.contract import Contract
 from pipelines.errors import ConfigError
+from pipelines.extract.fetch import span_of
 from pipelines.extract.landing import Landing, LandingStore
+from pipelines.extract.pack import Pack
+from pipelines.extract.venue import Context, Feed, Venue
 from pipelines.sources import files
+from pipelines.sources.instruments import INSTRUMENTS, InstrumentHistory, event_rules
+
+VENUES: Final[Mapping[str, str]] = {
+    "bybit": "pipelines.sources.bybit",
+}
+"""Venues by name: the module whose VENUE describes each."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +36,57 @@ class OpenSource:
     rules: SourceRules
 
 
+def venue(name: str) -> Venue:
+    """The venue `name`. Raises ConfigError naming those there are."""
+    if name not in VENUES:
+        raise ConfigError(f"no venue {name!r}; there are {', '.join(VENUES)}.")
+    found: Venue = importlib.import_module(VENUES[name]).VENUE
+    return found
+
+
 def open_source(store: LandingStore, contract: Contract, source: str, landings: Sequence[Landing]) -> OpenSource:
     """Parser and rules of `source`. Raises ConfigError for a source no module here reads."""
-    module, _, _ = source.partition(".")
+    module, _, name = source.partition(".")
     if module == "files":
         parse, rules = files.open_landings(store, contract, landings)
         return OpenSource(parse=parse, rules=rules)
-    raise ConfigError(
-        f"no module of pipelines/sources reads {source!r}; landings of a removed source can be moved out of raw/."
-    )
+    if module not in VENUES:
+        raise ConfigError(
+            f"no module of pipelines/sources reads {source!r}; landings of a removed source can be moved out of raw/."
+        )
+    there = venue(module)
+    feed = next((feed for feed in there.feeds if feed.name == name), None)
+    if feed is None:
+        raise ConfigError(f"{module} has no feed {name!r}; landings of a removed feed can be moved out of raw/.")
+    spans = [span_of(landing) for landing in landings]
+    rules = feed.rules(spans) if feed.rules else event_rules(there, feed, spans)
+    return OpenSource(parse=_parser(there, feed, instrument_history(store, there)), rules=rules)
+
+
+def instrument_history(store: LandingStore, there: Venue) -> InstrumentHistory:
+    """The instruments of a venue as its landings of the feed `instruments` describe them, read when they are needed."""
+    feed = next((feed for feed in there.feeds if feed.name == INSTRUMENTS), None)
+
+    def read() -> Iterator[tuple[Landing, pl.DataFrame]]:
+        for landing in store.current(there.source(feed)) if feed else ():
+            context = Context(there.name, landing.fetched_at, span_of(landing), InstrumentHistory.none())
+            for parsed in feed.parse(list(Pack(landing.path).pages()), context) if feed else ():
+                if parsed.table == INSTRUMENTS:
+                    yield landing, parsed.rows
+
+    return InstrumentHistory(read)
+
+
+def _parser(there: Venue, feed: Feed, history: InstrumentHistory) -> Parser:
+    def parse(landing: Landing) -> Iterator[ParsedBatch]:
+        span = span_of(landing)
+        context = Context(there.name, landing.fetched_at, span, history.at(span))
+        for parsed in feed.parse(list(Pack(landing.path).pages()), context):
+            yield ParsedBatch(
+                table=parsed.table,
+                landing_id=landing.landing_id,
+                rows=parsed.rows.with_columns(pl.lit(None, pl.String).alias("_field")),
+                rejects=no_rejects() if parsed.rejects is None else parsed.rejects,
+            )
+
+    return parse
