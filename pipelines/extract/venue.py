@@ -18,7 +18,6 @@ from pipelines.extract.limits import Limit
 if TYPE_CHECKING:
     import polars as pl
 
-    from pipelines.clean.batch import SourceRules
 
 Cadence = Literal["daily", "capture"]
 """daily: history by UTC day that can be asked for later. capture: the state of this hour, which the venue forgets."""
@@ -168,8 +167,8 @@ Parse = Callable[[Sequence[Page], Context], Iterator[Parsed]]
 Subjects = Callable[["pl.DataFrame"], Mapping[str, Mapping[str, Any]]]
 """Names of what a feed asks for, each with the row of clean.instruments behind it (empty where there is none)."""
 
-Rules = Callable[[Sequence[Span]], "SourceRules"]
-"""What a source says of its completeness, given the spans that are landed."""
+Rules = Callable[[Sequence[Span]], Any]
+"""What a source says of its completeness (clean.batch.SourceRules), given the spans that are landed."""
 
 
 @dataclass(frozen=True)
