@@ -13,15 +13,8 @@ oi as (
 ),
 
 options as (
-    select
-        cast(null as string) as asset,
-        cast(null as date) as trade_date,
-        cast(null as double) as put_call_oi_ratio,
-        cast(null as double) as put_call_oi_percentile_90d,
-        cast(null as double) as otm_put_oi_share,
-        cast(null as string) as sources,
-        cast(null as timestamp) as available_at
-    where false
+    select asset, trade_date, put_call_oi_ratio, put_call_oi_percentile_90d, otm_put_oi_share, sources, available_at
+    from {{ ref('options_structure_daily') }}
 ),
 
 spine as ({{ stats_day_spine('positioning') }}),
