@@ -119,6 +119,12 @@ def extreme(percentile: float | None) -> str:
     return "long_crowded" if percentile >= 97.5 else "short_crowded" if percentile <= 2.5 else "none"
 
 
+def _held(days: Mapping[dt.date, list[Row]], date: dt.date) -> float:
+    """Open interest of one venue at the day's end, reported or carried; less than any where there is none."""
+    newest = last_report(days, date)
+    return -math.inf if newest is None else float(days[newest][0]["oi_base"])
+
+
 def positioning(world: World) -> dict[Key, Row]:
     trends = trend_reference.oi_trends(world)
     options = {(r["asset"], r["trade_date"]): r for r in world.tables["marts.options_structure_daily"]}
@@ -137,15 +143,9 @@ def positioning(world: World) -> dict[Key, Row]:
         for date in span(d for days in told.values() for d in days):
             ranks = {v: rank_in_past(accounts[v], date, 90) for v in told if date in told[v]}
 
-            def order(
-                venue: str, date: dt.date = date, ranks: Mapping[str, float | None] = ranks, asset: str = asset
-            ) -> tuple[bool, bool, float, str]:
-                days = {d: rows[0]["oi_base"] for d, rows in oi[asset].get((venue,), {}).items()}
-                newest = last_report(days, date)
-                held = -days[newest] if newest is not None else math.inf
-                return ranks[venue] is None, accounts[venue].get(date) is None, held, venue
-
-            venue = min(ranks, key=order, default=None)
+            held = {venue: _held(oi[asset].get((venue,), {}), date) for venue in ranks}
+            order = {v: (ranks[v] is None, accounts[v].get(date) is None, -held[v], v) for v in ranks}
+            venue = min(order, key=order.__getitem__, default=None)
             shares = told[venue][date] if venue is not None else {}
             percentile = ranks[venue] if venue is not None else None
             structure = options.get((asset, date), {})
