@@ -57,10 +57,9 @@ select
     asset,
     trade_date,
     level_segment,
-    oi_hhi * exp(
-        sum(link_step) over (
-            partition by asset, level_segment
-            order by trade_date rows between unbounded preceding and current row
-        )
-    ) as oi_hhi_linked
+    {{ stats_snap('oi_hhi * exp(sum(link_step) over so_far)') }} as oi_hhi_linked
 from steps
+window so_far as (
+    partition by asset, level_segment
+    order by trade_date rows between unbounded preceding and current row
+)

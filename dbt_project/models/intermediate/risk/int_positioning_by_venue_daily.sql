@@ -40,8 +40,9 @@ daily as (
         reports.account_top_long_share,
         reports.position_top_long_share,
         reports.taker_long_share,
-        {{ logit('reports.position_top_long_share') }} - {{ logit('reports.account_long_share') }} as whale_retail_gap,
-        {{ logit('reports.account_top_long_share') }} - {{ logit('reports.account_long_share') }}
+        {{ stats_snap(logit('reports.position_top_long_share') ~ ' - ' ~ logit('reports.account_long_share')) }}
+            as whale_retail_gap,
+        {{ stats_snap(logit('reports.account_top_long_share') ~ ' - ' ~ logit('reports.account_long_share')) }}
             as top_account_retail_gap,
         reports.input_grains,
         reports.sources,
@@ -57,7 +58,7 @@ snapped as (
         asset,
         trade_date,
         {{ stats_snap('account_long_share') }} as account_long_share,
-        {{ stats_snap('whale_retail_gap') }} as whale_retail_gap
+        whale_retail_gap
     from daily
 ),
 

@@ -45,7 +45,7 @@ daily as (
         trends.venues_present,
         trends.venues_expected,
         trends.venue_share,
-        concat_ws(',', trends.sources, turnover.source_lists, liquidations.sources) as day_sources,
+        nullif(concat_ws(',', trends.sources, turnover.source_lists, liquidations.sources), '') as day_sources,
         greatest(trends.available_at, turnover.available_at, liquidations.available_at) as day_available_at
     from trends
     left join concentration on trends.asset = concentration.asset and trends.trade_date = concentration.trade_date
@@ -59,7 +59,7 @@ snapped as (
         level_segment,
         trade_date,
         {{ stats_snap('ln(case when oi_usd_linked > 0 then oi_usd_linked end)') }} as oi_usd,
-        {{ stats_snap('oi_hhi_linked') }} as oi_hhi,
+        oi_hhi_linked as oi_hhi,
         {{ stats_snap('oi_to_volume') }} as oi_to_volume
     from daily
 ),
