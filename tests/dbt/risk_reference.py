@@ -125,6 +125,16 @@ def _held(days: Mapping[dt.date, list[Row]], date: dt.date) -> float:
     return -math.inf if newest is None else float(days[newest][0]["oi_base"])
 
 
+def _compared_share(
+    oi: Mapping[tuple[str, ...], Mapping[dt.date, list[Row]]], trends: Mapping[Key, Row], asset: str, date: dt.date
+) -> float | None:
+    """Share of the open interest of a week ago that venues reporting on both days held."""
+    old = date - 7 * DAY
+    held = [days[old][0]["oi_base"] for days in oi.values() if date in days and old in days]
+    total = trends.get((asset, old), {}).get("oi_base")
+    return math.fsum(held) / total if held and total else None
+
+
 def positioning(world: World) -> dict[Key, Row]:
     trends = trend_reference.oi_trends(world)
     options = {(r["asset"], r["trade_date"]): r for r in world.tables["marts.options_structure_daily"]}
@@ -150,9 +160,16 @@ def positioning(world: World) -> dict[Key, Row]:
             percentile = ranks[venue] if venue is not None else None
             structure = options.get((asset, date), {})
             change = trends.get((asset, date), {}).get("oi_base_change_7d")
+            share = _compared_share(oi[asset], trends, asset, date)
             put_call = structure.get("put_call_oi_percentile_90d")
             capitulation = "unknown"
-            if put_call is not None and percentile is not None and change is not None:
+            if (
+                put_call is not None
+                and percentile is not None
+                and change is not None
+                and share is not None
+                and share >= 0.5
+            ):
                 capitulation = "on" if put_call >= 90 and percentile >= 70 and change < 0 else "off"
             present = [v for v in ranks if accounts[v].get(date) is not None]
             reports = {v: {d: s for d, s in days.items() if s is not None} for v, days in accounts.items()}
@@ -173,6 +190,7 @@ def positioning(world: World) -> dict[Key, Row]:
                 "put_call_oi_percentile_90d": put_call,
                 "otm_put_oi_share": structure.get("otm_put_oi_share"),
                 "oi_base_change_7d": change,
+                "oi_compared_share_7d": share,
                 "capitulation": capitulation,
                 "venues_present": len(present),
                 "venues_expected": sum(last_report(days, date) is not None for days in reports.values()),

@@ -5,11 +5,45 @@ with positioning as (
 ),
 
 oi_by_venue as (
-    select venue, asset, trade_date, oi_base, sources, available_at from {{ ref('int_oi_by_venue_daily') }}
+    select
+        venue,
+        asset,
+        trade_date,
+        oi_base,
+        oi_base_before_7d,
+        sources,
+        available_at
+    from {{ ref('int_oi_by_venue_daily') }}
+),
+
+oi_compared as (
+    select asset, trade_date, sum(oi_base_before_7d) as oi_base_before_7d
+    from oi_by_venue
+    group by asset, trade_date
+),
+
+oi_totals as (
+    select
+        asset,
+        trade_date,
+        oi_base_change_7d,
+        lag(oi_base, {{ threshold('oi_change_week_days') }}) over (partition by asset order by trade_date)
+            as oi_base_week_before,
+        source_lists,
+        available_at
+    from {{ ref('int_oi_across_venues_daily') }}
 ),
 
 oi as (
-    select asset, trade_date, oi_base_change_7d, source_lists, available_at from {{ ref('int_oi_across_venues_daily') }}
+    select
+        oi_totals.asset,
+        oi_totals.trade_date,
+        oi_totals.oi_base_change_7d,
+        oi_compared.oi_base_before_7d / nullif(oi_totals.oi_base_week_before, 0) as oi_compared_share_7d,
+        oi_totals.source_lists,
+        oi_totals.available_at
+    from oi_totals
+    left join oi_compared on oi_totals.asset = oi_compared.asset and oi_totals.trade_date = oi_compared.trade_date
 ),
 
 options as (
@@ -94,6 +128,10 @@ daily as (
         options.put_call_oi_percentile_90d,
         options.otm_put_oi_share,
         oi.oi_base_change_7d,
+        oi.oi_compared_share_7d,
+        -- Too small a part of the market must not speak for all of it.
+        case when oi.oi_compared_share_7d >= {{ threshold('oi_comparable_share_min') }} then oi.oi_base_change_7d end
+            as oi_base_change_judged,
         chosen.input_grains,
         coalesce(across_venues.venues_present, 0) as venues_present,
         coalesce(expected_venues.venues_expected, 0) as venues_expected,
@@ -130,11 +168,12 @@ select
     daily.put_call_oi_percentile_90d,
     daily.otm_put_oi_share,
     daily.oi_base_change_7d,
+    daily.oi_compared_share_7d,
     {{ stats_state(
         'daily.put_call_oi_percentile_90d >= ' ~ threshold('capitulation_put_call_percentile')
         ~ ' and daily.account_long_share_percentile_90d >= ' ~ threshold('capitulation_account_percentile')
-        ~ ' and daily.oi_base_change_7d < 0',
-        ['daily.put_call_oi_percentile_90d', 'daily.account_long_share_percentile_90d', 'daily.oi_base_change_7d']
+        ~ ' and daily.oi_base_change_judged < 0',
+        ['daily.put_call_oi_percentile_90d', 'daily.account_long_share_percentile_90d', 'daily.oi_base_change_judged']
     ) }} as capitulation,
     daily.input_grains as input_grain,
     daily.venues_present,
