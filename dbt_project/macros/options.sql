@@ -31,8 +31,8 @@
 
 {#- Distribution function of the standard normal. Rational approximation of Hart (Computer Approximations, 1968, 5666)
     below 5 sqrt 2 and a continued fraction beyond, in the form West gave them (Better approximations to cumulative
-    normal functions, 2005). Absolute error below 1e-14 for every double, relative error of the lower tail below 1e-9
-    down to -37, 0 beyond; tests/dbt/test_options_marts.py holds it to that. -#}
+    normal functions, 2005). Absolute error below 1e-14, relative error of the lower tail below 1e-8 down to -37, 0
+    beyond; tests/dbt/test_options_marts.py holds it to that. -#}
 {% macro normal_cdf(x) -%}
     case
         when {{ x }} is null then null

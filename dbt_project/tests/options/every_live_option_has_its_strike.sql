@@ -1,4 +1,5 @@
--- Every option of the capture that speaks for its venue and day is in exactly one strike of the fact, and no coin is lost.
+-- Every option of the capture that speaks for its venue and day is in exactly one strike of the fact, and no coin is
+-- lost.
 with captured as (
     select
         snapshots.venue,

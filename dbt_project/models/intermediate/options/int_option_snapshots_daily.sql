@@ -74,7 +74,8 @@ measured as (
 shares as (
     select
         *,
-        least(1e0, instruments / nullif(usual_instruments, 0)) as chain_completeness
+        -- Not least() alone: it passes over a null, and a chain without a past would look complete.
+        case when usual_instruments > 0 then least(1e0, instruments / usual_instruments) end as chain_completeness
     from measured
 )
 

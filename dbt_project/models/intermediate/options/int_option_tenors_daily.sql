@@ -50,7 +50,8 @@ spans as (
         smiles.asset,
         smiles.trade_date,
         tenors.tenor_days,
-        min(smiles.days_to_expiry) <= tenors.tenor_days and max(smiles.days_to_expiry) >= tenors.tenor_days as is_spanned
+        min(smiles.days_to_expiry) <= tenors.tenor_days
+        and max(smiles.days_to_expiry) >= tenors.tenor_days as is_spanned
     from smiles
     cross join tenors
     group by smiles.venue, smiles.asset, smiles.trade_date, tenors.tenor_days

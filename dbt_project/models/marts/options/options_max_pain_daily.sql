@@ -1,6 +1,6 @@
--- The payout of an expiry is convex in the settlement price and bends only at strikes. Going up from a strike it rises by
--- the calls at and below it and falls by the puts above it: max pain is the lowest strike where the calls no longer weigh
--- less, and a tie is where they weigh the same, so that the payout stays flat up to the next strike.
+-- The payout of an expiry is convex in the settlement price and bends only at strikes. Going up from a strike it rises
+-- by the calls at and below it and falls by the puts above it: max pain is the lowest strike where the calls no longer
+-- weigh less, and a tie is where they weigh the same, so that the payout stays flat up to the next strike.
 with strikes as (
     select
         asset,

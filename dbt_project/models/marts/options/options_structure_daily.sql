@@ -1,5 +1,5 @@
--- What the option chains of a day say about an asset, over the venues whose chain is whole. Volatility is one venue's: the
--- one with the most open interest among those that publish it.
+-- What the option chains of a day say about an asset, over the venues whose chain is whole. Volatility is one venue's:
+-- the one with the most open interest among those that publish it.
 {%- set tenors = [('7d', threshold('option_tenor_short_days')), ('30d', threshold('option_tenor_month_days'))] %}
 
 with snapshots as (
@@ -79,7 +79,7 @@ walls as (
     from strike_sums
     where oi_base > 0
     qualify
-        row_number() over (partition by asset, trade_date, option_type order by ranked_oi_base desc, strike_usd) = 1
+        row_number() over (partition by asset, trade_date, option_type order by ranked_oi_base desc, strike_usd asc) = 1
 ),
 
 wall_days as (
