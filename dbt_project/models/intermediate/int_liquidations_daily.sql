@@ -60,6 +60,7 @@ select
     j.unpriced_events,
     j.price_source,
     j.source,
+    j.table_name,
     j.available_at,
     j.trade_date
 from judged as j
