@@ -16,6 +16,8 @@
         'int_long_short_by_source': {'same_day': ['long_short_ratios']},
         'int_liquidation_events_by_source': {'same_day': ['liquidations']},
         'int_liquidation_totals_by_source': {'same_day': ['liquidation_totals']},
+        'int_liquidation_events_by_source_hourly': {'same_day': ['liquidations']},
+        'int_liquidation_totals_by_source_hourly': {'same_day': ['liquidation_totals']},
         'int_lending_legs_by_source': {
             'same_day': ['lending_liquidations'],
             'next_day': ['candles', 'token_prices'],
