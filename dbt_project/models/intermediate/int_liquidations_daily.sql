@@ -61,6 +61,7 @@ select
     j.price_source,
     j.source,
     j.table_name,
+    j.period_minutes,
     j.available_at,
     j.trade_date
 from judged as j
