@@ -221,7 +221,8 @@ class Venue:
     `<venue>.<name>`), also by a file:// address of a local mirror. `check` looks at every answer, raises for error codes in
     it and does nothing else; `weights` names the response header in which the venue counts each budget; `forbidden_wait`
     is for venues that answer 403 to too many requests: how long they want to be left alone.
-    The feed `instruments`, where there is one, is fetched first and tells the others what there is.
+    The feed `instruments`, where there is one, is fetched first and tells the others what there is. The feed `turnover`
+    feeds no table: `turnover` reads dollars traded in 24 hours by asset from its pages, which decides the universe.
     """
 
     name: str
@@ -233,6 +234,7 @@ class Venue:
     concurrency: int = 8
     forbidden_wait: float | None = None
     secrets: tuple[Secret, ...] = ()
+    turnover: Callable[[Sequence[Page]], Mapping[str, float]] | None = None
     notes: str = ""
 
     def feed(self, name: str) -> Feed:

@@ -5,7 +5,7 @@ Facts from Bybit's v5 documentation; what was not seen live is marked "?". Nothi
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, Final
 
@@ -40,6 +40,7 @@ INSTRUMENTS: Final = (
     Field("launchTime", "launch_ms", int),
     Field("deliveryTime", "delivery_ms", int, optional=True),
 )
+TICKERS: Final = (Field("symbol", "instrument", str), Field("turnover24h", "turnover_usd", float))
 PERPETUALS: Final = {"LinearPerpetual": "linear", "InversePerpetual": "inverse"}
 OI_LIMIT: Final = 200
 FUNDING_LIMIT: Final = 200
@@ -116,6 +117,32 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
         unknown, reason="unknown_instrument", detail="the name follows no rule of Bybit's", instrument="instrument"
     )
     yield Parsed("instruments", rows, pl.concat([records.rejects, turned_away]))
+
+
+async def fetch_turnover(api: Api, job: Job) -> AsyncIterator[Page]:
+    """Tickers of all linear contracts in one answer: what was traded in the last 24 hours."""
+    yield await api.get("/v5/market/tickers", params={"category": "linear"})
+
+
+def parse_turnover(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
+    """Nothing for the clean tables: the pages rank assets (turnover)."""
+    yield from ()
+
+
+def turnover(pages: Sequence[Page]) -> Mapping[str, float]:
+    """Dollars traded in 24 hours by asset. Linear turnover is in USDT or USDC, taken at one dollar for a ranking."""
+    frame = read_records(pages, at_path("result", "list"), TICKERS).frame
+    facts = ((name, parse_symbol(NAME, name)) for name in frame["instrument"])
+    assets = {name: fact.asset for name, fact in facts if fact is not None and fact.contract_type == "linear"}
+    ranked = (
+        frame.with_columns(
+            pl.col("instrument").replace_strict(assets, default=None, return_dtype=pl.String).alias("asset")
+        )
+        .drop_nulls("asset")
+        .group_by("asset")
+        .agg(pl.col("turnover_usd").sum())
+    )
+    return dict(ranked.iter_rows())
 
 
 async def fetch_open_interest(api: Api, job: Job) -> AsyncIterator[Page]:
@@ -214,7 +241,18 @@ VENUE: Final = Venue(
     concurrency=16,
     forbidden_wait=600.0,
     check=check,
+    turnover=turnover,
     feeds=(
+        Feed(
+            name="turnover",
+            tables=(),
+            description="Turnover of 24 hours by contract, which ranks assets for the universe; feeds no table.",
+            fetch=fetch_turnover,
+            parse=parse_turnover,
+            since=date(2020, 1, 1),
+            cadence="capture",
+            every_hours=24,
+        ),
         Feed(
             name="instruments",
             tables=("instruments",),
