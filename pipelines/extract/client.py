@@ -37,7 +37,6 @@ from pipelines.extract.landing import Clock, utc_now
 from pipelines.extract.limits import Pacer, Sleep
 from pipelines.extract.venue import WHOLE_VENUE, Page, Venue
 
-JSON_START: Final = b"{["
 KEPT_HEADERS: Final = ("content-type", "date", "etag", "last-modified", "retry-after")
 
 
@@ -203,8 +202,12 @@ class HttpApi:
         if status in accept and status != 200:
             return
         if status == 200:
-            if is_json and page.body.lstrip()[:1] not in (b"{", b"["):
-                raise VenueUnavailableError(f"{where}: the answer is no JSON: {page.excerpt}")
+            if is_json:
+                try:
+                    page.json()
+                except SourceFormatError as error:
+                    # A page for people from a gateway, or a body cut short: both pass.
+                    raise VenueUnavailableError(f"{self.venue.name}: {error}") from error
             try:
                 self.venue.check(page)
             except ThrottledError as error:

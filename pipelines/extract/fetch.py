@@ -194,7 +194,8 @@ class _Run:
         return {name for name in plan if name not in covers or (name in unpublished and rested)}
 
     async def _fetch(self, chunk: Chunk, plan: Plan, due: set[str], held: Landing | None) -> None:
-        with self.store.draft(self.source, chunk.partition, chunk.part) as draft:
+        identity = (self.source, chunk.partition, chunk.part)
+        with self.store.draft(*identity, volatile=self.venue.volatile) as draft:
             covers: dict[str, Outcome] = {}
             if held is not None:
                 kept = {s: o for s, o in held.request.get("covers", {}).items() if s not in due}

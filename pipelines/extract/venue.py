@@ -5,9 +5,11 @@ The types only; a module in pipelines/sources fills them, extract.fetch acts on 
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import orjson
@@ -43,7 +45,11 @@ class Page:
     headers: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def json(self) -> Any:
-        """The body as JSON. Raises SourceFormatError naming the request where it is none."""
+        """The body as JSON, read once. Raises SourceFormatError naming the request where it is none."""
+        return self._content
+
+    @cached_property
+    def _content(self) -> Any:
         try:
             return orjson.loads(self.body)
         except orjson.JSONDecodeError as error:
@@ -221,8 +227,10 @@ class Venue:
     `<venue>.<name>`), also by a file:// address of a local mirror. `check` looks at every answer, raises for error codes in
     it and does nothing else; `weights` names the response header in which the venue counts each budget; `forbidden_wait`
     is for venues that answer 403 to too many requests: how long they want to be left alone.
-    The feed `instruments`, where there is one, is fetched first and tells the others what there is. The feed `turnover`
-    feeds no table: `turnover` reads dollars traded in 24 hours by asset from its pages, which decides the universe.
+    `volatile` matches what every answer holds and means nothing by, such as the venue's clock, so that the same answer can
+    be told from a restated one. The feed `instruments`, where there is one, is fetched first and tells the others what
+    there is. The feed `turnover` feeds no table: `turnover` reads dollars traded in 24 hours by asset from its pages, which
+    decides the universe.
     """
 
     name: str
@@ -234,6 +242,7 @@ class Venue:
     concurrency: int = 8
     forbidden_wait: float | None = None
     secrets: tuple[Secret, ...] = ()
+    volatile: re.Pattern[bytes] | None = None
     turnover: Callable[[Sequence[Page]], Mapping[str, float]] | None = None
     notes: str = ""
 
