@@ -18,7 +18,7 @@ from pipelines.quality.gate import run_gate
 from pipelines.settings import Settings
 from pipelines.sources import registry
 from pipelines.sources.files import land_matches
-from pipelines.storage.swap import replace_database
+from pipelines.storage.database import replace_database
 from pipelines.storage.warehouse import writer, writer_lock
 
 
