@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 import duckdb
 
 from pipelines.clean.contract import Contract, apply_ddl, load_contract
 from pipelines.errors import TransientError, WarehouseDamagedError
 from pipelines.settings import Settings
+
+STORAGE_VERSION: Final = "v1.4.0"
+"""File format of a new working database, which only leverhouse opens. Since 1.3 DuckDB weighs one way to compress texts
+instead of three: texts are most columns of a clean table, and a load of them costs 40% less."""
 
 
 def open_database(settings: Settings) -> duckdb.DuckDBPyConnection:
@@ -84,7 +89,7 @@ def _create(settings: Settings, contract: Contract) -> None:
     beside = settings.database.with_name(f".{settings.database.name}.new")
     for leftover in (beside, beside.with_name(beside.name + ".wal")):
         leftover.unlink(missing_ok=True)
-    con = duckdb.connect(str(beside))
+    con = duckdb.connect(str(beside), config={"storage_compatibility_version": STORAGE_VERSION})
     try:
         apply_ddl(con, contract)
         con.execute("checkpoint")
