@@ -335,9 +335,7 @@ class Stage:
     def _move_to_rejects(self, table: Table) -> None:
         """Copy the rows the contract or a conflict turned away into stage_rejects, whole."""
         columns = ", ".join(f"{c.name} := s.{c.name}" for c in table.wire_columns)
-        instrument = next(
-            (c for c in ("instrument", "index_name", "token", "collateral_token") if c in table.column_names), "null"
-        )
+        instrument = table.instrument_column or "null"
         self.con.execute(
             f"insert into stage_rejects select '{table.name}', s.landing_id, s.trade_date, s._line, s._field, {instrument}, "
             f"o.outcome, o.detail, cast(to_json(struct_pack({columns})) as varchar), false "
