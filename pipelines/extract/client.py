@@ -208,11 +208,7 @@ class HttpApi:
                 except SourceFormatError as error:
                     # A page for people from a gateway, or a body cut short: both pass.
                     raise VenueUnavailableError(f"{self.venue.name}: {error}") from error
-            try:
-                self.venue.check(page)
-            except ThrottledError as error:
-                self._pacer.hold(error.wait_seconds or self._patience.first_wait)
-                raise
+            self._check(page)
             return
         if status in (418, 429) or (status == 403 and self.venue.forbidden_wait is not None):
             wait = _retry_after(page.headers.get("retry-after"), self._clock())
@@ -228,9 +224,19 @@ class HttpApi:
             )
         if status >= 500 or status in (408, 425):
             raise VenueUnavailableError(f"{where}: status {status}: {page.excerpt}")
+        if status == 400 and page.body.lstrip()[:1] == b"{":
+            # Deribit and OKX send their error codes, throttling among them, with this status.
+            self._check(page)
         raise RequestRefusedError(
             f"{where}: status {status}: {page.excerpt}. The request or the venue's rules changed."
         )
+
+    def _check(self, page: Page) -> None:
+        try:
+            self.venue.check(page)
+        except ThrottledError as error:
+            self._pacer.hold(error.wait_seconds or self._patience.first_wait)
+            raise
 
 
 @asynccontextmanager
