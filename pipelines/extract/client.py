@@ -16,9 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 import aiohttp
 import orjson
@@ -33,6 +31,7 @@ from pipelines.errors import (
     TransientError,
     VenueUnavailableError,
 )
+from pipelines.extract import mirror
 from pipelines.extract.landing import Clock, utc_now
 from pipelines.extract.limits import Pacer, Sleep
 from pipelines.extract.venue import WHOLE_VENUE, Page, Venue
@@ -189,11 +188,8 @@ class HttpApi:
         return b"".join(parts)
 
     def _from_mirror(self, base: str, request: Mapping[str, Any], subject: str) -> Page:
-        root = Path(unquote(urlsplit(base).path)).resolve()
-        path = (root / request["path"].lstrip("/")).resolve()
-        there = path.is_relative_to(root) and path.is_file()
-        body = path.read_bytes() if there else b""
-        return Page(subject, request, 200 if there else 404, self._clock(), body)
+        status, body = mirror.answer(base, request)
+        return Page(subject, request, status, self._clock(), body)
 
     def _judge(self, page: Page, accept: Sequence[int], *, is_json: bool) -> None:
         """Raise for an answer that is none."""

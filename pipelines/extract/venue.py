@@ -6,7 +6,7 @@ The types only; a module in pipelines/sources fills them, extract.fetch acts on 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cached_property
@@ -103,6 +103,9 @@ class Job:
     span: Span
     instrument: Mapping[str, Any] = field(default_factory=dict)
     """The row of clean.instruments that held in `span`; empty where the subject is no instrument."""
+    held: Callable[[], Iterable[Page]] = field(default=tuple, compare=False, repr=False)
+    """The subject's pages as they were landed before; none on the first fetch. Where the venue says that one of them has not
+    changed, a feed may hand on the held page instead of fetching it again."""
 
 
 class Api(Protocol):
@@ -181,12 +184,13 @@ Rules = Callable[[Sequence[Span]], Any]
 class Feed:
     """One data set of a venue: source `<venue>.<name>` feeding `tables`.
 
-    `since` is the first day there is; `keeps_days` how far back the venue remembers (None: everything);
-    `published_after` how long after a day's end it is complete; `recheck_days` for how many days after that a day may
-    still be restated and is asked for again; `every_hours` is how often a capture is made. A past month is fetched as one
-    where `by_month` (fewer, fuller pages), else day by day. `subjects` picks, from the instruments of the universe, what
-    the feed asks for; without it, it asks once for the whole venue. `completeness` says for people, and for the coverage
-    of event tables, how much of the truth the venue tells.
+    `since` is the first day there is, `until` the last where the venue stopped; `keeps_days` how far back the venue
+    remembers (None: everything); `published_after` how long after a day's end it is complete; `recheck_days` for how many
+    days after that a day may still be restated and is asked for again; `every_hours` is how often a capture is made. A past
+    month is fetched as one where `by_month` (fewer, fuller pages), else day by day; where `months_only`, a month is fetched
+    as one or not at all: there are no files of days. `subjects` picks, from the instruments of the universe, what the feed
+    asks for; without it, it asks once for the whole venue. `completeness` says for people, and for the coverage of event
+    tables, how much of the truth the venue tells.
     """
 
     name: str
@@ -202,6 +206,8 @@ class Feed:
     recheck_days: int = 1
     every_hours: int = 1
     by_month: bool = False
+    months_only: bool = False
+    until: date | None = None
     completeness: str = "full"
     rules: Rules | None = None
 
