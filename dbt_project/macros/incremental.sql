@@ -17,6 +17,7 @@
         'int_liquidation_events_by_source': {'same_day': ['liquidations']},
         'int_liquidation_totals_by_source': {'same_day': ['liquidation_totals']},
         'int_option_chain_by_source': {'same_day': ['option_chain']},
+        'int_volatility_index_by_source': {'same_day': ['volatility_index']},
         'int_lending_legs_by_source': {
             'same_day': ['lending_liquidations'],
             'next_day': ['candles', 'token_prices'],
