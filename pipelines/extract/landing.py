@@ -76,6 +76,10 @@ class PackDraft:
         """Write a page at once: a month of pages does not fit into memory."""
         self._writer.add(page)
 
+    def abandon(self) -> None:
+        """Let go of the file, landed or not."""
+        self._writer.abandon()
+
     def land(
         self, *, completeness: Completeness, request: Mapping[str, Any], original_name: str, clock: Clock = utc_now
     ) -> Landing:
@@ -174,7 +178,11 @@ class LandingStore:
         folder = self.raw_dir / _safe(source) / _safe(partition)
         folder.mkdir(parents=True, exist_ok=True)
         with _temporary(folder) as (temporary, sink):
-            yield PackDraft(self, (source, partition, part), temporary, sink)
+            draft = PackDraft(self, (source, partition, part), temporary, sink)
+            try:
+                yield draft
+            finally:
+                draft.abandon()
 
     def checked_at(self, landing: Landing) -> datetime:
         """When the venue last said what this landing holds: on fetching it, or on asking again and hearing the same."""
