@@ -84,6 +84,10 @@ class PackWriter:
         ]
         return hashlib.sha256(orjson.dumps(answers, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
+    def abandon(self) -> None:
+        """Let go of the sink. A ZipFile that is only forgotten writes into it later, when it may be closed already."""
+        self._zip.close()
+
 
 @dataclass(frozen=True)
 class Pack:
