@@ -24,6 +24,7 @@ from pipelines.sources.instruments import INSTRUMENTS, InstrumentHistory, event_
 
 VENUES: Final[Mapping[str, str]] = {
     "bybit": "pipelines.sources.bybit",
+    "deribit": "pipelines.sources.deribit",
     "okx": "pipelines.sources.okx",
 }
 """Venues by name: the module whose VENUE describes each."""
