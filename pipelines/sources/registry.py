@@ -28,6 +28,8 @@ from pipelines.universe import choose_universe
 VENUES: Final[Mapping[str, str]] = {
     "binance_archive": "pipelines.sources.binance_archive",
     "bybit": "pipelines.sources.bybit",
+    "deribit": "pipelines.sources.deribit",
+    "okx": "pipelines.sources.okx",
 }
 """Venues by name: the module whose VENUE describes each."""
 
