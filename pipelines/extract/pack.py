@@ -67,10 +67,6 @@ class PackWriter:
             }
         )
 
-    def abandon(self) -> None:
-        """End the file without an index: no reader takes it for a pack. Nothing after `close`."""
-        self._zip.close()
-
     def close(self) -> str:
         """Write the index and return the digest of what was answered: the same for equal answers, whenever they came."""
         self._entries.sort(key=lambda entry: (entry["subject"], entry["number"]))
