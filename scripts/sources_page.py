@@ -62,7 +62,8 @@ def _feed(feed: Feed) -> str:
         cadence = f"daily, final after {hours:g} h" + (", past months as one" if feed.by_month else "")
     else:
         cadence, keeps = f"captured every {feed.every_hours} h", "nothing"
-    cells = [f"`{feed.name}`", ", ".join(feed.tables) or "none", feed.description, str(feed.since), keeps, cadence]
+    since = f"{feed.since}" + (f" to {feed.until}" if feed.until else "")
+    cells = [f"`{feed.name}`", ", ".join(feed.tables) or "none", feed.description, since, keeps, cadence]
     return "| " + " | ".join([*cells, feed.completeness]) + " |"
 
 
