@@ -78,3 +78,8 @@
 {% macro spark__stats_split_list(list) -%}
     split({{ list }}, ',')
 {%- endmacro %}
+
+{#- The sum of what is priced. Null where events happened and none of them has a price: unknown is not zero. -#}
+{% macro stats_priced_sum(amount, unpriced_events) -%}
+    case when sum({{ unpriced_events }}) > 0 and sum({{ amount }}) = 0 then null else sum({{ amount }}) end
+{%- endmacro %}

@@ -82,7 +82,7 @@ amounts as (
         venue_kind,
         measure,
         side,
-        sum(notional_usd) as notional_usd,
+        {{ stats_priced_sum('notional_usd', 'unpriced_events') }} as notional_usd,
         case when count(events) = count(*) then sum(events) end as events,
         sum(unpriced_events) as unpriced_events
     from {{ ref('int_liquidations_hourly') }}
@@ -134,7 +134,7 @@ kinds as (
         opened_at,
         venue_kind,
         measure,
-        sum(notional_usd) as notional_usd,
+        {{ stats_priced_sum('notional_usd', 'unpriced_events') }} as notional_usd,
         {%- for column, side in position_sides.items() %}
         sum(notional_usd) filter (where side = '{{ side }}') as notional_usd_{{ column }},
         {%- endfor %}
