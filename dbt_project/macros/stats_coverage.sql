@@ -84,8 +84,8 @@
     case when sum({{ unpriced_events }}) > 0 and sum({{ amount }}) = 0 then null else sum({{ amount }}) end
 {%- endmacro %}
 
-{#- An hour's amount: what is reported of it, zero where nothing is and the day is covered. Of a report without any price
-    the amount is unknown, as in stats_priced_sum. -#}
+{#- An hour's amount: what is reported of it, zero where nothing is and the day is covered. Of a report without any
+    price the amount is unknown, as in stats_priced_sum. -#}
 {% macro stats_zero_if_covered(amount, reports, covers, unpriced_events) -%}
     case
         when {{ unpriced_events }} > 0 and {{ amount }} = 0 then null

@@ -1,5 +1,6 @@
--- Exchange, perp DEX and lending liquidations of an asset side by side hour by hour, each in its own measure, on the days
--- some feed tells hours apart. Ranges, ratios to open interest and statistics over days are liquidation_comparison_daily's.
+-- Exchange, perp DEX and lending liquidations of an asset side by side hour by hour, each in its own measure, on days
+-- of which some feed tells the hours apart. Ranges, ratios to open interest and statistics over days are
+-- liquidation_comparison_daily's.
 {%- set sides = [
     {'name': 'exchange', 'kind': 'cex', 'measure': 'position_notional', 'amount': 'exchange_position_notional_usd'},
     {'name': 'perp_dex', 'kind': 'perp_dex', 'measure': 'position_notional', 'amount': 'perp_dex_position_notional_usd'},
@@ -55,7 +56,8 @@ days as (
         asset,
         trade_date,
         {%- for side in sides %}
-        {%- set covers = "venue_kind = '" ~ side.kind ~ "' and measure = '" ~ side.measure ~ "' and hours_known_by = 'day'" %}
+        {%- set of_side = "venue_kind = '" ~ side.kind ~ "' and measure = '" ~ side.measure ~ "'" %}
+        {%- set covers = of_side ~ " and hours_known_by = 'day'" %}
         bool_or({{ covers }}) as {{ side.name }}_covers,
         {%- if side.measure == 'position_notional' %}
         {%- for column, position_side in position_sides.items() %}
@@ -173,7 +175,8 @@ select
     {%- endif %}
     cast({{ side.name }}_events as bigint) as {{ side.name }}_events,
     cast({{ side.name }}_unpriced_events as bigint) as {{ side.name }}_unpriced_events,
-    case when {{ side.name }}_is_known then {{ side.name }}_completeness else 'none' end as {{ side.name }}_completeness,
+    case when {{ side.name }}_is_known then {{ side.name }}_completeness else 'none' end
+        as {{ side.name }}_completeness,
     cast({{ side.name }}_feeds_covered as int) as {{ side.name }}_feeds_covered,
     cast({{ side.name }}_feeds_expected as int) as {{ side.name }}_feeds_expected,
     {{ side.name }}_feeds_expected > 0 and {{ side.name }}_feeds_covered = {{ side.name }}_feeds_expected

@@ -65,7 +65,7 @@ months as (
     ) as firsts
     inner join last_days on firsts.asset = last_days.asset
     inner join {{ ref('dim_date') }} as calendar
-        on calendar.trade_date > firsts.first_day and calendar.trade_date <= last_days.last_day
+        on firsts.first_day < calendar.trade_date and last_days.last_day >= calendar.trade_date
     where day(calendar.trade_date) = 1
 ),
 
