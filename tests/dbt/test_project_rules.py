@@ -175,9 +175,12 @@ def test_layers_are_not_skipped(models: Mapping[str, Node]) -> None:
     assert faults == []
 
 
-def test_models_keep_to_the_portable_spellings(models: Mapping[str, Node]) -> None:
+def test_models_and_examples_keep_to_the_portable_spellings(manifest: Mapping[str, Any]) -> None:
     faults = []
-    for name, node in models.items():
+    for node in manifest["nodes"].values():
+        name = node["name"]
+        if node["resource_type"] not in {"model", "analysis"}:
+            continue
         code = re.sub(r"--[^\n]*|\{#.*?#\}|\{\{.*?\}\}|\{%.*?%\}|'[^']*'", " ", node["raw_code"], flags=re.DOTALL)
         faults += [
             f"{name}: {found[0]!r}: {hint}"
