@@ -10,7 +10,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ SECTIONS = {
     "signals": "What a day says, belief by belief. Hypotheses, none of them advice.",
     "trends": "What open interest, funding, liquidations and positioning did over time, across venues.",
     "liquidations": "Where positions were closed by force, and how one closing led to the next.",
+    "risk": "How much leverage there is, where it is held, and how the crowd is positioned.",
     "options": "What option books say about fear, hedging and walls.",
     "facts": "What the sources reported, made comparable, before anybody judges it.",
     "reference": "What assets, venues, instruments and thresholds are.",
@@ -190,7 +191,7 @@ def prose(text: str) -> str:
     return re.sub(r"(?<![\w`])([a-z][a-z0-9]*(?:_[a-z0-9]+)+)(?![\w`(])", r"`\1`", safe)
 
 
-def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [header, tuple("---" for _ in header), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
