@@ -2,11 +2,15 @@
 
     LeverhouseError
     ├── TransientError          may pass by itself: retried inside the request, then the run once
-    │   └── WarehouseBusyError  another process holds the writer lock
+    │   ├── WarehouseBusyError  another process holds the writer lock
+    │   └── VenueUnavailableError   no answer, or one that makes no sense
+    │       └── ThrottledError  the venue asks to wait
     └── PermanentError          never retried: somebody has to change something
         ├── ConfigError         settings, environment, command line
         ├── MappingError        a mapping file is wrong
         ├── SourceFormatError   received bytes are not what the mapping or the venue's module says
+        ├── RequestRefusedError the venue refuses the request and will refuse it again
+        │   └── BlockedError    nothing of the venue can be had from here: region, ban
         ├── LandingError        a landed payload or manifest is damaged or missing
         ├── ContractError       code and the DDL in warehouse/schema disagree
         ├── ReconciliationError received ≠ accepted + duplicates + quarantined
@@ -35,6 +39,18 @@ class WarehouseBusyError(TransientError):
     """Another process holds the writer lock."""
 
 
+class VenueUnavailableError(TransientError):
+    """A venue did not answer, or broke off, or answered with something else than its format."""
+
+
+class ThrottledError(VenueUnavailableError):
+    """A venue asks to wait. `wait_seconds` is what it asks for, None where it does not say."""
+
+    def __init__(self, message: str, *, wait_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.wait_seconds = wait_seconds
+
+
 class PermanentError(LeverhouseError):
     """Will not pass by itself."""
 
@@ -55,6 +71,18 @@ class SourceFormatError(PermanentError):
     """Received bytes do not have the shape that was promised: names file, line, column and value."""
 
     exit_code = 65  # EX_DATAERR
+
+
+class RequestRefusedError(PermanentError):
+    """A venue refuses a request and will refuse it again: names the venue, the request and its answer."""
+
+    exit_code = 76  # EX_PROTOCOL
+
+
+class BlockedError(RequestRefusedError):
+    """A venue refuses everything that comes from here: its region is restricted, or the address is banned."""
+
+    exit_code = 77  # EX_NOPERM
 
 
 class LandingError(PermanentError):

@@ -8,18 +8,26 @@ from __future__ import annotations
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.clean.contract import load_contract
 from pipelines.clean.load import Gate, LoadReport, Progress, find_work, load_source, no_progress
-from pipelines.errors import LandingError, LeverhouseError, PermanentError, TransientError
+from pipelines.errors import ConfigError, LandingError, LeverhouseError, PermanentError, TransientError
+from pipelines.extract.fetch import FetchReport, fetch_feed, plan_capture, plan_days
 from pipelines.extract.landing import Clock, Landing, LandingStore, utc_now
+from pipelines.extract.venue import Api, Feed
 from pipelines.quality.gate import run_gate
 from pipelines.settings import Settings
 from pipelines.sources import registry
 from pipelines.sources.files import land_matches
+from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, jobs_of
 from pipelines.storage.swap import replace_database
 from pipelines.storage.warehouse import writer, writer_lock
+
+if TYPE_CHECKING:
+    from pipelines.extract.client import Patience
 
 
 @dataclass(frozen=True)
@@ -130,3 +138,61 @@ def rebuild(
         replace_database(settings, side.database)
         shutil.rmtree(side.home)
     return outcome
+
+
+def fetch(
+    settings: Settings,
+    venue: str,
+    feeds: Collection[str] | None = None,
+    *,
+    first: date | None = None,
+    last: date | None = None,
+    assets: Collection[str] | None = None,
+    again: bool = False,
+    patience: Patience | None = None,
+    clock: Clock = utc_now,
+    progress: Progress = no_progress,
+) -> tuple[FetchReport, ...]:
+    """Bring what is missing of the feeds of a venue into the landing: the days from `first` through `last` (UTC) of daily
+    feeds, this hour of captures. The venue's instruments are captured before anything that needs them.
+
+    `feeds` None means all; without `first` only captures are made. Failures are in the reports; nothing is loaded here.
+    Raises ConfigError for an unknown venue or feed, or a missing key.
+    """
+    import asyncio
+
+    from pipelines.extract.client import PATIENT, open_api
+
+    there = registry.venue(venue)
+    known = [feed.name for feed in there.feeds]
+    unknown = set(feeds or ()) - set(known)
+    if unknown:
+        raise ConfigError(f"{venue} has no feed {', '.join(sorted(unknown))}; it has {', '.join(known)}.")
+    store = LandingStore(settings.root)
+    own = {key.partition(".")[2]: base for key, base in settings.endpoints.items() if key.partition(".")[0] == venue}
+
+    async def bring(feed: Feed, api: Api) -> FetchReport:
+        now = clock()
+        if feed.cadence == "capture":
+            chunks = plan_capture(feed, now=now)
+        elif first is None:
+            return FetchReport(there.source(feed))
+        else:
+            landed = [landing.partition for landing in store.current(there.source(feed))]
+            chunks = plan_days(feed, first, last or first, now=now, landed=landed)
+        followed = tuple(assets) if assets else registry.followed_assets(store, settings)
+        jobs = jobs_of(feed, registry.instrument_history(store, there), followed)
+        return await fetch_feed(
+            store, there, feed, api, chunks=chunks, jobs=jobs, now=now, again=again, clock=clock, progress=progress
+        )
+
+    async def everything() -> list[FetchReport]:
+        async with open_api(
+            there, endpoints=own, contact=settings.contact, patience=patience or PATIENT, clock=clock
+        ) as api:
+            first_of_all = (TURNOVER, INSTRUMENTS)
+            ordered = sorted(there.feeds, key=lambda feed: feed.name not in first_of_all)
+            wanted = [feed for feed in ordered if feeds is None or feed.name in {*feeds, *first_of_all}]
+            return [await bring(feed, api) for feed in wanted]
+
+    return tuple(asyncio.run(everything()))

@@ -6,14 +6,28 @@ No I/O at import; nothing here opens a database or creates a folder.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from pipelines.errors import ConfigError
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
+
+
+def _comma_list(value: object) -> object:
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+# In the environment a list is written with commas, in leverhouse.toml as an array.
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
 
 
 class Settings(BaseSettings):
@@ -33,6 +47,16 @@ class Settings(BaseSettings):
     mappings: Path | None = Field(default=None, description="Folder of mapping files; default <home>/mappings.")
     duckdb_memory: str = Field(default="512MB", description="memory_limit of the writing DuckDB connection.")
     duckdb_threads: int = Field(default=2, ge=1, description="Threads of the writing DuckDB connection.")
+    assets: Names = Field(
+        default=(),
+        description="Assets that are fetched; empty: the universe (pipelines/universe.py says by which rule).",
+    )
+    venues: Names = Field(default=(), description="Venues that are fetched; empty: all that need no key.")
+    endpoints: dict[str, str] = Field(
+        default_factory=dict,
+        description="Base addresses by <venue>.<endpoint> in place of the venue's own: a mirror (also file://), an emulator.",
+    )
+    contact: str = Field(default="", description="How a venue reaches you; sent in the User-Agent where it is set.")
     lock_timeout_seconds: float = Field(default=600.0, ge=0, description="How long a writer waits for another writer.")
 
     @classmethod

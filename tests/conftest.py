@@ -5,6 +5,7 @@ Fixtures of one subject live beside its tests; nothing here builds data.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -90,8 +91,16 @@ def warehouse_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "home"
     home.mkdir()
     for name, field in Settings.model_fields.items():
-        if field.default is not None:
-            monkeypatch.setenv(f"LEVERHOUSE_{name.upper()}", str(field.default))
+        default = field.get_default(call_default_factory=True)
+        if default is not None:
+            text = (
+                json.dumps(default)
+                if isinstance(default, dict)
+                else ",".join(default)
+                if isinstance(default, tuple)
+                else str(default)
+            )
+            monkeypatch.setenv(f"LEVERHOUSE_{name.upper()}", text)
     monkeypatch.setenv("LEVERHOUSE_HOME", str(home))
     monkeypatch.setenv("LEVERHOUSE_MAPPINGS", str(home / "mappings"))
     return home

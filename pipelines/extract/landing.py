@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
 
 from pipelines.errors import LandingError
+from pipelines.extract.pack import PackWriter
+from pipelines.extract.venue import Page
 
 Completeness = Literal["complete", "empty", "partial", "not_yet_published"]
 Clock = Callable[[], datetime]
@@ -60,6 +62,43 @@ class Landing:
         return (self.source, self.partition, self.part)
 
 
+class PackDraft:
+    """Pages of one fetch on their way into the landing. Made by LandingStore.draft."""
+
+    def __init__(self, store: LandingStore, identity: tuple[str, str, str], temporary: Path, sink: BinaryIO) -> None:
+        self._store = store
+        self._identity = identity
+        self._temporary = temporary
+        self._sink = sink
+        self._writer = PackWriter(sink)
+
+    def add(self, page: Page) -> None:
+        """Write a page at once: a month of pages does not fit into memory."""
+        self._writer.add(page)
+
+    def land(
+        self, *, completeness: Completeness, request: Mapping[str, Any], original_name: str, clock: Clock = utc_now
+    ) -> Landing:
+        """Land the pages as a new version of the part.
+
+        Where the venue answered the same as in the current version nothing new is written; that version is returned, and
+        LandingStore.checked_at says that it was asked about.
+        """
+        content = self._writer.close()
+        newest = self._store.newest(*self._identity)
+        stated = json.loads(_canonical({**request, "content": content}))
+        if newest and newest.request == stated and newest.completeness == completeness:
+            _write_atomically(_checked(newest), clock().isoformat().encode("ascii"))
+            return newest
+        sha256, size = _digest(self._temporary)
+        landing = self._store._next_version(  # noqa: SLF001 - the store's own part
+            newest, self._identity, content=content, sha256=sha256, size=size, original_name=original_name,
+            completeness=completeness, request=stated, fetched_at=clock(),
+        )  # fmt: skip
+        self._store._keep(landing, self._temporary, self._sink)  # noqa: SLF001
+        return landing
+
+
 class LandingStore:
     """All landings of one warehouse. Reads the manifests on disk, which are the truth; ops.landings is their copy."""
 
@@ -72,8 +111,18 @@ class LandingStore:
         root = self.raw_dir / _safe(source) if source else self.raw_dir
         if not root.exists():
             return []
-        found = [self._read(file) for file in sorted(root.rglob(f"*{_MANIFEST_SUFFIX}"))]
+        found = [self._read(file) for file in root.rglob(f"*{_MANIFEST_SUFFIX}")]
         return sorted((x for x in found if source in (None, x.source)), key=lambda x: (x.fetched_at, x.landing_id))
+
+    def newest(self, source: str, partition: str, part: str) -> Landing | None:
+        """The newest version of a part, looked up among its own manifests only."""
+        folder = self.raw_dir / _safe(source) / _safe(partition)
+        if not folder.is_dir():
+            return None
+        start = f"{_safe(part)}~"
+        manifests = [p for p in folder.iterdir() if p.name.startswith(start) and p.name.endswith(_MANIFEST_SUFFIX)]
+        versions = [x for x in map(self._read, manifests) if x.identity == (source, partition, part)]
+        return max(versions, key=lambda x: x.version, default=None)
 
     def current(self, source: str | None = None) -> list[Landing]:
         """The newest version of every part, oldest fetch first."""
@@ -105,35 +154,76 @@ class LandingStore:
             ) from error
         with source_file, _temporary(folder) as (temporary, sink):
             sha256, size = _copy(source_file, sink)
-            versions = [x for x in self.all(source) if x.identity == (source, partition, part)]
-            newest = max(versions, key=lambda x: x.version, default=None)
-            request_text = _canonical(request)
-            if newest and newest.sha256 == sha256 and _canonical(newest.request) == request_text:
+            newest = self.newest(source, partition, part)
+            request = json.loads(_canonical(request))
+            if newest and newest.sha256 == sha256 and newest.request == request:
                 return newest
-            version = newest.version + 1 if newest else 1
-            landing_id = hashlib.sha256(
-                "\0".join((source, partition, part, str(version), sha256, request_text)).encode()
-            ).hexdigest()[:20]
-            target = folder / f"{_safe(part)}~{landing_id}"
-            landing = Landing(
-                landing_id=landing_id,
-                source=source,
-                partition=partition,
-                part=part,
-                version=version,
-                path=target,
-                original_name=path.name,
-                sha256=sha256,
-                bytes=size,
-                fetched_at=clock(),
-                completeness=completeness,
-                request=json.loads(request_text),
-            )
-            sink.flush()
-            os.fsync(sink.fileno())
-            temporary.replace(target)
-        _write_atomically(target.with_name(target.name + _MANIFEST_SUFFIX), self._manifest(landing).encode())
+            landing = self._next_version(
+                newest, (source, partition, part), content=sha256, sha256=sha256, size=size,
+                original_name=path.name, completeness=completeness, request=request, fetched_at=clock(),
+            )  # fmt: skip
+            self._keep(landing, temporary, sink)
         return landing
+
+    @contextmanager
+    def draft(self, source: str, partition: str, part: str) -> Iterator[PackDraft]:
+        """A pack in the making, landed by its `land`; leaving the block without that leaves no trace.
+
+        Raises OSError where the disk refuses.
+        """
+        folder = self.raw_dir / _safe(source) / _safe(partition)
+        folder.mkdir(parents=True, exist_ok=True)
+        with _temporary(folder) as (temporary, sink):
+            yield PackDraft(self, (source, partition, part), temporary, sink)
+
+    def checked_at(self, landing: Landing) -> datetime:
+        """When the venue last said what this landing holds: on fetching it, or on asking again and hearing the same."""
+        try:
+            return datetime.fromisoformat(_checked(landing).read_text(encoding="ascii"))
+        except FileNotFoundError:
+            return landing.fetched_at
+
+    def _next_version(
+        self,
+        newest: Landing | None,
+        identity: tuple[str, str, str],
+        *,
+        content: str,
+        sha256: str,
+        size: int,
+        original_name: str,
+        completeness: Completeness,
+        request: Mapping[str, Any],
+        fetched_at: datetime,
+    ) -> Landing:
+        """What follows `newest`. Its id follows from what it holds and not from when it was fetched."""
+        source, partition, part = identity
+        version = newest.version + 1 if newest else 1
+        landing_id = hashlib.sha256(
+            "\0".join((*identity, str(version), content, _canonical(request))).encode()
+        ).hexdigest()[:20]
+        return Landing(
+            landing_id=landing_id,
+            source=source,
+            partition=partition,
+            part=part,
+            version=version,
+            path=self.raw_dir / _safe(source) / _safe(partition) / f"{_safe(part)}~{landing_id}",
+            original_name=original_name,
+            sha256=sha256,
+            bytes=size,
+            fetched_at=fetched_at,
+            completeness=completeness,
+            request=request,
+        )
+
+    def _keep(self, landing: Landing, temporary: Path, sink: BinaryIO) -> None:
+        """Payload first, manifest last: a payload without a manifest is not landed."""
+        sink.flush()
+        os.fsync(sink.fileno())
+        temporary.replace(landing.path)
+        manifest = landing.path.with_name(landing.path.name + _MANIFEST_SUFFIX)
+        _write_atomically(manifest, self._manifest(landing).encode())
 
     def keep_mapping(self, source: str, text: bytes) -> str:
         """Keep the text of a mapping beside the landings of `source`; returns its sha256, its name there."""
@@ -154,11 +244,7 @@ class LandingStore:
             if not landing.path.exists():
                 yield f"{landing.source}/{landing.part}: {landing.path} is missing; land the file again."
                 continue
-            digest = hashlib.sha256()
-            with landing.path.open("rb") as file:
-                while chunk := file.read(_CHUNK):
-                    digest.update(chunk)
-            if digest.hexdigest() != landing.sha256:
+            if _digest(landing.path)[0] != landing.sha256:
                 yield f"{landing.source}/{landing.part}: {landing.path} was altered after landing; land the file again."
 
     def _manifest(self, landing: Landing) -> str:
@@ -217,6 +303,18 @@ def _safe(name: str) -> str:
 
 def _canonical(request: Mapping[str, Any]) -> str:
     return json.dumps(dict(request), sort_keys=True, ensure_ascii=False)
+
+
+def _checked(landing: Landing) -> Path:
+    return landing.path.with_name(landing.path.name + ".checked")
+
+
+def _digest(path: Path) -> tuple[str, int]:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest(), path.stat().st_size
 
 
 def _copy(source: BinaryIO, sink: BinaryIO) -> tuple[str, int]:

@@ -5,14 +5,30 @@ Adding a venue adds one line here. No parsing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from pipelines.clean.batch import Parser, SourceRules
+import polars as pl
+
+from pipelines.clean.batch import ParsedBatch, Parser, SourceRules, no_rejects
 from pipelines.clean.contract import Contract
 from pipelines.errors import ConfigError
+from pipelines.extract.fetch import span_of
 from pipelines.extract.landing import Landing, LandingStore
+from pipelines.extract.pack import Pack
+from pipelines.extract.venue import Context, Feed, Venue
+from pipelines.settings import Settings
 from pipelines.sources import files
+from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHistory, event_rules
+from pipelines.universe import choose_universe
+
+VENUES: Final[Mapping[str, str]] = {
+    "bybit": "pipelines.sources.bybit",
+}
+"""Venues by name: the module whose VENUE describes each."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +39,87 @@ class OpenSource:
     rules: SourceRules
 
 
+def venue(name: str) -> Venue:
+    """The venue `name`. Raises ConfigError naming those there are."""
+    if name not in VENUES:
+        raise ConfigError(f"no venue {name!r}; there are {', '.join(VENUES)}.")
+    found: Venue = importlib.import_module(VENUES[name]).VENUE
+    return found
+
+
+def followed_venues(settings: Settings) -> tuple[Venue, ...]:
+    """The venues of the settings; where they name none, all that can be asked without a key, or whose key is there.
+
+    Raises ConfigError for an unknown name.
+    """
+    if settings.venues:
+        return tuple(venue(name) for name in settings.venues)
+    every = (venue(name) for name in VENUES)
+    return tuple(one for one in every if all(os.environ.get(s.variable) for s in one.secrets if s.required))
+
+
+def followed_assets(store: LandingStore, settings: Settings) -> tuple[str, ...]:
+    """Assets of the settings; where they name none, the universe by the rule of universe.choose_universe."""
+    if settings.assets:
+        return settings.assets
+    months: dict[str, dict[str, float]] = {}
+    for name in VENUES:
+        there = venue(name)
+        if there.turnover is None:
+            continue
+        seen: set[str] = set()
+        for landing in store.current(f"{name}.{TURNOVER}"):
+            month = landing.partition[:7]
+            if month not in seen:
+                seen.add(month)
+                ranking = months.setdefault(month, {})
+                for asset, turnover in there.turnover(list(Pack(landing.path).pages())).items():
+                    ranking[asset] = ranking.get(asset, 0.0) + turnover
+    return choose_universe(months[month] for month in sorted(months))
+
+
 def open_source(store: LandingStore, contract: Contract, source: str, landings: Sequence[Landing]) -> OpenSource:
     """Parser and rules of `source`. Raises ConfigError for a source no module here reads."""
-    module, _, _ = source.partition(".")
+    module, _, name = source.partition(".")
     if module == "files":
-        parse, rules = files.open_landings(store, contract, landings)
-        return OpenSource(parse=parse, rules=rules)
-    raise ConfigError(
-        f"no module of pipelines/sources reads {source!r}; landings of a removed source can be moved out of raw/."
-    )
+        return OpenSource(*files.open_landings(store, contract, landings))
+    if module not in VENUES:
+        raise ConfigError(
+            f"no module of pipelines/sources reads {source!r}; landings of a removed source can be moved out of raw/."
+        )
+    there = venue(module)
+    feed = next((feed for feed in there.feeds if feed.name == name), None)
+    if feed is None:
+        raise ConfigError(f"{module} has no feed {name!r}; landings of a removed feed can be moved out of raw/.")
+    spans = [span_of(landing) for landing in landings]
+    rules: SourceRules = feed.rules(spans) if feed.rules else event_rules(there, feed, spans)
+    return OpenSource(parse=_parser(there, feed, instrument_history(store, there)), rules=rules)
+
+
+def instrument_history(store: LandingStore, there: Venue) -> InstrumentHistory:
+    """The instruments of a venue as its landings of the feed `instruments` describe them, read when they are needed."""
+    feed = next((feed for feed in there.feeds if feed.name == INSTRUMENTS), None)
+
+    def read() -> Iterator[tuple[Landing, pl.DataFrame]]:
+        for landing in store.current(there.source(feed)) if feed else ():
+            context = Context(there.name, landing.fetched_at, span_of(landing), InstrumentHistory.none())
+            for parsed in feed.parse(list(Pack(landing.path).pages()), context) if feed else ():
+                if parsed.table == INSTRUMENTS:
+                    yield landing, parsed.rows
+
+    return InstrumentHistory(read)
+
+
+def _parser(there: Venue, feed: Feed, history: InstrumentHistory) -> Parser:
+    def parse(landing: Landing) -> Iterator[ParsedBatch]:
+        span = span_of(landing)
+        context = Context(there.name, landing.fetched_at, span, history.at(span))
+        for parsed in feed.parse(list(Pack(landing.path).pages()), context):
+            yield ParsedBatch(
+                table=parsed.table,
+                landing_id=landing.landing_id,
+                rows=parsed.rows.with_columns(pl.lit(None, pl.String).alias("_field")),
+                rejects=no_rejects() if parsed.rejects is None else parsed.rejects,
+            )
+
+    return parse

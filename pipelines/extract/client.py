@@ -1,0 +1,285 @@
+"""The one HTTP client: paced, retried, bounded, and with errors told apart. Imports aiohttp, so only fetching imports it.
+
+aiohttp, because venues serve many small pages: 2.8 times the rows per second of httpx on them, one connection pool, and
+limits that are awaited instead of slept in threads. What a venue's codes mean stands in its module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+import aiohttp
+import orjson
+import tenacity
+
+from pipelines.errors import (
+    BlockedError,
+    ConfigError,
+    RequestRefusedError,
+    SourceFormatError,
+    ThrottledError,
+    TransientError,
+    VenueUnavailableError,
+)
+from pipelines.extract.landing import Clock, utc_now
+from pipelines.extract.limits import Pacer, Sleep
+from pipelines.extract.venue import WHOLE_VENUE, Page, Venue
+
+JSON_START: Final = b"{["
+KEPT_HEADERS: Final = ("content-type", "date", "etag", "last-modified", "retry-after")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long and how often is tried. Seconds; `longest_wait` is the longest ban that is waited for inside a run."""
+
+    attempts: int = 6
+    first_wait: float = 0.5
+    longest_backoff: float = 30.0
+    longest_wait: float = 660.0
+    connect_seconds: float = 15.0
+    total_seconds: float = 60.0
+    largest_body: int = 64 << 20
+
+
+PATIENT: Final = Patience()
+
+
+class HttpApi:
+    """A venue over HTTP (or a file:// mirror of it). Made by open_api; implements venue.Api."""
+
+    def __init__(
+        self,
+        venue: Venue,
+        session: aiohttp.ClientSession,
+        pacer: Pacer,
+        *,
+        endpoints: Mapping[str, str],
+        patience: Patience,
+        clock: Clock,
+        sleep: Sleep,
+        jitter: Callable[[], float],
+    ) -> None:
+        self.venue = venue
+        self.requests = 0
+        self.retries = 0
+        self._session = session
+        self._pacer = pacer
+        self._endpoints = endpoints
+        self._patience = patience
+        self._clock = clock
+        self._sleep = sleep
+        self._jitter = jitter
+        self._headers = _secret_headers(venue)
+
+    async def get(
+        self,
+        path: str,
+        *,
+        subject: str = WHOLE_VENUE,
+        endpoint: str = "api",
+        params: Mapping[str, str | int] | None = None,
+        costs: Mapping[str, float] | None = None,
+        accept: Sequence[int] = (200,),
+        is_json: bool = True,
+    ) -> Page:
+        request = {"method": "GET", "endpoint": endpoint, "path": path, "params": dict(params or {})}
+        return await self._ask(request, subject, costs, accept, is_json=is_json)
+
+    async def post(
+        self,
+        path: str,
+        *,
+        body: Mapping[str, Any],
+        subject: str = WHOLE_VENUE,
+        endpoint: str = "api",
+        costs: Mapping[str, float] | None = None,
+        accept: Sequence[int] = (200,),
+        is_json: bool = True,
+    ) -> Page:
+        request = {"method": "POST", "endpoint": endpoint, "path": path, "body": dict(body)}
+        return await self._ask(request, subject, costs, accept, is_json=is_json)
+
+    async def _ask(
+        self,
+        request: Mapping[str, Any],
+        subject: str,
+        costs: Mapping[str, float] | None,
+        accept: Sequence[int],
+        *,
+        is_json: bool,
+    ) -> Page:
+        """Ask until there is an acceptable answer, a permanent error, or no attempt left."""
+        retrying = tenacity.AsyncRetrying(
+            stop=tenacity.stop_after_attempt(self._patience.attempts),
+            retry=tenacity.retry_if_exception(self._is_worth_a_retry),
+            wait=self._wait_before_retry,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        async for attempt in retrying:
+            with attempt:
+                if attempt.retry_state.attempt_number > 1:
+                    self.retries += 1
+                async with self._pacer.turn(costs):
+                    page = await self._send(request, subject)
+                self._judge(page, accept, is_json=is_json)
+        return page
+
+    def _is_worth_a_retry(self, error: BaseException) -> bool:
+        too_long = isinstance(error, ThrottledError) and (error.wait_seconds or 0) > self._patience.longest_wait
+        return isinstance(error, TransientError) and not too_long
+
+    def _wait_before_retry(self, state: tenacity.RetryCallState) -> float:
+        """Exponential with full jitter. What a venue asks for is already kept by the pacer, for everybody."""
+        doubled = self._patience.first_wait * float(2 ** (state.attempt_number - 1))
+        return min(self._patience.longest_backoff, doubled) * self._jitter()
+
+    async def _send(self, request: Mapping[str, Any], subject: str) -> Page:
+        self.requests += 1
+        base = self._endpoints[request["endpoint"]]
+        if base.startswith("file:"):
+            return self._from_mirror(base, request, subject)
+        where = f"{self.venue.name}: {request['endpoint']}{request['path']}"
+        try:
+            async with self._session.request(
+                request["method"],
+                base.rstrip("/") + request["path"],
+                params=request.get("params"),
+                data=orjson.dumps(request["body"]) if "body" in request else None,
+                headers=self._headers | ({"Content-Type": "application/json"} if "body" in request else {}),
+                allow_redirects=False,
+            ) as response:
+                body = await self._read(response, where)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            # Only the kind: the message of some of these holds the address, and an address may hold a token.
+            raise VenueUnavailableError(f"{where}: no whole answer ({type(error).__name__}).") from error
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        for budget, header in self.venue.weights.items():
+            if (spent := headers.get(header.lower(), "")).isdigit():
+                self._pacer.observe(budget, float(spent))
+        return Page(
+            subject=subject,
+            request=request,
+            status=response.status,
+            received_at=self._clock(),
+            body=body,
+            headers={name: headers[name] for name in KEPT_HEADERS if name in headers},
+        )
+
+    async def _read(self, response: aiohttp.ClientResponse, where: str) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        async for part in response.content.iter_chunked(1 << 16):
+            size += len(part)
+            if size > self._patience.largest_body:
+                raise SourceFormatError(f"{where}: the answer is larger than {self._patience.largest_body >> 20} MiB.")
+            parts.append(part)
+        return b"".join(parts)
+
+    def _from_mirror(self, base: str, request: Mapping[str, Any], subject: str) -> Page:
+        root = Path(unquote(urlsplit(base).path)).resolve()
+        path = (root / request["path"].lstrip("/")).resolve()
+        there = path.is_relative_to(root) and path.is_file()
+        body = path.read_bytes() if there else b""
+        return Page(subject, request, 200 if there else 404, self._clock(), body)
+
+    def _judge(self, page: Page, accept: Sequence[int], *, is_json: bool) -> None:
+        """Raise for an answer that is none."""
+        where = f"{self.venue.name}: {page.where}"
+        status = page.status
+        if status in accept and status != 200:
+            return
+        if status == 200:
+            if is_json and page.body.lstrip()[:1] not in (b"{", b"["):
+                raise VenueUnavailableError(f"{where}: the answer is no JSON: {page.excerpt}")
+            try:
+                self.venue.check(page)
+            except ThrottledError as error:
+                self._pacer.hold(error.wait_seconds or self._patience.first_wait)
+                raise
+            return
+        if status in (418, 429) or (status == 403 and self.venue.forbidden_wait is not None):
+            wait = _retry_after(page.headers.get("retry-after"), self._clock())
+            if status == 403 and wait is None:
+                wait = self.venue.forbidden_wait
+            self._pacer.hold(wait if wait is not None else self._patience.first_wait)
+            asked = f"wait {wait:g} s" if wait is not None else "wait, without saying how long"
+            raise ThrottledError(f"{where}: status {status}, the venue asks to {asked}.", wait_seconds=wait)
+        if status in (403, 451):
+            raise BlockedError(
+                f"{where}: status {status}, the venue serves nothing to this address or region: {page.excerpt}. "
+                "Fetch from a permitted region, name a mirror under endpoints in leverhouse.toml, or leave the venue out."
+            )
+        if status >= 500 or status in (408, 425):
+            raise VenueUnavailableError(f"{where}: status {status}: {page.excerpt}")
+        raise RequestRefusedError(
+            f"{where}: status {status}: {page.excerpt}. The request or the venue's rules changed."
+        )
+
+
+@asynccontextmanager
+async def open_api(
+    venue: Venue,
+    *,
+    endpoints: Mapping[str, str] | None = None,
+    contact: str = "",
+    patience: Patience = PATIENT,
+    clock: Clock = utc_now,
+    sleep: Sleep = asyncio.sleep,
+    jitter: Callable[[], float] = random.random,
+) -> AsyncIterator[HttpApi]:
+    """A client of `venue` for the length of the block. `endpoints` replace those of the venue, by name.
+
+    Raises ConfigError where a key that the venue needs is not in the environment.
+    """
+    agent = f"leverhouse/{version('leverhouse')}" + (f" ({contact})" if contact else "")
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=venue.concurrency, ssl=ssl.create_default_context()),
+        timeout=aiohttp.ClientTimeout(
+            total=patience.total_seconds, sock_connect=patience.connect_seconds, sock_read=patience.total_seconds
+        ),
+        headers={"User-Agent": agent, "Accept-Encoding": "gzip, deflate"},
+    ) as session:
+        yield HttpApi(
+            venue,
+            session,
+            Pacer(venue.limits, sleep=sleep),
+            endpoints={**venue.endpoints, **(endpoints or {})},
+            patience=patience,
+            clock=clock,
+            sleep=sleep,
+            jitter=jitter,
+        )
+
+
+def _secret_headers(venue: Venue) -> dict[str, str]:
+    missing = [s.variable for s in venue.secrets if s.required and not os.environ.get(s.variable)]
+    if missing:
+        raise ConfigError(f"{venue.name}: needs {', '.join(missing)} in the environment; or leave the venue out.")
+    return {s.header: os.environ[s.variable] for s in venue.secrets if os.environ.get(s.variable)}
+
+
+def _retry_after(text: str | None, now: datetime) -> float | None:
+    """Seconds of a Retry-After header, which is a number of seconds or a date. None where there is none."""
+    if text is None:
+        return None
+    if text.strip().isdigit():
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text).astimezone(UTC).replace(tzinfo=None)
+    except ValueError:
+        return None
+    return max(0.0, (moment - now).total_seconds())

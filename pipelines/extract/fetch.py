@@ -1,0 +1,276 @@
+"""Fetching: which parts of a feed's history are missing or may have changed, and bringing them into the landing.
+
+One landing holds what one feed says of one span (a UTC day, a past month, an hour's capture), for all its subjects. What is
+landed and final is not asked for again; what failed is named and asked for next time. No parsing, no database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+from pipelines.errors import BlockedError, LeverhouseError
+from pipelines.extract.landing import Clock, Completeness, Landing, LandingStore, PackDraft, utc_now
+from pipelines.extract.pack import Pack
+from pipelines.extract.venue import Api, Feed, Job, NotYetPublishedError, Outcome, Span, Venue
+
+EVERYTHING: Final = "all"
+"""The part of a partition that a daily feed's pack is."""
+
+RECHECK_EVERY: Final = timedelta(hours=6)
+"""Within recheck_days, a landed day is not asked for again sooner than this."""
+
+GIVE_UP_AFTER: Final = timedelta(days=30)
+"""What is not published this long after its span is taken for never published; it is fetched again only on request."""
+
+CHUNKS_AT_ONCE: Final = 6
+
+Progress = Callable[[str, int, int], None]
+Plan = Mapping[str, Job]
+JobsOf = Callable[[Span], Plan]
+"""The jobs of a span by subject: which instruments there were then."""
+
+
+def no_progress(what: str, done: int, of: int) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One landing to be: `partition` and `part` name it, `span` is the history it holds."""
+
+    partition: str
+    part: str
+    span: Span
+
+
+@dataclass(frozen=True)
+class FetchReport:
+    """What one fetch of a feed did.
+
+    `landings` are new versions, `unchanged` counts chunks that were asked for again and had not changed, `skipped` those
+    that were final already. `failures` name what could not be had, by "<partition> <subject>". `forgotten` are days that
+    were wanted and that the venue no longer has.
+    """
+
+    source: str
+    landings: tuple[Landing, ...] = ()
+    unchanged: int = 0
+    skipped: int = 0
+    not_yet_published: int = 0
+    failures: Mapping[str, LeverhouseError] = field(default_factory=dict)
+    forgotten: tuple[date, ...] = ()
+
+    def raise_failures(self) -> None:
+        """Raise the first failure, with the number of the others. Nothing that was had is lost by it."""
+        for where, error in self.failures.items():
+            others = f" ({len(self.failures) - 1} more failed)" if len(self.failures) > 1 else ""
+            kind = type(error)
+            raise kind(f"{self.source}: {where}: {error}{others} What was received is landed.") from error
+
+
+def plan_days(feed: Feed, first: date, last: date, *, now: datetime, landed: Iterable[str]) -> list[Chunk]:
+    """The chunks that hold the published days from `first` through `last`, old to new.
+
+    `landed` are the partitions the feed has already: a month that was begun by days is finished by days.
+    """
+    known = set(landed)
+    final = now - feed.published_after
+    first = max(first, feed.since)
+    days = (
+        [day for day in Span.of_days(first, last).days if Span.of_days(day, day).end <= final] if last >= first else []
+    )
+    if feed.keeps_days is not None:
+        days = [day for day in days if day >= (now - timedelta(days=feed.keeps_days)).date()]
+    by_month: dict[str, list[date]] = {}
+    for day in days:
+        by_month.setdefault(f"{day:%Y-%m}", []).append(day)
+    chunks: list[Chunk] = []
+    for month, mine in by_month.items():
+        whole = Span.of_days(mine[0], mine[-1])
+        is_whole = mine[0].day == 1 and (mine[-1] + timedelta(days=1)).day == 1
+        is_settled = whole.end + timedelta(days=feed.recheck_days) <= final
+        begun = any(f"{day:%Y-%m-%d}" in known for day in mine)
+        if feed.by_month and (month in known or (is_whole and is_settled and not begun)):
+            chunks.append(Chunk(month, EVERYTHING, _month(mine[0])))
+        else:
+            chunks += [Chunk(f"{day:%Y-%m-%d}", EVERYTHING, Span.of_days(day, day)) for day in mine]
+    return chunks
+
+
+def plan_capture(feed: Feed, *, now: datetime) -> list[Chunk]:
+    """The capture of the present slot (an hour, or feed.every_hours of them)."""
+    slot = now.replace(minute=0, second=0, microsecond=0)
+    slot -= timedelta(hours=slot.hour % feed.every_hours)
+    return [Chunk(f"{slot:%Y-%m-%d}", f"{slot:%H%M}", Span(slot, slot + timedelta(hours=feed.every_hours)))]
+
+
+async def fetch_feed(
+    store: LandingStore,
+    venue: Venue,
+    feed: Feed,
+    api: Api,
+    *,
+    chunks: Sequence[Chunk],
+    jobs: JobsOf,
+    now: datetime,
+    again: bool = False,
+    clock: Clock = utc_now,
+    progress: Progress = no_progress,
+) -> FetchReport:
+    """Bring every chunk of `chunks` that is missing, incomplete or not final yet into the landing.
+
+    `again` asks for everything again, final or not. A subject that fails leaves the others as they are; a venue that
+    blocks us ends the fetch, after landing what was had. Failures are in the report and not raised.
+    """
+    run = _Run(store, venue, feed, api, jobs, now, again, clock, progress, of=len(chunks))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for chunk in chunks:
+                group.create_task(run.bring(chunk))
+    except* BlockedError as blocked:
+        run.failures["everything"] = _first(blocked)
+    return FetchReport(
+        source=venue.source(feed),
+        landings=tuple(sorted(run.landings, key=lambda x: (x.partition, x.part))),
+        unchanged=run.unchanged,
+        skipped=run.skipped,
+        not_yet_published=run.not_yet_published,
+        failures=dict(sorted(run.failures.items())),
+    )
+
+
+@dataclass
+class _Run:
+    store: LandingStore
+    venue: Venue
+    feed: Feed
+    api: Api
+    jobs: JobsOf
+    now: datetime
+    again: bool
+    clock: Clock
+    progress: Progress
+    of: int
+    landings: list[Landing] = field(default_factory=list)
+    failures: dict[str, LeverhouseError] = field(default_factory=dict)
+    unchanged: int = 0
+    skipped: int = 0
+    not_yet_published: int = 0
+    done: int = 0
+
+    def __post_init__(self) -> None:
+        self.source = self.venue.source(self.feed)
+        self.chunk_turns = asyncio.Semaphore(CHUNKS_AT_ONCE)
+        self.job_turns = asyncio.Semaphore(self.venue.concurrency)
+
+    async def bring(self, chunk: Chunk) -> None:
+        """Ask for what is due of one chunk and land it."""
+        async with self.chunk_turns:
+            plan = self.jobs(chunk.span)
+            held = self.store.newest(self.source, chunk.partition, chunk.part)
+            due = self._due(plan, held, chunk.span)
+            if due:
+                await self._fetch(chunk, plan, due, held)
+            else:
+                self.skipped += 1
+            self.done += 1
+            self.progress(f"{self.source}: {chunk.partition}", self.done, self.of)
+
+    def _due(self, plan: Plan, held: Landing | None, span: Span) -> set[str]:
+        if held is None or self.again:
+            return set(plan)
+        covers: Mapping[str, Outcome] = held.request.get("covers", {})
+        checked = self.store.checked_at(held)
+        waiting = self.now < span.end + self.feed.published_after + GIVE_UP_AFTER
+        settled = checked >= span.end + self.feed.published_after + timedelta(days=self.feed.recheck_days)
+        if self.feed.cadence == "daily" and not settled and self.now - checked >= RECHECK_EVERY:
+            return set(plan)
+        unpublished = {name for name, outcome in covers.items() if outcome == "not_yet_published" and waiting}
+        rested = self.now - checked >= RECHECK_EVERY
+        return {name for name in plan if name not in covers or (name in unpublished and rested)}
+
+    async def _fetch(self, chunk: Chunk, plan: Plan, due: set[str], held: Landing | None) -> None:
+        with self.store.draft(self.source, chunk.partition, chunk.part) as draft:
+            covers: dict[str, Outcome] = {}
+            if held is not None:
+                kept = {s: o for s, o in held.request.get("covers", {}).items() if s not in due}
+                for page in Pack(held.path).pages(kept):
+                    draft.add(page)
+                covers |= kept
+            blocked: BlockedError | None = None
+            fetched: dict[str, Outcome] = {}
+            outcomes = await asyncio.gather(
+                *(self._job(plan[name], draft) for name in sorted(due)), return_exceptions=True
+            )
+            for name, outcome in zip(sorted(due), outcomes, strict=True):
+                if isinstance(outcome, LeverhouseError):
+                    self.failures[f"{chunk.partition} {name}"] = outcome
+                    blocked = outcome if isinstance(outcome, BlockedError) else blocked
+                elif isinstance(outcome, BaseException):
+                    raise outcome
+                else:
+                    fetched[name] = outcome
+            if fetched:
+                self._land(chunk, draft, covers | fetched, len(plan), held)
+        if blocked is not None:
+            raise blocked
+
+    async def _job(self, job: Job, draft: PackDraft) -> Outcome:
+        """Fetch one subject. Its pages are written only when all of them are there, so that a landing never holds half."""
+        async with self.job_turns:
+            try:
+                pages = [page async for page in self.feed.fetch(self.api, job)]
+            except NotYetPublishedError:
+                self.not_yet_published += 1
+                return "not_yet_published"
+            for page in pages:
+                draft.add(page)
+            return "complete" if pages else "empty"
+
+    def _land(
+        self, chunk: Chunk, draft: PackDraft, covers: Mapping[str, Outcome], wanted: int, held: Landing | None
+    ) -> None:
+        request: dict[str, Any] = {
+            "span": [chunk.span.start.isoformat(), chunk.span.end.isoformat()],
+            "covers": dict(sorted(covers.items())),
+        }
+        landing = draft.land(
+            completeness=_completeness(covers, wanted),
+            request=request,
+            original_name=f"{self.source} {chunk.partition} {chunk.part}.zip",
+            clock=self.clock,
+        )
+        if held is not None and landing.landing_id == held.landing_id:
+            self.unchanged += 1
+        else:
+            self.landings.append(landing)
+
+
+def span_of(landing: Landing) -> Span:
+    """The history a fetched landing holds."""
+    start, end = landing.request["span"]
+    return Span(datetime.fromisoformat(start), datetime.fromisoformat(end))
+
+
+def _completeness(covers: Mapping[str, Outcome], wanted: int) -> Completeness:
+    outcomes = set(covers.values())
+    if outcomes == {"not_yet_published"}:
+        return "not_yet_published"
+    if len(covers) < wanted or "not_yet_published" in outcomes:
+        return "partial"
+    return "empty" if outcomes == {"empty"} else "complete"
+
+
+def _month(day: date) -> Span:
+    first = day.replace(day=1)
+    after = (first + timedelta(days=32)).replace(day=1)
+    return Span.of_days(first, after - timedelta(days=1))
+
+
+def _first(group: BaseExceptionGroup[BlockedError]) -> BlockedError:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -1,0 +1,251 @@
+"""A loopback HTTP server that is all venues at once, with faults on request and a memory of what it was asked.
+
+What a venue says stands in sandbox/venues; the pipeline cannot tell the difference, since only base addresses differ.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Final, Literal, Self
+
+import orjson
+from aiohttp import web
+
+from pipelines.sandbox.world import World
+
+FaultKind = Literal["status", "reset", "slow", "truncated", "html", "body", "answer", "skip_rows"]
+"""status: `status` with `headers` and `body`; reset: the connection ends in the middle of the body; slow: the body stops for
+`seconds` half-way; truncated: half the body, as if it were all; html: a page for people; body: `body` with status 200;
+answer: `change` applied to the true body."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request as an emulated venue sees it."""
+
+    method: str
+    endpoint: str
+    path: str
+    params: Mapping[str, str]
+    body: bytes
+    now: datetime
+    """The venue's clock, naive UTC."""
+
+    @property
+    def json(self) -> Any:
+        return orjson.loads(self.body)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What it answers. `content` that is no bytes is sent as JSON."""
+
+    content: Any
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def body(self) -> bytes:
+        return self.content if isinstance(self.content, bytes) else orjson.dumps(self.content)
+
+
+Handler = Callable[[Asked, World], Answer]
+
+
+@dataclass(frozen=True)
+class Route:
+    """`path` may hold {names}; handlers find them in Asked.params."""
+
+    method: str
+    endpoint: str
+    path: str
+    handler: Handler
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong, with requests whose "<venue>.<endpoint><path>" contains `where`, from the `first` of them (counted
+    from 1) for `times` requests."""
+
+    where: str
+    kind: FaultKind
+    first: int = 1
+    times: int = 1
+    status: int = 500
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b"oops"
+    seconds: float = 0.0
+    change: Callable[[bytes], bytes] = bytes
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One request that arrived: `at` on the monotonic clock."""
+
+    venue: str
+    where: str
+    params: Mapping[str, str]
+    at: float
+
+
+class Emulator:
+    """Serves the named venues on 127.0.0.1 in a thread of its own, for the length of a with block.
+
+    `endpoints` is what settings need: base addresses by <venue>.<endpoint>.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        venues: Iterable[str],
+        *,
+        now: Callable[[], datetime],
+        faults: Sequence[Fault] = (),
+        latency: float = 0.0,
+    ) -> None:
+        self.world = world
+        self.now = now
+        self.faults = list(faults)
+        self.latency = latency
+        self.hits: list[Hit] = []
+        self.endpoints: dict[str, str] = {}
+        self._routes = {venue: _routes(venue) for venue in venues}
+        self._seen: dict[int, int] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        ready = threading.Event()
+        self._thread = threading.Thread(target=self._serve, args=(ready,), name="emulator", daemon=True)
+        self._thread.start()
+        ready.wait()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._loop is not None and self._thread is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+
+    def most_in(self, venue: str, seconds: float, *, where: str = "") -> int:
+        """Most requests to `venue` that arrived within any `seconds`."""
+        arrivals = sorted(hit.at for hit in self.hits if hit.venue == venue and where in hit.where)
+        most, first = 0, 0
+        for last, at in enumerate(arrivals):
+            while at - arrivals[first] >= seconds:
+                first += 1
+            most = max(most, last - first + 1)
+        return most
+
+    def _serve(self, ready: threading.Event) -> None:
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        self._loop = loop
+        runner = web.AppRunner(self._application(), access_log=None)
+        loop.run_until_complete(runner.setup())
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        loop.run_until_complete(site.start())
+        port = runner.addresses[0][1]
+        self.endpoints.update(
+            {
+                f"{venue}.{route.endpoint}": f"http://127.0.0.1:{port}/{venue}/{route.endpoint}"
+                for venue, routes in self._routes.items()
+                for route in routes
+            }
+        )
+        ready.set()
+        try:
+            loop.run_forever()
+        finally:
+            loop.run_until_complete(runner.cleanup())
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+
+    def _application(self) -> web.Application:
+        application = web.Application(client_max_size=1 << 24)
+        for venue, routes in self._routes.items():
+            for route in routes:
+                application.router.add_route(
+                    route.method, f"/{venue}/{route.endpoint}{route.path}", self._handler(venue, route)
+                )
+        return application
+
+    def _handler(self, venue: str, route: Route) -> Callable[[web.Request], Any]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            path = request.path.removeprefix(f"/{venue}/{route.endpoint}")
+            where = f"{venue}.{route.endpoint}{path}"
+            params = {**request.query, **request.match_info}
+            self.hits.append(Hit(venue, where, params, time.monotonic()))
+            body = await request.read()
+            if self.latency:
+                await asyncio.sleep(self.latency)
+            fault = self._fault(where)
+            if fault is not None and fault.kind == "status":
+                return web.Response(status=fault.status, headers=dict(fault.headers), body=fault.body)
+            if fault is not None and fault.kind == "body":
+                return web.Response(body=fault.body, content_type="application/json")
+            if fault is not None and fault.kind == "html":
+                return web.Response(text="<html><body>Just a moment...</body></html>", content_type="text/html")
+            asked = Asked(request.method, route.endpoint, path, params, body, self.now())
+            answer = route.handler(asked, self.world)
+            if fault is None:
+                return web.Response(status=answer.status, headers=dict(answer.headers), body=answer.body)
+            return await _spoiled(request, answer, fault)
+
+        return handle
+
+    def _fault(self, where: str) -> Fault | None:
+        found: Fault | None = None
+        for number, fault in enumerate(self.faults):
+            if fault.where in where:
+                self._seen[number] = seen = self._seen.get(number, 0) + 1
+                if found is None and fault.first <= seen < fault.first + fault.times:
+                    found = fault
+        return found
+
+
+def stamp_ms(params: Mapping[str, str], name: str, default: int) -> int:
+    """A parameter in milliseconds."""
+    return int(params[name]) if params.get(name) else default
+
+
+def utc(ms: int) -> datetime:
+    """Milliseconds since the epoch as naive UTC."""
+    from datetime import timedelta
+
+    return datetime(1970, 1, 1) + timedelta(milliseconds=ms)
+
+
+async def _spoiled(request: web.Request, answer: Answer, fault: Fault) -> web.StreamResponse:
+    body = answer.body
+    if fault.kind == "answer":
+        return web.Response(status=answer.status, headers=dict(answer.headers), body=fault.change(body))
+    if fault.kind == "truncated":
+        return web.Response(status=answer.status, headers=dict(answer.headers), body=body[: len(body) // 2])
+    response = web.StreamResponse(status=answer.status, headers=dict(answer.headers))
+    response.content_length = len(body)
+    await response.prepare(request)
+    await response.write(body[: len(body) // 2])
+    if fault.kind == "reset":
+        if request.transport is not None:
+            request.transport.abort()
+        return response
+    await asyncio.sleep(fault.seconds)
+    await response.write(body[len(body) // 2 :])
+    return response
+
+
+def _routes(venue: str) -> Sequence[Route]:
+    routes: Sequence[Route] = importlib.import_module(f"pipelines.sandbox.venues.{venue}").ROUTES
+    return routes
+
+
+LOOPBACK: Final = "127.0.0.1"

@@ -1,0 +1,134 @@
+"""What a venue traded when: its captured instrument lists as history, and what follows from them for fetching and coverage.
+
+How a venue spells its list stands in its module; which asset a name carries in pipelines.universe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any, Final
+
+import polars as pl
+
+from pipelines.clean.batch import CoverageSpan, SourceRules
+from pipelines.extract.landing import Landing
+from pipelines.extract.venue import Feed, Job, Span, Venue
+
+INSTRUMENTS: Final = "instruments"
+"""Name of the feed, and of its table."""
+
+TURNOVER: Final = "turnover"
+"""Name of the feed that ranks assets for the universe."""
+
+EVENT_TABLES: Final = ("liquidations", "liquidation_totals", "lending_liquidations")
+"""Tables in which no row means that nothing happened, wherever the source was listening."""
+
+SCHEMA: Final[dict[str, pl.DataType]] = {
+    "venue": pl.String(),
+    "instrument": pl.String(),
+    "valid_from": pl.Datetime("us"),
+    "asset": pl.String(),
+    "quote": pl.String(),
+    "contract_type": pl.String(),
+    "contract_size": pl.Float64(),
+    "contract_size_unit": pl.String(),
+    "multiplier": pl.Float64(),
+    "listed_at": pl.Datetime("us"),
+    "delisted_at": pl.Datetime("us"),
+    "available_at": pl.Datetime("us"),
+}
+"""Wire columns of clean.instruments; a test compares them with the contract."""
+
+ReadCaptures = Callable[[], Iterable[tuple[Landing, pl.DataFrame]]]
+
+
+@dataclass
+class InstrumentHistory:
+    """All captures of a venue's instruments. They are read once, when first asked for."""
+
+    read: ReadCaptures
+    _frame: pl.DataFrame | None = field(default=None, repr=False)
+
+    @staticmethod
+    def none() -> pl.DataFrame:
+        """No instruments, with the columns of `at`."""
+        return pl.DataFrame(schema=SCHEMA)
+
+    def at(self, span: Span) -> pl.DataFrame:
+        """One row per instrument ever captured: as published at the newest capture before the span's end, else as at the
+        oldest there is. Venues publish only what is traded now, so this is the best that can be known of the past."""
+        frame = self._captures()
+        known = pl.col("captured_at") <= span.end
+        return (
+            frame.with_columns(known.alias("known"))
+            .sort(
+                "known",
+                pl.when(known)
+                .then(pl.col("captured_at").dt.epoch("us") * -1)
+                .otherwise(pl.col("captured_at").dt.epoch("us")),
+                descending=[True, False],
+            )
+            .unique("instrument", keep="first", maintain_order=True)
+            .sort("instrument")
+            .select(*SCHEMA)
+        )
+
+    def _captures(self) -> pl.DataFrame:
+        if self._frame is None:
+            frames = [
+                rows.select(
+                    *(pl.col(c) if c in rows.columns else pl.lit(None, t).alias(c) for c, t in SCHEMA.items())
+                ).with_columns(pl.lit(landing.fetched_at, pl.Datetime("us")).alias("captured_at"))
+                for landing, rows in self.read()
+            ]
+            empty = pl.DataFrame(schema=SCHEMA | {"captured_at": pl.Datetime("us")})
+            self._frame = pl.concat([empty, *frames])
+        return self._frame
+
+
+def jobs_of(feed: Feed, history: InstrumentHistory, assets: Collection[str]) -> Callable[[Span], Mapping[str, Job]]:
+    """The jobs of a span: what `feed.subjects` picks among the instruments on `assets` that were listed in it."""
+
+    def jobs(span: Span) -> Mapping[str, Job]:
+        if feed.subjects is None:
+            return {"*": Job("*", span)}
+        listed = history.at(span).filter(
+            pl.col("asset").is_in(list(assets)),
+            pl.col("listed_at").is_null() | (pl.col("listed_at") < span.end),
+            pl.col("delisted_at").is_null() | (pl.col("delisted_at") > span.start),
+        )
+        return {name: Job(name, span, row) for name, row in feed.subjects(listed).items()}
+
+    return jobs
+
+
+def each_instrument(condition: pl.Expr | None = None) -> Callable[[pl.DataFrame], Mapping[str, Mapping[str, Any]]]:
+    """Every instrument that meets `condition`, under its own name."""
+
+    def subjects(instruments: pl.DataFrame) -> Mapping[str, Mapping[str, Any]]:
+        chosen = instruments if condition is None else instruments.filter(condition)
+        return {row["instrument"]: row for row in chosen.iter_rows(named=True)}
+
+    return subjects
+
+
+def event_rules(venue: Venue, feed: Feed, spans: Sequence[Span]) -> SourceRules:
+    """Coverage of event tables: the landed days, in which no row means that nothing happened."""
+    tables = [table for table in feed.tables if table in EVENT_TABLES]
+    if not tables:
+        return SourceRules()
+    return SourceRules(
+        spans=tuple(CoverageSpan(table, venue.name, first, last) for table in tables for first, last in _runs(spans))
+    )
+
+
+def _runs(spans: Iterable[Span]) -> Iterator[tuple[date, date]]:
+    """Runs of days without a hole."""
+    days = sorted({day for span in spans for day in span.days})
+    for start in (day for day in days if day - timedelta(days=1) not in set(days)):
+        last = start
+        while last + timedelta(days=1) in set(days):
+            last += timedelta(days=1)
+        yield start, last
