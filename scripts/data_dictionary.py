@@ -36,30 +36,30 @@ SECTIONS = {
     "operations": "What the warehouse holds, what it lacks and why.",
 }
 
-# The first line that fits gives the unit, by the column's name or else by words of its description. Order matters:
-# a ratio of dollars is a fraction, and a rate per eight hours is one with a span.
+# The first line whose pattern is found in the column's name gives the unit, else the first whose words are in its description.
+# Order matters: a ratio of dollars is a fraction, and a rate per eight hours is one with a span.
 UNITS = (
     ("as stated beside it", r"^(value|contract_size)$", r"\bin the stated unit\b"),
-    ("fraction per year", r"annualised", r"fraction per year"),
+    ("fraction per year", r"annualised|(^|_)iv(_|$)", r"fraction per year"),
     ("fraction per 8 h", r"(^|_)(rate|x)_8h", r"fraction per 8 h"),
-    ("percentile", r"percentile|midrank", r"\bin percent\b|\b[Mm]id-rank\b"),
+    ("percentile", r"percentile", r"\bin percent\b|\b[Mm]id-rank\b"),
     ("score, 0 to 100", r"risk_score", r"from 0 to 100|\[0, 100\]"),
     ("standard deviations", r"zscore", r"z-score"),
-    ("logit", r"logit", r"\blogits?\b|difference of log"),
-    ("correlation", r"correlation", r"\bcorrelation of\b"),
-    ("strength", r"strength|score", r"\[-1, 1\]"),
-    ("fraction", r"_share(_|$)|_growth(_|$)|(^|_)iv(_|$)", r"\ba fraction\b|\bfraction\b|\[0, 1\]|\b0 to 1\b"),
+    ("correlation", r"correlation|(lag|lead)_band", r"\b[Cc]orrelation of\b"),
+    ("strength, −1 to 1", r"strength", r"\[-1, 1\]"),
+    ("number, −1 to 1", r"^delta$", r"\b-1 to 1\b"),
+    ("fraction", r"_share(_|$)|_growth(_|$)|_to_oi(_|$)|completeness", r"\bfraction\b|\[0, 1\]|\b0 to 1\b"),
+    ("ratio", r"(^|_)ratio(_|$)|(^|_)multiplier$|_to_volume", r"\bdivided by\b|\bratio of\b|\bpure number\b"),
     ("US dollars", r"(^|_)usd(_|$)", r"\bUS dollars\b"),
     ("units of the asset", r"(^|_)base(_|$)", r"\bunits of the (asset|underlying)\b|\bin base units\b"),
-    ("natural log", r"log_|realised_vol|_sd_", r"\bln\(|\bnatural log\b"),
-    ("index, 0 to 1", r"hhi|herfindahl", r"\bHerfindahl\b"),
-    ("ratio", r"ratio|put_call|(^|_)multiplier$|_to_oi|_to_volume", r"\bdivided by\b|\bratio of\b|\bUnits of\b"),
-    ("days", r"(^|_)days(_|$)|_day_lag", r"\b[Dd]ays\b"),
+    ("natural log", r"log_|realised_vol|retail_gap", r"\bln\(|\b[Nn]atural log\b|\b[Ll]og return\b|\blogit\("),
+    ("index, 0 to 1", r"hhi", r"\bHerfindahl\b"),
+    ("days", r"(^|_)days(_|$)", r"\b[Dd]ays\b"),
     ("hours", r"(^|_)hours(_|$)", r"\b[Hh]ours\b"),
     ("minutes", r"(^|_)minutes(_|$)", r"\b[Mm]inutes\b"),
     ("seconds", r"(^|_)seconds(_|$)", r"\b[Ss]econds\b"),
-    ("rank", r"(^|_)rank$", r"\bOrder in which\b|\b[Rr]ank\b"),
-    ("number", r"^(year|quarter|month|day_of_month|iso_weekday)$|(^|_)(id|bin|no)$", r"\bnumber\b|\bNumber of the\b"),
+    ("rank", r"(^|_)rank$", r"\b[Rr]ank\b"),
+    ("number", r"^(year|quarter|month|day_of_month|iso_weekday)$|_(id|no)$", r"\b[Nn]umber of\b"),
 )
 OF_TYPE = {"date": "UTC day", "timestamp": "UTC instant", "boolean": "true or false"}
 # Whole numbers named in the plural are counts, except of the spans that are units themselves.
@@ -109,8 +109,11 @@ def unit_of(name: str, facts: Mapping[str, Any]) -> str:
         return "text"
     if kind in {"int", "bigint"} and COUNTED.search(name):
         return "count"
-    for unit, by_name, by_words in UNITS:
-        if re.search(by_name, name) or re.search(by_words, description):
+    for unit, by_name, _ in UNITS:
+        if re.search(by_name, name):
+            return unit
+    for unit, _, by_words in UNITS:
+        if re.search(by_words, description):
             return unit
     raise NoUnitError(f"{name}: name its unit in the description, or state it as config: meta: unit:")
 
