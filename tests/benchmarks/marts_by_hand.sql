@@ -146,6 +146,13 @@ left join reported as d1 on u.venue = d1.venue and u.asset = d1.asset and u.comp
 left join reported as d7 on u.venue = d7.venue and u.asset = d7.asset and u.compared_on - 7 = d7.trade_date
 left join reported as d30 on u.venue = d30.venue and u.asset = d30.asset and u.compared_on - 30 = d30.trade_date;
 
+create temp table plausible as
+select
+    o.asset, o.trade_date, count(*)::int as oi_changes_checked,
+    (count(*) filter (where abs(o.oi_base - o.base_1d) > p.volume_base))::int as oi_changes_implausible
+from oi as o join px as p on p.market = 'perp' and o.venue = p.venue and o.asset = p.asset and o.trade_date = p.trade_date
+where o.base_1d is not null and p.volume_base is not null group by all;
+
 create table oi_trends_daily as
 with totals as (
     select
@@ -218,7 +225,8 @@ prices as (
 judged as (
     select
         s.* exclude (sources, available_at), p.close_usd, p.log_return, p.realised_vol_30d, p.volume_base, p.volume_venues,
-        p.volume_high_30d, s.before_1d / s.total_before as oi_compared_share_1d,
+        p.volume_high_30d, coalesce(c.oi_changes_checked, 0) as oi_changes_checked, c.oi_changes_implausible,
+        s.before_1d / s.total_before as oi_compared_share_1d,
         listed([s.sources, p.sources]) as sources, greatest(s.available_at, p.available_at, s.trade_date + 1) as available_at,
         snap(p.log_return) as r, if(oi_compared_share_1d >= 0.5, snap(s.oi_log_change_1d), null) as o,
         if(oi_compared_share_1d >= 0.5, snap(s.oi_growth_1d), null) as g, snap(0.5 * p.realised_vol_30d) as half_sigma,
@@ -232,7 +240,7 @@ judged as (
             when p.volume_base >= p.volume_high_30d then 'on' else 'off' end as volume_surge,
         case when half_sigma is null or half_oi is null or r is null or o is null then 'unknown' when r > -sigma then 'none'
             when o > half_oi then 'bought_dip' when o < -half_oi then 'deleveraging' else 'neutral' end as divergence
-    from scored as s left join prices as p using (asset, trade_date)
+    from scored as s left join prices as p using (asset, trade_date) left join plausible as c using (asset, trade_date)
 )
 select
     asset, trade_date, oi_base, oi_usd, oi_base_reported, oi_base_linked, coalesce(venues_present, 0) as venues_present,
@@ -247,14 +255,17 @@ select
     close_usd, log_return, realised_vol_30d, volume_base, volume_venues, volume_high_30d, quadrant, expansion, volume_surge,
     case when expansion = 'unknown' or volume_surge = 'unknown' then 'unknown'
         when expansion = 'on' and volume_surge = 'on' then 'on' else 'off' end as expansion_confirmed,
-    divergence, if(venues_expected > 0, '1d', null) as input_grain, nullif(sources, '') as sources,
+    divergence, oi_changes_checked, oi_changes_implausible,
+    case oi_changes_implausible when 0 then 'on' else if(oi_changes_implausible is null, 'unknown', 'off') end as oi_change_plausible,
+    if(venues_expected > 0, '1d', null) as input_grain, nullif(sources, '') as sources,
     max(available_at) over (partition by asset order by trade_date) as available_at
 from judged;
 
 -- Funding, at the pace of days
 create temp table rates as
 select
-    f.venue, f.asset, f.trade_date, f.rate_8h, f.rate_8h - f.neutral_rate_8h as x_8h, o.oi_usd, p.volume_usd,
+    f.venue, f.asset, f.trade_date, f.rate_8h, f.rate_8h - f.neutral_rate_8h as x_8h, o.oi_usd, p.volume_usd, f.interval_hours,
+    f.interval_changed,
     [f.sources, o.sources, p.source] as sources, greatest(f.available_at, o.available_at, p.available_at) as available_at
 from fct_funding_daily as f
 left join oi as o on f.venue = o.venue and f.asset = o.asset and f.trade_date - 1 = o.trade_date
@@ -270,7 +281,8 @@ with means as (
         snap(if(rate_basis = 'median', median(x_8h), sum(oi_usd * x_8h) / sum(oi_usd))) as x_8h,
         -- the mean of squares less the square of the mean would lose the digits that matter
         list((rate_8h, oi_usd)) filter (where oi_usd is not null) as weighed,
-        sum(oi_usd) as oi_usd, flatten(list(sources)) as sources, max(available_at) as available_at
+        min(interval_hours) as interval_hours_min, max(interval_hours) as interval_hours_max,
+        (count(*) filter (where interval_changed))::int as interval_changes, sum(oi_usd) as oi_usd, flatten(list(sources)) as sources, max(available_at) as available_at
     from rates group by all
 ),
 spine as (
@@ -349,17 +361,23 @@ counted as (
         day_no - coalesce(max(if(is_inside, null, day_no)) over so_far, 0) as days_inside,
         day_no - coalesce(max(if(regime = 'unknown', day_no, null)) over so_far, 0) as days_known,
         count(rate_8h) over month as month_days, count(*) filter (where rate_8h > 0) over month as positive_days,
-        count(*) filter (where x_8h > 0) over month as above_days, stddev_samp(rate_8h) over month as month_sd,
+        count(*) filter (where x_8h > 0) over month as above_days,
+        if(count(rate_8h) over month = 30, snap(stddev_samp(rate_8h) over month), null) as rate_8h_sd_30d,
+        if(count(rate_8h) over week = 7, snap(avg(rate_8h) over week), null) as rate_8h_mean_7d,
+        if(count(interval_changes) over month = 30, sum(interval_changes) over month, null) as interval_changes_30d,
         max(greatest(available_at, trade_date + 1)) over so_far as known_at,
         case when is_extreme then 1 when regime = 'unknown' or days_inside >= 3 then 0 end as mark
     from days
     window
         so_far as (partition by asset order by trade_date),
+        week as (partition by asset order by trade_date rows between 7 preceding and 1 preceding),
         month as (partition by asset order by trade_date rows between 30 preceding and 1 preceding)
 ),
 marked as (
-    select *, last_value(mark ignore nulls) over (partition by asset order by trade_date rows between unbounded preceding and 1 preceding) as earlier
-    from counted
+    select
+        *, if(count(rate_8h_sd_30d) over year = 365, snap(quantile_cont(rate_8h_sd_30d, 0.5) over year), null) as rate_8h_sd_median_365d,
+        last_value(mark ignore nulls) over (partition by asset order by trade_date rows between unbounded preceding and 1 preceding) as earlier
+    from counted window year as (partition by asset order by trade_date rows between 365 preceding and 1 preceding)
 )
 select
     asset, trade_date, rate_8h, coalesce(rate_basis, 'unknown') as rate_basis, rate_8h_oi_weighted, rate_8h_volume_weighted, rate_8h_median,
@@ -370,7 +388,11 @@ select
     if(rate_8h is not null and month_days = 30, positive_days / 30, null) as positive_share_30d,
     if(rate_8h is not null and month_days = 30, above_days / 30, null) as above_neutral_share_30d,
     case rate_sign_no when 1 then 'positive' when 0 then 'zero' when -1 then 'negative' else 'unknown' end as rate_sign,
-    run::int as sign_run_length, if(month_days = 30, snap(month_sd), null) as rate_8h_sd_30d,
+    run::int as sign_run_length, rate_8h_sd_30d, rate_8h_sd_median_365d, rate_8h_mean_7d,
+    case when rate_8h_mean_7d is null or rate_8h_sd_30d is null or rate_8h_sd_median_365d is null then 'unknown'
+        when rate_8h_mean_7d between 0.000037 and 0.000072 and rate_8h_sd_30d < rate_8h_sd_median_365d then 'on' else 'off' end
+        as healthy_market,
+    interval_hours_min, interval_hours_max, interval_changes, interval_changes_30d::int as interval_changes_30d,
     case when regime = 'unknown' or days_known < 3 then 'unknown' when not is_extreme and days_inside >= 3 and earlier = 1 then 'on'
         else 'off' end as normalisation,
     if(rate_8h is null, 'none', 'daily') as input_grain, venues_present, venues_expected, venues_present / nullif(venues_expected, 0) as venue_share,
