@@ -35,6 +35,7 @@
         {%- endfor %} as inputs_known,
         {{ needs | length }} as inputs_expected,
         case
+            when ({{ state }}) <> 'unknown' then null
             when {{ needs.values() | join(' is null or ') }} is null
                 then 'missing ' || concat_ws(
                     ', ' {%- for name, column in needs.items() %}, case when {{ column }} is null then '{{ name }}' end
@@ -44,7 +45,7 @@
             when {{ condition }} then '{{ reason }}'
             {%- endfor %}
             else '{{ last_reason }}'
-        end as reason_if_unknown,
+        end as unknown_reason,
         {{ signal_over(of, 'venue_share', 'least') }} as venue_share,
         {{ of[0] ~ '_completeness' if of[0] in feeds else 'cast(null as string)' }} as completeness,
         {% if of[0] in graded -%}
@@ -134,7 +135,8 @@
     case when {{ direction }} in ('up', 'risk_down') then 1 else -1 end
 {%- endmacro %}
 
-{#- A threshold as people write it, for texts. -#}
+{#- A threshold as people write it, for texts: 90, 2.5, 0.000037. -#}
 {% macro signal_number(name) -%}
-    {{- var('thresholds_in_test', {}).get(name, var('thresholds').get(name).value) -}}
+    {%- set value = var('thresholds_in_test', {}).get(name, var('thresholds').get(name).value) -%}
+    {{- (('%.6f' | format(value)).rstrip('0')).rstrip('.') -}}
 {%- endmacro %}

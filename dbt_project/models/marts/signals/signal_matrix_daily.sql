@@ -11,6 +11,15 @@ grid as (
     from {{ ref('int_signal_inputs_daily') }}
 ),
 
+-- Which signals speak of the price; the others speak of risk.
+halves as (
+    select
+        {%- for name in names %}
+        bool_or(signal = '{{ name }}' and direction in ('up', 'down')) as {{ name }}_is_price{{ ',' if not loop.last }}
+        {%- endfor %}
+    from {{ ref('dim_signal') }}
+),
+
 spread as (
     select
         asset,
@@ -18,9 +27,6 @@ spread as (
         {%- for name in names %}
         max(case when signal = '{{ name }}' then state end) as {{ name }}_state,
         max(case when signal = '{{ name }}' then strength end) as {{ name }}_strength,
-        max(case when signal = '{{ name }}' and direction in ('up', 'down') then strength end) as {{ name }}_price,
-        max(case when signal = '{{ name }}' and direction in ('risk_up', 'risk_down') then strength end)
-            as {{ name }}_risk,
         {%- endfor %}
         cast(count_if(state <> 'unknown') as int) as signals_known,
         cast(count_if(state = 'on') as int) as signals_on,
@@ -43,14 +49,17 @@ select
     grid.oi_zscore_90d_percentile,
     grid.x_percentile_90d,
     -- Summed in the order of the beliefs, so that the last digits are the same in every run.
-    {%- for score, part, known in [
-        ('combined_score', 'strength', 'strengths_known'),
-        ('price_score', 'price', 'price_strengths_known'),
-        ('risk_score', 'risk', 'risk_strengths_known'),
+    {%- for score, known, half in [
+        ('combined_score', 'strengths_known', none),
+        ('price_score', 'price_strengths_known', ''),
+        ('risk_score', 'risk_strengths_known', 'not '),
     ] %}
     (
         {%- for name in names %}
-        {{ '+ ' if not loop.first }}coalesce(spread.{{ name }}_{{ part }}, 0e0)
+        {{ '+ ' if not loop.first }}
+        {%- if half is none %}coalesce(spread.{{ name }}_strength, 0e0)
+        {%- else %}coalesce(case when {{ half }}halves.{{ name }}_is_price then spread.{{ name }}_strength end, 0e0)
+        {%- endif %}
         {%- endfor %}
     ) / nullif(spread.{{ known }}, 0) as {{ score }},
     {%- endfor %}
@@ -71,4 +80,5 @@ select
     'mean of the strengths in score_inputs, each with the same weight' as recipe,
     spread.available_at
 from spread
+cross join halves
 left join grid on spread.asset = grid.asset and spread.trade_date = grid.trade_date

@@ -1,5 +1,5 @@
--- Each belief as a condition on what a day shows: one CTE per signal, in the order of signal_names(). Measures and states
--- come from the marts by way of int_signal_inputs_daily; what a signal is believed to announce is the seed's.
+-- Each belief as a condition on what a day shows: one CTE per signal, in the order of signal_names(). Measures and
+-- states come from the marts by way of int_signal_inputs_daily; what a signal is believed to announce is the seed's.
 {%- set at_90d = 'percentile in 90 days' %}
 
 with inputs as (
@@ -333,7 +333,7 @@ select
         when signals.state = 'on' then dim_signal.direction_sign * signals.past_threshold + 0e0
         when signals.state = 'off' then 0 * signals.past_threshold
     end as strength,
-    case when signals.state = 'unknown' then signals.reason_if_unknown end as unknown_reason,
+    signals.unknown_reason,
     signals.inputs,
     cast(signals.inputs_known as int) as inputs_known,
     signals.inputs_expected,
