@@ -124,7 +124,7 @@ async def fetch_candles(api: Api, job: Job) -> AsyncIterator[Page]:
         )  # fmt: skip
 
     def stamps(page: Page) -> list[int]:
-        return [int(row[0]) for row in chart_rows(page)]  # type: ignore[call-overload]
+        return [int(tick) for tick in wire.result(page, "ticks")["ticks"]]
 
     start, end = job.span.start_ms, job.span.end_ms
     async for page in pages_by_slices(get, stamps, start=start, end=end, limit=CHART_LIMIT, width=SLICE_MS):

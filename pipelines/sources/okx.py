@@ -1,8 +1,6 @@
-"""OKX v5: the venue and its instruments. Public endpoints of www.okx.com; no key. What is read of it stands in okx_history.py and
-okx_capture.py, how it is asked in okx_wire.py.
+"""OKX v5: the venue and its instruments. Public endpoints of www.okx.com; no key.
 
-Left out: the links of public/market-data-history (2025-09) to files of older candles and funding. What the CSVs hold (columns,
-whether the rate is the realised one, files of days that end at 16:00 UTC) was not seen, and a guess would be taken for data.
+What is read of it stands in okx_history.py, okx_archive.py and okx_capture.py, how it is asked in okx_wire.py.
 """
 
 from __future__ import annotations
@@ -15,6 +13,7 @@ import polars as pl
 
 from pipelines.errors import SourceFormatError
 from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Venue
+from pipelines.sources import okx_archive as archive
 from pipelines.sources import okx_capture as capture
 from pipelines.sources import okx_history as history
 from pipelines.sources import okx_wire as wire
@@ -133,7 +132,7 @@ IS_WHOLE_COIN: Final = pl.col("instrument").str.ends_with(history.ALL_CONTRACTS)
 
 VENUE: Final = Venue(
     name=NAME,
-    endpoints={"api": "https://www.okx.com"},
+    endpoints={"api": "https://www.okx.com", "files": f"https://{archive.FILE_HOST}"},
     limits=wire.LIMITS,
     concurrency=16,
     check=wire.check,
@@ -169,6 +168,18 @@ VENUE: Final = Venue(
             subjects=each_instrument(IS_SWAP),
             keeps_days=89,
             by_month=True,
+        ),
+        Feed(
+            name="funding_archive",
+            tables=("funding_rates",),
+            description="Settled funding since 2022-03 from monthly files.",
+            fetch=archive.fetch_funding,
+            parse=archive.parse_funding,
+            since=date(2022, 3, 1),
+            subjects=each_instrument(IS_SWAP),
+            by_month=True,
+            # The last hours of a month are in the next month's file, which appears a few days after that month.
+            published_after=timedelta(days=36),
         ),
         Feed(
             name="candles",

@@ -6,6 +6,7 @@ The real client over HTTP is tested with conftest.serve; here are paging and par
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -41,14 +42,22 @@ class Direct:
     ) -> Page:
         request = {"method": "GET", "endpoint": endpoint, "path": path, "params": dict(params or {})}
         self.asked.append(request)
-        route = next(route for route in self.routes if route.path == path and route.endpoint == endpoint)
-        text = {name: str(value) for name, value in (params or {}).items()}
+        route, named = next(
+            (route, found.groupdict())
+            for route in self.routes
+            if route.endpoint == endpoint and (found := _pattern(route).fullmatch(path))
+        )
+        text = {name: str(value) for name, value in (params or {}).items()} | named
         answer = route.handler(Asked("GET", endpoint, path, text, b"", self.now), self.world)
         assert answer.status in accept, answer
         return Page(subject, request, answer.status, self.now, answer.body)
 
     async def post(self, path: str, *, body: Mapping[str, Any], **options: Any) -> Page:
         raise NotImplementedError
+
+
+def _pattern(route: Route) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route.path))
 
 
 def brought(feed: Feed, api: Direct, job: Job) -> list[Page]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import zipfile
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,13 +19,13 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from pipelines.errors import RequestRefusedError, SourceFormatError
-from pipelines.extract.venue import Job, Page, Parsed, Span
+from pipelines.extract.venue import Context, Job, NotYetPublishedError, Page, Parsed, Span
 from pipelines.ingest import fetch
 from pipelines.sandbox.emulator import Asked, Fault
 from pipelines.sandbox.venues import okx as emulated
 from pipelines.sandbox.world import FormulaWorld
 from pipelines.settings import Settings
-from pipelines.sources import okx, okx_capture
+from pipelines.sources import okx, okx_archive, okx_capture
 from pipelines.sources import okx_wire as wire
 from pipelines.sources.instruments import SCHEMA
 from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined, sample
@@ -324,12 +326,14 @@ def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve
         reports = [
             report
             # Statistics are asked for slowly, so one day of one coin has to do.
-            for first, assets, feeds in (
-                (8, ["PEPE"], ["positioning", "top_traders"]),
-                (7, ["BTC", "PEPE"], ["open_interest", "funding", "candles", "liquidations", "option_chain"]),
+            for first, last, assets, feeds in (
+                (date(2024, 1, 1), date(2024, 1, 31), ["BTC"], ["funding_archive"]),
+                (date(2024, 3, 8), date(2024, 3, 8), ["PEPE"], ["positioning", "top_traders"]),
+                (date(2024, 3, 7), date(2024, 3, 8), ["BTC", "PEPE"],
+                 ["open_interest", "funding", "candles", "liquidations", "option_chain"]),
             )
             for report in fetch(
-                there, "okx", feeds, first=date(2024, 3, first), last=date(2024, 3, 8), assets=assets,
+                there, "okx", feeds, first=first, last=last, assets=assets,
                 patience=PATIENT_FOR_TWO_SECONDS, clock=clock,
             )
         ]  # fmt: skip
@@ -346,7 +350,11 @@ def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve
 
     funding = loaded(there, "funding_rates", clock=clock).filter(instrument="BTC-USD-SWAP")
     settled = WORLD.funding(emulated.BY_NAME["BTC-USD-SWAP"], start, end).select("settled_at", "rate")
-    assert_frame_equal(funding.select("settled_at", "rate").sort("settled_at"), settled)
+    from_api, from_files = (funding.filter(source=f"okx.{feed}") for feed in ("funding", "funding_archive"))
+    assert_frame_equal(from_api.select("settled_at", "rate").sort("settled_at"), settled)
+    january = WORLD.funding(emulated.BY_NAME["BTC-USD-SWAP"], datetime(2024, 1, 1), datetime(2024, 2, 1))
+    january = january.select("settled_at", "rate")
+    assert_frame_equal(from_files.select("settled_at", "rate").sort("settled_at"), january)
 
     candles = loaded(there, "candles", clock=clock)
     prices = ("opened_at", "open", "high", "low", "close", "volume_base", "volume_quote")
@@ -381,6 +389,63 @@ def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve
     true = WORLD.option_chain("ETH", NOW).sort("expiry_date", "strike", "option_type")
     assert_frame_equal(chain.select(true.columns), true)
     assert quarantined(there).is_empty()
+
+
+# Files of funding
+
+
+def archived(first: date, last: date, *, instrument: dict[str, Any] | None = None) -> pl.DataFrame:
+    there = okx.VENUE.feed("funding_archive")
+    span = Span.of_days(first, last)
+    pages = brought(there, Direct(emulated.ROUTES, WORLD, NOW), Job("BTC-USD-SWAP", span, instrument or {}))
+    return rows(list(there.parse(pages, Context("okx", NOW, span, SWAPS))))
+
+
+@pytest.mark.parametrize(("first", "last"), [((2024, 1, 1), (2024, 1, 31)), ((2024, 1, 31), (2024, 1, 31))])
+def test_files_cut_in_hong_kong_give_whole_days_of_utc(first: tuple[int, int, int], last: tuple[int, int, int]) -> None:
+    """The settlement of 31 January, 16:00 UTC stands in February's file."""
+    span = Span.of_days(date(*first), date(*last))
+    true = WORLD.funding(emulated.BY_NAME["BTC-USD-SWAP"], span.start, span.end).select("settled_at", "rate")
+    got = archived(date(*first), date(*last)).select("settled_at", "rate").sort("settled_at")
+    assert_frame_equal(got, true)
+
+
+def test_a_month_whose_file_is_not_there_yet_is_waited_for() -> None:
+    with pytest.raises(NotYetPublishedError):
+        archived(date(2024, 2, 1), date(2024, 2, 29))
+    # A swap that ended on 20 February has no file of March to wait for.
+    assert archived(date(2024, 2, 1), date(2024, 2, 29), instrument={"delisted_at": datetime(2024, 2, 20)}).height > 0
+
+
+def test_a_file_elsewhere_is_not_fetched() -> None:
+    file = {"filename": "BTC-USD-SWAP-fundingrates-2024-01.zip", "url": "https://example.com/x.zip"}
+    listed = page(wire.FILES, {"code": "0", "data": [{"details": [{"groupDetails": [file]}]}]}, subject="*", at=NOW)
+    with pytest.raises(SourceFormatError, match=r"not on static\.okx\.com"):
+        okx_archive.file_links(listed)
+
+
+def packed(text: str) -> Page:
+    body = BytesIO()
+    with zipfile.ZipFile(body, "w") as archive:
+        archive.writestr("BTC-USDT-SWAP-fundingrates-2024-03.csv", text)
+    return Page("BTC-USDT-SWAP", {"endpoint": "files", "path": "/x.zip", "params": {}}, 200, NOW, body.getvalue())
+
+
+def test_a_file_says_what_was_paid_and_late_stamps_are_put_right() -> None:
+    # 1710014401000 is 2024-03-09 20:00:01 UTC.
+    [plain] = parsed(
+        "funding_archive", packed("instrument_name,funding_rate,funding_time\nBTC-USDT-SWAP,-0.0001,1710014401000\n")
+    )
+    assert plain.rows.select("settled_at", "rate").rows() == [(datetime(2024, 3, 9, 20), -0.0001)]
+    translated = "\ufeffinstrument_name/合约,funding_rate/费率,real_funding_rate/实收,funding_time/时间\n"
+    [paid] = parsed("funding_archive", packed(f"{translated}BTC-USDT-SWAP,-0.0001,-0.0002,1710014401000\n"))
+    assert paid.rows["rate"].to_list() == [-0.0002]
+
+
+@pytest.mark.parametrize("text", ["instrument,rate,time\n", "instrument,rate,time\nBTC-USDT-SWAP,1,2\n"])
+def test_a_file_with_other_columns_is_an_error(text: str) -> None:
+    with pytest.raises(SourceFormatError, match=r"columns|instrument_name"):
+        parsed("funding_archive", packed(text))
 
 
 # Under any manners

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from io import BytesIO
 from typing import Any, Final
 
 import polars as pl
@@ -39,6 +41,7 @@ BARS: Final = {"5m": 5, "1H": 60, "4H": 240}
 KEPT_ENTRIES: Final = 1440
 LIMIT: Final = 100
 MOST_ROWS: Final = 1440
+HONG_KONG_MS: Final = 8 * 3_600_000
 KEPT_BY_COIN: Final = {"5m": timedelta(days=2), "1H": timedelta(days=30)}
 FUNDING_KEPT: Final = timedelta(days=92)
 LIQUIDATIONS_KEPT: Final = timedelta(days=1)
@@ -192,6 +195,50 @@ def candles(asked: Asked, world: World, manners: Manners) -> Answer:
             for at, *prices, base, quote in frame.select(pl.col("opened_at").dt.epoch("ms"), *columns).iter_rows()
         ]
     )  # fmt: skip
+
+
+def files(asked: Asked, world: World, manners: Manners) -> Answer:
+    """Links to files of whole Hong Kong months, which appear three days after their end."""
+    if asked.params.get("module") != "3" or asked.params.get("dateAggrType") != "monthly":
+        return refused("51000", "Parameter module error", status=400)
+    listing = BY_NAME.get(f"{asked.params.get('instFamilyList')}-SWAP")
+    first, last = (utc(int(asked.params[name]) + HONG_KONG_MS) for name in ("begin", "end"))
+    found = []
+    month = first.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    while listing is not None and month <= last:
+        after = (month + timedelta(days=32)).replace(day=1)
+        if after + timedelta(days=3) <= asked.now:
+            name = f"{listing.instrument}-fundingrates-{month:%Y-%m}.zip"
+            url = f"https://static.okx.com/cdn/okex/traderecords/swaprates/monthly/{month:%Y%m}/{name}?v=999"
+            at = str(milliseconds(month) - HONG_KONG_MS)
+            found.append({"dateTs": at, "filename": name, "sizeMB": "0.01", "url": url})
+        month = after
+    group = {
+        "dateRangeEnd": asked.params["end"], "dateRangeStart": asked.params["begin"], "groupDetails": found,
+        "groupSizeMB": "0.01", "instFamily": asked.params.get("instFamilyList", ""), "instId": "", "instType": "SWAP",
+    }  # fmt: skip
+    at = str(milliseconds(asked.now))
+    return answered([{"dateAggrType": "monthly", "details": [group] if found else [], "totalSizeMB": "0.01", "ts": at}])
+
+
+def funding_file(asked: Asked, world: World, manners: Manners) -> Answer:
+    """A month of settlements, some stamped a second late."""
+    listing = BY_NAME.get(asked.params["name"].partition("-fundingrates-")[0])
+    if listing is None:
+        return Answer(b"", status=404)
+    month = datetime.fromisoformat(f"{asked.params['month']}01")
+    hong_kong = timedelta(milliseconds=HONG_KONG_MS)
+    frame = world.funding(listing, month - hong_kong, (month + timedelta(days=32)).replace(day=1) - hong_kong)
+    late = 1000 * (pl.int_range(pl.len()) % 2)
+    text = frame.select(
+        pl.lit(listing.instrument).alias("instrument_name"),
+        pl.col("rate").alias("funding_rate"),
+        (pl.col("settled_at").dt.epoch("ms") + late).alias("funding_time"),
+    ).write_csv()
+    packed = BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(asked.params["name"].replace(".zip", ".csv"), text)
+    return Answer(packed.getvalue())
 
 
 def liquidations(asked: Asked, world: World, manners: Manners) -> Answer:
@@ -387,6 +434,7 @@ _ANSWERS: Final[Mapping[str, Answering]] = {
     "/api/v5/public/underlying": underlyings,
     "/api/v5/public/funding-rate-history": funding,
     "/api/v5/public/liquidation-orders": liquidations,
+    "/api/v5/public/market-data-history": files,
     "/api/v5/public/open-interest": open_interest_now,
     "/api/v5/public/opt-summary": option_summary,
     "/api/v5/public/mark-price": mark_prices,
@@ -408,7 +456,10 @@ def routes(manners: Manners = POLITE) -> Sequence[Route]:
     def mannered(answer: Answering) -> Callable[[Asked, World], Answer]:
         return lambda asked, world: answer(asked, world, manners)
 
-    return [Route("GET", "api", path, mannered(answer)) for path, answer in _ANSWERS.items()]
+    return [
+        *(Route("GET", "api", path, mannered(answer)) for path, answer in _ANSWERS.items()),
+        Route("GET", "files", "/cdn/okex/traderecords/swaprates/monthly/{month}/{name}", mannered(funding_file)),
+    ]
 
 
 ROUTES: Final[Sequence[Route]] = routes()
