@@ -23,6 +23,7 @@ from pipelines.sources import files
 from pipelines.sources.instruments import INSTRUMENTS, InstrumentHistory, event_rules
 
 VENUES: Final[Mapping[str, str]] = {
+    "binance": "pipelines.sources.binance",
     "binance_archive": "pipelines.sources.binance_archive",
     "bybit": "pipelines.sources.bybit",
 }
