@@ -34,7 +34,16 @@ from pipelines.sources.binance_archive_candles import COIN_M, COIN_M_MARK, INDEX
 from pipelines.sources.binance_archive_events import parse_liquidations, parse_volatility_index
 from pipelines.sources.binance_archive_metrics import ARCHIVE_LAG, parse_cm_metrics, parse_um_metrics
 from pipelines.sources.binance_files import LISTING, NAME, Archive, check, read_archives
-from pipelines.sources.binance_names import VENUE_ID, coin_m, contract_size, delivery, perpetuals, spot_pairs, usdt_m
+from pipelines.sources.binance_names import (
+    SPOT_QUOTES,
+    VENUE_ID,
+    coin_m,
+    contract_size,
+    delivery,
+    perpetuals,
+    spot_pairs,
+    usdt_m,
+)
 from pipelines.sources.records import LINE, SUBJECT, Field, from_ms, rejected
 from pipelines.universe import InstrumentFacts, parse_symbol, split_quote, spot_symbol
 
@@ -45,7 +54,6 @@ CM_FUNDING: Final = Archive("futures/cm", "fundingRate", "monthly")
 CM_LIQUIDATIONS: Final = Archive("futures/cm", "liquidationSnapshot")
 BVOL: Final = Archive("option", "BVOLIndex")
 
-SPOT_QUOTES: Final = ("FDUSD", "USDT", "USDC", "BUSD", "TUSD", "BTC", "ETH", "BNB", "EUR", "TRY")
 EPOCH: Final = datetime(1970, 1, 1)
 
 LISTED: Final = (

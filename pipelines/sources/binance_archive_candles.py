@@ -53,13 +53,15 @@ class Candles:
     def parse(self) -> Parse:
         def parse(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
             for records in read_archives(pages, KLINES):
-                yield Parsed("candles", candle_rows(records.frame, self, context), records.rejects)
+                published = pl.col("opened_at").dt.truncate("1d") + timedelta(days=1) + ARCHIVE_LAG
+                rows = candle_rows(records.frame, self, context).with_columns(published.alias("available_at"))
+                yield Parsed("candles", rows, records.rejects)
 
         return parse
 
 
 def candle_rows(frame: pl.DataFrame, candles: Candles, context: Context) -> pl.DataFrame:
-    """Rows of clean.candles from the columns of KLINES."""
+    """Rows of clean.candles from the columns of KLINES, each available at its close."""
     opened = (
         pl.when(pl.col("opened") >= MICROSECONDS_FROM)
         .then(pl.col("opened"))
@@ -69,7 +71,6 @@ def candle_rows(frame: pl.DataFrame, candles: Candles, context: Context) -> pl.D
     if candles.volumes == "inverse":
         frame = frame.join(sizes(context.instruments, subject=SUBJECT), on=SUBJECT, how="left", maintain_order="left")
     volume_base, volume_quote, taker_buy = _volumes(candles.volumes)
-    published = opened.dt.truncate("1d") + timedelta(days=1) + ARCHIVE_LAG
     return frame.select(
         pl.lit(VENUE_ID).alias("venue"),
         pl.col(SUBJECT).alias("instrument"),
@@ -84,7 +85,7 @@ def candle_rows(frame: pl.DataFrame, candles: Candles, context: Context) -> pl.D
         volume_quote.alias("volume_quote"),
         taker_buy.alias("taker_buy_base"),
         (pl.col("trades") if candles.volumes != "none" else pl.lit(None, pl.Int64)).alias("trades"),
-        published.alias("available_at"),
+        (opened + timedelta(hours=1)).alias("available_at"),
         LINE,
     )
 

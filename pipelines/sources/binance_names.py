@@ -18,6 +18,9 @@ from pipelines.universe import InstrumentFacts
 VENUE_ID: Final = "binance"
 """The venue in clean rows, whichever of the two modules they come from."""
 
+SPOT_QUOTES: Final = ("FDUSD", "USDT", "USDC", "BUSD", "TUSD", "BTC", "ETH", "BNB", "EUR", "TRY")
+"""What a spot pair may be quoted in; pairs in other currencies (BIDR, UAH and the like) are none of the warehouse's."""
+
 STABLE_QUOTES: Final = ("USDT", "USDC", "FDUSD", "BUSD")
 
 IS_USDT_M: Final = (pl.col("contract_type") == "linear") & ~pl.col("instrument").str.contains("_", literal=True)
