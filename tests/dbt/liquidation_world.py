@@ -73,7 +73,8 @@ class World:
 
     @property
     def days(self) -> int:
-        return 1 + max((row["trade_date"] - FIRST_DAY).days for row in (*self.events, *self.totals))
+        last: dt.date = max(row["trade_date"] for row in (*self.events, *self.totals))
+        return 1 + (last - FIRST_DAY).days
 
     def write(self, path: Path) -> None:
         """A warehouse that has loaded this world."""
