@@ -319,6 +319,7 @@ def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve
     with serve("deribit", settings=settings, faults=[
         Fault("trades", "status", status=400, body=emulated.throttled().body),
         Fault("funding", "status", status=400, body=emulated.refused(11051, "system_maintenance").body),
+        Fault("get_index_price", "status", first=3, status=400, body=emulated.wrong("index_name").body),
     ]) as (_, there):  # fmt: skip
         reports = fetch(
             there, "deribit", first=date(2024, 3, 5), last=date(2024, 3, 7), assets=["BTC", "SOL"],
@@ -349,10 +350,13 @@ def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve
 
     options = loaded(there, "option_chain", clock=clock)
     assert options["snapshot_at"].n_unique() == 1
-    for coin in ("BTC", "XRP"):
+    # The third index, that of XRP, was refused: the chain is there without it.
+    for coin, unknown in (("BTC", ["delta"]), ("XRP", ["delta", "index_price"])):
         keys = ("expiry_date", "strike", "option_type")
-        quoted = WORLD.option_chain(coin, NOW).drop("delta").sort(keys)
-        assert_frame_equal(options.filter(underlying=coin).select(quoted.columns).sort(keys), quoted)
+        quoted = WORLD.option_chain(coin, NOW).drop(unknown).sort(keys)
+        mine = options.filter(underlying=coin)
+        assert_frame_equal(mine.select(quoted.columns).sort(keys), quoted)
+        assert [mine[column].null_count() for column in unknown] == [mine.height] * len(unknown)
     assert quarantined(there).is_empty()
 
 

@@ -28,6 +28,7 @@ from pipelines.settings import Settings
 from pipelines.sources import okx, okx_archive, okx_capture
 from pipelines.sources import okx_wire as wire
 from pipelines.sources.instruments import SCHEMA
+from pipelines.sources.records import read_records
 from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined, sample
 from tests.sources.direct import Direct, brought, context, page, rows
 
@@ -109,6 +110,14 @@ def test_open_interest_is_received_in_contracts_and_kept_in_coin_and_dollars(sam
     assert row["oi_usd"] == 2_360_916_466.88
     assert abs(row["oi_raw"] * 0.01 / row["oi_base"] - 1) < 0.001
     assert (row["event_at"], row["available_at"]) == (datetime(2026, 9, 27, 23), datetime(2026, 9, 28))
+
+
+def test_open_interest_of_now_is_read_in_coin(samples_dir: Path) -> None:
+    body = recorded(samples_dir, "_public_open_interest")
+    answer = page(wire.OPEN_INTEREST_NOW, body, subject="*", at=NOW)
+    found = read_records([answer], wire.records, okx_capture.OPTION_INTEREST).frame
+    # 2,125,419 contracts of 0.01 BTC.
+    assert found.select("instrument", "open_interest_base").rows() == [("BTC-USDT-SWAP", 21_254.19)]
 
 
 def test_funding_is_the_rate_that_was_paid_not_the_one_predicted(samples_dir: Path) -> None:
