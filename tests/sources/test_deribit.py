@@ -311,6 +311,24 @@ def test_the_emulator_speaks_as_the_samples_do(
     assert expected.items() <= {field: type(value) for field, value in answer[0].items()}.items()
 
 
+def emulate(path: str, **params: str | int) -> Any:
+    route = next(route for route in emulated.ROUTES if route.path == path)
+    text = {name: str(value) for name, value in params.items()}
+    return orjson.loads(route.handler(Asked("GET", route.endpoint, path, text, b"", NOW), WORLD).body)
+
+
+def test_the_emulator_includes_both_bounds_and_refuses_what_deribit_refuses() -> None:
+    hour, later = milliseconds(NOW - timedelta(hours=9)), milliseconds(NOW - timedelta(hours=8))
+    asked: dict[str, str | int] = {"instrument_name": "BTC-PERPETUAL", "start_timestamp": hour, "end_timestamp": later}
+    assert [row["timestamp"] for row in emulate(wire.FUNDING, **asked)["result"]] == [hour, later]
+    assert emulate(wire.FUNDING, instrument_name="BTC-PERPETUAL")["error"]["code"] == -32602
+    bounds = {"start_timestamp": hour, "end_timestamp": later}
+    assert emulate(wire.TRADES, currency="BTC", count=1001, **bounds)["error"]["data"]["param"] == "count"
+    newest = emulate(wire.TRADES, currency="BTC", count=1, **bounds)["result"]["trades"][0]["timestamp"]
+    oldest = emulate(wire.TRADES, currency="BTC", count=1, sorting="asc", **bounds)["result"]["trades"][0]["timestamp"]
+    assert hour <= oldest < newest <= later
+
+
 # The way over HTTP
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from pipelines.errors import RequestRefusedError, SourceFormatError
-from pipelines.extract.venue import Context, Job, NotYetPublishedError, Page, Parsed, Span
+from pipelines.extract.venue import Context, Job, NotYetPublishedError, Page, Parsed, Span, milliseconds
 from pipelines.ingest import fetch
 from pipelines.sandbox.emulator import Asked, Fault
 from pipelines.sandbox.venues import okx as emulated
@@ -29,6 +29,7 @@ from pipelines.sources import okx, okx_archive, okx_capture
 from pipelines.sources import okx_wire as wire
 from pipelines.sources.instruments import SCHEMA
 from pipelines.sources.records import read_records
+from pipelines.storage.warehouse import writer
 from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined, sample
 from tests.sources.direct import Direct, brought, context, page, rows
 
@@ -323,6 +324,24 @@ def shape(record: Any) -> dict[str, Any]:
     return {str(key): type(shape(cell[0])) if isinstance(cell, list) else type(cell) for key, cell in cells}
 
 
+def emulate(path: str, **params: str | int) -> Any:
+    route = next(route for route in emulated.ROUTES if route.path == path)
+    text = {name: str(value) for name, value in params.items()}
+    return orjson.loads(route.handler(Asked("GET", "api", path, text, b"", NOW), WORLD).body)
+
+
+def test_the_emulator_excludes_both_bounds_and_refuses_what_okx_refuses() -> None:
+    end = milliseconds(NOW)
+    asked = {"instId": "BTC-USDT-SWAP", "period": "5m"}
+    cells = emulate(wire.OPEN_INTEREST, **asked, begin=end - 900_000, end=end)["data"]
+    assert [int(row[0]) for row in cells] == [end - 300_000, end - 600_000]
+    assert len(emulate(wire.OPEN_INTEREST, **asked, limit=500)["data"]) == 100
+    assert emulate(wire.OPEN_INTEREST, period="5m")["code"] == "50014"
+    assert emulate(wire.FUNDING, instId="OLD-USDT-SWAP")["code"] == "51001"
+    assert emulate(wire.LIQUIDATIONS, instType="SWAP")["code"] == "50015"
+    assert emulate(wire.CANDLES, instId="BTC-USDT-SWAP", bar="1D")["code"] == "51000"
+
+
 # The way over HTTP
 
 
@@ -398,6 +417,28 @@ def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve
     true = WORLD.option_chain("ETH", NOW).sort("expiry_date", "strike", "option_type")
     assert_frame_equal(chain.select(true.columns), true)
     assert quarantined(there).is_empty()
+
+
+def test_captures_an_hour_apart_tell_of_every_liquidation_once(settings: Settings, serve: Serve, clock: Clock) -> None:
+    with serve("okx", settings=settings, world=FormulaWorld(liquidation_minutes=10)) as (_, there):
+        for hour in (0, 1):
+            clock.now = NOW + timedelta(hours=hour)
+            [*_, report] = fetch(there, "okx", ["liquidations"], assets=["PEPE"], patience=HURRIED, clock=clock)
+            assert not report.failures
+            forced = loaded(there, "liquidations", clock=clock).sort("occurred_at")
+    events = FormulaWorld(liquidation_minutes=10).liquidations(
+        emulated.BY_NAME["PEPE-USDT-SWAP"], NOW - timedelta(days=1), NOW + timedelta(hours=1)
+    )
+    assert_frame_equal(forced.select("occurred_at", "side"), events.select("occurred_at", "side"))
+    with writer(there, what="test") as con:
+        status = con.sql(
+            "select trade_date, status, reason from ops.coverage where table_name = 'liquidations' order by all"
+        )
+        # A capture reaches back 20 hours for certain, so neither day is whole.
+        assert status.fetchall() == [
+            (date(2024, 3, 9), "partial", "captured for a part of the day only"),
+            (date(2024, 3, 10), "partial", "captured for a part of the day only"),
+        ]
 
 
 # Files of funding
