@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipelines.build import BuildReport
+    from pipelines.extract.fetch import FetchReport
     from pipelines.extract.landing import Landing
     from pipelines.ingest import LoadOutcome
     from pipelines.storage.publish import Publication
@@ -23,6 +24,9 @@ class Watch:
 
     def landed(self, dataset: str, landings: Sequence[Landing], *, new: int) -> None:
         """The files of a data set are in the landing; `new` of them were not there before."""
+
+    def fetched(self, reports: Sequence[FetchReport]) -> None:
+        """What the feeds of a venue brought into the landing, and what failed."""
 
     def loaded(self, outcome: LoadOutcome) -> None:
         """Pending landings are in the clean tables, except for those of the sources that failed."""

@@ -15,3 +15,6 @@
 {% macro hours_between(earlier, later) -%}
     cast(floor({{ seconds_between(earlier, later) }} / 3600e0 + 0.5e0) as int)
 {%- endmacro %}
+
+{#- Minutes of an hour, for comparing with period_minutes. -#}
+{% macro minutes_per_hour() -%} 60 {%- endmacro %}

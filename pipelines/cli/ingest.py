@@ -1,11 +1,11 @@
-"""Commands that change the warehouse: import, run, backfill, rebuild, publish, demo. Each runs Dagster's jobs."""
+"""Commands that change the warehouse: import, run, fetch, backfill, rebuild, publish, demo. Each runs Dagster's jobs."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,7 @@ from pipelines.cli.screen import Screen
 from pipelines.cli.session import Session, open_session
 from pipelines.datasets import Dataset, claim_folders, find_datasets, read_dataset, waiting_files
 from pipelines.errors import ConfigError, MappingError
+from pipelines.extract.venue import Cadence
 from pipelines.settings import PROJECT_ROOT, Settings
 
 if TYPE_CHECKING:
@@ -25,13 +26,17 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document for 
 Root = Annotated[
     Path | None, typer.Option("--root", exists=True, file_okay=False, help="Folder below which files are looked for.")
 ]
-Day = Annotated[datetime, typer.Option(formats=["%Y-%m-%d"])]
+Venues = Annotated[list[str] | None, typer.Argument(metavar="VENUE...", help="Venues; none: those of the settings.")]
+Feeds = Annotated[list[str] | None, typer.Option("--feed", "-f", help="Only this feed; may be repeated.")]
+Assets = Annotated[str | None, typer.Option("--assets", help="Assets, with commas; default: those of the settings.")]
+Again = Annotated[bool, typer.Option("--again", help="Ask again for what is landed and final.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command("import")(import_)
     app.command("run")(run)
+    app.command("fetch")(fetch)
     app.command("backfill")(backfill)
     app.command("rebuild")(rebuild)
     app.command("publish")(publish)
@@ -87,30 +92,78 @@ def demo(*, as_json: Json = False) -> None:
     _run(settings, root=recorded, as_json=as_json)
 
 
+def fetch(
+    venues: Venues = None, *, feeds: Feeds = None, assets: Assets = None, again: Again = False, as_json: Json = False
+) -> None:
+    """Fetch yesterday's day and this hour's captures of the venues, and load them.
+
+    What is landed and final is not asked for again. A venue that fails stops no other. The marts follow with the next run.
+    """
+    from pipelines.extract.landing import utc_now
+
+    yesterday = utc_now() - timedelta(days=1)
+    _fetch(venues, ("daily", "capture"), yesterday, yesterday, feeds, assets, again=again, as_json=as_json)
+
+
 def backfill(
+    venues: Venues = None,
     *,
     first: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="First day (UTC).")],
     last: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day (UTC), included.")],
+    feeds: Feeds = None,
+    assets: Assets = None,
+    again: Again = False,
     as_json: Json = False,
 ) -> None:
-    """Load the landings of scheduled sources for a range of days in one run.
+    """Fetch a range of days of the venues' daily feeds, one run per venue, and load them.
 
-    Imported files are not partitioned by day: run and import load them.
+    A killed backfill goes on where it was: what is landed is not asked for again. Files are loaded by run and import.
     """
     if last < first:
         raise ConfigError(f"backfill: --to {last:%Y-%m-%d} lies before --from {first:%Y-%m-%d}.")
-    screen = Screen()
-    with open_session(Settings.load(), screen) as session:
-        from pipelines.defs.common import DAYS, FIRST_DAY
-        from pipelines.defs.jobs import LOAD
+    _fetch(venues, ("daily",), first, last, feeds, assets, again=again, as_json=as_json)
 
-        days = [f"{day:%Y-%m-%d}" for day in (first, last)]
-        if not all(DAYS.has_partition_key(day) for day in days):
-            raise ConfigError(f"backfill: days run from {FIRST_DAY} to yesterday (UTC); {' to '.join(days)} do not.")
-        session.run(
-            LOAD,
-            tags={"dagster/asset_partition_range_start": days[0], "dagster/asset_partition_range_end": days[1]},
-        )
+
+def _fetch(
+    names: Sequence[str] | None,
+    cadences: Sequence[Cadence],
+    first: datetime,
+    last: datetime,
+    feeds: Sequence[str] | None,
+    assets: str | None,
+    *,
+    again: bool,
+    as_json: bool,
+) -> None:
+    from pipelines.sources.registry import followed_venues
+
+    settings = Settings.load()
+    settings = settings.model_copy(update={"venues": tuple(names)}) if names else settings
+    there = followed_venues(settings)
+    known = {feed.name for venue in there for feed in venue.feeds}
+    if unknown := sorted(set(feeds or ()) - known):
+        raise ConfigError(f"no feed {', '.join(unknown)}; there are {', '.join(sorted(known))}.")
+    screen = Screen()
+    with open_session(settings, screen) as session:
+        from pipelines.defs.common import feed_key
+        from pipelines.defs.jobs import LOAD, capture_job, fetch_job
+
+        config = {
+            "first": f"{first:%Y-%m-%d}",
+            "last": f"{last:%Y-%m-%d}",
+            "assets": [name for name in (assets or "").split(",") if name],
+            "again": again,
+        }
+        for venue in there:
+            for cadence, job in (("daily", fetch_job(venue.name)), ("capture", capture_job(venue.name))):
+                keys = [
+                    feed_key(venue.name, feed.name)
+                    for feed in venue.feeds
+                    if feed.cadence == cadence and (not feeds or feed.name in feeds)
+                ]
+                if keys and cadence in cadences:
+                    session.run(job, assets=keys, config={"ops": {job: {"config": config}}})
+        session.run(LOAD)
     print_run(screen, session, as_json=as_json)
     session.raise_errors()
 

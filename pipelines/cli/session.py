@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from pipelines.build import BuildReport
     from pipelines.clean.load import TableLoad
+    from pipelines.extract.fetch import FetchReport
     from pipelines.extract.landing import Landing
     from pipelines.ingest import LoadOutcome
     from pipelines.storage.publish import Publication
@@ -55,6 +56,19 @@ class Record(Watch):
         self.landings[dataset] = (len(landings), new)
         if landings:
             self.bar.line(f"landed {dataset}: {new} new of {len(landings)} files")
+
+    def fetched(self, reports: Sequence[FetchReport]) -> None:
+        for report in reports:
+            self.landings[report.source] = (
+                len(report.landings) + report.unchanged + report.skipped,
+                len(report.landings),
+            )
+            late = f", {report.not_yet_published} not yet published" if report.not_yet_published else ""
+            failed = f", {len(report.failures)} failed" if report.failures else ""
+            self.bar.line(
+                f"fetched {report.source}: {len(report.landings)} new, {report.unchanged} unchanged, "
+                f"{report.skipped} final already{late}{failed}"
+            )
 
     def loaded(self, outcome: LoadOutcome) -> None:
         self.attempted_load = True

@@ -17,7 +17,9 @@ from pipelines.defs.marts import build_mart_assets, mart_keys
 from pipelines.defs.publish import build_published_asset
 from pipelines.defs.raw import build_raw_assets
 from pipelines.defs.schedules import build_schedules, build_sensors
+from pipelines.defs.venues import build_venue_assets
 from pipelines.settings import Settings
+from pipelines.sources.registry import followed_venues
 from pipelines.watch import Watch
 
 
@@ -37,17 +39,19 @@ def build_definitions(
     observer = watch or Watch()
     contract = load_contract(settings.schema_dir)
     datasets = find_datasets(settings, extra=mappings)
+    venues = followed_venues(settings)
     marts = build_mart_assets(settings, manifest or ensure_manifest(settings), watch=observer)
     return dg.Definitions(
         assets=[
             *build_raw_assets(settings, datasets, watch=observer),
-            build_clean_assets(settings, contract, datasets, watch=observer),
+            *build_venue_assets(settings, venues, watch=observer),
+            build_clean_assets(settings, contract, datasets, venues, watch=observer),
             marts,
             build_published_asset(settings, mart_keys(marts), watch=observer),
         ],
         asset_checks=build_mart_checks(settings, marts.keys),
-        jobs=build_jobs(settings, watch=observer),
-        schedules=build_schedules(),
-        sensors=build_sensors(settings, datasets, list(contract.clean)),
+        jobs=build_jobs(settings, venues, watch=observer),
+        schedules=build_schedules(venues),
+        sensors=build_sensors(settings, datasets, list(contract.clean), venues),
         executor=dg.in_process_executor,
     )

@@ -12,15 +12,16 @@ from pipelines.clean.contract import Contract, Table
 from pipelines.datasets import Dataset
 from pipelines.defs.common import (
     BUILT_DAILY,
-    DAYS,
     LEDGER,
     OWNERS,
     WRITER_POOL,
     clean_key,
+    feed_key,
     raw_key,
     step,
     table_metadata,
 )
+from pipelines.extract.venue import Venue
 from pipelines.settings import Settings
 from pipelines.watch import Watch
 
@@ -33,19 +34,25 @@ Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
 
 
 def build_clean_assets(
-    settings: Settings, contract: Contract, datasets: Sequence[Dataset], *, watch: Watch
+    settings: Settings, contract: Contract, datasets: Sequence[Dataset], venues: Sequence[Venue], *, watch: Watch
 ) -> dg.AssetsDefinition:
     """All clean tables and their ledger, with the checks gate, reconciliation and coverage on every table.
 
-    A run without a partition loads everything that is pending; a run with a partition, or a range of them, only the
-    landings of those days.
+    Days are partitions of the landing and not of these: what is pending follows from comparing the landing with ops, so a
+    run loads everything that is, whatever days it is of.
     """
-    feeders = {name: [d for d in datasets if name in d.tables] for name in contract.clean}
+    feeders = {
+        name: [
+            *(raw_key(dataset.name) for dataset in datasets if name in dataset.tables),
+            *(feed_key(venue.name, feed.name) for venue in venues for feed in venue.feeds if name in feed.tables),
+        ]
+        for name in contract.clean
+    }
     specs = [_table_spec(table, feeders[table.name]) for table in contract.clean.values()]
     specs.append(
         dg.AssetSpec(
             LEDGER,
-            deps=[raw_key(dataset.name) for dataset in datasets],
+            deps=sorted({key for keys in feeders.values() for key in keys}),
             group_name="clean",
             owners=OWNERS,
             kinds={"duckdb"},
@@ -59,7 +66,6 @@ def build_clean_assets(
         specs=specs,
         check_specs=[spec for table in contract.clean for spec in _check_specs(table)],
         can_subset=False,
-        backfill_policy=dg.BackfillPolicy.single_run(),
         pool=WRITER_POOL,
     )
     def clean(context: dg.AssetExecutionContext) -> Iterator[Result]:
@@ -67,7 +73,7 @@ def build_clean_assets(
         from pipelines.inspection import inspect_clean
 
         with step(context, settings, watch):
-            outcome = load_pending(settings, partitions=_partitions(context), progress=watch.progress)
+            outcome = load_pending(settings, progress=watch.progress)
             watch.loaded(outcome)
             states, ledger = inspect_clean(settings)
             for name in contract.clean:
@@ -79,7 +85,7 @@ def build_clean_assets(
     return clean
 
 
-def _table_spec(table: Table, feeders: Sequence[Dataset]) -> dg.AssetSpec:
+def _table_spec(table: Table, feeders: Sequence[dg.AssetKey]) -> dg.AssetSpec:
     columns = [
         dg.TableColumn(
             name=column.name,
@@ -91,12 +97,11 @@ def _table_spec(table: Table, feeders: Sequence[Dataset]) -> dg.AssetSpec:
     ]
     return dg.AssetSpec(
         clean_key(table.name),
-        deps=[raw_key(dataset.name) for dataset in feeders],
+        deps=feeders,
         group_name="clean",
         owners=OWNERS,
         kinds={"duckdb", "polars", "greatexpectations"},
         description=f"{table.comment} Key: {', '.join(table.key)}.",
-        partitions_def=DAYS,
         freshness_policy=BUILT_DAILY,
         metadata={
             "dagster/column_schema": dg.TableSchema(columns=columns),
@@ -115,13 +120,6 @@ def _check_specs(table: str) -> list[dg.AssetCheckSpec]:
         dg.AssetCheckSpec(name, asset=clean_key(table), description=text, blocking=name == "reconciliation")
         for name, text in about.items()
     ]
-
-
-def _partitions(context: dg.AssetExecutionContext) -> set[str] | None:
-    """Days the run is restricted to; None for everything."""
-    if context.has_partition_key or context.has_partition_key_range:
-        return set(context.partition_keys)
-    return None
 
 
 def _metadata(name: str, outcome: "LoadOutcome", state: "TableState") -> Mapping[str, Any]:

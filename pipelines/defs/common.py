@@ -32,7 +32,7 @@ FIRST_DAY: Final = "2019-09-01"
 """The first day of the oldest venue archive that is followed."""
 
 DAYS: Final = dg.DailyPartitionsDefinition(start_date=FIRST_DAY)
-"""UTC days of the clean tables."""
+"""UTC days of the feeds in the landing."""
 
 LEDGER: Final = dg.AssetKey(["clean", "ledger"])
 """The bookkeeping of the loaders, schema ops, as one asset."""
@@ -44,6 +44,10 @@ its rows are: the check newest_day beside it does that."""
 
 def raw_key(dataset: str) -> dg.AssetKey:
     return dg.AssetKey(["raw", "files", dataset])
+
+
+def feed_key(venue: str, feed: str) -> dg.AssetKey:
+    return dg.AssetKey(["raw", venue, feed])
 
 
 def clean_key(table: str) -> dg.AssetKey:

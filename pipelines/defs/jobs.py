@@ -3,11 +3,13 @@
 Ingestion and build are apart, so that a source that fails never keeps the others from readers.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import dagster as dg
 
-from pipelines.defs.common import WRITER_POOL, step
+from pipelines.defs.common import WRITER_POOL, feed_key, step
+from pipelines.extract.venue import Venue
 from pipelines.settings import Settings
 from pipelines.watch import Watch
 
@@ -21,13 +23,26 @@ REBUILD: Final = "rebuild"
 INGESTING: Final = (INGEST_FILES, LOAD, REBUILD)
 """Jobs after which the marts are out of date."""
 
+LOADING: Final = (INGEST_FILES, LOAD)
+"""Jobs that load whatever is pending, wherever it came from."""
+
 BUILDING: Final = (BUILD, EVERYTHING)
 """Jobs that bring them up to date."""
 
 
-def build_jobs(settings: Settings, *, watch: Watch) -> list[Any]:
+def fetch_job(venue: str) -> str:
+    """Name of the job that brings the daily feeds of a venue."""
+    return f"fetch_{venue}"
+
+
+def capture_job(venue: str) -> str:
+    """Name of the job that captures what a venue forgets."""
+    return f"capture_{venue}"
+
+
+def build_jobs(settings: Settings, venues: Sequence[Venue], *, watch: Watch) -> list[Any]:
     """All jobs."""
-    landing, clean = dg.AssetSelection.groups("landing"), dg.AssetSelection.groups("clean")
+    landing, clean = dg.AssetSelection.key_prefixes(["raw", "files"]), dg.AssetSelection.groups("clean")
     published = dg.AssetSelection.groups("published")
     layers = dg.AssetSelection.groups("seeds", "staging", "intermediate", "marts")
     return [
@@ -39,7 +54,7 @@ def build_jobs(settings: Settings, *, watch: Watch) -> list[Any]:
         dg.define_asset_job(
             LOAD,
             selection=clean,
-            description="Loads landings that the clean tables do not show yet; a partition range means its days only.",
+            description="Loads landings that the clean tables do not show yet.",
         ),
         dg.define_asset_job(
             BUILD,
@@ -55,7 +70,26 @@ def build_jobs(settings: Settings, *, watch: Watch) -> list[Any]:
             description="Landing to snapshot in one run. Stops at the first step that fails.",
         ),
         _rebuild_job(settings, watch),
+        *(job for venue in venues for job in _venue_jobs(venue)),
     ]
+
+
+def _venue_jobs(venue: Venue) -> Iterator[Any]:
+    """Fetching only writes the landing: venues run side by side, and one that is down turns its own run red."""
+    daily = [feed_key(venue.name, feed.name) for feed in venue.feeds if feed.cadence == "daily"]
+    captured = [feed_key(venue.name, feed.name) for feed in venue.feeds if feed.cadence == "capture"]
+    if daily:
+        yield dg.define_asset_job(
+            fetch_job(venue.name),
+            selection=dg.AssetSelection.assets(*daily),
+            description=f"Brings the daily feeds of {venue.name} into the landing. The load follows by itself.",
+        )
+    if captured:
+        yield dg.define_asset_job(
+            capture_job(venue.name),
+            selection=dg.AssetSelection.assets(*captured),
+            description=f"Captures what {venue.name} forgets, this hour. The load follows by itself.",
+        )
 
 
 def _rebuild_job(settings: Settings, watch: Watch) -> dg.JobDefinition:

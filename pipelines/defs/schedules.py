@@ -5,20 +5,32 @@ What is waiting and whether a build is due are decided by plain functions here a
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 import dagster as dg
 
 from pipelines.datasets import Dataset, changed_files, files_key, waiting_files
 from pipelines.defs.common import LEDGER, clean_key, raw_key
-from pipelines.defs.jobs import BUILD, BUILDING, INGEST_FILES, INGESTING
+from pipelines.defs.jobs import (
+    BUILD,
+    BUILDING,
+    INGEST_FILES,
+    INGESTING,
+    LOAD,
+    LOADING,
+    capture_job,
+    fetch_job,
+)
+from pipelines.extract.venue import Venue
 from pipelines.settings import Settings
 
 DAILY_AT: Final = "30 3 * * *"
 """03:30 UTC: the venues' archives of the day before are out by then."""
+
+HOURLY_AT: Final = "5 * * * *"
 
 SENSOR_SECONDS: Final = 30
 
@@ -32,9 +44,11 @@ GOING: Final = [
 ]
 
 
-def build_schedules() -> list[dg.ScheduleDefinition]:
-    """The daily ingest. The build has no time of its own: it follows the end of ingestion."""
+def build_schedules(venues: Sequence[Venue]) -> list[Any]:
+    """The daily ingest of files, and of every venue the daily fetch and the hourly captures. Load and build have no times
+    of their own: they follow what ended before them."""
     return [
+        *(schedule for venue in venues for schedule in _venue_schedules(venue)),
         dg.ScheduleDefinition(
             name="ingest_files_daily",
             job_name=INGEST_FILES,
@@ -42,19 +56,47 @@ def build_schedules() -> list[dg.ScheduleDefinition]:
             execution_timezone="UTC",
             default_status=dg.DefaultScheduleStatus.RUNNING,
             description="Looks once a day into every inbox and loads whatever is pending. The build follows it.",
-        )
+        ),
     ]
+
+
+def _venue_schedules(venue: Venue) -> Iterator[dg.ScheduleDefinition]:
+    if any(feed.cadence == "daily" for feed in venue.feeds):
+
+        @dg.schedule(
+            name=f"fetch_{venue.name}_daily",
+            job_name=fetch_job(venue.name),
+            cron_schedule=DAILY_AT,
+            execution_timezone="UTC",
+            default_status=dg.DefaultScheduleStatus.RUNNING,
+            description=f"Yesterday of {venue.name}, and the days before it that may have come late or been restated.",
+        )
+        def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+            yesterday = (context.scheduled_execution_time - timedelta(days=1)).strftime("%Y-%m-%d")
+            return dg.RunRequest(run_key=f"{venue.name}-{yesterday}", partition_key=yesterday)
+
+        yield daily
+    if any(feed.cadence == "capture" for feed in venue.feeds):
+        yield dg.ScheduleDefinition(
+            name=f"capture_{venue.name}_hourly",
+            job_name=capture_job(venue.name),
+            cron_schedule=HOURLY_AT,
+            execution_timezone="UTC",
+            default_status=dg.DefaultScheduleStatus.RUNNING,
+            description=f"What {venue.name} forgets, once an hour: an hour that is not captured is lost.",
+        )
 
 
 def build_sensors(
     settings: Settings,
     datasets: Sequence[Dataset],
     tables: Sequence[str],
+    venues: Sequence[Venue],
     *,
     now: Callable[[], float] = time.time,
 ) -> list[dg.SensorDefinition]:
-    """The sensor on the inbox and the one that starts the build."""
-    return [_inbox_sensor(settings, datasets, tables, now), _build_sensor()]
+    """The sensor on the inbox, the one that loads what was fetched, and the one that builds what was loaded."""
+    return [_inbox_sensor(settings, datasets, tables, now), _load_sensor(venues), _build_sensor()]
 
 
 def _inbox_sensor(
@@ -107,7 +149,8 @@ class RunTimes:
 def build_is_due(ingests: Sequence[RunTimes], builds: Sequence[RunTimes]) -> str | None:
     """Id of the newest ended ingest run that no build has started after; None while one is going on, or none is due.
 
-    However ingestion ended, a build follows: what other sources delivered must reach the readers.
+    However ingestion ended, a build follows: what other sources delivered must reach the readers. The same holds between
+    fetching and loading.
     """
     if any(run.ended is None for run in (*ingests, *builds)):
         return None
@@ -116,6 +159,25 @@ def build_is_due(ingests: Sequence[RunTimes], builds: Sequence[RunTimes]) -> str
         return None
     built = max((run.started for run in builds if run.started is not None), default=float("-inf"))
     return newest.run_id if newest.ended > built else None
+
+
+def _load_sensor(venues: Sequence[Venue]) -> dg.SensorDefinition:
+    fetching = [name(venue.name) for venue in venues for name in (fetch_job, capture_job)]
+
+    @dg.sensor(
+        name="load_after_fetch",
+        job_name=LOAD,
+        minimum_interval_seconds=SENSOR_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Starts one load when all fetching has ended, however it ended. Several fetches share a load.",
+    )
+    def load_after_fetch(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        due = build_is_due(_runs(context.instance, fetching), _runs(context.instance, LOADING))
+        if due is None:
+            return dg.SkipReason("no fetch has ended since the last load began, or one is still going on")
+        return dg.RunRequest(run_key=f"after-{due}")
+
+    return load_after_fetch
 
 
 def _build_sensor() -> dg.SensorDefinition:

@@ -6,6 +6,7 @@ Adding a venue adds one line here. No parsing.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,10 +20,14 @@ from pipelines.extract.fetch import span_of
 from pipelines.extract.landing import Landing, LandingStore
 from pipelines.extract.pack import Pack
 from pipelines.extract.venue import Context, Feed, Venue
+from pipelines.settings import Settings
 from pipelines.sources import files
-from pipelines.sources.instruments import INSTRUMENTS, InstrumentHistory, event_rules
+from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHistory, event_rules
+from pipelines.universe import choose_universe
 
 VENUES: Final[Mapping[str, str]] = {
+    "binance": "pipelines.sources.binance",
+    "binance_archive": "pipelines.sources.binance_archive",
     "bybit": "pipelines.sources.bybit",
     "deribit": "pipelines.sources.deribit",
     "okx": "pipelines.sources.okx",
@@ -46,12 +51,42 @@ def venue(name: str) -> Venue:
     return found
 
 
+def followed_venues(settings: Settings) -> tuple[Venue, ...]:
+    """The venues of the settings; where they name none, all that can be asked without a key, or whose key is there.
+
+    Raises ConfigError for an unknown name.
+    """
+    if settings.venues:
+        return tuple(venue(name) for name in settings.venues)
+    every = (venue(name) for name in VENUES)
+    return tuple(one for one in every if all(os.environ.get(s.variable) for s in one.secrets if s.required))
+
+
+def followed_assets(store: LandingStore, settings: Settings) -> tuple[str, ...]:
+    """Assets of the settings; where they name none, the universe by the rule of universe.choose_universe."""
+    if settings.assets:
+        return settings.assets
+    months: dict[str, dict[str, float]] = {}
+    for name in VENUES:
+        there = venue(name)
+        if there.turnover is None:
+            continue
+        seen: set[str] = set()
+        for landing in store.current(f"{name}.{TURNOVER}"):
+            month = landing.partition[:7]
+            if month not in seen:
+                seen.add(month)
+                ranking = months.setdefault(month, {})
+                for asset, turnover in there.turnover(list(Pack(landing.path).pages())).items():
+                    ranking[asset] = ranking.get(asset, 0.0) + turnover
+    return choose_universe(months[month] for month in sorted(months))
+
+
 def open_source(store: LandingStore, contract: Contract, source: str, landings: Sequence[Landing]) -> OpenSource:
     """Parser and rules of `source`. Raises ConfigError for a source no module here reads."""
     module, _, name = source.partition(".")
     if module == "files":
-        parse, rules = files.open_landings(store, contract, landings)
-        return OpenSource(parse=parse, rules=rules)
+        return OpenSource(*files.open_landings(store, contract, landings))
     if module not in VENUES:
         raise ConfigError(
             f"no module of pipelines/sources reads {source!r}; landings of a removed source can be moved out of raw/."
@@ -61,7 +96,7 @@ def open_source(store: LandingStore, contract: Contract, source: str, landings: 
     if feed is None:
         raise ConfigError(f"{module} has no feed {name!r}; landings of a removed feed can be moved out of raw/.")
     spans = [span_of(landing) for landing in landings]
-    rules = feed.rules(spans) if feed.rules else event_rules(there, feed, spans)
+    rules: SourceRules = feed.rules(spans) if feed.rules else event_rules(there, feed, spans)
     return OpenSource(parse=_parser(there, feed, instrument_history(store, there)), rules=rules)
 
 

@@ -1,6 +1,7 @@
-"""The main columns of the trend marts, computed again from the definitions of the metrics: plain loops, day by day.
+"""Open interest and funding of the trend marts, computed again from the definitions of the metrics: plain loops, day by day.
 
 Shares no code and no technique with the SQL (no windows, no forward fill: the regime is a state machine that walks).
+Liquidations are trend_reference_liquidations'.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from tests.dbt.trend_world import Row, World
 
 Key = tuple[str, dt.date]
+Keyed = dict[tuple[Any, ...], Row]
 DAY = dt.timedelta(days=1)
 EXPECTED_DAYS = 7
 
@@ -147,7 +150,104 @@ def oi_trends(world: World) -> dict[Key, Row]:
             segments[date] = segment
             row["oi_base_linked"] = level[date]
             answer[asset, date] = row | _oi_states(row, date, level, change, segments, prices, asset)
+    checks, leads = _checked_changes(world), oi_lead_lag(answer, prices)
+    for (asset, date), row in answer.items():
+        here = [fits for (_, a, d), fits, _ in checks if (a, d) == (asset, date)]
+        row["oi_changes_checked"] = len(here)
+        row["oi_changes_implausible"] = here.count(False) if here else None
+        row["oi_change_plausible"] = "unknown" if not here else "on" if all(here) else "off"
+        profile = [leads[asset, date.replace(day=1), lag] for lag in range(-10, 11)]
+        best = next((lag for lag in profile if lag["is_best"]), None)
+        row["oi_lead_days"] = best and best["lag_days"]
+        row["oi_lead_correlation"] = best and best["correlation"]
+        row["oi_lead_band"] = best and best["correlation_band"]
+        row["oi_lead_pairs"] = max(lag["pairs"] for lag in profile)
     return answer
+
+
+def _checked_changes(world: World) -> list[tuple[tuple[str, str, dt.date], bool, float | None]]:
+    """(venue, asset, day), whether the change can have been traded, change over volume. One instrument each here."""
+    volumes = {
+        (row["venue"], row["asset"], row["trade_date"]): row["volume_base"]
+        for row in world.tables["intermediate.int_candles_daily"]
+    }
+    held = {
+        (row["venue"], row["asset"], row["trade_date"]): row["oi_base"]
+        for row in world.tables["intermediate.int_open_interest_daily"]
+    }
+    checks = []
+    for key, now in held.items():
+        venue, asset, date = key
+        then, traded = held.get((venue, asset, date - DAY)), volumes.get(key)
+        if then is not None and traded is not None:
+            moved = abs(now - then)
+            checks.append((key, moved <= traded, moved / traded if traded else None))
+    return checks
+
+
+def oi_plausibility(world: World) -> Keyed:
+    checks, answer = _checked_changes(world), Keyed()
+    for venue, date in sorted({(venue, date) for (venue, _, date), _, _ in checks}):
+        today = [(fits, ratio, asset) for (v, asset, d), fits, ratio in checks if (v, d) == (venue, date)]
+        month = [fits for (v, _, d), fits, _ in checks if v == venue and date - DAY * 29 <= d <= date]
+        worst = max(((ratio, asset) for _, ratio, asset in today if ratio is not None), default=None)
+        answer[venue, date] = {
+            "changes_checked": len(today),
+            "violations": sum(not fits for fits, _, _ in today),
+            "violation_rate": sum(not fits for fits, _, _ in today) / len(today),
+            "changes_checked_30d": len(month),
+            "violations_30d": month.count(False),
+            "violation_rate_30d": month.count(False) / len(month),
+            "worst_change_to_volume": worst and worst[0],
+            "worst_instrument": worst and f"{worst[1]}USDT",
+        }
+    return answer
+
+
+def months_back(month: dt.date, count: int) -> dt.date:
+    years, months = divmod(month.year * 12 + month.month - 1 - count, 12)
+    return dt.date(years, months + 1, 1)
+
+
+def oi_lead_lag(days: Mapping[Key, Row], prices: Mapping[Key, Row]) -> Keyed:
+    """The profile that holds for a month: pairs whose later day lies in the twelve months before it."""
+    answer = Keyed()
+    for asset, month in sorted({(asset, date.replace(day=1)) for asset, date in days}):
+        first = months_back(month, 12)
+        for lag in range(-10, 11):
+            pairs = []
+            for (a, date), row in days.items():
+                later = max(date, date + DAY * lag)
+                y = prices.get((asset, date + DAY * lag), {}).get("log_return")
+                known = (row["oi_compared_share_1d"] or 0) >= 0.5 and row["oi_log_change_1d"] is not None
+                # Prices enter on days the asset has open interest.
+                if a == asset and known and first <= later < month and y is not None and (a, date + DAY * lag) in days:
+                    pairs.append((row["oi_log_change_1d"], y))
+            row = {"lag_days": lag, "pairs": len(pairs), "correlation": None, "correlation_band": None}
+            if len(pairs) >= 180:
+                row["correlation"] = correlation(*zip(*pairs, strict=True))
+            if row["correlation"] is not None:
+                x_mean, y_mean = (statistics.fmean(side) for side in zip(*pairs, strict=True))
+                products = [((x - x_mean) * (y - y_mean)) ** 2 for x, y in pairs]
+                spread = math.prod(len(pairs) * statistics.pvariance(side) for side in zip(*pairs, strict=True))
+                row["correlation_band"] = 3.04 * math.sqrt(math.fsum(products) / spread)
+            answer[asset, month, lag] = row
+        mark_best([answer[asset, month, lag] for lag in range(-10, 11)])
+    return answer
+
+
+def mark_best(profile: Sequence[Row]) -> None:
+    for row in profile:
+        known = row["correlation"] is not None
+        row["is_outside_band"] = abs(row["correlation"]) > row["correlation_band"] if known else None
+        row["is_best"] = False
+    outside = [row for row in profile if row["is_outside_band"]]
+    if outside:
+        max(outside, key=lambda row: (abs(row["correlation"]), -abs(row["lag_days"])))["is_best"] = True
+
+
+def oi_lead_lag_of(world: World) -> Keyed:
+    return oi_lead_lag(oi_trends(world), prices_of(world))
 
 
 def _split(reported: Mapping[str, Mapping[dt.date, Row]], both: Sequence[str], date: dt.date) -> Row:
@@ -374,10 +474,36 @@ def funding_regimes(world: World) -> dict[Key, Row]:
             row = dict(daily.get(date, {}))
             row["venues_expected"] = sum(last_report(days, date) is not None for days in series.values())
             window = [daily[d]["rate_8h"] for d in days_before(date, 30) if d in daily]
-            row["rate_8h_sd_30d"] = deviation(window) if len(window) == 30 else None
+            row["rate_8h_sd_30d"] = snapped(deviation(window)) if len(window) == 30 else None
             answer[asset, date] = row | _close(asset, date, paces)
+            intervals = [
+                (r["interval_hours"], r["interval_changed"]) for days in series.values() for r in days.get(date, ())
+            ]
+            row = answer[asset, date]
+            row["interval_changes"] = sum(changed for _, changed in intervals) if intervals else None
+            row["interval_hours_min"] = min((hours for hours, _ in intervals), default=None)
+            row["interval_hours_max"] = max((hours for hours, _ in intervals), default=None)
+            row |= _health(answer, daily, asset, date)
         _count_days(answer, asset, dates)
     return answer
+
+
+def _health(answer: Mapping[Key, Row], daily: Mapping[dt.date, Row], asset: str, date: dt.date) -> Row:
+    week = [daily[d]["rate_8h"] for d in days_before(date, 7) if d in daily]
+    year = [answer.get((asset, d), {}).get("rate_8h_sd_30d") for d in days_before(date, 365)]
+    month = [answer.get((asset, d), {}).get("interval_changes") for d in days_before(date, 30)]
+    mean = snapped(statistics.fmean(week)) if len(week) == 7 else None
+    known = [sd for sd in year if sd is not None]
+    median = statistics.median(known) if len(known) == 365 else None
+    sd, healthy = answer[asset, date]["rate_8h_sd_30d"], "unknown"
+    if mean is not None and median is not None and sd is not None:
+        healthy = "on" if 0.000037 <= mean <= 0.000072 and sd < snapped(median) else "off"
+    return {
+        "rate_8h_mean_7d": mean,
+        "rate_8h_sd_median_365d": median,
+        "healthy_market": healthy,
+        "interval_changes_30d": sum(month) if None not in month else None,
+    }
 
 
 def _settlement_walk(
@@ -453,109 +579,3 @@ def _count_days(answer: dict[Key, Row], asset: str, dates: Sequence[dt.date]) ->
         row["normalisation"] = "unknown" if known < 3 else "on" if answered and pending else "off"
         if answered or regime == "unknown":
             pending = False
-
-
-def liquidation_comparison(world: World) -> dict[Key, Row]:
-    prices, answer = prices_of(world), {}
-    oi = {(row["asset"], row["venue"], row["trade_date"]): row for row in world.tables["marts.fct_open_interest_daily"]}
-    kinds = {
-        "exchange_position_notional_usd": ("cex", "position_notional"),
-        "perp_dex_position_notional_usd": ("perp_dex", "position_notional"),
-        "lending_collateral_seized_usd": ("lending", "collateral_seized"),
-        "lending_debt_repaid_usd": ("lending", "debt_repaid"),
-    }
-    series = by_series(world.tables["marts.fct_liquidations_daily"], "venue", "venue_kind", "measure")
-    for asset, venues in series.items():
-        dates = span(date for days in venues.values() for date in days)
-        logs: dict[str, dict[dt.date, float | None]] = defaultdict(dict)
-        for date in dates:
-            row: Row = {}
-            for column, (kind, measure) in kinds.items():
-                here = {
-                    venue: days[date]
-                    for (venue, *rest), days in venues.items()
-                    if rest == [kind, measure] and date in days
-                }
-                total = _sum(r["notional_usd"] for rows in here.values() for r in rows)
-                row[column] = total
-                logs[column][date] = None if total is None else math.log1p(total)
-                row[f"{column}_venues"] = len(here)
-                if measure != "position_notional":
-                    continue
-                for side in ("long", "short"):
-                    row[f"{column}_{side}"] = _sum(
-                        r["notional_usd"] for rows in here.values() for r in rows if r["side"] == side
-                    )
-                uppers = [_upper(asset, venue, date, rows, prices, oi) for venue, rows in here.items()]
-                known = [upper for upper in uppers if upper is not None]
-                priced = sum(_sum(r["notional_usd"] for r in rows) is not None for rows in here.values())
-                row[f"{column}_upper"] = math.fsum(known) if known and len(known) == priced else None
-                row |= _to_open_interest(column.split("_position")[0], asset, date, here, oi)
-            exchange, dex = row["exchange_position_notional_usd"], row["perp_dex_position_notional_usd"]
-            row["perp_dex_share"] = dex / (dex + exchange) if None not in (exchange, dex) and exchange + dex else None
-            lending = row["lending_collateral_seized_usd"]
-            row["lending_to_exchange_ratio"] = lending / exchange if lending is not None and exchange else None
-            answer[asset, date] = row
-        for date in dates:
-            window = {name: [days.get(d) for d in days_before(date, 90)] for name, days in logs.items()}
-            z = {name: z_score(logs[name][date], window[name]) for name in logs}
-            left = "exchange_position_notional_usd"
-            for name, right in (
-                ("perp_dex", "perp_dex_position_notional_usd"),
-                ("lending", "lending_collateral_seized_usd"),
-            ):
-                here_z, there_z = z[left], z[right]
-                answer[asset, date][f"exchange_{name}_zscore_divergence"] = (
-                    None if here_z is None or there_z is None else here_z - there_z
-                )
-                answer[asset, date][f"exchange_{name}_correlation_30d"] = correlation(
-                    window[left][-30:], window[right][-30:]
-                )
-    return answer
-
-
-def _sum(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return math.fsum(known) if known else None
-
-
-def _upper(
-    asset: str,
-    venue: str,
-    date: dt.date,
-    rows: Sequence[Row],
-    prices: Mapping[Key, Row],
-    oi: Mapping[tuple[str, str, dt.date], Row],
-) -> float | None:
-    reported, price = _sum(row["notional_usd"] for row in rows), prices.get((asset, date), {})
-    if any(row["unpriced_events"] for row in rows):
-        return None
-    if reported is None or all(row["completeness"] == "full" for row in rows):
-        return reported
-    r, sigma = price.get("log_return"), price.get("realised_vol_30d")
-    if r is None or sigma is None:
-        return None
-    if abs(r) <= 2 * sigma:
-        return reported
-    now, then = oi.get((asset, venue, date)), oi.get((asset, venue, date - DAY))
-    if now is None or then is None:
-        return None
-    implied: float = max(0.0, then["oi_base"] - now["oi_base"]) * price["close_usd"]
-    return max(reported, implied)
-
-
-def _to_open_interest(
-    name: str, asset: str, date: dt.date, here: Mapping[str, Sequence[Row]], oi: Mapping[tuple[str, str, dt.date], Row]
-) -> Row:
-    row: Row = {}
-    for part, sides in (("", ("long", "short", "unknown")), ("_long", ("long",)), ("_short", ("short",))):
-        for unit, amount, held in (("", "quantity_base", "oi_base"), ("_usd", "notional_usd", "oi_usd")):
-            above, below = [], []
-            for venue, rows in here.items():
-                liquidated = _sum(r[amount] for r in rows if r["side"] in sides)
-                before = oi.get((asset, venue, date - DAY), {}).get(held)
-                if liquidated is not None and before:
-                    above.append(liquidated)
-                    below.append(before)
-            row[f"{name}_liq_to_oi{unit}{part}"] = math.fsum(above) / math.fsum(below) if below else None
-    return row

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import random
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,9 +32,13 @@ COLUMNS: Mapping[str, Mapping[str, Any]] = {
         "realised_vol_30d": pl.Float64, "volume_base": pl.Float64, "volume_venues": pl.Int32, "sources": pl.String,
         "available_at": pl.Datetime("us"),
     },
+    "intermediate.int_open_interest_daily": {
+        "venue": pl.String, "instrument": pl.String, "asset": pl.String, "trade_date": pl.Date, "oi_base": pl.Float64,
+        "available_at": pl.Datetime("us"),
+    },
     "intermediate.int_candles_daily": {
-        "venue": pl.String, "asset": pl.String, "market": pl.String, "trade_date": pl.Date, "volume_usd": pl.Float64,
-        "source": pl.String, "available_at": pl.Datetime("us"),
+        "venue": pl.String, "instrument": pl.String, "asset": pl.String, "market": pl.String, "trade_date": pl.Date,
+        "volume_base": pl.Float64, "volume_usd": pl.Float64, "source": pl.String, "available_at": pl.Datetime("us"),
     },
     "intermediate.int_funding_settlements": {
         "venue": pl.String, "asset": pl.String, "settled_at": pl.Datetime("us"), "trade_date": pl.Date,
@@ -42,13 +47,24 @@ COLUMNS: Mapping[str, Mapping[str, Any]] = {
     },
     "marts.fct_funding_daily": {
         "venue": pl.String, "asset": pl.String, "trade_date": pl.Date, "rate_8h": pl.Float64,
-        "neutral_rate_8h": pl.Float64, "sources": pl.String, "available_at": pl.Datetime("us"),
+        "neutral_rate_8h": pl.Float64, "interval_hours": pl.Float64, "interval_changed": pl.Boolean,
+        "sources": pl.String, "available_at": pl.Datetime("us"),
     },
     "marts.fct_liquidations_daily": {
         "venue": pl.String, "chain": pl.String, "asset": pl.String, "side": pl.String, "measure": pl.String,
         "trade_date": pl.Date, "venue_kind": pl.String, "events": pl.Int64, "notional_usd": pl.Float64,
         "quantity_base": pl.Float64, "completeness": pl.String, "unpriced_events": pl.Int64, "sources": pl.String,
         "available_at": pl.Datetime("us"),
+    },
+    "intermediate.int_liquidation_feeds_daily": {
+        "venue": pl.String, "chain": pl.String, "series": pl.String, "asset": pl.String, "side": pl.String,
+        "measure": pl.String, "trade_date": pl.Date, "venue_kind": pl.String, "completeness": pl.String,
+        "source": pl.String, "hours_known_by": pl.String, "available_at": pl.Datetime("us"),
+    },
+    "intermediate.int_liquidations_hourly": {
+        "venue": pl.String, "chain": pl.String, "series": pl.String, "asset": pl.String, "side": pl.String,
+        "measure": pl.String, "opened_at": pl.Datetime("us"), "trade_date": pl.Date, "venue_kind": pl.String,
+        "events": pl.Int64, "notional_usd": pl.Float64, "unpriced_events": pl.Int64, "is_hour_complete": pl.Boolean,
     },
 }  # fmt: skip
 
@@ -104,7 +120,8 @@ def _standard_deviation(values: list[float]) -> float:
 def invent(seed: int = 7) -> World:
     """Three assets over 470 days.
 
-    AAA trades on three venues with silences, a late entry, a departure and settlements every 8, 4 and 1 hours;
+    AAA trades on three venues with silences, a late entry, a departure and settlements every 8, 4 and 1 hours, one of
+    which went from 8 to 4; its loans are liquidated two days after its positions;
     BBB on one venue with a day nobody reports, stretches of unchanged open interest and one funding value a day;
     CCC moves from one venue to another overnight, and lacks prices for a while.
     """
@@ -118,6 +135,7 @@ def invent(seed: int = 7) -> World:
     _open_interest(world, random_, closes)
     _funding(world, random_)
     _liquidations(world, random_, closes)
+    _liquidation_hours(world, random.Random(seed + 1))
     return world
 
 
@@ -145,13 +163,17 @@ def _prices(world: World, random_: random.Random, closes: Mapping[str, list[floa
                 )
             for venue in ("binance", "bybit"):
                 if n % 97 != 5:
+                    traded = random_.lognormvariate(12, 0.4)
                     world.tables["intermediate.int_candles_daily"].append(
                         {
                             "venue": venue,
+                            "instrument": f"{asset}USDT",
                             "asset": asset,
                             "market": "perp",
                             "trade_date": day(n),
-                            "volume_usd": random_.lognormvariate(12, 0.4),
+                            # Too little, now and then, for the change of open interest; for a day nothing at all.
+                            "volume_base": 0.0 if n == 222 else 3 * traded,
+                            "volume_usd": traded,
                             "source": f"files.{venue}_candles",
                             "available_at": known_after(day(n)),
                         }
@@ -185,6 +207,17 @@ def _open_interest(world: World, random_: random.Random, closes: Mapping[str, li
             if asset == "BBB" and (n % 50) in (10, 11, 12, 13):
                 level = levels[n - n % 50 + 10]
             unpriced = asset == "CCC" and 200 <= n < 204
+            available_at = known_after(day(n)) + dt.timedelta(days=3 if n == 30 else 0)
+            world.tables["intermediate.int_open_interest_daily"].append(
+                {
+                    "venue": venue,
+                    "instrument": f"{asset}USDT",
+                    "asset": asset,
+                    "trade_date": day(n),
+                    "oi_base": level,
+                    "available_at": available_at,
+                }
+            )
             world.tables["marts.fct_open_interest_daily"].append(
                 {
                     "venue": venue,
@@ -195,7 +228,7 @@ def _open_interest(world: World, random_: random.Random, closes: Mapping[str, li
                     "oi_usd": None if unpriced else level * closes[asset][n] * (1.001 if venue == "bybit" else 1.0),
                     "input_grain": "1h" if venue == "hyperliquid" else "1d",
                     "sources": "files.zeta,files.oi" if venue == "bybit" else "files.oi",
-                    "available_at": known_after(day(n)) + dt.timedelta(days=3 if n == 30 else 0),
+                    "available_at": available_at,
                 }
             )
 
@@ -229,7 +262,8 @@ def _funding(world: World, random_: random.Random) -> None:
             if (asset, n) == ("BBB", 35) or (asset, venue, n) == ("AAA", "bybit", 90):
                 continue
             rates = []
-            for hour in range(0, 24, hours):
+            interval = 8 if (asset, venue) == ("AAA", "bybit") and n < 150 else hours
+            for hour in range(0, 24, interval):
                 # Part of one day is lost; the slot behind it is then missing where no other venue fills it.
                 if asset == "CCC" and n == 150 and hour == 8:
                     continue
@@ -256,6 +290,8 @@ def _funding(world: World, random_: random.Random) -> None:
                     "trade_date": day(n),
                     "rate_8h": math.fsum(rates) / len(rates),
                     "neutral_rate_8h": NEUTRAL[venue],
+                    "interval_hours": float(interval),
+                    "interval_changed": (asset, venue, n) == ("AAA", "bybit", 150),
                     "sources": f"files.{venue}_funding",
                     "available_at": known_after(day(n)),
                 }
@@ -263,6 +299,7 @@ def _funding(world: World, random_: random.Random) -> None:
 
 
 def _liquidations(world: World, random_: random.Random, closes: Mapping[str, list[float]]) -> None:
+    on_exchanges: dict[tuple[str, int], float] = defaultdict(float)
     for asset, venue, sides, completeness, measures in (
         ("AAA", "binance", ("long", "short"), "throttled", ("position_notional",)),
         ("AAA", "bybit", ("long", "short"), "full", ("position_notional",)),
@@ -282,9 +319,16 @@ def _liquidations(world: World, random_: random.Random, closes: Mapping[str, lis
                 continue
             for measure in measures:
                 for side in sides:
-                    quiet = (venue == "aave_v3" and random_.random() < 0.6) or (asset == "BBB" and 20 <= n < 50)
+                    quiet = (venue == "aave_v3" and random_.random() < 0.1) or (asset == "BBB" and 20 <= n < 50)
                     base = 0.0 if quiet else random_.lognormvariate(8, 1.0)
-                    unpriced = asset == "BBB" and venue == "binance" and n == 400
+                    if KIND[venue] == "cex":
+                        on_exchanges[asset, n] += base
+                    elif asset == "AAA" and venue == "aave_v3":
+                        base *= on_exchanges[asset, n - 2] / 10_000
+                    # Nothing priced; then a single long without a price beside shorts of which none was closed.
+                    unpriced = asset == "BBB" and venue == "binance" and (n == 400 or (n == 401 and side == "long"))
+                    if (asset, n, side) == ("BBB", 401, "short"):
+                        base = 0.0
                     world.tables["marts.fct_liquidations_daily"].append(
                         {
                             "venue": venue,
@@ -303,3 +347,52 @@ def _liquidations(world: World, random_: random.Random, closes: Mapping[str, lis
                             "available_at": known_after(day(n)),
                         }
                     )
+
+
+HOURLY_DAYS = range(290, 360)
+
+
+def _known_by(venue: str, n: int) -> str:
+    """How a feed tells the hours of a day apart: bybit by totals of an hour, hyperliquid by the day only."""
+    if n not in HOURLY_DAYS or venue == "hyperliquid":
+        return "none"
+    if venue == "bybit":
+        return "periods"
+    return "events" if venue == "aave_v3" and n % 10 == 7 else "day"
+
+
+def _liquidation_hours(world: World, random_: random.Random) -> None:
+    """The days of the facts, cut into hours: quiet ones, hours a venue did not state, events nobody priced."""
+    for row in world.tables["marts.fct_liquidations_daily"]:
+        n = (row["trade_date"] - FIRST_DAY).days
+        sampled = row["completeness"] == "sampled"
+        known_by = "events" if sampled and n in HOURLY_DAYS else _known_by(row["venue"], n)
+        feed = {name: row[name] for name in ("venue", "chain", "asset", "side", "measure", "trade_date", "venue_kind")}
+        feed["series"] = row["asset"] if row["venue_kind"] == "lending" else f"{row['asset']}USDT"
+        world.tables["intermediate.int_liquidation_feeds_daily"].append(
+            feed
+            | {
+                "completeness": row["completeness"],
+                "source": row["sources"],
+                "hours_known_by": known_by,
+                "available_at": row["available_at"],
+            }
+        )
+        if known_by == "none":
+            continue
+        # Totals are stated for every hour, quiet or not, but for those a venue lost; events where they happened.
+        hours = [h for h in range(24) if not (n % 7 == 3 and h in (4, 5))] if known_by == "periods" else []
+        busy = random_.sample(hours or range(24), random_.randint(1, 5)) if row["notional_usd"] else []
+        for hour in sorted({*hours, *busy}):
+            unpriced = known_by == "day" and hour == 13
+            world.tables["intermediate.int_liquidations_hourly"].append(
+                feed
+                | {
+                    "opened_at": dt.datetime.combine(row["trade_date"], dt.time(hour)),
+                    "events": None if known_by == "periods" else 1,
+                    "notional_usd": None if unpriced else row["notional_usd"] / len(busy) if hour in busy else 0.0,
+                    "unpriced_events": int(unpriced),
+                    # Half an hour of six o'clock is missing now and then.
+                    "is_hour_complete": known_by == "periods" and not (n % 5 == 2 and hour == 6),
+                }
+            )

@@ -21,8 +21,10 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Settings:
-    """An empty warehouse that knows one data set."""
-    settings = Settings(home=tmp_path / "home", mappings=tmp_path / "mappings", lock_timeout_seconds=0.2)
+    """An empty warehouse that knows one data set and one venue."""
+    settings = Settings(
+        home=tmp_path / "home", mappings=tmp_path / "mappings", venues=("bybit",), lock_timeout_seconds=0.2
+    )
     settings.mappings_dir.mkdir(parents=True)
     (settings.mappings_dir / "example.toml").write_text(MAPPING, encoding="utf-8")
     return settings

@@ -16,6 +16,7 @@ from pipelines.defs.assemble import build_definitions
 from pipelines.defs.common import WRITER_POOL
 from pipelines.home import environment, prepare_home
 from pipelines.settings import PROJECT_ROOT, Settings
+from pipelines.sources import registry
 
 LAYERS = ["landing", "clean", "staging", "intermediate", "marts", "published"]
 
@@ -51,8 +52,9 @@ def test_the_layers_of_the_architecture_are_the_groups(definitions: dg.Definitio
     assert {spec.group_name for spec in specs(definitions)} == {*LAYERS, "seeds"}
 
 
-def test_every_data_set_is_a_landing_asset(definitions: dg.Definitions) -> None:
-    assert keys_of(definitions, "landing") == {"raw/files/example"}
+def test_every_data_set_and_every_feed_of_a_venue_is_a_landing_asset(definitions: dg.Definitions) -> None:
+    feeds = {f"raw/bybit/{feed.name}" for feed in registry.venue("bybit").feeds}
+    assert keys_of(definitions, "landing") == {"raw/files/example", *feeds}
 
 
 def test_every_clean_table_of_the_contract_is_an_asset(definitions: dg.Definitions, home: Settings) -> None:
@@ -98,9 +100,9 @@ def test_every_asset_says_what_it_is_and_who_owns_it(definitions: dg.Definitions
     assert silent == []
 
 
-def test_clean_tables_are_daily_and_backfilled_in_one_run(definitions: dg.Definitions) -> None:
+def test_feeds_are_daily_and_backfilled_in_one_run(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
-    node = graph.get(dg.AssetKey(["clean", "candles"]))
+    node = graph.get(dg.AssetKey(["raw", "bybit", "funding"]))
     assert node.partitions_def == dg.DailyPartitionsDefinition(start_date="2019-09-01")
     assert node.backfill_policy == dg.BackfillPolicy.single_run()
 
@@ -115,11 +117,14 @@ def test_columns_of_clean_tables_are_shown_with_their_comments(definitions: dg.D
 def test_jobs_schedules_and_sensors(definitions: dg.Definitions) -> None:
     repository = definitions.get_repository_def()
     jobs = {name for name in repository.job_names if not name.startswith("__")}
-    assert jobs == {"ingest_files", "load", "build", "publish", "everything", "rebuild"}
+    own = {"ingest_files", "load", "build", "publish", "everything", "rebuild"}
+    assert jobs == own | {"fetch_bybit", "capture_bybit"}
     assert {(s.name, s.cron_schedule, s.job_name) for s in repository.schedule_defs} == {
-        ("ingest_files_daily", "30 3 * * *", "ingest_files")
+        ("ingest_files_daily", "30 3 * * *", "ingest_files"),
+        ("fetch_bybit_daily", "30 3 * * *", "fetch_bybit"),
+        ("capture_bybit_hourly", "5 * * * *", "capture_bybit"),
     }
-    assert {s.name for s in repository.sensor_defs} == {"inbox", "build_after_ingest"}
+    assert {s.name for s in repository.sensor_defs} == {"inbox", "load_after_fetch", "build_after_ingest"}
 
 
 def test_ingestion_and_build_share_no_asset(definitions: dg.Definitions) -> None:
@@ -140,13 +145,29 @@ def test_the_checks_of_a_clean_table_and_of_a_mart(definitions: dg.Definitions) 
     assert names["marts/data_coverage_daily"] == {"dbt_tests", "coverage"}
 
 
-def test_marts_and_clean_tables_have_a_freshness_policy(definitions: dg.Definitions) -> None:
+def test_everything_that_is_renewed_by_a_schedule_has_a_freshness_policy(definitions: dg.Definitions) -> None:
     without = [
         spec.key.to_user_string()
         for spec in specs(definitions)
-        if spec.group_name in {"clean", "marts", "published"} and spec.freshness_policy is None
+        if (spec.group_name in {"clean", "marts", "published"} or spec.key.path[:2] == ["raw", "bybit"])
+        and spec.freshness_policy is None
     ]
     assert without == []
+
+
+def test_a_venue_is_asked_by_one_step_at_a_time(definitions: dg.Definitions) -> None:
+    pools = {
+        node.definition.name: node.definition.pools
+        for job in ("fetch_bybit", "capture_bybit")
+        for node in definitions.resolve_job_def(job).nodes
+    }
+    assert pools == {"fetch_bybit": {"venue_bybit"}, "capture_bybit": {"venue_bybit"}}
+
+
+def test_a_clean_table_follows_the_feeds_that_feed_it(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    fed = {key.path[-1] for key in graph.get(dg.AssetKey(["raw", "bybit", "funding"])).child_keys}
+    assert fed == {"funding_rates", "ledger"}
 
 
 def test_everything_that_writes_the_warehouse_is_in_the_pool(definitions: dg.Definitions) -> None:
@@ -167,7 +188,7 @@ def test_the_pool_has_a_limit_and_a_failed_step_is_not_retried_by_itself(home: S
 def test_a_broken_mapping_breaks_only_its_own_asset(home: Settings, manifest: Path) -> None:
     (home.mappings_dir / "broken.toml").write_text("dataset = ", encoding="utf-8")
     definitions = build_definitions(home, manifest=manifest)
-    assert keys_of(definitions, "landing") == {"raw/files/example", "raw/files/broken"}
+    assert {"raw/files/example", "raw/files/broken"} <= keys_of(definitions, "landing")
     with dg.DagsterInstance.ephemeral() as instance:
         result = definitions.resolve_job_def("ingest_files").execute_in_process(
             instance=instance, asset_selection=[dg.AssetKey(["raw", "files", "broken"])], raise_on_error=False

@@ -34,7 +34,7 @@ def drop(home: Settings) -> Callable[[str, float], Path]:
 @pytest.fixture
 def inbox(home: Settings) -> dg.SensorDefinition:
     datasets = [Dataset(name=name, mapping=home.mappings_dir / f"{name}.toml") for name in ("example", "other")]
-    return build_sensors(home, datasets, ["candles"], now=lambda: NOW)[0]
+    return build_sensors(home, datasets, ["candles"], [], now=lambda: NOW)[0]
 
 
 def evaluate(sensor: dg.SensorDefinition, cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:
@@ -160,7 +160,7 @@ def test_the_build_follows_an_ingest_however_it_ended(home: Settings, works: boo
     def job() -> None:
         ingest()
 
-    sensor = build_sensors(home, [], [])[1]
+    sensor = build_sensors(home, [], [], [])[2]
     with dg.DagsterInstance.ephemeral() as instance:
         before = sensor(dg.build_sensor_context(instance=instance))
         run = job.execute_in_process(instance=instance, raise_on_error=False)

@@ -215,12 +215,3 @@ def test_the_run_of_a_killed_command_is_reported_as_failed_by_the_next(ran: Outc
     assert published.code == 0
     assert killed.run_id in published.err
     assert {run.run_id: run.status for run in house.runs()}[killed.run_id] == dg.DagsterRunStatus.FAILURE
-
-
-def test_a_range_of_days_is_loaded_in_one_run(ran: Outcome, house: House) -> None:
-    assert ran.code == 0
-    outcome = house("backfill", "--from", "2023-01-01", "--to", "2023-01-02", "--json")
-    assert outcome.code == 0, outcome.err
-    assert [run["job"] for run in outcome.json["runs"]] == ["load"]
-    newest = house.runs()[0]
-    assert newest.tags["dagster/asset_partition_range_end"] == "2023-01-02"

@@ -2,38 +2,7 @@ with legs as (
     select * from {{ ref('int_lending_legs_by_source') }}
 ),
 
-collateral as (
-    select * from legs
-    where leg = 'collateral'
-),
-
-debt as (
-    select * from legs
-    where leg = 'debt'
-),
-
--- A loan in dollars against a coin is a bet on the coin; a loan in a coin against dollars is a bet against it.
-events as (
-    select
-        c.source,
-        c.chain,
-        c.event_id,
-        coalesce(c.asset, c.token) as asset,
-        case
-            when d.token is null then 'unknown'
-            when d.asset_kind = 'stable' and c.asset is not null and coalesce(c.asset_kind, 'coin') <> 'stable'
-                then 'long'
-            when c.asset_kind = 'stable' and d.asset is not null and coalesce(d.asset_kind, 'coin') <> 'stable'
-                then 'short'
-            else 'unknown'
-        end as side
-    from collateral as c
-    left join debt as d
-        on
-            c.source = d.source
-            and c.chain = d.chain
-            and c.event_id = d.event_id
-)
+events as ({{ lending_event_sides('legs') }})
 
 select
     l.source,
@@ -41,7 +10,7 @@ select
     l.chain,
     e.asset,
     e.side,
-    case l.leg when 'collateral' then 'collateral_seized' else 'debt_repaid' end as measure,
+    {{ lending_measure('l.leg') }} as measure,
     {{ worst_completeness('l.completeness') }} as completeness,
     cast(count(*) as bigint) as events,
     sum(l.amount_usd) as notional_usd,

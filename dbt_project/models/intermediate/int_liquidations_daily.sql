@@ -60,6 +60,8 @@ select
     j.unpriced_events,
     j.price_source,
     j.source,
+    j.table_name,
+    j.period_minutes,
     j.available_at,
     j.trade_date
 from judged as j

@@ -40,6 +40,18 @@ expected_venues as (
     select asset, trade_date, cast(count(*) as int) as venues_expected from expected group by asset, trade_date
 ),
 
+-- A new interval reprices what one settlement means: whoever reads rates by settlement must know of it.
+intervals as (
+    select
+        asset,
+        trade_date,
+        min(interval_hours) as interval_hours_min,
+        max(interval_hours) as interval_hours_max,
+        cast(count_if(interval_changed) as int) as interval_changes
+    from {{ ref('fct_funding_daily') }}
+    group by asset, trade_date
+),
+
 -- A day's rates are weighed with the day before's closing open interest.
 open_interest as (
     select
@@ -108,6 +120,9 @@ daily as (
         composite.rate_8h_median,
         dispersions.rate_8h_dispersion,
         composite.x_8h,
+        intervals.interval_hours_min,
+        intervals.interval_hours_max,
+        intervals.interval_changes,
         paced.input_grain
         {%- for column in at_close %},
         case paced.input_grain
@@ -136,6 +151,7 @@ daily as (
     from paced
     left join composite on paced.asset = composite.asset and paced.trade_date = composite.trade_date
     left join dispersions on paced.asset = dispersions.asset and paced.trade_date = dispersions.trade_date
+    left join intervals on paced.asset = intervals.asset and paced.trade_date = intervals.trade_date
     left join expected_venues on paced.asset = expected_venues.asset and paced.trade_date = expected_venues.trade_date
     left join open_interest on paced.asset = open_interest.asset and paced.trade_date = open_interest.trade_date
 ),
@@ -153,9 +169,15 @@ windowed as (
         *,
         row_number() over in_order as day_no,
         coalesce(regime <> lag(regime) over in_order, true) as is_new_regime,
-        {{ stats_where_full(
+        {{ stats_snap(stats_where_full(
             'stddev_samp(rate_8h) over month_before', 'rate_8h', threshold('month_window_days'), 'month_before'
-        ) }} as rate_8h_sd_30d,
+        )) }} as rate_8h_sd_30d,
+        {{ stats_snap(stats_where_full(
+            'avg(rate_8h) over week_before', 'rate_8h', threshold('healthy_mean_days'), 'week_before'
+        )) }} as rate_8h_mean_7d,
+        {{ stats_where_full(
+            'sum(interval_changes) over month_before', 'interval_changes', threshold('month_window_days'), 'month_before'
+        ) }} as interval_changes_30d,
         {%- for pace in ['settlement', 'daily'] %}
         {%- for part in ['positive', 'above_neutral'] %}
         sum({{ pace }}_{{ part }}_steps) over month_before as {{ pace }}_{{ part }}_steps_30d,
@@ -165,6 +187,7 @@ windowed as (
     from states
     window
         in_order as (partition by asset order by trade_date),
+        week_before as (partition by asset order by trade_date {{ stats_rows_before(threshold('healthy_mean_days')) }}),
         month_before as (partition by asset order by trade_date {{ stats_rows_before(threshold('month_window_days')) }})
 ),
 
@@ -174,9 +197,17 @@ counted as (
         {{ stats_run_length('day_no', 'is_new_regime', 'so_far') }} as days_in_run,
         {{ stats_unbroken('day_no', 'not is_inside_all_day', 'so_far') }} as days_inside,
         {{ stats_unbroken('day_no', "regime = 'unknown'", 'so_far') }} as days_known,
+        {{ stats_snap(stats_where_full(
+            stats_rolling_quantile('rate_8h_sd_30d', threshold('healthy_sd_quantile'), 'year_before'),
+            'rate_8h_sd_30d', threshold('long_run_window_days'), 'year_before'
+        )) }} as rate_8h_sd_median_365d,
         max(day_available_at) over so_far as available_at
     from windowed
-    window so_far as (partition by asset order by trade_date rows between unbounded preceding and current row)
+    window
+        so_far as (partition by asset order by trade_date rows between unbounded preceding and current row),
+        year_before as (
+            partition by asset order by trade_date {{ stats_rows_before(threshold('long_run_window_days')) }}
+        )
 ),
 
 marked as (
@@ -234,7 +265,14 @@ select
         else 'unknown'
     end as rate_sign,
     judged.close_sign_run_length as sign_run_length,
-    {{ stats_snap('judged.rate_8h_sd_30d') }} as rate_8h_sd_30d,
+    judged.rate_8h_sd_30d,
+    judged.rate_8h_sd_median_365d,
+    judged.rate_8h_mean_7d,
+    {{ stats_state(
+        'judged.rate_8h_mean_7d between ' ~ threshold('healthy_rate_low') ~ ' and ' ~ threshold('healthy_rate_high')
+        ~ ' and judged.rate_8h_sd_30d < judged.rate_8h_sd_median_365d',
+        ['judged.rate_8h_mean_7d', 'judged.rate_8h_sd_30d', 'judged.rate_8h_sd_median_365d']
+    ) }} as healthy_market,
     case
         when judged.regime = 'unknown' or judged.days_known < {{ threshold('funding_normalisation_days') }}
             then 'unknown'
@@ -245,6 +283,10 @@ select
             then 'on'
         else 'off'
     end as normalisation,
+    judged.interval_hours_min,
+    judged.interval_hours_max,
+    judged.interval_changes,
+    cast(judged.interval_changes_30d as int) as interval_changes_30d,
     judged.input_grain,
     judged.venues_present,
     judged.venues_expected,

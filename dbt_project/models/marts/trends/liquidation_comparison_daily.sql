@@ -1,5 +1,6 @@
 -- Exchange, perp DEX and lending liquidations of an asset side by side, each in its own measure. Per venue amounts and
--- their upper ends come from int_liquidations_by_venue_daily; hours, leads and lags are not looked at here.
+-- their upper ends come from int_liquidations_by_venue_daily, leads and lags from liquidation_lead_lag_monthly; hours
+-- are liquidation_comparison_hourly's.
 {%- set sides = [
     {'name': 'exchange', 'kind': 'cex', 'measure': 'position_notional', 'amount': 'exchange_position_notional_usd'},
     {'name': 'perp_dex', 'kind': 'perp_dex', 'measure': 'position_notional', 'amount': 'perp_dex_position_notional_usd'},
@@ -12,9 +13,27 @@
 {%- set ratios = [
     'liq_to_oi', 'liq_to_oi_long', 'liq_to_oi_short', 'liq_to_oi_usd', 'liq_to_oi_usd_long', 'liq_to_oi_usd_short',
 ] %}
+{%- set lag_facts = ['best_lag_days', 'best_lag_correlation', 'lag_band', 'lag_common_days'] %}
 
 with venues as (
     select * from {{ ref('int_liquidations_by_venue_daily') }}
+),
+
+-- The profiles of the days before a month hold for the whole month.
+lags as (
+    select
+        asset,
+        trade_month,
+        {%- for counterpart in ['perp_dex', 'lending'] %}
+        {%- set best = "filter (where counterpart = '" ~ counterpart ~ "' and is_best)" %}
+        max(lag_days) {{ best }} as exchange_{{ counterpart }}_best_lag_days,
+        max(correlation) {{ best }} as exchange_{{ counterpart }}_best_lag_correlation,
+        max(correlation_band) filter (where counterpart = '{{ counterpart }}') as exchange_{{ counterpart }}_lag_band,
+        max(common_days) filter (where counterpart = '{{ counterpart }}') as exchange_{{ counterpart }}_lag_common_days,
+        {%- endfor %}
+        max(available_at) as available_at
+    from {{ ref('liquidation_lead_lag_monthly') }}
+    group by asset, trade_month
 ),
 
 spine as ({{ stats_day_spine('venues') }}),
@@ -40,7 +59,7 @@ reported as (
         venue_kind,
         measure,
         count(*) as venues_present,
-        sum(notional_usd) as notional_usd,
+        {{ stats_priced_sum('notional_usd', 'unpriced_events') }} as notional_usd,
         sum(notional_usd_long) as notional_usd_long,
         sum(notional_usd_short) as notional_usd_short,
         sum(notional_usd_side_unknown) as notional_usd_side_unknown,
@@ -198,7 +217,14 @@ select
     scored.exchange_zscore_90d - scored.lending_zscore_90d as exchange_lending_zscore_divergence,
     scored.exchange_perp_dex_correlation_30d,
     scored.exchange_lending_correlation_30d,
+    {%- for counterpart in ['perp_dex', 'lending'] %}
+    {%- for fact in lag_facts %}
+    lags.exchange_{{ counterpart }}_{{ fact }},
+    {%- endfor %}
+    {%- endfor %}
     source_lists.tidy as sources,
-    scored.available_at
+    greatest(scored.available_at, lags.available_at) as available_at
 from scored
 left join source_lists on scored.source_lists = source_lists.gathered
+left join lags
+    on scored.asset = lags.asset and cast(date_trunc('month', scored.trade_date) as date) = lags.trade_month

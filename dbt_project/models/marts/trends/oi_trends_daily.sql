@@ -66,9 +66,39 @@ oi_ranks as (
     ) }}
 ),
 
+plausibility as (
+    select
+        asset,
+        trade_date,
+        count(*) as oi_changes_checked,
+        count_if(not is_plausible) as oi_changes_implausible,
+        max(available_at) as available_at
+    from {{ ref('int_oi_plausibility_daily') }}
+    group by asset, trade_date
+),
+
+-- The profile of the months before holds for the whole month.
+leads as (
+    select
+        asset,
+        trade_month,
+        max(lag_days) filter (where is_best) as oi_lead_days,
+        max(correlation) filter (where is_best) as oi_lead_correlation,
+        max(correlation_band) filter (where is_best) as oi_lead_band,
+        max(pairs) as oi_lead_pairs
+    from {{ ref('oi_lead_lag_monthly') }}
+    group by asset, trade_month
+),
+
 measured as (
     select
         oi.*,
+        coalesce(plausibility.oi_changes_checked, 0) as oi_changes_checked,
+        plausibility.oi_changes_implausible,
+        leads.oi_lead_days,
+        leads.oi_lead_correlation,
+        leads.oi_lead_band,
+        coalesce(leads.oi_lead_pairs, 0) as oi_lead_pairs,
         oi_deviations.oi_log_change_sd_30d,
         oi_scores.oi_zscore_90d,
         oi_ranks.percentile as oi_percentile_365d,
@@ -80,7 +110,9 @@ measured as (
         price_windows.volume_high_30d,
         price_windows.is_volume_comparable,
         concat_ws(',', oi.source_lists, price_windows.sources) as day_sources,
-        greatest(oi.available_at, price_windows.available_at, cast(oi.trade_date + 1 as timestamp)) as day_available_at,
+        greatest(
+            oi.available_at, price_windows.available_at, plausibility.available_at, cast(oi.trade_date + 1 as timestamp)
+        ) as day_available_at,
         -- Both sides of every comparison on one grid, so that a value on the border is on the border in every run.
         {{ stats_snap('price_windows.log_return') }} as r,
         {{ stats_snap('oi.oi_log_change_1d') }} as o,
@@ -100,6 +132,9 @@ measured as (
     left join oi_scores on oi.asset = oi_scores.asset and oi.trade_date = oi_scores.trade_date
     left join oi_ranks on oi.asset = oi_ranks.asset and oi.trade_date = oi_ranks.trade_date
     left join price_windows on oi.asset = price_windows.asset and oi.trade_date = price_windows.trade_date
+    left join plausibility on oi.asset = plausibility.asset and oi.trade_date = plausibility.trade_date
+    left join leads
+        on oi.asset = leads.asset and cast(date_trunc('month', oi.trade_date) as date) = leads.trade_month
 ),
 
 judged as (
@@ -184,6 +219,13 @@ select
         else 'off'
     end as expansion_confirmed,
     judged.divergence,
+    cast(judged.oi_changes_checked as int) as oi_changes_checked,
+    cast(judged.oi_changes_implausible as int) as oi_changes_implausible,
+    {{ stats_state('judged.oi_changes_implausible = 0', ['judged.oi_changes_implausible']) }} as oi_change_plausible,
+    judged.oi_lead_days,
+    judged.oi_lead_correlation,
+    judged.oi_lead_band,
+    judged.oi_lead_pairs,
     judged.input_grains as input_grain,
     source_lists.tidy as sources,
     -- A row rests on its windows and carried values too: it was not known before the last of them.

@@ -1,0 +1,49 @@
+{#- Price bins, colours and borders of the liquidation models. Thresholds stand in dbt_project.yml. -#}
+
+{#- Number of the bin that holds a price: floor(ln(P / P_ref) / ln(1 + b)). Bin k is [P_ref (1+b)^k, P_ref (1+b)^(k+1)). The
+    logarithm of a price on an edge may end a digit short of it, so a billionth of a bin is given away at the lower edge. -#}
+{% macro liquidation_bin(price_usd) -%}
+    cast(floor(
+        ln({{ price_usd }} / {{ threshold('price_reference_usd') }}) / ln(1 + {{ threshold('heatmap_bin_width') }}) + 1e-9
+    ) as int)
+{%- endmacro %}
+
+{#- Lower edge of a bin in US dollars; the upper edge is the next bin's lower one. -#}
+{% macro liquidation_bin_low(bin_no) -%}
+    {{ threshold('price_reference_usd') }} * power(1 + {{ threshold('heatmap_bin_width') }}, {{ bin_no }})
+{%- endmacro %}
+
+{#- Signed distance from the close to a span of prices as a fraction of the close: positive above it, 0 inside. -#}
+{% macro liquidation_distance(low_usd, high_usd, close_usd) -%}
+    case
+        when {{ low_usd }} > {{ close_usd }} then {{ low_usd }} / {{ close_usd }} - 1
+        when {{ high_usd }} <= {{ close_usd }} then {{ high_usd }} / {{ close_usd }} - 1
+        when {{ close_usd }} is not null then 0e0
+    end
+{%- endmacro %}
+
+{#- Dollars on a grid of a millionth, for ranks and borders: sums of doubles differ in their last digits from run to run. -#}
+{% macro liquidation_snap(usd) -%}
+    floor(({{ usd }}) * 1e6 + 0.5e0) / 1e6
+{%- endmacro %}
+
+{#- The colour of a value in [0, 1] as #rrggbb. The ends are those of viridis, the scale most plotting tools begin with: dark
+    purple is read as empty and bright yellow as hot, also in grey and by colour-blind readers. Between them every
+    channel is a straight line, which a BI tool can repeat. -#}
+{% macro liquidation_colour(value) -%}
+    {%- set purple = {'red': 68, 'green': 1, 'blue': 84} -%}
+    {%- set yellow = {'red': 253, 'green': 231, 'blue': 37} -%}
+    '#'
+    {%- for channel in ['red', 'green', 'blue'] %}
+    || lpad(lower(hex(cast(floor(
+        {{ purple[channel] }} + {{ value }} * ({{ yellow[channel] - purple[channel] }}) + 0.5e0
+    ) as bigint))), 2, '0')
+    {%- endfor %}
+{%- endmacro %}
+
+{#- The last instant of the price grid of cascades at or before an instant. -#}
+{% macro cascade_mark_at(instant) -%}
+    date_trunc('hour', {{ instant }}) + cast(
+        floor(extract(minute from {{ instant }}) / cast({{ threshold('cascade_mark_minutes') }} as double)) as int
+    ) * {{ threshold('cascade_mark_minutes') }} * interval '1' minute
+{%- endmacro %}

@@ -1,0 +1,183 @@
+-- Liquidations by the hour of the feeds that tell hours apart: sources, sides, units and prices of the daily models.
+-- Hours in which nothing is reported have no row; whether they are zero is liquidation_comparison_hourly's.
+with feeds as (
+    select * from {{ ref('int_liquidation_feeds_daily') }}
+    where hours_known_by <> 'none'
+),
+
+instruments as (
+    select * from {{ ref('int_instruments') }}
+),
+
+prices as (
+    select asset, trade_date, close_usd from {{ ref('fct_price_daily') }}
+),
+
+legs as (
+    select * from {{ ref('int_lending_legs_by_source') }}
+),
+
+lending_events as ({{ lending_event_sides('legs') }}),
+
+event_hours as (
+    select
+        e.source,
+        'liquidations' as table_name,
+        0 as period_minutes,
+        e.venue,
+        '' as chain,
+        e.instrument as series,
+        e.side,
+        'position_notional' as measure,
+        e.opened_at,
+        e.events,
+        -- Events without a price take the close of their day, as in the daily models.
+        case
+            when e.unpriced_events = 0 or p.close_usd is null then e.notional_usd
+            else coalesce(e.notional_usd, 0) + {{ asset_amount('e.unpriced_base', 'i.multiplier') }} * p.close_usd
+        end as notional_usd,
+        case when p.close_usd is null then e.unpriced_events else 0 end as unpriced_events,
+        false as is_hour_complete,
+        e.trade_date
+    from {{ ref('int_liquidation_events_by_source_hourly') }} as e
+    inner join instruments as i
+        on
+            e.venue = i.venue
+            and e.instrument = i.instrument
+            and e.trade_date >= i.holds_from
+            and e.trade_date < i.holds_until
+    left join prices as p on i.asset = p.asset and e.trade_date = p.trade_date
+),
+
+totals as (
+    select
+        t.*,
+        {{ asset_amount('t.long_base', 'i.multiplier') }} * p.close_usd as long_base_usd,
+        {{ asset_amount('t.short_base', 'i.multiplier') }} * p.close_usd as short_base_usd,
+        t.periods_present * t.period_minutes >= {{ minutes_per_hour() }} as is_hour_complete
+    from {{ ref('int_liquidation_totals_by_source_hourly') }} as t
+    inner join instruments as i
+        on
+            t.venue = i.venue
+            and t.instrument = i.instrument
+            and t.trade_date >= i.holds_from
+            and t.trade_date < i.holds_until
+    left join prices as p on i.asset = p.asset and t.trade_date = p.trade_date
+),
+
+total_sides as (
+    {%- for side in ['long', 'short'] %}
+    select
+        source,
+        period_minutes,
+        venue,
+        instrument,
+        '{{ side }}' as side,
+        measure,
+        opened_at,
+        cast(null as bigint) as events,
+        coalesce({{ side }}_usd, case when {{ side }}_base = 0 then 0e0 end, {{ side }}_base_usd) as notional_usd,
+        {{ side }}_base as quantity_base,
+        is_hour_complete,
+        trade_date
+    from totals
+    where {{ side }}_usd is not null or {{ side }}_base is not null
+    union all
+    {%- endfor %}
+    -- What is left beside the two sides; below 0 it is rounding.
+    select
+        source,
+        period_minutes,
+        venue,
+        instrument,
+        'unknown' as side,
+        measure,
+        opened_at,
+        case when long_usd is null and short_usd is null then events end as events,
+        greatest(total_usd - coalesce(long_usd, 0) - coalesce(short_usd, 0), 0e0) as notional_usd,
+        cast(null as double) as quantity_base,
+        is_hour_complete,
+        trade_date
+    from totals
+    where total_usd is not null
+),
+
+total_hours as (
+    select
+        source,
+        'liquidation_totals' as table_name,
+        period_minutes,
+        venue,
+        '' as chain,
+        instrument as series,
+        side,
+        measure,
+        opened_at,
+        events,
+        notional_usd,
+        cast(case when notional_usd is null and quantity_base > 0 then 1 else 0 end as bigint) as unpriced_events,
+        is_hour_complete,
+        trade_date
+    from total_sides
+),
+
+lending_hours as (
+    select
+        l.source,
+        'lending_liquidations' as table_name,
+        0 as period_minutes,
+        l.protocol as venue,
+        l.chain,
+        e.asset as series,
+        e.side,
+        {{ lending_measure('l.leg') }} as measure,
+        date_trunc('hour', l.occurred_at) as opened_at,
+        cast(count(*) as bigint) as events,
+        sum(l.amount_usd) as notional_usd,
+        cast(count(*) filter (where l.price_source = 'none') as bigint) as unpriced_events,
+        false as is_hour_complete,
+        l.trade_date
+    from legs as l
+    inner join lending_events as e
+        on
+            l.source = e.source
+            and l.chain = e.chain
+            and l.event_id = e.event_id
+    group by l.source, l.protocol, l.chain, e.asset, e.side, l.leg, date_trunc('hour', l.occurred_at), l.trade_date
+),
+
+hours as (
+    select * from event_hours
+    union all
+    select * from total_hours
+    union all
+    select * from lending_hours
+)
+
+-- Only what the daily models chose for the day.
+select
+    feeds.venue,
+    feeds.chain,
+    feeds.series,
+    feeds.asset,
+    feeds.side,
+    feeds.measure,
+    hours.opened_at,
+    feeds.trade_date,
+    feeds.venue_kind,
+    hours.events,
+    hours.notional_usd,
+    hours.unpriced_events,
+    hours.is_hour_complete
+from hours
+inner join feeds
+    on
+        hours.source = feeds.source
+        and hours.table_name = feeds.table_name
+        and hours.period_minutes = feeds.period_minutes
+        and hours.venue = feeds.venue
+        and hours.chain = feeds.chain
+        and hours.series = feeds.series
+        and hours.side = feeds.side
+        and hours.measure = feeds.measure
+        and hours.trade_date = feeds.trade_date

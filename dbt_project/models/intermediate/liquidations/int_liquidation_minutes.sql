@@ -1,0 +1,119 @@
+-- The events of the sources that the day's totals chose, by the minute, and the border a minute of a cascade must pass.
+with minutes as (
+    select * from {{ ref('int_liquidation_minutes_by_source') }}
+),
+
+chosen as (
+    select source, venue, series, side, asset, trade_date
+    from {{ ref('int_liquidations_daily') }}
+    where measure = 'position_notional' and table_name = 'liquidations' and completeness <> 'sampled'
+),
+
+instruments as (
+    select * from {{ ref('int_instruments') }}
+),
+
+prices as (
+    select asset, trade_date, close_usd, available_at from {{ ref('fct_price_daily') }}
+),
+
+days as (
+    select
+        asset,
+        trade_date,
+        count(*) filter (where has_events) over days_before as event_days_known,
+        max(available_at) over days_before as before_available_at
+    from {{ ref('int_liquidation_days') }}
+    window days_before as (
+        partition by asset order by trade_date {{ stats_rows_before(threshold('cascade_median_days')) }}
+    )
+),
+
+-- As in the totals: what has no price of its own takes the close of its day, and what has neither counts nowhere.
+priced as (
+    select
+        chosen.asset,
+        minutes.minute_at,
+        minutes.trade_date,
+        minutes.side,
+        minutes.events,
+        case
+            when minutes.unpriced_events > 0 and prices.close_usd is not null
+                then coalesce(minutes.notional_usd, 0)
+                + {{ asset_amount('minutes.unpriced_base', 'instruments.multiplier') }} * prices.close_usd
+            else minutes.notional_usd
+        end as notional_usd,
+        case
+            when minutes.unpriced_events > 0 then greatest(minutes.available_at, prices.available_at)
+            else minutes.available_at
+        end as available_at
+    from minutes
+    inner join chosen
+        on
+            minutes.source = chosen.source
+            and minutes.venue = chosen.venue
+            and minutes.instrument = chosen.series
+            and minutes.side = chosen.side
+            and minutes.trade_date = chosen.trade_date
+    inner join instruments
+        on
+            minutes.venue = instruments.venue
+            and minutes.instrument = instruments.instrument
+            and minutes.trade_date >= instruments.holds_from
+            and minutes.trade_date < instruments.holds_until
+    left join prices on chosen.asset = prices.asset and minutes.trade_date = prices.trade_date
+),
+
+active as (
+    select
+        asset,
+        minute_at,
+        trade_date,
+        sum(notional_usd) as notional_usd,
+        coalesce(sum(notional_usd) filter (where side = 'long'), 0) as long_usd,
+        coalesce(sum(notional_usd) filter (where side = 'short'), 0) as short_usd,
+        cast(sum(events) as bigint) as events,
+        max(available_at) as available_at
+    from priced
+    where notional_usd is not null
+    group by asset, minute_at, trade_date
+),
+
+measured as (
+    select
+        *,
+        {{ stats_rolling_quantile('notional_usd', threshold('cascade_typical_quantile'), 'days_before') }}
+            as typical_usd
+    from active
+    window days_before as (
+        partition by asset
+        order by trade_date
+        range between interval '{{ threshold("cascade_median_days") }}' day preceding and interval '1' day preceding
+    )
+),
+
+judged as (
+    select
+        measured.*,
+        case
+            when days.event_days_known = {{ threshold('cascade_median_days') }}
+                then {{ threshold('cascade_median_multiple') }} * measured.typical_usd
+        end as border_usd,
+        days.before_available_at
+    from measured
+    inner join days on measured.asset = days.asset and measured.trade_date = days.trade_date
+)
+
+select
+    asset,
+    minute_at,
+    trade_date,
+    notional_usd,
+    long_usd,
+    short_usd,
+    events,
+    border_usd,
+    {{ liquidation_snap('notional_usd') }} > {{ liquidation_snap('border_usd') }}
+    and {{ liquidation_snap('notional_usd') }} >= {{ threshold('cascade_minute_floor_usd') }} as is_hot,
+    greatest(available_at, before_available_at, minute_at + interval '1' minute) as available_at
+from judged

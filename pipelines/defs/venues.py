@@ -1,0 +1,144 @@
+"""Landing assets of venues, one per feed. What they do is ingest.fetch; nothing is parsed here.
+
+One step brings all daily feeds of a venue, another its captures: a venue has one client, and its limits are kept once.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import dagster as dg
+from pydantic import Field
+
+from pipelines.defs.common import DAYS, OWNERS, feed_key, step, table_metadata
+from pipelines.extract.venue import Cadence, Feed, Venue
+from pipelines.settings import Settings
+from pipelines.watch import Watch
+
+if TYPE_CHECKING:
+    from pipelines.extract.fetch import FetchReport
+
+CAPTURED_HOURLY: Final = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=6), warn_window=timedelta(hours=2))
+CAPTURED_DAILY: Final = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=50), warn_window=timedelta(hours=27))
+
+
+class FetchConfig(dg.Config):
+    """What to fetch where a run has no partition; and, in any case, for which assets."""
+
+    first: str | None = Field(default=None, description="First day (YYYY-MM-DD, UTC).")
+    last: str | None = Field(default=None, description="Last day, included.")
+    assets: list[str] = Field(default=[], description="Assets to fetch; empty: those of the settings.")
+    again: bool = Field(default=False, description="Ask again for what is landed and final.")
+
+
+def build_venue_assets(settings: Settings, venues: Sequence[Venue], *, watch: Watch) -> list[dg.AssetsDefinition]:
+    """The steps `fetch_<venue>` and `capture_<venue>`, where the venue has such feeds."""
+    steps = []
+    for venue in venues:
+        for name, cadence in ((f"fetch_{venue.name}", "daily"), (f"capture_{venue.name}", "capture")):
+            feeds = [feed for feed in venue.feeds if feed.cadence == cadence]
+            if feeds:
+                steps.append(_step(settings, venue, name, feeds, watch))
+    return steps
+
+
+def lookback(feeds: Sequence[Feed]) -> timedelta:
+    """How far before its own day a scheduled run looks: days may be published late or restated."""
+    return max(feed.published_after + timedelta(days=feed.recheck_days + 1) for feed in feeds)
+
+
+def _step(settings: Settings, venue: Venue, name: str, feeds: Sequence[Feed], watch: Watch) -> dg.AssetsDefinition:
+    by_key = {feed_key(venue.name, feed.name): feed for feed in feeds}
+
+    @dg.multi_asset(
+        name=name,
+        specs=[_spec(venue, feed) for feed in feeds],
+        can_subset=True,
+        backfill_policy=dg.BackfillPolicy.single_run() if feeds[0].cadence == "daily" else None,
+        # One step at a time per venue: its limits count per address. The limit of one place is in dagster.yaml.
+        pool=f"venue_{venue.name}",
+    )
+    def fetch_step(
+        context: dg.AssetExecutionContext,
+        config: FetchConfig,
+    ) -> Iterator[dg.MaterializeResult[Any]]:
+        from pipelines.ingest import fetch
+
+        with step(context, settings, watch):
+            chosen = [by_key[key] for key in context.selected_asset_keys]
+            first, last = _days(context, config, chosen)
+            reports = fetch(
+                settings,
+                venue.name,
+                [feed.name for feed in chosen],
+                first=first,
+                last=last,
+                assets=config.assets or None,
+                again=config.again,
+                progress=watch.progress,
+            )
+            watch.fetched(reports)
+            for report in reports:
+                key = feed_key(*report.source.split("."))
+                if key in context.selected_asset_keys:
+                    yield dg.MaterializeResult(asset_key=key, metadata=_metadata(report))
+            for report in reports:
+                report.raise_failures()
+
+    return fetch_step
+
+
+def _spec(venue: Venue, feed: Feed) -> dg.AssetSpec:
+    hourly = feed.cadence == "capture" and feed.every_hours == 1
+    return dg.AssetSpec(
+        feed_key(venue.name, feed.name),
+        group_name="landing",
+        owners=OWNERS,
+        kinds={"http"},
+        description=f"{feed.description} Bytes as received, one pack per day, past month or capture.",
+        partitions_def=DAYS if feed.cadence == "daily" else None,
+        freshness_policy=CAPTURED_HOURLY if hourly else CAPTURED_DAILY,
+        metadata={
+            "source": venue.source(feed),
+            "since": str(feed.since),
+            "venue_keeps_days": feed.keeps_days if feed.keeps_days is not None else "everything",
+            "completeness": feed.completeness,
+            "cadence": _cadence(feed.cadence, feed.every_hours),
+        },
+    )
+
+
+def _cadence(cadence: Cadence, hours: int) -> str:
+    return "daily" if cadence == "daily" else f"captured every {hours} h"
+
+
+def _days(
+    context: dg.AssetExecutionContext, config: FetchConfig, feeds: Sequence[Feed]
+) -> tuple[date | None, date | None]:
+    """The days a run is about. A run for one partition, which is a scheduled one, looks back as far as days may change."""
+    if context.has_partition_key:
+        day = date.fromisoformat(context.partition_key)
+        return day - lookback(feeds), day
+    if context.has_partition_key_range:
+        days = context.partition_key_range
+        return date.fromisoformat(days.start), date.fromisoformat(days.end)
+    first = date.fromisoformat(config.first) if config.first else None
+    return first, date.fromisoformat(config.last) if config.last else first
+
+
+def _metadata(report: "FetchReport") -> dict[str, Any]:
+    return {
+        "landed": len(report.landings),
+        "unchanged": report.unchanged,
+        "final_already": report.skipped,
+        "not_yet_published": report.not_yet_published,
+        "bytes": sum(landing.bytes for landing in report.landings),
+        "packs": table_metadata(
+            [
+                {"partition": x.partition, "part": x.part, "version": x.version, "completeness": x.completeness,
+                 "bytes": x.bytes, "sha256": x.sha256[:12]}
+                for x in report.landings[:50]
+            ]
+        ),
+        "failures": table_metadata([{"what": what, "error": str(e)} for what, e in report.failures.items()]),
+    }  # fmt: skip

@@ -1,0 +1,134 @@
+"""Fetching as people and the scheduler start it: through Dagster's jobs, over loopback HTTP, into the clean tables."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import pytest
+
+from pipelines.defs.assemble import build_definitions
+from pipelines.defs.schedules import build_schedules, build_sensors
+from pipelines.defs.venues import lookback
+from pipelines.extract.landing import LandingStore
+from pipelines.home import environment
+from pipelines.sandbox.emulator import Emulator, Fault
+from pipelines.sandbox.world import FormulaWorld
+from pipelines.settings import PROJECT_ROOT, Settings
+from pipelines.sources import registry
+
+
+def real_now() -> datetime:
+    return datetime.now(tz=UTC).replace(tzinfo=None)
+
+
+LAST_WEEK = (real_now() - timedelta(days=7)).date()
+
+
+@pytest.fixture
+def bybit() -> Iterator[Emulator]:
+    with Emulator(FormulaWorld(), ["bybit"], now=real_now) as emulator:
+        yield emulator
+
+
+def leverhouse(settings: Settings, emulator: Emulator, *arguments: str) -> tuple[int, Any, str]:
+    """Exit code, JSON and messages of a command whose venues are emulated."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("LEVERHOUSE_", "DAGSTER_", "DBT_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.cli", *arguments, "--json"],
+        cwd=PROJECT_ROOT,
+        env=kept
+        | {
+            "LEVERHOUSE_HOME": str(settings.root),
+            "LEVERHOUSE_ENDPOINTS": json.dumps(emulator.endpoints),
+            "LEVERHOUSE_VENUES": "bybit",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, json.loads(done.stdout) if done.stdout else None, done.stderr
+
+
+def count(settings: Settings, query: str) -> int:
+    with duckdb.connect(str(settings.database), read_only=True) as con:
+        row = con.execute(query).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_a_backfill_brings_a_range_of_days_and_loads_it_and_a_second_one_asks_for_nothing(
+    home: Settings, bybit: Emulator
+) -> None:
+    days = ("--from", str(LAST_WEEK), "--to", str(LAST_WEEK + timedelta(days=1)))
+    code, report, messages = leverhouse(home, bybit, "backfill", "bybit", *days, "--assets", "BTC,ETH")
+    assert code == 0, messages
+    assert [run["job"] for run in report["runs"]] == ["fetch_bybit", "load"]
+    # Three instruments (BTCUSDT, BTCUSD, ETHUSDT), two days, 288 states each.
+    assert count(home, "select count(*) from clean.open_interest") == 3 * 2 * 288
+    asked = len(bybit.hits)
+    code, again, messages = leverhouse(home, bybit, "backfill", "bybit", *days, "--assets", "BTC,ETH")
+    assert code == 0, messages
+    assert again["landed"]["bybit.open_interest"]["new"] == 0
+    assert len(bybit.hits) == asked
+
+
+def test_a_feed_that_fails_turns_its_run_red_and_the_others_are_loaded(home: Settings) -> None:
+    refused = Fault("open-interest", "status", times=10_000, status=400, body=b'{"retCode":10001}')
+    with Emulator(FormulaWorld(), ["bybit"], now=real_now, faults=[refused]) as emulator:
+        code, report, messages = leverhouse(
+            home, emulator, "backfill", "--from", str(LAST_WEEK), "--to", str(LAST_WEEK), "--assets", "BTC"
+        )
+    assert code == 76, messages
+    assert [(run["job"], run["succeeded"]) for run in report["runs"]] == [("fetch_bybit", False), ("load", True)]
+    assert "open-interest" in report["runs"][0]["error"]
+    assert count(home, "select count(*) from clean.funding_rates") == 2 * 3
+
+
+def test_a_scheduled_run_looks_back_as_far_as_days_may_change(home: Settings, manifest: Path, bybit: Emulator) -> None:
+    settings = home.model_copy(update={"endpoints": dict(bybit.endpoints), "assets": ("BTC",)})
+    definitions = build_definitions(settings, manifest=manifest)
+    with environment(DAGSTER_HOME=""), dg.DagsterInstance.ephemeral() as instance:
+        result = definitions.resolve_job_def("fetch_bybit").execute_in_process(
+            instance=instance, partition_key=str(LAST_WEEK)
+        )
+    assert result.success
+    partitions = {landing.partition for landing in LandingStore(settings.root).all("bybit.open_interest")}
+    daily = [feed for feed in registry.venue("bybit").feeds if feed.cadence == "daily"]
+    assert partitions == {str(LAST_WEEK - timedelta(days=back)) for back in range(lookback(daily).days + 1)}
+
+
+def test_the_daily_schedule_asks_for_yesterday() -> None:
+    [daily, *_] = build_schedules([registry.venue("bybit")])
+    request = daily(dg.build_schedule_context(scheduled_execution_time=datetime(2024, 3, 10, 3, 30, tzinfo=UTC)))
+    assert isinstance(request, dg.RunRequest)
+    assert request.partition_key == "2024-03-09"
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_the_load_follows_a_fetch_however_it_ended(home: Settings, works: bool) -> None:
+    @dg.op
+    def bring() -> None:
+        if not works:
+            raise dg.Failure("the venue is down", allow_retries=False)
+
+    @dg.job(name="capture_bybit")
+    def job() -> None:
+        bring()
+
+    sensor = build_sensors(home, [], [], [registry.venue("bybit")])[1]
+    with dg.DagsterInstance.ephemeral() as instance:
+        before = sensor(dg.build_sensor_context(instance=instance))
+        run = job.execute_in_process(instance=instance, raise_on_error=False)
+        after = sensor(dg.build_sensor_context(instance=instance))
+    assert isinstance(before, dg.SkipReason)
+    assert isinstance(after, dg.RunRequest)
+    assert after.run_key == f"after-{run.run_id}"
