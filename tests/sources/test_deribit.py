@@ -430,3 +430,23 @@ def test_answers_that_ignore_the_sorting_are_an_error_and_not_a_short_day() -> N
 def test_a_millisecond_that_fills_a_page_is_an_error_and_not_the_end() -> None:
     with pytest.raises(SourceFormatError, match="one millisecond"):
         fetched("liquidations", "BTC", emulated.Manners(trades=1), FormulaWorld(liquidation_minutes=1))
+
+
+@pytest.mark.parametrize(
+    ("feed", "result", "named"),
+    [
+        ("liquidations", {"trades": [{"time": 1}], "has_more": False}, "'timestamp'"),
+        ("liquidations", {"trades": []}, "has_more"),
+        ("liquidations", {"trades": [], "has_more": True}, "there are no trades"),
+        ("volatility_index", {"data": []}, "continuation"),
+        ("funding", [{"time": 1}], "'timestamp'"),
+        ("candles", {"status": "ok"}, "ticks"),
+    ],
+)
+def test_a_renamed_field_is_named_while_paging(feed: str, result: Any, named: str) -> None:
+    class Renamed(Direct):
+        async def get(self, path: str, **options: Any) -> Page:
+            return page(path, said(result), subject="BTC", at=NOW)
+
+    with pytest.raises(SourceFormatError, match=named):
+        brought(deribit.VENUE.feed(feed), Renamed((), WORLD, NOW), Job("BTC", HOURS))

@@ -566,6 +566,24 @@ def test_a_millisecond_that_fills_a_page_is_an_error_and_not_the_end() -> None:
         brought(okx.VENUE.feed("liquidations"), Stuck((), WORLD, NOW), job("BTC-USDT-SWAP", NOW.date(), NOW.date()))
 
 
+@pytest.mark.parametrize(
+    ("feed", "body", "named"),
+    [
+        ("liquidations", {"data": [{"instId": "BTC-USDT-SWAP", "details": [{"time": "1"}]}]}, "'ts'"),
+        ("liquidations", {"data": [{"instId": "BTC-USDT-SWAP"}]}, "details"),
+        ("funding", {"data": [{"fundingTimestamp": "1"}]}, "'fundingTime'"),
+        ("candles", {"data": {}}, "no array"),
+    ],
+)
+def test_a_renamed_field_is_named_while_paging(feed: str, body: dict[str, Any], named: str) -> None:
+    class Renamed(Direct):
+        async def get(self, path: str, **options: Any) -> Page:
+            return page(path, body, subject="BTC-USDT-SWAP", at=NOW)
+
+    with pytest.raises(SourceFormatError, match=named):
+        brought(okx.VENUE.feed(feed), Renamed((), WORLD, NOW), job("BTC-USDT-SWAP", NOW.date(), NOW.date()))
+
+
 def test_an_instrument_that_okx_forgot_is_refused_with_the_reason() -> None:
     said = page(wire.FUNDING, emulated.UNKNOWN.body, subject="OLD-USDT-SWAP", at=NOW)
     with pytest.raises(RequestRefusedError, match="no longer knows"):
