@@ -126,7 +126,10 @@ def states_and_pasts(asset: Asset, date: dt.date) -> dict[str, tuple[str, Number
     oi, funding, positioning = (asset.row(mart, date) for mart in ("oi", "funding", "positioning"))
     zone, comparison = asset.row("zones", date), asset.row("comparison", date)
     x, accounts = funding.get("x_percentile_90d"), positioning.get("account_long_share_percentile_90d")
-    put_call, score = positioning.get("put_call_oi_percentile_90d"), asset.row("leverage", date).get("systemic_risk_score")
+    put_call, score = (
+        positioning.get("put_call_oi_percentile_90d"),
+        asset.row("leverage", date).get("systemic_risk_score"),
+    )
     level = asset.rank("oi", date, lambda row: row["oi_zscore_90d"], 90)
     cell, distance = _cell(level, x), zone.get("nearest_zone_distance")
     healthy = below(asset.rank("funding", date, lambda row: row["rate_8h_sd_30d"], 365), 50)

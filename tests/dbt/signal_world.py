@@ -20,16 +20,17 @@ from tests.dbt.trend_world import Row, World, day, known_after
 DAYS = 480
 SIGNALS_CSV = Path(__file__).resolve().parents[2] / "dbt_project" / "seeds" / "signals.csv"
 
-_TEXT = (
-    "asset expansion expansion_confirmed divergence healthy_market normalisation regime capitulation positioning_extreme "
-    "zone_state state input_grain completeness exchange_completeness lending_collateral_completeness perp_dex_completeness"
-).split()
-_WHOLE = "venues_present venues_expected days_known".split()
+_TEXT = {
+    "asset", "expansion", "expansion_confirmed", "divergence", "healthy_market", "normalisation", "regime", "capitulation",
+    "positioning_extreme", "zone_state", "state", "input_grain", "completeness", "exchange_completeness",
+    "lending_collateral_completeness", "perp_dex_completeness",
+}  # fmt: skip
+_WHOLE = {"venues_present", "venues_expected", "days_known"}
 
 TABLES: Mapping[str, str] = {
     "marts.oi_trends_daily": (
-        "expansion expansion_confirmed divergence venues_present oi_base close_usd volume_base volume_high_30d oi_compared_share_1d "
-        "oi_growth_1d oi_log_change_1d oi_log_change_sd_30d oi_zscore_90d venue_share input_grain"
+        "expansion expansion_confirmed divergence venues_present oi_base close_usd volume_base volume_high_30d "
+        "oi_compared_share_1d oi_growth_1d oi_log_change_1d oi_log_change_sd_30d oi_zscore_90d venue_share input_grain"
     ),
     "marts.funding_regimes_daily": (
         "healthy_market normalisation regime rate_8h rate_8h_mean_7d rate_8h_sd_30d x_8h_at_close x_percentile_90d venue_share "
@@ -113,8 +114,8 @@ SILENT: Mapping[tuple[str, str], set[int]] = {
     ("BBB", "marts.funding_regimes_daily"): {*range(90), *range(300, DAYS)},
 }
 ASSETS = {"AAA": set(TABLES), "BBB": {"marts.oi_trends_daily", "marts.funding_regimes_daily"}}
-# Without nulls, else no window of 90 or 365 days would ever be full; the nulls it needs stand alone.
-UNBROKEN = {*SERIES} - {"rate_8h_sd_30d"}
+# Without nulls but on one day, else no window of 90 days would ever be full.
+UNBROKEN = {*SERIES} - {"rate_8h_sd_30d", "nearest_zone_distance"}
 LATE = {("AAA", "marts.leverage_daily", 150): dt.timedelta(days=4)}
 
 

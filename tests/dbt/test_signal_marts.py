@@ -105,7 +105,10 @@ STRESSED: Row = CHAIN | {"lending_zscore_90d": 1.5, "lending_level_percentile": 
 CASES = [
     Case("at 8%", "b01_expansion", EXPANDED | {"oi_growth_1d": 0.08, "oi_growth_1d_percentile": 90.0}, "on", 0.0),
     Case("half way", "b01_expansion", EXPANDED | {"oi_growth_1d": 0.1, "oi_growth_1d_percentile": 95.0}, "on", 0.5),
-    Case("the largest growth", "b01_expansion", EXPANDED | {"oi_growth_1d": 0.5, "oi_growth_1d_percentile": 100.0}, "on", 1.0),
+    Case(
+        "the largest growth", "b01_expansion",
+        EXPANDED | {"oi_growth_1d": 0.5, "oi_growth_1d_percentile": 100.0}, "on", 1.0,
+    ),
     Case(
         "more than ever, and never 8% before", "b01_expansion",
         EXPANDED | {"oi_growth_1d": 0.09, "oi_growth_1d_percentile": 100.0, "expansion_level_percentile": 100.0}, "on", 1.0,
@@ -119,7 +122,10 @@ CASES = [
         "growth without a flat price", "b01_expansion",
         EXPANDED | {"expansion": "off", "oi_growth_1d": 0.5, "oi_growth_1d_percentile": 100.0}, "off", 0.0,
     ),
-    Case("no open interest", "b01_expansion", {"expansion": "unknown", "close_usd": 2.0}, "unknown", None, "missing open interest"),
+    Case(
+        "no open interest", "b01_expansion",
+        {"expansion": "unknown", "close_usd": 2.0}, "unknown", None, "missing open interest",
+    ),
     Case("nothing", "b01_expansion", {"expansion": "unknown"}, "unknown", None, "missing open interest, price"),
     Case("a young asset", "b01_expansion", OI | {"expansion": "unknown"}, "unknown", None, "window not full"),
     Case(
@@ -141,8 +147,14 @@ CASES = [
         "volume of other venues", "b02_confirmed_expansion", OI | {"expansion_confirmed": "unknown", "volume_base": 8.0},
         "unknown", None, "window not full or its venues changed",
     ),
-    Case("bought half way", "b03_bought_dip", DIPPED | {"oi_change_sigmas": 1.0, "oi_change_sigmas_percentile": 80.0}, "on", 0.5),
-    Case("a bought dip", "b03_deleveraging", DIPPED | {"oi_change_sigmas": 1.0, "oi_change_sigmas_percentile": 80.0}, "off", None),
+    Case(
+        "bought half way", "b03_bought_dip",
+        DIPPED | {"oi_change_sigmas": 1.0, "oi_change_sigmas_percentile": 80.0}, "on", 0.5,
+    ),
+    Case(
+        "a bought dip", "b03_deleveraging",
+        DIPPED | {"oi_change_sigmas": 1.0, "oi_change_sigmas_percentile": 80.0}, "off", None,
+    ),
     Case(
         "unwound half way", "b03_deleveraging",
         UNWOUND | {"oi_change_sigmas": -1.0, "oi_change_sigmas_percentile": 20.0}, "on", -0.5,
@@ -151,9 +163,15 @@ CASES = [
         "unwound as never before", "b03_deleveraging",
         UNWOUND | {"oi_change_sigmas": -1.0, "oi_change_sigmas_percentile": 0.0, "deleveraging_level_percentile": 0.0}, "on", -1.0,
     ),
-    Case("a fall, no change", "b03_deleveraging", UNWOUND | {"divergence": "neutral", "oi_change_sigmas_percentile": 50.0}, "off", 0.0),
+    Case(
+        "a fall, no change", "b03_deleveraging",
+        UNWOUND | {"divergence": "neutral", "oi_change_sigmas_percentile": 50.0}, "off", 0.0,
+    ),
     Case("no fall", "b03_bought_dip", DIPPED | {"divergence": "none", "oi_change_sigmas_percentile": 50.0}, "off", 0.0),
-    Case("no price", "b03_bought_dip", {"divergence": "unknown", "oi_base_told": 8.0}, "unknown", None, "missing price"),
+    Case(
+        "no price", "b03_bought_dip",
+        {"divergence": "unknown", "oi_base_told": 8.0}, "unknown", None, "missing price",
+    ),
     Case(
         "as calm as the median", "b04_healthy_funding",
         {"healthy_market": "on", "rate_8h": 0.00005, "rate_8h_sd_30d_percentile": 50.0}, "on", 0.0,
@@ -162,22 +180,52 @@ CASES = [
         "the calmest of the year", "b04_healthy_funding",
         {"healthy_market": "on", "rate_8h": 0.00005, "rate_8h_sd_30d_percentile": 0.0}, "on", 1.0,
     ),
-    Case("a day without rates", "b04_healthy_funding", {"healthy_market": "on", "rate_8h_mean_7d": 0.00005}, "on", None),
+    Case(
+        "a day without rates", "b04_healthy_funding",
+        {"healthy_market": "on", "rate_8h_mean_7d": 0.00005}, "on", None,
+    ),
     Case("no funding", "b04_healthy_funding", {"healthy_market": "unknown"}, "unknown", None, "missing funding"),
-    Case("under a year", "b04_healthy_funding", {"healthy_market": "unknown", "rate_8h": 0.0}, "unknown", None, "window not full"),
-    Case("in the middle", "b05_normalisation", {"normalisation": "on", "x_8h_at_close": 0.0, "x_percentile_90d": 50.0}, "on", 1.0),
-    Case("just inside", "b05_normalisation", {"normalisation": "on", "x_8h_at_close": 0.0, "x_percentile_90d": 90.0}, "on", 0.0),
-    Case("half way in", "b05_normalisation", {"normalisation": "on", "x_8h_at_close": 0.0, "x_percentile_90d": 30.0}, "on", 0.5),
-    Case("still extreme", "b05_normalisation", {"normalisation": "off", "x_8h_at_close": 0.0, "x_percentile_90d": 99.0}, "off", 0.0),
-    Case("inside a zone", "b06_dense_zone", {"zone_state": "inside", "zone_distance": 0.0, "zone_days_known": 90}, "on", -1.0),
-    Case("half way to a zone", "b06_dense_zone", {"zone_state": "near", "zone_distance": 0.01, "zone_days_known": 90}, "on", -0.5),
-    Case("2% away", "b06_dense_zone", {"zone_state": "outside", "zone_distance": 0.02, "zone_days_known": 90}, "off", 0.0),
+    Case(
+        "under a year", "b04_healthy_funding",
+        {"healthy_market": "unknown", "rate_8h": 0.0}, "unknown", None, "window not full",
+    ),
+    Case(
+        "in the middle", "b05_normalisation",
+        {"normalisation": "on", "x_8h_at_close": 0.0, "x_percentile_90d": 50.0}, "on", 1.0,
+    ),
+    Case(
+        "just inside", "b05_normalisation",
+        {"normalisation": "on", "x_8h_at_close": 0.0, "x_percentile_90d": 90.0}, "on", 0.0,
+    ),
+    Case(
+        "half way in", "b05_normalisation",
+        {"normalisation": "on", "x_8h_at_close": 0.0, "x_percentile_90d": 30.0}, "on", 0.5,
+    ),
+    Case(
+        "still extreme", "b05_normalisation",
+        {"normalisation": "off", "x_8h_at_close": 0.0, "x_percentile_90d": 99.0}, "off", 0.0,
+    ),
+    Case(
+        "inside a zone", "b06_dense_zone",
+        {"zone_state": "inside", "zone_distance": 0.0, "zone_days_known": 90}, "on", -1.0,
+    ),
+    Case(
+        "half way to a zone", "b06_dense_zone",
+        {"zone_state": "near", "zone_distance": 0.01, "zone_days_known": 90}, "on", -0.5,
+    ),
+    Case(
+        "2% away", "b06_dense_zone",
+        {"zone_state": "outside", "zone_distance": 0.02, "zone_days_known": 90}, "off", 0.0,
+    ),
     Case("a map without zones", "b06_dense_zone", {"zone_state": "outside", "zone_days_known": 90}, "off", 0.0),
     Case(
         "a map with holes", "b06_dense_zone", {"zone_state": "unknown", "zone_days_known": 89, "zone_close_usd": 2.0},
         "unknown", None, "window not full",
     ),
-    Case("no map, no close", "b06_dense_zone", {"zone_state": "unknown"}, "unknown", None, "missing liquidations, price"),
+    Case(
+        "no map, no close", "b06_dense_zone",
+        {"zone_state": "unknown"}, "unknown", None, "missing liquidations, price",
+    ),
     Case(
         "the weaker of two", "b08_capitulation",
         CROWD | {"capitulation": "on", "put_call_oi_percentile_90d": 95.0, "account_long_share_percentile_90d": 77.5}, "on", 0.25,
@@ -194,13 +242,34 @@ CASES = [
         "too small a market", "b08_capitulation", CROWD | {"capitulation": "unknown", "oi_compared_share_7d": 0.25},
         "unknown", None, "too few venues compared",
     ),
-    Case("high and low", "b09_upside_setup", GRID | {"oi_zscore_90d_percentile": 100.0, "x_percentile_90d": 15.0}, "on", 0.25),
-    Case("in the corner", "b09_upside_setup", GRID | {"oi_zscore_90d_percentile": 80.0, "x_percentile_90d": 20.0}, "on", 0.0),
-    Case("off the corner", "b09_upside_setup", GRID | {"oi_zscore_90d_percentile": 79.0, "x_percentile_90d": 0.0}, "off", 0.0),
-    Case("no funding", "b09_upside_setup", {"oi_base_told": 8.0, "oi_zscore_90d_percentile": 99.0}, "unknown", None, "missing funding"),
-    Case("high and high", "b11_top_risk", GRID | {"oi_zscore_90d_percentile": 90.0, "x_percentile_90d": 100.0}, "on", -0.5),
-    Case("not low", "b11_bottom_zone", GRID | {"oi_zscore_90d_percentile": 90.0, "x_percentile_90d": 100.0}, "off", 0.0),
-    Case("low and low", "b11_bottom_zone", GRID | {"oi_zscore_90d_percentile": 10.0, "x_percentile_90d": 0.0}, "on", 0.5),
+    Case(
+        "high and low", "b09_upside_setup",
+        GRID | {"oi_zscore_90d_percentile": 100.0, "x_percentile_90d": 15.0}, "on", 0.25,
+    ),
+    Case(
+        "in the corner", "b09_upside_setup",
+        GRID | {"oi_zscore_90d_percentile": 80.0, "x_percentile_90d": 20.0}, "on", 0.0,
+    ),
+    Case(
+        "off the corner", "b09_upside_setup",
+        GRID | {"oi_zscore_90d_percentile": 79.0, "x_percentile_90d": 0.0}, "off", 0.0,
+    ),
+    Case(
+        "no funding", "b09_upside_setup",
+        {"oi_base_told": 8.0, "oi_zscore_90d_percentile": 99.0}, "unknown", None, "missing funding",
+    ),
+    Case(
+        "high and high", "b11_top_risk",
+        GRID | {"oi_zscore_90d_percentile": 90.0, "x_percentile_90d": 100.0}, "on", -0.5,
+    ),
+    Case(
+        "not low", "b11_bottom_zone",
+        GRID | {"oi_zscore_90d_percentile": 90.0, "x_percentile_90d": 100.0}, "off", 0.0,
+    ),
+    Case(
+        "low and low", "b11_bottom_zone",
+        GRID | {"oi_zscore_90d_percentile": 10.0, "x_percentile_90d": 0.0}, "on", 0.5,
+    ),
     Case("a chase", "b11_top_risk", GRID | {"oi_zscore_90d_percentile": 10.0, "x_percentile_90d": 90.0}, "off", 0.0),
     Case("under 180 days", "b11_top_risk", GRID | {"x_percentile_90d": 90.0}, "unknown", None, "window not full"),
     Case(
@@ -220,8 +289,14 @@ CASES = [
         {"regime": "extreme_positive", "x_8h_at_close": 0.001, "x_percentile_90d": 100.0}, "off", 0.0,
     ),
     Case("no rates", "b10_extreme_negative_funding", {"regime": "unknown"}, "unknown", None, "missing funding"),
-    Case("the largest day", "b12_large_liquidations", {"cascade": "on", "liquidated_usd": 9.0, "liquidated_usd_percentile": 100.0}, "on", -1.0),
-    Case("minutes of a small day", "b12_large_liquidations", {"cascade": "on", "liquidated_usd": 9.0, "liquidated_usd_percentile": 50.0}, "on", 0.0),
+    Case(
+        "the largest day", "b12_large_liquidations",
+        {"cascade": "on", "liquidated_usd": 9.0, "liquidated_usd_percentile": 100.0}, "on", -1.0,
+    ),
+    Case(
+        "minutes of a small day", "b12_large_liquidations",
+        {"cascade": "on", "liquidated_usd": 9.0, "liquidated_usd_percentile": 50.0}, "on", 0.0,
+    ),
     Case("minutes of a young feed", "b12_large_liquidations", {"cascade": "on", "liquidated_usd": 9.0}, "on", None),
     Case("no feed", "b12_large_liquidations", {"cascade": "unknown"}, "unknown", None, "missing liquidations"),
     Case(
@@ -230,7 +305,10 @@ CASES = [
     ),
     Case("half way to 100", "b13_systemic_risk", {"oi_usd_linked": 1.0, "systemic_risk_score": 86.0}, "on", -0.5),
     Case("below 72", "b13_systemic_risk", {"oi_usd_linked": 1.0, "systemic_risk_score": 71.0}, "off", 0.0),
-    Case("no volume", "b13_systemic_risk", {"oi_usd_linked": 1.0, "oi_hhi_linked": 1.0}, "unknown", None, "missing volume"),
+    Case(
+        "no volume", "b13_systemic_risk",
+        {"oi_usd_linked": 1.0, "oi_hhi_linked": 1.0}, "unknown", None, "missing volume",
+    ),
     Case(
         "volume of a minority", "b13_systemic_risk",
         {"oi_usd_linked": 1.0, "oi_hhi_linked": 1.0, "oi_to_volume": 1.0, "oi_to_volume_oi_share": 0.25},
@@ -252,14 +330,26 @@ CASES = [
         "not short", "b14_short_crowded",
         {"positioning_extreme": "none", "account_long_share": 0.5, "account_long_share_percentile_90d": 50.0}, "off", 0.0,
     ),
-    Case("no ratio", "b14_long_crowded", {"positioning_extreme": "unknown"}, "unknown", None, "missing long/short ratio"),
-    Case("loans lead by 1", "b15_lending_stress", STRESSED | {"lending_zscore_lead": 1.0, "lending_zscore_lead_percentile": 80.0}, "on", 0.0),
-    Case("loans lead half way", "b15_lending_stress", STRESSED | {"lending_zscore_lead": 2.0, "lending_zscore_lead_percentile": 90.0}, "on", -0.5),
+    Case(
+        "no ratio", "b14_long_crowded",
+        {"positioning_extreme": "unknown"}, "unknown", None, "missing long/short ratio",
+    ),
+    Case(
+        "loans lead by 1", "b15_lending_stress",
+        STRESSED | {"lending_zscore_lead": 1.0, "lending_zscore_lead_percentile": 80.0}, "on", 0.0,
+    ),
+    Case(
+        "loans lead half way", "b15_lending_stress",
+        STRESSED | {"lending_zscore_lead": 2.0, "lending_zscore_lead_percentile": 90.0}, "on", -0.5,
+    ),
     Case(
         "exchanges are only quieter", "b15_lending_stress",
         STRESSED | {"lending_zscore_90d": -0.5, "lending_zscore_lead": 2.0, "lending_zscore_lead_percentile": 90.0}, "off", 0.0,
     ),
-    Case("no loans", "b15_lending_stress", {"exchange_position_notional_usd": 1.0}, "unknown", None, "missing lending liquidations"),
+    Case(
+        "no loans", "b15_lending_stress",
+        {"exchange_position_notional_usd": 1.0}, "unknown", None, "missing lending liquidations",
+    ),
     Case("loans never seized", "b15_lending_stress", CHAIN, "unknown", None, "window not full or without spread"),
     Case(
         "a DEX leads as never", "b15_perp_dex_stress",
@@ -279,7 +369,10 @@ def grid_cell(row: Row) -> str:
     oi, funding = row.get("oi_zscore_90d_percentile"), row.get("x_percentile_90d")
     if oi is None or funding is None:
         return "unknown"
-    sides = ("high" if oi >= 80 else "low" if oi <= 20 else "", "high" if funding >= 80 else "low" if funding <= 20 else "")
+    sides = (
+        "high" if oi >= 80 else "low" if oi <= 20 else "",
+        "high" if funding >= 80 else "low" if funding <= 20 else "",
+    )
     cells = {"high high": "top_risk", "low low": "bottom_zone", "high low": "upside_setup", "low high": "chase"}
     return cells.get(" ".join(sides), "none")
 
@@ -298,7 +391,17 @@ def by_hand(build: Build, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
             row |= {"asset": str(number), "trade_date": day(0), "grid_cell": grid_cell(case.day)}
             row |= {
                 f"{group}_available_at": known_after(day(0))
-                for group in ("oi", "funding", "positioning", "options", "leverage", "lending", "perp_dex", "zones", "liquidations")
+                for group in (
+                    "oi",
+                    "funding",
+                    "positioning",
+                    "options",
+                    "leverage",
+                    "lending",
+                    "perp_dex",
+                    "zones",
+                    "liquidations",
+                )
             }
             connection.execute(
                 f"insert into {relation} ({', '.join(row)}) values ({', '.join('?' * len(row))})", list(row.values())
