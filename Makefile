@@ -18,7 +18,7 @@ DUCKDB2 := $(CURDIR)/.venv-duckdb2-overlay
 # Tests that share one built warehouse carry the mark xdist_group, so that it is built once.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations 15
 
-.PHONY: help setup demo recorded test lint unit test-slow test-duckdb2 bench ui lock clean
+.PHONY: help setup demo recorded test lint unit test-slow test-duckdb2 bench docs ui lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,11 @@ test-duckdb2: setup ## the same tests on DuckDB 2.0
 
 bench: setup ## speed and memory against a bare DuckDB load
 	$(BIN)/python -m pytest -m benchmark --benchmark-enable tests/benchmarks $(ARGS)
+
+docs: setup ## write docs/data_dictionary.md, docs/sources.md and dbt's own site, dbt_project/target/static_index.html
+	cd dbt_project && LEVERHOUSE_DATABASE=:memory: ../$(BIN)/dbt --quiet docs generate --static --empty-catalog --no-partial-parse
+	$(BIN)/python scripts/data_dictionary.py
+	$(BIN)/python scripts/sources_page.py
 
 ui: setup ## Dagster's pages and its daemon on http://127.0.0.1:PORT
 	LEVERHOUSE_HOME="$(LEVERHOUSE_HOME)" $(BIN)/leverhouse ui --port $(PORT)

@@ -22,10 +22,9 @@ from pipelines.quality.gate import run_gate
 from pipelines.settings import Settings
 from pipelines.sources import registry
 from pipelines.sources.files import land_matches
-from pipelines.sources.instruments import INSTRUMENTS, jobs_of
-from pipelines.storage.swap import replace_database
+from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, jobs_of
+from pipelines.storage.database import replace_database
 from pipelines.storage.warehouse import writer, writer_lock
-from pipelines.universe import DEFAULT_UNIVERSE
 
 if TYPE_CHECKING:
     from pipelines.extract.client import Patience
@@ -170,7 +169,6 @@ def fetch(
     if unknown:
         raise ConfigError(f"{venue} has no feed {', '.join(sorted(unknown))}; it has {', '.join(known)}.")
     store = LandingStore(settings.root)
-    followed = tuple(assets or settings.assets or DEFAULT_UNIVERSE)
     own = {key.partition(".")[2]: base for key, base in settings.endpoints.items() if key.partition(".")[0] == venue}
 
     async def bring(feed: Feed, api: Api) -> FetchReport:
@@ -182,6 +180,7 @@ def fetch(
         else:
             landed = [landing.partition for landing in store.current(there.source(feed))]
             chunks = plan_days(feed, first, last or first, now=now, landed=landed)
+        followed = tuple(assets) if assets else registry.followed_assets(store, settings)
         jobs = jobs_of(feed, registry.instrument_history(store, there), followed)
         return await fetch_feed(
             store, there, feed, api, chunks=chunks, jobs=jobs, now=now, again=again, clock=clock, progress=progress
@@ -191,8 +190,9 @@ def fetch(
         async with open_api(
             there, endpoints=own, contact=settings.contact, patience=patience or PATIENT, clock=clock
         ) as api:
-            ordered = sorted(there.feeds, key=lambda feed: feed.name != INSTRUMENTS)
-            wanted = [feed for feed in ordered if feeds is None or feed.name in {*feeds, INSTRUMENTS}]
+            first_of_all = (TURNOVER, INSTRUMENTS)
+            ordered = sorted(there.feeds, key=lambda feed: feed.name not in first_of_all)
+            wanted = [feed for feed in ordered if feeds is None or feed.name in {*feeds, *first_of_all}]
             return [await bring(feed, api) for feed in wanted]
 
     return tuple(asyncio.run(everything()))

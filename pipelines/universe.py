@@ -6,7 +6,7 @@ Pure functions on names. No list of what is traded today (venues publish that) a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -19,11 +19,19 @@ QUOTES: Final = (
 )  # fmt: skip
 """Quote currencies, longest first where one ends another: BTCFDUSD is BTC in FDUSD, not BTCFD in USD."""
 
+UNIVERSE_SIZE: Final = 20
+"""How many of the most traded assets are followed."""
+
+ALWAYS_FOLLOWED: Final = ("AVAX",)
+
 DEFAULT_UNIVERSE: Final = (
     "BTC", "ETH", "SOL", "XRP", "DOGE", "BNB", "ADA", "LINK", "SUI", "PEPE", "LTC", "BCH", "DOT", "TRX", "UNI", "AAVE",
     "NEAR", "WIF", "ENA", "HYPE", "AVAX",
 )  # fmt: skip
-"""Assets that are followed where nobody says otherwise."""
+"""Assets that are followed until the first ranking by turnover is captured (choose_universe)."""
+
+NO_UNIVERSE: Final = frozenset({"USDT", "USDC", "USDE", "DAI", "FDUSD", "TUSD", "USD1", "EUR", "GBP", "BTCDOM", "DEFI"})
+"""Stablecoins, currencies and indices are traded but carry no leverage of their own."""
 
 # One wrapped coin redeems for exactly one coin. Staked coins (wstETH, rETH, weETH) earn: assets of their own.
 WRAPPED: Final = {
@@ -71,6 +79,22 @@ class InstrumentFacts:
     multiplier: float
     quote: str
     contract_type: ContractType
+
+
+def choose_universe(rankings: Iterable[Mapping[str, float]]) -> tuple[str, ...]:
+    """The assets to follow, by this rule: of every ranking (turnover of 24 hours in dollars by asset, the first capture
+    of a calendar month) the UNIVERSE_SIZE most traded assets, all months together, and ALWAYS_FOLLOWED.
+
+    Once in, an asset stays: leaving with falling volume, it would take its history's end out of every comparison. Ties go by
+    name. The newest ranking's order comes first. DEFAULT_UNIVERSE where there is no ranking.
+    """
+    chosen: dict[str, None] = {}
+    for ranking in reversed(list(rankings)):
+        traded = [
+            (-turnover, asset) for asset, turnover in ranking.items() if asset not in NO_UNIVERSE and turnover > 0
+        ]
+        chosen |= dict.fromkeys(asset for _, asset in sorted(traded)[:UNIVERSE_SIZE])
+    return (*chosen, *(a for a in ALWAYS_FOLLOWED if a not in chosen)) if chosen else DEFAULT_UNIVERSE
 
 
 def is_safe_symbol(text: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 import typer
 
 from pipelines.cli.screen import Bar, Screen
-from pipelines.errors import LeverhouseError
+from pipelines.errors import LeverhouseError, WarehouseDamagedError
 from pipelines.home import dagster_yaml_is_current, environment
 from pipelines.settings import Settings
 
@@ -40,16 +40,21 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(
-    *, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document for programs.")] = False
+    *,
+    live: Annotated[
+        bool, typer.Option("--live", help="Ask every feed of the followed venues one small question instead.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document for programs.")] = False,
 ) -> None:
     """Look for what is wrong: versions, home, disk, lock, mappings, digests of landings, database, runs, snapshot.
 
-    Changes nothing. The exit code is 1 where something is wrong.
+    With --live, whether the venues answer as their modules expect: reachable, format, newest day, oldest day. Changes
+    nothing. The exit code is 1 where something is wrong.
     """
     settings = Settings.load()
     screen = Screen()
     with Bar(screen) as bar:
-        findings = list(examine(settings, bar.show))
+        findings = list(ask(settings, bar.show) if live else examine(settings, bar.show))
     if as_json:
         screen.json([asdict(finding) for finding in findings])
     else:
@@ -57,6 +62,24 @@ def doctor(
     screen.close()
     if any(finding.verdict == "wrong" for finding in findings):
         raise typer.Exit(1)
+
+
+def ask(settings: Settings, progress: Callable[[str, int, int], None]) -> Iterator[Finding]:
+    """What every feed of the followed venues answers to the smallest question."""
+    from pipelines.probe import probe_venue
+    from pipelines.sources.registry import followed_venues
+
+    venues = followed_venues(settings)
+    for done, venue in enumerate(venues):
+        progress(f"ask {venue.name}", done, len(venues))
+        for probe in probe_venue(settings, venue):
+            verdict: Verdict = "ok" if probe.verdict == "as expected" else "wrong"
+            step = (
+                ""
+                if verdict == "ok"
+                else f"compare with pipelines/sources/{venue.name}.py and the venue's documentation"
+            )
+            yield Finding(f"{probe.source} {probe.asked}", verdict, probe.found, step)
 
 
 def examine(settings: Settings, progress: Callable[[str, int, int], None]) -> Iterator[Finding]:
@@ -166,10 +189,12 @@ def _database(settings: Settings) -> Finding:
         return Finding("database", "ok", "none yet; the first load makes it")
     try:
         states, ledger = inspect_clean(settings.model_copy(update={"lock_timeout_seconds": 0.0}))
+    except WarehouseDamagedError as error:
+        return Finding("database", "wrong", str(error), "run leverhouse rebuild")
     except LeverhouseError as error:
         return Finding("database", "unknown", str(error), "look again when the other process has ended")
     except duckdb.Error as error:
-        return Finding("database", "wrong", f"cannot be opened: {error}", "run leverhouse rebuild")
+        return Finding("database", "wrong", f"cannot be read: {error}", "run leverhouse rebuild")
     wrong = [state.table for state in states.values() if not state.reconciles]
     if wrong:
         return Finding(

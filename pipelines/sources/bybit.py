@@ -5,9 +5,10 @@ Facts from Bybit's v5 documentation; what was not seen live is marked "?". Nothi
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import date, timedelta
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
@@ -16,7 +17,7 @@ from pipelines.extract.limits import Limit
 from pipelines.extract.paging import pages_backward, pages_by_cursor
 from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Venue
 from pipelines.sources.instruments import each_instrument
-from pipelines.sources.records import LINE, SUBJECT, Field, at_path, from_ms, read_records, rejected
+from pipelines.sources.records import LINE, SUBJECT, Field, at_path, from_ms, read_records, rejected, stamps_of
 from pipelines.universe import parse_symbol
 
 NAME: Final = "bybit"
@@ -40,6 +41,7 @@ INSTRUMENTS: Final = (
     Field("launchTime", "launch_ms", int),
     Field("deliveryTime", "delivery_ms", int, optional=True),
 )
+TICKERS: Final = (Field("symbol", "instrument", str), Field("turnover24h", "turnover_usd", float))
 PERPETUALS: Final = {"LinearPerpetual": "linear", "InversePerpetual": "inverse"}
 OI_LIMIT: Final = 200
 FUNDING_LIMIT: Final = 200
@@ -118,6 +120,32 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     yield Parsed("instruments", rows, pl.concat([records.rejects, turned_away]))
 
 
+async def fetch_turnover(api: Api, job: Job) -> AsyncIterator[Page]:
+    """Tickers of all linear contracts in one answer: what was traded in the last 24 hours."""
+    yield await api.get("/v5/market/tickers", params={"category": "linear"})
+
+
+def parse_turnover(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
+    """Nothing for the clean tables: the pages rank assets (turnover)."""
+    yield from ()
+
+
+def turnover(pages: Sequence[Page]) -> Mapping[str, float]:
+    """Dollars traded in 24 hours by asset. Linear turnover is in USDT or USDC, taken at one dollar for a ranking."""
+    frame = read_records(pages, at_path("result", "list"), TICKERS).frame
+    facts = ((name, parse_symbol(NAME, name)) for name in frame["instrument"])
+    assets = {name: fact.asset for name, fact in facts if fact is not None and fact.contract_type == "linear"}
+    ranked = (
+        frame.with_columns(
+            pl.col("instrument").replace_strict(assets, default=None, return_dtype=pl.String).alias("asset")
+        )
+        .drop_nulls("asset")
+        .group_by("asset")
+        .agg(pl.col("turnover_usd").sum())
+    )
+    return dict(ranked.iter_rows())
+
+
 async def fetch_open_interest(api: Api, job: Job) -> AsyncIterator[Page]:
     """Five-minute open interest, newest first; the bounds are inclusive."""
 
@@ -133,7 +161,9 @@ async def fetch_open_interest(api: Api, job: Job) -> AsyncIterator[Page]:
 
     # A day's last state is the one of 00:00 of the day after: states belong to the day that ends with them.
     start, end = job.span.start_ms + 1, job.span.end_ms + 1
-    async for page in pages_backward(get, _stamps("timestamp"), start=start, end=end, limit=OI_LIMIT):
+    async for page in pages_backward(
+        get, stamps_of(at_path("result", "list"), "timestamp"), start=start, end=end, limit=OI_LIMIT
+    ):
         yield page
 
 
@@ -175,7 +205,7 @@ async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
             },
         )  # fmt: skip
 
-    stamps = _stamps("fundingRateTimestamp")
+    stamps = stamps_of(at_path("result", "list"), "fundingRateTimestamp")
     async for page in pages_backward(get, stamps, start=job.span.start_ms, end=job.span.end_ms, limit=FUNDING_LIMIT):
         yield page
 
@@ -195,15 +225,6 @@ def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     yield Parsed("funding_rates", rows, records.rejects)
 
 
-def _stamps(field: str) -> Any:
-    records_of = at_path("result", "list")
-
-    def stamps(page: Page) -> list[int]:
-        return [int(record[field]) for record in records_of(page)]  # type: ignore[call-overload]
-
-    return stamps
-
-
 IS_PERPETUAL: Final = pl.col("contract_type").is_in(["linear", "inverse"])
 
 VENUE: Final = Venue(
@@ -214,7 +235,20 @@ VENUE: Final = Venue(
     concurrency=16,
     forbidden_wait=600.0,
     check=check,
+    # The end of every answer: retExtInfo and the server's clock.
+    volatile=re.compile(rb',"time":\d+'),
+    turnover=turnover,
     feeds=(
+        Feed(
+            name="turnover",
+            tables=(),
+            description="Turnover of 24 hours by contract, which ranks assets for the universe; feeds no table.",
+            fetch=fetch_turnover,
+            parse=parse_turnover,
+            since=date(2020, 1, 1),
+            cadence="capture",
+            every_hours=24,
+        ),
         Feed(
             name="instruments",
             tables=("instruments",),

@@ -19,6 +19,9 @@ from pipelines.extract.venue import Feed, Job, Span, Venue
 INSTRUMENTS: Final = "instruments"
 """Name of the feed, and of its table."""
 
+TURNOVER: Final = "turnover"
+"""Name of the feed that ranks assets for the universe."""
+
 EVENT_TABLES: Final = ("liquidations", "liquidation_totals", "lending_liquidations")
 """Tables in which no row means that nothing happened, wherever the source was listening."""
 

@@ -22,10 +22,15 @@ from pipelines.extract.pack import Pack
 from pipelines.extract.venue import Context, Feed, Venue
 from pipelines.settings import Settings
 from pipelines.sources import files
-from pipelines.sources.instruments import INSTRUMENTS, InstrumentHistory, event_rules
+from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHistory, event_rules
+from pipelines.universe import choose_universe
 
 VENUES: Final[Mapping[str, str]] = {
+    "binance": "pipelines.sources.binance",
+    "binance_archive": "pipelines.sources.binance_archive",
     "bybit": "pipelines.sources.bybit",
+    "deribit": "pipelines.sources.deribit",
+    "okx": "pipelines.sources.okx",
 }
 """Venues by name: the module whose VENUE describes each."""
 
@@ -55,6 +60,26 @@ def followed_venues(settings: Settings) -> tuple[Venue, ...]:
         return tuple(venue(name) for name in settings.venues)
     every = (venue(name) for name in VENUES)
     return tuple(one for one in every if all(os.environ.get(s.variable) for s in one.secrets if s.required))
+
+
+def followed_assets(store: LandingStore, settings: Settings) -> tuple[str, ...]:
+    """Assets of the settings; where they name none, the universe by the rule of universe.choose_universe."""
+    if settings.assets:
+        return settings.assets
+    months: dict[str, dict[str, float]] = {}
+    for name in VENUES:
+        there = venue(name)
+        if there.turnover is None:
+            continue
+        seen: set[str] = set()
+        for landing in store.current(f"{name}.{TURNOVER}"):
+            month = landing.partition[:7]
+            if month not in seen:
+                seen.add(month)
+                ranking = months.setdefault(month, {})
+                for asset, turnover in there.turnover(list(Pack(landing.path).pages())).items():
+                    ranking[asset] = ranking.get(asset, 0.0) + turnover
+    return choose_universe(months[month] for month in sorted(months))
 
 
 def open_source(store: LandingStore, contract: Contract, source: str, landings: Sequence[Landing]) -> OpenSource:

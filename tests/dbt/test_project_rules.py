@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from scripts import data_dictionary
+
 from .conftest import PROJECT, Dbt
 
 Node = Mapping[str, Any]
@@ -35,10 +37,15 @@ NOT_PORTABLE = {
 
 
 @pytest.fixture(scope="module")
-def models(dbt: Dbt) -> Mapping[str, Node]:
-    dbt.succeed("parse")
-    nodes = dbt.artifact("manifest")["nodes"].values()
-    return {node["name"]: node for node in nodes if node["resource_type"] == "model"}
+def manifest(dbt: Dbt) -> Mapping[str, Any]:
+    """The manifest as the documentation site is made from it, which also compiles every model, analysis and test."""
+    dbt.succeed("docs", "generate", "--static", "--empty-catalog")
+    return dbt.artifact("manifest")
+
+
+@pytest.fixture(scope="module")
+def models(manifest: Mapping[str, Any]) -> Mapping[str, Node]:
+    return {node["name"]: node for node in manifest["nodes"].values() if node["resource_type"] == "model"}
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +69,66 @@ def test_every_column_of_a_mart_is_described_and_typed(marts: Mapping[str, Node]
     assert bare == []
 
 
-def test_every_mart_has_an_enforced_contract_and_an_owner(marts: Mapping[str, Node], dbt: Dbt) -> None:
-    owners = {group["name"]: group["owner"] for group in dbt.artifact("manifest")["groups"].values()}
+def test_every_number_in_a_mart_has_a_unit(marts: Mapping[str, Node]) -> None:
+    """By the column's name or its description: what the data dictionary prints as its unit."""
+    unitless = []
+    for mart, node in marts.items():
+        for name, facts in node["columns"].items():
+            try:
+                data_dictionary.unit_of(name, facts)
+            except data_dictionary.NoUnitError as error:
+                unitless.append(f"{mart}.{error}")
+    assert unitless == []
+
+
+def test_a_number_without_a_unit_is_noticed() -> None:
+    with pytest.raises(data_dictionary.NoUnitError, match="colour"):
+        data_dictionary.unit_of("colour", {"data_type": "double", "description": "What it looks like."})
+
+
+def test_every_mart_is_tested_for_rows_that_share_its_key(
+    marts: Mapping[str, Node], manifest: Mapping[str, Any]
+) -> None:
+    """The key is what the description's first sentence counts out, and none of it may be missing."""
+    said_otherwise = {"trade_date": "day", "opened_at": "hour", "name": "threshold", "valid_from": "version"}
+    faults = []
+    for name, node in marts.items():
+        key = data_dictionary.key_of(manifest, node["unique_id"])
+        grain = node["description"].partition(".")[0].lower()
+        faults += [f"{name}: no test of a unique key"] if not key else []
+        for column in key:
+            constraints = {constraint["type"] for constraint in node["columns"][column]["constraints"]}
+            words = [said_otherwise.get(column, ""), *column.split("_")]
+            faults += [f"{name}.{column} may be null"] if "not_null" not in constraints else []
+            faults += [] if any(w and w in grain for w in words) else [f"{name}.{column} is not in: {grain}"]
+    assert faults == []
+
+
+def test_readers_are_promised_every_mart_and_nothing_else(
+    marts: Mapping[str, Node], manifest: Mapping[str, Any]
+) -> None:
+    exposures = {exposure["name"]: exposure for exposure in manifest["exposures"].values()}
+    ids = {node["unique_id"] for node in marts.values()}
+    assert set(exposures) == {"bi", "report"}
+    assert set(exposures["bi"]["depends_on"]["nodes"]) == ids
+    assert set(exposures["report"]["depends_on"]["nodes"]) <= ids
+
+
+def test_the_data_dictionary_is_that_of_the_models(manifest: Mapping[str, Any]) -> None:
+    written = data_dictionary.PAGE.read_text(encoding="utf-8")
+    assert written == data_dictionary.render(manifest, data_dictionary.thresholds()), "run: make docs"
+
+
+def test_dbt_writes_its_documentation_site(manifest: Mapping[str, Any], dbt: Dbt) -> None:
+    assert manifest
+    site = (dbt.target / "static_index.html").read_text(encoding="utf-8")
+    assert "oi_trends_daily" in site
+
+
+def test_every_mart_has_an_enforced_contract_and_an_owner(
+    marts: Mapping[str, Node], manifest: Mapping[str, Any]
+) -> None:
+    owners = {group["name"]: group["owner"] for group in manifest["groups"].values()}
     loose = [
         name
         for name, node in marts.items()
@@ -73,10 +138,10 @@ def test_every_mart_has_an_enforced_contract_and_an_owner(marts: Mapping[str, No
 
 
 def test_every_required_column_is_also_tested_since_spark_enforces_no_constraint(
-    marts: Mapping[str, Node], dbt: Dbt
+    marts: Mapping[str, Node], manifest: Mapping[str, Any]
 ) -> None:
     tested: dict[str, set[str]] = {}
-    for node in dbt.artifact("manifest")["nodes"].values():
+    for node in manifest["nodes"].values():
         about = node.get("test_metadata")
         if node["resource_type"] != "test" or about is None:
             continue
@@ -110,9 +175,12 @@ def test_layers_are_not_skipped(models: Mapping[str, Node]) -> None:
     assert faults == []
 
 
-def test_models_keep_to_the_portable_spellings(models: Mapping[str, Node]) -> None:
+def test_models_and_examples_keep_to_the_portable_spellings(manifest: Mapping[str, Any]) -> None:
     faults = []
-    for name, node in models.items():
+    for node in manifest["nodes"].values():
+        name = node["name"]
+        if node["resource_type"] not in {"model", "analysis"}:
+            continue
         code = re.sub(r"--[^\n]*|\{#.*?#\}|\{\{.*?\}\}|\{%.*?%\}|'[^']*'", " ", node["raw_code"], flags=re.DOTALL)
         faults += [
             f"{name}: {found[0]!r}: {hint}"

@@ -59,6 +59,14 @@ def instruments(asked: Asked, world: World) -> Answer:
     )
 
 
+def tickers(asked: Asked, world: World) -> Answer:
+    rows = [
+        {"symbol": x.instrument, "lastPrice": "1", "turnover24h": f"{1e9 / (1 + place):.4f}", "volume24h": "1"}
+        for place, x in enumerate(x for x in LISTINGS if x.contract_type == asked.params["category"])
+    ]
+    return answered({"category": asked.params["category"], "list": rows}, milliseconds(asked.now))
+
+
 def open_interest(asked: Asked, world: World) -> Answer:
     listing = BY_NAME.get(asked.params["symbol"])
     if listing is None:
@@ -100,6 +108,7 @@ def _newest(frame: pl.DataFrame, stamp: str, asked: Asked) -> pl.DataFrame:
 
 ROUTES: Final[Sequence[Route]] = (
     Route("GET", "api", "/v5/market/instruments-info", instruments),
+    Route("GET", "api", "/v5/market/tickers", tickers),
     Route("GET", "api", "/v5/market/open-interest", open_interest),
     Route("GET", "api", "/v5/market/funding/history", funding),
 )

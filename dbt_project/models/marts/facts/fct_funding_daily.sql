@@ -22,33 +22,6 @@ paid as (
             and o.trade_date = cast(s.trade_date - interval '1' day as date)
 ),
 
-listed_sources as (
-    select
-        venue,
-        asset,
-        trade_date,
-        source
-    from paid
-    union
-    select
-        venue,
-        asset,
-        trade_date,
-        oi_source as source
-    from paid
-    where oi_source is not null
-),
-
-source_lists as (
-    select
-        venue,
-        asset,
-        trade_date,
-        {{ sorted_list('source') }} as sources
-    from listed_sources
-    group by venue, asset, trade_date
-),
-
 days as (
     select
         venue,
@@ -66,10 +39,13 @@ days as (
         cast(count(*) filter (where x_8h > 0) as int) as above_neutral_settlements,
         case when count(*) = count(cost_usd) then sum(cost_usd) end as cost_usd,
         case when bool_or(input_grain = 'daily') then 'daily' else 'settlement' end as input_grain,
+        {{ stats_gathered_list("concat_ws(',', source, oi_source)") }} as source_lists,
         max(greatest(available_at, coalesce(oi_available_at, available_at))) as available_at
     from paid
     group by venue, asset, trade_date
-)
+),
+
+source_lists as ({{ stats_tidy_lists('days', 'source_lists') }})
 
 select
     d.venue,
@@ -88,11 +64,7 @@ select
     d.above_neutral_settlements,
     d.cost_usd,
     d.input_grain,
-    s.sources,
+    s.tidy as sources,
     d.available_at
 from days as d
-inner join source_lists as s
-    on
-        d.venue = s.venue
-        and d.asset = s.asset
-        and d.trade_date = s.trade_date
+inner join source_lists as s on d.source_lists = s.gathered

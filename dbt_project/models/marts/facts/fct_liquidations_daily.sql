@@ -18,28 +18,31 @@ days as (
         {{ worst_completeness('completeness') }} as completeness,
         {{ common_price_source('price_source') }} as price_source,
         cast(sum(unpriced_events) as bigint) as unpriced_events,
-        {{ sorted_list('source') }} as sources,
+        {{ stats_gathered_list('source') }} as source_lists,
         max(available_at) as available_at
     from liquidations
     group by venue, chain, asset, side, measure, trade_date
-)
+),
+
+source_lists as ({{ stats_tidy_lists('days', 'source_lists') }})
 
 select
-    venue,
-    chain,
-    asset,
-    side,
-    measure,
-    trade_date,
-    venue_kind,
-    events,
-    notional_usd,
-    case when completeness = 'full' and unpriced_events = 0 then notional_usd end as notional_usd_upper,
-    quantity_base,
-    largest_usd,
-    completeness,
-    price_source,
-    unpriced_events,
-    sources,
-    available_at
-from days
+    d.venue,
+    d.chain,
+    d.asset,
+    d.side,
+    d.measure,
+    d.trade_date,
+    d.venue_kind,
+    d.events,
+    d.notional_usd,
+    case when d.completeness = 'full' and d.unpriced_events = 0 then d.notional_usd end as notional_usd_upper,
+    d.quantity_base,
+    d.largest_usd,
+    d.completeness,
+    d.price_source,
+    d.unpriced_events,
+    s.tidy as sources,
+    d.available_at
+from days as d
+inner join source_lists as s on d.source_lists = s.gathered

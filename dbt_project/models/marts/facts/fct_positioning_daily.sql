@@ -11,21 +11,24 @@ days as (
         avg(long_share) as long_share,
         cast(count(*) as int) as instruments,
         max_by(period, period_minutes) as input_grain,
-        {{ sorted_list('source') }} as sources,
+        {{ stats_gathered_list('source') }} as source_lists,
         max(available_at) as available_at
     from instruments
     group by venue, asset, measure, trade_date
-)
+),
+
+source_lists as ({{ stats_tidy_lists('days', 'source_lists') }})
 
 select
-    venue,
-    asset,
-    measure,
-    trade_date,
-    long_share / nullif(1e0 - long_share, 0) as ratio,
-    long_share,
-    instruments,
-    input_grain,
-    sources,
-    available_at
-from days
+    d.venue,
+    d.asset,
+    d.measure,
+    d.trade_date,
+    d.long_share / nullif(1e0 - d.long_share, 0) as ratio,
+    d.long_share,
+    d.instruments,
+    d.input_grain,
+    s.tidy as sources,
+    d.available_at
+from days as d
+inner join source_lists as s on d.source_lists = s.gathered

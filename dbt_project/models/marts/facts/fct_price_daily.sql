@@ -38,11 +38,7 @@ ranked as (
         row_number() over (
             partition by asset, market, trade_date
             order by {{ best_price_first() }}
-        ) as market_rank,
-        row_number() over (
-            partition by asset, market, venue, trade_date
-            order by {{ best_price_first() }}
-        ) as venue_rank
+        ) as market_rank
     from series
     where close_usd is not null
 ),
@@ -57,6 +53,7 @@ spot as (
     where market = 'spot' and market_rank = 1
 ),
 
+-- Best perpetual against best spot of the foremost venue that has both.
 basis_by_venue as (
     select
         p.asset,
@@ -68,11 +65,11 @@ basis_by_venue as (
             p.asset = s.asset
             and p.venue = s.venue
             and p.trade_date = s.trade_date
-    where p.market = 'perp' and s.market = 'spot' and p.venue_rank = 1 and s.venue_rank = 1
+    where p.market = 'perp' and s.market = 'spot'
     qualify
         row_number() over (
             partition by p.asset, p.trade_date
-            order by p.price_rank nulls last, p.venue
+            order by p.price_rank nulls last, p.venue, p.market_rank, s.market_rank
         ) = 1
 ),
 
@@ -84,7 +81,7 @@ days as (
         sum(volume_usd) filter (where market = 'perp') as volume_usd,
         sum(volume_base) filter (where market = 'spot') as spot_volume_base,
         cast(count(distinct venue) filter (where market = 'perp' and volume_base is not null) as int) as volume_venues,
-        {{ sorted_list('source') }} as sources,
+        {{ stats_gathered_list('source') }} as source_lists,
         max(available_at) as available_at
     from series
     group by asset, trade_date
@@ -106,39 +103,42 @@ closes as (
         b.basis,
         d.volume_venues,
         coalesce(p.period, s.period) as input_grain,
-        d.sources,
+        d.source_lists,
         d.available_at
     from days as d
     left join perp as p on d.asset = p.asset and d.trade_date = p.trade_date
     left join spot as s on d.asset = s.asset and d.trade_date = s.trade_date
     left join basis_by_venue as b on d.asset = b.asset and d.trade_date = b.trade_date
     where p.close_usd is not null or s.close_usd is not null
-)
+),
+
+source_lists as ({{ stats_tidy_lists('closes', 'source_lists') }})
 
 select
-    asset,
-    trade_date,
-    close_usd,
-    close_market,
-    close_venue,
-    spot_close_usd,
-    perp_close_usd,
-    log_return,
+    c.asset,
+    c.trade_date,
+    c.close_usd,
+    c.close_market,
+    c.close_venue,
+    c.spot_close_usd,
+    c.perp_close_usd,
+    c.log_return,
     case
-        when count(log_return) over days_before = {{ threshold('volatility_window_days') }}
-            then stddev_samp(log_return) over days_before
+        when count(c.log_return) over days_before = {{ threshold('volatility_window_days') }}
+            then stddev_samp(c.log_return) over days_before
     end as realised_vol_30d,
-    volume_base,
-    volume_usd,
-    spot_volume_base,
-    basis,
-    volume_venues,
-    input_grain,
-    sources,
-    available_at
-from closes
+    c.volume_base,
+    c.volume_usd,
+    c.spot_volume_base,
+    c.basis,
+    c.volume_venues,
+    c.input_grain,
+    s.tidy as sources,
+    c.available_at
+from closes as c
+inner join source_lists as s on c.source_lists = s.gathered
 window days_before as (
-    partition by asset
-    order by trade_date
+    partition by c.asset
+    order by c.trade_date
     range between interval '{{ threshold("volatility_window_days") }}' day preceding and interval '1' day preceding
 )

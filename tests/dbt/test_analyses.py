@@ -1,0 +1,82 @@
+"""The example queries: dbt compiles them to what readers run, and they stand on the columns that the marts promise.
+
+Rows and speed are asked of the published file of the recorded history, in tests/recorded/test_full_run.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from pipelines.errors import ContractError
+from pipelines.examples import load_examples
+
+from .conftest import PROJECT, Dbt
+
+EXAMPLES = load_examples(PROJECT)
+
+
+@pytest.fixture(scope="module")
+def manifest(dbt: Dbt) -> Mapping[str, Any]:
+    dbt.succeed("compile", "--select", "path:analyses")
+    return dbt.artifact("manifest")
+
+
+@pytest.fixture(scope="module")
+def promised(manifest: Mapping[str, Any]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Empty tables with the columns of the contracts."""
+    with duckdb.connect() as con:
+        con.execute("create schema marts")
+        for node in manifest["nodes"].values():
+            if node["resource_type"] == "model" and node["schema"] == "marts":
+                columns = ", ".join(f"{name} {facts['data_type']}" for name, facts in node["columns"].items())
+                con.execute(f"create table marts.{node['name']} ({columns})")
+        yield con
+
+
+def test_there_are_a_dozen_and_more() -> None:
+    assert len(EXAMPLES) >= 12
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_asks_a_question_and_says_unit_and_trust(name: str) -> None:
+    example = EXAMPLES[name]
+    assert "?" in example.question
+    assert example.unit.startswith("one row per ")
+    assert len(example.trust) > 40, "say what the answer rests on and where it misleads"
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_dbt_compiles_an_example_to_what_readers_run(name: str, dbt: Dbt, manifest: Mapping[str, Any]) -> None:
+    node = manifest["nodes"][f"analysis.leverhouse.{name}"]
+    compiled = (dbt.target / "compiled" / "leverhouse" / node["original_file_path"]).read_text(encoding="utf-8")
+    plain = compiled.replace(f'"{dbt.database.stem}"."marts".', "marts.").replace('"', "")
+    assert plain.endswith(EXAMPLES[name].query.rstrip())
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_reads_marts_only_and_only_columns_they_promise(
+    name: str, promised: duckdb.DuckDBPyConnection
+) -> None:
+    assert promised.execute(EXAMPLES[name].query).description
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("select 1\n", "Question:"),
+        (
+            "-- Question: how?\n-- Unit: one row\n-- Trust: none\nselect * from {{ source('ops', 'loads') }}\n",
+            "no more",
+        ),
+    ],
+)
+def test_an_example_that_nobody_could_read_or_run_is_refused(tmp_path: Path, text: str, fault: str) -> None:
+    (tmp_path / "analyses").mkdir()
+    (tmp_path / "analyses" / "one.sql").write_text(text, encoding="utf-8")
+    with pytest.raises(ContractError, match=fault):
+        load_examples(tmp_path)

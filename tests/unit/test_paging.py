@@ -1,0 +1,103 @@
+"""Paging guards: whatever the sizes, bounds and ties, every row of the span arrives, and nothing loops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import datetime
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.errors import SourceFormatError
+from pipelines.extract.paging import pages_backward, pages_by_cursor, pages_by_slices, pages_forward
+from pipelines.extract.venue import Page
+
+
+def page_of(stamps: Sequence[int], cursor: str | None = None) -> Page:
+    return Page("X", {"path": "/x"}, 200, datetime(2024, 1, 1), orjson.dumps({"rows": list(stamps), "cursor": cursor}))
+
+
+def stamps_of(page: Page) -> list[int]:
+    rows: list[int] = page.json()["rows"]
+    return rows
+
+
+def gathered(pages: AsyncIterator[Page]) -> list[list[int]]:
+    async def gather() -> list[list[int]]:
+        return [stamps_of(page) async for page in pages]
+
+    return asyncio.run(gather())
+
+
+def venue(stamps: Sequence[int], limit: int, *, newest: bool) -> Callable[[int, int], Awaitable[Page]]:
+    async def get(first: int, last: int) -> Page:
+        inside = sorted(stamp for stamp in stamps if first <= stamp <= last)
+        return page_of((inside[-limit:][::-1] if limit else []) if newest else inside[:limit])
+
+    return get
+
+
+unique_stamps = st.lists(st.integers(-5, 60), unique=True, max_size=60)
+limits = st.integers(1, 9)
+
+
+@given(stamps=unique_stamps, limit=limits, start=st.integers(0, 30), width=st.integers(1, 30))
+def test_forward_and_backward_bring_every_row_of_the_span_once(
+    stamps: list[int], limit: int, start: int, width: int
+) -> None:
+    wanted = sorted(stamp for stamp in stamps if start <= stamp < start + width)
+    for pages, newest in ((pages_forward, False), (pages_backward, True)):
+        got = gathered(
+            pages(venue(stamps, limit, newest=newest), stamps_of, start=start, end=start + width, limit=limit)
+        )
+        assert sorted(stamp for page in got for stamp in page) == wanted
+
+
+@given(stamps=st.lists(st.integers(0, 10), max_size=30), limit=st.integers(1, 9))
+def test_rows_that_share_a_stamp_all_arrive_or_it_is_said(stamps: list[int], limit: int) -> None:
+    """With step 0 the newest stamp is asked for again, so ties cut by a page's end are not lost."""
+    for pages, newest in ((pages_forward, False), (pages_backward, True)):
+        try:
+            got = gathered(pages(venue(stamps, limit, newest=newest), stamps_of, start=0, end=11, limit=limit, step=0))
+        except SourceFormatError:
+            assert max(stamps.count(stamp) for stamp in stamps) >= limit
+            continue
+        for stamp in set(stamps):
+            assert max(page.count(stamp) for page in got) == stamps.count(stamp) or limit <= stamps.count(stamp)
+
+
+@given(stamps=unique_stamps, limit=st.integers(2, 9), width=st.integers(1, 20))
+def test_full_windows_are_split_until_none_is_full(stamps: list[int], limit: int, width: int) -> None:
+    got = gathered(
+        pages_by_slices(venue(stamps, limit, newest=False), stamps_of, start=0, end=40, limit=limit, width=width)
+    )
+    assert sorted(stamp for page in got for stamp in page) == sorted(stamp for stamp in stamps if 0 <= stamp < 40)
+
+
+def test_a_venue_that_ignores_the_bounds_is_an_error_and_no_loop() -> None:
+    async def get(first: int, last: int) -> Page:
+        return page_of([1, 2, 3])
+
+    with pytest.raises(SourceFormatError, match="ignores the bounds"):
+        gathered(pages_forward(get, stamps_of, start=10, end=100, limit=3))
+    with pytest.raises(SourceFormatError, match="ignores the bounds"):
+        gathered(pages_backward(get, lambda page: [200], start=10, end=100, limit=1))
+
+
+def test_a_cursor_that_comes_again_is_an_error() -> None:
+    async def get(after: str | None) -> Page:
+        return page_of([1], cursor="same")
+
+    with pytest.raises(SourceFormatError, match="second time"):
+        gathered(pages_by_cursor(get, lambda page: page.json()["cursor"]))
+
+
+def test_cursors_are_followed_to_the_end() -> None:
+    async def get(after: str | None) -> Page:
+        number = int(after or 0)
+        return page_of([number], cursor=str(number + 1) if number < 4 else None)
+
+    assert gathered(pages_by_cursor(get, lambda page: page.json()["cursor"])) == [[0], [1], [2], [3], [4]]
