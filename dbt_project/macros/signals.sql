@@ -88,7 +88,15 @@
 {% macro signal_below(percentile, border) -%}
     case
         when {{ percentile }} >= {{ border }} then 0e0
-        else ({{ border }} - {{ percentile }}) / nullif({{ border }} - 0e0, 0)
+        else ({{ border }} - {{ percentile }}) / nullif(cast({{ border }} as double), 0)
+    end
+{%- endmacro %}
+
+{#- How far a percentile is inside the nearer of two borders: 0 outside and on them, 1 in the middle; null where not known. -#}
+{% macro signal_inside(percentile, low, high) -%}
+    case
+        when {{ percentile }} < {{ low }} or {{ percentile }} > {{ high }} then 0e0
+        else 1 - abs(2 * {{ percentile }} - {{ low }} - {{ high }}) / ({{ high }} - {{ low }})
     end
 {%- endmacro %}
 

@@ -24,7 +24,11 @@ with said as (
 ),
 
 spelled as (
-    select asset, trade_date, signal, case when said in ('unknown', word) then said else 'off' end as said, word
+    select
+        asset,
+        trade_date,
+        signal,
+        case when said = word then 'on' when said = 'unknown' then 'unknown' else 'off' end as state
     from said
 )
 
@@ -33,7 +37,7 @@ select
     signals.trade_date,
     signals.signal,
     signals.state,
-    spelled.said
+    spelled.state as spelled_state
 from {{ ref('signals_daily') }} as signals
 left join spelled
     on
@@ -41,6 +45,5 @@ left join spelled
         and signals.trade_date = spelled.trade_date
         and signals.signal = spelled.signal
 where
-    signals.signal in ('{{ spelled.keys() | join("', '") }}')
-    and signals.state
-    <> case when spelled.said = spelled.word then 'on' else coalesce(spelled.said, 'unknown') end
+    signals.signal in (select said.signal from said)
+    and signals.state <> coalesce(spelled.state, 'unknown')

@@ -84,7 +84,6 @@ b04_healthy_funding as (
     ) }}
 ),
 
--- Inside, from the nearer border to the middle between both.
 b05_normalisation as (
     {{ signal_rows(
         'b05_normalisation',
@@ -93,9 +92,9 @@ b05_normalisation as (
         judged_by='value between ' ~ signal_number('funding_depressed_percentile') ~ ' and '
         ~ signal_number('funding_elevated_percentile') ~ ' for ' ~ signal_number('funding_normalisation_days')
         ~ ' days after an extreme',
-        past='2 * least(greatest(x_percentile_90d - ' ~ threshold('funding_depressed_percentile') ~ ', 0e0), greatest('
-        ~ threshold('funding_elevated_percentile') ~ ' - x_percentile_90d, 0e0)) / ('
-        ~ threshold('funding_elevated_percentile') ~ ' - ' ~ threshold('funding_depressed_percentile') ~ ')',
+        past=signal_inside(
+            'x_percentile_90d', threshold('funding_depressed_percentile'), threshold('funding_elevated_percentile')
+        ),
         needs={'funding': 'x_8h_at_close'},
         of=['funding'],
     ) }}

@@ -1,0 +1,495 @@
+"""The signals, built by dbt: each one by hand at its threshold and without its inputs; all of them on an invented market as
+an independent computation says, never looking ahead.
+
+The market is signal_world's, the independent computation signal_reference's. Contracts and identities are dbt's tests.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from tests.dbt import signal_reference, signal_world
+from tests.dbt.conftest import Dbt
+from tests.dbt.trend_world import Row, World, day, known_after
+
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "signals_daily": ("asset", "trade_date", "signal"),
+    "signal_matrix_daily": ("asset", "trade_date"),
+}
+TOLERANCE = 1e-9
+# In silences, behind the last day of a delisted asset, before a late row is known, and with every window full.
+CUTS = (64, 151, 251, 301, 305, 376, 465)
+
+with signal_world.SIGNALS_CSV.open(encoding="utf-8", newline="") as seed:
+    DIRECTIONS = {row["signal"]: row["direction"] for row in csv.DictReader(seed)}
+
+Keyed = dict[tuple[Any, ...], Row]
+
+
+@dataclass(frozen=True)
+class Build:
+    world: World
+    database: Path
+    marts: Mapping[str, Keyed]
+    steps: tuple[tuple[str, str], ...]
+    """(relation, select) of every model, in the order dbt built them."""
+
+
+def read_marts(database: Path) -> dict[str, Keyed]:
+    with duckdb.connect(str(database), read_only=True) as connection:
+        marts = {}
+        for name, key in KEYS.items():
+            cursor = connection.execute(f"select * from marts.{name}")
+            columns = [column[0] for column in cursor.description or ()]
+            rows = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+            marts[name] = {tuple(row[column] for column in key): row for row in rows}
+            assert len(marts[name]) == len(rows)
+        return marts
+
+
+def build_in(database: Path, steps: tuple[tuple[str, str], ...]) -> dict[str, Keyed]:
+    with duckdb.connect(str(database)) as connection:
+        for relation, select in steps:
+            connection.execute(f"create table {relation} as {select}")
+    return read_marts(database)
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    folder = tmp_path_factory.mktemp("signals")
+    database = folder / "leverhouse.duckdb"
+    world = signal_world.invent()
+    signal_world.write(world, database)
+    dbt = Dbt(database=database, target=folder / "target")
+    dbt.succeed("run", "--select", "path:models/intermediate/signals", "path:models/marts/signals")
+    results = dbt.artifact("run_results")["results"]
+    return Build(
+        world=world,
+        database=database,
+        marts=read_marts(database),
+        steps=tuple((result["relation_name"], result["compiled_code"]) for result in results),
+    )
+
+
+# By hand. A case is a day on which the columns named hold these values, the states are off, and all else is missing.
+
+
+@dataclass(frozen=True)
+class Case:
+    says: str
+    signal: str
+    day: Row
+    state: str
+    strength: float | None
+    reason: str | None = None
+
+
+OI: Row = {"oi_base_told": 8.0, "close_usd": 2.0}
+GRID: Row = {"oi_base_told": 8.0, "x_8h_at_close": 0.0}
+CROWD: Row = {"account_long_share": 0.5, "put_call_oi_ratio": 1.0, "oi_base_told": 8.0}
+CHAIN: Row = {"exchange_position_notional_usd": 1.0, "lending_collateral_seized_usd": 1.0}
+DEX: Row = {"exchange_position_notional_usd": 1.0, "perp_dex_position_notional_usd": 1.0}
+EXPANDED: Row = OI | {"expansion": "on", "expansion_level_percentile": 90.0}
+DIPPED: Row = OI | {"divergence": "bought_dip", "bought_dip_level_percentile": 60.0}
+UNWOUND: Row = OI | {"divergence": "deleveraging", "deleveraging_level_percentile": 40.0}
+STRESSED: Row = CHAIN | {"lending_zscore_90d": 1.5, "lending_level_percentile": 80.0}
+
+CASES = [
+    Case("at 8%", "b01_expansion", EXPANDED | {"oi_growth_1d": 0.08, "oi_growth_1d_percentile": 90.0}, "on", 0.0),
+    Case("half way", "b01_expansion", EXPANDED | {"oi_growth_1d": 0.1, "oi_growth_1d_percentile": 95.0}, "on", 0.5),
+    Case(
+        "the largest growth", "b01_expansion",
+        EXPANDED | {"oi_growth_1d": 0.5, "oi_growth_1d_percentile": 100.0}, "on", 1.0,
+    ),
+    Case(
+        "more than ever, and never 8% before", "b01_expansion",
+        EXPANDED | {"oi_growth_1d": 0.09, "oi_growth_1d_percentile": 100.0, "expansion_level_percentile": 100.0}, "on", 1.0,
+    ),
+    Case(
+        "8% and never before", "b01_expansion",
+        EXPANDED | {"oi_growth_1d": 0.08, "oi_growth_1d_percentile": 100.0, "expansion_level_percentile": 100.0}, "on", 0.0,
+    ),
+    Case("on before 90 days are known", "b01_expansion", OI | {"expansion": "on", "oi_growth_1d": 0.1}, "on", None),
+    Case(
+        "growth without a flat price", "b01_expansion",
+        EXPANDED | {"expansion": "off", "oi_growth_1d": 0.5, "oi_growth_1d_percentile": 100.0}, "off", 0.0,
+    ),
+    Case(
+        "no open interest", "b01_expansion",
+        {"expansion": "unknown", "close_usd": 2.0}, "unknown", None, "missing open interest",
+    ),
+    Case("nothing", "b01_expansion", {"expansion": "unknown"}, "unknown", None, "missing open interest, price"),
+    Case("a young asset", "b01_expansion", OI | {"expansion": "unknown"}, "unknown", None, "window not full"),
+    Case(
+        "most of the market silent", "b01_expansion", OI | {"expansion": "unknown", "oi_compared_share_1d": 0.4},
+        "unknown", None, "too few venues compared",
+    ),
+    Case(
+        "volume at its quantile", "b02_confirmed_expansion",
+        OI | {"expansion_confirmed": "on", "volume_base": 8.0, "volume_base_percentile": 80.0}, "on", 0.0,
+    ),
+    Case(
+        "volume half way", "b02_confirmed_expansion",
+        OI | {"expansion_confirmed": "on", "volume_base": 8.0, "volume_base_percentile": 90.0}, "on", 0.5,
+    ),
+    Case(
+        "no volume", "b02_confirmed_expansion", OI | {"expansion_confirmed": "unknown"}, "unknown", None, "missing volume"
+    ),
+    Case(
+        "volume of other venues", "b02_confirmed_expansion", OI | {"expansion_confirmed": "unknown", "volume_base": 8.0},
+        "unknown", None, "window not full or its venues changed",
+    ),
+    Case(
+        "bought half way", "b03_bought_dip",
+        DIPPED | {"oi_change_sigmas": 1.0, "oi_change_sigmas_percentile": 80.0}, "on", 0.5,
+    ),
+    Case(
+        "a bought dip", "b03_deleveraging",
+        DIPPED | {"oi_change_sigmas": 1.0, "oi_change_sigmas_percentile": 80.0}, "off", None,
+    ),
+    Case(
+        "unwound half way", "b03_deleveraging",
+        UNWOUND | {"oi_change_sigmas": -1.0, "oi_change_sigmas_percentile": 20.0}, "on", -0.5,
+    ),
+    Case(
+        "unwound as never before", "b03_deleveraging",
+        UNWOUND | {"oi_change_sigmas": -1.0, "oi_change_sigmas_percentile": 0.0, "deleveraging_level_percentile": 0.0}, "on", -1.0,
+    ),
+    Case(
+        "a fall, no change", "b03_deleveraging",
+        UNWOUND | {"divergence": "neutral", "oi_change_sigmas_percentile": 50.0}, "off", 0.0,
+    ),
+    Case("no fall", "b03_bought_dip", DIPPED | {"divergence": "none", "oi_change_sigmas_percentile": 50.0}, "off", 0.0),
+    Case(
+        "no price", "b03_bought_dip",
+        {"divergence": "unknown", "oi_base_told": 8.0}, "unknown", None, "missing price",
+    ),
+    Case(
+        "as calm as the median", "b04_healthy_funding",
+        {"healthy_market": "on", "rate_8h": 0.00005, "rate_8h_sd_30d_percentile": 50.0}, "on", 0.0,
+    ),
+    Case(
+        "the calmest of the year", "b04_healthy_funding",
+        {"healthy_market": "on", "rate_8h": 0.00005, "rate_8h_sd_30d_percentile": 0.0}, "on", 1.0,
+    ),
+    Case(
+        "a day without rates", "b04_healthy_funding",
+        {"healthy_market": "on", "rate_8h_mean_7d": 0.00005}, "on", None,
+    ),
+    Case("no funding", "b04_healthy_funding", {"healthy_market": "unknown"}, "unknown", None, "missing funding"),
+    Case(
+        "under a year", "b04_healthy_funding",
+        {"healthy_market": "unknown", "rate_8h": 0.0}, "unknown", None, "window not full",
+    ),
+    Case(
+        "in the middle", "b05_normalisation",
+        {"normalisation": "on", "x_8h_at_close": 0.0, "x_percentile_90d": 50.0}, "on", 1.0,
+    ),
+    Case(
+        "just inside", "b05_normalisation",
+        {"normalisation": "on", "x_8h_at_close": 0.0, "x_percentile_90d": 90.0}, "on", 0.0,
+    ),
+    Case(
+        "half way in", "b05_normalisation",
+        {"normalisation": "on", "x_8h_at_close": 0.0, "x_percentile_90d": 30.0}, "on", 0.5,
+    ),
+    Case(
+        "still extreme", "b05_normalisation",
+        {"normalisation": "off", "x_8h_at_close": 0.0, "x_percentile_90d": 99.0}, "off", 0.0,
+    ),
+    Case(
+        "inside a zone", "b06_dense_zone",
+        {"zone_state": "inside", "zone_distance": 0.0, "zone_days_known": 90}, "on", -1.0,
+    ),
+    Case(
+        "half way to a zone", "b06_dense_zone",
+        {"zone_state": "near", "zone_distance": 0.01, "zone_days_known": 90}, "on", -0.5,
+    ),
+    Case(
+        "2% away", "b06_dense_zone",
+        {"zone_state": "outside", "zone_distance": 0.02, "zone_days_known": 90}, "off", 0.0,
+    ),
+    Case("a map without zones", "b06_dense_zone", {"zone_state": "outside", "zone_days_known": 90}, "off", 0.0),
+    Case(
+        "a map with holes", "b06_dense_zone", {"zone_state": "unknown", "zone_days_known": 89, "zone_close_usd": 2.0},
+        "unknown", None, "window not full",
+    ),
+    Case(
+        "no map, no close", "b06_dense_zone",
+        {"zone_state": "unknown"}, "unknown", None, "missing liquidations, price",
+    ),
+    Case(
+        "the weaker of two", "b08_capitulation",
+        CROWD | {"capitulation": "on", "put_call_oi_percentile_90d": 95.0, "account_long_share_percentile_90d": 77.5}, "on", 0.25,
+    ),
+    Case(
+        "open interest grew", "b08_capitulation",
+        CROWD | {"capitulation": "off", "put_call_oi_percentile_90d": 95.0, "account_long_share_percentile_90d": 99.0}, "off", 0.0,
+    ),
+    Case(
+        "no options", "b08_capitulation", CROWD | {"capitulation": "unknown", "put_call_oi_ratio": None},
+        "unknown", None, "missing options",
+    ),
+    Case(
+        "too small a market", "b08_capitulation", CROWD | {"capitulation": "unknown", "oi_compared_share_7d": 0.25},
+        "unknown", None, "too few venues compared",
+    ),
+    Case(
+        "high and low", "b09_upside_setup",
+        GRID | {"oi_zscore_90d_percentile": 100.0, "x_percentile_90d": 15.0}, "on", 0.25,
+    ),
+    Case(
+        "in the corner", "b09_upside_setup",
+        GRID | {"oi_zscore_90d_percentile": 80.0, "x_percentile_90d": 20.0}, "on", 0.0,
+    ),
+    Case(
+        "off the corner", "b09_upside_setup",
+        GRID | {"oi_zscore_90d_percentile": 79.0, "x_percentile_90d": 0.0}, "off", 0.0,
+    ),
+    Case(
+        "no funding", "b09_upside_setup",
+        {"oi_base_told": 8.0, "oi_zscore_90d_percentile": 99.0}, "unknown", None, "missing funding",
+    ),
+    Case(
+        "high and high", "b11_top_risk",
+        GRID | {"oi_zscore_90d_percentile": 90.0, "x_percentile_90d": 100.0}, "on", -0.5,
+    ),
+    Case(
+        "not low", "b11_bottom_zone",
+        GRID | {"oi_zscore_90d_percentile": 90.0, "x_percentile_90d": 100.0}, "off", 0.0,
+    ),
+    Case(
+        "low and low", "b11_bottom_zone",
+        GRID | {"oi_zscore_90d_percentile": 10.0, "x_percentile_90d": 0.0}, "on", 0.5,
+    ),
+    Case("a chase", "b11_top_risk", GRID | {"oi_zscore_90d_percentile": 10.0, "x_percentile_90d": 90.0}, "off", 0.0),
+    Case("under 180 days", "b11_top_risk", GRID | {"x_percentile_90d": 90.0}, "unknown", None, "window not full"),
+    Case(
+        "the highest rate", "b10_extreme_positive_funding",
+        {"regime": "extreme_positive", "x_8h_at_close": 0.001, "x_percentile_90d": 100.0}, "on", -1.0,
+    ),
+    Case(
+        "held by hysteresis", "b10_extreme_positive_funding",
+        {"regime": "extreme_positive", "x_8h_at_close": 0.001, "x_percentile_90d": 92.0}, "on", 0.0,
+    ),
+    Case(
+        "half way down", "b10_extreme_negative_funding",
+        {"regime": "extreme_negative", "x_8h_at_close": -0.001, "x_percentile_90d": 1.25}, "on", 0.5,
+    ),
+    Case(
+        "the other extreme", "b10_extreme_negative_funding",
+        {"regime": "extreme_positive", "x_8h_at_close": 0.001, "x_percentile_90d": 100.0}, "off", 0.0,
+    ),
+    Case("no rates", "b10_extreme_negative_funding", {"regime": "unknown"}, "unknown", None, "missing funding"),
+    Case(
+        "the largest day", "b12_large_liquidations",
+        {"cascade": "on", "liquidated_usd": 9.0, "liquidated_usd_percentile": 100.0}, "on", -1.0,
+    ),
+    Case(
+        "minutes of a small day", "b12_large_liquidations",
+        {"cascade": "on", "liquidated_usd": 9.0, "liquidated_usd_percentile": 50.0}, "on", 0.0,
+    ),
+    Case("minutes of a young feed", "b12_large_liquidations", {"cascade": "on", "liquidated_usd": 9.0}, "on", None),
+    Case("no feed", "b12_large_liquidations", {"cascade": "unknown"}, "unknown", None, "missing liquidations"),
+    Case(
+        "at 72", "b13_systemic_risk",
+        {"oi_usd_linked": 1.0, "oi_hhi_linked": 1.0, "oi_to_volume": 1.0, "systemic_risk_score": 72.0}, "on", 0.0,
+    ),
+    Case("half way to 100", "b13_systemic_risk", {"oi_usd_linked": 1.0, "systemic_risk_score": 86.0}, "on", -0.5),
+    Case("below 72", "b13_systemic_risk", {"oi_usd_linked": 1.0, "systemic_risk_score": 71.0}, "off", 0.0),
+    Case(
+        "no volume", "b13_systemic_risk",
+        {"oi_usd_linked": 1.0, "oi_hhi_linked": 1.0}, "unknown", None, "missing volume",
+    ),
+    Case(
+        "volume of a minority", "b13_systemic_risk",
+        {"oi_usd_linked": 1.0, "oi_hhi_linked": 1.0, "oi_to_volume": 1.0, "oi_to_volume_oi_share": 0.25},
+        "unknown", None, "too few venues with volume",
+    ),
+    Case(
+        "long as never", "b14_long_crowded",
+        {"positioning_extreme": "long_crowded", "account_long_share": 0.7, "account_long_share_percentile_90d": 100.0}, "on", -1.0,
+    ),
+    Case(
+        "at 2.5", "b14_short_crowded",
+        {"positioning_extreme": "short_crowded", "account_long_share": 0.3, "account_long_share_percentile_90d": 2.5}, "on", 0.0,
+    ),
+    Case(
+        "short as never", "b14_short_crowded",
+        {"positioning_extreme": "short_crowded", "account_long_share": 0.3, "account_long_share_percentile_90d": 0.0}, "on", 1.0,
+    ),
+    Case(
+        "not short", "b14_short_crowded",
+        {"positioning_extreme": "none", "account_long_share": 0.5, "account_long_share_percentile_90d": 50.0}, "off", 0.0,
+    ),
+    Case(
+        "no ratio", "b14_long_crowded",
+        {"positioning_extreme": "unknown"}, "unknown", None, "missing long/short ratio",
+    ),
+    Case(
+        "loans lead by 1", "b15_lending_stress",
+        STRESSED | {"lending_zscore_lead": 1.0, "lending_zscore_lead_percentile": 80.0}, "on", 0.0,
+    ),
+    Case(
+        "loans lead half way", "b15_lending_stress",
+        STRESSED | {"lending_zscore_lead": 2.0, "lending_zscore_lead_percentile": 90.0}, "on", -0.5,
+    ),
+    Case(
+        "exchanges are only quieter", "b15_lending_stress",
+        STRESSED | {"lending_zscore_90d": -0.5, "lending_zscore_lead": 2.0, "lending_zscore_lead_percentile": 90.0}, "off", 0.0,
+    ),
+    Case(
+        "no loans", "b15_lending_stress",
+        {"exchange_position_notional_usd": 1.0}, "unknown", None, "missing lending liquidations",
+    ),
+    Case("loans never seized", "b15_lending_stress", CHAIN, "unknown", None, "window not full or without spread"),
+    Case(
+        "a DEX leads as never", "b15_perp_dex_stress",
+        DEX | {"perp_dex_zscore_90d": 1.5, "perp_dex_zscore_lead": 3.0, "perp_dex_zscore_lead_percentile": 100.0,
+               "perp_dex_level_percentile": 100.0}, "on", -1.0,
+    ),
+]  # fmt: skip
+
+STATE_COLUMNS = (
+    "expansion", "expansion_confirmed", "divergence", "healthy_market", "normalisation", "regime", "capitulation",
+    "positioning_extreme", "zone_state", "cascade",
+)  # fmt: skip
+
+
+def grid_cell(row: Row) -> str:
+    """Of the days by hand; what the model makes of percentiles is compared on the invented market."""
+    oi, funding = row.get("oi_zscore_90d_percentile"), row.get("x_percentile_90d")
+    if oi is None or funding is None:
+        return "unknown"
+    sides = (
+        "high" if oi >= 80 else "low" if oi <= 20 else "",
+        "high" if funding >= 80 else "low" if funding <= 20 else "",
+    )
+    cells = {"high high": "top_risk", "low low": "bottom_zone", "high low": "upside_setup", "low high": "chase"}
+    return cells.get(" ".join(sides), "none")
+
+
+@pytest.fixture(scope="module")
+def by_hand(build: Build, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Keyed]:
+    """The marts on the days of CASES; the asset of a day is the number of its case."""
+    database = tmp_path_factory.mktemp("by_hand") / "leverhouse.duckdb"
+    signal_world.write(World({table: [] for table in signal_world.TABLES}), database)
+    steps = {relation.split(".")[-1].strip('"'): (relation, select) for relation, select in build.steps}
+    relation, select = steps.pop("int_signal_inputs_daily")
+    with duckdb.connect(str(database)) as connection:
+        connection.execute(f"create table {relation} as {select}")
+        for number, case in enumerate(CASES):
+            row = dict.fromkeys(STATE_COLUMNS, "unknown") | case.day
+            row |= {"asset": str(number), "trade_date": day(0), "grid_cell": grid_cell(case.day)}
+            row |= {
+                f"{group}_available_at": known_after(day(0))
+                for group in (
+                    "oi",
+                    "funding",
+                    "positioning",
+                    "options",
+                    "leverage",
+                    "lending",
+                    "perp_dex",
+                    "zones",
+                    "liquidations",
+                )
+            }
+            connection.execute(
+                f"insert into {relation} ({', '.join(row)}) values ({', '.join('?' * len(row))})", list(row.values())
+            )
+    return build_in(database, tuple(steps[name] for name in ("dim_signal", "signals_daily", "signal_matrix_daily")))
+
+
+@pytest.mark.parametrize("number", range(len(CASES)), ids=[f"{case.signal}: {case.says}" for case in CASES])
+def test_a_day_worked_out_by_hand(by_hand: dict[str, Keyed], number: int) -> None:
+    case = CASES[number]
+    row = by_hand["signals_daily"][str(number), day(0), case.signal]
+    assert (row["state"], row["strength"], row["unknown_reason"]) == (case.state, case.strength, case.reason)
+
+
+def test_inputs_are_named_and_counted_and_coverage_is_the_poorest(build: Build, by_hand: dict[str, Keyed]) -> None:
+    number = next(n for n, case in enumerate(CASES) if case.reason == "missing options")
+    row = by_hand["signals_daily"][str(number), day(0), "b08_capitulation"]
+    assert (row["inputs"], row["inputs_known"], row["inputs_expected"]) == (
+        "options,long/short ratio,open interest", 2, 3,
+    )  # fmt: skip
+    shares = {table: {} for table in ("marts.positioning_divergence_daily", "marts.options_structure_daily")}
+    for table, known in shares.items():
+        known |= {row["trade_date"]: row["venue_share"] for row in build.world.tables[table] if row["asset"] == "AAA"}
+    for (asset, date, signal), row in build.marts["signals_daily"].items():
+        if (asset, signal) == ("AAA", "b08_capitulation"):
+            told = [known[date] for known in shares.values() if known.get(date) is not None]
+            assert row["venue_share"] == min(told, default=None)
+
+
+# On an invented market.
+
+
+def differs(left: Any, right: Any) -> bool:
+    if isinstance(left, int | float) and isinstance(right, int | float):
+        return not abs(left - right) <= TOLERANCE * max(1.0, abs(left), abs(right))
+    return bool(left != right)
+
+
+def differences(rows: Keyed, expected: Mapping[Any, Row]) -> list[tuple[Any, str, Any, Any]]:
+    return [
+        (key, column, rows[key][column], value)
+        for key, row in expected.items()
+        for column, value in row.items()
+        if differs(rows[key][column], value)
+    ]
+
+
+def test_signals_and_their_combination_agree_with_an_independent_computation(build: Build) -> None:
+    expected = signal_reference.signals(build.world, DIRECTIONS)
+    assert build.marts["signals_daily"].keys() == expected.keys()
+    assert differences(build.marts["signals_daily"], expected) == []
+    combined = signal_reference.matrix(expected, DIRECTIONS)
+    assert build.marts["signal_matrix_daily"].keys() == combined.keys()
+    assert differences(build.marts["signal_matrix_daily"], combined) == []
+
+
+@pytest.mark.parametrize("signal", DIRECTIONS)
+def test_the_invented_market_reaches_every_state(build: Build, signal: str) -> None:
+    """What the market never does, the comparison with the independent computation could not notice."""
+    rows = [row for (_, _, name), row in build.marts["signals_daily"].items() if name == signal]
+    assert {row["state"] for row in rows} == {"on", "off", "unknown"}
+    sign = signal_reference.SIGN[DIRECTIONS[signal]]
+    strengths = {row["strength"] for row in rows if row["state"] == "on"}
+    assert any(strength is not None and 0 < sign * strength <= 1 for strength in strengths)
+
+
+def test_every_cell_of_the_grid_is_reached(build: Build) -> None:
+    cells = {row["grid_cell"] for row in build.marts["signal_matrix_daily"].values()}
+    assert cells == {"top_risk", "bottom_zone", "upside_setup", "chase", "none", "unknown"}
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_history_reads_the_same_when_later_days_do_not_exist_yet(build: Build, tmp_path: Path, cut: int) -> None:
+    database = tmp_path / "leverhouse.duckdb"
+    signal_world.write(build.world.until(day(cut)), database)
+    for name, then in build_in(database, build.steps).items():
+        now = {key: row for key, row in build.marts[name].items() if key[1] <= day(cut)}
+        # A day on which every mart is silent is seen as a gap only when a later day exists.
+        assert then.keys() == now.keys()
+        assert len(then) > cut
+        assert differences(now, then) == []
+
+
+def test_a_row_that_came_late_delays_the_signals_that_rest_on_it_and_no_other(build: Build) -> None:
+    rows = build.marts["signals_daily"]
+    late = known_after(day(150)) + dt.timedelta(days=4)
+    assert [rows["AAA", day(n), "b13_systemic_risk"]["available_at"] for n in (149, 150, 153, 155)] == [
+        known_after(day(149)), late, late, known_after(day(155)),
+    ]  # fmt: skip
+    assert rows["AAA", day(150), "b01_expansion"]["available_at"] == known_after(day(150))
+    assert build.marts["signal_matrix_daily"]["AAA", day(151)]["available_at"] == late
