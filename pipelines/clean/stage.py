@@ -20,7 +20,7 @@ import polars as pl
 from pipelines.clean.batch import ParsedBatch, SourceRules
 from pipelines.clean.contract import Contract, Table
 from pipelines.clean.coverage import write_coverage
-from pipelines.errors import ContractError, ReconciliationError
+from pipelines.errors import ContractError, ReconciliationError, WarehouseDamagedError
 from pipelines.extract.landing import Landing
 from pipelines.quality.gate import CheckResult, GateInput
 from pipelines.storage.query import execute_with, first_row, scalar
@@ -392,7 +392,14 @@ class Stage:
                 [self.source, table.name],
             )
         before = scalar(con, f"select count(*) from {table.qualified}")
-        con.execute(f"insert into {table.qualified} select * from accepted_{table.name}")
+        try:
+            con.execute(f"insert into {table.qualified} select * from accepted_{table.name}")
+        except duckdb.ConstraintException as error:
+            # The rows have passed the rules of the contract, so the table was made by a contract with others.
+            raise WarehouseDamagedError(
+                f"{self.source}: the database was made by another version of leverhouse, its {table.qualified} has other "
+                f"rules ({error}). Nothing was committed; 'leverhouse rebuild' makes it again from the landing."
+            ) from error
         after = scalar(con, f"select count(*) from {table.qualified}")
         accepted = self._totals()[table.name][1]
         if after - before != accepted:

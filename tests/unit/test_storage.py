@@ -191,6 +191,16 @@ def test_a_damaged_database_is_named_with_the_way_out(home: Settings) -> None:
         pass
 
 
+def test_a_database_of_another_version_is_named_with_the_way_out(home: Settings) -> None:
+    with writer(home, what="test") as con:
+        con.execute("alter table clean.candles add column invented integer")
+    with (
+        pytest.raises(WarehouseDamagedError, match=r"clean\.candles has other columns.*rebuild"),
+        writer(home, what="test"),
+    ):
+        pass
+
+
 def test_a_program_that_ignores_the_lock_is_named_as_such(home: Settings) -> None:
     with writer(home, what="test"):
         pass
