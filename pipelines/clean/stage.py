@@ -357,26 +357,22 @@ class Stage:
         )
 
     def _totals(self) -> dict[str, tuple[int, int, int, int]]:
-        totals: dict[str, tuple[int, int, int, int]] = {}
-        for name in self.tables:
-            staged, parsed_out, duplicates, resolved_out = first_row(
-                self.con,
-                f"""
-                select
-                    (select count(*) from stage_{name}),
-                    (select count(*) from stage_rejects where table_name = '{name}'
-                        and reason not in ('contract', 'conflicting_duplicate')),
-                    (select count(*) from out_{name} where outcome in ('duplicate', 'restated')),
-                    (select count(*) from out_{name} where outcome in ('contract', 'conflicting_duplicate'))
-                """,
-            )
-            totals[name] = (
-                staged + parsed_out,
-                staged - duplicates - resolved_out,
-                duplicates,
-                parsed_out + resolved_out,
-            )
-        return totals
+        return {name: self._total(name) for name in self.tables}
+
+    def _total(self, name: str) -> tuple[int, int, int, int]:
+        """Rows received, accepted, duplicate and quarantined."""
+        staged, parsed_out, duplicates, resolved_out = first_row(
+            self.con,
+            f"""
+            select
+                (select count(*) from stage_{name}),
+                (select count(*) from stage_rejects where table_name = '{name}'
+                    and reason not in ('contract', 'conflicting_duplicate')),
+                (select count(*) from out_{name} where outcome in ('duplicate', 'restated')),
+                (select count(*) from out_{name} where outcome in ('contract', 'conflicting_duplicate'))
+            """,
+        )
+        return staged + parsed_out, staged - duplicates - resolved_out, duplicates, parsed_out + resolved_out
 
     def _replace_rows(self, table: Table) -> None:
         con = self.con
@@ -401,7 +397,7 @@ class Stage:
                 f"rules ({error}). Nothing was committed; 'leverhouse rebuild' makes it again from the landing."
             ) from error
         after = scalar(con, f"select count(*) from {table.qualified}")
-        accepted = self._totals()[table.name][1]
+        accepted = self._total(table.name)[1]
         if after - before != accepted:
             raise ReconciliationError(
                 f"{self.source}: {table.qualified} grew by {after - before} rows where {accepted} were accepted. "
