@@ -131,9 +131,10 @@ async def _ask(
     page = await api.get(path, endpoint=endpoint, subject=subject, params=params, costs=costs, accept=(200, 400))
     if page.status == 200:
         return page
-    if page.json().get("code") == -1121:
-        raise _NoLongerListedError(subject)
-    check(page)
+    if page.body.startswith(b"{"):
+        if page.json().get("code") == -1121:
+            raise _NoLongerListedError(subject)
+        check(page)
     raise RequestRefusedError(
         f"{NAME}: {page.where}: status 400: {page.excerpt}. The request or the venue's rules changed."
     )
@@ -161,8 +162,9 @@ def _stamps(field: str | int) -> Callable[[Page], list[int]]:
     records_of = at_path()
 
     def stamps(page: Page) -> list[int]:
+        records: Any = records_of(page)
         try:
-            return [int(record[field]) for record in records_of(page)]  # type: ignore[call-overload]
+            return [int(record[field]) for record in records]
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise SourceFormatError(f"{page.where}: a record has no stamp {field!r}: {page.excerpt}") from error
 

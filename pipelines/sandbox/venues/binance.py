@@ -11,7 +11,7 @@ import polars as pl
 from pipelines.extract.venue import milliseconds
 from pipelines.sandbox.emulator import Answer, Asked, Handler, Route, utc
 from pipelines.sandbox.venues.binance_archive import LISTINGS
-from pipelines.sandbox.world import Listing, Measure, World
+from pipelines.sandbox.world import Listing, Market, Measure, World
 
 BY_PLACE: Final = {
     ({"linear": "fapi", "inverse": "dapi", "spot": "spot"}[x.contract_type], x.instrument.replace("/", "")): x
@@ -176,7 +176,7 @@ def klines(asked: Asked, world: World) -> Answer:
     if asked.params.get("interval") != "1h":
         return refused(-1120, "Invalid interval.")
     start, end = _bounds(asked)
-    market = "spot" if found.contract_type == "spot" else "perp"
+    market: Market = "spot" if found.contract_type == "spot" else "perp"
     frame = world.candles(found, market, 60, start, end).head(_limit(asked, 500, KLINES_MOST[asked.endpoint]))
     many, size = found.multiplier, found.contract_size or 1.0
     rows = []
