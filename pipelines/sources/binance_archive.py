@@ -249,6 +249,7 @@ VENUE: Final = Venue(
     limits=(),
     concurrency=16,
     check=check,
+    notes="A mirror is a folder with data/… as in the bucket, .CHECKSUM files included; name it as file:// for both endpoints.",
     feeds=(
         Feed(
             name="instruments",

@@ -245,6 +245,10 @@ def test_ratios_funding_and_candles_over_http_are_what_the_market_did(
     for measure in emulated.MEASURES.values():
         mine = ratios.filter(instrument="BTCUSDT", measure=measure).select("event_at", "ratio")
         assert_frame_equal(mine, WORLD.ratios(BY_NAME["BTCUSDT"], measure, 5, START + FIVE, END + FIVE))
+    coin = ratios.filter(instrument="BTCUSD_PERP")
+    assert set(coin["measure"]) == {"account_global", "account_top", "position_top"}
+    true = WORLD.ratios(BY_NAME["BTCUSD_PERP"], "account_top", 5, START + FIVE, END + FIVE)
+    assert_frame_equal(coin.filter(measure="account_top").select("event_at", "ratio"), true)
     funding = landed(there, "binance.funding")["funding_rates"].sort("settled_at")
     candles = landed(there, "binance.candles")["candles"].sort("opened_at")
     for name in ("1000PEPEUSDT", "BTCUSD_PERP", "BTC/USDT"):

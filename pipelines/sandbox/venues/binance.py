@@ -125,7 +125,7 @@ def ratio(asked: Asked, world: World) -> Answer:
     return answered(
         [
             {
-                "symbol": found.instrument, "longShortRatio": f"{r:.4f}", "longAccount": f"{r / (1 + r):.4f}",
+                **_name(found), "longShortRatio": f"{r:.4f}", "longAccount": f"{r / (1 + r):.4f}",
                 "shortAccount": f"{1 / (1 + r):.4f}", "timestamp": str(at),
             }
             for r, at in rows
@@ -261,8 +261,15 @@ def _data_listing(asked: Asked) -> Listing | Answer:
         return refused(-1130, "parameter 'limit' is invalid.")
     symbol = asked.params.get("symbol", "")
     if asked.endpoint == "dapi":
-        symbol = f"{asked.params.get('pair')}_PERP" if asked.params.get("contractType") == "PERPETUAL" else ""
+        symbol = f"{asked.params.get('pair')}_PERP"
+        if asked.path.endswith("openInterestHist") and asked.params.get("contractType") != "PERPETUAL":
+            return refused(-1102, "Mandatory parameter 'contractType' was not sent, was empty/null, or malformed.")
     return BY_PLACE.get((asked.endpoint, symbol)) or refused(-1121, "Invalid symbol.")
+
+
+def _name(listing: Listing) -> dict[str, str]:
+    inverse = listing.contract_type == "inverse"
+    return {"pair": listing.instrument.partition("_")[0]} if inverse else {"symbol": listing.instrument}
 
 
 def _bounds(asked: Asked) -> tuple[datetime, datetime]:
@@ -295,6 +302,7 @@ ROUTES: Final[Sequence[Route]] = (
     *_both("/*/v1/klines", klines),
     *_both("/futures/data/openInterestHist", interest),
     *(Route("GET", "fapi", f"/futures/data/{name}", ratio) for name in MEASURES),
+    *(Route("GET", "dapi", f"/futures/data/{name}", ratio) for name in MEASURES if name != "takerlongshortRatio"),
     Route("GET", "spot", "/api/v3/ticker/price", prices),
     Route("GET", "spot", "/api/v3/klines", klines),
     *(Route("GET", "eapi", f"/eapi/v1/{name}", handler) for name, handler in OPTION_ROUTES.items()),
