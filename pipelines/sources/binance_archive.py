@@ -103,7 +103,7 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     names: dict[tuple[str, str], Page] = {}
     for page in pages:
         for market, symbol in _FOLDER.findall(page.body):
-            names.setdefault((market.decode(), symbol.decode()), page)
+            names.setdefault((market.decode(), symbol.decode("utf-8", "replace")), page)
     known = [
         _instrument(facts, page)
         for (market, symbol), page in names.items()
@@ -249,6 +249,7 @@ VENUE: Final = Venue(
     limits=(),
     concurrency=16,
     check=check,
+    notes="A mirror is a folder with data/… as in the bucket, .CHECKSUM files included; name it as file:// for both endpoints.",
     feeds=(
         Feed(
             name="instruments",
