@@ -198,8 +198,8 @@ def _parse(settings: Settings, target: Path) -> None:
 
 def _describe(settings: Settings, results: Sequence[RunResult]) -> tuple[NodeResult, ...]:
     """Results as plain values, with row counts of tables and samples of failed tests, read in one connection."""
+    from pipelines.storage.database import open_database
     from pipelines.storage.status import count_rows, sample_query
-    from pipelines.storage.warehouse import open_database
 
     con = open_database(settings)
     try:

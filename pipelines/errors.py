@@ -15,6 +15,7 @@
         ├── ContractError       code and the DDL in warehouse/schema disagree
         ├── ReconciliationError received ≠ accepted + duplicates + quarantined
         ├── GateError           the batch was refused by its quality gate
+        ├── WarehouseDamagedError  the working database does not open
         └── PublishError        the snapshot could not be published
 
 Every message names the source, what happened and the next step.
@@ -107,6 +108,12 @@ class GateError(PermanentError):
     """The quality gate refused the batch; the clean tables are unchanged."""
 
     exit_code = 65
+
+
+class WarehouseDamagedError(PermanentError):
+    """DuckDB cannot read the working database; it can be made again from the landing."""
+
+    exit_code = 74  # EX_IOERR
 
 
 class PublishError(PermanentError):

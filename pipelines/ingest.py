@@ -23,7 +23,7 @@ from pipelines.settings import Settings
 from pipelines.sources import registry
 from pipelines.sources.files import land_matches
 from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, jobs_of
-from pipelines.storage.swap import replace_database
+from pipelines.storage.database import replace_database
 from pipelines.storage.warehouse import writer, writer_lock
 
 if TYPE_CHECKING:

@@ -22,6 +22,7 @@
         'int_candle_marks_by_source': {'same_day': ['candles']},
         'int_liquidation_events_by_source_hourly': {'same_day': ['liquidations']},
         'int_liquidation_totals_by_source_hourly': {'same_day': ['liquidation_totals']},
+        'int_volatility_index_by_source': {'same_day': ['volatility_index']},
         'int_lending_legs_by_source': {
             'same_day': ['lending_liquidations'],
             'next_day': ['candles', 'token_prices'],

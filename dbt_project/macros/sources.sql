@@ -8,7 +8,7 @@
 
 {#- Share of a day's periods that are there, at most 1; null where the cadence is unknown. -#}
 {% macro share_of_day(present, period_minutes) -%}
-    least(1e0, {{ present }} * {{ period_minutes }} / 1440e0)
+    case when {{ period_minutes }} is not null then least(1e0, {{ present }} * {{ period_minutes }} / 1440e0) end
 {%- endmacro %}
 
 {#- The least complete feed among the rows of a group: sampled, then throttled, then full. -#}

@@ -1,4 +1,4 @@
-{#- Bands by resampling blocks of days, the same in every build. Not here: which correlations are judged, and by whom. -#}
+{#- Bands by resampling blocks of days, the same in every build. Which correlations are judged is the marts'. -#}
 
 {#- A number in [0, 1) out of a text, spread like chance and equal on every engine and in every build: the first four
     hexadecimal digits of its md5. A sequence with a rule of its own (a counter times a constant) would fill the
@@ -23,7 +23,8 @@
         select
             resamples.i as resample,
             cast(floor(
-                {{ blocks }} * {{ stats_fixed_uniform("cast(resamples.i as string) || ' ' || cast(draws.i as string)") }}
+                {{ blocks }}
+                * {{ stats_fixed_uniform("cast(resamples.i as string) || ' ' || cast(draws.i as string)") }}
             ) as int) as block_no
         from range(0, {{ resamples }}) as resamples (i)
         cross join range(0, {{ blocks }}) as draws (i)

@@ -78,3 +78,18 @@
 {% macro spark__stats_split_list(list) -%}
     split({{ list }}, ',')
 {%- endmacro %}
+
+{#- The sum of what is priced. Null where events happened and none of them has a price: unknown is not zero. -#}
+{% macro stats_priced_sum(amount, unpriced_events) -%}
+    case when sum({{ unpriced_events }}) > 0 and sum({{ amount }}) = 0 then null else sum({{ amount }}) end
+{%- endmacro %}
+
+{#- An hour's amount: what is reported of it, zero where nothing is and the day is covered. Of a report without any
+    price the amount is unknown, as in stats_priced_sum. -#}
+{% macro stats_zero_if_covered(amount, reports, covers, unpriced_events) -%}
+    case
+        when {{ unpriced_events }} > 0 and {{ amount }} = 0 then null
+        when {{ reports }} > 0 then {{ amount }}
+        when {{ covers }} then 0e0
+    end
+{%- endmacro %}

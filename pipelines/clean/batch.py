@@ -85,6 +85,21 @@ class KnownGap:
 
 
 @dataclass(frozen=True)
+class AcceptedException:
+    """Rows of the days [first_day, last_day] that may fail a check of the gate because they are right, and why.
+
+    `check` is the name of a check that refuses loads of `table`. Without `instrument` all of the table is meant.
+    """
+
+    table: str
+    check: str
+    first_day: date
+    last_day: date
+    reason: str
+    instrument: str | None = None
+
+
+@dataclass(frozen=True)
 class CoverageSpan:
     """Days [first_day, last_day] in which an event source is complete enough that no row means that nothing happened.
 
@@ -100,7 +115,7 @@ class CoverageSpan:
 
 @dataclass(frozen=True)
 class SourceRules:
-    """What a source says about its own completeness.
+    """What a source says about its own completeness, and what in it is unlikely and true.
 
     `expected_per_day` overrides, per table, how many periods a complete day holds.
     """
@@ -108,3 +123,4 @@ class SourceRules:
     expected_per_day: Mapping[str, int] = field(default_factory=dict)
     spans: tuple[CoverageSpan, ...] = ()
     gaps: tuple[KnownGap, ...] = ()
+    exceptions: tuple[AcceptedException, ...] = ()

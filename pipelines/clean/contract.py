@@ -84,6 +84,12 @@ class Table:
         return tuple(column for column in self.columns if column.name not in LOADER_COLUMNS)
 
     @property
+    def instrument_column(self) -> str | None:
+        """The column that says what a row is about, where the table has one."""
+        names = ("instrument", "index_name", "token", "collateral_token")
+        return next((name for name in names if name in self.column_names), None)
+
+    @property
     def value_columns(self) -> tuple[str, ...]:
         """Columns that make two rows of one key equal or different."""
         return tuple(c.name for c in self.wire_columns if c.name not in self.key and c.name != "available_at")

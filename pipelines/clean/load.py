@@ -6,7 +6,7 @@ opening of databases: the connection is passed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -18,12 +18,12 @@ from pipelines.clean.contract import Contract
 from pipelines.clean.stage import Stage, TableLoad, Work, record_checks
 from pipelines.errors import GateError
 from pipelines.extract.landing import Landing, current_versions
-from pipelines.quality.gate import CheckResult, GateInput
+from pipelines.quality.exceptions import judge
+from pipelines.quality.gate import CheckResult, Gate
 from pipelines.storage.query import scalar
 
 __all__ = ["Gate", "LoadReport", "Progress", "TableLoad", "Work", "find_work", "load_source", "no_progress"]
 
-Gate = Callable[[duckdb.DuckDBPyConnection, Sequence[GateInput]], list[CheckResult]]
 Progress = Callable[[str, int, int], None]
 """Called with (what, done, of) while a load goes on."""
 
@@ -116,14 +116,15 @@ def load_source(
                     stage.add(batch, order[landing.landing_id], bystander=True)
         stage.resolve()
         progress(f"{source}: checks", len(work.pending), len(work.pending))
-        results = gate(con, stage.gate_inputs())
+        results = judge(con, contract, stage.gate_inputs(), rules.exceptions, gate=gate)
         failed = [r for r in results if not r.passed and r.severity == "error"]
         if failed:
             record_checks(con, results, source, load_seq, now)
             faults = "; ".join(f"{r.table}.{r.check_name}: {dict(r.observed)}" for r in failed)
             raise GateError(
                 f"{source}: the gate refused the batch, the clean tables are unchanged. {faults}. "
-                "See ops.check_results; correct the mapping or the file and import again."
+                "See ops.check_results; correct the mapping or the file and import again. If it is true, declare it: "
+                "[[accept]] in the mapping, docs/quality.md."
             )
         tables = stage.commit(load_seq, work, rules, results)
     finally:

@@ -6,6 +6,7 @@ Which landings are staged is decided in load. No parsing and no DDL here.
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -24,8 +25,8 @@ from pipelines.extract.landing import Landing
 from pipelines.quality.gate import CheckResult, GateInput
 from pipelines.storage.query import execute_with, first_row, scalar
 
-STAGE_ROWS_PER_PASS: Final = 2_500_000
-"""Rows whose keys are compared at a time: bounds the memory of deduplication."""
+STAGE_ROWS_PER_PASS: Final = 5_000_000
+"""Rows whose keys are compared at a time: bounds the memory of deduplication (8 bytes a row and a set of as many)."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class Work:
 
 class Stage:
     """One load in the making. Rows lie as Parquet in the scratch folder, so memory stays bounded and nothing is written twice
-    into the database; stage_<table> is the view over them, out_<table> the rows that will not be accepted.
+    into the database; stage_<table> is the view over them, out_<table> the rows that will not be accepted. Days and hashes of
+    keys are taken while a batch is in memory, so that no later pass has to read or compute them again.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Stage:
         self.source = source
         self.now = now
         self.tables: dict[str, Table] = {}
+        self.days: dict[str, Counter[date | None]] = {}
         self.folder = home / "scratch" / "load"
         self.staged = 0
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -101,13 +104,14 @@ class Stage:
             pl.lit(batch.landing_id).alias("landing_id"),
             pl.lit(rank, dtype=pl.Int32).alias("_rank"),
             pl.int_range(self.staged, self.staged + pl.len(), dtype=pl.Int64).alias("_rid"),
-        )
+        ).with_columns(_key_hash(table).alias("_key"))
         if bystander:
             rows = rows.clear() if table.merge else rows.join(self._touched_days(table), on="trade_date", how="semi")
         if rows.height:
             file = self.folder / table.name / f"{self.staged}.parquet"
-            rows.select(*_stage_schema(table)).write_parquet(file, compression="lz4", statistics=False)
+            rows.select(*_stage_schema(table)).write_parquet(file, compression="uncompressed", statistics=False)
             self.staged += batch.rows.height
+            self.days[table.name].update(dict(rows.group_by("trade_date").len().iter_rows()))
         origin = [table.name, batch.landing_id, bystander]
         execute_with(
             self.con,
@@ -142,7 +146,8 @@ class Stage:
         """Work out the touched partitions: days staged so far and days the superseded landings had rows in."""
         for name, table in self.tables.items():
             self._open_view(table)
-            self.con.execute(f"insert into touched select distinct ?, trade_date from stage_{name}", [name])
+            staged = pl.DataFrame({"trade_date": list(self.days[name])}, schema={"trade_date": pl.Date()})
+            execute_with(self.con, staged, "insert into touched select ?, trade_date from frame", [name])
         self.con.execute("insert into touched select distinct table_name, trade_date from stage_rejects")
         self.con.execute(
             "insert into touched select distinct table_name, trade_date from ops.lineage "
@@ -231,6 +236,7 @@ class Stage:
         pl.DataFrame(schema=schema).write_parquet(self.folder / table.name / "empty.parquet")
         self.con.execute(f"create or replace temp table out_{table.name} (rid bigint, outcome varchar, detail varchar)")
         self.tables[table.name] = table
+        self.days[table.name] = Counter()
         self._open_view(table)
 
     def _open_view(self, table: Table) -> None:
@@ -258,20 +264,21 @@ class Stage:
 
     def _find_duplicates(self, table: Table) -> None:
         """Rows of one key: a landing that contradicts itself loses all of them, else the newest landing's first row stays."""
-        key = ", ".join(c for c in table.key if c != "source")
-        suspects = self._suspect_keys(table, key)
-        if not suspects:
+        suspects = self._suspect_keys(table)
+        if suspects.is_empty():
             return
+        key = ", ".join(c for c in table.key if c != "source")
         values = ", ".join(table.value_columns) or "1"
-        self.con.execute(
+        execute_with(
+            self.con,
+            suspects.to_frame(),
             f"""
             create or replace temp table suspects as
             select
                 s._rid as rid, {key}, s._rank, s._line, s._field, hash({values}) as content
             from stage_{table.name} as s
-            where hash({key}) in (select key_hash from suspect_keys)
-                and s._rid not in (select rid from out_{table.name})
-            """
+            where s._key in (select _key from frame) and s._rid not in (select rid from out_{table.name})
+            """,
         )
         self.con.execute(
             f"""
@@ -298,24 +305,25 @@ class Stage:
         )
         self.con.execute("drop table suspects")
 
-    def _suspect_keys(self, table: Table, key: str) -> int:
-        """Fill suspect_keys with the hashes of keys that may occur twice; a few passes by day bound the memory."""
-        self.con.execute("create or replace temp table suspect_keys (key_hash ubigint)")
+    def _suspect_keys(self, table: Table) -> pl.Series:
+        """Hashes of keys that may occur twice; a few passes by day bound the memory."""
+        found = [pl.Series("_key", [], dtype=pl.UInt64())]
         for first, last in self._passes(table):
-            self.con.execute(
-                f"insert into suspect_keys select hash({key}) from stage_{table.name} "
-                "where trade_date between ? and ? group by 1 having count(*) > 1",
-                [first, last],
-            )
-        return int(scalar(self.con, "select count(*) from suspect_keys"))
+            within = pl.col("trade_date").is_between(first, last)
+            keys = self._scan(table).filter(within).select("_key").collect().to_series()
+            if keys.n_unique() < keys.len():
+                found.append(keys.filter(keys.is_duplicated()).unique())
+        return pl.concat(found)
+
+    def _scan(self, table: Table) -> pl.LazyFrame:
+        return pl.scan_parquet(self.folder / table.name / "*.parquet")
 
     def _passes(self, table: Table) -> list[tuple[date, date]]:
-        """Day ranges of at most STAGE_ROWS_PER_PASS rows; a single larger day is a pass of its own."""
+        """Day ranges of at most STAGE_ROWS_PER_PASS rows; a single larger day is a pass of its own. Rows without a day
+        break the contract."""
         ranges: list[tuple[date, date]] = []
         held = 0
-        for day, rows in self.con.execute(
-            f"select trade_date, count(*) from stage_{table.name} where trade_date is not null group by 1 order by 1"
-        ).fetchall():
+        for day, rows in sorted((day, rows) for day, rows in self.days[table.name].items() if day is not None):
             if ranges and held + rows <= STAGE_ROWS_PER_PASS:
                 ranges[-1] = (ranges[-1][0], day)
                 held += rows
@@ -327,9 +335,7 @@ class Stage:
     def _move_to_rejects(self, table: Table) -> None:
         """Copy the rows the contract or a conflict turned away into stage_rejects, whole."""
         columns = ", ".join(f"{c.name} := s.{c.name}" for c in table.wire_columns)
-        instrument = next(
-            (c for c in ("instrument", "index_name", "token", "collateral_token") if c in table.column_names), "null"
-        )
+        instrument = table.instrument_column or "null"
         self.con.execute(
             f"insert into stage_rejects select '{table.name}', s.landing_id, s.trade_date, s._line, s._field, {instrument}, "
             f"o.outcome, o.detail, cast(to_json(struct_pack({columns})) as varchar), false "
@@ -534,7 +540,7 @@ class Stage:
 
 
 def _stage_schema(table: Table) -> dict[str, pl.DataType]:
-    """Columns of a staged file: the wire columns, the partition day, where the row came from and its number in the load."""
+    """Columns of a staged file: the wire columns, the partition day, where the row came from, its number in the load, its key."""
     return table.polars_schema() | {
         "trade_date": pl.Date(),
         "landing_id": pl.String(),
@@ -542,7 +548,13 @@ def _stage_schema(table: Table) -> dict[str, pl.DataType]:
         "_field": pl.String(),
         "_rank": pl.Int32(),
         "_rid": pl.Int64(),
+        "_key": pl.UInt64(),
     }
+
+
+def _key_hash(table: Table) -> pl.Expr:
+    """A number per key: equal for equal keys within one load, and hardly ever equal for two keys."""
+    return pl.struct(c for c in table.key if c != "source").hash()
 
 
 def record_checks(

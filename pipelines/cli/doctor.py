@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 import typer
 
 from pipelines.cli.screen import Bar, Screen
-from pipelines.errors import LeverhouseError
+from pipelines.errors import LeverhouseError, WarehouseDamagedError
 from pipelines.home import dagster_yaml_is_current, environment
 from pipelines.settings import Settings
 
@@ -189,10 +189,12 @@ def _database(settings: Settings) -> Finding:
         return Finding("database", "ok", "none yet; the first load makes it")
     try:
         states, ledger = inspect_clean(settings.model_copy(update={"lock_timeout_seconds": 0.0}))
+    except WarehouseDamagedError as error:
+        return Finding("database", "wrong", str(error), "run leverhouse rebuild")
     except LeverhouseError as error:
         return Finding("database", "unknown", str(error), "look again when the other process has ended")
     except duckdb.Error as error:
-        return Finding("database", "wrong", f"cannot be opened: {error}", "run leverhouse rebuild")
+        return Finding("database", "wrong", f"cannot be read: {error}", "run leverhouse rebuild")
     wrong = [state.table for state in states.values() if not state.reconciles]
     if wrong:
         return Finding(

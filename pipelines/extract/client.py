@@ -16,9 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 import aiohttp
 import orjson
@@ -33,11 +31,11 @@ from pipelines.errors import (
     TransientError,
     VenueUnavailableError,
 )
+from pipelines.extract import mirror
 from pipelines.extract.landing import Clock, utc_now
 from pipelines.extract.limits import Pacer, Sleep
 from pipelines.extract.venue import WHOLE_VENUE, Page, Venue
 
-JSON_START: Final = b"{["
 KEPT_HEADERS: Final = ("content-type", "date", "etag", "last-modified", "retry-after")
 
 
@@ -190,11 +188,8 @@ class HttpApi:
         return b"".join(parts)
 
     def _from_mirror(self, base: str, request: Mapping[str, Any], subject: str) -> Page:
-        root = Path(unquote(urlsplit(base).path)).resolve()
-        path = (root / request["path"].lstrip("/")).resolve()
-        there = path.is_relative_to(root) and path.is_file()
-        body = path.read_bytes() if there else b""
-        return Page(subject, request, 200 if there else 404, self._clock(), body)
+        status, body = mirror.answer(base, request)
+        return Page(subject, request, status, self._clock(), body)
 
     def _judge(self, page: Page, accept: Sequence[int], *, is_json: bool) -> None:
         """Raise for an answer that is none."""
@@ -203,13 +198,13 @@ class HttpApi:
         if status in accept and status != 200:
             return
         if status == 200:
-            if is_json and page.body.lstrip()[:1] not in (b"{", b"["):
-                raise VenueUnavailableError(f"{where}: the answer is no JSON: {page.excerpt}")
-            try:
-                self.venue.check(page)
-            except ThrottledError as error:
-                self._pacer.hold(error.wait_seconds or self._patience.first_wait)
-                raise
+            if is_json:
+                try:
+                    page.json()
+                except SourceFormatError as error:
+                    # A page for people from a gateway, or a body cut short: both pass.
+                    raise VenueUnavailableError(f"{self.venue.name}: {error}") from error
+            self._check(page)
             return
         if status in (418, 429) or (status == 403 and self.venue.forbidden_wait is not None):
             wait = _retry_after(page.headers.get("retry-after"), self._clock())
@@ -225,9 +220,19 @@ class HttpApi:
             )
         if status >= 500 or status in (408, 425):
             raise VenueUnavailableError(f"{where}: status {status}: {page.excerpt}")
+        if status == 400 and page.body.lstrip()[:1] == b"{":
+            # Deribit and OKX send their error codes, throttling among them, with this status.
+            self._check(page)
         raise RequestRefusedError(
             f"{where}: status {status}: {page.excerpt}. The request or the venue's rules changed."
         )
+
+    def _check(self, page: Page) -> None:
+        try:
+            self.venue.check(page)
+        except ThrottledError as error:
+            self._pacer.hold(error.wait_seconds or self._patience.first_wait)
+            raise
 
 
 @asynccontextmanager

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from pipelines.errors import BlockedError, LeverhouseError
@@ -80,6 +81,7 @@ def plan_days(feed: Feed, first: date, last: date, *, now: datetime, landed: Ite
     known = set(landed)
     final = now - feed.published_after
     first = max(first, feed.since)
+    last = last if feed.until is None else min(last, feed.until)
     days = (
         [day for day in Span.of_days(first, last).days if Span.of_days(day, day).end <= final] if last >= first else []
     )
@@ -90,6 +92,10 @@ def plan_days(feed: Feed, first: date, last: date, *, now: datetime, landed: Ite
         by_month.setdefault(f"{day:%Y-%m}", []).append(day)
     chunks: list[Chunk] = []
     for month, mine in by_month.items():
+        if feed.months_only:
+            if _month(mine[0]).end <= final:
+                chunks.append(Chunk(month, EVERYTHING, _month(mine[0])))
+            continue
         whole = Span.of_days(mine[0], mine[-1])
         is_whole = mine[0].day == 1 and (mine[-1] + timedelta(days=1)).day == 1
         is_settled = whole.end + timedelta(days=feed.recheck_days) <= final
@@ -194,7 +200,8 @@ class _Run:
         return {name for name in plan if name not in covers or (name in unpublished and rested)}
 
     async def _fetch(self, chunk: Chunk, plan: Plan, due: set[str], held: Landing | None) -> None:
-        with self.store.draft(self.source, chunk.partition, chunk.part) as draft:
+        identity = (self.source, chunk.partition, chunk.part)
+        with self.store.draft(*identity, volatile=self.venue.volatile) as draft:
             covers: dict[str, Outcome] = {}
             if held is not None:
                 kept = {s: o for s, o in held.request.get("covers", {}).items() if s not in due}
@@ -204,7 +211,7 @@ class _Run:
             blocked: BlockedError | None = None
             fetched: dict[str, Outcome] = {}
             outcomes = await asyncio.gather(
-                *(self._job(plan[name], draft) for name in sorted(due)), return_exceptions=True
+                *(self._job(_with_held(plan[name], held), draft) for name in sorted(due)), return_exceptions=True
             )
             for name, outcome in zip(sorted(due), outcomes, strict=True):
                 if isinstance(outcome, LeverhouseError):
@@ -263,6 +270,10 @@ def _completeness(covers: Mapping[str, Outcome], wanted: int) -> Completeness:
     if len(covers) < wanted or "not_yet_published" in outcomes:
         return "partial"
     return "empty" if outcomes == {"empty"} else "complete"
+
+
+def _with_held(job: Job, held: Landing | None) -> Job:
+    return job if held is None else replace(job, held=partial(Pack(held.path).pages, (job.subject,)))
 
 
 def _month(day: date) -> Span:

@@ -65,16 +65,27 @@ class Landing:
 class PackDraft:
     """Pages of one fetch on their way into the landing. Made by LandingStore.draft."""
 
-    def __init__(self, store: LandingStore, identity: tuple[str, str, str], temporary: Path, sink: BinaryIO) -> None:
+    def __init__(
+        self,
+        store: LandingStore,
+        identity: tuple[str, str, str],
+        temporary: Path,
+        sink: BinaryIO,
+        volatile: re.Pattern[bytes] | None,
+    ) -> None:
         self._store = store
         self._identity = identity
         self._temporary = temporary
         self._sink = sink
-        self._writer = PackWriter(sink)
+        self._writer = PackWriter(sink, volatile)
 
     def add(self, page: Page) -> None:
         """Write a page at once: a month of pages does not fit into memory."""
         self._writer.add(page)
+
+    def abandon(self) -> None:
+        """Let go of what was not landed; nothing after `land`."""
+        self._writer.abandon()
 
     def land(
         self, *, completeness: Completeness, request: Mapping[str, Any], original_name: str, clock: Clock = utc_now
@@ -166,15 +177,22 @@ class LandingStore:
         return landing
 
     @contextmanager
-    def draft(self, source: str, partition: str, part: str) -> Iterator[PackDraft]:
-        """A pack in the making, landed by its `land`; leaving the block without that leaves no trace.
+    def draft(
+        self, source: str, partition: str, part: str, *, volatile: re.Pattern[bytes] | None = None
+    ) -> Iterator[PackDraft]:
+        """A pack in the making, landed by its `land`; leaving the block without that leaves no trace. What matches
+        `volatile` in an answer does not make it another one.
 
         Raises OSError where the disk refuses.
         """
         folder = self.raw_dir / _safe(source) / _safe(partition)
         folder.mkdir(parents=True, exist_ok=True)
         with _temporary(folder) as (temporary, sink):
-            yield PackDraft(self, (source, partition, part), temporary, sink)
+            draft = PackDraft(self, (source, partition, part), temporary, sink, volatile)
+            try:
+                yield draft
+            finally:
+                draft.abandon()
 
     def checked_at(self, landing: Landing) -> datetime:
         """When the venue last said what this landing holds: on fetching it, or on asking again and hearing the same."""

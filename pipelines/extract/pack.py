@@ -7,6 +7,7 @@ business of pipelines/sources.
 from __future__ import annotations
 
 import hashlib
+import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,11 +28,17 @@ _COMPRESSED: Final = (b"PK\x03\x04", b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
 
 @dataclass
 class PackWriter:
-    """Collects the pages of a fetch, in any order, and writes them in the order of subject and arrival."""
+    """Collects the pages of a fetch, in any order, and writes their index in the order of subject and arrival.
+
+    `volatile` is what a venue writes into every answer and means nothing by, its clock for example: left out when answers
+    are compared, kept in what is stored.
+    """
 
     sink: BinaryIO
+    volatile: re.Pattern[bytes] | None = None
     _zip: zipfile.ZipFile = field(init=False)
     _entries: list[dict[str, Any]] = field(default_factory=list)
+    _meanings: dict[str, str] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -46,6 +53,8 @@ class PackWriter:
         member = zipfile.ZipInfo(name, _EPOCH)
         member.compress_type = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
         self._zip.writestr(member, page.body)
+        meaning = self.volatile.sub(b"", page.body) if self.volatile else page.body
+        self._meanings[name] = hashlib.sha256(meaning).hexdigest()
         self._entries.append(
             {
                 "subject": page.subject,
@@ -66,8 +75,14 @@ class PackWriter:
         member.compress_type = zipfile.ZIP_DEFLATED
         self._zip.writestr(member, lines)
         self._zip.close()
-        answers = [(e["subject"], e["number"], e["request"], e["status"], e["sha256"]) for e in self._entries]
+        answers = [
+            (e["subject"], e["number"], e["request"], e["status"], self._meanings[e["member"]]) for e in self._entries
+        ]
         return hashlib.sha256(orjson.dumps(answers, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+    def abandon(self) -> None:
+        """Let go of the sink. A ZipFile that is only forgotten writes into it later, when it may be closed already."""
+        self._zip.close()
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ async def pages_forward(
     """
     first = start
     for _ in range(MOST_PAGES):
-        page = await get(first, end - 1)
+        page = await _asked_twice(get, stamps, first, end - 1)
         seen = stamps(page)
         yield page
         if len(seen) < limit:
@@ -50,7 +50,7 @@ async def pages_backward(
     """The same for endpoints that answer with the newest rows of the bounds: each page ends before the oldest row so far."""
     last = end - 1
     for _ in range(MOST_PAGES):
-        page = await get(start, last)
+        page = await _asked_twice(get, stamps, start, last)
         seen = stamps(page)
         yield page
         if len(seen) < limit:
@@ -69,7 +69,7 @@ async def pages_by_slices(
     waiting = [(first, min(first + width, end)) for first in range(start, end, width)][::-1]
     while waiting:
         first, stop = waiting.pop()
-        page = await get(first, stop - 1)
+        page = await _asked_twice(get, stamps, first, stop - 1)
         if len(stamps(page)) < limit:
             yield page
             continue
@@ -97,6 +97,13 @@ async def pages_by_cursor(
             )
         seen.add(after)
     raise _endless(page)
+
+
+async def _asked_twice(get: GetSlice, stamps: Stamps, first: int, last: int) -> Page:
+    """An answer without rows is asked for a second time before it is believed: a venue in trouble may answer like one in
+    which nothing happened, and a day landed as empty is not asked for again."""
+    page = await get(first, last)
+    return page if stamps(page) else await get(first, last)
 
 
 def slices(span: Span, *, width_ms: int) -> list[tuple[int, int]]:

@@ -5,9 +5,11 @@ The types only; a module in pipelines/sources fills them, extract.fetch acts on 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import orjson
@@ -43,7 +45,11 @@ class Page:
     headers: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def json(self) -> Any:
-        """The body as JSON. Raises SourceFormatError naming the request where it is none."""
+        """The body as JSON, read once. Raises SourceFormatError naming the request where it is none."""
+        return self._content
+
+    @cached_property
+    def _content(self) -> Any:
         try:
             return orjson.loads(self.body)
         except orjson.JSONDecodeError as error:
@@ -97,6 +103,9 @@ class Job:
     span: Span
     instrument: Mapping[str, Any] = field(default_factory=dict)
     """The row of clean.instruments that held in `span`; empty where the subject is no instrument."""
+    held: Callable[[], Iterable[Page]] = field(default=tuple, compare=False, repr=False)
+    """The subject's pages as they were landed before; none on the first fetch. Where the venue says that one of them has not
+    changed, a feed may hand on the held page instead of fetching it again."""
 
 
 class Api(Protocol):
@@ -175,12 +184,13 @@ Rules = Callable[[Sequence[Span]], Any]
 class Feed:
     """One data set of a venue: source `<venue>.<name>` feeding `tables`.
 
-    `since` is the first day there is; `keeps_days` how far back the venue remembers (None: everything);
-    `published_after` how long after a day's end it is complete; `recheck_days` for how many days after that a day may
-    still be restated and is asked for again; `every_hours` is how often a capture is made. A past month is fetched as one
-    where `by_month` (fewer, fuller pages), else day by day. `subjects` picks, from the instruments of the universe, what
-    the feed asks for; without it, it asks once for the whole venue. `completeness` says for people, and for the coverage
-    of event tables, how much of the truth the venue tells.
+    `since` is the first day there is, `until` the last where the venue stopped; `keeps_days` how far back the venue
+    remembers (None: everything); `published_after` how long after a day's end it is complete; `recheck_days` for how many
+    days after that a day may still be restated and is asked for again; `every_hours` is how often a capture is made. A past
+    month is fetched as one where `by_month` (fewer, fuller pages), else day by day; where `months_only`, a month is fetched
+    as one or not at all: there are no files of days. `subjects` picks, from the instruments of the universe, what the feed
+    asks for; without it, it asks once for the whole venue. `completeness` says for people, and for the coverage of event
+    tables, how much of the truth the venue tells.
     """
 
     name: str
@@ -196,6 +206,8 @@ class Feed:
     recheck_days: int = 1
     every_hours: int = 1
     by_month: bool = False
+    months_only: bool = False
+    until: date | None = None
     completeness: str = "full"
     rules: Rules | None = None
 
@@ -221,8 +233,10 @@ class Venue:
     `<venue>.<name>`), also by a file:// address of a local mirror. `check` looks at every answer, raises for error codes in
     it and does nothing else; `weights` names the response header in which the venue counts each budget; `forbidden_wait`
     is for venues that answer 403 to too many requests: how long they want to be left alone.
-    The feed `instruments`, where there is one, is fetched first and tells the others what there is. The feed `turnover`
-    feeds no table: `turnover` reads dollars traded in 24 hours by asset from its pages, which decides the universe.
+    `volatile` matches what every answer holds and means nothing by, such as the venue's clock, so that the same answer can
+    be told from a restated one. The feed `instruments`, where there is one, is fetched first and tells the others what
+    there is. The feed `turnover` feeds no table: `turnover` reads dollars traded in 24 hours by asset from its pages, which
+    decides the universe.
     """
 
     name: str
@@ -234,6 +248,7 @@ class Venue:
     concurrency: int = 8
     forbidden_wait: float | None = None
     secrets: tuple[Secret, ...] = ()
+    volatile: re.Pattern[bytes] | None = None
     turnover: Callable[[Sequence[Page]], Mapping[str, float]] | None = None
     notes: str = ""
 

@@ -5,9 +5,10 @@ Facts from Bybit's v5 documentation; what was not seen live is marked "?". Nothi
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import date, timedelta
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
@@ -16,7 +17,7 @@ from pipelines.extract.limits import Limit
 from pipelines.extract.paging import pages_backward, pages_by_cursor
 from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Venue
 from pipelines.sources.instruments import each_instrument
-from pipelines.sources.records import LINE, SUBJECT, Field, at_path, from_ms, read_records, rejected
+from pipelines.sources.records import LINE, SUBJECT, Field, at_path, from_ms, read_records, rejected, stamps_of
 from pipelines.universe import parse_symbol
 
 NAME: Final = "bybit"
@@ -160,7 +161,9 @@ async def fetch_open_interest(api: Api, job: Job) -> AsyncIterator[Page]:
 
     # A day's last state is the one of 00:00 of the day after: states belong to the day that ends with them.
     start, end = job.span.start_ms + 1, job.span.end_ms + 1
-    async for page in pages_backward(get, _stamps("timestamp"), start=start, end=end, limit=OI_LIMIT):
+    async for page in pages_backward(
+        get, stamps_of(at_path("result", "list"), "timestamp"), start=start, end=end, limit=OI_LIMIT
+    ):
         yield page
 
 
@@ -202,7 +205,7 @@ async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
             },
         )  # fmt: skip
 
-    stamps = _stamps("fundingRateTimestamp")
+    stamps = stamps_of(at_path("result", "list"), "fundingRateTimestamp")
     async for page in pages_backward(get, stamps, start=job.span.start_ms, end=job.span.end_ms, limit=FUNDING_LIMIT):
         yield page
 
@@ -222,15 +225,6 @@ def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     yield Parsed("funding_rates", rows, records.rejects)
 
 
-def _stamps(field: str) -> Any:
-    records_of = at_path("result", "list")
-
-    def stamps(page: Page) -> list[int]:
-        return [int(record[field]) for record in records_of(page)]  # type: ignore[call-overload]
-
-    return stamps
-
-
 IS_PERPETUAL: Final = pl.col("contract_type").is_in(["linear", "inverse"])
 
 VENUE: Final = Venue(
@@ -241,6 +235,8 @@ VENUE: Final = Venue(
     concurrency=16,
     forbidden_wait=600.0,
     check=check,
+    # The end of every answer: retExtInfo and the server's clock.
+    volatile=re.compile(rb',"time":\d+'),
     turnover=turnover,
     feeds=(
         Feed(

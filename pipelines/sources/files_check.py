@@ -52,6 +52,7 @@ def check_mapping(mapping: Mapping, contract: Contract) -> None:
                 continue
             faults += [f"{where}.{fault}" for fault in _table_faults(file, rows, table)]
     named = [("gap", gap.table) for gap in mapping.gap] + [("span", span.table) for span in mapping.span]
+    named += [("accept", accept.table) for accept in mapping.accept]
     named += [("expected_per_day", table) for table in mapping.expected_per_day]
     faults += [f"{key}: no clean table {table!r}" for key, table in named if table not in contract.clean]
     for position, rule in enumerate(mapping.instrument):

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from pipelines.clean.batch import CoverageSpan, KnownGap, SourceRules
+from pipelines.clean.batch import AcceptedException, CoverageSpan, KnownGap, SourceRules
 from pipelines.sources.evm import EVENTS, LOG_COLUMNS, decoded_columns
 
 PERIODS: Final = {
@@ -312,6 +312,16 @@ class Span(Part):
     series: str = ""
 
 
+class Accept(Part):
+    """Days on which a check of the gate may fail because the rows are right."""
+
+    table: str
+    check: str
+    days: Days
+    because: Annotated[str, Field(min_length=1)]
+    instrument: Texts | None = None
+
+
 class Mapping(Part):
     """One data set. `path` and `text` are where and what it was read from."""
 
@@ -324,6 +334,7 @@ class Mapping(Part):
     instrument: tuple[Instrument, ...] = ()
     gap: tuple[Gap, ...] = ()
     span: tuple[Span, ...] = ()
+    accept: tuple[Accept, ...] = ()
     expected_per_day: dict[str, int] = Field(default_factory=dict)
 
     @property
@@ -339,7 +350,7 @@ class Mapping(Part):
 
     @cached_property
     def rules(self) -> SourceRules:
-        """What the data set says about its own completeness."""
+        """What the data set says about its own completeness, and what in it is unlikely and true."""
         gaps = tuple(
             KnownGap(table=gap.table, first_day=gap.days[0], last_day=gap.days[1], reason=gap.because, instrument=name)
             for gap in self.gap
@@ -349,4 +360,9 @@ class Mapping(Part):
             CoverageSpan(table=x.table, venue=x.venue, first_day=x.days[0], last_day=x.days[1], series=x.series)
             for x in self.span
         )
-        return SourceRules(expected_per_day=dict(self.expected_per_day), spans=spans, gaps=gaps)
+        exceptions = tuple(
+            AcceptedException(x.table, x.check, x.days[0], x.days[1], reason=x.because, instrument=name)
+            for x in self.accept
+            for name in (x.instrument or (None,))
+        )
+        return SourceRules(expected_per_day=dict(self.expected_per_day), spans=spans, gaps=gaps, exceptions=exceptions)

@@ -103,6 +103,21 @@ def at_path(*path: str) -> RecordsOf:
     return records_of
 
 
+def stamps_of(records_of: RecordsOf, key: Key) -> Callable[[Page], list[int]]:
+    """What a page's rows are paged by: the whole number under `key` of every record. Raises SourceFormatError where it is
+    missing or none."""
+
+    def stamps(page: Page) -> list[int]:
+        try:
+            return [int(record[key]) for record in records_of(page)]  # type: ignore[index]
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise SourceFormatError(
+                f"{page.where}: a record has no whole number {key!r}; the venue's format changed: {page.excerpt}"
+            ) from error
+
+    return stamps
+
+
 def from_ms(column: str) -> pl.Expr:
     """Milliseconds since the epoch as a naive UTC instant in microseconds."""
     return (pl.col(column) * 1000).cast(pl.Datetime("us"))

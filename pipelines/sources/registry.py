@@ -26,7 +26,11 @@ from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHisto
 from pipelines.universe import choose_universe
 
 VENUES: Final[Mapping[str, str]] = {
+    "binance": "pipelines.sources.binance",
+    "binance_archive": "pipelines.sources.binance_archive",
     "bybit": "pipelines.sources.bybit",
+    "deribit": "pipelines.sources.deribit",
+    "okx": "pipelines.sources.okx",
 }
 """Venues by name: the module whose VENUE describes each."""
 

@@ -1,6 +1,6 @@
 """Opening the warehouse: one writer behind a file lock, any number of readers of the published file.
 
-The only code that opens a DuckDB file. What is written or read is decided elsewhere.
+What the working file is made of stands in database; what is written or read is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 import duckdb
 from filelock import FileLock, Timeout
 
-from pipelines.clean.contract import apply_ddl, load_contract
 from pipelines.errors import ConfigError, WarehouseBusyError
 from pipelines.settings import Settings
+from pipelines.storage.database import open_with_tables
 
 
 @contextmanager
@@ -49,35 +49,11 @@ def writer_lock(settings: Settings, *, what: str) -> Iterator[None]:
 def writer(settings: Settings, *, what: str) -> Iterator[duckdb.DuckDBPyConnection]:
     """The read-write connection, in UTC, with the contract's tables in place. Locks, and always closes."""
     with writer_lock(settings, what=what):
-        con = open_database(settings)
+        con = open_with_tables(settings)
         try:
-            contract = load_contract(settings.schema_dir)
-            there = {
-                row[0] for row in con.execute("select schema_name || '.' || table_name from duckdb_tables()").fetchall()
-            }
-            if not {table.qualified for table in (*contract.clean.values(), *contract.ops.values())} <= there:
-                apply_ddl(con, contract)
-                # DuckDB 1.5 cannot replay these statements from the log of a killed process: keep them out of it.
-                con.execute("checkpoint")
             yield con
         finally:
             con.close()
-
-
-def open_database(settings: Settings) -> duckdb.DuckDBPyConnection:
-    """The working database, read-write. The caller holds `writer_lock` and closes the connection."""
-    settings.scratch_dir.mkdir(parents=True, exist_ok=True)
-    con = duckdb.connect(
-        str(settings.database),
-        config={
-            "memory_limit": settings.duckdb_memory,
-            "threads": settings.duckdb_threads,
-            "temp_directory": str(settings.scratch_dir),
-            "preserve_insertion_order": False,
-        },
-    )
-    con.execute("set TimeZone = 'UTC'")
-    return con
 
 
 @contextmanager

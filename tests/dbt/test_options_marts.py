@@ -273,6 +273,34 @@ def test_a_restated_capture_is_built_again_and_no_other_day_changes(build: Build
     assert facts == {("LONG", day(95))}
 
 
+# The project's own tests on these chains
+
+IDENTITIES = "path:tests/options"
+ROWS = [f"test_name:{name},{at}" for name in ("sound", "unique_combination")
+        for at in ("path:models/marts/options", "path:models/intermediate/options", "fct_option_oi_by_strike_daily")]  # fmt: skip
+
+
+def test_rules_and_identities_hold_on_every_awkward_case(build: Build) -> None:
+    build.dbt.succeed("test", "--select", IDENTITIES, *ROWS, "--exclude-resource-type", "unit_test")
+    results = build.dbt.artifact("run_results")["results"]
+    assert len(results) == 3 + 12
+    assert {result["status"] for result in results} == {"pass"}
+
+
+def test_a_lost_strike_and_an_expiry_counted_twice_break_the_identities(build: Build, tmp_path: Path) -> None:
+    broken = copy(build, tmp_path)
+    with broken.connection() as con:
+        con.execute("delete from marts.fct_option_oi_by_strike_daily where asset = 'RAW' and strike_usd = 130")
+        con.execute("update marts.options_max_pain_daily set oi_base = 2 * oi_base where asset = 'TWO'")
+    assert broken("test", "--select", IDENTITIES).returncode != 0
+    results = broken.artifact("run_results")["results"]
+    assert {result["unique_id"].split(".")[2]: result["status"] for result in results} == {
+        "every_live_option_has_its_strike": "fail",
+        "expiries_add_up_to_the_day": "fail",
+        "put_and_call_open_interest_is_the_total": "fail",
+    }
+
+
 # The normal distribution
 
 

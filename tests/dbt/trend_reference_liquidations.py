@@ -57,7 +57,7 @@ def liquidation_comparison(world: World) -> dict[Key, Row]:
                     for (venue, *rest), days in venues.items()
                     if rest == [kind, measure] and date in days
                 }
-                total = _sum(r["notional_usd"] for rows in here.values() for r in rows)
+                total = _priced([r for rows in here.values() for r in rows])
                 row[column] = total
                 logs[column][date] = None if total is None else math.log1p(total)
                 row[f"{column}_venues"] = len(here)
@@ -69,7 +69,7 @@ def liquidation_comparison(world: World) -> dict[Key, Row]:
                     )
                 uppers = [_upper(asset, venue, date, rows, prices, oi) for venue, rows in here.items()]
                 known = [upper for upper in uppers if upper is not None]
-                priced = sum(_sum(r["notional_usd"] for r in rows) is not None for rows in here.values())
+                priced = sum(_priced(rows) is not None for rows in here.values())
                 row[f"{column}_upper"] = math.fsum(known) if known and len(known) == priced else None
                 row |= _to_open_interest(column.split("_position")[0], asset, date, here, oi)
             exchange, dex = row["exchange_position_notional_usd"], row["perp_dex_position_notional_usd"]
@@ -110,6 +110,12 @@ def _sum(values: Iterable[float | None]) -> float | None:
     return math.fsum(known) if known else None
 
 
+def _priced(rows: Sequence[Row]) -> float | None:
+    """What is priced; unknown where something happened and nothing of it is priced."""
+    total = _sum(row["notional_usd"] for row in rows)
+    return None if total == 0 and any(row["unpriced_events"] for row in rows) else total
+
+
 def _upper(
     asset: str,
     venue: str,
@@ -118,7 +124,7 @@ def _upper(
     prices: Mapping[Key, Row],
     oi: Mapping[tuple[str, str, dt.date], Row],
 ) -> float | None:
-    reported, price = _sum(row["notional_usd"] for row in rows), prices.get((asset, date), {})
+    reported, price = _priced(rows), prices.get((asset, date), {})
     if any(row["unpriced_events"] for row in rows):
         return None
     if reported is None or all(row["completeness"] == "full" for row in rows):
@@ -143,7 +149,8 @@ def _to_open_interest(
         for unit, amount, held in (("", "quantity_base", "oi_base"), ("_usd", "notional_usd", "oi_usd")):
             above, below = [], []
             for venue, rows in here.items():
-                liquidated = _sum(r[amount] for r in rows if r["side"] in sides)
+                mine = [r for r in rows if r["side"] in sides]
+                liquidated = _priced(mine) if amount == "notional_usd" else _sum(r[amount] for r in mine)
                 before = oi.get((asset, venue, date - DAY), {}).get(held)
                 if liquidated is not None and before:
                     above.append(liquidated)
@@ -155,17 +162,17 @@ def _to_open_interest(
 def lead_lag(world: World) -> Keyed:
     """Profiles of exchange against on-chain by month: residuals beside |return|, correlations by lag, one band."""
     prices, answer = prices_of(world), Keyed()
-    amounts: dict[tuple[str, str], dict[dt.date, list[float | None]]] = defaultdict(lambda: defaultdict(list))
+    amounts: dict[tuple[str, str], dict[dt.date, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in world.tables["marts.fct_liquidations_daily"]:
         if row["measure"] != "debt_repaid":
-            amounts[row["asset"], row["venue_kind"]][row["trade_date"]].append(row["notional_usd"])
+            amounts[row["asset"], row["venue_kind"]][row["trade_date"]].append(row)
     last: dict[str, dt.date] = {}
     for row in world.tables["marts.fct_liquidations_daily"]:
         last[row["asset"]] = max(row["trade_date"], last.get(row["asset"], row["trade_date"]))
     for asset in sorted(last):
-        exchange = {date: _sum(values) for date, values in amounts[asset, "cex"].items()}
+        exchange = {date: _priced(rows) for date, rows in amounts[asset, "cex"].items()}
         for counterpart in ("perp_dex", "lending"):
-            on_chain = {date: _sum(values) for date, values in amounts[asset, counterpart].items()}
+            on_chain = {date: _priced(rows) for date, rows in amounts[asset, counterpart].items()}
             common = {}
             for date in exchange.keys() & on_chain.keys():
                 left, right, move = exchange[date], on_chain[date], prices.get((asset, date), {}).get("log_return")
@@ -276,7 +283,7 @@ def _hour(
         found = [(feed, reports.get((*(feed[key] for key in FEED), opened_at))) for feed in mine]
         told = [report for _, report in found if report is not None]
         if told:
-            sides[side] = _sum(report["notional_usd"] for report in told)
+            sides[side] = _priced(told)
             events += [report["events"] for report in told]
             unpriced += sum(report["unpriced_events"] for report in told)
         elif any(feed["hours_known_by"] == "day" for feed in mine):
@@ -289,7 +296,7 @@ def _hour(
     telling = [feed["completeness"] for feed in feeds if feed["hours_known_by"] != "none"]
     poorest = next((grade for grade in ("sampled", "throttled", "full") if grade in telling), "none")
     row: Row = {
-        amount: _sum(sides.values()),
+        amount: None if unpriced and not _sum(sides.values()) else _sum(sides.values()),
         f"{name}_events": None if not sides or None in events else sum(count for count in events if count is not None),
         f"{name}_unpriced_events": unpriced if sides else None,
         f"{name}_completeness": poorest if sides else "none",

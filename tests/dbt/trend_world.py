@@ -325,7 +325,10 @@ def _liquidations(world: World, random_: random.Random, closes: Mapping[str, lis
                         on_exchanges[asset, n] += base
                     elif asset == "AAA" and venue == "aave_v3":
                         base *= on_exchanges[asset, n - 2] / 10_000
-                    unpriced = asset == "BBB" and venue == "binance" and n == 400
+                    # Nothing priced; then a single long without a price beside shorts of which none was closed.
+                    unpriced = asset == "BBB" and venue == "binance" and (n == 400 or (n == 401 and side == "long"))
+                    if (asset, n, side) == ("BBB", 401, "short"):
+                        base = 0.0
                     world.tables["marts.fct_liquidations_daily"].append(
                         {
                             "venue": venue,

@@ -10,22 +10,18 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from pipelines.settings import PROJECT_ROOT, Settings
+from tests.unit.files_world import PERPETUALS
 
 DAYS = 100
 FIRST = date(2023, 1, 1)
 
-MAPPING = """
+MAPPING = (
+    """
 dataset = "example"
 description = "Made-up history of two perpetuals"
-
-[[instrument]]
-venue = "binance"
-name = '(?P<base>[A-Z0-9]+)USDT'
-symbol = "{base}USDT"
-base = "{base}"
-quote = "USDT"
-contract_type = "linear"
-
+"""
+    + PERPETUALS
+    + """
 [[file]]
 pattern = "candles*.csv"
 format = "csv"
@@ -75,6 +71,7 @@ available = { after = "event", lag = "1m" }
 set = { venue = "binance", kind = "settled", interval_hours = 8.0 }
 columns = { rate = "rate" }
 """
+)
 
 
 def price(symbol: str, day: int) -> float:

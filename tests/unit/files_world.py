@@ -14,10 +14,7 @@ from pipelines.settings import PROJECT_ROOT
 from pipelines.sources.files import load_mapping, parse
 from pipelines.sources.files_mapping import Mapping
 
-LONG = """
-dataset = "example"
-description = "Open interest, one row per symbol and time"
-
+PERPETUALS = """
 [[instrument]]
 venue = "binance"
 name = '(?P<base>[A-Z0-9]+)USDT'
@@ -25,7 +22,16 @@ symbol = "{base}USDT"
 base = "{base}"
 quote = "USDT"
 contract_type = "linear"
+"""
+"""The rule by which every mapping here knows its instruments."""
 
+LONG = (
+    """
+dataset = "example"
+description = "Open interest, one row per symbol and time"
+"""
+    + PERPETUALS
+    + """
 [[file]]
 pattern = "*.csv"
 format = "csv"
@@ -39,22 +45,18 @@ available = { after = "event", lag = "5m" }
 set = { venue = "binance", period = "5m", oi_raw_unit = "base", counting = "one_sided" }
 columns = { oi_base = "oi", oi_raw = "oi", oi_usd = "value" }
 """
+)
 
 LONG_HEADER = "symbol,time,oi,value\n"
 GOOD_ROW = "BTCUSDT,2024-01-01 00:05:00,1.5,60000\n"
 
-WIDE = """
+WIDE = (
+    """
 dataset = "wide"
 description = "Liquidations, one column per symbol and side"
-
-[[instrument]]
-venue = "binance"
-name = '(?P<base>[A-Z0-9]+)USDT'
-symbol = "{base}USDT"
-base = "{base}"
-quote = "USDT"
-contract_type = "linear"
-
+"""
+    + PERPETUALS
+    + """
 [[file]]
 pattern = "*.csv"
 format = "csv"
@@ -68,6 +70,7 @@ available = { after = "period", lag = "1h" }
 set = { venue = "binance", measure = "position_notional", period = "1d", completeness = "throttled" }
 columns = { long_base = "long", short_base = "short" }
 """
+)
 
 
 @dataclass

@@ -166,6 +166,28 @@ days = [2024-01-01, 2024-02-01]
     assert [(span.venue, span.last_day) for span in rules.spans] == [("binance", date(2024, 2, 1))]
 
 
+def test_accepted_exceptions_are_the_rules_of_the_source(tmp_path: Path) -> None:
+    text = """
+[[accept]]
+table = "open_interest"
+check = "oi_base_unit_jump"
+days = [2024-01-02, 2024-02-15]
+instrument = ["BTCUSDT"]
+because = "the contract was split"
+"""
+    (exception,) = world.mapping(tmp_path, LONG + text).rules.exceptions
+    assert (exception.table, exception.check, exception.instrument, exception.reason) == (
+        "open_interest", "oi_base_unit_jump", "BTCUSDT", "the contract was split",
+    )  # fmt: skip
+    assert (exception.first_day, exception.last_day) == (date(2024, 1, 2), date(2024, 2, 15))
+
+
+def test_an_accepted_exception_needs_a_reason(tmp_path: Path) -> None:
+    text = '\n[[accept]]\ntable = "open_interest"\ncheck = "x"\ndays = [2024-01-02, 2024-01-03]\nbecause = ""\n'
+    with pytest.raises(MappingError, match=r"accept.*because"):
+        world.mapping(tmp_path, LONG + text)
+
+
 def test_a_gap_of_a_table_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
     gap = '\n[[gap]]\ntable = "nothing"\ndays = [2024-01-02, 2024-01-03]\nbecause = "x"\n'
     with pytest.raises(MappingError, match="gap: no clean table 'nothing'"):

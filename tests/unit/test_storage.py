@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines.errors import ConfigError, PublishError, WarehouseBusyError
+from pipelines.errors import ConfigError, PublishError, TransientError, WarehouseBusyError, WarehouseDamagedError
 from pipelines.settings import PROJECT_ROOT, Settings
 from pipelines.storage.fingerprint import compare, fingerprint_schemas
 from pipelines.storage.publish import publish
@@ -57,6 +57,40 @@ print(open_snapshot(Path(sys.argv[1])).execute("select count(*) from marts.fct_e
 """
 
 
+_KILLED_WRITERS = """
+import os, random, signal, sys, time
+from pathlib import Path
+from pipelines.clean.contract import load_contract
+from pipelines.settings import Settings
+from pipelines.storage.warehouse import writer
+
+folder, old, chance = Path(sys.argv[1]), Path(sys.argv[2]), random.Random(4)
+# read by the parent: what is killed is writing, not starting Python
+contract = load_contract(Settings().schema_dir)
+wanted = len(contract.clean) + len(contract.ops)
+early = 0
+for number in range(20):
+    settings = Settings(home=folder / str(number))
+    if old.exists():
+        settings.home.mkdir(parents=True)
+        settings.database.write_bytes(old.read_bytes())
+    child = os.fork()
+    if child == 0:
+        with writer(settings, what="test"):
+            (settings.home / "written").touch()
+            signal.pause()
+    time.sleep(chance.uniform(0.005, 0.3))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    early += not (settings.home / "written").exists()
+    with writer(settings, what="test") as con:
+        tables = con.execute("select count(*) from duckdb_tables() where schema_name in ('clean', 'ops')").fetchall()
+        comments = con.execute("select count(*) from duckdb_columns() where schema_name in ('clean', 'ops') and comment is null")
+        print(number, tables[0][0] - wanted, comments.fetchall()[0][0])
+print("early", early)
+"""
+
+
 @pytest.fixture
 def other_writer(home: Settings) -> Iterator[None]:
     with subprocess.Popen(
@@ -97,6 +131,72 @@ def test_the_contract_is_in_place_for_every_writer(home: Settings) -> None:
     with writer(home, what="test") as con:
         tables = con.execute("select count(*) from duckdb_tables() where schema_name in ('clean', 'ops')").fetchone()
     assert tables == (18,)
+
+
+def without_some_tables(path: Path) -> None:
+    """A warehouse as it was before the contract had all its tables."""
+    with writer(Settings(home=path.parent), what="test") as con:
+        for table in ("clean.open_interest", "clean.candles", "ops.coverage"):
+            con.execute(f"drop table {table}")
+        con.execute(
+            "insert into ops.quarantine by name select 'kept' as source, 'x' as table_name, 'x' as landing_id, 1 as line, "
+            "'unparsable' as reason, '' as detail, '{}' as raw, timestamp '2024-01-01' as loaded_at"
+        )
+
+
+@pytest.mark.parametrize("is_old", [False, True], ids=["new database", "database with missing tables"])
+def test_a_writer_killed_while_it_makes_tables_leaves_a_database_that_opens(tmp_path: Path, is_old: bool) -> None:
+    old = tmp_path / "old" / "leverhouse.duckdb"
+    if is_old:
+        without_some_tables(old)
+    done = subprocess.run(
+        [sys.executable, "-c", _KILLED_WRITERS, str(tmp_path / "homes"), str(old)],
+        check=False, capture_output=True, text=True, cwd=PROJECT_ROOT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    *opened, early = done.stdout.splitlines()
+    assert [line.split(" ", 1)[1] for line in opened] == ["0 0"] * 20
+    assert 1 <= int(early.split()[1]) <= 19
+
+
+def test_tables_added_to_an_old_database_are_those_of_a_new_one(tmp_path: Path) -> None:
+    old = tmp_path / "old" / "leverhouse.duckdb"
+    without_some_tables(old)
+    columns = (
+        "select schema_name, table_name, column_name, column_index, data_type, is_nullable, comment from duckdb_columns() "
+        "where schema_name in ('clean', 'ops') order by all"
+    )
+    rules = (
+        "select schema_name, table_name, constraint_type, count(*) from duckdb_constraints() group by all order by all"
+    )
+    with (
+        writer(Settings(home=old.parent), what="test") as mended,
+        writer(Settings(home=tmp_path / "new"), what="test") as new,
+    ):
+        assert mended.execute(columns).fetchall() == new.execute(columns).fetchall()
+        assert mended.execute(rules).fetchall() == new.execute(rules).fetchall()
+        assert mended.execute("select count(*) from ops.quarantine where source = 'kept'").fetchall() == [(1,)]
+
+
+def test_a_damaged_database_is_named_with_the_way_out(home: Settings) -> None:
+    home.root.mkdir()
+    home.database.write_bytes(b"no database")
+    with pytest.raises(WarehouseDamagedError, match="leverhouse rebuild"), writer(home, what="test"):
+        pass
+
+
+def test_a_program_that_ignores_the_lock_is_named_as_such(home: Settings) -> None:
+    with writer(home, what="test"):
+        pass
+    hold = "import duckdb, sys; con = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.readline()"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(home.database)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(TransientError, match="other than leverhouse"), writer(home, what="mine"):
+            pass
+        process.communicate("\n")
 
 
 def test_reading_before_the_first_publish_says_what_to_do(home: Settings) -> None:

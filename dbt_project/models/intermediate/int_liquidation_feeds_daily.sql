@@ -50,7 +50,7 @@ select
     table_name,
     period_minutes,
     case
-        -- Not even where they say that nothing happened: hours known on quiet days only would show a market without storms.
+        -- Not even where they say that nothing happened: hours of quiet days alone would show a market without storms.
         when table_name = 'liquidation_totals' and period_minutes > {{ minutes_per_hour() }} then 'none'
         when table_name = 'liquidation_totals' and status = 'empty' then 'day'
         when table_name = 'liquidation_totals' then 'periods'

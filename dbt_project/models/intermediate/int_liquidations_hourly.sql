@@ -1,4 +1,4 @@
--- Liquidations by the hour of the feeds that tell hours apart: the sources, sides, units and prices of the daily models.
+-- Liquidations by the hour of the feeds that tell hours apart: sources, sides, units and prices of the daily models.
 -- Hours in which nothing is reported have no row; whether they are zero is liquidation_comparison_hourly's.
 with feeds as (
     select * from {{ ref('int_liquidation_feeds_daily') }}

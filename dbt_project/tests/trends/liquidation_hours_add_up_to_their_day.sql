@@ -1,8 +1,12 @@
--- Where every feed of a day's total covers each hour of the day, the hours of liquidation_comparison_hourly add up to the
--- day of liquidation_comparison_daily, measure by measure and side by side; and no set of hours holds more than its day.
+-- Where every feed of a day's total covers each hour of the day, the hours of liquidation_comparison_hourly add up to
+-- the day of liquidation_comparison_daily, measure by measure and side by side; and no hours hold more than their day.
 {%- set sides = {
-    'exchange': ['exchange_position_notional_usd', 'exchange_position_notional_usd_long', 'exchange_position_notional_usd_short'],
-    'perp_dex': ['perp_dex_position_notional_usd', 'perp_dex_position_notional_usd_long', 'perp_dex_position_notional_usd_short'],
+    'exchange': [
+        'exchange_position_notional_usd', 'exchange_position_notional_usd_long', 'exchange_position_notional_usd_short',
+    ],
+    'perp_dex': [
+        'perp_dex_position_notional_usd', 'perp_dex_position_notional_usd_long', 'perp_dex_position_notional_usd_short',
+    ],
     'lending_collateral': ['lending_collateral_seized_usd'],
     'lending_debt': ['lending_debt_repaid_usd'],
 } %}

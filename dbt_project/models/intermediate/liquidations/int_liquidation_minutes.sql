@@ -79,29 +79,46 @@ active as (
     group by asset, minute_at, trade_date
 ),
 
-measured as (
+-- A border is asked for only on days with a minute that reaches the floor: on a long tail of assets those are few.
+asked as (
     select
-        *,
-        {{ stats_rolling_quantile('notional_usd', threshold('cascade_typical_quantile'), 'days_before') }}
-            as typical_usd
-    from active
-    window days_before as (
-        partition by asset
-        order by trade_date
-        range between interval '{{ threshold("cascade_median_days") }}' day preceding and interval '1' day preceding
-    )
+        days.asset,
+        days.trade_date,
+        cast(days.trade_date - cast(back.days as int) as date) as day_before
+    from days
+    cross join range(1, {{ threshold('cascade_median_days') }} + 1) as back (days)
+    where
+        days.event_days_known = {{ threshold('cascade_median_days') }}
+        and exists (
+            select 1
+            from active
+            where
+                active.asset = days.asset
+                and active.trade_date = days.trade_date
+                and {{ liquidation_snap('active.notional_usd') }} >= {{ threshold('cascade_minute_floor_usd') }}
+        )
+),
+
+borders as (
+    select
+        asked.asset,
+        asked.trade_date,
+        {{ threshold('cascade_median_multiple') }}
+        * percentile_cont({{ threshold('cascade_typical_quantile') }}) within group (order by active.notional_usd)
+            as border_usd
+    from asked
+    inner join active on asked.asset = active.asset and asked.day_before = active.trade_date
+    group by asked.asset, asked.trade_date
 ),
 
 judged as (
     select
-        measured.*,
-        case
-            when days.event_days_known = {{ threshold('cascade_median_days') }}
-                then {{ threshold('cascade_median_multiple') }} * measured.typical_usd
-        end as border_usd,
+        active.*,
+        borders.border_usd,
         days.before_available_at
-    from measured
-    inner join days on measured.asset = days.asset and measured.trade_date = days.trade_date
+    from active
+    inner join days on active.asset = days.asset and active.trade_date = days.trade_date
+    left join borders on active.asset = borders.asset and active.trade_date = borders.trade_date
 )
 
 select

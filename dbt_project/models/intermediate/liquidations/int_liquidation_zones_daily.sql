@@ -50,7 +50,7 @@ lasting as (
 ),
 
 -- A step stays on the map for the window's days after it was last hit. Each hit enters with its own day and counts from
--- the day after.
+-- the day after; other days matter only where they are judged.
 on_map as (
     select
         lasting.asset,
@@ -64,28 +64,30 @@ on_map as (
 
 summed as (
     select
-        asset,
-        trade_date,
-        step_no,
-        {{ liquidation_snap('sum(hit_usd) over days_before') }} as step_usd
+        on_map.asset,
+        on_map.trade_date,
+        on_map.step_no,
+        judged_days.close_usd,
+        {{ liquidation_snap('sum(on_map.hit_usd) over days_before') }} as step_usd
     from on_map
+    left join judged_days on on_map.asset = judged_days.asset and on_map.trade_date = judged_days.trade_date
+    where judged_days.asset is not null or on_map.hit_usd is not null
     window days_before as (
-        partition by asset, step_no
-        order by trade_date
+        partition by on_map.asset, on_map.step_no
+        order by on_map.trade_date
         range between interval '{{ threshold("zone_window_days") }}' day preceding and interval '1' day preceding
     )
 ),
 
 map_steps as (
     select
-        summed.asset,
-        summed.trade_date,
-        judged_days.close_usd,
-        summed.step_no,
-        summed.step_usd
+        asset,
+        trade_date,
+        close_usd,
+        step_no,
+        step_usd
     from summed
-    inner join judged_days on summed.asset = judged_days.asset and summed.trade_date = judged_days.trade_date
-    where summed.step_usd is not null
+    where close_usd is not null and step_usd is not null
 ),
 
 borders as (

@@ -8,7 +8,7 @@ with liquidations as (
         trade_date,
         venue_kind,
         measure,
-        sum(notional_usd) as notional_usd,
+        {{ stats_priced_sum('notional_usd', 'unpriced_events') }} as notional_usd,
         sum(notional_usd) filter (where side = 'long') as notional_usd_long,
         sum(notional_usd) filter (where side = 'short') as notional_usd_short,
         sum(notional_usd) filter (where side = 'unknown') as notional_usd_side_unknown,

@@ -63,60 +63,67 @@ judged as (
     left join prices on measured.asset = prices.asset and measured.trade_date = prices.trade_date
 ),
 
-islands as (
+dense as (
     select
-        *,
-        case
-            when is_dense
-                then bin_no - row_number() over (partition by asset, trade_date, is_dense order by bin_no)
-        end as island
+        asset,
+        trade_date,
+        bin_no,
+        notional_usd,
+        bin_no - row_number() over (partition by asset, trade_date order by bin_no) as island
     from judged
+    where is_dense
 ),
 
-clustered as (
+clusters as (
     select
-        *,
-        case when is_dense then min(bin_no) over island_bins end as cluster_id,
-        case when is_dense then max(bin_no) over island_bins end as cluster_last_bin,
-        case when is_dense then sum(notional_usd) over island_bins end as cluster_usd
-    from islands
+        asset,
+        trade_date,
+        bin_no,
+        min(bin_no) over island_bins as cluster_id,
+        max(bin_no) over island_bins as last_bin_no,
+        sum(notional_usd) over island_bins as cluster_usd
+    from dense
     window island_bins as (partition by asset, trade_date, island)
 )
 
 select
-    clustered.asset,
-    clustered.trade_date,
-    clustered.bin_no,
-    {{ liquidation_bin_low('clustered.bin_no') }} as price_low_usd,
-    {{ liquidation_bin_low('(clustered.bin_no + 1)') }} as price_high_usd,
-    clustered.notional_usd,
-    clustered.long_usd,
-    clustered.short_usd,
-    clustered.side_unknown_usd,
-    clustered.long_base,
-    clustered.short_base,
-    clustered.events,
-    cast(clustered.density_rank as int) as density_rank,
-    clustered.is_dense,
-    clustered.dense_usd as dense_border_usd,
-    clustered.cluster_id,
-    {{ liquidation_bin_low('clustered.cluster_id') }} as cluster_low_usd,
-    {{ liquidation_bin_low('(clustered.cluster_last_bin + 1)') }} as cluster_high_usd,
-    clustered.cluster_usd,
-    clustered.close_usd,
+    judged.asset,
+    judged.trade_date,
+    judged.bin_no,
+    {{ liquidation_bin_low('judged.bin_no') }} as price_low_usd,
+    {{ liquidation_bin_low('(judged.bin_no + 1)') }} as price_high_usd,
+    judged.notional_usd,
+    judged.long_usd,
+    judged.short_usd,
+    judged.side_unknown_usd,
+    judged.long_base,
+    judged.short_base,
+    judged.events,
+    cast(judged.density_rank as int) as density_rank,
+    judged.is_dense,
+    judged.dense_usd as dense_border_usd,
+    clusters.cluster_id,
+    {{ liquidation_bin_low('clusters.cluster_id') }} as cluster_low_usd,
+    {{ liquidation_bin_low('(clusters.last_bin_no + 1)') }} as cluster_high_usd,
+    clusters.cluster_usd,
+    judged.close_usd,
     case
-        when clustered.bin_no = {{ liquidation_bin('clustered.close_usd') }} then 0e0
+        when judged.bin_no = {{ liquidation_bin('judged.close_usd') }} then 0e0
         else {{ liquidation_distance(
-            liquidation_bin_low('clustered.bin_no'), liquidation_bin_low('(clustered.bin_no + 1)'), 'clustered.close_usd'
+            liquidation_bin_low('judged.bin_no'), liquidation_bin_low('(judged.bin_no + 1)'), 'judged.close_usd'
         ) }}
     end as distance_to_close,
-    clustered.colour_value,
-    {{ liquidation_colour('clustered.colour_value') }} as colour_hex,
-    clustered.input_grain,
-    clustered.placed_at_close_usd,
-    clustered.completeness,
-    clustered.days_known,
+    judged.colour_value,
+    {{ liquidation_colour('judged.colour_value') }} as colour_hex,
+    judged.input_grain,
+    judged.placed_at_close_usd,
+    judged.completeness,
+    judged.days_known,
     source_lists.tidy as sources,
-    clustered.known_at as available_at
-from clustered
-left join source_lists on clustered.source_list = source_lists.gathered
+    judged.known_at as available_at
+from judged
+left join clusters
+    on judged.asset = clusters.asset
+    and judged.trade_date = clusters.trade_date
+    and judged.bin_no = clusters.bin_no
+left join source_lists on judged.source_list = source_lists.gathered

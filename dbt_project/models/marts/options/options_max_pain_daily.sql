@@ -1,7 +1,12 @@
 -- The payout of an expiry is convex in the settlement price and bends only at strikes. Going up from a strike it rises
 -- by the calls at and below it and falls by the puts above it: max pain is the lowest strike where the calls no longer
 -- weigh less, and a tie is where they weigh the same, so that the payout stays flat up to the next strike.
-with strikes as (
+with options as (
+    select * from {{ ref('fct_option_oi_by_strike_daily') }}
+    where is_whole_chain
+),
+
+strikes as (
     select
         asset,
         expiry_date,
@@ -12,11 +17,8 @@ with strikes as (
         sum(oi_base) as oi_base,
         case when count(*) = count(oi_usd) then sum(oi_usd) end as oi_usd,
         max(days_to_expiry) as days_to_expiry,
-        {{ stats_gathered_list('venue') }} as venue_lists,
-        {{ stats_gathered_list('sources') }} as source_lists,
         max(available_at) as available_at
-    from {{ ref('fct_option_oi_by_strike_daily') }}
-    where is_whole_chain
+    from options
     group by asset, expiry_date, trade_date, strike_usd
 ),
 
@@ -73,16 +75,31 @@ expiries as (
         sum(oi_base) as oi_base,
         case when count(*) = count(oi_usd) then sum(oi_usd) end as oi_usd,
         max(days_to_expiry) as days_to_expiry,
-        {{ stats_gathered_list('venue_lists') }} as venue_lists,
-        {{ stats_gathered_list('source_lists') }} as source_lists,
         max(available_at) as available_at
     from strikes
     group by asset, expiry_date, trade_date
 ),
 
-venue_names as ({{ stats_tidy_lists('expiries', 'venue_lists') }}),
+listings as (
+    select distinct
+        asset,
+        expiry_date,
+        trade_date,
+        venue,
+        sources
+    from options
+),
 
-source_names as ({{ stats_tidy_lists('expiries', 'source_lists') }}),
+origins as (
+    select
+        asset,
+        expiry_date,
+        trade_date,
+        {{ sorted_list('venue') }} as venues,
+        {{ sorted_list('sources') }} as sources
+    from listings
+    group by asset, expiry_date, trade_date
+),
 
 judged as (
     select
@@ -114,8 +131,8 @@ select
     judged.oi_base / nullif(sum(judged.oi_base) over (partition by judged.asset, judged.trade_date), 0) as oi_share,
     judged.strikes,
     judged.days_to_expiry,
-    venue_names.tidy as venues,
-    source_names.tidy as sources,
+    origins.venues,
+    origins.sources,
     greatest(judged.available_at, cast(judged.trade_date + 1 as timestamp)) as available_at
 from judged
 left join lowest
@@ -123,5 +140,8 @@ left join lowest
         judged.asset = lowest.asset
         and judged.expiry_date = lowest.expiry_date
         and judged.trade_date = lowest.trade_date
-left join venue_names on judged.venue_lists = venue_names.gathered
-left join source_names on judged.source_lists = source_names.gathered
+left join origins
+    on
+        judged.asset = origins.asset
+        and judged.expiry_date = origins.expiry_date
+        and judged.trade_date = origins.trade_date

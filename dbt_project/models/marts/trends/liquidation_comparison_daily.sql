@@ -59,7 +59,7 @@ reported as (
         venue_kind,
         measure,
         count(*) as venues_present,
-        sum(notional_usd) as notional_usd,
+        {{ stats_priced_sum('notional_usd', 'unpriced_events') }} as notional_usd,
         sum(notional_usd_long) as notional_usd_long,
         sum(notional_usd_short) as notional_usd_short,
         sum(notional_usd_side_unknown) as notional_usd_side_unknown,

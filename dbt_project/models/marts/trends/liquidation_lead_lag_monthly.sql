@@ -7,16 +7,27 @@
 {%- set block_days = threshold('comparison_lag_block_days') | int %}
 {%- set lags = range(-largest, largest + 1) | list %}
 
-with totals as (
+with kinds as (
     select
         asset,
         trade_date,
-        sum(notional_usd) filter (where venue_kind = 'cex') as exchange_usd,
-        sum(notional_usd) filter (where venue_kind = 'perp_dex') as perp_dex_usd,
-        sum(notional_usd) filter (where venue_kind = 'lending') as lending_usd,
+        venue_kind,
+        {{ stats_priced_sum('notional_usd', 'unpriced_events') }} as notional_usd,
         max(available_at) as available_at
     from {{ ref('int_liquidations_by_venue_daily') }}
     where measure <> 'debt_repaid'
+    group by asset, trade_date, venue_kind
+),
+
+totals as (
+    select
+        asset,
+        trade_date,
+        max(notional_usd) filter (where venue_kind = 'cex') as exchange_usd,
+        max(notional_usd) filter (where venue_kind = 'perp_dex') as perp_dex_usd,
+        max(notional_usd) filter (where venue_kind = 'lending') as lending_usd,
+        max(available_at) as available_at
+    from kinds
     group by asset, trade_date
 ),
 
@@ -54,7 +65,7 @@ months as (
     ) as firsts
     inner join last_days on firsts.asset = last_days.asset
     inner join {{ ref('dim_date') }} as calendar
-        on calendar.trade_date > firsts.first_day and calendar.trade_date <= last_days.last_day
+        on firsts.first_day < calendar.trade_date and last_days.last_day >= calendar.trade_date
     where day(calendar.trade_date) = 1
 ),
 
@@ -118,7 +129,10 @@ spreads as (
         asset,
         counterpart,
         trade_month,
-        nullif({{ stats_snap('sqrt(avg(exchange * exchange) * avg(on_chain * on_chain))') }}, 0) as spread
+        case
+            when {{ stats_snap('avg(exchange * exchange) * avg(on_chain * on_chain)') }} > 0
+                then sqrt(avg(exchange * exchange) * avg(on_chain * on_chain))
+        end as spread
     from residuals
     group by asset, counterpart, trade_month
 ),

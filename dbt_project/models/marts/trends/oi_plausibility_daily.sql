@@ -8,7 +8,7 @@ worst as (
     select venue, trade_date, instrument, change_to_volume
     from checks
     where change_to_volume is not null
-    qualify row_number() over (partition by venue, trade_date order by change_to_volume desc, instrument) = 1
+    qualify row_number() over (partition by venue, trade_date order by change_to_volume desc, instrument asc) = 1
 ),
 
 days as (

@@ -1,0 +1,12 @@
+select
+    signal,
+    belief,
+    title,
+    direction,
+    cast({{ signal_sign('direction') }} as int) as direction_sign,
+    horizon,
+    input_mart,
+    on_means,
+    value_is,
+    strength_is
+from {{ ref('signals') }}

@@ -1,0 +1,43 @@
+"""A local folder in place of a venue's file host: files by their path, and folders as a bucket lists them.
+
+No HTTP; the client asks here where a base address is file://.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from xml.sax.saxutils import escape
+
+
+def answer(base: str, request: Mapping[str, Any]) -> tuple[int, bytes]:
+    """Status and body for `request` from the folder that the file:// address `base` names; 404 for what is not in it.
+
+    A request with the parameter `prefix` is answered as Amazon's ListObjects is, in one page: with `delimiter`, the folders
+    directly below the prefix, which is one itself; without, its files behind `marker`, at most `max-keys`.
+    """
+    root = Path(unquote(urlsplit(base).path)).resolve()
+    params = request.get("params") or {}
+    if "prefix" in params:
+        return 200, _listing(root, {key: str(value) for key, value in params.items()})
+    path = (root / str(request["path"]).lstrip("/")).resolve()
+    there = path.is_relative_to(root) and path.is_file()
+    return (200, path.read_bytes()) if there else (404, b"")
+
+
+def _listing(root: Path, params: Mapping[str, str]) -> bytes:
+    prefix = params["prefix"]
+    folder = (root / prefix).resolve()
+    inside = sorted(folder.iterdir()) if folder.is_relative_to(root) and folder.is_dir() else []
+    if "delimiter" in params:
+        keys = [f"{prefix}{path.name}/" for path in inside if path.is_dir()]
+        entries = [f"<CommonPrefixes><Prefix>{escape(key)}</Prefix></CommonPrefixes>" for key in keys]
+    else:
+        keys = [key for path in inside if path.is_file() and (key := f"{prefix}{path.name}") > params.get("marker", "")]
+        entries = [
+            f"<Contents><Key>{escape(key)}</Key></Contents>" for key in keys[: int(params.get("max-keys", 1000))]
+        ]
+    listed = f"<Prefix>{escape(prefix)}</Prefix><IsTruncated>false</IsTruncated>{''.join(entries)}"
+    return f"<ListBucketResult>{listed}</ListBucketResult>".encode()

@@ -1,0 +1,301 @@
+"""Binance's interface as its documentation describes it: included bounds, text numbers, thirty days, weights in a header."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import polars as pl
+
+from pipelines.extract.venue import milliseconds
+from pipelines.sandbox.emulator import Answer, Asked, Handler, Route, utc
+from pipelines.sandbox.venues.binance_archive import LISTINGS
+from pipelines.sandbox.world import Listing, Measure, World
+
+BY_PLACE: Final = {
+    ({"linear": "fapi", "inverse": "dapi", "spot": "spot"}[x.contract_type], x.instrument.replace("/", "")): x
+    for x in LISTINGS
+    if x.delisted_at is None
+}
+NEVER_MS: Final = 4_133_404_800_000
+KEPT: Final = timedelta(days=30)
+DATA_MOST: Final = 500
+FUNDING_MOST: Final = 1000
+KLINES_MOST: Final[Mapping[str, int]] = {"fapi": 1500, "dapi": 1500, "spot": 1000}
+MEASURES: Final[Mapping[str, Measure]] = {
+    "globalLongShortAccountRatio": "account_global",
+    "topLongShortAccountRatio": "account_top",
+    "topLongShortPositionRatio": "position_top",
+    "takerlongshortRatio": "taker_volume",
+}
+UNDERLYINGS: Final = ("BTC", "ETH")
+UNIT: Final = 1
+
+
+def refused(code: int, message: str) -> Answer:
+    return Answer({"code": code, "msg": message}, status=400, headers=_weighed())
+
+
+def answered(content: Any) -> Answer:
+    return Answer(content, headers=_weighed())
+
+
+def _weighed() -> dict[str, str]:
+    return {"X-MBX-USED-WEIGHT-1M": "1"}
+
+
+def exchange_info(asked: Asked, world: World) -> Answer:
+    symbols = [_contract(x, asked.endpoint) for (endpoint, _), x in BY_PLACE.items() if endpoint == asked.endpoint]
+    limits = [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 2400}]
+    return answered(
+        {"timezone": "UTC", "serverTime": milliseconds(asked.now), "rateLimits": limits, "symbols": symbols}
+    )
+
+
+def _contract(listing: Listing, endpoint: str) -> dict[str, Any]:
+    pair = listing.instrument.partition("_")[0]
+    shared = {
+        "symbol": listing.instrument,
+        "pair": pair,
+        "contractType": "PERPETUAL",
+        "deliveryDate": NEVER_MS,
+        "onboardDate": milliseconds(listing.listed_at),
+        "baseAsset": pair.removesuffix(listing.quote),
+        "quoteAsset": listing.quote,
+    }
+    if endpoint == "dapi":
+        return {
+            **shared,
+            "contractStatus": "TRADING",
+            "contractSize": int(listing.contract_size or 0),
+            "marginAsset": listing.asset,
+        }
+    return {**shared, "status": "TRADING", "marginAsset": listing.quote}
+
+
+def prices(asked: Asked, world: World) -> Answer:
+    """All spot pairs, one of them in a currency that nobody follows."""
+    pairs = [symbol for endpoint, symbol in BY_PLACE if endpoint == "spot"]
+    return answered([{"symbol": symbol, "price": "1.00000000"} for symbol in [*pairs, "BTCUAH"]])
+
+
+def interest(asked: Asked, world: World) -> Answer:
+    found = _data_listing(asked)
+    if isinstance(found, Answer):
+        return found
+    start, end = _bounds(asked)
+    if start < asked.now - KEPT:
+        return refused(-1130, "parameter 'startTime' is invalid.")
+    frame = world.open_interest(found, 5, start, end).tail(_limit(asked, 30, DATA_MOST))
+    inverse = found.contract_type == "inverse"
+    name = (
+        {"pair": found.instrument.partition("_")[0], "contractType": "PERPETUAL"}
+        if inverse
+        else {"symbol": found.instrument}
+    )
+    amount = pl.col("oi_usd") / (found.contract_size or 1) if inverse else pl.col("oi_base") / found.multiplier
+    value = pl.col("oi_base") if inverse else pl.col("oi_usd")
+    rows = frame.select(amount.alias("amount"), value.alias("value"), pl.col("event_at").dt.epoch("ms")).iter_rows()
+    return answered(
+        [
+            {**name, "sumOpenInterest": f"{a:.8f}", "sumOpenInterestValue": f"{v:.8f}", "timestamp": str(at)}
+            for a, v, at in rows
+        ]
+    )
+
+
+def ratio(asked: Asked, world: World) -> Answer:
+    found = _data_listing(asked)
+    if isinstance(found, Answer):
+        return found
+    start, end = _bounds(asked)
+    if start < asked.now - KEPT:
+        return refused(-1130, "parameter 'startTime' is invalid.")
+    measure = MEASURES[asked.path.rsplit("/", 1)[1]]
+    frame = world.ratios(found, measure, 5, start, end).tail(_limit(asked, 30, DATA_MOST))
+    rows = frame.select("ratio", pl.col("event_at").dt.epoch("ms")).iter_rows()
+    if measure == "taker_volume":
+        return answered(
+            [
+                {"buySellRatio": f"{r:.4f}", "buyVol": f"{100 * r:.4f}", "sellVol": "100.0000", "timestamp": str(at)}
+                for r, at in rows
+            ]
+        )
+    return answered(
+        [
+            {
+                "symbol": found.instrument, "longShortRatio": f"{r:.4f}", "longAccount": f"{r / (1 + r):.4f}",
+                "shortAccount": f"{1 / (1 + r):.4f}", "timestamp": str(at),
+            }
+            for r, at in rows
+        ]
+    )  # fmt: skip
+
+
+def funding(asked: Asked, world: World) -> Answer:
+    found = BY_PLACE.get((asked.endpoint, asked.params.get("symbol", "")))
+    if found is None:
+        return refused(-1121, "Invalid symbol.")
+    frame = world.funding(found, *_bounds(asked)).head(_limit(asked, 100, FUNDING_MOST))
+    rows = frame.select("rate", pl.col("settled_at").dt.epoch("ms"), "mark_price").iter_rows()
+    return answered(
+        [
+            {
+                "symbol": found.instrument,
+                "fundingRate": f"{r:.8f}",
+                "fundingTime": at + n % 7,
+                "markPrice": f"{mark:.8f}",
+            }
+            for n, (r, at, mark) in enumerate(rows)
+        ]
+    )
+
+
+def premium(asked: Asked, world: World) -> Answer:
+    found = BY_PLACE.get((asked.endpoint, asked.params.get("symbol", "")))
+    if found is None:
+        return refused(-1121, "Invalid symbol.")
+    after = asked.now + timedelta(hours=found.interval_hours)
+    [(rate, at, mark)] = (
+        world.funding(found, asked.now, after)
+        .select("rate", pl.col("settled_at").dt.epoch("ms"), "mark_price")
+        .iter_rows()
+    )
+    row = {
+        "symbol": found.instrument, "markPrice": f"{mark:.8f}", "indexPrice": f"{mark:.8f}", "estimatedSettlePrice": f"{mark:.8f}",
+        "lastFundingRate": f"{rate:.8f}", "nextFundingTime": at, "interestRate": "0.00010000", "time": milliseconds(asked.now),
+    }  # fmt: skip
+    return answered([row] if asked.endpoint == "dapi" else row)
+
+
+def klines(asked: Asked, world: World) -> Answer:
+    found = BY_PLACE.get((asked.endpoint, asked.params.get("symbol", "")))
+    if found is None:
+        return refused(-1121, "Invalid symbol.")
+    if asked.params.get("interval") != "1h":
+        return refused(-1120, "Invalid interval.")
+    start, end = _bounds(asked)
+    market = "spot" if found.contract_type == "spot" else "perp"
+    frame = world.candles(found, market, 60, start, end).head(_limit(asked, 500, KLINES_MOST[asked.endpoint]))
+    many, size = found.multiplier, found.contract_size or 1.0
+    rows = []
+    for x in frame.iter_rows(named=True):
+        opened = milliseconds(x["opened_at"])
+        base, quote, taker = x["volume_base"] / many, x["volume_quote"], x["taker_buy_base"] / many
+        volumes = (base, quote, taker, taker * x["open"])
+        if found.contract_type == "inverse":
+            volumes = (quote / size, base, taker * 7, taker)
+        traded, other, taken, taken_other = (f"{v:.8f}" for v in volumes)
+        ohlc = [f"{x[c] * many:.10f}" for c in ("open", "high", "low", "close")]
+        rows.append([opened, *ohlc, traded, opened + 3_599_999, other, x["trades"], taken, taken_other, "0"])
+    return answered(rows)
+
+
+# Options
+
+
+def options(asked: Asked, world: World) -> Answer:
+    return answered(
+        {
+            "timezone": "UTC",
+            "optionSymbols": [
+                {
+                    "symbol": name, "side": x["option_type"].upper(), "strikePrice": f"{x['strike']:.8f}",
+                    "underlying": f"{asset}USDT", "unit": UNIT, "quoteAsset": "USDT",
+                    "expiryDate": milliseconds(datetime(x["expiry_date"].year, x["expiry_date"].month, x["expiry_date"].day, 8)),
+                }
+                for asset, name, x in _chain(asked, world)
+            ],
+        }
+    )  # fmt: skip
+
+
+def option_interest(asked: Asked, world: World) -> Answer:
+    if not asked.params.get("underlyingAsset") or not asked.params.get("expiration"):
+        return refused(-1102, "Mandatory parameter 'expiration' was not sent.")
+    start = f"{asked.params['underlyingAsset']}-{asked.params['expiration']}-"
+    at = str(milliseconds(asked.now))
+    return answered(
+        [
+            {"symbol": name, "sumOpenInterest": f"{x['open_interest_base']:.2f}",
+             "sumOpenInterestUsd": f"{x['open_interest_base'] * x['index_price']:.10f}", "timestamp": at}
+            for _, name, x in _chain(asked, world) if name.startswith(start)
+        ]
+    )  # fmt: skip
+
+
+def option_marks(asked: Asked, world: World) -> Answer:
+    return answered(
+        [
+            {"symbol": name, "markPrice": f"{x['mark_price_base'] * x['index_price']:.6f}", "bidIV": "-1.0", "askIV": "-1.0",
+             "markIV": f"{x['mark_iv']:.8f}", "delta": f"{x['delta']:.8f}"}
+            for _, name, x in _chain(asked, world)
+        ]
+    )  # fmt: skip
+
+
+def option_tickers(asked: Asked, world: World) -> Answer:
+    return answered([{"symbol": name, "volume": f"{x['volume_24h_base']:.2f}"} for _, name, x in _chain(asked, world)])
+
+
+def option_index(asked: Asked, world: World) -> Answer:
+    asset = asked.params["underlying"].removesuffix("USDT")
+    price = world.option_chain(asset, asked.now)["index_price"][0]
+    return answered({"time": milliseconds(asked.now), "indexPrice": f"{price:.8f}"})
+
+
+def _chain(asked: Asked, world: World) -> list[tuple[str, str, dict[str, Any]]]:
+    return [
+        (asset, f"{asset}-{x['expiry_date']:%y%m%d}-{x['strike']:g}-{x['option_type'][0].upper()}", x)
+        for asset in UNDERLYINGS
+        for x in world.option_chain(asset, asked.now).iter_rows(named=True)
+    ]
+
+
+def _data_listing(asked: Asked) -> Listing | Answer:
+    """The instrument that a series of /futures/data is about; dapi names the pair and the kind of contract."""
+    if asked.params.get("period") != "5m":
+        return refused(-1102, "Mandatory parameter 'period' was not sent, was empty/null, or malformed.")
+    if int(asked.params.get("limit", 30)) > DATA_MOST:
+        return refused(-1130, "parameter 'limit' is invalid.")
+    symbol = asked.params.get("symbol", "")
+    if asked.endpoint == "dapi":
+        symbol = f"{asked.params.get('pair')}_PERP" if asked.params.get("contractType") == "PERPETUAL" else ""
+    return BY_PLACE.get((asked.endpoint, symbol)) or refused(-1121, "Invalid symbol.")
+
+
+def _bounds(asked: Asked) -> tuple[datetime, datetime]:
+    """[start, end) of the included bounds, and nothing after the venue's now."""
+    now = milliseconds(asked.now)
+    last = min(int(asked.params.get("endTime", now)), now)
+    return utc(int(asked.params.get("startTime", now - 86_400_000))), utc(last) + timedelta(milliseconds=1)
+
+
+def _limit(asked: Asked, default: int, most: int) -> int:
+    return min(int(asked.params.get("limit", default)), most)
+
+
+def _both(path: str, handler: Handler) -> list[Route]:
+    return [Route("GET", endpoint, path.replace("*", endpoint), handler) for endpoint in ("fapi", "dapi")]
+
+
+OPTION_ROUTES: Final[Mapping[str, Callable[[Asked, World], Answer]]] = {
+    "exchangeInfo": options,
+    "openInterest": option_interest,
+    "mark": option_marks,
+    "ticker": option_tickers,
+    "index": option_index,
+}
+
+ROUTES: Final[Sequence[Route]] = (
+    *_both("/*/v1/exchangeInfo", exchange_info),
+    *_both("/*/v1/fundingRate", funding),
+    *_both("/*/v1/premiumIndex", premium),
+    *_both("/*/v1/klines", klines),
+    *_both("/futures/data/openInterestHist", interest),
+    *(Route("GET", "fapi", f"/futures/data/{name}", ratio) for name in MEASURES),
+    Route("GET", "spot", "/api/v3/ticker/price", prices),
+    Route("GET", "spot", "/api/v3/klines", klines),
+    *(Route("GET", "eapi", f"/eapi/v1/{name}", handler) for name, handler in OPTION_ROUTES.items()),
+)

@@ -1,0 +1,322 @@
+"""Deribit v2 as its documentation describes it: inclusive bounds, numbers as numbers, percent, errors with status 400."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+import polars as pl
+
+from pipelines.extract.venue import milliseconds
+from pipelines.sandbox.emulator import Answer, Asked, Route, utc
+from pipelines.sandbox.world import Listing, World
+
+INVERSE: Final = {"BTC": 10.0, "ETH": 1.0}
+LINEAR: Final = {"SOL": 0.1, "AVAX": 1.0, "XRP": 1.0, "DOGE": 10.0}
+LISTINGS: Final = (
+    *(
+        Listing(
+            "deribit", f"{coin}-PERPETUAL", coin, quote="USD", contract_type="inverse", contract_size=size,
+            contract_size_unit="usd", interval_hours=1,
+        )
+        for coin, size in INVERSE.items()
+    ),
+    *(
+        Listing(
+            "deribit", f"{coin}_USDC-PERPETUAL", coin, quote="USDC", contract_size=size, contract_size_unit="base",
+            interval_hours=1,
+        )
+        for coin, size in LINEAR.items()
+    ),
+)  # fmt: skip
+BY_NAME: Final = {listing.instrument: listing for listing in LISTINGS}
+OPTION_COINS: Final = {"BTC": "BTC", "ETH": "ETH", "XRP": "USDC"}
+"""Coins with options, and the currency they are listed under."""
+
+NEVER_MS: Final = 32_503_708_800_000
+FILLER: Final = timedelta(minutes=7)
+
+
+@dataclass(frozen=True)
+class Manners:
+    """What Deribit does not promise: trades and index candles of a page, and whether pages of the index overlap by a row."""
+
+    trades: int = 1000
+    index_candles: int = 1000
+    index_overlap: bool = False
+
+
+POLITE: Final = Manners()
+
+Answering = Callable[[Asked, World, Manners], Answer]
+
+
+def answered(result: Any) -> Answer:
+    return Answer({"jsonrpc": "2.0", "result": result, "usIn": 0, "usOut": 1, "usDiff": 1, "testnet": False})
+
+
+def refused(code: int, message: str, **data: str) -> Answer:
+    error = {"code": code, "message": message, "data": data}
+    return Answer({"jsonrpc": "2.0", "error": error, "usIn": 0, "usOut": 1, "usDiff": 1, "testnet": False}, status=400)
+
+
+def wrong(name: str) -> Answer:
+    return refused(-32602, "Invalid params", reason="value required or not allowed", param=name)
+
+
+def throttled() -> Answer:
+    return refused(10028, "too_many_requests")
+
+
+def instruments(asked: Asked, world: World, manners: Manners) -> Answer:
+    currency = asked.params.get("currency", "")
+    if currency not in (*INVERSE, "USDC"):
+        return wrong("currency")
+    if asked.params.get("kind") == "option":
+        return answered([_option(row) for row in _chain(currency, asked.now, world)])
+    return answered([*(_perpetual(x) for x in _listed(currency)), _dated(currency, asked.now)])
+
+
+def book_summary(asked: Asked, world: World, manners: Manners) -> Answer:
+    currency = asked.params.get("currency", "")
+    if currency not in (*INVERSE, "USDC"):
+        return wrong("currency")
+    if asked.params.get("kind") == "option":
+        return answered([_option_summary(row, asked.now) for row in _chain(currency, asked.now, world)])
+    at = asked.now.replace(second=0, microsecond=0)
+    rows = []
+    for listing in _listed(currency):
+        base, usd = world.open_interest(listing, 1, at, at + timedelta(minutes=1)).select("oi_base", "oi_usd").row(0)
+        amount = usd if listing.contract_type == "inverse" else base
+        rows.append(_summary(listing.instrument, amount, usd / base, at))
+    return answered([*rows, _summary(_dated_name(currency, asked.now), 1000.0, 1.0, at)])
+
+
+def index_price(asked: Asked, world: World, manners: Manners) -> Answer:
+    coin, _, quote = asked.params.get("index_name", "").upper().partition("_")
+    if coin not in OPTION_COINS or quote != ("USD" if OPTION_COINS[coin] == coin else "USDC"):
+        return wrong("index_name")
+    price = world.option_chain(coin, asked.now)["index_price"][0]
+    return answered({"index_price": price, "estimated_delivery_price": price})
+
+
+def volatility_index(asked: Asked, world: World, manners: Manners) -> Answer:
+    currency, resolution = asked.params.get("currency", ""), asked.params.get("resolution", "")
+    if currency not in INVERSE:
+        return wrong("currency")
+    if resolution not in ("60", "3600", "43200"):
+        return wrong("resolution")
+    frame = world.volatility_index(currency, int(resolution) // 60, *_bounds(asked))
+    page = frame.tail(manners.index_candles)
+    rows = [
+        [at, *(round(value * 100, 2) for value in values)]
+        for at, *values in page.select(pl.col("opened_at").dt.epoch("ms"), "open", "high", "low", "close").iter_rows()
+    ]
+    step = 0 if manners.index_overlap else int(resolution) * 1000
+    return answered({"continuation": rows[0][0] - step if page.height < frame.height else None, "data": rows})
+
+
+def funding(asked: Asked, world: World, manners: Manners) -> Answer:
+    listing = BY_NAME.get(asked.params.get("instrument_name", ""))
+    if listing is None:
+        return wrong("instrument_name")
+    frame = world.funding(listing, *_bounds(asked)).tail(744)
+    return answered(
+        [
+            {
+                "index_price": price, "interest_1h": rate, "interest_8h": rate * 8, "prev_index_price": price,
+                "timestamp": at,
+            }
+            for at, rate, price in frame.select(pl.col("settled_at").dt.epoch("ms"), "rate", "mark_price").iter_rows()
+        ]
+    )  # fmt: skip
+
+
+def chart(asked: Asked, world: World, manners: Manners) -> Answer:
+    listing = BY_NAME.get(asked.params.get("instrument_name", ""))
+    if listing is None:
+        return wrong("instrument_name")
+    if asked.params.get("resolution") != "60":
+        return wrong("resolution")
+    frame = world.candles(listing, "perp", 60, *_bounds(asked))
+    columns = {name: frame[name].to_list() for name in ("open", "high", "low", "close")}
+    return answered(
+        {
+            **columns,
+            "cost": frame["volume_quote"].to_list(),
+            "status": "ok" if frame.height else "no_data",
+            "ticks": frame["opened_at"].dt.epoch("ms").to_list(),
+            "volume": frame["volume_base"].to_list(),
+        }
+    )
+
+
+def trades(asked: Asked, world: World, manners: Manners) -> Answer:
+    """Every liquidation, each with an ordinary trade of the same millisecond, and others between."""
+    currency = asked.params.get("currency", "")
+    count = int(asked.params.get("count", 10))
+    if currency not in (*INVERSE, "USDC"):
+        return wrong("currency")
+    if count > 1000:
+        return wrong("count")
+    start, end = _bounds(asked)
+    found = sorted(
+        (
+            trade
+            for number, listing in enumerate(_listed(currency))
+            for trade in _trades(listing, number, world, start, end)
+        ),
+        key=lambda trade: (trade["timestamp"], trade["trade_id"]),
+    )
+    limit = min(count, manners.trades)
+    page = found[:limit] if asked.params.get("sorting") == "asc" else found[-limit:]
+    return answered({"has_more": len(page) < len(found), "trades": page})
+
+
+def _trades(listing: Listing, number: int, world: World, start: datetime, end: datetime) -> list[dict[str, Any]]:
+    inverse = listing.contract_type == "inverse"
+    rows = []
+    columns = ("number", "side", "price", "quantity_base")
+    for at, event, side, price, base in (
+        world.liquidations(listing, start, end).select(pl.col("occurred_at").dt.epoch("ms"), *columns).iter_rows()
+    ):
+        flag = "T" if event % 3 else "M"
+        forced = "sell" if side == "long" else "buy"
+        taker = forced if flag == "T" else {"sell": "buy", "buy": "sell"}[forced]
+        rows.append(_trade(listing, f"{event}{number}1", at, taker, price, base * price if inverse else base, flag))
+        rows.append(_trade(listing, f"{event}{number}2", at, taker, price, 1.0, None))
+    first = milliseconds(start) // (FILLER // timedelta(milliseconds=1))
+    last = milliseconds(end) // (FILLER // timedelta(milliseconds=1))
+    for count in range(first, last + 1):
+        at = count * (FILLER // timedelta(milliseconds=1))
+        if milliseconds(start) <= at < milliseconds(end):
+            rows.append(_trade(listing, f"{count}{number}3", at, "buy", 100.0, 10.0, None))
+    return rows
+
+
+def _trade(
+    listing: Listing, number: str, at: int, taker: str, price: float, amount: float, flag: str | None
+) -> dict[str, Any]:
+    return {
+        "amount": amount, "contracts": amount / (listing.contract_size or 1), "direction": taker, "index_price": price,
+        "instrument_name": listing.instrument, "mark_price": price, "price": price, "tick_direction": 0, "timestamp": at,
+        "trade_id": number if listing.asset == "BTC" else f"{listing.asset}-{number}", "trade_seq": int(number),
+    } | ({"liquidation": flag} if flag else {})  # fmt: skip
+
+
+def _listed(currency: str) -> list[Listing]:
+    return [x for x in LISTINGS if currency == (x.asset if x.contract_type == "inverse" else x.quote)]
+
+
+def _perpetual(listing: Listing) -> dict[str, Any]:
+    return _future(listing.instrument, listing.asset, listing.quote, listing.contract_size or 1.0, "perpetual") | {
+        "creation_timestamp": milliseconds(listing.listed_at),
+        "expiration_timestamp": NEVER_MS,
+    }
+
+
+def _dated_name(currency: str, now: datetime) -> str:
+    coin = "SOL_USDC" if currency == "USDC" else currency
+    return f"{coin}-{_day(now.date() + timedelta(days=20))}"
+
+
+def _dated(currency: str, now: datetime) -> dict[str, Any]:
+    coin, quote = ("SOL", "USDC") if currency == "USDC" else (currency, "USD")
+    return _future(_dated_name(currency, now), coin, quote, 10.0, "month") | {
+        "creation_timestamp": milliseconds(now),
+        "expiration_timestamp": milliseconds(now + timedelta(days=20)),
+    }
+
+
+def _future(name: str, base: str, quote: str, size: float, period: str) -> dict[str, Any]:
+    return {
+        "base_currency": base, "block_trade_commission": 0.0001, "contract_size": size, "instrument_name": name,
+        "is_active": True, "kind": "future", "maker_commission": 0.0, "max_leverage": 100,
+        "max_liquidation_commission": 0.005, "min_trade_amount": size, "quote_currency": quote,
+        "settlement_period": period, "taker_commission": 0.0005, "tick_size": 0.5,
+    }  # fmt: skip
+
+
+def _summary(name: str, open_interest: float, price: float, at: datetime) -> dict[str, Any]:
+    return {
+        "ask_price": price, "base_currency": name.split("-")[0].split("_")[0], "bid_price": price,
+        "creation_timestamp": milliseconds(at), "current_funding": 0.0, "estimated_delivery_price": price,
+        "funding_8h": 0.0, "high": price, "instrument_name": name, "last": price, "low": price, "mark_price": price,
+        "mid_price": price, "open_interest": open_interest, "price_change": 0.0, "quote_currency": "USD", "volume": 1.0,
+        "volume_notional": price, "volume_usd": price,
+    }  # fmt: skip
+
+
+def _chain(currency: str, now: datetime, world: World) -> list[dict[str, Any]]:
+    return [
+        {**row, "coin": coin}
+        for coin, listed_under in OPTION_COINS.items()
+        if listed_under == currency
+        for row in world.option_chain(coin, now).to_dicts()
+    ]
+
+
+def _option_name(row: Mapping[str, Any]) -> str:
+    pair = row["coin"] if row["coin"] in INVERSE else f"{row['coin']}_USDC"
+    strike = f"{row['strike']:g}".replace(".", "d")
+    return f"{pair}-{_day(row['expiry_date'])}-{strike}-{row['option_type'][0].upper()}"
+
+
+def _option(row: Mapping[str, Any]) -> dict[str, Any]:
+    expires = datetime.combine(row["expiry_date"], datetime.min.time()) + timedelta(hours=8)
+    quote = row["coin"] if row["coin"] in INVERSE else "USDC"
+    return {
+        "base_currency": row["coin"], "block_trade_commission": 0.00015, "contract_size": 1.0,
+        "creation_timestamp": milliseconds(expires - timedelta(days=120)), "expiration_timestamp": milliseconds(expires),
+        "instrument_name": _option_name(row), "is_active": True, "kind": "option", "maker_commission": 0.0003,
+        "min_trade_amount": 0.1, "option_type": row["option_type"], "quote_currency": quote, "settlement_period": "week",
+        "strike": row["strike"], "taker_commission": 0.0003, "tick_size": 0.0005,
+    }  # fmt: skip
+
+
+def _option_summary(row: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    mark = row["mark_price_base"] * (1.0 if row["coin"] in INVERSE else row["underlying_price"])
+    return {
+        "ask_price": None, "base_currency": row["coin"], "bid_price": None, "creation_timestamp": milliseconds(now),
+        "estimated_delivery_price": row["index_price"], "high": None, "instrument_name": _option_name(row),
+        "interest_rate": 0.0, "last": None, "low": None, "mark_iv": round(row["mark_iv"] * 100, 2), "mark_price": mark,
+        "mid_price": None, "open_interest": row["open_interest_base"], "price_change": None,
+        "quote_currency": row["coin"] if row["coin"] in INVERSE else "USDC", "underlying_index": "SYN.EXPIRY",
+        "underlying_price": row["underlying_price"], "volume": row["volume_24h_base"], "volume_usd": 0.0,
+    }  # fmt: skip
+
+
+def _day(day: date) -> str:
+    """9JUN20: no leading zero."""
+    return f"{day.day}{day:%b%y}".upper()
+
+
+def _bounds(asked: Asked) -> tuple[datetime, datetime]:
+    """[start, end) of the inclusive bounds, and nothing after the venue's now."""
+    last = min(int(asked.params["end_timestamp"]), milliseconds(asked.now))
+    return utc(int(asked.params["start_timestamp"])), utc(last) + timedelta(milliseconds=1)
+
+
+_ANSWERS: Final[Sequence[tuple[str, str, Answering]]] = (
+    ("api", "get_instruments", instruments),
+    ("api", "get_book_summary_by_currency", book_summary),
+    ("api", "get_index_price", index_price),
+    ("api", "get_volatility_index_data", volatility_index),
+    ("api", "get_funding_rate_history", funding),
+    ("api", "get_tradingview_chart_data", chart),
+    ("history", "get_last_trades_by_currency_and_time", trades),
+)
+
+
+def routes(manners: Manners = POLITE) -> Sequence[Route]:
+    """Deribit with these manners."""
+
+    def mannered(answer: Answering) -> Callable[[Asked, World], Answer]:
+        return lambda asked, world: answer(asked, world, manners)
+
+    return [Route("GET", endpoint, f"/api/v2/public/{name}", mannered(answer)) for endpoint, name, answer in _ANSWERS]
+
+
+ROUTES: Final[Sequence[Route]] = routes()

@@ -1,0 +1,86 @@
+"""Writes docs/sources.md: every venue with its feeds, as the modules in pipelines/sources declare them.
+
+The facts are fields of Venue and Feed; here is only how the page is laid out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipelines.extract.limits import Limit
+from pipelines.extract.venue import Feed, Venue
+from pipelines.sources import registry
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "sources.md"
+
+HEAD = """# Sources
+
+Written by `make docs` from the modules in `pipelines/sources`; change them and not this page.
+
+**Tried live: no.** No module has talked to its real venue yet. Each was built from the venue's documentation and tested on
+payloads as the venue sends them and, over loopback HTTP, against an emulator with the venue's paging, bounds, limits and
+error codes. The first thing to run on a connected machine is `leverhouse doctor --live`: it asks every feed for one day of
+one instrument and prints what differs.
+
+How to read the tables. *Since*: the first day the module asks for. *Venue keeps*: how far back the venue answers; what it
+forgets is lost unless it was captured. *Cadence*: `daily` feeds bring whole UTC days, which are *final* so long after the
+day's end and asked for again until then; `captured` feeds are the state of the moment. *Tells*: how much of the truth of
+events the venue publishes.
+
+Where two sources tell of the same fact, both are kept, and `dbt_project/seeds/source_precedence.csv` says which one the marts
+follow.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    return "\n".join([HEAD, *(line for name in registry.VENUES for line in _venue(registry.venue(name)))]) + "\n"
+
+
+def _venue(venue: Venue) -> Iterator[str]:
+    yield f"## {venue.name}\n"
+    if venue.notes:
+        yield f"{venue.notes}\n"
+    keys = [f"`{s.variable}`{'' if s.required else ' (optional)'}" for s in venue.secrets]
+    limits = "; ".join(_limit(limit) for limit in venue.limits) or "none published"
+    addresses = ", ".join(f"{base} (`{venue.name}.{name}`)" for name, base in venue.endpoints.items())
+    yield f"Limits: {limits}. Key: {', '.join(keys) or 'none'}. Base: {addresses}.\n"
+    yield "| feed | clean tables | what it is | since | venue keeps | cadence | tells |"
+    yield "|---|---|---|---|---|---|---|"
+    yield from (_feed(feed) for feed in venue.feeds)
+    yield ""
+
+
+def _feed(feed: Feed) -> str:
+    keeps = "everything" if feed.keeps_days is None else f"{feed.keeps_days} days"
+    hours = feed.published_after.total_seconds() / 3600 + 24 * feed.recheck_days
+    if feed.cadence == "daily":
+        cadence = f"daily, final after {hours:g} h" + (", past months as one" if feed.by_month else "")
+    else:
+        cadence, keeps = f"captured every {feed.every_hours} h", "nothing"
+    since = f"{feed.since}" + (f" to {feed.until}" if feed.until else "")
+    cells = [f"`{feed.name}`", ", ".join(feed.tables) or "none", feed.description, since, keeps, cadence]
+    return "| " + " | ".join([*cells, feed.completeness]) + " |"
+
+
+def _limit(limit: Limit) -> str:
+    return f"{limit.amount:g} {limit.name.replace('_', ' ')} in {limit.seconds:g} s"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the page, or with --check say whether it is stale."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 where the page is stale")
+    wanted = page()
+    if parser.parse_args(arguments).check:
+        return int(not PAGE.exists() or PAGE.read_text(encoding="utf-8") != wanted)
+    PAGE.write_text(wanted, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

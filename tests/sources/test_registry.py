@@ -1,0 +1,70 @@
+"""The list of venues: what every module must say about itself, and the page made of it."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.clean.contract import load_contract
+from pipelines.errors import ConfigError
+from pipelines.settings import Settings
+from pipelines.sources import registry
+from pipelines.sources.instruments import SCHEMA
+from pipelines.universe import ALWAYS_FOLLOWED, DEFAULT_UNIVERSE, UNIVERSE_SIZE, choose_universe
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def seed(name: str) -> list[dict[str, str]]:
+    with (ROOT / "dbt_project" / "seeds" / name).open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("name", registry.VENUES)
+def test_a_venue_says_what_it_is(name: str) -> None:
+    venue = registry.venue(name)
+    tables = load_contract(Settings.load().schema_dir).clean
+    assert venue.name == name
+    assert len({feed.name for feed in venue.feeds}) == len(venue.feeds)
+    for feed in venue.feeds:
+        assert set(feed.tables) <= set(tables), feed.name
+        assert feed.description.endswith("."), feed.name
+    assert all(base.startswith("https://") for base in venue.endpoints.values())
+
+
+@pytest.mark.parametrize("name", registry.VENUES)
+def test_a_venue_has_a_precedence(name: str) -> None:
+    assert name in {row["module"] for row in seed("source_precedence.csv")}
+
+
+def test_every_venue_is_emulated() -> None:
+    emulated = {path.stem for path in (ROOT / "pipelines" / "sandbox" / "venues").glob("*.py")}
+    assert set(registry.VENUES) <= emulated
+
+
+def test_the_page_of_sources_is_what_the_modules_say() -> None:
+    done = subprocess.run([sys.executable, "scripts/sources_page.py", "--check"], cwd=ROOT, check=False)
+    assert done.returncode == 0, "docs/sources.md is stale; run make docs"
+
+
+def test_the_columns_of_instruments_are_those_of_the_contract() -> None:
+    assert load_contract(Settings.load().schema_dir).table("instruments").polars_schema() == SCHEMA
+
+
+def test_an_unknown_venue_is_an_error_that_names_those_there_are() -> None:
+    with pytest.raises(ConfigError, match="bybit"):
+        registry.venue("mtgox")
+
+
+def test_the_universe_is_the_most_traded_of_every_month_and_nothing_leaves_it() -> None:
+    ranking = {f"A{place:02}": 1e9 / (place + 1) for place in range(30)} | {"USDC": 1e12}
+    later = ranking | {"NEW": 2e9, "A19": 1.0}
+    chosen = choose_universe([ranking, later])
+    assert chosen[0] == "NEW"
+    assert "USDC" not in chosen
+    assert set(chosen) == {f"A{place:02}" for place in range(UNIVERSE_SIZE)} | {"NEW", *ALWAYS_FOLLOWED}
+    assert choose_universe([]) == DEFAULT_UNIVERSE

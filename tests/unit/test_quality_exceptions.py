@@ -1,0 +1,162 @@
+"""Accepted exceptions: a declared move passes as a warning with its reason, everything else is refused as before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipelines.clean.batch import AcceptedException
+from pipelines.clean.contract import Contract, apply_ddl, load_contract
+from pipelines.errors import MappingError, PermanentError
+from pipelines.ingest import import_files, load_pending
+from pipelines.quality.exceptions import judge
+from pipelines.quality.gate import CheckResult, run_gate
+from pipelines.settings import PROJECT_ROOT, Settings
+from pipelines.storage.warehouse import writer
+from tests.unit import quality_world as world
+from tests.unit.files_world import LONG, LONG_HEADER
+
+MOVE = "update {rows} set oi_base = oi_base * 100, oi_raw = oi_raw * 100 where instrument = '%s'"
+REDENOMINATED = AcceptedException(
+    table="open_interest",
+    check="oi_base_unit_jump",
+    first_day=world.BATCH_START,
+    last_day=world.BATCH_START + timedelta(days=world.BATCH_DAYS - 1),
+    reason="the token was split 100 for 1",
+    instrument="COIN1USDT",
+)
+
+
+@pytest.fixture(scope="module")
+def contract() -> Contract:
+    return load_contract(PROJECT_ROOT / "warehouse" / "schema")
+
+
+@pytest.fixture(scope="module")
+def warehouse(contract: Contract) -> Iterator[duckdb.DuckDBPyConnection]:
+    con = duckdb.connect()
+    con.execute("set TimeZone = 'UTC'")
+    apply_ddl(con, contract)
+    world.load_neighbours(con, "open_interest")
+    yield con
+    con.close()
+
+
+def unit_jump(
+    con: duckdb.DuckDBPyConnection, contract: Contract, moved: tuple[str, ...], *exceptions: AcceptedException
+) -> CheckResult:
+    """The result of oi_base_unit_jump for a batch in which the open interest of `moved` is a hundredfold."""
+    given = world.stage(con, "open_interest", *(MOVE % name for name in moved))
+    results = judge(con, contract, [given], exceptions, gate=run_gate)
+    return next(result for result in results if result.check_name == "oi_base_unit_jump")
+
+
+def test_a_declared_move_is_a_warning_that_carries_its_reason(
+    warehouse: duckdb.DuckDBPyConnection, contract: Contract
+) -> None:
+    result = unit_jump(warehouse, contract, ("COIN1USDT",), REDENOMINATED)
+    assert (result.passed, result.severity) == (False, "warn")
+    assert result.observed["accepted_because"] == ["the token was split 100 for 1"]
+    assert result.observed["accepted_rows"] == 24 * world.BATCH_DAYS
+    assert [row["instrument"] for row in result.sample] == ["COIN1USDT"]
+
+
+@pytest.mark.parametrize(
+    "exception",
+    [
+        replace(REDENOMINATED, last_day=world.BATCH_START),
+        replace(REDENOMINATED, instrument="COIN2USDT"),
+        replace(REDENOMINATED, check="oi_usd_unit_jump"),
+    ],
+    ids=["on other days", "of another instrument", "of another check"],
+)
+def test_a_move_that_was_not_declared_stays_an_error(
+    warehouse: duckdb.DuckDBPyConnection, contract: Contract, exception: AcceptedException
+) -> None:
+    assert unit_jump(warehouse, contract, ("COIN1USDT",), exception).severity == "error"
+
+
+def test_a_declared_move_hides_no_other_one(warehouse: duckdb.DuckDBPyConnection, contract: Contract) -> None:
+    assert unit_jump(warehouse, contract, ("COIN1USDT", "COIN2USDT"), REDENOMINATED).severity == "error"
+
+
+def test_two_declared_moves_are_accepted_together(warehouse: duckdb.DuckDBPyConnection, contract: Contract) -> None:
+    second = replace(REDENOMINATED, instrument="COIN2USDT", reason="so was this one")
+    result = unit_jump(warehouse, contract, ("COIN1USDT", "COIN2USDT"), REDENOMINATED, second)
+    assert result.severity == "warn"
+    assert result.observed["accepted_because"] == ["the token was split 100 for 1", "so was this one"]
+
+
+def test_a_batch_that_is_an_exception_as_a_whole_is_accepted(
+    warehouse: duckdb.DuckDBPyConnection, contract: Contract
+) -> None:
+    everything = replace(REDENOMINATED, instrument=None)
+    names = tuple(f"COIN{number}USDT" for number in range(6))
+    assert unit_jump(warehouse, contract, names, everything).severity == "warn"
+
+
+def test_a_sound_batch_passes_whatever_was_declared(warehouse: duckdb.DuckDBPyConnection, contract: Contract) -> None:
+    assert unit_jump(warehouse, contract, (), REDENOMINATED).passed
+
+
+@pytest.mark.parametrize(
+    ("exception", "says"),
+    [
+        (replace(REDENOMINATED, check="oi_base_unit_jmup"), r"open_interest\.oi_base_unit_jmup; .*oi_base_unit_jump"),
+        (replace(REDENOMINATED, check="oi_base_level_shift"), "those that refuse a load are"),
+        (replace(REDENOMINATED, table="open_intrest"), "there is no such table"),
+    ],
+)
+def test_an_exception_that_names_no_check_that_refuses_is_an_error(
+    warehouse: duckdb.DuckDBPyConnection, contract: Contract, exception: AcceptedException, says: str
+) -> None:
+    with pytest.raises(MappingError, match=says):
+        unit_jump(warehouse, contract, (), exception)
+
+
+def hours(first: date, days: int, *, factor: float) -> str:
+    """Hourly open interest of two perpetuals as a file; that of BTCUSDT times `factor`."""
+    stamps = [datetime.combine(first, datetime.min.time()) + timedelta(hours=h + 1) for h in range(24 * days)]
+    rows = [
+        f"{symbol},{stamp},{oi * (1 + 0.01 * (number % 7))},{oi * 40_000}"
+        for symbol, oi in (("BTCUSDT", 1000 * factor), ("ETHUSDT", 500.0))
+        for number, stamp in enumerate(stamps)
+    ]
+    return LONG_HEADER + "\n".join(rows) + "\n"
+
+
+def test_a_refused_move_loads_once_the_mapping_declares_it(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home")
+    mapping = tmp_path / "mapping.toml"
+    mapping.write_text(LONG.replace('period = "5m"', 'period = "1h"'), encoding="utf-8")
+    (tmp_path / "calm.csv").write_text(hours(date(2024, 1, 1), 30, factor=1), encoding="utf-8")
+    (tmp_path / "move.csv").write_text(hours(date(2024, 1, 31), 1, factor=100), encoding="utf-8")
+    import_files(settings, mapping, files=[tmp_path / "calm.csv"])
+    load_pending(settings).raise_failures()
+    import_files(settings, mapping, files=[tmp_path / "move.csv"])
+    with pytest.raises(PermanentError, match=r"oi_base_unit_jump.*\[\[accept\]\] in the mapping"):
+        load_pending(settings).raise_failures()
+    declared = "\n".join(
+        f'[[accept]]\ntable = "open_interest"\ncheck = "{level}_unit_jump"\ndays = [2024-01-31, 2024-01-31]\n'
+        'instrument = ["BTCUSDT"]\nbecause = "a fund opened on this day"\n'
+        for level in ("oi_base", "oi_usd")
+    )
+    mapping.write_text(mapping.read_text(encoding="utf-8") + declared, encoding="utf-8")
+    import_files(settings, mapping, files=[tmp_path / "move.csv"])
+    load_pending(settings).raise_failures()
+    with writer(settings, what="test") as con:
+        loaded = con.execute("select count(*) from clean.open_interest where trade_date = date '2024-01-31'").fetchall()
+        accepted = con.execute(
+            "select check_name, severity, passed, json_extract_string(observed, '$.accepted_because[0]') "
+            "from ops.check_results where load_seq = 2 and check_name like '%_unit_jump' and not passed order by 1"
+        ).fetchall()
+    assert loaded == [(48,)]
+    assert accepted == [
+        ("oi_base_unit_jump", "warn", False, "a fund opened on this day"),
+        ("oi_usd_unit_jump", "warn", False, "a fund opened on this day"),
+    ]
