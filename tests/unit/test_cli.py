@@ -133,6 +133,22 @@ def test_sql_prints_json_for_programs() -> None:
     ]
 
 
+@pytest.mark.usefixtures("warehouse_home")
+def test_sql_without_a_query_lists_the_examples_with_their_questions() -> None:
+    listed = Result("sql", "--json").json
+    assert "largest_liquidation_days" in {one["example"] for one in listed}
+    assert all("?" in one["question"] for one in listed)
+
+
+@pytest.mark.usefixtures("published")
+def test_sql_runs_an_example_and_says_how_far_to_trust_it() -> None:
+    result = Result("sql", "--json", "--example", "gaps_and_their_reasons")
+    assert result.json[0]["status"] == "missing"
+    assert "Trust: " in result.err
+    assert "no example 'nothing_like_it'" in Result("sql", "--example", "nothing_like_it").err
+    assert "not both" in Result("sql", "select 1", "--example", "gaps_and_their_reasons").err
+
+
 @pytest.mark.usefixtures("published")
 def test_sql_prints_csv() -> None:
     out = Result("sql", "--csv", "select asset, close_usd from marts.fct_price_daily order by asset").out
