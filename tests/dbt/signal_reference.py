@@ -112,13 +112,12 @@ def _lead(counterpart: str) -> Callable[[Row], Number]:
 def _cell(oi: Number, funding: Number) -> str:
     if oi is None or funding is None:
         return "unknown"
-    sides = tuple("high" if p >= 80 else "low" if p <= 20 else "" for p in (oi, funding))
-    return {
-        ("high", "high"): "top_risk",
-        ("low", "low"): "bottom_zone",
-        ("high", "low"): "upside_setup",
-        ("low", "high"): "chase",
-    }.get(sides, "none")  # type: ignore[call-overload]
+    high, low = oi >= 80, oi <= 20
+    if funding >= 80:
+        return "top_risk" if high else "chase" if low else "none"
+    if funding <= 20:
+        return "upside_setup" if high else "bottom_zone" if low else "none"
+    return "none"
 
 
 def states_and_pasts(asset: Asset, date: dt.date) -> dict[str, tuple[str, Number]]:
@@ -205,8 +204,10 @@ def assets(world: World) -> dict[str, Asset]:
 
 def known_at(asset: Asset, marts: Iterable[str], date: dt.date) -> dt.datetime:
     """When the last of the marts' rows up to the day was known, and not before the day ended."""
-    rows = [row for mart in marts for told, row in asset.rows[mart].items() if told <= date]
-    return max([dt.datetime.combine(date + DAY, dt.time()), *(row["available_at"] for row in rows)])
+    latest = dt.datetime.combine(date + DAY, dt.time())
+    for mart in marts:
+        latest = max([latest, *(row["available_at"] for told, row in asset.rows[mart].items() if told <= date)])
+    return latest
 
 
 def signals(world: World, directions: dict[str, str]) -> dict[Key, Row]:

@@ -387,7 +387,7 @@ def by_hand(build: Build, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     with duckdb.connect(str(database)) as connection:
         connection.execute(f"create table {relation} as {select}")
         for number, case in enumerate(CASES):
-            row = dict.fromkeys(STATE_COLUMNS, "unknown") | case.day
+            row: Row = {**dict.fromkeys(STATE_COLUMNS, "unknown"), **case.day}
             row |= {"asset": str(number), "trade_date": day(0), "grid_cell": grid_cell(case.day)}
             row |= {
                 f"{group}_available_at": known_after(day(0))
@@ -422,12 +422,14 @@ def test_inputs_are_named_and_counted_and_coverage_is_the_poorest(build: Build, 
     assert (row["inputs"], row["inputs_known"], row["inputs_expected"]) == (
         "options,long/short ratio,open interest", 2, 3,
     )  # fmt: skip
-    shares = {table: {} for table in ("marts.positioning_divergence_daily", "marts.options_structure_daily")}
-    for table, known in shares.items():
-        known |= {row["trade_date"]: row["venue_share"] for row in build.world.tables[table] if row["asset"] == "AAA"}
+    tables = ("marts.positioning_divergence_daily", "marts.options_structure_daily")
+    shares = [
+        {row["trade_date"]: row["venue_share"] for row in build.world.tables[table] if row["asset"] == "AAA"}
+        for table in tables
+    ]
     for (asset, date, signal), row in build.marts["signals_daily"].items():
         if (asset, signal) == ("AAA", "b08_capitulation"):
-            told = [known[date] for known in shares.values() if known.get(date) is not None]
+            told = [known[date] for known in shares if known.get(date) is not None]
             assert row["venue_share"] == min(told, default=None)
 
 

@@ -1,12 +1,20 @@
-"""The recorded data sets and their mappings, and small helpers to ask their rows. No tests."""
+"""The recorded data sets, their mappings and the job that loads them all, and small helpers to ask their rows. No tests."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import polars as pl
+
+from pipelines.settings import PROJECT_ROOT, Settings
+from pipelines.storage.fingerprint import Fingerprint, fingerprint_schemas
+from pipelines.storage.warehouse import writer
 
 MAPPINGS = Path(__file__).parent / "mappings"
 
@@ -27,6 +35,31 @@ FOLDERS = {
 
 Dataset = dict[str, pl.DataFrame]
 Load = Callable[[str], Dataset]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A warehouse of the recorded history, how to run the command line on it, and the CPU seconds of its first run."""
+
+    home: Path
+    recorded: Path
+    output: str
+    cpu: float
+
+    def run(self, *arguments: str, start: tuple[str, ...] = ("-m", "pipelines.cli")) -> str:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("LEVERHOUSE_", "DAGSTER_", "DBT_"))}
+        done = subprocess.run(
+            [sys.executable, *start, *arguments],
+            env=environment
+            | {"LEVERHOUSE_HOME": str(self.home), "LEVERHOUSE_MAPPINGS": str(PROJECT_ROOT / "tests/recorded/mappings")},
+            cwd=PROJECT_ROOT, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def fingerprints(self) -> dict[str, Fingerprint]:
+        with writer(Settings(home=self.home), what="fingerprints") as con:
+            return fingerprint_schemas(con, "clean", "marts")
 
 
 def at(*parts: int) -> datetime:

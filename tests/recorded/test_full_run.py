@@ -5,26 +5,19 @@ Then the numbers that are known from elsewhere, asked of the published file as a
 
 from __future__ import annotations
 
-import os
 import resource
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
 from pipelines.examples import load_examples
-from pipelines.settings import PROJECT_ROOT, Settings
+from pipelines.settings import PROJECT_ROOT
 from pipelines.sources.files import load_mapping
-from pipelines.storage.fingerprint import Fingerprint, compare, fingerprint_schemas
-from pipelines.storage.warehouse import open_snapshot, writer
-from tests.recorded.recorded_world import MAPPINGS
+from pipelines.storage.fingerprint import compare
+from tests.recorded.recorded_world import MAPPINGS, Job
 
 EXAMPLES = load_examples(PROJECT_ROOT / "dbt_project")
 EXAMPLE_SECONDS = 0.1
@@ -43,47 +36,6 @@ sys.addaudithook(refuse)
 sys.argv = ["leverhouse", *sys.argv[1:]]
 runpy.run_module("pipelines.cli", run_name="__main__", alter_sys=True)
 """
-
-
-@dataclass(frozen=True)
-class Job:
-    """A warehouse of the recorded history, how to run the command line on it, and the CPU seconds of its first run."""
-
-    home: Path
-    recorded: Path
-    output: str
-    cpu: float
-
-    def run(self, *arguments: str, start: tuple[str, ...] = ("-m", "pipelines.cli")) -> str:
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("LEVERHOUSE_", "DAGSTER_", "DBT_"))}
-        done = subprocess.run(
-            [sys.executable, *start, *arguments],
-            env=environment
-            | {"LEVERHOUSE_HOME": str(self.home), "LEVERHOUSE_MAPPINGS": str(PROJECT_ROOT / "tests/recorded/mappings")},
-            cwd=PROJECT_ROOT, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def fingerprints(self) -> dict[str, Fingerprint]:
-        with writer(Settings(home=self.home), what="fingerprints") as con:
-            return fingerprint_schemas(con, "clean", "marts")
-
-
-@pytest.fixture(scope="module")
-def job(recorded_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
-    job = Job(home=tmp_path_factory.mktemp("recorded"), recorded=recorded_dir, output="", cpu=0)
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    output = job.run("run", "--root", str(recorded_dir))
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return replace(job, output=output, cpu=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-
-
-@pytest.fixture(scope="module")
-def published(job: Job) -> Iterator[duckdb.DuckDBPyConnection]:
-    con = open_snapshot(Settings(home=job.home).published_database)
-    yield con
-    con.close()
 
 
 def rows(con: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:

@@ -1,0 +1,28 @@
+-- Question: Did days on which the beliefs about the price agreed precede rises or falls? (B7)
+-- Unit: one row per sign of price_score; days and assets are counts, returns fractions over the 7 days after.
+-- Trust: signals that became known later make the score of later days a mean of more. Seven-day returns of neighbouring
+-- days overlap, and assets fall together: the effective sample is far smaller than the days.
+with returns as (
+    -- The mart has a row for every day, so seven rows on are seven days on.
+    select
+        asset,
+        trade_date,
+        lead(close_usd, 7) over (partition by asset order by trade_date) / close_usd - 1 as return_7d
+    from {{ ref('oi_trends_daily') }}
+)
+
+select
+    case
+        when matrix.price_score > 0 then 'up'
+        when matrix.price_score < 0 then 'down'
+        else 'none on'
+    end as beliefs_expect,
+    count(*) as days,
+    count(distinct matrix.asset) as assets,
+    avg(returns.return_7d) as mean_return_7d,
+    median(returns.return_7d) as median_return_7d
+from {{ ref('signal_matrix_daily') }} as matrix
+inner join returns on matrix.asset = returns.asset and matrix.trade_date = returns.trade_date
+where matrix.price_score is not null and returns.return_7d is not null
+group by beliefs_expect
+order by beliefs_expect
