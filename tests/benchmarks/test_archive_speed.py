@@ -31,7 +31,7 @@ PARSE_SHARE = 0.5
 """Landings to canonical rows: at most half of what streaming costs in all. Measured: 0.32."""
 
 TIMES_SLOWER = 4.0
-"""The whole way. Measured: 3.0 by the processor, 1.7 to 2.2 by the clock; the goal is 1.5. What lies between is the loader
+"""The whole way. Measured: 2.7 to 3.1 by the processor, 1.7 to 2.5 by the clock; the goal is 1.5. What lies between is the loader
 (staging, keys, gate, the second write) with its fixed costs, which a run of this size still shows."""
 
 PEAK_BYTES = 1_000_000_000
