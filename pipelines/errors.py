@@ -15,7 +15,7 @@
         ├── ContractError       code and the DDL in warehouse/schema disagree
         ├── ReconciliationError received ≠ accepted + duplicates + quarantined
         ├── GateError           the batch was refused by its quality gate
-        ├── WarehouseDamagedError  the working database does not open
+        ├── WarehouseDamagedError  the working database does not open, or is of another version
         └── PublishError        the snapshot could not be published
 
 Every message names the source, what happened and the next step.
@@ -111,7 +111,7 @@ class GateError(PermanentError):
 
 
 class WarehouseDamagedError(PermanentError):
-    """DuckDB cannot read the working database; it can be made again from the landing."""
+    """The working database cannot be used as it is; it can be made again from the landing."""
 
     exit_code = 74  # EX_IOERR
 

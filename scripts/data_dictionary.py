@@ -39,14 +39,15 @@ SECTIONS = {
 # The first line whose pattern is found in the column's name gives the unit, else the first whose words are in its description.
 # Order matters: a ratio of dollars is a fraction, and a rate per eight hours is one with a span.
 UNITS = (
-    ("as stated beside it", r"^(value|contract_size)$", r"\bin the stated unit\b"),
+    ("as stated beside it", r"^(value|threshold|contract_size)$", r"\bin the stated unit\b"),
     ("fraction per year", r"annualised|(^|_)iv(_|$)", r"fraction per year"),
     ("fraction per 8 h", r"(^|_)(rate|x)_8h", r"fraction per 8 h"),
     ("percentile", r"percentile", r"\bin percent\b|\b[Mm]id-rank\b"),
-    ("score, 0 to 100", r"risk_score", r"from 0 to 100|\[0, 100\]"),
+    ("score, 0 to 100", r"systemic_risk_score", r"from 0 to 100|\[0, 100\]"),
     ("standard deviations", r"zscore", r"z-score"),
     ("correlation", r"correlation|(lag|lead)_band", r"\b[Cc]orrelation of\b"),
-    ("strength, −1 to 1", r"strength", r"\[-1, 1\]"),
+    ("strength, −1 to 1", r"strength|^(combined|price|risk)_score$", r"\[-1, 1\]"),
+    ("sign", r"_sign$", r"\b[Ss]ign of\b"),
     ("number, −1 to 1", r"^delta$", r"\b-1 to 1\b"),
     ("fraction", r"_share(_|$)|_growth(_|$)|_to_oi(_|$)|completeness", r"\bfraction\b|\[0, 1\]|\b0 to 1\b"),
     ("ratio", r"(^|_)ratio(_|$)|(^|_)multiplier$|_to_volume", r"\bdivided by\b|\bratio of\b|\bpure number\b"),

@@ -20,7 +20,7 @@ import polars as pl
 from pipelines.clean.batch import ParsedBatch, SourceRules
 from pipelines.clean.contract import Contract, Table
 from pipelines.clean.coverage import write_coverage
-from pipelines.errors import ContractError, ReconciliationError
+from pipelines.errors import ContractError, ReconciliationError, WarehouseDamagedError
 from pipelines.extract.landing import Landing
 from pipelines.quality.gate import CheckResult, GateInput
 from pipelines.storage.query import execute_with, first_row, scalar
@@ -357,26 +357,22 @@ class Stage:
         )
 
     def _totals(self) -> dict[str, tuple[int, int, int, int]]:
-        totals: dict[str, tuple[int, int, int, int]] = {}
-        for name in self.tables:
-            staged, parsed_out, duplicates, resolved_out = first_row(
-                self.con,
-                f"""
-                select
-                    (select count(*) from stage_{name}),
-                    (select count(*) from stage_rejects where table_name = '{name}'
-                        and reason not in ('contract', 'conflicting_duplicate')),
-                    (select count(*) from out_{name} where outcome in ('duplicate', 'restated')),
-                    (select count(*) from out_{name} where outcome in ('contract', 'conflicting_duplicate'))
-                """,
-            )
-            totals[name] = (
-                staged + parsed_out,
-                staged - duplicates - resolved_out,
-                duplicates,
-                parsed_out + resolved_out,
-            )
-        return totals
+        return {name: self._total(name) for name in self.tables}
+
+    def _total(self, name: str) -> tuple[int, int, int, int]:
+        """Rows received, accepted, duplicate and quarantined."""
+        staged, parsed_out, duplicates, resolved_out = first_row(
+            self.con,
+            f"""
+            select
+                (select count(*) from stage_{name}),
+                (select count(*) from stage_rejects where table_name = '{name}'
+                    and reason not in ('contract', 'conflicting_duplicate')),
+                (select count(*) from out_{name} where outcome in ('duplicate', 'restated')),
+                (select count(*) from out_{name} where outcome in ('contract', 'conflicting_duplicate'))
+            """,
+        )
+        return staged + parsed_out, staged - duplicates - resolved_out, duplicates, parsed_out + resolved_out
 
     def _replace_rows(self, table: Table) -> None:
         con = self.con
@@ -392,9 +388,16 @@ class Stage:
                 [self.source, table.name],
             )
         before = scalar(con, f"select count(*) from {table.qualified}")
-        con.execute(f"insert into {table.qualified} select * from accepted_{table.name}")
+        try:
+            con.execute(f"insert into {table.qualified} select * from accepted_{table.name}")
+        except duckdb.ConstraintException as error:
+            # The rows have passed the rules of the contract, so the table was made by a contract with others.
+            raise WarehouseDamagedError(
+                f"{self.source}: the database was made by another version of leverhouse, its {table.qualified} has other "
+                f"rules ({error}). Nothing was committed; 'leverhouse rebuild' makes it again from the landing."
+            ) from error
         after = scalar(con, f"select count(*) from {table.qualified}")
-        accepted = self._totals()[table.name][1]
+        accepted = self._total(table.name)[1]
         if after - before != accepted:
             raise ReconciliationError(
                 f"{self.source}: {table.qualified} grew by {after - before} rows where {accepted} were accepted. "

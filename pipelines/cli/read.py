@@ -54,20 +54,35 @@ def status(
 
 
 def sql(
-    query: Annotated[str, typer.Argument(help="A query over the schemas marts and ops.")],
+    query: Annotated[str | None, typer.Argument(help="A query over the schemas marts and ops.")] = None,
     *,
+    example: Annotated[str | None, typer.Option("--example", help="Run an example query by its name.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array of objects.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
 ) -> None:
-    """Query the published file. It is opened read-only and cannot reach any other file."""
+    """Query the published file, read-only and without reach to any other file; without a query, list the examples."""
     import duckdb
 
+    from pipelines.examples import load_examples
     from pipelines.storage.warehouse import reader
 
     if as_json and as_csv:
         raise ConfigError("sql: give --json or --csv, not both.")
-    screen = Screen()
-    with reader(Settings.load()) as con:
+    if query is not None and example is not None:
+        raise ConfigError("sql: give a query or --example, not both.")
+    settings, screen = Settings.load(), Screen()
+    if query is None:
+        examples = load_examples(settings.dbt_project_dir)
+        if example is None:
+            listed = [{"example": one.name, "question": one.question} for one in examples.values()]
+            screen.json(listed) if as_json else screen.table("Examples", listed)
+            return
+        if example not in examples:
+            raise ConfigError(f"sql: no example '{example}'; 'leverhouse sql' lists them.")
+        chosen = examples[example]
+        query = chosen.query
+        screen.note(f"{chosen.question}\nAnswer: {chosen.unit}\nTrust: {chosen.trust}")
+    with reader(settings) as con:
         try:
             cursor = con.execute(query)
             names = [column[0] for column in cursor.description or ()]

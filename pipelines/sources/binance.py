@@ -23,7 +23,6 @@ from pipelines.sources.binance_names import (
     SPOT_QUOTES,
     VENUE_ID,
     perpetuals,
-    usdt_m,
 )
 from pipelines.sources.binance_options import fetch_option_chain, parse_option_chain
 from pipelines.sources.instruments import each_instrument
@@ -131,9 +130,10 @@ async def _ask(
     page = await api.get(path, endpoint=endpoint, subject=subject, params=params, costs=costs, accept=(200, 400))
     if page.status == 200:
         return page
-    if page.json().get("code") == -1121:
-        raise _NoLongerListedError(subject)
-    check(page)
+    if page.body.startswith(b"{"):
+        if page.json().get("code") == -1121:
+            raise _NoLongerListedError(subject)
+        check(page)
     raise RequestRefusedError(
         f"{NAME}: {page.where}: status 400: {page.excerpt}. The request or the venue's rules changed."
     )
@@ -161,8 +161,9 @@ def _stamps(field: str | int) -> Callable[[Page], list[int]]:
     records_of = at_path()
 
     def stamps(page: Page) -> list[int]:
+        records: Any = records_of(page)
         try:
-            return [int(record[field]) for record in records_of(page)]  # type: ignore[call-overload]
+            return [int(record[field]) for record in records]
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise SourceFormatError(f"{page.where}: a record has no stamp {field!r}: {page.excerpt}") from error
 
@@ -234,7 +235,7 @@ def _names(instruments: pl.Series) -> pl.DataFrame:
 # The last thirty days
 
 
-async def _data(api: Api, job: Job, path: str) -> AsyncIterator[Page]:
+async def _data(api: Api, job: Job, path: str, named: Mapping[str, str]) -> AsyncIterator[Page]:
     """A series of /futures/data: five-minute states, both bounds included (?). Which rows a full page leaves out is not
     documented, so none is asked for: a day has 288 of the 500 there may be."""
     endpoint = host(job)
@@ -260,9 +261,15 @@ async def _data(api: Api, job: Job, path: str) -> AsyncIterator[Page]:
         yield page
 
 
+def _named(job: Job) -> dict[str, str]:
+    """How /futures/data wants an instrument named: fapi by symbol, dapi by pair."""
+    return {"symbol": job.subject} if host(job) == UM else {"pair": job.subject.partition("_")[0]}
+
+
 @_while_listed
 async def fetch_open_interest(api: Api, job: Job) -> AsyncIterator[Page]:
-    async for page in _data(api, job, "/futures/data/openInterestHist"):
+    kind = {} if host(job) == UM else {"contractType": "PERPETUAL"}
+    async for page in _data(api, job, "/futures/data/openInterestHist", _named(job) | kind):
         yield page
 
 
@@ -302,10 +309,11 @@ def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Par
 
 @_while_listed
 async def fetch_ratios(api: Api, job: Job) -> AsyncIterator[Page]:
-    """The four measures of an instrument."""
-    for path in MEASURES:
-        async for page in _data(api, job, path):
-            yield page
+    """The four measures of an instrument; of COIN-M three, by pair: its taker volume has another form, and is archived."""
+    for path, measure in MEASURES.items():
+        if host(job) == UM or measure != "taker_volume":
+            async for page in _data(api, job, path, _named(job)):
+                yield page
 
 
 def parse_ratios(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
@@ -469,11 +477,11 @@ VENUE: Final = Venue(
         Feed(
             name="long_short_ratios",
             tables=("long_short_ratios",),
-            description="Four long/short ratios of USDT-M perpetuals every 5 minutes, the last 30 days.",
+            description="Four long/short ratios of USDT-M perpetuals and three of COIN-M every 5 minutes, the last 30 days.",
             fetch=fetch_ratios,
             parse=parse_ratios,
             since=date(2020, 5, 1),
-            subjects=usdt_m,
+            subjects=perpetuals,
             keeps_days=29,
         ),
         Feed(

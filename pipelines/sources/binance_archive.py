@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import polars as pl
@@ -103,16 +104,12 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     names: dict[tuple[str, str], Page] = {}
     for page in pages:
         for market, symbol in _FOLDER.findall(page.body):
-            names.setdefault((market.decode(), symbol.decode()), page)
-    known = [
-        _instrument(facts, page)
-        for (market, symbol), page in names.items()
-        if (facts := _facts(market, symbol)) is not None
-    ]
+            names.setdefault((market.decode(), symbol.decode("utf-8", "replace")), page)
+    known = [_instrument(facts, page) for name, page in names.items() if (facts := _facts(*name)) is not None]
     unknown = [
         {SUBJECT: symbol, "market": market}
         for market, symbol in names
-        if market != "spot" and _facts(market, symbol) is None
+        if not (market == "spot" or _facts(market, symbol))
     ]
     numbered = pl.DataFrame(known, schema=_INSTRUMENT, orient="row").with_row_index(LINE, offset=1)
     rows = numbered.unique("instrument", keep="first", maintain_order=True).with_columns(pl.col(LINE).cast(pl.Int64))
@@ -132,6 +129,8 @@ _INSTRUMENT: Final = {
 }  # fmt: skip
 
 
+# A history of captures says the same of the same names, day after day.
+@lru_cache(maxsize=20_000)
 def _facts(market: str, symbol: str) -> InstrumentFacts | None:
     if market != "spot":
         return parse_symbol(VENUE_ID, symbol)
@@ -249,6 +248,7 @@ VENUE: Final = Venue(
     limits=(),
     concurrency=16,
     check=check,
+    notes="A mirror is a folder with data/… as in the bucket, .CHECKSUM files included; name it as file:// for both endpoints.",
     feeds=(
         Feed(
             name="instruments",

@@ -6,7 +6,7 @@ Quoted and settled in tether, sized in coins. No history is published: what is n
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -54,10 +54,9 @@ async def fetch_option_chain(api: Api, job: Job) -> AsyncIterator[Page]:
 
 def _series(listed: Page) -> list[tuple[str, str]]:
     """(underlying, expiry as in the names: 221119) of all options that are listed."""
+    options: Any = at_path("optionSymbols")(listed)
     try:
-        return sorted(
-            {(str(x["underlying"]), str(x["symbol"]).split("-")[1]) for x in at_path("optionSymbols")(listed)}
-        )  # type: ignore[call-overload]
+        return sorted({(str(option["underlying"]), str(option["symbol"]).split("-")[1]) for option in options})
     except (KeyError, IndexError, TypeError) as error:
         raise SourceFormatError(
             f"{listed.where}: an option has no underlying or no expiry: {listed.excerpt}"

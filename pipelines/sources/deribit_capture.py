@@ -10,6 +10,7 @@ from typing import Final
 
 import polars as pl
 
+from pipelines.errors import RequestRefusedError
 from pipelines.extract.venue import Api, Context, Job, Page, Parsed
 from pipelines.sources import deribit_wire as wire
 from pipelines.sources.records import LINE, Field, Record, from_ms, read_records, rejected
@@ -51,7 +52,11 @@ async def fetch_option_chain(api: Api, job: Job) -> AsyncIterator[Page]:
         names = read_records([listed], wire.results, OPTIONS).frame.select(index_name()).to_series()
         indices |= dict.fromkeys(names.unique(maintain_order=True))
     for name in indices:
-        yield await wire.ask(api, wire.INDEX_PRICE, index_name=name)
+        try:
+            yield await wire.ask(api, wire.INDEX_PRICE, index_name=name)
+        except RequestRefusedError:
+            # The chain cannot be had again. An index that Deribit does not have under this name leaves index_price unknown.
+            continue
 
 
 def index_name() -> pl.Expr:

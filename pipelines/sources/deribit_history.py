@@ -55,7 +55,7 @@ async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
         )
 
     def stamps(page: Page) -> list[int]:
-        return [int(row["timestamp"]) for row in wire.results(page)]  # type: ignore[call-overload]
+        return wire.stamps_of(page, wire.results(page), "timestamp")
 
     start, end = job.span.start_ms, job.span.end_ms
     async for page in pages_by_slices(get, stamps, start=start, end=end, limit=FUNDING_LIMIT, width=SLICE_MS):
@@ -196,7 +196,7 @@ async def fetch_liquidations(api: Api, job: Job) -> AsyncIterator[Page]:
 def _stamps_and_more(page: Page) -> tuple[list[int], bool]:
     """The stamps of a page's trades, and whether there are more trades."""
     answer = wire.result(page, "trades", "has_more")
-    stamps = [int(trade["timestamp"]) for trade in answer["trades"]]
+    stamps = wire.stamps_of(page, answer["trades"], "timestamp")
     if answer["has_more"] and not stamps:
         raise SourceFormatError(f"{page.where}: has_more is true and there are no trades: {page.excerpt}")
     return stamps, bool(answer["has_more"])

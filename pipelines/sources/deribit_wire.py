@@ -75,3 +75,11 @@ def result(page: Page, *names: str) -> Mapping[str, Any]:
     if missing or not isinstance(found, dict):
         raise SourceFormatError(f"{page.where}: no {', '.join(missing) or 'object'} in the result: {page.excerpt}")
     return found
+
+
+def stamps_of(page: Page, rows: Sequence[Any], key: str) -> list[int]:
+    """The stamps of a page's rows, in milliseconds. Raises SourceFormatError naming the field where one has none."""
+    try:
+        return [int(row[key]) for row in rows]
+    except (KeyError, TypeError, ValueError) as error:
+        raise SourceFormatError(f"{page.where}: a row has no stamp in {key!r}: {page.excerpt}") from error

@@ -85,9 +85,8 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
         frame.filter(~understood), reason="unknown_instrument", instrument="instrument",
         detail="name, ctType or ctValCcy follows no rule of OKX's swaps",
     )  # fmt: skip
-    yield Parsed("instruments", rows, pl.concat([found.rejects, unknown]))
-    if supported:
-        yield Parsed("instruments", _whole_coins(supported, first_line=found.frame.height + found.rejects.height + 1))
+    coins = _whole_coins(supported, first_line=found.frame.height + found.rejects.height + 1)
+    yield Parsed("instruments", pl.concat([rows, coins]), pl.concat([found.rejects, unknown]))
 
 
 def _whole_coins(pages: Sequence[Page], *, first_line: int) -> pl.DataFrame:
@@ -177,7 +176,7 @@ VENUE: Final = Venue(
             parse=archive.parse_funding,
             since=date(2022, 3, 1),
             subjects=each_instrument(IS_SWAP),
-            by_month=True,
+            months_only=True,
             # The last hours of a month are in the next month's file, which appears a few days after that month.
             published_after=timedelta(days=36),
         ),

@@ -67,6 +67,7 @@ async def fetch_liquidations(api: Api, job: Job) -> AsyncIterator[Page]:
     `after` is exclusive, and liquidations share milliseconds: the oldest stamp of a page is asked for again, and the rows
     that come twice have the same id twice. The last page therefore brings nothing that is older.
     """
+    stamps = wire.stamps("ts", liquidation_details)
     oldest: int | None = None
     while True:
         bound = {} if oldest is None else {"after": oldest + 1}
@@ -75,7 +76,7 @@ async def fetch_liquidations(api: Api, job: Job) -> AsyncIterator[Page]:
             instType="SWAP", instFamily=job.subject.removesuffix(SWAP), state="filled", limit=LIQUIDATION_LIMIT, **bound,
         )  # fmt: skip
         yield page
-        seen = [int(str(detail["ts"])) for detail in liquidation_details(page)]
+        seen = stamps(page)
         if not seen or (oldest is not None and min(seen) >= oldest):
             if len(seen) >= LIQUIDATION_LIMIT:
                 raise SourceFormatError(

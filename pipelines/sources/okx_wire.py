@@ -6,7 +6,7 @@ Facts from OKX's v5 documentation; what was not seen live is marked "?". Nothing
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from pipelines.errors import RequestRefusedError, SourceFormatError, ThrottledError, VenueUnavailableError
 from pipelines.extract.limits import Limit
@@ -42,10 +42,16 @@ REQUESTS_IN_TWO_SECONDS: Final[Mapping[str, int]] = {
 
 FILE_BUDGET: Final = "files"
 
+
+def budget(path: str) -> str:
+    """Name of an endpoint's budget."""
+    return path.removeprefix("/api/v5/")
+
+
 # A whole share: of 5 requests 95% are 4, and the pacer already counts a request longer than OKX can. For files there is no
 # published limit; 10 a second is polite.
 LIMITS: Final = (
-    *(Limit(amount, 2.0, name=path, share=1.0) for path, amount in REQUESTS_IN_TWO_SECONDS.items()),
+    *(Limit(amount, 2.0, name=budget(path), share=1.0) for path, amount in REQUESTS_IN_TWO_SECONDS.items()),
     Limit(20, 2.0, name=FILE_BUDGET),
 )
 
@@ -76,7 +82,7 @@ def check(page: Page) -> None:
 
 async def ask(api: Api, path: str, subject: str = WHOLE_VENUE, **params: str | int) -> Page:
     """One answer, paid from the budget of its endpoint."""
-    return await api.get(path, subject=subject, params=params, costs={path: 1.0})
+    return await api.get(path, subject=subject, params=params, costs={budget(path): 1.0})
 
 
 def keyed(*names: str, params: Sequence[str] = ()) -> RecordsOf:
@@ -90,12 +96,12 @@ def keyed(*names: str, params: Sequence[str] = ()) -> RecordsOf:
     return records_of
 
 
-def stamps(key: str | int) -> Callable[[Page], list[int]]:
-    """The stamps of a page, in milliseconds."""
+def stamps(key: str | int, of: Callable[[Page], Sequence[Any]] = records) -> Callable[[Page], list[int]]:
+    """The stamps of a page's records, in milliseconds. Raises SourceFormatError naming the field where one has none."""
 
     def stamps_of(page: Page) -> list[int]:
         try:
-            return [int(record[key]) for record in records(page)]  # type: ignore[index]
+            return [int(record[key]) for record in of(page)]
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise SourceFormatError(f"{page.where}: a record has no stamp in {key!r}: {page.excerpt}") from error
 

@@ -53,13 +53,17 @@ def open_database(settings: Settings) -> duckdb.DuckDBPyConnection:
 
 
 def open_with_tables(settings: Settings) -> duckdb.DuckDBPyConnection:
-    """The working database with every table of the contract; makes what is not there yet. Raises as open_database does."""
+    """The working database with every table of the contract; makes what is not there yet.
+
+    Raises as open_database does, and WarehouseDamagedError where a table has other columns than the contract.
+    """
     contract = load_contract(settings.schema_dir)
     if not settings.database.exists():
         _create(settings, contract)
     con = open_database(settings)
     try:
         _add_missing_tables(con, contract)
+        _refuse_another_version(con, settings, contract)
     except BaseException:
         con.close()
         raise
@@ -122,6 +126,26 @@ def _add_missing_tables(con: duckdb.DuckDBPyConnection, contract: Contract) -> N
     finally:
         con.execute(f'use "{database}"')
         con.execute("detach contract_ddl")
+
+
+def _refuse_another_version(con: duckdb.DuckDBPyConnection, settings: Settings, contract: Contract) -> None:
+    """Columns are not altered in place: everything clean and ops hold follows from the landing."""
+    there: dict[str, dict[str, str]] = {}
+    for table, column, kind in con.execute(
+        "select schema_name || '.' || table_name, column_name, data_type from duckdb_columns() "
+        "where database_name = current_database() and schema_name in ('clean', 'ops') order by column_index"
+    ).fetchall():
+        there.setdefault(table, {})[column] = kind
+    other = [
+        table.qualified
+        for table in (*contract.clean.values(), *contract.ops.values())
+        if there[table.qualified] != {column.name: column.type for column in table.columns}
+    ]
+    if other:
+        raise WarehouseDamagedError(
+            f"{settings.database} was made by another version of leverhouse: {', '.join(other)} has other columns now. "
+            "'leverhouse rebuild' makes it again from the landing."
+        )
 
 
 def _fsync(path: Path) -> None:

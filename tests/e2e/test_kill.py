@@ -108,14 +108,15 @@ def reading(home: Path, stop: Path) -> Iterator[None]:
     assert int(output) > 0
 
 
-def _reached(home: Path, holder_says: str | None) -> bool:
+def _reached(home: Path, holder_says: str | None, pid: int) -> bool:
+    """Whether process `pid` is there. A killed one before it has left its note about what it did."""
     if holder_says is None:
         return any((home / "raw").rglob("*"))
     try:
         holder = json.loads(settings_of(home).lock_file.with_suffix(".holder.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return bool(holder["what"] == holder_says)
+    return bool(holder == {"pid": pid, "what": holder_says})
 
 
 def kill_in(stage: Stage, chance: random.Random, home: Path, history: Path, *arguments: str) -> bool:
@@ -124,7 +125,7 @@ def kill_in(stage: Stage, chance: random.Random, home: Path, history: Path, *arg
     process = start(home, history, *arguments)
     try:
         deadline = time.monotonic() + 300
-        while not _reached(home, holder_says):
+        while not _reached(home, holder_says, process.pid):
             assert time.monotonic() < deadline, f"never came to {holder_says}"
             if process.poll() is not None:
                 return False

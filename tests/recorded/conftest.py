@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -45,8 +47,11 @@ def load(recorded_dir: Path, contract: Contract, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture(scope="session")
 def job(recorded_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
-    job = Job(home=tmp_path_factory.mktemp("recorded"), recorded=recorded_dir, output="")
-    return Job(home=job.home, recorded=recorded_dir, output=job.run("run", "--root", str(recorded_dir)))
+    job = Job(home=tmp_path_factory.mktemp("recorded"), recorded=recorded_dir, output="", cpu=0)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    output = job.run("run", "--root", str(recorded_dir))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return replace(job, output=output, cpu=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
 @pytest.fixture(scope="session")

@@ -39,16 +39,17 @@ Load = Callable[[str], Dataset]
 
 @dataclass(frozen=True)
 class Job:
-    """A warehouse of the recorded history, and how to run the command line on it."""
+    """A warehouse of the recorded history, how to run the command line on it, and the CPU seconds of its first run."""
 
     home: Path
     recorded: Path
     output: str
+    cpu: float
 
-    def run(self, *arguments: str) -> str:
+    def run(self, *arguments: str, start: tuple[str, ...] = ("-m", "pipelines.cli")) -> str:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("LEVERHOUSE_", "DAGSTER_", "DBT_"))}
         done = subprocess.run(
-            [sys.executable, "-m", "pipelines.cli", *arguments],
+            [sys.executable, *start, *arguments],
             env=environment
             | {"LEVERHOUSE_HOME": str(self.home), "LEVERHOUSE_MAPPINGS": str(PROJECT_ROOT / "tests/recorded/mappings")},
             cwd=PROJECT_ROOT, capture_output=True, text=True, check=False,

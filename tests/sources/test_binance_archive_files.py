@@ -16,8 +16,8 @@ from polars.testing import assert_frame_equal
 from pipelines.errors import SourceFormatError
 from pipelines.sandbox.venues import binance_archive as emulated
 from pipelines.sandbox.world import FormulaWorld
-from pipelines.sources import binance_archive_metrics, binance_files
-from tests.sources.binance_world import INVERSE, archived, known, parsed
+from pipelines.sources import binance_files
+from tests.sources.binance_world import INVERSE, archived, parsed
 from tests.sources.conftest import sample
 
 WORLD = FormulaWorld()
@@ -345,8 +345,3 @@ def test_the_emulated_files_have_the_columns_and_kinds_of_real_ones(
     assert [k for i, k in enumerate(our_kinds) if i not in times and k not in ("BUY", "SELL", "BTCU", "ACEU")] == [
         k for i, k in enumerate(real_kinds) if i not in times and k not in ("BUY", "SELL", "BTCU", "ACEU")
     ]
-
-
-def test_the_seam_is_where_the_audit_saw_it() -> None:
-    assert binance_archive_metrics.LAST_END_LABELLED == emulated.LAST_END_LABELLED == date(2026, 6, 25)
-    assert known().columns == INVERSE.columns

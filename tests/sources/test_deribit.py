@@ -311,6 +311,24 @@ def test_the_emulator_speaks_as_the_samples_do(
     assert expected.items() <= {field: type(value) for field, value in answer[0].items()}.items()
 
 
+def emulate(path: str, **params: str | int) -> Any:
+    route = next(route for route in emulated.ROUTES if route.path == path)
+    text = {name: str(value) for name, value in params.items()}
+    return orjson.loads(route.handler(Asked("GET", route.endpoint, path, text, b"", NOW), WORLD).body)
+
+
+def test_the_emulator_includes_both_bounds_and_refuses_what_deribit_refuses() -> None:
+    hour, later = milliseconds(NOW - timedelta(hours=9)), milliseconds(NOW - timedelta(hours=8))
+    asked: dict[str, str | int] = {"instrument_name": "BTC-PERPETUAL", "start_timestamp": hour, "end_timestamp": later}
+    assert [row["timestamp"] for row in emulate(wire.FUNDING, **asked)["result"]] == [hour, later]
+    assert emulate(wire.FUNDING, instrument_name="BTC-PERPETUAL")["error"]["code"] == -32602
+    bounds = {"start_timestamp": hour, "end_timestamp": later}
+    assert emulate(wire.TRADES, currency="BTC", count=1001, **bounds)["error"]["data"]["param"] == "count"
+    newest = emulate(wire.TRADES, currency="BTC", count=1, **bounds)["result"]["trades"][0]["timestamp"]
+    oldest = emulate(wire.TRADES, currency="BTC", count=1, sorting="asc", **bounds)["result"]["trades"][0]["timestamp"]
+    assert hour <= oldest < newest <= later
+
+
 # The way over HTTP
 
 
@@ -319,6 +337,7 @@ def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve
     with serve("deribit", settings=settings, faults=[
         Fault("trades", "status", status=400, body=emulated.throttled().body),
         Fault("funding", "status", status=400, body=emulated.refused(11051, "system_maintenance").body),
+        Fault("get_index_price", "status", first=3, status=400, body=emulated.wrong("index_name").body),
     ]) as (_, there):  # fmt: skip
         reports = fetch(
             there, "deribit", first=date(2024, 3, 5), last=date(2024, 3, 7), assets=["BTC", "SOL"],
@@ -349,10 +368,13 @@ def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve
 
     options = loaded(there, "option_chain", clock=clock)
     assert options["snapshot_at"].n_unique() == 1
-    for coin in ("BTC", "XRP"):
+    # The third index, that of XRP, was refused: the chain is there without it.
+    for coin, unknown in (("BTC", ["delta"]), ("XRP", ["delta", "index_price"])):
         keys = ("expiry_date", "strike", "option_type")
-        quoted = WORLD.option_chain(coin, NOW).drop("delta").sort(keys)
-        assert_frame_equal(options.filter(underlying=coin).select(quoted.columns).sort(keys), quoted)
+        quoted = WORLD.option_chain(coin, NOW).drop(unknown).sort(keys)
+        mine = options.filter(underlying=coin)
+        assert_frame_equal(mine.select(quoted.columns).sort(keys), quoted)
+        assert [mine[column].null_count() for column in unknown] == [mine.height] * len(unknown)
     assert quarantined(there).is_empty()
 
 
@@ -408,3 +430,23 @@ def test_answers_that_ignore_the_sorting_are_an_error_and_not_a_short_day() -> N
 def test_a_millisecond_that_fills_a_page_is_an_error_and_not_the_end() -> None:
     with pytest.raises(SourceFormatError, match="one millisecond"):
         fetched("liquidations", "BTC", emulated.Manners(trades=1), FormulaWorld(liquidation_minutes=1))
+
+
+@pytest.mark.parametrize(
+    ("feed", "result", "named"),
+    [
+        ("liquidations", {"trades": [{"time": 1}], "has_more": False}, "'timestamp'"),
+        ("liquidations", {"trades": []}, "has_more"),
+        ("liquidations", {"trades": [], "has_more": True}, "there are no trades"),
+        ("volatility_index", {"data": []}, "continuation"),
+        ("funding", [{"time": 1}], "'timestamp'"),
+        ("candles", {"status": "ok"}, "ticks"),
+    ],
+)
+def test_a_renamed_field_is_named_while_paging(feed: str, result: Any, named: str) -> None:
+    class Renamed(Direct):
+        async def get(self, path: str, **options: Any) -> Page:
+            return page(path, said(result), subject="BTC", at=NOW)
+
+    with pytest.raises(SourceFormatError, match=named):
+        brought(deribit.VENUE.feed(feed), Renamed((), WORLD, NOW), Job("BTC", HOURS))

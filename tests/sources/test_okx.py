@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from pipelines.errors import RequestRefusedError, SourceFormatError
-from pipelines.extract.venue import Context, Job, NotYetPublishedError, Page, Parsed, Span
+from pipelines.extract.venue import Context, Job, NotYetPublishedError, Page, Parsed, Span, milliseconds
 from pipelines.ingest import fetch
 from pipelines.sandbox.emulator import Asked, Fault
 from pipelines.sandbox.venues import okx as emulated
@@ -28,6 +28,8 @@ from pipelines.settings import Settings
 from pipelines.sources import okx, okx_archive, okx_capture
 from pipelines.sources import okx_wire as wire
 from pipelines.sources.instruments import SCHEMA
+from pipelines.sources.records import read_records
+from pipelines.storage.warehouse import writer
 from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined, sample
 from tests.sources.direct import Direct, brought, context, page, rows
 
@@ -91,7 +93,7 @@ def test_a_swap_of_unknown_unit_is_turned_away_by_name() -> None:
 
 def test_coins_with_statistics_are_listed_apart_from_contracts() -> None:
     coins = {"code": "0", "data": {"contract": ["BTC", "SATS"], "option": ["BTC"], "spot": ["BTC"]}}
-    _, whole = parsed(
+    [whole] = parsed(
         "instruments",
         page(wire.INSTRUMENTS, {"code": "0", "data": []}, subject="*", at=NOW),
         page(wire.SUPPORTED_COINS, coins, subject="*", at=NOW),
@@ -109,6 +111,14 @@ def test_open_interest_is_received_in_contracts_and_kept_in_coin_and_dollars(sam
     assert row["oi_usd"] == 2_360_916_466.88
     assert abs(row["oi_raw"] * 0.01 / row["oi_base"] - 1) < 0.001
     assert (row["event_at"], row["available_at"]) == (datetime(2026, 9, 27, 23), datetime(2026, 9, 28))
+
+
+def test_open_interest_of_now_is_read_in_coin(samples_dir: Path) -> None:
+    body = recorded(samples_dir, "_public_open_interest")
+    answer = page(wire.OPEN_INTEREST_NOW, body, subject="*", at=NOW)
+    found = read_records([answer], wire.records, okx_capture.OPTION_INTEREST).frame
+    # 2,125,419 contracts of 0.01 BTC.
+    assert found.select("instrument", "open_interest_base").rows() == [("BTC-USDT-SWAP", 21_254.19)]
 
 
 def test_funding_is_the_rate_that_was_paid_not_the_one_predicted(samples_dir: Path) -> None:
@@ -314,6 +324,24 @@ def shape(record: Any) -> dict[str, Any]:
     return {str(key): type(shape(cell[0])) if isinstance(cell, list) else type(cell) for key, cell in cells}
 
 
+def emulate(path: str, **params: str | int) -> Any:
+    route = next(route for route in emulated.ROUTES if route.path == path)
+    text = {name: str(value) for name, value in params.items()}
+    return orjson.loads(route.handler(Asked("GET", "api", path, text, b"", NOW), WORLD).body)
+
+
+def test_the_emulator_excludes_both_bounds_and_refuses_what_okx_refuses() -> None:
+    end = milliseconds(NOW)
+    asked = {"instId": "BTC-USDT-SWAP", "period": "5m"}
+    cells = emulate(wire.OPEN_INTEREST, **asked, begin=end - 900_000, end=end)["data"]
+    assert [int(row[0]) for row in cells] == [end - 300_000, end - 600_000]
+    assert len(emulate(wire.OPEN_INTEREST, **asked, limit=500)["data"]) == 100
+    assert emulate(wire.OPEN_INTEREST, period="5m")["code"] == "50014"
+    assert emulate(wire.FUNDING, instId="OLD-USDT-SWAP")["code"] == "51001"
+    assert emulate(wire.LIQUIDATIONS, instType="SWAP")["code"] == "50015"
+    assert emulate(wire.CANDLES, instId="BTC-USDT-SWAP", bar="1D")["code"] == "51000"
+
+
 # The way over HTTP
 
 
@@ -327,7 +355,7 @@ def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve
             report
             # Statistics are asked for slowly, so one day of one coin has to do.
             for first, last, assets, feeds in (
-                (date(2024, 1, 1), date(2024, 1, 31), ["BTC"], ["funding_archive"]),
+                (date(2024, 1, 10), date(2024, 1, 10), ["BTC"], ["funding_archive"]),
                 (date(2024, 3, 8), date(2024, 3, 8), ["PEPE"], ["positioning", "top_traders"]),
                 (date(2024, 3, 7), date(2024, 3, 8), ["BTC", "PEPE"],
                  ["open_interest", "funding", "candles", "liquidations", "option_chain"]),
@@ -389,6 +417,28 @@ def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve
     true = WORLD.option_chain("ETH", NOW).sort("expiry_date", "strike", "option_type")
     assert_frame_equal(chain.select(true.columns), true)
     assert quarantined(there).is_empty()
+
+
+def test_captures_an_hour_apart_tell_of_every_liquidation_once(settings: Settings, serve: Serve, clock: Clock) -> None:
+    with serve("okx", settings=settings, world=FormulaWorld(liquidation_minutes=10)) as (_, there):
+        for hour in (0, 1):
+            clock.now = NOW + timedelta(hours=hour)
+            [*_, report] = fetch(there, "okx", ["liquidations"], assets=["PEPE"], patience=HURRIED, clock=clock)
+            assert not report.failures
+            forced = loaded(there, "liquidations", clock=clock).sort("occurred_at")
+    events = FormulaWorld(liquidation_minutes=10).liquidations(
+        emulated.BY_NAME["PEPE-USDT-SWAP"], NOW - timedelta(days=1), NOW + timedelta(hours=1)
+    )
+    assert_frame_equal(forced.select("occurred_at", "side"), events.select("occurred_at", "side"))
+    with writer(there, what="test") as con:
+        status = con.sql(
+            "select trade_date, status, reason from ops.coverage where table_name = 'liquidations' order by all"
+        )
+        # A capture reaches back 20 hours for certain, so neither day is whole.
+        assert status.fetchall() == [
+            (date(2024, 3, 9), "partial", "captured for a part of the day only"),
+            (date(2024, 3, 10), "partial", "captured for a part of the day only"),
+        ]
 
 
 # Files of funding
@@ -514,6 +564,24 @@ def test_a_millisecond_that_fills_a_page_is_an_error_and_not_the_end() -> None:
 
     with pytest.raises(SourceFormatError, match="rows may be missing"):
         brought(okx.VENUE.feed("liquidations"), Stuck((), WORLD, NOW), job("BTC-USDT-SWAP", NOW.date(), NOW.date()))
+
+
+@pytest.mark.parametrize(
+    ("feed", "body", "named"),
+    [
+        ("liquidations", {"data": [{"instId": "BTC-USDT-SWAP", "details": [{"time": "1"}]}]}, "'ts'"),
+        ("liquidations", {"data": [{"instId": "BTC-USDT-SWAP"}]}, "details"),
+        ("funding", {"data": [{"fundingTimestamp": "1"}]}, "'fundingTime'"),
+        ("candles", {"data": {}}, "no array"),
+    ],
+)
+def test_a_renamed_field_is_named_while_paging(feed: str, body: dict[str, Any], named: str) -> None:
+    class Renamed(Direct):
+        async def get(self, path: str, **options: Any) -> Page:
+            return page(path, body, subject="BTC-USDT-SWAP", at=NOW)
+
+    with pytest.raises(SourceFormatError, match=named):
+        brought(okx.VENUE.feed(feed), Renamed((), WORLD, NOW), job("BTC-USDT-SWAP", NOW.date(), NOW.date()))
 
 
 def test_an_instrument_that_okx_forgot_is_refused_with_the_reason() -> None:

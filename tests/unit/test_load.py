@@ -22,7 +22,7 @@ from pipelines.clean.batch import (
 )
 from pipelines.clean.contract import Contract, apply_ddl, load_contract
 from pipelines.clean.load import LoadReport, find_work, load_source
-from pipelines.errors import ContractError, GateError
+from pipelines.errors import ContractError, GateError, WarehouseDamagedError
 from pipelines.extract.landing import Landing, LandingStore
 from pipelines.quality.gate import CheckResult, GateInput
 from pipelines.settings import PROJECT_ROOT
@@ -252,6 +252,16 @@ def test_a_refused_batch_leaves_the_tables_as_they_were_and_records_why(desk: De
     assert desk.rows("select load_seq, passed from ops.check_results order by 1") == [(1, True), (2, False)]
     desk.refuse = False
     assert desk.load().load_seq == 2
+
+
+def test_a_table_with_other_rules_than_the_contract_is_no_defect_of_the_batch(desk: Desk) -> None:
+    ddl = desk.rows("select sql from duckdb_tables() where table_name = 'open_interest'")[0][0]
+    desk.con.execute("drop table clean.open_interest")
+    desk.con.execute(ddl.replace("'1d'", "'2d'"))
+    desk.land("a.csv", oi(("BTCUSDT", "2024-01-30", 5.0)))
+    with pytest.raises(WarehouseDamagedError, match=r"clean\.open_interest has other rules.*rebuild"):
+        desk.load()
+    assert desk.rows("select count(*) from ops.loads") == [(0,)]
 
 
 def test_a_frame_that_does_not_fit_the_contract_is_an_error_that_names_the_column(desk: Desk) -> None:

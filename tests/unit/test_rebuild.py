@@ -52,6 +52,14 @@ def test_a_damaged_database_is_replaced(loaded: Settings) -> None:
     assert compare(before, fingerprints(loaded)) == []
 
 
+def test_a_database_of_another_version_is_replaced(loaded: Settings) -> None:
+    before = fingerprints(loaded)
+    with writer(loaded, what="test") as con:
+        con.execute("alter table clean.candles drop column trades")
+    rebuild(loaded, gate=lambda con, inputs: [])
+    assert compare(before, fingerprints(loaded)) == []
+
+
 def test_an_altered_landing_stops_the_rebuild_and_the_old_database_stays(loaded: Settings) -> None:
     before = fingerprints(loaded)
     landing = LandingStore(loaded.root).all()[0]

@@ -11,7 +11,7 @@ import polars as pl
 from pipelines.extract.venue import milliseconds
 from pipelines.sandbox.emulator import Answer, Asked, Handler, Route, utc
 from pipelines.sandbox.venues.binance_archive import LISTINGS
-from pipelines.sandbox.world import Listing, Measure, World
+from pipelines.sandbox.world import Listing, Market, Measure, World
 
 BY_PLACE: Final = {
     ({"linear": "fapi", "inverse": "dapi", "spot": "spot"}[x.contract_type], x.instrument.replace("/", "")): x
@@ -125,7 +125,7 @@ def ratio(asked: Asked, world: World) -> Answer:
     return answered(
         [
             {
-                "symbol": found.instrument, "longShortRatio": f"{r:.4f}", "longAccount": f"{r / (1 + r):.4f}",
+                **_name(found), "longShortRatio": f"{r:.4f}", "longAccount": f"{r / (1 + r):.4f}",
                 "shortAccount": f"{1 / (1 + r):.4f}", "timestamp": str(at),
             }
             for r, at in rows
@@ -176,7 +176,7 @@ def klines(asked: Asked, world: World) -> Answer:
     if asked.params.get("interval") != "1h":
         return refused(-1120, "Invalid interval.")
     start, end = _bounds(asked)
-    market = "spot" if found.contract_type == "spot" else "perp"
+    market: Market = "spot" if found.contract_type == "spot" else "perp"
     frame = world.candles(found, market, 60, start, end).head(_limit(asked, 500, KLINES_MOST[asked.endpoint]))
     many, size = found.multiplier, found.contract_size or 1.0
     rows = []
@@ -261,8 +261,15 @@ def _data_listing(asked: Asked) -> Listing | Answer:
         return refused(-1130, "parameter 'limit' is invalid.")
     symbol = asked.params.get("symbol", "")
     if asked.endpoint == "dapi":
-        symbol = f"{asked.params.get('pair')}_PERP" if asked.params.get("contractType") == "PERPETUAL" else ""
+        symbol = f"{asked.params.get('pair')}_PERP"
+        if asked.path.endswith("openInterestHist") and asked.params.get("contractType") != "PERPETUAL":
+            return refused(-1102, "Mandatory parameter 'contractType' was not sent, was empty/null, or malformed.")
     return BY_PLACE.get((asked.endpoint, symbol)) or refused(-1121, "Invalid symbol.")
+
+
+def _name(listing: Listing) -> dict[str, str]:
+    inverse = listing.contract_type == "inverse"
+    return {"pair": listing.instrument.partition("_")[0]} if inverse else {"symbol": listing.instrument}
 
 
 def _bounds(asked: Asked) -> tuple[datetime, datetime]:
@@ -295,6 +302,7 @@ ROUTES: Final[Sequence[Route]] = (
     *_both("/*/v1/klines", klines),
     *_both("/futures/data/openInterestHist", interest),
     *(Route("GET", "fapi", f"/futures/data/{name}", ratio) for name in MEASURES),
+    *(Route("GET", "dapi", f"/futures/data/{name}", ratio) for name in MEASURES if name != "takerlongshortRatio"),
     Route("GET", "spot", "/api/v3/ticker/price", prices),
     Route("GET", "spot", "/api/v3/klines", klines),
     *(Route("GET", "eapi", f"/eapi/v1/{name}", handler) for name, handler in OPTION_ROUTES.items()),

@@ -17,7 +17,7 @@ from xml.sax.saxutils import escape
 import polars as pl
 
 from pipelines.sandbox.emulator import Answer, Asked, Route
-from pipelines.sandbox.world import Listing, Market, World
+from pipelines.sandbox.world import Listing, Market, Measure, World
 
 LISTINGS: Final = (
     Listing("binance", "BTCUSDT", "BTC"),
@@ -50,6 +50,9 @@ LAG: Final = timedelta(hours=20)
 LAST_END_LABELLED: Final = date(2026, 6, 25)
 SENTINELS: Final = (datetime(2022, 3, 7, 16), datetime(2025, 4, 15, 8))
 MICROSECONDS_FROM: Final = date(2025, 1, 1)
+
+MEASURES: Final[Sequence[Measure]] = ("account_top", "position_top", "account_global", "taker_volume")
+"""In the order of the columns."""
 
 METRICS_COLUMNS: Final = (
     "create_time,symbol,sum_open_interest,sum_open_interest_value,count_toptrader_long_short_ratio,"
@@ -117,7 +120,7 @@ def metrics_text(world: World, listing: Listing, day: date) -> bytes:
     last = first + timedelta(days=1)
     inverse = listing.contract_type == "inverse"
     frame = world.open_interest(listing, 5, first, last)
-    for measure in ("account_top", "position_top", "account_global", "taker_volume"):
+    for measure in MEASURES:
         ratios = world.ratios(listing, measure, 5, first, last)
         frame = frame.join(ratios.rename({"ratio": measure}), on="event_at", maintain_order="left")
     labelled = pl.col("event_at") - step if inverse or day > LAST_END_LABELLED else pl.col("event_at")
@@ -127,9 +130,8 @@ def metrics_text(world: World, listing: Listing, day: date) -> bytes:
     else:
         amount, value = pl.col("oi_base") / listing.multiplier, pl.col("oi_usd")
     is_sentinel = pl.col("event_at").is_in(SENTINELS)
-    ratios = [pl.lit('""') if inverse and m != "taker_volume" else _decimals(m) for m in
-              ("account_top", "position_top", "account_global", "taker_volume")]  # fmt: skip
-    cells = [_decimals(amount), _decimals(value), *ratios]
+    shares = [pl.lit('""') if inverse and measure != "taker_volume" else _decimals(measure) for measure in MEASURES]
+    cells = [_decimals(amount), _decimals(value), *shares]
     lines = frame.select(
         pl.concat_str(
             labelled.dt.strftime("%Y-%m-%d %H:%M:%S"),

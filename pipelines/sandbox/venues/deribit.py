@@ -310,11 +310,22 @@ _ANSWERS: Final[Sequence[tuple[str, str, Answering]]] = (
 )
 
 
+BOUNDS: Final = ("start_timestamp", "end_timestamp")
+REQUIRED: Final[Mapping[str, Sequence[str]]] = {
+    "volatility_index": ("currency", "resolution", *BOUNDS), "funding": ("instrument_name", *BOUNDS),
+    "chart": ("instrument_name", "resolution", *BOUNDS), "trades": ("currency", *BOUNDS),
+}  # fmt: skip
+
+
 def routes(manners: Manners = POLITE) -> Sequence[Route]:
     """Deribit with these manners."""
 
     def mannered(answer: Answering) -> Callable[[Asked, World], Answer]:
-        return lambda asked, world: answer(asked, world, manners)
+        def handler(asked: Asked, world: World) -> Answer:
+            absent = [name for name in REQUIRED.get(answer.__name__, ()) if name not in asked.params]
+            return wrong(absent[0]) if absent else answer(asked, world, manners)
+
+        return handler
 
     return [Route("GET", endpoint, f"/api/v2/public/{name}", mannered(answer)) for endpoint, name, answer in _ANSWERS]
 

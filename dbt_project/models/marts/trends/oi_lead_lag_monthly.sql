@@ -155,6 +155,8 @@ correlated as (
             0
         ) / (xx * yy))") }} as correlation_band
     from centred
+    -- A series that moves by less than rounding does not move.
+    where xx > 0 and yy > 0
 ),
 
 ranked as (

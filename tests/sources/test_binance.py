@@ -1,0 +1,450 @@
+"""Binance's interface: what its payloads mean, and its history over HTTP against an emulator that says what is true."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from pipelines.errors import BlockedError, RequestRefusedError, SourceFormatError, ThrottledError, VenueUnavailableError
+from pipelines.extract.fetch import FetchReport, plan_days
+from pipelines.extract.venue import Page, Span
+from pipelines.ingest import fetch
+from pipelines.sandbox.emulator import Asked, Fault
+from pipelines.sandbox.venues import binance as emulated
+from pipelines.sandbox.world import FormulaWorld, Listing
+from pipelines.settings import Settings
+from pipelines.sources import binance, registry
+from tests.sources.binance_world import INVERSE, known, landed, parsed
+from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined, sample
+
+WORLD = FormulaWorld()
+FIRST, LAST = date(2024, 3, 5), date(2024, 3, 7)
+START, END = datetime(2024, 3, 5), datetime(2024, 3, 8)
+FIVE = timedelta(minutes=5)
+BY_NAME: dict[str, Listing] = {listing.instrument: listing for listing in emulated.BY_PLACE.values()}
+LINEAR = known(BTCUSDT={"contract_type": "linear", "quote": "USDT"})
+
+
+def page(body: Any, *, subject: str = "BTCUSDT", endpoint: str = "fapi", path: str = "", **params: str) -> Page:
+    content = body if isinstance(body, bytes) else orjson.dumps(body)
+    request = {"endpoint": endpoint, "path": path, "params": params}
+    return Page(subject, request, 200, datetime(2024, 3, 10, 6), content)
+
+
+def bring(settings: Settings, feed: str, clock: Clock, *, first: date = FIRST, last: date = LAST) -> FetchReport:
+    reports = fetch(
+        settings, "binance", [feed], first=first, last=last, assets=["BTC", "PEPE"], patience=HURRIED, clock=clock
+    )
+    return reports[-1]
+
+
+# Payloads
+
+
+def test_open_interest_is_base_coin_and_tether(samples_dir: Path) -> None:
+    body = sample(samples_dir, "binance_fapi_open_interest_historical.json")
+    rows, _ = parsed("binance", "open_interest", [page(body)], LINEAR)["open_interest"]
+    first = rows.row(0, named=True)
+    # 20,403.637 bitcoin worth 150,570,784 tether, 7,380 each, on 2020-03-02 at 05:45.
+    assert (first["oi_base"], first["oi_usd"], first["oi_raw_unit"]) == (20403.637, 150570784.07809979, "base")
+    assert (first["event_at"], first["period"], first["counting"]) == (datetime(2020, 3, 2, 5, 45), "5m", "one_sided")
+
+
+def test_coin_margined_open_interest_is_contracts_and_coin() -> None:
+    body = [{"pair": "BTCUSD", "contractType": "PERPETUAL", "sumOpenInterest": "5578700", "sumOpenInterestValue": "18265.0091",
+             "timestamp": 1687651200000}]  # fmt: skip
+    pages = [page(body, subject="BTCUSD_PERP", endpoint="dapi"), page(body, subject="XUSD_PERP", endpoint="dapi")]
+    rows, rejects = parsed("binance", "open_interest", pages, INVERSE)["open_interest"]
+    assert rows.select("instrument", "oi_base", "oi_usd", "oi_raw", "oi_raw_unit").rows() == [
+        ("BTCUSD_PERP", 18265.0091, 557_870_000.0, 5_578_700.0, "contracts")
+    ]
+    assert rejects.select("instrument", "reason").rows() == [("XUSD_PERP", "unknown_instrument")]
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "measure", "first"),
+    [
+        # Stamps: 1583139600000 is 09:00 of 2020-03-02, 1585614900000 is 00:35 of 2020-03-31.
+        (
+            "global_long_short_account_ratio",
+            "globalLongShortAccountRatio",
+            "account_global",
+            (datetime(2020, 3, 2, 9), 0.1960),
+        ),
+        ("top_long_short_account_ratio", "topLongShortAccountRatio", "account_top", (datetime(2020, 3, 2, 9), 1.8105)),
+        (
+            "top_long_short_position_ratio",
+            "topLongShortPositionRatio",
+            "position_top",
+            (datetime(2020, 3, 2, 9), 1.4342),
+        ),
+        ("taker_long_short_ratio", "takerlongshortRatio", "taker_volume", (datetime(2020, 3, 31, 0, 35), 1.5586)),
+    ],
+)
+def test_the_endpoint_says_which_measure_a_ratio_is(
+    samples_dir: Path, name: str, path: str, measure: str, first: tuple[datetime, float]
+) -> None:
+    body = sample(samples_dir, f"binance_fapi_{name}.json")
+    rows, _ = parsed("binance", "long_short_ratios", [page(body, path=f"/futures/data/{path}")])["long_short_ratios"]
+    assert rows.select("measure", "event_at", "ratio").row(0) == (measure, *first)
+    # 1.5586 longs to a short are 60.9% of all.
+    assert rows["long_share"][0] == pytest.approx(first[1] / (1 + first[1]))
+
+
+def test_settled_funding_is_a_fraction_and_may_lack_its_mark_price(samples_dir: Path) -> None:
+    body = sample(samples_dir, "binance_fapi_funding_rate.json")
+    rows, _ = parsed("binance", "funding", [page(body)])["funding_rates"]
+    assert rows.select("kind", "settled_at", "rate", "mark_price").rows() == [
+        ("settled", datetime(2019, 10, 9, 8), -0.0375, None), ("settled", datetime(2019, 10, 9, 16), 0.0001, None),
+    ]  # fmt: skip
+
+
+def test_the_premium_index_predicts_the_next_settlement(samples_dir: Path) -> None:
+    body = sample(samples_dir, "binance_fapi_premium_index.json")
+    rows, _ = parsed("binance", "predicted_funding", [page(body)])["funding_rates"]
+    assert rows.select("kind", "settled_at", "rate", "mark_price", "available_at").rows() == [
+        ("predicted", datetime(2020, 8, 14, 8), 0.00038246, 11793.63104562, datetime(2020, 8, 14, 2, 1, 35, 2000))
+    ]
+
+
+def test_what_has_no_funding_predicts_none() -> None:
+    dated = [
+        {
+            "symbol": "BTCUSD_240628",
+            "markPrice": "60000",
+            "lastFundingRate": "",
+            "nextFundingTime": 0,
+            "time": 1700000000000,
+        }
+    ]
+    rows, rejects = parsed("binance", "predicted_funding", [page(dated, endpoint="dapi")])["funding_rates"]
+    assert (rows.height, rejects.height) == (0, 0)
+
+
+def test_candles_are_read_by_position_and_by_market(samples_dir: Path) -> None:
+    body = sample(samples_dir, "binance_fapi_klines.json")
+    inverse = [[1704067200000, "42305.5", "42585.1", "42282.7", "42494.9", "501936", 1704070799999, "1182.37349595", 12750,
+                "258259", "608.40983273", "0"]]  # fmt: skip
+    pages = [
+        page(body),
+        page(inverse, subject="BTCUSD_PERP", endpoint="dapi"),
+        page(body, subject="BTC/USDT", endpoint="spot"),
+    ]
+    rows, _ = parsed("binance", "candles", pages, INVERSE)["candles"]
+    linear, coin, spot = rows.iter_rows(named=True)
+    assert (linear["open"], linear["high"], linear["low"], linear["close"]) == (0.0163479, 0.8, 0.015758, 0.015771)
+    assert (linear["volume_base"], linear["volume_quote"], linear["taker_buy_base"]) == (
+        148976.11427815,
+        2434.19055334,
+        1756.87402397,
+    )
+    assert (linear["trades"], linear["opened_at"]) == (308, datetime(2017, 7, 3))
+    assert linear["available_at"] == datetime(2017, 7, 3, 1)
+    assert (coin["volume_base"], coin["volume_quote"]) == (1182.37349595, 50_193_600.0)
+    assert (linear["market"], coin["market"], spot["market"], spot["instrument"]) == (
+        "perp",
+        "perp",
+        "spot",
+        "BTC/USDT",
+    )
+
+
+def test_instruments_say_sizes_and_multipliers(samples_dir: Path) -> None:
+    pages = [
+        page(sample(samples_dir, "binance_fapi_exchangeInfo_excerpt.json"), subject="*", endpoint="fapi"),
+        page(sample(samples_dir, "binance_dapi_exchangeInfo_excerpt.json"), subject="*", endpoint="dapi"),
+        page([{"symbol": "BTCUSDT", "price": "1"}, {"symbol": "BTCUAH", "price": "1"}], subject="*", endpoint="spot"),
+    ]
+    rows, rejects = parsed("binance", "instruments", pages)["instruments"]
+    columns = ["instrument", "asset", "quote", "contract_type", "contract_size", "multiplier", "listed_at"]
+    assert rows.select(columns).rows() == [
+        ("BTCUSDT", "BTC", "USDT", "linear", None, 1.0, datetime(2019, 9, 25, 8)),
+        ("1000SHIBUSDT", "SHIB", "USDT", "linear", None, 1000.0, datetime(2021, 5, 10, 7)),
+        ("BTCUSD_PERP", "BTC", "USD", "inverse", 100.0, 1.0, datetime(2020, 8, 10, 7)),
+        ("ETHUSD_PERP", "ETH", "USD", "inverse", 10.0, 1.0, datetime(2020, 8, 18, 7)),
+        ("BTC/USDT", "BTC", "USDT", "spot", None, 1.0, None),
+    ]
+    assert rows["delisted_at"].null_count() == rows.height  # 2100-12-25 is never
+    assert rejects.height == 0
+
+
+def chain_pages(interest: bytes, **changes: Any) -> list[Page]:
+    name = "ETH-221119-1175-P"
+    option = {
+        "symbol": name,
+        "side": "PUT",
+        "strikePrice": "1175",
+        "underlying": "ETHUSDT",
+        "unit": 1,
+        "expiryDate": 1668844800000,
+    }
+    mark = {"symbol": name, "markPrice": "12.17", "markIV": "0.85", "delta": "-0.35"} | changes
+    return [
+        page({"optionSymbols": [option]}, path="/eapi/v1/exchangeInfo"),
+        page(interest, path="/eapi/v1/openInterest"),
+        page([mark], path="/eapi/v1/mark"),
+        page([{"symbol": name, "volume": "2.5"}], path="/eapi/v1/ticker"),
+        page({"time": 1, "indexPrice": "1217"}, path="/eapi/v1/index", underlying="ETHUSDT"),
+    ]
+
+
+def test_an_option_is_put_together_from_four_answers(samples_dir: Path) -> None:
+    pages = chain_pages(sample(samples_dir, "binance_eapi_openInterest.json"))
+    rows, _ = parsed("binance", "option_chain", pages)["option_chain"]
+    [row] = rows.iter_rows(named=True)
+    # 4.01 contracts of one ether, worth 4,880 dollars at 1,217; a mark of 12.17 tether is a hundredth of an ether.
+    assert (row["instrument"], row["underlying"], row["option_type"]) == ("ETH-221119-1175-P", "ETH", "put")
+    assert (row["expiry_date"], row["strike"], row["open_interest_base"]) == (date(2022, 11, 19), 1175.0, 4.01)
+    assert (row["mark_price_base"], row["mark_iv"], row["delta"]) == (pytest.approx(0.01), 0.85, -0.35)
+    assert (row["volume_24h_base"], row["index_price"], row["snapshot_at"]) == (2.5, 1217.0, datetime(2024, 3, 10, 6))
+
+
+def test_a_volatility_below_zero_is_none(samples_dir: Path) -> None:
+    pages = chain_pages(sample(samples_dir, "binance_eapi_openInterest.json"), markIV="-1.0")
+    assert parsed("binance", "option_chain", pages)["option_chain"][0]["mark_iv"].to_list() == [None]
+
+
+def test_a_missing_field_is_an_error_that_names_it() -> None:
+    with pytest.raises(SourceFormatError, match="no field 'sumOpenInterestValue'"):
+        parsed("binance", "open_interest", [page([{"sumOpenInterest": "1", "timestamp": 1}])], LINEAR)
+
+
+# What is true
+
+
+def test_open_interest_over_http_is_what_the_market_did_also_when_loaded(
+    settings: Settings, serve: Serve, clock: Clock
+) -> None:
+    with serve("binance", settings=settings) as (_, there):
+        assert dict(bring(there, "open_interest", clock).failures) == {}
+        got = loaded(there, "open_interest", clock=clock).sort("event_at")
+        assert quarantined(there).height == 0
+    assert set(got["trade_date"]) == {FIRST, date(2024, 3, 6), LAST}
+    for name in ("BTCUSDT", "1000PEPEUSDT", "BTCUSD_PERP"):
+        true = WORLD.open_interest(BY_NAME[name], 5, START + FIVE, END + FIVE)
+        true = true.with_columns(pl.col("oi_base") / BY_NAME[name].multiplier)
+        assert_frame_equal(got.filter(instrument=name).select("event_at", "oi_base", "oi_usd"), true)
+
+
+def test_ratios_funding_and_candles_over_http_are_what_the_market_did(
+    settings: Settings, serve: Serve, clock: Clock
+) -> None:
+    with serve("binance", settings=settings) as (_, there):
+        for feed in ("long_short_ratios", "funding", "candles"):
+            assert dict(bring(there, feed, clock).failures) == {}
+    ratios = landed(there, "binance.long_short_ratios")["long_short_ratios"].sort("event_at")
+    for measure in emulated.MEASURES.values():
+        mine = ratios.filter(instrument="BTCUSDT", measure=measure).select("event_at", "ratio")
+        assert_frame_equal(mine, WORLD.ratios(BY_NAME["BTCUSDT"], measure, 5, START + FIVE, END + FIVE))
+    coin = ratios.filter(instrument="BTCUSD_PERP")
+    assert set(coin["measure"]) == {"account_global", "account_top", "position_top"}
+    true = WORLD.ratios(BY_NAME["BTCUSD_PERP"], "account_top", 5, START + FIVE, END + FIVE)
+    assert_frame_equal(coin.filter(measure="account_top").select("event_at", "ratio"), true)
+    funding = landed(there, "binance.funding")["funding_rates"].sort("settled_at")
+    candles = landed(there, "binance.candles")["candles"].sort("opened_at")
+    for name in ("1000PEPEUSDT", "BTCUSD_PERP", "BTC/USDT"):
+        listing = BY_NAME[name]
+        if listing.contract_type != "spot":
+            columns = ["settled_at", "rate", "mark_price"]
+            assert_frame_equal(
+                funding.filter(instrument=name).select(columns), WORLD.funding(listing, START, END).select(columns)
+            )
+        many = listing.multiplier
+        true = WORLD.candles(
+            listing, "spot" if listing.contract_type == "spot" else "perp", 60, START, END
+        ).with_columns(
+            *(pl.col(c) * many for c in ("open", "high", "low", "close")),
+            *(pl.col(c) / many for c in ("volume_base", "taker_buy_base")),
+        )
+        assert_frame_equal(candles.filter(instrument=name).select(true.columns), true)
+
+
+def test_the_chain_over_http_is_the_chain(settings: Settings, serve: Serve, clock: Clock) -> None:
+    with serve("binance", settings=settings) as (_, there):
+        assert dict(bring(there, "option_chain", clock).failures) == {}
+    got = landed(there, "binance.option_chain")["option_chain"]
+    true = pl.concat(
+        [WORLD.option_chain(asset, clock.now).with_columns(underlying=pl.lit(asset)) for asset in ("BTC", "ETH")]
+    )
+    columns = ["underlying", "expiry_date", "strike", "option_type"]
+    measures = ["open_interest_base", "volume_24h_base", "mark_iv", "mark_price_base", "index_price", "delta"]
+    assert_frame_equal(got.sort(columns).select(columns + measures), true.sort(columns).select(columns + measures))
+    assert got["snapshot_at"].n_unique() == 1
+
+
+@pytest.mark.parametrize("margin", ["linear", "inverse"])
+def test_a_prediction_is_of_the_next_settlement(settings: Settings, serve: Serve, clock: Clock, margin: str) -> None:
+    with serve("binance", settings=settings) as (_, there):
+        bring(there, "predicted_funding", clock)
+    name = {"linear": "BTCUSDT", "inverse": "BTCUSD_PERP"}[margin]
+    [row] = landed(there, "binance.predicted_funding")["funding_rates"].filter(instrument=name).iter_rows(named=True)
+    true = WORLD.funding(BY_NAME[name], datetime(2024, 3, 10, 8), datetime(2024, 3, 10, 9))
+    assert (row["kind"], row["settled_at"], row["rate"]) == ("predicted", datetime(2024, 3, 10, 8), true["rate"][0])
+
+
+# Pages of at least 60 rows, so that the limits of the venue, which the client keeps, do not make the test wait.
+@hypothesis_settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    limit=st.integers(3, 40), data_limit=st.integers(60, 400), minutes=st.integers(60, 1440), newest_first=st.booleans()
+)  # fmt: skip
+def test_size_and_order_of_pages_change_nothing(
+    serve: Serve,
+    clock: Clock,
+    tmp_path_factory: pytest.TempPathFactory,
+    limit: int,
+    data_limit: int,
+    minutes: int,
+    newest_first: bool,
+) -> None:
+    def reverse(body: bytes) -> bytes:
+        found = orjson.loads(body)
+        return orjson.dumps(found[::-1]) if newest_first and isinstance(found, list) else body
+
+    settings = Settings(home=tmp_path_factory.mktemp("home"))
+    faults = [Fault("openInterestHist", "answer", times=10**6, change=reverse)]
+    with pytest.MonkeyPatch.context() as patch, serve("binance", settings=settings, faults=faults) as (_, there):
+        patch.setattr(binance, "DATA_LIMIT", data_limit)
+        patch.setattr(binance, "DAY_MS", minutes * 60_000)
+        patch.setattr(binance, "FUNDING_LIMIT", limit)
+        patch.setattr(binance, "KLINES_LIMIT", limit)
+        for feed in ("open_interest", "funding", "candles"):
+            assert dict(bring(there, feed, clock, first=LAST).failures) == {}
+    stamps = {"open_interest": "event_at", "funding": "settled_at", "candles": "opened_at"}
+    day, after = datetime(2024, 3, 7), datetime(2024, 3, 8)
+    expected = {
+        "open_interest": WORLD.open_interest(BY_NAME["BTCUSDT"], 5, day + FIVE, after + FIVE)["event_at"],
+        "funding": WORLD.funding(BY_NAME["BTCUSDT"], day, after)["settled_at"],
+        "candles": WORLD.candles(BY_NAME["BTCUSDT"], "perp", 60, day, after)["opened_at"],
+    }
+    for feed, stamp in stamps.items():
+        [rows] = landed(there, f"binance.{feed}").values()
+        mine = rows.filter(instrument="BTCUSDT").unique().sort(stamp)
+        assert mine[stamp].to_list() == expected[feed].to_list()
+
+
+# Limits and refusals
+
+
+def test_days_that_binance_has_forgotten_are_not_asked_for() -> None:
+    feed = registry.venue("binance").feed("open_interest")
+    for hour in (1, 6, 23):
+        now = datetime(2024, 3, 31, hour)
+        first = plan_days(feed, date(2024, 1, 1), date(2024, 3, 30), now=now, landed=())[0]
+        assert now - timedelta(days=30) <= first.span.start < now - timedelta(days=28)
+
+
+def test_the_emulated_venue_refuses_what_is_older_and_the_refusal_says_why(
+    settings: Settings, serve: Serve, clock: Clock
+) -> None:
+    with serve("binance", settings=settings) as (_, there), pytest.MonkeyPatch.context() as patch:
+        feed = registry.venue("binance").feed("open_interest")
+        object.__setattr__(feed, "keeps_days", None)
+        patch.setattr(emulated, "KEPT", timedelta(days=1))
+        try:
+            error = bring(there, "open_interest", clock).failures["2024-03-05 BTCUSDT"]
+        finally:
+            object.__setattr__(feed, "keeps_days", 29)
+    assert isinstance(error, RequestRefusedError)
+    assert "-1130" in str(error) and "Only 30 days are kept there." in str(error)
+
+
+def test_an_instrument_that_has_left_the_venue_is_empty_and_no_failure(
+    settings: Settings, serve: Serve, clock: Clock
+) -> None:
+    gone = Fault("fundingRate", "status", status=400, body=b'{"code":-1121,"msg":"Invalid symbol."}', times=99)
+    with serve("binance", settings=settings, faults=[gone]) as (_, there):
+        report = bring(there, "funding", clock, first=LAST)
+    assert dict(report.failures) == {}
+    assert set(report.landings[0].request["covers"].values()) == {"empty"}
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(-1003, ThrottledError), (-1001, VenueUnavailableError), (-1102, RequestRefusedError)]
+)
+def test_a_code_in_a_whole_answer_is_told_apart(code: int, kind: type[Exception]) -> None:
+    with pytest.raises(kind, match=str(code)):
+        binance.check(page({"code": code, "msg": "no"}))
+    binance.check(page({"code": 200, "msg": "fine"}))
+
+
+def test_a_restricted_region_is_a_permanent_error_that_says_so(settings: Settings, serve: Serve, clock: Clock) -> None:
+    blocked = Fault("exchangeInfo", "status", status=451, times=9)
+    with serve("binance", settings=settings, faults=[blocked]) as (_, there):
+        reports = fetch(there, "binance", ["instruments"], patience=HURRIED, clock=clock)
+    error = next(iter(reports[0].failures.values()))
+    assert isinstance(error, BlockedError)
+    assert "region" in str(error)
+
+
+def test_a_candle_page_is_as_small_as_the_day_and_costs_as_little(
+    settings: Settings, serve: Serve, clock: Clock
+) -> None:
+    with serve("binance", settings=settings) as (emulator, there):
+        bring(there, "candles", clock, first=LAST)
+        asked = [hit.params["limit"] for hit in emulator.hits if hit.where.endswith("/klines")]
+    assert asked == ["25"] * 5  # below 100, a page costs 1; one request per instrument and day
+
+
+# The emulator speaks as the samples do
+
+
+def emulate(endpoint: str, path: str, **params: str) -> Any:
+    route = next(r for r in emulated.ROUTES if (r.endpoint, r.path) == (endpoint, path))
+    now = datetime(2024, 3, 10, 6)
+    bounds = {"startTime": str(Span.of_days(LAST, LAST).start_ms), "endTime": str(Span.of_days(LAST, LAST).end_ms)}
+    answer = route.handler(Asked("GET", endpoint, path, {**bounds, **params}, b"", now), WORLD)
+    assert answer.status == 200
+    return orjson.loads(answer.body)
+
+
+SHAPES = [
+    ("open_interest_historical", "/futures/data/openInterestHist", {"symbol": "BTCUSDT", "period": "5m"}, set()),
+    (
+        "global_long_short_account_ratio",
+        "/futures/data/globalLongShortAccountRatio",
+        {"symbol": "BTCUSDT", "period": "5m"},
+        set(),
+    ),
+    ("taker_long_short_ratio", "/futures/data/takerlongshortRatio", {"symbol": "BTCUSDT", "period": "5m"}, set()),
+    ("funding_rate", "/fapi/v1/fundingRate", {"symbol": "BTCUSDT"}, {"markPrice"}),  # newer than the sample
+    ("premium_index", "/fapi/v1/premiumIndex", {"symbol": "BTCUSDT"}, set()),
+    ("klines", "/fapi/v1/klines", {"symbol": "BTCUSDT", "interval": "1h"}, set()),
+]
+
+
+@pytest.mark.parametrize(("name", "path", "params", "newer"), SHAPES, ids=[shape[0] for shape in SHAPES])
+def test_emulated_answers_have_the_fields_and_types_of_real_ones(
+    samples_dir: Path, name: str, path: str, params: dict[str, str], newer: set[str]
+) -> None:
+    def shape(answer: Any) -> Any:
+        record = answer[0] if isinstance(answer, list) else answer
+        if isinstance(record, list):
+            return [type(cell).__name__ for cell in record]
+        return {key: type(cell).__name__ for key, cell in record.items() if key not in newer}
+
+    real = orjson.loads(sample(samples_dir, f"binance_fapi_{name}.json"))
+    assert shape(emulate("fapi", path, **params)) == shape(real)
+
+
+@pytest.mark.parametrize("endpoint", ["fapi", "dapi"])
+def test_emulated_contracts_have_fields_of_real_ones(samples_dir: Path, endpoint: str) -> None:
+    real = orjson.loads(sample(samples_dir, f"binance_{endpoint}_exchangeInfo_excerpt.json"))["symbols"][0]
+    ours = emulate(endpoint, f"/{endpoint}/v1/exchangeInfo")["symbols"][0]
+    assert {key: type(cell).__name__ for key, cell in ours.items()} == {key: type(real[key]).__name__ for key in ours}
+
+
+def test_emulated_option_interest_has_the_fields_of_real_ones(samples_dir: Path) -> None:
+    [real] = orjson.loads(sample(samples_dir, "binance_eapi_openInterest.json"))
+    ours = emulate("eapi", "/eapi/v1/openInterest", underlyingAsset="ETH", expiration="240311")[0]
+    assert {key: type(cell).__name__ for key, cell in ours.items()} == {
+        key: type(cell).__name__ for key, cell in real.items()
+    }
