@@ -26,6 +26,7 @@ from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHisto
 from pipelines.universe import choose_universe
 
 VENUES: Final[Mapping[str, str]] = {
+    "bitfinex": "pipelines.sources.bitfinex",
     "bybit": "pipelines.sources.bybit",
     "gate": "pipelines.sources.gate",
 }
