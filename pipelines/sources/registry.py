@@ -29,6 +29,7 @@ VENUES: Final[Mapping[str, str]] = {
     "bitfinex": "pipelines.sources.bitfinex",
     "bybit": "pipelines.sources.bybit",
     "gate": "pipelines.sources.gate",
+    "kraken": "pipelines.sources.kraken",
 }
 """Venues by name: the module whose VENUE describes each."""
 
