@@ -28,6 +28,7 @@ from pipelines.universe import choose_universe
 VENUES: Final[Mapping[str, str]] = {
     "bitfinex": "pipelines.sources.bitfinex",
     "bybit": "pipelines.sources.bybit",
+    "coinalyze": "pipelines.sources.coinalyze",
     "gate": "pipelines.sources.gate",
     "kraken": "pipelines.sources.kraken",
 }
