@@ -184,7 +184,7 @@ def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve
 
     ratios = loaded(there, "long_short_ratios", clock=clock).filter(instrument="BTC_USD")
     for measure in gate.MEASURES:
-        true = WORLD.ratios(emulated.BY_NAME["BTC_USD"], measure, 5, start + five, end + five)  # type: ignore[arg-type]
+        true = WORLD.ratios(emulated.BY_NAME["BTC_USD"], measure, 5, start + five, end + five)
         assert_frame_equal(ratios.filter(measure=measure).select("event_at", "ratio").sort("event_at"), true)
 
     forced = loaded(there, "liquidations", clock=clock).sort("occurred_at")

@@ -189,7 +189,7 @@ def test_size_overlap_and_unit_of_pages_change_nothing(manners: emulated.Manners
 
 def test_more_without_anything_newer_is_an_error_and_no_endless_loop() -> None:
     class Stuck(Direct):
-        async def get(self, path: str, **options: object) -> Page:  # type: ignore[override]
+        async def get(self, path: str, **options: object) -> Page:
             return Page("PF_XBTUSD", {}, 200, NOW, analytics([1], [["1", "1", "1", "1"]], more=True))
 
     day = Span.of_days(date(2024, 3, 8), date(2024, 3, 8))

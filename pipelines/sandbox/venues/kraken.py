@@ -105,11 +105,11 @@ def open_interest(asked: Asked, world: World, *, name: str, manners: Manners = P
     buckets = states.with_columns((pl.col("event_at") - step).alias("opened_at"))
     page, more = paged(buckets, "opened_at", first, step, manners)
     held = page["oi_usd" if BY_NAME[name].contract_type == "inverse" else "oi_base"].to_list()
-    unit = "ms" if manners.in_milliseconds else "s"
+    stamps = page["opened_at"].dt.epoch("ms") if manners.in_milliseconds else page["opened_at"].dt.epoch("s")
     return Answer(
         {
             "result": {
-                "timestamp": page["opened_at"].dt.epoch(unit).to_list(),
+                "timestamp": stamps.to_list(),
                 "data": [[f"{x * 0.99:.6f}", f"{x * 1.01:.6f}", f"{x * 0.98:.6f}", f"{x:.8f}"] for x in held],
                 "more": more,
             },
