@@ -1,8 +1,8 @@
-"""Kraken Futures: perpetuals, open interest, settled funding, candles. Public endpoints of futures.kraken.com; no key.
+"""Kraken Futures: perpetuals, open interest, accounts long and short, settled funding, candles. Public endpoints of
+futures.kraken.com; no key.
 
-Facts from Kraken's documentation and from public collectors; what was not seen live is marked "?". Two series of the market
-analytics are not here: liquidation-volume is one number without a side and in an unwritten unit, and of long-short-ratio it is
-unwritten whose ratio it is. Nothing here opens a database.
+Facts from Kraken's documentation and from public collectors; what was not seen live is marked "?". Of the market analytics,
+liquidation-volume is not here: one number without a side, in a unit that collectors disagree about. Nothing here opens a database.
 """
 
 from __future__ import annotations
@@ -16,9 +16,19 @@ import polars as pl
 
 from pipelines.errors import RequestRefusedError, SourceFormatError, ThrottledError, VenueUnavailableError
 from pipelines.extract.limits import Limit
-from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Venue
+from pipelines.extract.venue import Api, Context, Feed, Fetch, Job, Page, Parsed, Venue
 from pipelines.sources.instruments import each_instrument
-from pipelines.sources.records import LINE, SUBJECT, Field, Record, at_path, read_records, rejected, stamps_of
+from pipelines.sources.records import (
+    LINE,
+    SUBJECT,
+    Field,
+    Record,
+    RecordsOf,
+    at_path,
+    read_records,
+    rejected,
+    stamps_of,
+)
 from pipelines.universe import parse_symbol
 
 NAME: Final = "kraken"
@@ -29,6 +39,11 @@ INSTRUMENTS: Final = (
     Field("openingDate", "opened", str, optional=True),
 )
 OPEN_INTEREST: Final = (Field("timestamp", "at", int), Field("close", "contracts", float))
+ACCOUNTS: Final = (
+    Field("timestamp", "at", int),
+    Field("longCount", "longs", int),
+    Field("shortCount", "shorts", int),
+)
 # relativeFundingRate is the fraction; fundingRate is dollars per contract and hour.
 FUNDING: Final = (Field("timestamp", "at", str), Field("relativeFundingRate", "rate", float))
 CANDLES: Final = (
@@ -163,6 +178,21 @@ def series(page: Page) -> Sequence[Record]:
     return [{"timestamp": stamp, "close": row[3]} for stamp, row in zip(stamps, data, strict=True)]  # type: ignore[index]
 
 
+def counts(page: Page) -> Sequence[Record]:
+    """Accounts of the analytics, {"result": {"timestamp": [...], "data": {"longCount": [...], "shortCount": [...]}}}, as
+    records."""
+    stamps = at_path("result", "timestamp")(page)
+    longs, shorts = (at_path("result", "data", key)(page) for key in ("longCount", "shortCount"))
+    if not len(stamps) == len(longs) == len(shorts):
+        raise SourceFormatError(
+            f"{page.where}: {len(stamps)} stamps, {len(longs)} and {len(shorts)} counts: {page.excerpt}"
+        )
+    return [
+        {"timestamp": stamp, "longCount": long, "shortCount": short}
+        for stamp, long, short in zip(stamps, longs, shorts, strict=True)
+    ]
+
+
 def more_of_series(page: Page) -> bool:
     result: Mapping[str, Any] = page.json()["result"]
     if not isinstance(result.get("more"), bool):
@@ -170,24 +200,22 @@ def more_of_series(page: Page) -> bool:
     return bool(result["more"])
 
 
-async def fetch_open_interest(api: Api, job: Job) -> AsyncIterator[Page]:
-    """Open interest in buckets of five minutes, old to new."""
+def fetch_analytics(kind: str, rows: RecordsOf) -> Fetch:
+    """A series of the market analytics in buckets of five minutes, old to new; at most 2000 to a page."""
 
-    async def get(first: int, last: int) -> Page:
-        return await api.get(
-            f"/api/charts/v1/analytics/{job.subject}/open-interest",
-            subject=job.subject,
-            params={"since": first, "to": last, "interval": int(PERIOD.total_seconds())},
-        )
+    async def fetch(api: Api, job: Job) -> AsyncIterator[Page]:
+        async def get(first: int, last: int) -> Page:
+            return await api.get(
+                f"/api/charts/v1/analytics/{job.subject}/{kind}",
+                subject=job.subject,
+                params={"since": first, "to": last, "interval": int(PERIOD.total_seconds())},
+            )
 
-    async for page in pages_while_more(
-        get,
-        stamps_of(series, "timestamp"),
-        more_of_series,
-        start=job.span.start_ms // 1000,
-        end=job.span.end_ms // 1000,
-    ):
-        yield page
+        start, end = job.span.start_ms // 1000, job.span.end_ms // 1000
+        async for page in pages_while_more(get, stamps_of(rows, "timestamp"), more_of_series, start=start, end=end):
+            yield page
+
+    return fetch
 
 
 def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
@@ -233,6 +261,27 @@ def strays(frame: pl.DataFrame, stamp: str) -> pl.DataFrame:
         detail="in no capture of Kraken's contracts",
         stamp=stamp,
     )
+
+
+def parse_accounts(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
+    """Accounts long over accounts short at the end of each bucket (?). Where nobody holds a position there is no ratio."""
+    read = read_records(pages, counts, ACCOUNTS)
+    frame = read.frame.with_columns(instant("at").alias("opened_at"), (instant("at") + PERIOD).alias("event_at"))
+    frame = frame.filter(pl.col("opened_at") >= context.span.start, pl.col("opened_at") < context.span.end)
+    held = (pl.col("longs") + pl.col("shorts")) > 0
+    rows = frame.filter(held).select(
+        pl.lit(NAME).alias("venue"),
+        pl.col(SUBJECT).alias("instrument"),
+        pl.lit("account_global").alias("measure"),
+        pl.lit("5m").alias("period"),
+        "event_at",
+        pl.when(pl.col("shorts") > 0).then(pl.col("longs") / pl.col("shorts")).alias("ratio"),
+        (pl.col("longs") / (pl.col("longs") + pl.col("shorts"))).alias("long_share"),
+        pl.col("event_at").alias("available_at"),
+        LINE,
+    )
+    nobody = rejected(frame.filter(~held), reason="sentinel", detail="no accounts on either side", stamp="opened_at")
+    yield Parsed("long_short_ratios", rows, pl.concat([read.rejects, nobody]))
 
 
 async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
@@ -319,7 +368,7 @@ VENUE: Final = Venue(
     concurrency=4,
     check=check,
     volatile=re.compile(rb'"serverTime":"[^"]*"'),
-    notes="Liquidation volume and long/short ratio of its analytics are not read: their side, unit or meaning is unwritten.",
+    notes="Liquidation volume of its analytics is not read: it has no side, and its unit is unwritten.",
     feeds=(
         Feed(
             name="instruments",
@@ -335,10 +384,20 @@ VENUE: Final = Venue(
             name="open_interest",
             tables=("open_interest",),
             description="Open interest every 5 minutes; depth unverified.",
-            fetch=fetch_open_interest,
+            fetch=fetch_analytics("open-interest", series),
             parse=parse_open_interest,
             # Public collectors probed 2023 and found rows; before that is open (?).
             since=date(2022, 3, 22),
+            subjects=each_instrument(),
+        ),
+        Feed(
+            name="long_short_info",
+            tables=("long_short_ratios",),
+            description="Accounts long and short every 5 minutes; depth unverified.",
+            fetch=fetch_analytics("long-short-info", counts),
+            parse=parse_accounts,
+            # As far back as a public collector found it.
+            since=date(2024, 2, 28),
             subjects=each_instrument(),
         ),
         Feed(

@@ -153,14 +153,14 @@ def test_labels_tell_errors_apart(label: str, error: type[Exception], said: str)
 # Over HTTP
 
 
-def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve, clock: Clock) -> None:
+def test_a_day_over_http_is_what_the_market_did(settings: Settings, serve: Serve, clock: Clock) -> None:
     with serve("gate", settings=settings) as (_, there):
         reports = fetch(
-            there, "gate", first=date(2024, 3, 7), last=date(2024, 3, 8), assets=["BTC", "PEPE"],
+            there, "gate", first=date(2024, 3, 8), last=date(2024, 3, 8), assets=["BTC", "PEPE"],
             patience=HURRIED, clock=clock,
         )  # fmt: skip
     assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
-    start, end = datetime(2024, 3, 7), datetime(2024, 3, 9)
+    start, end = datetime(2024, 3, 8), datetime(2024, 3, 9)
     five = timedelta(minutes=5)
 
     interest = loaded(there, "open_interest", clock=clock)

@@ -90,6 +90,21 @@ def test_open_interest_is_the_close_of_its_bucket_at_its_end(unit: int) -> None:
     assert (row["oi_base"], row["oi_usd"], row["event_at"]) == (2193.7, None, datetime(2024, 3, 6, 0, 5))
 
 
+def test_accounts_are_counted_and_nobody_is_no_ratio() -> None:
+    # 30 accounts long and 20 short, 60%; 5 long and none short; nobody.
+    counted = {"longCount": [30, 5, 0], "shortCount": [20, 0, 0], "ratio": ["0.6", "1", "0"]}
+    stamps = [1_709_683_200, 1_709_683_500, 1_709_683_800]
+    [parsed] = parse_payloads(
+        "kraken", "long_short_info", [analytics(stamps, counted)],  # type: ignore[arg-type]
+        subject="PF_XBTUSD", at=datetime(2024, 3, 7),
+    )  # fmt: skip
+    assert parsed.rows.select("event_at", "ratio", "long_share").rows() == [
+        (datetime(2024, 3, 6, 0, 5), 1.5, 0.6),
+        (datetime(2024, 3, 6, 0, 10), None, 1.0),
+    ]
+    assert parsed.rejects is not None and parsed.rejects["reason"].to_list() == ["sentinel"]
+
+
 @pytest.mark.parametrize(("stamps", "data"), [([1], []), ([1], ["5.5"]), ([1], [["1", "2"]])])
 def test_another_shape_of_the_analytics_is_an_error(stamps: list[int], data: list[object]) -> None:
     with pytest.raises(SourceFormatError):
@@ -140,20 +155,24 @@ def test_the_emulator_answers_as_kraken_does(samples_dir: Path) -> None:
 # Over HTTP
 
 
-def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve, clock: Clock) -> None:
+def test_a_day_over_http_is_what_the_market_did(settings: Settings, serve: Serve, clock: Clock) -> None:
     with serve("kraken", settings=settings) as (_, there):
         reports = fetch(
-            there, "kraken", first=date(2024, 3, 7), last=date(2024, 3, 8), assets=["BTC", "PEPE"],
+            there, "kraken", first=date(2024, 3, 8), last=date(2024, 3, 8), assets=["BTC", "PEPE"],
             patience=HURRIED, clock=clock,
         )  # fmt: skip
     assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
-    start, end = datetime(2024, 3, 7), datetime(2024, 3, 9)
+    start, end = datetime(2024, 3, 8), datetime(2024, 3, 9)
     five = timedelta(minutes=5)
     interest = loaded(there, "open_interest", clock=clock)
     for name, unit in (("PF_PEPEUSD", "oi_base"), ("PI_XBTUSD", "oi_usd")):
         true = WORLD.open_interest(emulated.BY_NAME[name], 5, start + five, end + five)
         got = interest.filter(instrument=name).sort("event_at")
         assert_frame_equal(got.select("event_at", unit), true.select("event_at", unit))
+    accounts = loaded(there, "long_short_ratios", clock=clock).filter(instrument="PI_XBTUSD").sort("event_at")
+    true = WORLD.ratios(emulated.BY_NAME["PI_XBTUSD"], "account_global", 5, start + five, end + five)
+    shares = true.select("event_at", (emulated.longs() / 1000).alias("long_share"))
+    assert_frame_equal(accounts.select("event_at", "long_share"), shares)
     funding = loaded(there, "funding_rates", clock=clock).filter(instrument="PI_XBTUSD").sort("settled_at")
     settled = WORLD.funding(emulated.BY_NAME["PI_XBTUSD"], start, end)
     assert_frame_equal(funding.select("settled_at", "rate"), settled.select("settled_at", "rate"))
@@ -172,7 +191,7 @@ def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve
     manners=st.builds(
         emulated.Manners, rows=st.integers(5, 400), overlap=st.integers(0, 4), in_milliseconds=st.booleans()
     ),
-    feed=st.sampled_from(["open_interest", "candles"]),
+    feed=st.sampled_from(["open_interest", "long_short_info", "candles"]),
 )
 @hypothesis_settings(max_examples=15, deadline=None)
 def test_size_overlap_and_unit_of_pages_change_nothing(manners: emulated.Manners, feed: str) -> None:
@@ -183,7 +202,7 @@ def test_size_overlap_and_unit_of_pages_change_nothing(manners: emulated.Manners
         pages = brought(there, Direct(emulated.routes(how), WORLD, NOW), Job("PI_XBTUSD", span))
         known = Context("kraken", NOW, span, CONTRACTS)
         results.append(rows(list(there.parse([*pages[::-1], *pages[:1]], known))).sort("available_at"))
-    assert results[0].height == (288 if feed == "open_interest" else 24)
+    assert results[0].height == (24 if feed == "candles" else 288)
     assert_frame_equal(results[0], results[1])
 
 

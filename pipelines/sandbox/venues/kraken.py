@@ -118,6 +118,41 @@ def open_interest(asked: Asked, world: World, *, name: str, manners: Manners = P
     )
 
 
+def long_short_info(asked: Asked, world: World, *, name: str, manners: Manners = POLITE) -> Answer:
+    """Of a thousand accounts at the end of each bucket, with the same bounds; shares are whole per mille."""
+    step = timedelta(seconds=int(asked.params["interval"]))
+    first = at(asked.params["since"])
+    last = min(at(asked.params["to"]), asked.now)
+    minutes = int(step.total_seconds()) // 60
+    states = world.ratios(
+        BY_NAME[name], "account_global", minutes, first - 9 * step, last + step + timedelta(microseconds=1)
+    )
+    buckets = states.select((pl.col("event_at") - step).alias("opened_at"), longs().alias("longs"))
+    page, more = paged(buckets, "opened_at", first, step, manners)
+    held = page["longs"].to_list()
+    return Answer(
+        {
+            "result": {
+                "timestamp": page["opened_at"].dt.epoch("s").to_list(),
+                "data": {
+                    "longCount": held,
+                    "shortCount": [1000 - x for x in held],
+                    "longPercent": [f"{x / 10}" for x in held],
+                    "shortPercent": [f"{100 - x / 10}" for x in held],
+                    "ratio": [f"{x / 1000}" for x in held],
+                },
+                "more": more,
+            },
+            "errors": [],
+        }
+    )
+
+
+def longs() -> pl.Expr:
+    """How many of a thousand accounts are long where the world says `ratio`."""
+    return (pl.col("ratio") / (1 + pl.col("ratio")) * 1000).round().cast(pl.Int64)
+
+
 def funding(asked: Asked, world: World) -> Answer:
     listing = BY_NAME.get(asked.params.get("symbol", ""))
     if listing is None:
@@ -167,6 +202,12 @@ def routes(manners: Manners = POLITE) -> Sequence[Route]:
                     "api",
                     f"/api/charts/v1/analytics/{name}/open-interest",
                     partial(open_interest, name=name, manners=manners),
+                ),
+                Route(
+                    "GET",
+                    "api",
+                    f"/api/charts/v1/analytics/{name}/long-short-info",
+                    partial(long_short_info, name=name, manners=manners),
                 ),
                 Route("GET", "api", f"/api/charts/v1/trade/{name}/1h", partial(candles, name=name, manners=manners)),
             )
