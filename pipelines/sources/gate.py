@@ -315,24 +315,28 @@ def told_at_all(pages: Sequence[Page]) -> bool:
 
 
 async def fetch_liquidations(api: Api, job: Job) -> AsyncIterator[Page]:
-    """Liquidation orders of all contracts settled in USDT, hour by hour: the window is at most 3600 seconds, both bounds
-    included. An hour that fills a page is halved."""
-
-    async def get(first: int, last: int) -> Page:
-        return await api.get("/futures/usdt/liq_orders", params={"from": first, "to": last, "limit": LIQUIDATION_LIMIT})
-
+    """Liquidation orders of all contracts, hour by hour: the window is at most 3600 seconds, both bounds included. An hour
+    that fills a page is halved."""
     start, end = seconds(job.span)
-    pages = [
-        page
-        async for page in pages_by_slices(
-            get,
-            stamps_of(records, "time"),
-            start=start,
-            end=end,
-            limit=LIQUIDATION_LIMIT,
-            width=LIQUIDATION_WINDOW_SECONDS,
-        )
-    ]
+    pages: list[Page] = []
+    for settled_in in SETTLEMENTS:
+
+        async def get(first: int, last: int, settled_in: str = settled_in) -> Page:
+            return await api.get(
+                f"/futures/{settled_in}/liq_orders", params={"from": first, "to": last, "limit": LIQUIDATION_LIMIT}
+            )
+
+        pages += [
+            page
+            async for page in pages_by_slices(
+                get,
+                stamps_of(records, "time"),
+                start=start,
+                end=end,
+                limit=LIQUIDATION_LIMIT,
+                width=LIQUIDATION_WINDOW_SECONDS,
+            )
+        ]
     if not told_at_all(pages):
         # How far back Gate remembers is unwritten. A day without one liquidation in any contract never was.
         raise NotYetPublishedError
@@ -353,7 +357,7 @@ def numbered(page_records: RecordsOf) -> RecordsOf:
 
 def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     """Orders as positions: `size` is that of the position, negative for a short (an order of −165 in the recorded answer
-    bought below its bankruptcy price). Contracts times multiplier.
+    bought below its bankruptcy price). Contracts times multiplier, in coins; inverse ones are dollars, at the price of the fill.
 
     Gate gives no id. What tells orders apart is contract, second, size and prices, and for exact twins their number among
     themselves: windows are whole seconds, so twins come on one page, and a page that comes again counts them the same.
@@ -363,8 +367,9 @@ def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Pars
     frame = with_contracts(read.frame, context, "instrument").with_columns(
         pl.int_range(1, pl.len() + 1).over("page", *facts).alias("twin"), from_seconds("at_s").alias("occurred_at")
     )
-    known = pl.col("type") == "linear"
-    quantity = pl.col("contracts").abs() * pl.col("size")
+    known = pl.col("type").is_not_null()
+    inverse = pl.col("type") == "inverse"
+    amount = pl.col("contracts").abs() * pl.col("size")
     rows = frame.filter(known).select(
         pl.lit(NAME).alias("venue"),
         pl.concat_str([*facts, "twin"], separator="-").alias("liquidation_id"),
@@ -373,15 +378,15 @@ def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Pars
         "occurred_at",
         pl.when(pl.col("contracts") < 0).then(pl.lit("short")).otherwise(pl.lit("long")).alias("side"),
         "price",
-        quantity.alias("quantity_base"),
-        (quantity * pl.col("price")).alias("notional_usd"),
+        pl.when(inverse).then(amount / pl.col("price")).otherwise(amount).alias("quantity_base"),
+        pl.when(inverse).then(amount).otherwise(amount * pl.col("price")).alias("notional_usd"),
         pl.lit("full").alias("completeness"),
         pl.lit(value=False).alias("is_adl"),
         pl.col("occurred_at").alias("available_at"),
         LINE,
     )
     turned_away = rejected(
-        frame.filter(~known.fill_null(value=False)),
+        frame.filter(~known),
         reason="unknown_instrument",
         detail="in no capture of Gate's contracts",
         stamp="occurred_at",
@@ -505,7 +510,7 @@ VENUE: Final = Venue(
         Feed(
             name="liq_orders",
             tables=("liquidations",),
-            description="Every liquidation order of contracts settled in USDT, to the second; depth unverified.",
+            description="Every liquidation order of all contracts, to the second; depth unverified.",
             fetch=fetch_liquidations,
             parse=parse_liquidations,
             since=date(2020, 12, 16),

@@ -188,11 +188,14 @@ def test_a_day_over_http_is_what_the_market_did(settings: Settings, serve: Serve
         assert_frame_equal(ratios.filter(measure=measure).select("event_at", "ratio").sort("event_at"), true)
 
     forced = loaded(there, "liquidations", clock=clock).sort("occurred_at")
-    events = WORLD.liquidations(emulated.BY_NAME["BTC_USDT"], start, end).with_columns(
-        pl.col("occurred_at").dt.truncate("1s")
-    )
     columns = ("occurred_at", "side", "price", "quantity_base")
-    assert_frame_equal(forced.filter(instrument="BTC_USDT").select(columns), events.select(columns))
+    for name in ("BTC_USDT", "BTC_USD", "PEPE_USDT"):
+        events = WORLD.liquidations(emulated.BY_NAME[name], start, end).with_columns(
+            pl.col("occurred_at").dt.truncate("1s")
+        )
+        mine = forced.filter(instrument=name)
+        assert_frame_equal(mine.select(columns), events.select(columns), rel_tol=1e-9)
+        assert mine["notional_usd"].to_list() == pytest.approx((events["price"] * events["quantity_base"]).to_list())
 
     funding = loaded(there, "funding_rates", clock=clock).filter(instrument="BTC_USD").sort("settled_at")
     settled = WORLD.funding(emulated.BY_NAME["BTC_USD"], start, end)
@@ -261,6 +264,5 @@ def test_every_liquidation_comes_once_however_full_the_hours_are(minutes: int) -
     api = Direct(emulated.ROUTES, crowded, NOW)
     pages = brought(there, api, Job("*", Span.of_days(day, day)))
     got = rows(list(there.parse([*pages, *pages[:1]], context("gate", CONTRACTS, at=datetime(2024, 3, 9)))))
-    linear = [x for x in emulated.LISTINGS if x.contract_type == "linear"]
     start, end = datetime(2024, 3, 8), datetime(2024, 3, 9)
-    assert got.height == sum(crowded.liquidations(x, start, end).height for x in linear)
+    assert got.height == sum(crowded.liquidations(x, start, end).height for x in emulated.LISTINGS)

@@ -148,8 +148,8 @@ def contract_stats(asked: Asked, world: World, *, settled_in: str, manners: Mann
     )
 
 
-def liq_orders(asked: Asked, world: World, *, manners: Manners = POLITE) -> Answer:
-    """Orders of all contracts settled in USDT, newest first, both bounds included; stamps are whole seconds."""
+def liq_orders(asked: Asked, world: World, *, settled_in: str, manners: Manners = POLITE) -> Answer:
+    """Orders of all contracts that are settled so, newest first, both bounds included; stamps are whole seconds."""
     if not {"from", "to"} <= set(asked.params):
         return refused("MISSING_REQUIRED_PARAM", "from and to")
     if int(asked.params["to"]) - int(asked.params["from"]) > WIDEST_WINDOW:
@@ -158,10 +158,12 @@ def liq_orders(asked: Asked, world: World, *, manners: Manners = POLITE) -> Answ
     last = min(at(asked.params["to"]) + timedelta(seconds=1), asked.now)
     rows: list[dict[str, Any]] = []
     for listing in LISTINGS:
-        if listing.contract_type == "inverse":
+        inverse = listing.contract_type == "inverse"
+        if inverse != (settled_in == "btc"):
             continue
         for row in world.liquidations(listing, first, last).iter_rows(named=True):
-            exact = round(row["quantity_base"] / (listing.contract_size or 1.0), 9)
+            amount = row["quantity_base"] * (row["price"] if inverse else 1.0)
+            exact = round(amount / (listing.contract_size or 1.0), 9)
             contracts_held = int(exact) if exact.is_integer() else exact
             rows.append(
                 {
@@ -238,10 +240,10 @@ def routes(manners: Manners = POLITE) -> Sequence[Route]:
                     of(settled_in, contract_stats, manners=manners),
                 ),
                 Route("GET", "api", f"/futures/{settled_in}/funding_rate", of(settled_in, funding_rate)),
+                Route("GET", "api", f"/futures/{settled_in}/liq_orders", of(settled_in, liq_orders, manners=manners)),
                 Route("GET", "api", f"/futures/{settled_in}/candlesticks", of(settled_in, candlesticks)),
             )
         ),
-        Route("GET", "api", "/futures/usdt/liq_orders", partial(liq_orders, manners=manners)),
     )
 
 
