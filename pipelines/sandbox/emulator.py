@@ -37,6 +37,8 @@ class Asked:
     body: bytes
     now: datetime
     """The venue's clock, naive UTC."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """By names in small letters; a key comes in one of them."""
 
     @property
     def json(self) -> Any:
@@ -194,7 +196,8 @@ class Emulator:
                 return web.Response(body=fault.body, content_type="application/json")
             if fault is not None and fault.kind == "html":
                 return web.Response(text="<html><body>Just a moment...</body></html>", content_type="text/html")
-            asked = Asked(request.method, route.endpoint, path, params, body, self.now())
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            asked = Asked(request.method, route.endpoint, path, params, body, self.now(), headers)
             answer = route.handler(asked, self.world)
             if fault is None:
                 return web.Response(status=answer.status, headers=dict(answer.headers), body=answer.body)

@@ -70,8 +70,9 @@ class InstrumentHistory:
                 .otherwise(pl.col("captured_at").dt.epoch("us")),
                 descending=[True, False],
             )
-            .unique("instrument", keep="first", maintain_order=True)
-            .sort("instrument")
+            # A vendor's list holds the instruments of many venues, and their names meet.
+            .unique(["venue", "instrument"], keep="first", maintain_order=True)
+            .sort("venue", "instrument")
             .select(*SCHEMA)
         )
 

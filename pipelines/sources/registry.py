@@ -28,8 +28,12 @@ from pipelines.universe import choose_universe
 VENUES: Final[Mapping[str, str]] = {
     "binance": "pipelines.sources.binance",
     "binance_archive": "pipelines.sources.binance_archive",
+    "bitfinex": "pipelines.sources.bitfinex",
     "bybit": "pipelines.sources.bybit",
+    "coinalyze": "pipelines.sources.coinalyze",
     "deribit": "pipelines.sources.deribit",
+    "gate": "pipelines.sources.gate",
+    "kraken": "pipelines.sources.kraken",
     "okx": "pipelines.sources.okx",
 }
 """Venues by name: the module whose VENUE describes each."""
@@ -95,7 +99,8 @@ def open_source(store: LandingStore, contract: Contract, source: str, landings: 
     feed = next((feed for feed in there.feeds if feed.name == name), None)
     if feed is None:
         raise ConfigError(f"{module} has no feed {name!r}; landings of a removed feed can be moved out of raw/.")
-    spans = [span_of(landing) for landing in landings]
+    # What the venue has not published yet is no day on which nothing happened.
+    spans = [span_of(landing) for landing in landings if landing.completeness != "not_yet_published"]
     rules: SourceRules = feed.rules(spans) if feed.rules else event_rules(there, feed, spans)
     return OpenSource(parse=_parser(there, feed, instrument_history(store, there)), rules=rules)
 
