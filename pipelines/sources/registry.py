@@ -30,6 +30,7 @@ VENUES: Final[Mapping[str, str]] = {
     "binance_archive": "pipelines.sources.binance_archive",
     "bybit": "pipelines.sources.bybit",
     "deribit": "pipelines.sources.deribit",
+    "dydx": "pipelines.sources.dydx",
     "okx": "pipelines.sources.okx",
 }
 """Venues by name: the module whose VENUE describes each."""
