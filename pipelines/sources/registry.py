@@ -31,6 +31,7 @@ VENUES: Final[Mapping[str, str]] = {
     "bybit": "pipelines.sources.bybit",
     "deribit": "pipelines.sources.deribit",
     "dydx": "pipelines.sources.dydx",
+    "hyperliquid": "pipelines.sources.hyperliquid",
     "okx": "pipelines.sources.okx",
 }
 """Venues by name: the module whose VENUE describes each."""
