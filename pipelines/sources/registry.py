@@ -97,7 +97,8 @@ def open_source(store: LandingStore, contract: Contract, source: str, landings: 
     feed = next((feed for feed in there.feeds if feed.name == name), None)
     if feed is None:
         raise ConfigError(f"{module} has no feed {name!r}; landings of a removed feed can be moved out of raw/.")
-    spans = [span_of(landing) for landing in landings]
+    # A landing that says that nothing was published yet covers nothing: no row in it is no zero.
+    spans = [span_of(landing) for landing in landings if landing.completeness != "not_yet_published"]
     rules: SourceRules = feed.rules(spans) if feed.rules else event_rules(there, feed, spans)
     return OpenSource(parse=_parser(there, feed, instrument_history(store, there)), rules=rules)
 

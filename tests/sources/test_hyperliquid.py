@@ -14,14 +14,16 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from pipelines.clean.contract import load_contract
 from pipelines.errors import RequestRefusedError, SourceFormatError
+from pipelines.extract.landing import LandingStore
 from pipelines.extract.venue import Context, Job, NotYetPublishedError, Page, Parsed, Span
 from pipelines.ingest import fetch
 from pipelines.sandbox.emulator import Asked, Fault
 from pipelines.sandbox.venues import hyperliquid as emulated
 from pipelines.sandbox.world import FormulaWorld
 from pipelines.settings import Settings
-from pipelines.sources import hyperliquid
+from pipelines.sources import hyperliquid, registry
 from pipelines.sources.instruments import InstrumentHistory
 from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined
 from tests.sources.direct import Direct, brought, rows
@@ -263,6 +265,24 @@ def test_a_day_the_file_does_not_have_is_not_published_yet() -> None:
     feed, today = hyperliquid.VENUE.feed("liquidation_totals"), Span.of_days(date(2024, 3, 10), date(2024, 3, 10))
     with pytest.raises(NotYetPublishedError):
         brought(feed, Direct(emulated.ROUTES, WORLD, NOW), Job("*", today))
+
+
+def test_a_day_that_is_not_published_yet_covers_nothing(settings: Settings, serve: Serve, clock: Clock) -> None:
+    def without_the_8th(body: bytes) -> bytes:
+        history = orjson.loads(body)["chart_data"]
+        return orjson.dumps({"chart_data": [row for row in history if not row["time"].startswith("2024-03-08")]})
+
+    stalled = Fault("stats", "answer", times=9, change=without_the_8th)
+    with serve("hyperliquid", settings=settings, faults=[stalled]) as (_, there):
+        fetch(
+            there, "hyperliquid", ["liquidation_totals"], first=date(2024, 3, 7), last=date(2024, 3, 8),
+            patience=HURRIED, clock=clock,
+        )  # fmt: skip
+    source, store = "hyperliquid.liquidation_totals", LandingStore(settings.root)
+    landings = store.all(source)
+    assert [one.completeness for one in landings] == ["complete", "not_yet_published"]
+    rules = registry.open_source(store, load_contract(settings.schema_dir), source, landings).rules
+    assert [(span.first_day, span.last_day) for span in rules.spans] == [(date(2024, 3, 7), date(2024, 3, 7))]
 
 
 def test_an_unknown_coin_is_refused() -> None:
