@@ -33,6 +33,7 @@ VENUES: Final[Mapping[str, str]] = {
     "dydx": "pipelines.sources.dydx",
     "hyperliquid": "pipelines.sources.hyperliquid",
     "okx": "pipelines.sources.okx",
+    "orderly": "pipelines.sources.orderly",
 }
 """Venues by name: the module whose VENUE describes each."""
 
