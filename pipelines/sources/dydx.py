@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
 from pipelines.errors import RequestRefusedError, SourceFormatError
 from pipelines.extract.limits import Limit
-from pipelines.extract.paging import pages_backward
+from pipelines.extract.paging import Stamps, pages_backward
 from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Venue, milliseconds
 from pipelines.sources.coin_perpetuals import listed
 from pipelines.sources.instruments import each_instrument
@@ -83,8 +83,8 @@ def iso(ms: int) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03}Z"
 
 
-def iso_stamps(records_of: RecordsOf, key: str) -> Any:
-    """What paging.Stamps is for instants in text: milliseconds of every row of a page. Raises SourceFormatError naming `key`."""
+def iso_stamps(records_of: RecordsOf, key: str) -> Stamps:
+    """Stamps in milliseconds of rows whose instants are text. Raises SourceFormatError naming `key`."""
 
     def stamps(page: Page) -> list[int]:
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any, Final
 
 import polars as pl
@@ -99,10 +98,13 @@ Answering = Callable[[Asked, World, Manners], Answer]
 def routes(manners: Manners) -> Sequence[Route]:
     """The routes of an Orderly with these manners."""
 
-    def route(path: str, answering: Answering) -> Route:
-        return Route("GET", "api", path, partial(answering, manners=manners))
+    def mannered(answering: Answering) -> Callable[[Asked, World], Answer]:
+        return lambda asked, world: answering(asked, world, manners)
 
-    return (route("/v1/public/info", public_info), route("/v1/public/liquidation", liquidation))
+    return (
+        Route("GET", "api", "/v1/public/info", mannered(public_info)),
+        Route("GET", "api", "/v1/public/liquidation", mannered(liquidation)),
+    )
 
 
 ROUTES: Final[Sequence[Route]] = routes(POLITE)
