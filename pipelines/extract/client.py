@@ -164,6 +164,9 @@ class HttpApi:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             # Only the kind: the message of some of these holds the address, and an address may hold a token.
             raise VenueUnavailableError(f"{where}: no whole answer ({type(error).__name__}).") from error
+        for secret in self._headers.values():
+            # A venue that says our key back must not bring it into the landing or into an error.
+            body = body.replace(secret.encode(), b"[key]")
         headers = {name.lower(): value for name, value in response.headers.items()}
         for budget, header in self.venue.weights.items():
             if (spent := headers.get(header.lower(), "")).isdigit():
@@ -261,7 +264,7 @@ async def open_api(
         yield HttpApi(
             venue,
             session,
-            Pacer(venue.limits, sleep=sleep),
+            Pacer(venue.limits, longest_hold=patience.longest_wait, sleep=sleep),
             endpoints={**venue.endpoints, **(endpoints or {})},
             patience=patience,
             clock=clock,

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from pipelines.clean.batch import CoverageSpan, SourceRules
+from pipelines.clean.batch import CoverageSpan, KnownGap, SourceRules
 from pipelines.extract.landing import Landing
 from pipelines.extract.venue import Feed, Job, Span, Venue
 
@@ -122,6 +122,17 @@ def event_rules(venue: Venue, feed: Feed, spans: Sequence[Span]) -> SourceRules:
         return SourceRules()
     return SourceRules(
         spans=tuple(CoverageSpan(table, venue.name, first, last) for table in tables for first, last in _runs(spans))
+    )
+
+
+def partial_gaps(feed: Feed, spans: Sequence[Span]) -> tuple[KnownGap, ...]:
+    """Days of which some instruments could not be had, as gaps of the event tables: there, counting does not show it."""
+    reason = "some instruments could not be fetched, or are not published yet"
+    return tuple(
+        KnownGap(table, span.days[0], span.days[-1], reason)
+        for table in feed.tables
+        if table in EVENT_TABLES
+        for span in spans
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import polars as pl
@@ -22,7 +22,7 @@ from pipelines.extract.pack import Pack
 from pipelines.extract.venue import Context, Feed, Venue
 from pipelines.settings import Settings
 from pipelines.sources import files
-from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHistory, event_rules
+from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHistory, event_rules, partial_gaps
 from pipelines.universe import choose_universe
 
 VENUES: Final[Mapping[str, str]] = {
@@ -32,9 +32,12 @@ VENUES: Final[Mapping[str, str]] = {
     "bybit": "pipelines.sources.bybit",
     "coinalyze": "pipelines.sources.coinalyze",
     "deribit": "pipelines.sources.deribit",
+    "dydx": "pipelines.sources.dydx",
     "gate": "pipelines.sources.gate",
+    "hyperliquid": "pipelines.sources.hyperliquid",
     "kraken": "pipelines.sources.kraken",
     "okx": "pipelines.sources.okx",
+    "orderly": "pipelines.sources.orderly",
 }
 """Venues by name: the module whose VENUE describes each."""
 
@@ -99,9 +102,11 @@ def open_source(store: LandingStore, contract: Contract, source: str, landings: 
     feed = next((feed for feed in there.feeds if feed.name == name), None)
     if feed is None:
         raise ConfigError(f"{module} has no feed {name!r}; landings of a removed feed can be moved out of raw/.")
-    # What the venue has not published yet is no day on which nothing happened.
-    spans = [span_of(landing) for landing in landings if landing.completeness != "not_yet_published"]
+    # What the venue has not published yet, or what could not be had of some instruments, is no day without events.
+    spans = [span_of(landing) for landing in landings if landing.completeness in ("complete", "empty")]
     rules: SourceRules = feed.rules(spans) if feed.rules else event_rules(there, feed, spans)
+    partial = [span_of(landing) for landing in landings if landing.completeness == "partial"]
+    rules = replace(rules, gaps=(*rules.gaps, *partial_gaps(feed, partial)))
     return OpenSource(parse=_parser(there, feed, instrument_history(store, there)), rules=rules)
 
 

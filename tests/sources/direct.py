@@ -52,8 +52,23 @@ class Direct:
         assert answer.status in accept, answer
         return Page(subject, request, answer.status, self.now, answer.body)
 
-    async def post(self, path: str, *, body: Mapping[str, Any], **options: Any) -> Page:
-        raise NotImplementedError
+    async def post(
+        self,
+        path: str,
+        *,
+        body: Mapping[str, Any],
+        subject: str = WHOLE_VENUE,
+        endpoint: str = "api",
+        costs: Mapping[str, float] | None = None,
+        accept: Sequence[int] = (200,),
+        is_json: bool = True,
+    ) -> Page:
+        request = {"method": "POST", "endpoint": endpoint, "path": path, "body": dict(body)}
+        self.asked.append(request)
+        route = next(r for r in self.routes if (r.method, r.endpoint, r.path) == ("POST", endpoint, path))
+        answer = route.handler(Asked("POST", endpoint, path, {}, orjson.dumps(body), self.now), self.world)
+        assert answer.status in accept, answer
+        return Page(subject, request, answer.status, self.now, answer.body)
 
 
 def _pattern(route: Route) -> re.Pattern[str]:
