@@ -32,7 +32,7 @@ VENUES: Final[Mapping[str, str]] = {
     "deribit": "pipelines.sources.deribit",
     "okx": "pipelines.sources.okx",
 }
-"""Venues by name: the module whose VENUE describes each."""
+"""Venues by name: the module whose VENUE describes each, or "module:NAME" where one module describes several."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ def venue(name: str) -> Venue:
     """The venue `name`. Raises ConfigError naming those there are."""
     if name not in VENUES:
         raise ConfigError(f"no venue {name!r}; there are {', '.join(VENUES)}.")
-    found: Venue = importlib.import_module(VENUES[name]).VENUE
+    module, _, attribute = VENUES[name].partition(":")
+    found: Venue = getattr(importlib.import_module(module), attribute or "VENUE")
     return found
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,6 +28,10 @@ class Direct:
     world: World
     now: datetime
     asked: list[Mapping[str, Any]] = field(default_factory=list)
+
+    @property
+    def endpoints(self) -> Collection[str]:
+        return {route.endpoint for route in self.routes}
 
     async def get(
         self,
@@ -52,7 +56,7 @@ class Direct:
         assert answer.status in accept, answer
         return Page(subject, request, answer.status, self.now, answer.body)
 
-    async def post(self, path: str, *, body: Mapping[str, Any], **options: Any) -> Page:
+    async def post(self, path: str, *, body: Mapping[str, Any] | Sequence[Mapping[str, Any]], **options: Any) -> Page:
         raise NotImplementedError
 
 
