@@ -13,7 +13,6 @@ from typing import Final
 
 import polars as pl
 
-from pipelines.clean.batch import no_rejects
 from pipelines.sources.evm import AAVE_LIQUIDATION_CALL, EventSpec, decode_logs
 from pipelines.sources.records import LINE, rejected
 
@@ -150,25 +149,30 @@ def lending_rows(
     Every log becomes a row, part of one, a fact about a market, or a reject: none is dropped.
     """
     decoded: dict[str, pl.DataFrame] = {}
-    rejects: list[pl.DataFrame] = []
+    faults: list[pl.DataFrame] = []
     topic0 = pl.col("topics").str.slice(0, 66).str.to_lowercase()
     topics = pl.col("topics").str.count_matches("0x", literal=True)
     known = pl.lit(value=False)
     for event in events:
         is_event = (topic0 == event.topic0) & (topics == len(event.indexed) + 1)
         known = known | is_event
-        frame = decode_logs(logs.filter(is_event), event).with_columns(
-            pl.col("log_index", "block_number").cast(pl.Int64)
+        frame = decode_logs(logs.filter(is_event), event)
+        faults.append(frame.select(LINE, pl.col("undecodable").alias("fault")))
+        decoded[event.name] = (
+            frame.filter(pl.col("undecodable").is_null())
+            .drop("undecodable")
+            .with_columns(pl.col("log_index", "block_number").cast(pl.Int64))
         )
-        decoded[event.name] = frame.filter(pl.col("undecodable").is_null()).drop("undecodable")
-        rejects.append(_rejects(frame.filter(pl.col("undecodable").is_not_null()), pl.col("undecodable")))
-    rejects.append(
-        _rejects(logs.filter(~known), pl.format("{} topics from {} are no event of " + protocol, topics, topic0))
-    )
+    stray = pl.format("{} topics from {} are no event of " + protocol, topics, topic0)
+    faults.append(logs.filter(~known).select(LINE, stray.alias("fault")))
     made = rows(decoded)
     absent = {name: kind for name, kind in {**ROW, "fault": pl.String()}.items() if name not in made.columns}
     made = made.with_columns(*(pl.lit(None, kind).alias(name) for name, kind in absent.items()))
-    rejects.append(_rejects(made.filter(pl.col("fault").is_not_null()), pl.col("fault")))
+    faults.append(made.select(LINE, "fault"))
+    turned_away = logs.join(pl.concat(faults).drop_nulls("fault"), on=LINE, maintain_order="left")
+    rejects = rejected(
+        turned_away, reason="undecodable", detail=pl.col("fault"), stamp="occurred_at", instrument="address"
+    )
     stated = pl.any_horizontal(pl.col("collateral_usd", "debt_usd").is_not_null())
     kept = made.filter(pl.col("fault").is_null()).select(
         pl.lit(chain).alias("chain"),
@@ -187,7 +191,7 @@ def lending_rows(
         (pl.col("occurred_at") + finality).alias("available_at"),
         LINE,
     )
-    return kept, pl.concat([no_rejects(), *rejects])
+    return kept, rejects
 
 
 def absorbed(decoded: Decoded) -> pl.DataFrame:
@@ -317,7 +321,3 @@ LIQUITY_V2: Final = fields(
     debt_token=pl.lit("bold"),
     debt_amount_raw=_total("debt_offset", "debt_redistributed").cast(pl.String),
 )
-
-
-def _rejects(frame: pl.DataFrame, detail: pl.Expr) -> pl.DataFrame:
-    return rejected(frame, reason="undecodable", detail=detail, stamp="occurred_at", instrument="address")

@@ -120,7 +120,9 @@ def event_rules(venue: Venue, feed: Feed, spans: Sequence[Span]) -> SourceRules:
     if not tables:
         return SourceRules()
     return SourceRules(
-        spans=tuple(CoverageSpan(table, venue.name, first, last) for table in tables for first, last in runs_of_days(spans))
+        spans=tuple(
+            CoverageSpan(table, venue.name, first, last) for table in tables for first, last in runs_of_days(spans)
+        )
     )
 
 

@@ -30,6 +30,13 @@ VENUES: Final[Mapping[str, str]] = {
     "binance_archive": "pipelines.sources.binance_archive",
     "bybit": "pipelines.sources.bybit",
     "deribit": "pipelines.sources.deribit",
+    "evm_arbitrum": "pipelines.sources.evm_chains:ARBITRUM",
+    "evm_avalanche": "pipelines.sources.evm_chains:AVALANCHE",
+    "evm_base": "pipelines.sources.evm_chains:BASE",
+    "evm_bnb": "pipelines.sources.evm_chains:BNB",
+    "evm_ethereum": "pipelines.sources.evm_chains:ETHEREUM",
+    "evm_optimism": "pipelines.sources.evm_chains:OPTIMISM",
+    "evm_polygon": "pipelines.sources.evm_chains:POLYGON",
     "okx": "pipelines.sources.okx",
 }
 """Venues by name: the module whose VENUE describes each, or "module:NAME" where one module describes several."""
