@@ -63,6 +63,7 @@ class NodeLogs:
         self._api = api
         self._nodes = nodes_of(api.endpoints)
         self._confirmations = confirmations
+        self._seen: dict[tuple[str, int], tuple[int, str, datetime]] = {}
 
     async def blocks(self, span: Span) -> BlockRange:
         """By bisection over block times on one node; the blocks at both ends are then looked at on another one too."""
@@ -199,6 +200,12 @@ class NodeLogs:
         return [await self._header(node, number) for number in numbers]
 
     async def _header(self, node: str, number: int) -> tuple[int, str, datetime]:
+        """Number, hash and time of a block, asked for once per node."""
+        if (node, number) not in self._seen:
+            self._seen[node, number] = await self._ask_header(node, number)
+        return self._seen[node, number]
+
+    async def _ask_header(self, node: str, number: int) -> tuple[int, str, datetime]:
         page, header = await self._call(node, "eth_getBlockByNumber", [hex(number), False])
         try:
             return number, str(header["hash"]), _EPOCH + timedelta(seconds=_number(header["timestamp"]))

@@ -159,7 +159,8 @@ def chain_venue(chain: Chain) -> Venue:
         limits=(
             # Published as 20 in 10 seconds; chains fetched at the same time share it, and a 429 is waited for.
             Limit(20, 10, PORTAL_REQUESTS, share=1.0),
-            Limit(10, 1, NODE_REQUESTS),
+            # Nodes publish what they like; a request that is one too many is answered 429 and waited for.
+            Limit(50, 1, NODE_REQUESTS),
         ),
         feeds=tuple(_feed(chain, family) for family in FAMILIES if deployed(family, chain)),
         check=check,
