@@ -246,8 +246,13 @@ async def _spoiled(request: web.Request, answer: Answer, fault: Fault) -> web.St
     return response
 
 
+def module_of(venue: str) -> str:
+    """The module of sandbox/venues that emulates `venue`: its own name, but for the chains, which are all alike."""
+    return "evm" if venue.startswith("evm_") else venue
+
+
 def _routes(venue: str) -> Sequence[Route]:
-    routes: Sequence[Route] = importlib.import_module(f"pipelines.sandbox.venues.{venue}").ROUTES
+    routes: Sequence[Route] = importlib.import_module(f"pipelines.sandbox.venues.{module_of(venue)}").ROUTES
     return routes
 
 

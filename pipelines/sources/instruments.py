@@ -121,7 +121,9 @@ def event_rules(venue: Venue, feed: Feed, spans: Sequence[Span]) -> SourceRules:
     if not tables:
         return SourceRules()
     return SourceRules(
-        spans=tuple(CoverageSpan(table, venue.name, first, last) for table in tables for first, last in _runs(spans))
+        spans=tuple(
+            CoverageSpan(table, venue.name, first, last) for table in tables for first, last in runs_of_days(spans)
+        )
     )
 
 
@@ -136,8 +138,8 @@ def partial_gaps(feed: Feed, spans: Sequence[Span]) -> tuple[KnownGap, ...]:
     )
 
 
-def _runs(spans: Iterable[Span]) -> Iterator[tuple[date, date]]:
-    """Runs of days without a hole."""
+def runs_of_days(spans: Iterable[Span]) -> Iterator[tuple[date, date]]:
+    """First and last day of every run of days without a hole."""
     days = sorted({day for span in spans for day in span.days})
     for start in (day for day in days if day - timedelta(days=1) not in set(days)):
         last = start

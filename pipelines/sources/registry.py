@@ -33,13 +33,20 @@ VENUES: Final[Mapping[str, str]] = {
     "coinalyze": "pipelines.sources.coinalyze",
     "deribit": "pipelines.sources.deribit",
     "dydx": "pipelines.sources.dydx",
+    "evm_arbitrum": "pipelines.sources.evm_chains:ARBITRUM",
+    "evm_avalanche": "pipelines.sources.evm_chains:AVALANCHE",
+    "evm_base": "pipelines.sources.evm_chains:BASE",
+    "evm_bnb": "pipelines.sources.evm_chains:BNB",
+    "evm_ethereum": "pipelines.sources.evm_chains:ETHEREUM",
+    "evm_optimism": "pipelines.sources.evm_chains:OPTIMISM",
+    "evm_polygon": "pipelines.sources.evm_chains:POLYGON",
     "gate": "pipelines.sources.gate",
     "hyperliquid": "pipelines.sources.hyperliquid",
     "kraken": "pipelines.sources.kraken",
     "okx": "pipelines.sources.okx",
     "orderly": "pipelines.sources.orderly",
 }
-"""Venues by name: the module whose VENUE describes each."""
+"""Venues by name: the module whose VENUE describes each, or "module:NAME" where one module describes several."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,8 @@ def venue(name: str) -> Venue:
     """The venue `name`. Raises ConfigError naming those there are."""
     if name not in VENUES:
         raise ConfigError(f"no venue {name!r}; there are {', '.join(VENUES)}.")
-    found: Venue = importlib.import_module(VENUES[name]).VENUE
+    module, _, attribute = VENUES[name].partition(":")
+    found: Venue = getattr(importlib.import_module(module), attribute or "VENUE")
     return found
 
 
