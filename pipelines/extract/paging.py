@@ -45,18 +45,22 @@ async def pages_forward(
 
 
 async def pages_backward(
-    get: GetSlice, stamps: Stamps, *, start: int, end: int, limit: int, step: int = 1
+    get: GetSlice, stamps: Stamps, *, start: int, end: int, limit: int, step: int = 1, spacing: int | None = None
 ) -> AsyncIterator[Page]:
-    """The same for endpoints that answer with the newest rows of the bounds: each page ends before the oldest row so far."""
-    last = end - 1
+    """The same for endpoints that answer with the newest rows of the bounds: each page ends before the oldest row so far.
+
+    Where rows come every `spacing`, a short page is not taken for the last, so that a cap below `limit` loses nothing: the
+    end is where the first row there can be is reached, or where an answer is empty.
+    """
+    last, first_row = end - 1, start if spacing is None else start + spacing - 1
     for _ in range(MOST_PAGES):
         page = await _asked_twice(get, stamps, start, last)
         seen = stamps(page)
         yield page
-        if len(seen) < limit:
+        if not seen or (spacing is None and len(seen) < limit):
             return
         last = -_advanced(page, -last, -(min(seen) - step))
-        if last < start:
+        if last < first_row:
             return
     raise _endless(page)
 
