@@ -37,6 +37,7 @@ class Asked:
     body: bytes
     now: datetime
     """The venue's clock, naive UTC."""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def json(self) -> Any:
@@ -196,7 +197,7 @@ class Emulator:
                 return web.Response(body=fault.body, content_type="application/json")
             if fault is not None and fault.kind == "html":
                 return web.Response(text="<html><body>Just a moment...</body></html>", content_type="text/html")
-            asked = Asked(request.method, route.endpoint, path, params, body, self.now())
+            asked = Asked(request.method, route.endpoint, path, params, body, self.now(), dict(request.headers))
             answer = route.handler(asked, self.world)
             if fault is None:
                 return web.Response(status=answer.status, headers=dict(answer.headers), body=answer.body)
