@@ -27,7 +27,7 @@ RECHECK_EVERY: Final = timedelta(hours=6)
 GIVE_UP_AFTER: Final = timedelta(days=30)
 """What is not published this long after its span is taken for never published; it is fetched again only on request."""
 
-CHUNKS_AT_ONCE: Final = 6
+CHUNKS_AT_ONCE: Final = 16
 
 Result = TypeVar("Result")
 Progress = Callable[[str, int, int], None]

@@ -248,10 +248,10 @@ def test_where_everything_fails_nothing_is_landed(house: House) -> None:
 
 def test_a_block_ends_the_fetch_after_landing_what_was_had(house: House) -> None:
     house.says["B"] = BlockedError("not from here")
-    report = house.bring(date(2024, 3, 1), date(2024, 3, 9))
+    report = house.bring(date(2024, 1, 1), date(2024, 3, 9))
     assert isinstance(report.failures["everything"], BlockedError)
     assert report.landings
-    assert len(report.landings) < 9
+    assert len(report.landings) < 60
 
 
 def test_an_error_of_ours_is_not_taken_for_the_venues(house: House) -> None:
