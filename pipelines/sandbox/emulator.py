@@ -100,7 +100,8 @@ class Hit:
 class Emulator:
     """Serves the named venues on 127.0.0.1 in a thread of its own, for the length of a with block.
 
-    `endpoints` is what settings need: base addresses by <venue>.<endpoint>.
+    `endpoints` is what settings need: base addresses by <venue>.<endpoint>. `routes` replace those of a venue's module, for
+    other manners or other listings than it has by itself.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class Emulator:
         now: Callable[[], datetime],
         faults: Sequence[Fault] = (),
         latency: float = 0.0,
+        routes: Mapping[str, Sequence[Route]] | None = None,
     ) -> None:
         self.world = world
         self.now = now
@@ -118,7 +120,7 @@ class Emulator:
         self.latency = latency
         self.hits: list[Hit] = []
         self.endpoints: dict[str, str] = {}
-        self._routes = {venue: _routes(venue) for venue in venues}
+        self._routes = {venue: (routes or {}).get(venue) or _routes(venue) for venue in venues}
         self._seen: dict[int, int] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
