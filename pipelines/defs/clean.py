@@ -52,7 +52,7 @@ def build_clean_assets(
     specs.append(
         dg.AssetSpec(
             LEDGER,
-            deps=sorted({key for keys in feeders.values() for key in keys}),
+            deps=sorted({*(raw_key(d.name) for d in datasets), *(key for keys in feeders.values() for key in keys)}),
             group_name="clean",
             owners=OWNERS,
             kinds={"duckdb"},
