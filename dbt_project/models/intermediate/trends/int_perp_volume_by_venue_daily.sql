@@ -1,5 +1,5 @@
--- Perpetual volume per venue: the weights of volume-weighted funding. A view: one model reads it, and writing it costs twice
--- what reckoning it does.
+-- Perpetual volume per venue: the weights of volume-weighted funding. A view: one model reads it, and writing it would
+-- cost twice what reckoning it does.
 {{ config(materialized='view') }}
 select
     venue,
