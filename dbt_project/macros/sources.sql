@@ -6,6 +6,42 @@
     day_completeness desc nulls last, precedence nulls last, period_minutes nulls last, source
 {%- endmacro %}
 
+{#- A whole query: the series that more than one feed tells, where a feed is one set of values of `told_by`. Most series
+    have one, and nothing to choose: sorting only the contested ones halves the cost of choosing. -#}
+{% macro contested_series(relation, series, told_by) %}
+    select {{ series | join(', ') }}
+    from {{ relation }}
+    group by {{ series | join(', ') }}
+    having {% for column in told_by -%}
+        {{ 'or ' if not loop.first }}min({{ column }}) <> max({{ column }}) {% endfor %}
+{% endmacro %}
+
+{#- The condition that two relations speak of the same series. -#}
+{% macro same_series(one, other, series) -%}
+    {%- for column in series -%}
+        {{ ' and ' if not loop.first }}{{ one }}.{{ column }} = {{ other }}.{{ column }}
+    {%- endfor -%}
+{%- endmacro %}
+
+{#- A whole query: of a relation with one row per series, day, source and period, the rows of the best source of each
+    day. -#}
+{% macro best_source_of_day(relation, series) %}
+    select candidate.*
+    from {{ relation }} as candidate
+    anti join ({{ contested_series(relation, series, ['source', 'period']) }}) as contested
+        on {{ same_series('candidate', 'contested', series) }}
+    union all
+    select candidate.*
+    from {{ relation }} as candidate
+    semi join ({{ contested_series(relation, series, ['source', 'period']) }}) as contested
+        on {{ same_series('candidate', 'contested', series) }}
+    qualify
+        row_number() over (
+            partition by {{ series | join(', ') }}, trade_date
+            order by {{ best_source_first() }}
+        ) = 1
+{% endmacro %}
+
 {#- Share of a day's periods that are there, at most 1; null where the cadence is unknown. -#}
 {% macro share_of_day(present, period_minutes) -%}
     case when {{ period_minutes }} is not null then least(1e0, {{ present }} * {{ period_minutes }} / 1440e0) end

@@ -11,6 +11,7 @@ gaps as (
         settled_at,
         rate,
         interval_hours as stated_hours,
+        {{ hours_between('lag(settled_at, 2) over series', 'lag(settled_at) over series') }} as gap_before_that,
         {{ hours_between('lag(settled_at) over series', 'settled_at') }} as gap_before,
         {{ hours_between('settled_at', 'lead(settled_at) over series') }} as gap_after,
         available_at,
@@ -27,11 +28,10 @@ confirmed as (
         case
             when
                 gap_before between 1 and {{ threshold('funding_interval_max_hours') }}
-                and (gap_before = gap_after or gap_before = lag(gap_before) over series)
+                and (gap_before = gap_after or gap_before = gap_before_that)
                 then gap_before
         end as confirmed_hours
     from gaps
-    window series as (partition by source, venue, instrument order by settled_at)
 ),
 
 carried as (

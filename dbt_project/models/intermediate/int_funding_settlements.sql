@@ -14,6 +14,10 @@ source_ranks as (
     select * from {{ ref('int_source_ranks') }}
 ),
 
+contested as (
+    {{ contested_series('settlements', ['venue', 'instrument'], ['source']) }}
+),
+
 days as (
     select
         s.source,
@@ -24,6 +28,7 @@ days as (
         cast(60 * min(s.interval_hours) as int) as period_minutes,
         max(r.precedence) as precedence
     from settlements as s
+    semi join contested as c on s.venue = c.venue and s.instrument = c.instrument
     left join source_ranks as r on s.source = r.source
     group by s.source, s.venue, s.instrument, s.trade_date
 ),
@@ -42,6 +47,21 @@ chosen as (
         ) = 1
 ),
 
+kept as (
+    select s.*
+    from settlements as s
+    anti join contested as c on s.venue = c.venue and s.instrument = c.instrument
+    union all
+    select s.*
+    from settlements as s
+    inner join chosen as c
+        on
+            s.source = c.source
+            and s.venue = c.venue
+            and s.instrument = c.instrument
+            and s.trade_date = c.trade_date
+),
+
 comparable as (
     select
         s.venue,
@@ -58,13 +78,7 @@ comparable as (
         s.source,
         s.available_at,
         s.trade_date
-    from settlements as s
-    inner join chosen as c
-        on
-            s.source = c.source
-            and s.venue = c.venue
-            and s.instrument = c.instrument
-            and s.trade_date = c.trade_date
+    from kept as s
     inner join instruments as i
         on
             s.venue = i.venue

@@ -17,6 +17,19 @@ judged as (
     left join source_ranks as r on l.source = r.source
 ),
 
+contested as (
+    {{ contested_series(
+        'judged', ['venue', 'chain', 'series', 'subject'], ['source', 'table_name', 'period_minutes']
+    ) }}
+),
+
+contested_rows as (
+    select j.*
+    from judged as j
+    semi join contested as c
+        on {{ same_series('j', 'c', ['venue', 'chain', 'series', 'subject']) }}
+),
+
 candidates as (
     select
         source,
@@ -30,7 +43,7 @@ candidates as (
         max(feed_rank) as feed_rank,
         min(day_completeness) as day_completeness,
         max(precedence) as precedence
-    from judged
+    from contested_rows
     group by source, table_name, period_minutes, venue, chain, series, subject, trade_date
 ),
 
@@ -42,36 +55,46 @@ chosen as (
             partition by venue, chain, series, subject, trade_date
             order by feed_rank, {{ best_source_first() }}, table_name
         ) = 1
+),
+
+kept as (
+    select j.*
+    from judged as j
+    anti join contested as c
+        on {{ same_series('j', 'c', ['venue', 'chain', 'series', 'subject']) }}
+    union all
+    select j.*
+    from contested_rows as j
+    inner join chosen as c
+        on
+            j.source = c.source
+            and j.table_name = c.table_name
+            and j.period_minutes = c.period_minutes
+            and j.venue = c.venue
+            and j.chain = c.chain
+            and j.series = c.series
+            and j.subject = c.subject
+            and j.trade_date = c.trade_date
 )
 
 select
-    j.venue,
-    j.venue_kind,
-    j.chain,
-    j.series,
-    j.asset,
-    j.side,
-    j.measure,
-    j.completeness,
-    j.events,
-    j.quantity_base,
-    j.notional_usd,
-    j.largest_usd,
-    j.unpriced_events,
-    j.price_source,
-    j.source,
-    j.table_name,
-    j.period_minutes,
-    j.available_at,
-    j.trade_date
-from judged as j
-inner join chosen as c
-    on
-        j.source = c.source
-        and j.table_name = c.table_name
-        and j.period_minutes = c.period_minutes
-        and j.venue = c.venue
-        and j.chain = c.chain
-        and j.series = c.series
-        and j.subject = c.subject
-        and j.trade_date = c.trade_date
+    venue,
+    venue_kind,
+    chain,
+    series,
+    asset,
+    side,
+    measure,
+    completeness,
+    events,
+    quantity_base,
+    notional_usd,
+    largest_usd,
+    unpriced_events,
+    price_source,
+    source,
+    table_name,
+    period_minutes,
+    available_at,
+    trade_date
+from kept

@@ -20,13 +20,7 @@ judged as (
 ),
 
 chosen as (
-    select *
-    from judged
-    qualify
-        row_number() over (
-            partition by venue, instrument, measure, trade_date
-            order by {{ best_source_first() }}
-        ) = 1
+    {{ best_source_of_day('judged', ['venue', 'instrument', 'measure']) }}
 )
 
 select

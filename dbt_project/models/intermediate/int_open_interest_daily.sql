@@ -24,13 +24,7 @@ judged as (
 ),
 
 chosen as (
-    select *
-    from judged
-    qualify
-        row_number() over (
-            partition by venue, instrument, trade_date
-            order by {{ best_source_first() }}
-        ) = 1
+    {{ best_source_of_day('judged', ['venue', 'instrument']) }}
 ),
 
 in_asset_units as (

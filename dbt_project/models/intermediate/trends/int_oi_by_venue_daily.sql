@@ -12,19 +12,51 @@ prices as (
 
 expected as ({{ stats_expected_days('reported', ['venue', 'asset']) }}),
 
-used as (
+-- Like with like: a carried value is neither end of a change.
+compared as (
+    select
+        today.venue,
+        today.asset,
+        today.trade_date,
+        today.trade_date as reported_on,
+        0 as days_silent,
+        true as is_reported,
+        today.oi_base,
+        today.oi_usd,
+        day_before.oi_base as oi_base_before_1d,
+        day_before.oi_usd as oi_usd_before_1d,
+        week_before.oi_base as oi_base_before_7d,
+        month_before.oi_base as oi_base_before_30d,
+        today.input_grain,
+        today.sources,
+        today.available_at
+    from reported as today
+    left join reported as day_before
+        on today.venue = day_before.venue and today.asset = day_before.asset
+        and today.trade_date - {{ threshold('oi_change_short_days') }} = day_before.trade_date
+    left join reported as week_before
+        on today.venue = week_before.venue and today.asset = week_before.asset
+        and today.trade_date - {{ threshold('oi_change_week_days') }} = week_before.trade_date
+    left join reported as month_before
+        on today.venue = month_before.venue and today.asset = month_before.asset
+        and today.trade_date - {{ threshold('oi_change_month_days') }} = month_before.trade_date
+),
+
+carried as (
     select
         expected.venue,
         expected.asset,
         expected.trade_date,
         expected.reported_on,
         expected.days_silent,
-        expected.days_silent = 0 as is_reported,
-        -- Like with like: a carried value is neither end of a change.
-        case when expected.days_silent = 0 then expected.trade_date end as compared_on,
+        false as is_reported,
         reported.oi_base,
         -- What a silent venue held is worth the day's close, not the price of the day it fell silent.
-        case when expected.days_silent = 0 then reported.oi_usd else reported.oi_base * prices.close_usd end as oi_usd,
+        reported.oi_base * prices.close_usd as oi_usd,
+        cast(null as double) as oi_base_before_1d,
+        cast(null as double) as oi_usd_before_1d,
+        cast(null as double) as oi_base_before_7d,
+        cast(null as double) as oi_base_before_30d,
         reported.input_grain,
         reported.sources,
         reported.available_at
@@ -33,31 +65,29 @@ used as (
         on expected.venue = reported.venue and expected.asset = reported.asset
         and expected.reported_on = reported.trade_date
     left join prices on expected.asset = prices.asset and expected.trade_date = prices.trade_date
+    where expected.days_silent > 0
+),
+
+used as (
+    select * from compared
+    union all
+    select * from carried
 )
 
 select
-    used.venue,
-    used.asset,
-    used.trade_date,
-    used.reported_on,
-    used.days_silent,
-    used.is_reported,
-    used.oi_base,
-    used.oi_usd,
-    day_before.oi_base as oi_base_before_1d,
-    day_before.oi_usd as oi_usd_before_1d,
-    week_before.oi_base as oi_base_before_7d,
-    month_before.oi_base as oi_base_before_30d,
-    used.input_grain,
-    used.sources,
-    used.available_at
+    venue,
+    asset,
+    trade_date,
+    reported_on,
+    days_silent,
+    is_reported,
+    oi_base,
+    oi_usd,
+    oi_base_before_1d,
+    oi_usd_before_1d,
+    oi_base_before_7d,
+    oi_base_before_30d,
+    input_grain,
+    sources,
+    available_at
 from used
-left join reported as day_before
-    on used.venue = day_before.venue and used.asset = day_before.asset
-    and used.compared_on - {{ threshold('oi_change_short_days') }} = day_before.trade_date
-left join reported as week_before
-    on used.venue = week_before.venue and used.asset = week_before.asset
-    and used.compared_on - {{ threshold('oi_change_week_days') }} = week_before.trade_date
-left join reported as month_before
-    on used.venue = month_before.venue and used.asset = month_before.asset
-    and used.compared_on - {{ threshold('oi_change_month_days') }} = month_before.trade_date

@@ -1,4 +1,6 @@
--- Perpetual volume per venue: the weights of volume-weighted funding.
+-- Perpetual volume per venue: the weights of volume-weighted funding. A view: one model reads it, and writing it would
+-- cost twice what reckoning it does.
+{{ config(materialized='view') }}
 select
     venue,
     asset,

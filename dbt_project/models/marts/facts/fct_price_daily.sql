@@ -7,7 +7,6 @@ venues as (
     select * from {{ ref('venues') }}
 ),
 
--- The return of a series is measured on that series alone: a change of venue is not a move of the price.
 series as (
     select
         c.venue,
@@ -22,19 +21,21 @@ series as (
         c.period,
         c.source,
         c.available_at,
-        v.price_rank,
-        case
-            when lag(c.trade_date) over w = cast(c.trade_date - interval '1' day as date)
-                then ln(c.close_usd / lag(c.close_usd) over w)
-        end as log_return
+        v.price_rank
     from candles as c
     left join venues as v on c.venue = v.venue
-    window w as (partition by c.venue, c.instrument, c.market order by c.trade_date)
 ),
 
 ranked as (
     select
-        *,
+        venue,
+        instrument,
+        market,
+        asset,
+        trade_date,
+        close_usd,
+        period,
+        price_rank,
         row_number() over (
             partition by asset, market, trade_date
             order by {{ best_price_first() }}
@@ -43,14 +44,34 @@ ranked as (
     where close_usd is not null
 ),
 
+-- The return of a series is measured on that series alone: a change of venue is not a move of the price.
+foremost as (
+    select
+        today.asset,
+        today.market,
+        today.trade_date,
+        today.venue,
+        today.close_usd,
+        today.period,
+        ln(today.close_usd / day_before.close_usd) as log_return
+    from ranked as today
+    left join candles as day_before
+        on
+            today.venue = day_before.venue
+            and today.instrument = day_before.instrument
+            and today.market = day_before.market
+            and today.trade_date - 1 = day_before.trade_date
+    where today.market_rank = 1
+),
+
 perp as (
-    select * from ranked
-    where market = 'perp' and market_rank = 1
+    select * from foremost
+    where market = 'perp'
 ),
 
 spot as (
-    select * from ranked
-    where market = 'spot' and market_rank = 1
+    select * from foremost
+    where market = 'spot'
 ),
 
 -- Best perpetual against best spot of the foremost venue that has both.

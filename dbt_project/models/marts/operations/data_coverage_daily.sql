@@ -2,20 +2,55 @@ with coverage as (
     select * from {{ ref('stg_coverage') }}
 ),
 
--- An instrument is as complete as its least complete series.
-instruments as (
+severities as (
     select
         source,
         table_name,
         venue,
         instrument,
+        series,
         trade_date,
-        sum(expected) as expected,
-        sum(present) as present,
-        sum(quarantined) as quarantined,
-        max(case status when 'missing' then 3 when 'partial' then 2 when 'complete' then 1 else 0 end) as severity
+        expected,
+        present,
+        quarantined,
+        case status when 'missing' then 3 when 'partial' then 2 when 'complete' then 1 else 0 end as severity
     from coverage
-    group by source, table_name, venue, instrument, trade_date
+),
+
+contested as (
+    {{ contested_series('severities', ['source', 'table_name', 'venue', 'instrument'], ['series']) }}
+),
+
+-- An instrument is as complete as its least complete series; most have one series and need no grouping.
+instruments as (
+    select
+        s.source,
+        s.table_name,
+        s.venue,
+        s.instrument,
+        s.trade_date,
+        s.expected,
+        s.present,
+        s.quarantined,
+        s.severity
+    from severities as s
+    anti join contested as c
+        on {{ same_series('s', 'c', ['source', 'table_name', 'venue', 'instrument']) }}
+    union all
+    select
+        s.source,
+        s.table_name,
+        s.venue,
+        s.instrument,
+        s.trade_date,
+        sum(s.expected) as expected,
+        sum(s.present) as present,
+        sum(s.quarantined) as quarantined,
+        max(s.severity) as severity
+    from severities as s
+    semi join contested as c
+        on {{ same_series('s', 'c', ['source', 'table_name', 'venue', 'instrument']) }}
+    group by s.source, s.table_name, s.venue, s.instrument, s.trade_date
 ),
 
 missing as (
