@@ -239,3 +239,9 @@ LIQUITY_V2: Final[Emitters] = {
         "0xa2895d6a3bf110561dfe4b71ca539d84e1928b22": "0x7f39c581f595b53c5cb19bd0b3f8da6c935e2ca0",
     },
 }
+
+# The vault factories: the vaults they announce are believed as well.
+EULER_V2: Final[Emitters] = {
+    "ethereum": {"0x29a56a1b8214d9cf7c5561811750d5cbdb45cc8e": ""},
+    "base": {"0x7f321498a801a191a93c840750ed637149ddf8d0": ""},
+}
