@@ -38,6 +38,7 @@ ROW: Final[dict[str, pl.DataType]] = {
 ETHER: Final = "0xeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee"
 DAI: Final = "0x6b175474e89094c44da98b954eedeac495271d0f"
 LUSD: Final = "0x5f98805a4e8be255a32880fdec7f6728c6568ba0"
+BOLD: Final = "0x6440f144b7e50d6a8439336510312d2f54beb01d"
 
 _PLACE: Final = ("address", "tx_hash", "log_index", "block_number", "occurred_at", LINE)
 
@@ -368,6 +369,6 @@ LIQUITY_V2: Final = fields(
     collateral_token="emitter_token",  # noqa: S106
     collateral_amount_raw=_SEIZED.cast(pl.String),
     collateral_usd=_SEIZED.cast(pl.Float64) * pl.col("price").cast(pl.Float64) / 1e36,
-    debt_token=pl.lit("bold"),
+    debt_token=pl.lit(BOLD),
     debt_amount_raw=_total("debt_offset", "debt_redistributed").cast(pl.String),
 )

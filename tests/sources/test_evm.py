@@ -215,6 +215,24 @@ def test_429_for_a_long_span_makes_it_shorter(settings: Settings, serve: Serve, 
     assert landed(settings)["debt_amount_raw"].to_list() == [str(n) for n in range(1, 41)]
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Your app has exceeded its compute units per second capacity",
+        "daily request count exceeded, request rate limited",
+        "rate limit exceeded",
+    ],
+)
+def test_a_node_that_asks_to_wait_in_an_answer_of_status_200_is_asked_again(
+    settings: Settings, serve: Serve, clock: Clock, message: str
+) -> None:
+    body = f'{{"jsonrpc":"2.0","id":1,"error":{{"code":-32005,"message":"{message}"}}}}'.encode()
+    wait = Fault(where="rpc", kind="body", body=body, first=3)
+    _, failures, _ = bring(settings, serve, clock, ChainWorld(logs=spread(5)), nodes=["rpc"], faults=[wait])
+    assert failures == {}
+    assert landed(settings).height == 5
+
+
 @pytest.mark.parametrize("stamps", ["given", "missing", "zero"])
 @pytest.mark.parametrize("batches", [True, False])
 def test_block_times_are_looked_up_where_logs_do_not_tell_them(

@@ -18,7 +18,7 @@ from pipelines.settings import Settings
 from pipelines.sources import evm_emitters as emitters
 from pipelines.sources.evm import EventSpec
 from pipelines.sources.evm_chains import CHAINS, FAMILIES, deployed
-from pipelines.sources.evm_lending import DAI, ETHER, EVENTS, LUSD
+from pipelines.sources.evm_lending import BOLD, DAI, ETHER, EVENTS, LUSD
 from tests.sources.evm_events import address, amounts, answer, encoded, event_hash, parsed, rows, stream
 
 POOL_V3 = next(iter(emitters.AAVE_V3["ethereum"]))
@@ -287,7 +287,7 @@ def test_a_liquity_v2_liquidation_is_what_left_the_troves_and_not_the_surplus() 
     [row] = rows("evm_ethereum", "liquity", encoded(signature, manager, [], [("uint256", n) for n in numbers]))
     assert (row["collateral_token"], row["collateral_amount_raw"]) == (WETH, "600000000000000000")
     assert row["collateral_usd"] == pytest.approx(1_500.0)
-    assert (row["debt_token"], row["debt_amount_raw"], row["borrower"]) == ("bold", "1000000000000000000000", None)
+    assert (row["debt_token"], row["debt_amount_raw"], row["borrower"]) == (BOLD, "1000000000000000000000", None)
 
 
 FACTORY = next(iter(emitters.EULER_V2["ethereum"]))
