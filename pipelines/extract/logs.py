@@ -26,6 +26,9 @@ PORTAL_COSTS: Final = {PORTAL_REQUESTS: 1.0}
 MOST_ITEMS: Final = 100
 """Items of `logs` in one query: more are refused. One item may name many addresses; we name as many."""
 
+MOST_BLOCKS: Final = 5_000_000
+"""Blocks in one query, so that an answer comes within the client's patience: the whole life of a chain may take minutes. ?"""
+
 RESTARTS: Final = 3
 """How often a stream is asked for again from the same block when it breaks off inside a line or is refused as a fork."""
 
@@ -108,7 +111,7 @@ class PortalLogs:
             page = await self._api.post(
                 "/finalized-stream",
                 endpoint=PORTAL,
-                body=query(BlockRange(position, blocks.last), wanted),
+                body=query(BlockRange(position, min(blocks.last, position + MOST_BLOCKS - 1)), wanted),
                 costs=PORTAL_COSTS,
                 accept=(200, 204, 409),
                 is_json=False,

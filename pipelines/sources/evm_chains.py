@@ -28,6 +28,7 @@ from pipelines.sources.records import rejected
 
 TABLE: Final = "lending_liquidations"
 MARKETS_AT_ONCE: Final = 100
+VAULTS_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,17 @@ class Chain:
 
 @dataclass(frozen=True)
 class Protocol:
-    """A lending protocol: `events` are all it takes to make `rows`, `since` the month in which its first market opened."""
+    """A lending protocol: `events` are all it takes to make `rows`, `since` the month in which its first market opened.
+
+    `announces` is the event by which the listed emitters tell of further ones, in its first indexed word.
+    """
 
     name: str
     since: Mapping[str, date]
     emitters: emitters.Emitters
     events: tuple[EventSpec, ...]
     rows: lending.Rows
+    announces: EventSpec | None = None
 
 
 # Ethereum: two epochs. Rollups are as final as the batch that Ethereum holds of them. ?
@@ -127,6 +132,12 @@ FAMILIES: Final[Mapping[str, tuple[Protocol, ...]]] = {
             (lending.LIQUITY_V2_LIQUIDATION,), lending.LIQUITY_V2,
         ),
     ),
+    "euler": (
+        Protocol(
+            "euler_v2", dict.fromkeys(emitters.EULER_V2, date(2024, 8, 1)), emitters.EULER_V2,
+            (lending.EULER_LIQUIDATE, lending.EULER_PROXY_CREATED), lending.euler, lending.EULER_PROXY_CREATED,
+        ),
+    ),
 }  # fmt: skip
 """Families of protocols that are fetched together, by the name of their feed."""
 
@@ -137,6 +148,7 @@ DESCRIPTIONS: Final = {
     "morpho": "Liquidate of Morpho Blue, its markets' tokens from CreateMarket.",
     "maker": "Bite and Bark of Maker: collateral and debt sent to auction; the auction's sales are not added.",
     "liquity": "TroveLiquidated of Liquity v1; Liquidation of Liquity v2, summed over the troves of a call.",
+    "euler": "Liquidate of the vaults of Euler v2: debt repaid; collateral in shares of a vault, which have no price.",
 }
 
 
@@ -184,7 +196,7 @@ def _feed(chain: Chain, family: str) -> Feed:
         name=family,
         tables=(TABLE,),
         description=DESCRIPTIONS[family],
-        fetch=partial(_fetch_morpho if family == "morpho" else _fetch, chain=chain, protocols=protocols),
+        fetch=partial(_FETCHES.get(family, _fetch), chain=chain, protocols=protocols),
         parse=partial(_parse, chain=chain, protocols=protocols),
         since=since,
         published_after=timedelta(hours=6),
@@ -224,6 +236,31 @@ async def _fetch_morpho(api: Api, job: Job, *, chain: Chain, protocols: Sequence
             yield page
 
 
+async def _fetch_euler(api: Api, job: Job, *, chain: Chain, protocols: Sequence[Protocol]) -> AsyncIterator[Page]:
+    """All vaults there have ever been, then the liquidations in them."""
+    [protocol] = protocols
+    source = log_source(api, chain)
+    blocks = await source.blocks(job.span)
+    life = await source.blocks(Span(datetime.combine(protocol.since[chain.name], time()), job.span.end))
+    factories = LogFilter(tuple(protocol.emitters[chain.name]), (lending.EULER_PROXY_CREATED.topic0,))
+    created = [page async for page in source.logs(life, factories)]
+    for page in created:
+        yield page
+    vaults = sorted(set(_announced(read_logs(created))))
+    for start in range(0, len(vaults), VAULTS_AT_ONCE):
+        listed = tuple(vaults[start : start + VAULTS_AT_ONCE])
+        async for page in source.logs(blocks, LogFilter(listed, (lending.EULER_LIQUIDATE.topic0,))):
+            yield page
+
+
+def _announced(logs: pl.DataFrame) -> pl.Series:
+    """The address in the first indexed word of each log."""
+    return logs.select(pl.format("0x{}", pl.col("topics").str.slice(93, 40).str.to_lowercase())).to_series()
+
+
+_FETCHES: Final = {"morpho": _fetch_morpho, "euler": _fetch_euler}
+
+
 def _parse(pages: Sequence[Page], context: Context, *, chain: Chain, protocols: Sequence[Protocol]) -> Iterator[Parsed]:
     """Logs to liquidations. What an unlisted contract emitted is turned away: anyone can emit anything."""
     listed = pl.DataFrame(
@@ -235,11 +272,14 @@ def _parse(pages: Sequence[Page], context: Context, *, chain: Chain, protocols: 
         schema={"address": pl.String, "protocol": pl.String, "emitter_token": pl.String},
         orient="row",
     )
-    logs = (
-        read_logs(pages)
-        .with_columns(pl.col("address").str.to_lowercase())
-        .join(listed, on="address", how="left", maintain_order="left")
-    )
+    read = read_logs(pages).with_columns(pl.col("address").str.to_lowercase())
+    for protocol in protocols:
+        if protocol.announces is not None:
+            told = pl.col("topics").str.to_lowercase().str.starts_with(protocol.announces.topic0)
+            listed_here = pl.col("address").is_in(list(protocol.emitters[chain.name]))
+            further = pl.DataFrame({"address": _announced(read.filter(told, listed_here)).unique()})
+            listed = pl.concat([listed, further.with_columns(protocol=pl.lit(protocol.name))], how="diagonal")
+    logs = read.join(listed, on="address", how="left", maintain_order="left")
     strangers = logs.filter(pl.col("protocol").is_null())
     unlisted = rejected(
         strangers,

@@ -186,7 +186,7 @@ COMPOUND_V3: Final[Emitters] = {
     },
     "ethereum": {
         "0xc3d688b66703497daa19211eedff47f25384cdc3": "0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48",
-        "0x5d409e56d886231adaf00c8775665ad0f9897b56": "usds",
+        "0x5d409e56d886231adaf00c8775665ad0f9897b56": "0xdc035d45d973e3ec169d2276ddab16f1e407384f",
         "0x3afdc9bca9213a35503b077a6072f3d0d5ab0840": "0xdac17f958d2ee523a2206206994597c13d831ec7",
         "0xe85dc543813b8c2cfeaac371517b925a166a9293": "0x2260fac5e5542a773aa44fbcfedf7c193bc2c599",
         "0xa17581a9e3356d9a858b789d68b4d866e593ae94": "0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2",
@@ -238,4 +238,10 @@ LIQUITY_V2: Final[Emitters] = {
         "0x7bcb64b2c9206a5b699ed43363f6f98d4776cf5a": "0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2",
         "0xa2895d6a3bf110561dfe4b71ca539d84e1928b22": "0x7f39c581f595b53c5cb19bd0b3f8da6c935e2ca0",
     },
+}
+
+# The vault factories: the vaults they announce are believed as well.
+EULER_V2: Final[Emitters] = {
+    "ethereum": {"0x29a56a1b8214d9cf7c5561811750d5cbdb45cc8e": ""},
+    "base": {"0x7f321498a801a191a93c840750ed637149ddf8d0": ""},
 }

@@ -13,7 +13,7 @@ from typing import Final
 
 import polars as pl
 
-from pipelines.sources.evm import AAVE_LIQUIDATION_CALL, EventSpec, decode_logs
+from pipelines.sources.evm import AAVE_LIQUIDATION_CALL, EventSpec, Word, decode_logs
 from pipelines.sources.records import LINE, rejected
 
 Decoded = Mapping[str, pl.DataFrame]
@@ -38,6 +38,7 @@ ROW: Final[dict[str, pl.DataType]] = {
 ETHER: Final = "0xeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee"
 DAI: Final = "0x6b175474e89094c44da98b954eedeac495271d0f"
 LUSD: Final = "0x5f98805a4e8be255a32880fdec7f6728c6568ba0"
+BOLD: Final = "0x6440f144b7e50d6a8439336510312d2f54beb01d"
 
 _PLACE: Final = ("address", "tx_hash", "log_index", "block_number", "occurred_at", LINE)
 
@@ -115,6 +116,28 @@ LIQUITY_V2_LIQUIDATION: Final = EventSpec.declared(
     "uint256 coll_gas_compensation, uint256 coll_sent, uint256 coll_redistributed, uint256 coll_surplus, uint256 l_eth, "
     "uint256 l_bold_debt, uint256 price)",
 )
+# Euler v2: the vault of the debt; collateral is another vault, yield_balance its shares.
+EULER_LIQUIDATE: Final = EventSpec.declared(
+    "euler_liquidate",
+    "0x8246cc71ab01533b5bebc672a636df812f10637ad720797319d5741d5ebb3962",
+    "Liquidate(address indexed liquidator, address indexed violator, address collateral, uint256 repay_assets, "
+    "uint256 yield_balance)",
+)
+# Euler's factory: the trailing bytes are the vault's asset, oracle and unit of account, 20 bytes each and packed.
+EULER_PROXY_CREATED: Final = EventSpec(
+    "euler_proxy_created",
+    "0x04e664079117e113faa9684bc14aecb41651cbf098b14eda271248c6d0cda57c",
+    (
+        Word("proxy", "address", indexed=True),
+        Word("upgradeable", "bool"),
+        Word("implementation", "address"),
+        Word("offset", "uint256"),
+        Word("length", "uint256"),
+        Word("trailing", "bytes32"),
+        Word("trailing_rest", "bytes32"),
+    ),
+    "ProxyCreated(address,bool,address,bytes)",
+)
 
 EVENTS: Final = (
     AAVE_LIQUIDATION_CALL,
@@ -129,6 +152,8 @@ EVENTS: Final = (
     MAKER_BARK,
     LIQUITY_TROVE_LIQUIDATED,
     LIQUITY_V2_LIQUIDATION,
+    EULER_LIQUIDATE,
+    EULER_PROXY_CREATED,
 )
 
 
@@ -253,6 +278,32 @@ def morpho(decoded: Decoded) -> pl.DataFrame:
     )
 
 
+def euler(decoded: Decoded) -> pl.DataFrame:
+    """Euler v2: what a vault lends is in its creation."""
+    vaults = (
+        decoded[EULER_PROXY_CREATED.name]
+        .filter(pl.col("length") == "60")
+        .select(pl.col("proxy").alias("address"), pl.col("trailing").str.slice(0, 42).alias("debt_token"))
+        .unique("address")
+    )
+    return (
+        decoded[EULER_LIQUIDATE.name]
+        .join(vaults, on="address", how="left", maintain_order="left")
+        .select(
+            *_PLACE,
+            pl.col("violator").alias("borrower"),
+            "liquidator",
+            pl.col("collateral").alias("collateral_token"),
+            pl.col("yield_balance").alias("collateral_amount_raw"),
+            "debt_token",
+            pl.col("repay_assets").alias("debt_amount_raw"),
+            pl.when(pl.col("debt_token").is_null())
+            .then(pl.format("the creation of vault {} does not tell its asset", "address"))
+            .alias("fault"),
+        )
+    )
+
+
 # An ilk is a token's symbol and a letter, in ASCII: ETH-A, WBTC-B. Lower case, as sources without addresses name tokens.
 _ILK_TOKEN: Final = (
     pl.col("ilk")
@@ -318,6 +369,6 @@ LIQUITY_V2: Final = fields(
     collateral_token="emitter_token",  # noqa: S106
     collateral_amount_raw=_SEIZED.cast(pl.String),
     collateral_usd=_SEIZED.cast(pl.Float64) * pl.col("price").cast(pl.Float64) / 1e36,
-    debt_token=pl.lit("bold"),
+    debt_token=pl.lit(BOLD),
     debt_amount_raw=_total("debt_offset", "debt_redistributed").cast(pl.String),
 )

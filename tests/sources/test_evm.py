@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from pipelines.errors import LeverhouseError
+from pipelines.extract import logs as logs_module
 from pipelines.extract.fetch import span_of
 from pipelines.extract.landing import LandingStore
 from pipelines.extract.logs import MOST_ITEMS, BlockRange, LogFilter, query
@@ -26,7 +27,13 @@ from pipelines.sources import registry
 from pipelines.sources.instruments import InstrumentHistory
 from pipelines.storage.warehouse import writer
 from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined
-from tests.sources.test_evm_events import create_market, liquidation_call, morpho_liquidate
+from tests.sources.test_evm_events import (
+    create_market,
+    liquidation_call,
+    morpho_liquidate,
+    vault_created,
+    vault_liquidated,
+)
 
 DAY = date(2024, 3, 8)
 FIRST = block_of(datetime(2024, 3, 8))
@@ -43,15 +50,13 @@ def spread(count: int) -> list[Log]:
 
 def bring(
     settings: Settings, serve: Serve, clock: Clock, world: ChainWorld, *, nodes: Sequence[str] = (), feed: str = "aave",
-    faults: Sequence[Fault] = (), again: bool = False,
+    faults: Sequence[Fault] = (), day: date = DAY,
 ) -> tuple[Settings, Mapping[str, LeverhouseError], list[Any]]:  # fmt: skip
     """Fetch the day from the portal or from `nodes`. Failures, and the requests that were made."""
     with serve(VENUE, settings=settings, world=world, faults=faults) as (emulator, there):
         wanted = {f"{VENUE}.{name}" for name in nodes or ("portal",)}
         there = there.model_copy(update={"endpoints": {k: v for k, v in there.endpoints.items() if k in wanted}})
-        [report] = fetch(
-            there, VENUE, [feed], first=DAY, last=DAY, assets=["ETH"], patience=HURRIED, clock=clock, again=again
-        )
+        [report] = fetch(there, VENUE, [feed], first=day, last=day, assets=["ETH"], patience=HURRIED, clock=clock)
     return there, report.failures, emulator.hits
 
 
@@ -86,6 +91,19 @@ def test_the_landing_says_which_blocks_it_holds(settings: Settings, serve: Serve
     [landing] = LandingStore(settings.root).current(f"{VENUE}.aave")
     asked = [page.request["body"] for page in Pack(landing.path).pages()]
     assert [(body["fromBlock"], body["toBlock"]) for body in asked] == [(FIRST, LAST), (FIRST + 5_000, LAST)]
+
+
+def test_a_long_range_is_asked_for_in_parts(
+    settings: Settings, serve: Serve, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs_module, "MOST_BLOCKS", 3_000)
+    _, failures, _ = bring(settings, serve, clock, ChainWorld(logs=spread(20)))
+    assert failures == {}
+    [landing] = LandingStore(settings.root).current(f"{VENUE}.aave")
+    asked = [page.request["body"] for page in Pack(landing.path).pages()]
+    parts = [(FIRST, FIRST + 2_999), (FIRST + 3_000, FIRST + 5_999), (FIRST + 6_000, LAST)]
+    assert [(body["fromBlock"], body["toBlock"]) for body in asked] == parts
+    assert landed(settings).height == 20
 
 
 def test_a_protocol_without_events_on_a_landed_day_is_covered_and_empty(
@@ -197,6 +215,24 @@ def test_429_for_a_long_span_makes_it_shorter(settings: Settings, serve: Serve, 
     assert landed(settings)["debt_amount_raw"].to_list() == [str(n) for n in range(1, 41)]
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Your app has exceeded its compute units per second capacity",
+        "daily request count exceeded, request rate limited",
+        "rate limit exceeded",
+    ],
+)
+def test_a_node_that_asks_to_wait_in_an_answer_of_status_200_is_asked_again(
+    settings: Settings, serve: Serve, clock: Clock, message: str
+) -> None:
+    body = f'{{"jsonrpc":"2.0","id":1,"error":{{"code":-32005,"message":"{message}"}}}}'.encode()
+    wait = Fault(where="rpc", kind="body", body=body, first=3)
+    _, failures, _ = bring(settings, serve, clock, ChainWorld(logs=spread(5)), nodes=["rpc"], faults=[wait])
+    assert failures == {}
+    assert landed(settings).height == 5
+
+
 @pytest.mark.parametrize("stamps", ["given", "missing", "zero"])
 @pytest.mark.parametrize("batches", [True, False])
 def test_block_times_are_looked_up_where_logs_do_not_tell_them(
@@ -294,17 +330,35 @@ def test_the_creation_of_a_morpho_market_is_found_however_old(
     assert rows.select("collateral_token", "debt_token").rows() == [("0x" + "22" * 20, "0x" + "11" * 20)]
 
 
+def test_the_vaults_of_euler_are_those_its_factory_made(settings: Settings, serve: Serve, clock: Clock) -> None:
+    # The factory's life begins in August 2024.
+    clock.now = datetime(2024, 9, 3, 6)
+    day = date(2024, 9, 1)
+    first, vault, fake = block_of(datetime(2024, 9, 1)), "0x" + "e1" * 20, "0x" + "e2" * 20
+    logs = [
+        vault_created(vault, "0x" + "11" * 20, block=block_of(datetime(2024, 8, 15))),
+        vault_liquidated(vault, block=first + 5),
+        vault_liquidated(fake, block=first + 6),
+    ]
+    world = ChainWorld(logs=logs, stream_blocks=200_000)
+    there, failures, _ = bring(settings, serve, clock, world, feed="euler", day=day)
+    assert failures == {}
+    rows = loaded(there, "lending_liquidations", clock=clock)
+    assert rows.select("market", "debt_token").rows() == [(vault, "0x" + "11" * 20)]
+    assert quarantined(there).is_empty()
+
+
 def test_every_chain_has_its_own_dataset_and_its_families() -> None:
     venues = {name: registry.venue(name) for name in registry.VENUES if name.startswith("evm_")}
     bases = [venue.endpoints["portal"] for venue in venues.values()]
     assert len(set(bases)) == len(bases) == 7
     found = pl.DataFrame([{"venue": name, "feed": feed.name} for name, venue in venues.items() for feed in venue.feeds])
     assert dict(found.group_by("venue").agg(pl.col("feed")).rows()) == {
-        "evm_ethereum": ["aave", "compound_v2", "comet", "morpho", "maker", "liquity"],
+        "evm_ethereum": ["aave", "compound_v2", "comet", "morpho", "maker", "liquity", "euler"],
         "evm_arbitrum": ["aave", "comet", "morpho"],
         "evm_optimism": ["aave", "comet", "morpho"],
         "evm_polygon": ["aave", "comet", "morpho"],
-        "evm_base": ["aave", "compound_v2", "comet", "morpho"],
+        "evm_base": ["aave", "compound_v2", "comet", "morpho", "euler"],
         "evm_avalanche": ["aave", "compound_v2"],
         "evm_bnb": ["aave", "compound_v2"],
     }

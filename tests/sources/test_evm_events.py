@@ -18,7 +18,7 @@ from pipelines.settings import Settings
 from pipelines.sources import evm_emitters as emitters
 from pipelines.sources.evm import EventSpec
 from pipelines.sources.evm_chains import CHAINS, FAMILIES, deployed
-from pipelines.sources.evm_lending import DAI, ETHER, EVENTS, LUSD
+from pipelines.sources.evm_lending import BOLD, DAI, ETHER, EVENTS, LUSD
 from tests.sources.evm_events import address, amounts, answer, encoded, event_hash, parsed, rows, stream
 
 POOL_V3 = next(iter(emitters.AAVE_V3["ethereum"]))
@@ -287,7 +287,40 @@ def test_a_liquity_v2_liquidation_is_what_left_the_troves_and_not_the_surplus() 
     [row] = rows("evm_ethereum", "liquity", encoded(signature, manager, [], [("uint256", n) for n in numbers]))
     assert (row["collateral_token"], row["collateral_amount_raw"]) == (WETH, "600000000000000000")
     assert row["collateral_usd"] == pytest.approx(1_500.0)
-    assert (row["debt_token"], row["debt_amount_raw"], row["borrower"]) == ("bold", "1000000000000000000000", None)
+    assert (row["debt_token"], row["debt_amount_raw"], row["borrower"]) == (BOLD, "1000000000000000000000", None)
+
+
+FACTORY = next(iter(emitters.EULER_V2["ethereum"]))
+
+
+def vault_created(vault: str, asset: str, *, block: int = 10) -> Log:
+    trailing = bytes.fromhex(asset[2:]) + bytes(range(1, 41))
+    return encoded(
+        "ProxyCreated(address,bool,address,bytes)", FACTORY, [("address", vault)],
+        [("bool", True), ("address", address(3)), ("bytes", trailing)], block=block,
+    )  # fmt: skip
+
+
+def vault_liquidated(vault: str, **place: Any) -> Log:
+    return encoded(
+        "Liquidate(address,address,address,uint256,uint256)", vault, [("address", address(8)), ("address", address(9))],
+        [("address", address(77)), ("uint256", 5_000_000), ("uint256", 3 * 10**18)], **place,
+    )  # fmt: skip
+
+
+def test_a_vault_of_euler_lends_what_its_creation_says_and_takes_shares() -> None:
+    vault = address(0xE1)
+    [row] = rows("evm_ethereum", "euler", vault_created(vault, USDC), vault_liquidated(vault))
+    assert (row["debt_token"], row["debt_amount_raw"], row["market"]) == (USDC, "5000000", vault)
+    assert (row["collateral_token"], row["collateral_amount_raw"]) == (address(77), "3000000000000000000")
+    assert (row["borrower"], row["liquidator"]) == (address(9), address(8))
+
+
+def test_a_vault_that_no_listed_factory_made_is_not_believed() -> None:
+    one = parsed("evm_ethereum", "euler", stream(vault_created(address(0xE1), USDC), vault_liquidated(address(0xE2))))
+    assert one.rows.is_empty()
+    assert one.rejects is not None
+    assert one.rejects["detail"].to_list() == ["the emitter is not on the list"]
 
 
 def test_what_an_unlisted_contract_emits_is_no_liquidation() -> None:
