@@ -20,7 +20,7 @@ from pipelines.extract.pack import Pack
 from pipelines.ingest import fetch
 from pipelines.sandbox.emulator import Emulator, Hit
 from pipelines.sandbox.venues import bybit as emulated
-from pipelines.sandbox.world import FormulaWorld, Listing
+from pipelines.sandbox.world import FormulaWorld, Listing, Market
 from pipelines.settings import Settings
 from pipelines.storage.fingerprint import fingerprint_table
 from tests.sources.commands import leverhouse, real_now, start
@@ -78,7 +78,7 @@ def true_ratios(listing: Listing, days: tuple[date, date]) -> pl.DataFrame:
 def true_candles(listing: Listing, days: tuple[date, date]) -> pl.DataFrame:
     """In units of the instrument: one of 1000PEPE costs a thousand times as much and trades a thousandth as often."""
     many = listing.multiplier
-    market = "spot" if listing.contract_type == "spot" else "perp"
+    market: Market = "spot" if listing.contract_type == "spot" else "perp"
     return WORLD.candles(listing, market, 60, *bounds(days)).select(
         pl.lit(market).alias("market"),
         "opened_at",
