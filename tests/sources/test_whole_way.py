@@ -131,7 +131,7 @@ def test_a_day_of_two_hundred_instruments_is_what_the_market_did(settings: Setti
 
 BACKFILL: Final = ("backfill", "--from=2025-03-01", "--to=2025-03-30", "--feed=open_interest", "--assets=BTC,ETH")
 KILLED_AFTER: Final = ((3, 30), (40, 60), (40, 60))
-"""Questions about open interest after which a run is killed: of 180 for thirty days of three instruments, six days at once. The
+"""Questions about open interest after which a run is killed: of 180 for thirty days of three instruments, many at once. The
 first dies before any day is whole."""
 
 
