@@ -20,7 +20,7 @@ from pipelines.extract.venue import Context, Job, Page, Span
 from pipelines.ingest import fetch
 from pipelines.sandbox.emulator import Asked, Fault
 from pipelines.sandbox.venues import bybit as emulated
-from pipelines.sandbox.world import FormulaWorld
+from pipelines.sandbox.world import FormulaWorld, Market
 from pipelines.settings import Settings
 from pipelines.sources import bybit
 from pipelines.sources.instruments import SCHEMA
@@ -226,7 +226,12 @@ def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve
     candles = loaded(there, "candles", clock=clock).sort("opened_at")
     assert set(candles["instrument"]) == {"BTCUSDT", "BTCUSD", "BTC/USDT", "1000PEPEUSDT"}
     columns = ("opened_at", "open", "high", "low", "close", "volume_base", "volume_quote")
-    for name, market, many in (("BTC/USDT", "spot", 1), ("BTCUSD", "perp", 1), ("1000PEPEUSDT", "perp", 1000)):
+    markets: list[tuple[str, Market, int]] = [
+        ("BTC/USDT", "spot", 1),
+        ("BTCUSD", "perp", 1),
+        ("1000PEPEUSDT", "perp", 1000),
+    ]
+    for name, market, many in markets:
         traded = WORLD.candles(emulated.BY_NAME[name], market, 60, start, end).select(
             "opened_at",
             *(pl.col(c) * many for c in columns[1:5]),

@@ -20,7 +20,7 @@ from pipelines.extract.pack import Pack
 from pipelines.ingest import fetch
 from pipelines.sandbox.emulator import Emulator, Hit
 from pipelines.sandbox.venues import bybit as emulated
-from pipelines.sandbox.world import FormulaWorld, Listing
+from pipelines.sandbox.world import FormulaWorld, Listing, Market
 from pipelines.settings import Settings
 from pipelines.storage.fingerprint import fingerprint_table
 from tests.sources.commands import leverhouse, real_now, start
@@ -78,7 +78,7 @@ def true_ratios(listing: Listing, days: tuple[date, date]) -> pl.DataFrame:
 def true_candles(listing: Listing, days: tuple[date, date]) -> pl.DataFrame:
     """In units of the instrument: one of 1000PEPE costs a thousand times as much and trades a thousandth as often."""
     many = listing.multiplier
-    market = "spot" if listing.contract_type == "spot" else "perp"
+    market: Market = "spot" if listing.contract_type == "spot" else "perp"
     return WORLD.candles(listing, market, 60, *bounds(days)).select(
         pl.lit(market).alias("market"),
         "opened_at",
@@ -131,7 +131,7 @@ def test_a_day_of_two_hundred_instruments_is_what_the_market_did(settings: Setti
 
 BACKFILL: Final = ("backfill", "--from=2025-03-01", "--to=2025-03-30", "--feed=open_interest", "--assets=BTC,ETH")
 KILLED_AFTER: Final = ((3, 30), (40, 60), (40, 60))
-"""Questions about open interest after which a run is killed: of 180 for thirty days of three instruments, six days at once. The
+"""Questions about open interest after which a run is killed: of 180 for thirty days of three instruments, many at once. The
 first dies before any day is whole."""
 
 

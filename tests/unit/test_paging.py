@@ -56,6 +56,16 @@ def test_forward_and_backward_bring_every_row_of_the_span_once(
         assert sorted(stamp for page in got for stamp in page) == wanted
 
 
+@given(stamps=unique_stamps, cap=st.integers(1, 9), start=st.integers(0, 30), width=st.integers(1, 30))
+def test_where_the_spacing_is_known_a_cap_below_the_limit_loses_nothing(
+    stamps: list[int], cap: int, start: int, width: int
+) -> None:
+    wanted = sorted(stamp for stamp in stamps if start <= stamp < start + width)
+    get = venue(stamps, cap, newest=True)
+    got = gathered(pages_backward(get, stamps_of, start=start, end=start + width, limit=100, spacing=1))
+    assert sorted(stamp for page in got for stamp in page) == wanted
+
+
 @given(stamps=st.lists(st.integers(0, 10), max_size=30), limit=st.integers(1, 9))
 def test_rows_that_share_a_stamp_all_arrive_or_it_is_said(stamps: list[int], limit: int) -> None:
     """With step 0 the newest stamp is asked for again, so ties cut by a page's end are not lost."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
@@ -11,7 +11,7 @@ import polars as pl
 
 from pipelines.extract.venue import milliseconds
 from pipelines.sandbox.emulator import Answer, Asked, Route, stamp_ms, utc
-from pipelines.sandbox.world import Listing, World
+from pipelines.sandbox.world import Listing, Market, World
 
 LISTINGS: Final = (
     *(Listing("bybit", f"{asset}USDT", asset) for asset in ("BTC", "ETH", "SOL", "AVAX", "XRP", "DOGE")),
@@ -153,7 +153,7 @@ class Bybit:
     def kline(self, listing: Listing, asked: Asked, world: World) -> Answer:
         if asked.params.get("interval") != "60":
             return refused(10001, "params error: interval invalid")
-        market = "spot" if listing.contract_type == "spot" else "perp"
+        market: Market = "spot" if listing.contract_type == "spot" else "perp"
         frame = self._page(
             lambda first, end: world.candles(listing, market, 60, first, end), "opened_at", asked,
             most=1000, few=200, names=("start", "end"),
@@ -231,7 +231,7 @@ def _pair(listing: Listing) -> dict[str, str]:
     return {"symbol": f"{base}{quote}", "baseCoin": base, "quoteCoin": quote, "status": "Trading", "innovation": "0"}
 
 
-def _options(coin: str, asked: Asked, world: World) -> Iterable[dict[str, str]]:
+def _options(coin: str, asked: Asked, world: World) -> list[dict[str, str]]:
     return [
         {
             "symbol": f"{coin}-{x['expiry_date']:%-d%b%y}".upper()
