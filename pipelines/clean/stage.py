@@ -557,8 +557,7 @@ def _stage_schema(table: Table) -> dict[str, pl.DataType]:
 
 
 def _constant_texts(rows: pl.DataFrame) -> list[pl.Series]:
-    """Columns that say the same text in every row, as a dictionary of one word: written as such, without looking at every
-    row for the words there are. Read back they are texts like the others."""
+    """Columns that say one text in all rows, as dictionaries of it: written without a search for the texts there are."""
     texts = rows.select(pl.col(pl.String))
     same = texts.select((pl.all() == pl.all().first()).all(ignore_nulls=False).fill_null(value=False)).row(
         0, named=True
@@ -568,8 +567,7 @@ def _constant_texts(rows: pl.DataFrame) -> list[pl.Series]:
 
 
 def _key_hash(table: Table) -> pl.Expr:
-    """A number per key: equal for equal keys within one load, and hardly ever equal for two keys. Hashing column by column
-    takes half the time of hashing structs."""
+    """A number per key: equal for equal keys within one load, and hardly ever equal for two. Structs hash half as fast."""
     mixed = pl.lit(0, pl.UInt64)
     for number, column in enumerate(c for c in table.key if c != "source"):
         mixed = mixed * pl.lit(_MIX, pl.UInt64) + pl.col(column).hash(number)
