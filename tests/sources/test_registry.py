@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -85,7 +86,12 @@ def test_a_capture_that_says_the_same_as_the_one_before_is_not_read(tmp_path: Pa
         with store.draft("v.instruments", str(at), "all") as draft:
             draft.add(Page("*", {}, 200, at, name.encode()))
             request = {"span": [at.isoformat(), at.isoformat()]}
-            draft.land(completeness="complete", request=request, original_name="all", clock=lambda at=at: at)
+            draft.land(
+                completeness="complete",
+                request=request,
+                original_name="all",
+                clock=partial(START.__add__, timedelta(hours=hour)),
+            )
     history = registry.instrument_history(store, venue)
     told = [history.at(Span(START, START + timedelta(hours=hour)))["asset"].to_list() for hour in range(4)]
     assert told == [["XBT"], ["XBT"], ["BTC"], ["XBT"]]
