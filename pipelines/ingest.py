@@ -68,7 +68,6 @@ def load_pending(
     settings: Settings,
     *,
     sources: Collection[str] | None = None,
-    partitions: Collection[str] | None = None,
     gate: Gate = run_gate,
     clock: Clock = utc_now,
     progress: Progress = no_progress,
@@ -88,7 +87,7 @@ def load_pending(
     failures: dict[str, LeverhouseError] = {}
     with writer(settings, what="load") as con:
         for source, mine in by_source.items():
-            if find_work(con, source, mine, partitions=partitions).is_empty:
+            if find_work(con, source, mine).is_empty:
                 continue
             try:
                 opened = registry.open_source(store, contract, source, mine)
@@ -102,7 +101,6 @@ def load_pending(
                     gate=gate,
                     now=clock(),
                     home=settings.root,
-                    partitions=partitions,
                     progress=progress,
                 )
             except LeverhouseError as error:

@@ -82,6 +82,12 @@ def _count_touched_days(
     }[rule.expected]
     if expected_per_day is not None:
         expected = str(int(expected_per_day))
+    days, counted = "", f"accepted_{table.name}"
+    if rule.expected == "period":
+        # Many rows have one key but for the clock: counted first, the text of the series is made once a day.
+        series = ", ".join(c for c in table.key if c not in ("source", table.day_column))
+        days = f"days as (select {series}, trade_date, count(*) as n from {counted} group by all),"
+        present, counted = "sum(n)", "days"
     con.execute(
         "delete from ops.coverage where source = ? and table_name = ? and trade_date in "
         "(select trade_date from touched where table_name = ?)",
@@ -91,11 +97,12 @@ def _count_touched_days(
         f"""
         insert into ops.coverage
         with
+        {days}
         held as (
             select
                 {rule.venue} as venue, {rule.instrument} as instrument, {rule.series} as series, trade_date,
                 {expected} as expected, {present} as present
-            from accepted_{table.name}
+            from {counted}
             group by all
         )
         select

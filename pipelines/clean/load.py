@@ -6,7 +6,7 @@ opening of databases: the connection is passed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -43,27 +43,16 @@ class LoadReport:
     checks: tuple[CheckResult, ...] = field(default=(), repr=False)
 
 
-def find_work(
-    con: duckdb.DuckDBPyConnection,
-    source: str,
-    landings: Iterable[Landing],
-    *,
-    partitions: Collection[str] | None = None,
-) -> Work:
+def find_work(con: duckdb.DuckDBPyConnection, source: str, landings: Iterable[Landing]) -> Work:
     """Compare the landings on disk with ops.landings.
 
-    With `partitions`, only landings of those partitions are looked at. Superseded are landing ids that were loaded and are
-    no longer current; bystanders are loaded, current landings that may share days with the pending ones.
+    Superseded are landing ids that were loaded and are no longer current; bystanders are loaded, current landings that may
+    share days with the pending ones.
     """
-    days = None if partitions is None else sorted(partitions)
     known: dict[str, bool] = dict(
-        con.execute(
-            "select landing_id, is_current from ops.landings "
-            "where source = $source and ($days is null or list_contains(cast($days as varchar[]), partition))",
-            {"source": source, "days": days},
-        ).fetchall()
+        con.execute("select landing_id, is_current from ops.landings where source = ?", [source]).fetchall()
     )
-    mine = [x for x in landings if x.source == source and (partitions is None or x.partition in partitions)]
+    mine = [x for x in landings if x.source == source]
     current = current_versions(mine)
     current_ids = {landing.landing_id for landing in current}
     return Work(
@@ -88,7 +77,6 @@ def load_source(
     gate: Gate,
     now: datetime,
     home: Path,
-    partitions: Collection[str] | None = None,
     progress: Progress = no_progress,
 ) -> LoadReport:
     """Load what is pending of `source` in one transaction and say what happened.
@@ -97,7 +85,7 @@ def load_source(
     or removed file flows through. Raises SourceFormatError from the parser, GateError where the gate refuses the batch, and
     ReconciliationError where the counts do not add up; the clean tables are then as before.
     """
-    work = find_work(con, source, landings, partitions=partitions)
+    work = find_work(con, source, landings)
     if work.is_empty:
         return LoadReport(source=source, load_seq=None, landings=0)
     load_seq = int(scalar(con, "select coalesce(max(load_seq), 0) + 1 from ops.loads"))

@@ -22,6 +22,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
 
+import orjson
+
 from pipelines.errors import LandingError
 from pipelines.extract.pack import PackWriter
 from pipelines.extract.venue import Page
@@ -287,7 +289,7 @@ class LandingStore:
 
     def _read(self, manifest: Path) -> Landing:
         try:
-            data = json.loads(manifest.read_bytes())
+            data = orjson.loads(manifest.read_bytes())
             return Landing(
                 **{
                     **data,

@@ -119,11 +119,18 @@ def open_source(store: LandingStore, contract: Contract, source: str, landings: 
 
 
 def instrument_history(store: LandingStore, there: Venue) -> InstrumentHistory:
-    """The instruments of a venue as its landings of the feed `instruments` describe them, read when they are needed."""
+    """The instruments of a venue as its landings of the feed `instruments` describe them, read when they are needed.
+
+    A capture in which the venue said the same as in the one before it adds nothing to the history and is not read.
+    """
     feed = next((feed for feed in there.feeds if feed.name == INSTRUMENTS), None)
 
     def read() -> Iterator[tuple[Landing, pl.DataFrame]]:
+        said = None
         for landing in store.current(there.source(feed)) if feed else ():
+            before, said = said, landing.request.get("content")
+            if said is not None and said == before:
+                continue
             context = Context(there.name, landing.fetched_at, span_of(landing), InstrumentHistory.none())
             for parsed in feed.parse(list(Pack(landing.path).pages()), context) if feed else ():
                 if parsed.table == INSTRUMENTS:

@@ -5,19 +5,26 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from pipelines.clean.contract import load_contract
 from pipelines.errors import ConfigError
+from pipelines.extract.landing import LandingStore
+from pipelines.extract.venue import Context, Feed, Page, Parsed, Span, Venue
 from pipelines.sandbox.emulator import module_of
 from pipelines.settings import Settings
 from pipelines.sources import registry
-from pipelines.sources.instruments import SCHEMA
+from pipelines.sources.instruments import INSTRUMENTS, SCHEMA
 from pipelines.universe import ALWAYS_FOLLOWED, DEFAULT_UNIVERSE, UNIVERSE_SIZE, choose_universe
 
 ROOT = Path(__file__).resolve().parents[2]
+START = datetime(2024, 1, 1)
 
 
 def seed(name: str) -> list[dict[str, str]]:
@@ -59,6 +66,37 @@ def test_the_columns_of_instruments_are_those_of_the_contract() -> None:
 def test_an_unknown_venue_is_an_error_that_names_those_there_are() -> None:
     with pytest.raises(ConfigError, match="bybit"):
         registry.venue("mtgox")
+
+
+def test_a_capture_that_says_the_same_as_the_one_before_is_not_read(tmp_path: Path) -> None:
+    read = []
+
+    def parse(pages: Sequence[Page], _: Context) -> Iterator[Parsed]:
+        name = pages[0].body.decode()
+        read.append(name)
+        yield Parsed(INSTRUMENTS, pl.DataFrame({"venue": ["v"], "instrument": ["BTC"], "asset": [name]}))
+
+    async def fetch(*_: object) -> None:
+        raise AssertionError("landed already")
+
+    feed = Feed(INSTRUMENTS, (INSTRUMENTS,), "Names.", fetch=fetch, parse=parse, since=START.date())  # type: ignore[arg-type]
+    venue = Venue("v", {}, (), (feed,))
+    store = LandingStore(tmp_path)
+    for hour, name in enumerate(["XBT", "XBT", "BTC", "XBT"]):
+        at = START + timedelta(hours=hour)
+        with store.draft("v.instruments", str(at), "all") as draft:
+            draft.add(Page("*", {}, 200, at, name.encode()))
+            request = {"span": [at.isoformat(), at.isoformat()]}
+            draft.land(
+                completeness="complete",
+                request=request,
+                original_name="all",
+                clock=partial(START.__add__, timedelta(hours=hour)),
+            )
+    history = registry.instrument_history(store, venue)
+    told = [history.at(Span(START, START + timedelta(hours=hour)))["asset"].to_list() for hour in range(4)]
+    assert told == [["XBT"], ["XBT"], ["BTC"], ["XBT"]]
+    assert read == ["XBT", "BTC", "XBT"]
 
 
 def test_the_universe_is_the_most_traded_of_every_month_and_nothing_leaves_it() -> None:

@@ -56,7 +56,7 @@ class Desk:
         self.frames[landing.landing_id] = [ParsedBatch(landing_id=landing.landing_id, **batch) for batch in batches]
         return landing
 
-    def load(self, partitions: Sequence[str] | None = None) -> LoadReport:
+    def load(self) -> LoadReport:
         return load_source(
             self.con,
             contract=self.contract,
@@ -67,7 +67,6 @@ class Desk:
             gate=self._gate,
             now=NOW,
             home=self.home,
-            partitions=partitions,
         )
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
@@ -366,15 +365,6 @@ def test_an_instrument_without_a_row_inside_a_declared_span_of_totals_had_no_liq
         (date(2024, 1, 3), "missing", "missing in the file"),
         (date(2024, 1, 4), "complete", None),
     ]
-
-
-def test_a_partition_restricts_a_load_to_its_landings(desk: Desk) -> None:
-    desk.land("x", oi(("BTCUSDT", "2024-01-30", 5.0)), partition="2024-01-29")
-    desk.land("x", oi(("BTCUSDT", "2024-01-31", 6.0)), partition="2024-01-30")
-    desk.load(partitions=["2024-01-30"])
-    assert [row[1] for row in held(desk)] == [date(2024, 1, 30)]
-    desk.load()
-    assert [row[1] for row in held(desk)] == [date(2024, 1, 29), date(2024, 1, 30)]
 
 
 _LATEST = """
