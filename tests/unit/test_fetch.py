@@ -180,6 +180,7 @@ class House:
 class Nobody:
     """An Api that a feed of these tests has no need of."""
 
+    endpoints: Sequence[str] = ()
     get: Callable[..., Any]
     post: Callable[..., Any]
 
