@@ -11,6 +11,7 @@ import dagster as dg
 from pydantic import Field
 
 from pipelines.defs.common import DAYS, OWNERS, feed_key, step, table_metadata
+from pipelines.extract.landing import Clock, utc_now
 from pipelines.extract.venue import Cadence, Feed, Venue
 from pipelines.settings import Settings
 from pipelines.watch import Watch
@@ -31,14 +32,16 @@ class FetchConfig(dg.Config):
     again: bool = Field(default=False, description="Ask again for what is landed and final.")
 
 
-def build_venue_assets(settings: Settings, venues: Sequence[Venue], *, watch: Watch) -> list[dg.AssetsDefinition]:
-    """The steps `fetch_<venue>` and `capture_<venue>`, where the venue has such feeds."""
+def build_venue_assets(
+    settings: Settings, venues: Sequence[Venue], *, watch: Watch, clock: Clock = utc_now
+) -> list[dg.AssetsDefinition]:
+    """The steps `fetch_<venue>` and `capture_<venue>`, where the venue has such feeds. `clock` is when they are made."""
     steps = []
     for venue in venues:
         for name, cadence in ((f"fetch_{venue.name}", "daily"), (f"capture_{venue.name}", "capture")):
             feeds = [feed for feed in venue.feeds if feed.cadence == cadence]
             if feeds:
-                steps.append(_step(settings, venue, name, feeds, watch))
+                steps.append(_step(settings, venue, name, feeds, watch, clock))
     return steps
 
 
@@ -47,7 +50,9 @@ def lookback(feeds: Sequence[Feed]) -> timedelta:
     return max(feed.published_after + timedelta(days=feed.recheck_days + 1) for feed in feeds)
 
 
-def _step(settings: Settings, venue: Venue, name: str, feeds: Sequence[Feed], watch: Watch) -> dg.AssetsDefinition:
+def _step(
+    settings: Settings, venue: Venue, name: str, feeds: Sequence[Feed], watch: Watch, clock: Clock
+) -> dg.AssetsDefinition:
     by_key = {feed_key(venue.name, feed.name): feed for feed in feeds}
 
     @dg.multi_asset(
@@ -75,6 +80,7 @@ def _step(settings: Settings, venue: Venue, name: str, feeds: Sequence[Feed], wa
                 last=last,
                 assets=config.assets or None,
                 again=config.again,
+                clock=clock,
                 progress=watch.progress,
             )
             watch.fetched(reports)

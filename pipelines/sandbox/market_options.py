@@ -25,6 +25,7 @@ LISTED_BEFORE: Final = timedelta(days=100)
 STRIKES_EACH_WAY: Final = 9
 OPTIONS_TO_PERPETUALS: Final = 0.6
 """Open interest of all options to that of perpetuals, in coins."""
+PUTS_TO_CALLS: Final = 0.65
 SKEW: Final = -0.08
 CURVATURE: Final = 0.25
 CENTRE: Final = 0.08
@@ -110,19 +111,28 @@ def _expiry(
     call_delta, other = _normal(d1), _normal(d1 - sd)
     call = call_delta - strikes / forward * other
     held = np.log(strikes / centre)
-    both = [
-        ("call", call, call_delta, weight * np.exp(-(((held - CENTRE) / SPREAD) ** 2) / 2)),
-        ("put", call - 1 + strikes / forward, call_delta - 1, 0.65 * put_tilt * weight * np.exp(-(((held + CENTRE) / SPREAD) ** 2) / 2)),
-    ]  # fmt: skip
+    calls_held = weight * np.exp(-(((held - CENTRE) / SPREAD) ** 2) / 2)
+    puts_held = weight * PUTS_TO_CALLS * put_tilt * np.exp(-(((held + CENTRE) / SPREAD) ** 2) / 2)
+    sides = {
+        "call": (call, call_delta, calls_held),
+        "put": (call - 1 + strikes / forward, call_delta - 1, puts_held),
+    }
     return pl.concat(
-        pl.DataFrame({"strike": np.round(strikes, 8), "mark_price_base": np.maximum(p, 0.0), "delta": d, "weight": w, "mark_iv": iv})
-        .with_columns(
+        pl.DataFrame(
+            {
+                "strike": np.round(strikes, 8),
+                "mark_price_base": np.maximum(p, 0.0),
+                "delta": d,
+                "weight": w,
+                "mark_iv": iv,
+            }
+        ).with_columns(
             pl.lit(expiry).alias("expiry_date"),
             pl.lit(kind).alias("option_type"),
             pl.lit(forward).alias("underlying_price"),
         )
-        for kind, p, d, w in both
-    )  # fmt: skip
+        for kind, (p, d, w) in sides.items()
+    )
 
 
 def _normal(x: Numbers) -> Numbers:

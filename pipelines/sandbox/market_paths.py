@@ -23,8 +23,8 @@ Steps = npt.NDArray[np.int64]
 STEP: Final = timedelta(minutes=5)
 DAY: Final = 288
 """Steps of a day."""
-OPENED_EVERY: Final = 12
-"""Steps between two cohorts of positions: an hour."""
+OPENED_EVERY: Final = 24
+"""Steps between two cohorts of positions: two hours."""
 
 
 @dataclass(frozen=True)
