@@ -201,16 +201,11 @@ class SimulatedMarket:
         if minutes >= step:
             found = _between(frame, "event_at", start, end)
             return found.filter(pl.col("event_at").dt.epoch("s") % (minutes * 60) == 0) if minutes > step else found
-        wide = _between(frame, "event_at", start - STEP, end)
-        if wide.is_empty():
-            return wide
-        fine = wide.upsample("event_at", every=f"{minutes}m").select(pl.all().forward_fill())
-        tail = pl.DataFrame(
-            {"event_at": pl.datetime_range(fine["event_at"][-1], end, f"{minutes}m", closed="none", eager=True)},
-            schema={"event_at": pl.Datetime("us")},
-        )
-        whole = pl.concat([fine, tail], how="diagonal").select(pl.all().forward_fill())
-        return _between(whole, "event_at", start, end)
+        # What was true of an instant holds until the next one of the grid, and no longer: an outage is no old state.
+        later = pl.DataFrame({"minutes": range(0, step, minutes)})
+        held = _between(frame, "event_at", start - STEP, end).join(later, how="cross", maintain_order="left_right")
+        fine = held.with_columns(pl.col("event_at") + pl.duration(minutes="minutes")).drop("minutes")
+        return _between(fine, "event_at", start, end)
 
     def _candles(self, listing: Listing, market: Market, each: int) -> pl.DataFrame:
         paths = self.paths(listing.asset)
