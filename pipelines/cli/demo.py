@@ -139,7 +139,9 @@ def _prepare(settings: Settings, plan: Plan, screen: Screen, *, fresh: bool) -> 
     home = settings.root
     marker = home / MARKER
     # A live demo goes on day after day; a simulated one is of one market.
-    mark = {"live": True} if plan.live else {"simulated": True, **asdict(plan), "last": str(plan.last)}
+    mark: dict[str, object] = (
+        {"live": True} if plan.live else {"simulated": True, **asdict(plan), "last": str(plan.last)}
+    )
     if home.is_dir() and any(home.iterdir()):
         if not marker.is_file():
             raise ConfigError(

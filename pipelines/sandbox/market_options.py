@@ -32,7 +32,7 @@ CENTRE: Final = 0.08
 SPREAD: Final = 0.18
 """Calls are held around 8% above, puts around 8% below the price a chain was listed at, with this standard deviation."""
 
-_erf: Final = np.frompyfunc(math.erf, 1, 1)
+_erf: Final = np.vectorize(math.erf, otypes=[np.float64])
 
 
 def expiries(at: datetime) -> list[date]:
@@ -137,5 +137,5 @@ def _expiry(
 
 def _normal(x: Numbers) -> Numbers:
     """The standard normal distribution function."""
-    share: Numbers = 0.5 * (1 + _erf(x / math.sqrt(2)).astype(np.float64))
+    share: Numbers = 0.5 * (1 + _erf(x / math.sqrt(2)))
     return share
