@@ -259,6 +259,12 @@ def _dydx(symbol: str, market: Market) -> _Found | None:
     return (match["base"], "USD", "linear") if match and market == "perp" else None
 
 
+def _orderly(symbol: str, market: Market) -> _Found | None:
+    """Orderly: PERP_BTC_USDC, linear."""
+    match = re.fullmatch(r"PERP_(?P<base>[A-Z0-9]+)_USDC", symbol)
+    return (match["base"], "USDC", "linear") if match and market == "perp" else None
+
+
 def _gate(symbol: str, market: Market) -> _Found | None:
     """Gate: BTC_USDT linear, BTC_USD inverse; spot pairs are spelled like the perpetuals."""
     base, _, quote = symbol.partition("_")
@@ -287,4 +293,5 @@ _RULES: Final[dict[str, Callable[[str, Market], _Found | None]]] = {
     "dydx": _dydx,
     "hyperliquid": _bare("USDC"),
     "lighter": _bare("USDC"),
+    "orderly": _orderly,
 }

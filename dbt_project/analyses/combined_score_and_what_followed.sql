@@ -1,7 +1,7 @@
--- Question: Did days on which the beliefs about the price agreed precede rises or falls? (B7)
--- Unit: one row per sign of price_score; days and assets are counts, returns fractions over the 7 days after.
--- Trust: signals that became known later make the score of later days a mean of more. Seven-day returns of neighbouring
--- days overlap, and assets fall together: the effective sample is far smaller than the days.
+-- Question: Did days on which the beliefs about the price together expected a rise precede one? (B7)
+-- Unit: one row per sign of price_score; days are a count, returns fractions over the 7 days after.
+-- Trust: bitcoin and ether only, which fall together, and seven-day returns of neighbouring days overlap: the effective
+-- sample is far smaller than the days. Signals that became known later make later scores a mean of more.
 with returns as (
     -- The mart has a row for every day, so seven rows on are seven days on.
     select
@@ -9,6 +9,7 @@ with returns as (
         trade_date,
         lead(close_usd, 7) over (partition by asset order by trade_date) / close_usd - 1 as return_7d
     from {{ ref('oi_trends_daily') }}
+    where asset in ('BTC', 'ETH')
 )
 
 select
@@ -18,11 +19,13 @@ select
         else 'none on'
     end as beliefs_expect,
     count(*) as days,
-    count(distinct matrix.asset) as assets,
     avg(returns.return_7d) as mean_return_7d,
     median(returns.return_7d) as median_return_7d
 from {{ ref('signal_matrix_daily') }} as matrix
 inner join returns on matrix.asset = returns.asset and matrix.trade_date = returns.trade_date
-where matrix.price_score is not null and returns.return_7d is not null
+where
+    matrix.asset in ('BTC', 'ETH')
+    and matrix.price_score is not null
+    and returns.return_7d is not null
 group by beliefs_expect
 order by beliefs_expect

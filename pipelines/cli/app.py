@@ -26,8 +26,17 @@ class Commands(TyperGroup):
                 typer.echo(f"error: {error}", err=True)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as interrupt:
-            typer.echo("interrupted; the next run takes up what was left", err=True)
-            raise typer.Exit(130) from interrupt
+            raise _interrupted() from interrupt
+        except RuntimeError as error:
+            # So Python 3.11 passes on an interrupt that comes while a class is being made, as importing does for seconds.
+            if isinstance(error.__cause__, KeyboardInterrupt):
+                raise _interrupted() from error
+            raise
+
+
+def _interrupted() -> typer.Exit:
+    typer.echo("interrupted; the next run takes up what was left", err=True)
+    return typer.Exit(130)
 
 
 app = typer.Typer(

@@ -39,7 +39,7 @@ CAPTURED_DAYS: Final = 100
 """Option chains are captured once a day for so many days: the windows of 90 days before the last of them are full."""
 
 FETCHED: Final[Sequence[tuple[str, Sequence[str], int]]] = (
-    ("bybit", ("open_interest", "funding"), 0),
+    ("bybit", ("open_interest", "funding", "long_short_ratios", "candles"), 0),
     ("binance_archive", ("um_metrics", "um_candles", "spot_candles", "funding"), 0),
     ("okx", ("funding_archive",), 0),
     ("okx", ("funding",), 61),
@@ -201,12 +201,17 @@ def _fetch(session: Session, plan: Plan) -> None:
     """Run the fetch jobs of FETCHED."""
     from pipelines.defs.common import feed_key
     from pipelines.defs.jobs import fetch_job
+    from pipelines.defs.venues import step_name
 
     for venue, feeds, newest in FETCHED:
         first = max(plan.first, plan.last - timedelta(days=newest - 1)) if newest else plan.first
         job = fetch_job(venue)
         config = {"first": str(first), "last": str(plan.last), "assets": list(ASSETS), "again": False}
-        session.run(job, assets=[feed_key(venue, feed) for feed in feeds], config={"ops": {job: {"config": config}}})
+        session.run(
+            job,
+            assets=[feed_key(venue, feed) for feed in feeds],
+            config={"ops": {step_name(venue, "daily"): {"config": config}}},
+        )
 
 
 def _load_and_build(session: Session) -> None:

@@ -136,6 +136,7 @@ def _fetch(
     with open_session(settings, screen) as session:
         from pipelines.defs.common import feed_key
         from pipelines.defs.jobs import LOAD, capture_job, fetch_job
+        from pipelines.defs.venues import CADENCES, step_name
 
         config = {
             "first": f"{first:%Y-%m-%d}",
@@ -144,14 +145,16 @@ def _fetch(
             "again": again,
         }
         for venue in there:
-            for cadence, job in (("daily", fetch_job(venue.name)), ("capture", capture_job(venue.name))):
+            for cadence in CADENCES:
+                job = fetch_job(venue.name) if cadence == "daily" else capture_job(venue.name)
                 keys = [
                     feed_key(venue.name, feed.name)
                     for feed in venue.feeds
                     if feed.cadence == cadence and (not feeds or feed.name in feeds)
                 ]
                 if keys and cadence in cadences:
-                    session.run(job, assets=keys, config={"ops": {job: {"config": config}}})
+                    op = step_name(venue.name, cadence)
+                    session.run(job, assets=keys, config={"ops": {op: {"config": config}}})
         session.run(LOAD)
     print_run(screen, session, as_json=as_json)
     session.raise_errors()

@@ -131,7 +131,8 @@ class Session:
         config: Mapping[str, Any] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> JobRun:
-        """Execute a job, or the named assets of it, in this process. A failed run is returned, not raised."""
+        """Execute a job, or the named assets of it, in this process. A failed run is returned, not raised; an interrupted one
+        raises KeyboardInterrupt."""
         from pipelines.defs.common import PROCESS_TAG
 
         before = len(self.record.errors)
@@ -144,6 +145,8 @@ class Session:
             tags={PROCESS_TAG: claim_process(self.settings), "dagster/max_retries": "0", **(tags or {})},
             raise_on_error=False,
         )
+        if _was_interrupted(result):
+            raise KeyboardInterrupt
         error = None if result.success else self._why(result, self.record.errors[before:])
         run = JobRun(job=job, run_id=result.run_id, error=error)
         self.runs.append(run)
@@ -181,6 +184,12 @@ class Session:
     def _note(self, text: str) -> None:
         with self._log.open("a", encoding="utf-8") as log:
             log.write(text + "\n")
+
+
+def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Dagster makes an interrupt an error of the step it came in."""
+    failures = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
+    return any(error is not None and error.cls_name == "DagsterExecutionInterruptedError" for error in failures)
 
 
 @contextmanager

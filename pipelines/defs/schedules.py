@@ -146,55 +146,49 @@ class RunTimes:
     ended: float | None
 
 
-def build_is_due(ingests: Sequence[RunTimes], builds: Sequence[RunTimes]) -> str | None:
-    """Id of the newest ended ingest run that no build has started after; None while one is going on, or none is due.
+def run_is_due(before: Sequence[RunTimes], same: Sequence[RunTimes]) -> str | None:
+    """Id of the newest ended run of `before` that no run of `same` has started after; None while one is going on, or none
+    is due.
 
-    However ingestion ended, a build follows: what other sources delivered must reach the readers. The same holds between
-    fetching and loading.
+    However fetching and loading ended, load and build follow: what other sources delivered must reach the readers.
     """
-    if any(run.ended is None for run in (*ingests, *builds)):
+    if any(run.ended is None for run in (*before, *same)):
         return None
-    newest = max(ingests, key=lambda run: run.ended or 0.0, default=None)
+    newest = max(before, key=lambda run: run.ended or 0.0, default=None)
     if newest is None or newest.ended is None:
         return None
-    built = max((run.started for run in builds if run.started is not None), default=float("-inf"))
-    return newest.run_id if newest.ended > built else None
+    done = max((run.started for run in same if run.started is not None), default=float("-inf"))
+    return newest.run_id if newest.ended > done else None
 
 
 def _load_sensor(venues: Sequence[Venue]) -> dg.SensorDefinition:
     fetching = [name(venue.name) for venue in venues for name in (fetch_job, capture_job)]
-
-    @dg.sensor(
-        name="load_after_fetch",
-        job_name=LOAD,
-        minimum_interval_seconds=SENSOR_SECONDS,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Starts one load when all fetching has ended, however it ended. Several fetches share a load.",
-    )
-    def load_after_fetch(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        due = build_is_due(_runs(context.instance, fetching), _runs(context.instance, LOADING))
-        if due is None:
-            return dg.SkipReason("no fetch has ended since the last load began, or one is still going on")
-        return dg.RunRequest(run_key=f"after-{due}")
-
-    return load_after_fetch
+    return _following_sensor("load_after_fetch", "fetch", fetching, LOAD, LOADING)
 
 
 def _build_sensor() -> dg.SensorDefinition:
+    return _following_sensor("build_after_ingest", "ingest", INGESTING, BUILD, BUILDING)
+
+
+def _following_sensor(
+    name: str, what: str, before: Sequence[str], job: str, same: Sequence[str]
+) -> dg.SensorDefinition:
+    """Starts `job` when all runs of the jobs `before` have ended; `same` are the jobs whose runs do its work too."""
+
     @dg.sensor(
-        name="build_after_ingest",
-        job_name=BUILD,
+        name=name,
+        job_name=job,
         minimum_interval_seconds=SENSOR_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Starts one build when all ingestion has ended, however it ended. Several ingests share a build.",
+        description=f"Starts one {job} when all {what} runs have ended, however they ended. Several share a {job}.",
     )
-    def build_after_ingest(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        due = build_is_due(_runs(context.instance, INGESTING), _runs(context.instance, BUILDING))
+    def follow(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        due = run_is_due(_runs(context.instance, before), _runs(context.instance, same))
         if due is None:
-            return dg.SkipReason("no ingest has ended since the last build began, or one is still going on")
+            return dg.SkipReason(f"no {what} run has ended since the last {job} began, or one is still going on")
         return dg.RunRequest(run_key=f"after-{due}")
 
-    return build_after_ingest
+    return follow
 
 
 def _runs(instance: dg.DagsterInstance, jobs: Sequence[str]) -> list[RunTimes]:

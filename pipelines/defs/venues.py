@@ -23,6 +23,9 @@ CAPTURED_HOURLY: Final = dg.FreshnessPolicy.time_window(fail_window=timedelta(ho
 CAPTURED_DAILY: Final = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=50), warn_window=timedelta(hours=27))
 
 
+CADENCES: Final[tuple[Cadence, ...]] = ("daily", "capture")
+
+
 class FetchConfig(dg.Config):
     """What to fetch where a run has no partition; and, in any case, for which assets."""
 
@@ -35,14 +38,19 @@ class FetchConfig(dg.Config):
 def build_venue_assets(
     settings: Settings, venues: Sequence[Venue], *, watch: Watch, clock: Clock = utc_now
 ) -> list[dg.AssetsDefinition]:
-    """The steps `fetch_<venue>` and `capture_<venue>`, where the venue has such feeds. `clock` is when they are made."""
+    """One step for the daily feeds of each venue and one for its captures, where it has such feeds. `clock` says when."""
     steps = []
     for venue in venues:
-        for name, cadence in ((f"fetch_{venue.name}", "daily"), (f"capture_{venue.name}", "capture")):
+        for cadence in CADENCES:
             feeds = [feed for feed in venue.feeds if feed.cadence == cadence]
             if feeds:
-                steps.append(_step(settings, venue, name, feeds, watch, clock))
+                steps.append(_step(settings, venue, cadence, feeds, watch, clock))
     return steps
+
+
+def step_name(venue: str, cadence: Cadence) -> str:
+    """Name of the step that brings a venue's feeds of a cadence. Not that of its job: Dagster keeps both in one book."""
+    return f"{venue}_{'days' if cadence == 'daily' else 'captures'}"
 
 
 def lookback(feeds: Sequence[Feed]) -> timedelta:
@@ -51,15 +59,15 @@ def lookback(feeds: Sequence[Feed]) -> timedelta:
 
 
 def _step(
-    settings: Settings, venue: Venue, name: str, feeds: Sequence[Feed], watch: Watch, clock: Clock
+    settings: Settings, venue: Venue, cadence: Cadence, feeds: Sequence[Feed], watch: Watch, clock: Clock
 ) -> dg.AssetsDefinition:
     by_key = {feed_key(venue.name, feed.name): feed for feed in feeds}
 
     @dg.multi_asset(
-        name=name,
+        name=step_name(venue.name, cadence),
         specs=[_spec(venue, feed) for feed in feeds],
         can_subset=True,
-        backfill_policy=dg.BackfillPolicy.single_run() if feeds[0].cadence == "daily" else None,
+        backfill_policy=dg.BackfillPolicy.single_run() if cadence == "daily" else None,
         # One step at a time per venue: its limits count per address. The limit of one place is in dagster.yaml.
         pool=f"venue_{venue.name}",
     )

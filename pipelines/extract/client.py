@@ -10,7 +10,7 @@ import asyncio
 import os
 import random
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -82,6 +82,10 @@ class HttpApi:
         self._jitter = jitter
         self._headers = _secret_headers(venue)
 
+    @property
+    def endpoints(self) -> Collection[str]:
+        return self._endpoints.keys()
+
     async def get(
         self,
         path: str,
@@ -100,14 +104,14 @@ class HttpApi:
         self,
         path: str,
         *,
-        body: Mapping[str, Any],
+        body: Mapping[str, Any] | Sequence[Mapping[str, Any]],
         subject: str = WHOLE_VENUE,
         endpoint: str = "api",
         costs: Mapping[str, float] | None = None,
         accept: Sequence[int] = (200,),
         is_json: bool = True,
     ) -> Page:
-        request = {"method": "POST", "endpoint": endpoint, "path": path, "body": dict(body)}
+        request = {"method": "POST", "endpoint": endpoint, "path": path, "body": _plain(body)}
         return await self._ask(request, subject, costs, accept, is_json=is_json)
 
     async def _ask(
@@ -164,6 +168,9 @@ class HttpApi:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             # Only the kind: the message of some of these holds the address, and an address may hold a token.
             raise VenueUnavailableError(f"{where}: no whole answer ({type(error).__name__}).") from error
+        for secret in self._headers.values():
+            # A venue that says our key back must not bring it into the landing or into an error.
+            body = body.replace(secret.encode(), b"[key]")
         headers = {name.lower(): value for name, value in response.headers.items()}
         for budget, header in self.venue.weights.items():
             if (spent := headers.get(header.lower(), "")).isdigit():
@@ -261,13 +268,17 @@ async def open_api(
         yield HttpApi(
             venue,
             session,
-            Pacer(venue.limits, sleep=sleep),
+            Pacer(venue.limits, longest_hold=patience.longest_wait, sleep=sleep),
             endpoints={**venue.endpoints, **(endpoints or {})},
             patience=patience,
             clock=clock,
             sleep=sleep,
             jitter=jitter,
         )
+
+
+def _plain(body: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> dict[str, Any] | list[dict[str, Any]]:
+    return dict(body) if isinstance(body, Mapping) else [dict(part) for part in body]
 
 
 def _secret_headers(venue: Venue) -> dict[str, str]:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pipelines.errors import BlockedError, LeverhouseError
 from pipelines.extract.landing import Clock, Completeness, Landing, LandingStore, PackDraft, utc_now
 from pipelines.extract.pack import Pack
-from pipelines.extract.venue import Api, Feed, Job, NotYetPublishedError, Outcome, Span, Venue
+from pipelines.extract.venue import Api, Feed, Job, NotYetPublishedError, Outcome, Page, Span, Venue
 
 EVERYTHING: Final = "all"
 """The part of a partition that a daily feed's pack is."""
@@ -27,8 +27,9 @@ RECHECK_EVERY: Final = timedelta(hours=6)
 GIVE_UP_AFTER: Final = timedelta(days=30)
 """What is not published this long after its span is taken for never published; it is fetched again only on request."""
 
-CHUNKS_AT_ONCE: Final = 6
+CHUNKS_AT_ONCE: Final = 16
 
+Result = TypeVar("Result")
 Progress = Callable[[str, int, int], None]
 Plan = Mapping[str, Job]
 JobsOf = Callable[[Span], Plan]
@@ -208,10 +209,12 @@ class _Run:
                 for page in Pack(held.path).pages(kept):
                     draft.add(page)
                 covers |= kept
+            writing = asyncio.Lock()
             blocked: BlockedError | None = None
             fetched: dict[str, Outcome] = {}
             outcomes = await asyncio.gather(
-                *(self._job(_with_held(plan[name], held), draft) for name in sorted(due)), return_exceptions=True
+                *(self._job(_with_held(plan[name], held), draft, writing) for name in sorted(due)),
+                return_exceptions=True,
             )
             for name, outcome in zip(sorted(due), outcomes, strict=True):
                 if isinstance(outcome, LeverhouseError):
@@ -222,11 +225,11 @@ class _Run:
                 else:
                     fetched[name] = outcome
             if fetched:
-                self._land(chunk, draft, covers | fetched, len(plan), held)
+                await self._land(chunk, draft, covers | fetched, len(plan), held)
         if blocked is not None:
             raise blocked
 
-    async def _job(self, job: Job, draft: PackDraft) -> Outcome:
+    async def _job(self, job: Job, draft: PackDraft, writing: asyncio.Lock) -> Outcome:
         """Fetch one subject. Its pages are written only when all of them are there, so that a landing never holds half."""
         async with self.job_turns:
             try:
@@ -234,22 +237,26 @@ class _Run:
             except NotYetPublishedError:
                 self.not_yet_published += 1
                 return "not_yet_published"
-            for page in pages:
-                draft.add(page)
+            async with writing:
+                await _aside(partial(_add, draft, pages))
             return "complete" if pages else "empty"
 
-    def _land(
+    async def _land(
         self, chunk: Chunk, draft: PackDraft, covers: Mapping[str, Outcome], wanted: int, held: Landing | None
     ) -> None:
         request: dict[str, Any] = {
             "span": [chunk.span.start.isoformat(), chunk.span.end.isoformat()],
             "covers": dict(sorted(covers.items())),
         }
-        landing = draft.land(
-            completeness=_completeness(covers, wanted),
-            request=request,
-            original_name=f"{self.source} {chunk.partition} {chunk.part}.zip",
-            clock=self.clock,
+        now = self.clock()
+        landing = await _aside(
+            partial(
+                draft.land,
+                completeness=_completeness(covers, wanted),
+                request=request,
+                original_name=f"{self.source} {chunk.partition} {chunk.part}.zip",
+                clock=lambda: now,
+            )
         )
         if held is not None and landing.landing_id == held.landing_id:
             self.unchanged += 1
@@ -274,6 +281,24 @@ def _completeness(covers: Mapping[str, Outcome], wanted: int) -> Completeness:
 
 def _with_held(job: Job, held: Landing | None) -> Job:
     return job if held is None else replace(job, held=partial(Pack(held.path).pages, (job.subject,)))
+
+
+def _add(draft: PackDraft, pages: Iterable[Page]) -> None:
+    for page in pages:
+        draft.add(page)
+
+
+async def _aside(work: Callable[[], Result]) -> Result:
+    """`work` done in a thread: compressing and syncing must not hold up those who wait for answers.
+
+    A cancelled fetch waits for it all the same: a thread cannot be stopped, and the files it writes are about to be removed.
+    """
+    task = asyncio.create_task(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.gather(task, return_exceptions=True)
+        raise
 
 
 def _month(day: date) -> Span:

@@ -6,12 +6,15 @@ Which limits a venue has stands in its module. No HTTP here.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
+
+from pipelines.errors import ThrottledError
 
 MonotonicClock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[None]]
@@ -55,8 +58,14 @@ class Pacer:
     """
 
     def __init__(
-        self, limits: Iterable[Limit], *, clock: MonotonicClock = time.monotonic, sleep: Sleep = asyncio.sleep
+        self,
+        limits: Iterable[Limit],
+        *,
+        longest_hold: float = math.inf,
+        clock: MonotonicClock = time.monotonic,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
+        self._longest_hold = longest_hold
         self._windows = [_Window(limit) for limit in limits]
         self._clock = clock
         self._sleep = sleep
@@ -67,11 +76,15 @@ class Pacer:
     async def turn(self, costs: Mapping[str, float] | None = None) -> AsyncIterator[None]:
         """Wait until a request with these costs may be sent; the block is the request.
 
-        Raises ValueError for a cost above the limit itself, which could never be sent.
+        Raises ValueError for a cost above the limit itself, which could never be sent, and ThrottledError where the venue
+        asked everybody to wait for longer than `longest_hold`: a ban is not slept through.
         """
         uses: list[_Use] = []
         async with self._turn:
             while (wait := self._wait_seconds(costs or {})) > 0:
+                held = self._held_until - self._clock()
+                if held > self._longest_hold:
+                    raise ThrottledError(f"the venue wants to be left alone for {held:.0f} s more.", wait_seconds=held)
                 await self._sleep(wait)
             for window in self._windows:
                 use = _Use(self._cost(window.limit, costs or {}))

@@ -33,8 +33,7 @@ async def pages_forward(
     """
     first = start
     for _ in range(MOST_PAGES):
-        page = await _asked_twice(get, stamps, first, end - 1)
-        seen = stamps(page)
+        page, seen = await _asked_twice(get, stamps, first, end - 1)
         yield page
         if len(seen) < limit:
             return
@@ -45,18 +44,21 @@ async def pages_forward(
 
 
 async def pages_backward(
-    get: GetSlice, stamps: Stamps, *, start: int, end: int, limit: int, step: int = 1
+    get: GetSlice, stamps: Stamps, *, start: int, end: int, limit: int, step: int = 1, spacing: int | None = None
 ) -> AsyncIterator[Page]:
-    """The same for endpoints that answer with the newest rows of the bounds: each page ends before the oldest row so far."""
-    last = end - 1
+    """The same for endpoints that answer with the newest rows of the bounds: each page ends before the oldest row so far.
+
+    Where rows come every `spacing`, a short page is not taken for the last, so that a cap below `limit` loses nothing: the
+    end is where the first row there can be is reached, or where an answer is empty.
+    """
+    last, first_row = end - 1, start if spacing is None else start + spacing - 1
     for _ in range(MOST_PAGES):
-        page = await _asked_twice(get, stamps, start, last)
-        seen = stamps(page)
+        page, seen = await _asked_twice(get, stamps, start, last)
         yield page
-        if len(seen) < limit:
+        if not seen or (spacing is None and len(seen) < limit):
             return
         last = -_advanced(page, -last, -(min(seen) - step))
-        if last < start:
+        if last < first_row:
             return
     raise _endless(page)
 
@@ -69,8 +71,8 @@ async def pages_by_slices(
     waiting = [(first, min(first + width, end)) for first in range(start, end, width)][::-1]
     while waiting:
         first, stop = waiting.pop()
-        page = await _asked_twice(get, stamps, first, stop - 1)
-        if len(stamps(page)) < limit:
+        page, seen = await _asked_twice(get, stamps, first, stop - 1)
+        if len(seen) < limit:
             yield page
             continue
         if stop - first <= 1:
@@ -99,11 +101,14 @@ async def pages_by_cursor(
     raise _endless(page)
 
 
-async def _asked_twice(get: GetSlice, stamps: Stamps, first: int, last: int) -> Page:
-    """An answer without rows is asked for a second time before it is believed: a venue in trouble may answer like one in
-    which nothing happened, and a day landed as empty is not asked for again."""
+async def _asked_twice(get: GetSlice, stamps: Stamps, first: int, last: int) -> tuple[Page, Sequence[int]]:
+    """An answer and its stamps. One without rows is asked for a second time before it is believed: a venue in trouble may
+    answer like one in which nothing happened, and a day landed as empty is not asked for again."""
     page = await get(first, last)
-    return page if stamps(page) else await get(first, last)
+    if seen := stamps(page):
+        return page, seen
+    page = await get(first, last)
+    return page, stamps(page)
 
 
 def slices(span: Span, *, width_ms: int) -> list[tuple[int, int]]:

@@ -6,7 +6,7 @@ The types only; a module in pipelines/sources fills them, extract.fetch acts on 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cached_property
@@ -111,6 +111,11 @@ class Job:
 class Api(Protocol):
     """How a feed asks its venue. Limits, retries and errors are behind it."""
 
+    @property
+    def endpoints(self) -> Collection[str]:
+        """Names of the base addresses there are: those the venue declares and those the settings add to them."""
+        ...
+
     async def get(
         self,
         path: str,
@@ -129,14 +134,14 @@ class Api(Protocol):
         self,
         path: str,
         *,
-        body: Mapping[str, Any],
+        body: Mapping[str, Any] | Sequence[Mapping[str, Any]],
         subject: str = WHOLE_VENUE,
         endpoint: str = "api",
         costs: Mapping[str, float] | None = None,
         accept: Sequence[int] = (200,),
         is_json: bool = True,
     ) -> Page:
-        """The same with a JSON body."""
+        """The same with a JSON body, an object or a batch of them."""
         ...
 
 

@@ -37,6 +37,8 @@ class Asked:
     body: bytes
     now: datetime
     """The venue's clock, naive UTC."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """By names in small letters; a key comes in one of them."""
 
     @property
     def json(self) -> Any:
@@ -98,7 +100,8 @@ class Hit:
 class Emulator:
     """Serves the named venues on 127.0.0.1 in a thread of its own, for the length of a with block.
 
-    `endpoints` is what settings need: base addresses by <venue>.<endpoint>.
+    `endpoints` is what settings need: base addresses by <venue>.<endpoint>. `routes` replace those of a venue's module, for
+    other manners or other listings than it has by itself.
     """
 
     def __init__(
@@ -109,6 +112,7 @@ class Emulator:
         now: Callable[[], datetime],
         faults: Sequence[Fault] = (),
         latency: float = 0.0,
+        routes: Mapping[str, Sequence[Route]] | None = None,
     ) -> None:
         self.world = world
         self.now = now
@@ -116,7 +120,7 @@ class Emulator:
         self.latency = latency
         self.hits: list[Hit] = []
         self.endpoints: dict[str, str] = {}
-        self._routes = {venue: _routes(venue) for venue in venues}
+        self._routes = {venue: (routes or {}).get(venue) or _routes(venue) for venue in venues}
         self._seen: dict[int, int] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -194,7 +198,8 @@ class Emulator:
                 return web.Response(body=fault.body, content_type="application/json")
             if fault is not None and fault.kind == "html":
                 return web.Response(text="<html><body>Just a moment...</body></html>", content_type="text/html")
-            asked = Asked(request.method, route.endpoint, path, params, body, self.now())
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            asked = Asked(request.method, route.endpoint, path, params, body, self.now(), headers)
             answer = route.handler(asked, self.world)
             if fault is None:
                 return web.Response(status=answer.status, headers=dict(answer.headers), body=answer.body)
@@ -243,8 +248,13 @@ async def _spoiled(request: web.Request, answer: Answer, fault: Fault) -> web.St
     return response
 
 
+def module_of(venue: str) -> str:
+    """The module of sandbox/venues that emulates `venue`: its own name, but for the chains, which are all alike."""
+    return "evm" if venue.startswith("evm_") else venue
+
+
 def _routes(venue: str) -> Sequence[Route]:
-    routes: Sequence[Route] = importlib.import_module(f"pipelines.sandbox.venues.{venue}").ROUTES
+    routes: Sequence[Route] = importlib.import_module(f"pipelines.sandbox.venues.{module_of(venue)}").ROUTES
     return routes
 
 

@@ -1,6 +1,7 @@
-"""Bybit v5: instruments, open interest, settled funding. Public endpoints of api.bybit.com; no key.
+"""Bybit v5: the venue, its instruments and their ranking. Public endpoints of api.bybit.com; no key.
 
-Facts from Bybit's v5 documentation; what was not seen live is marked "?". Nothing here opens a database.
+History stands in bybit_history, the option chain in bybit_options. Facts from Bybit's v5 documentation; what was not seen live
+is marked "?". Liquidations are only on its websocket, which is not listened to.
 """
 
 from __future__ import annotations
@@ -14,24 +15,25 @@ import polars as pl
 
 from pipelines.errors import RequestRefusedError, ThrottledError, VenueUnavailableError
 from pipelines.extract.limits import Limit
-from pipelines.extract.paging import pages_backward, pages_by_cursor
+from pipelines.extract.paging import pages_by_cursor
 from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Venue
+from pipelines.sources.bybit_history import (
+    fetch_candles,
+    fetch_funding,
+    fetch_open_interest,
+    fetch_ratios,
+    parse_candles,
+    parse_funding,
+    parse_open_interest,
+    parse_ratios,
+)
+from pipelines.sources.bybit_options import fetch_option_chain, parse_option_chain
 from pipelines.sources.instruments import each_instrument
-from pipelines.sources.records import LINE, SUBJECT, Field, at_path, from_ms, read_records, rejected, stamps_of
-from pipelines.universe import parse_symbol
+from pipelines.sources.records import LINE, Field, at_path, from_ms, read_records, rejected
+from pipelines.universe import QUOTES, parse_symbol, spot_symbol
 
 NAME: Final = "bybit"
 
-# Bybit counts both sides of a contract in openInterest; singleOpenInterest (one side) is there since 2026-06-11.
-OPEN_INTEREST: Final = (
-    Field("openInterest", "both_sides", float),
-    Field("singleOpenInterest", "one_side", float, optional=True),
-    Field("timestamp", "at_ms", int),
-)
-FUNDING: Final = (
-    Field("fundingRate", "rate", float),
-    Field("fundingRateTimestamp", "at_ms", int),
-)
 INSTRUMENTS: Final = (
     Field("symbol", "instrument", str),
     Field("baseCoin", "base", str),
@@ -41,10 +43,14 @@ INSTRUMENTS: Final = (
     Field("launchTime", "launch_ms", int),
     Field("deliveryTime", "delivery_ms", int, optional=True),
 )
+PAIRS: Final = (
+    Field("symbol", "symbol", str),
+    Field("baseCoin", "base", str),
+    Field("quoteCoin", "quote_coin", str),
+)
 TICKERS: Final = (Field("symbol", "instrument", str), Field("turnover24h", "turnover_usd", float))
-PERPETUALS: Final = {"LinearPerpetual": "linear", "InversePerpetual": "inverse"}
-OI_LIMIT: Final = 200
-FUNDING_LIMIT: Final = 200
+PERPETUALS: Final = ("LinearPerpetual", "InversePerpetual")
+STABLE_QUOTES: Final = ("USDT", "USDC")
 INSTRUMENTS_LIMIT: Final = 1000
 
 
@@ -62,13 +68,9 @@ def check(page: Page) -> None:
     raise RequestRefusedError(f"{said}. Compare the request with Bybit's documentation.")
 
 
-def category(job: Job) -> str:
-    """`linear` or `inverse`: Bybit keeps the two apart in every request."""
-    return str(job.instrument["contract_type"])
-
-
 async def fetch_instruments(api: Api, job: Job) -> AsyncIterator[Page]:
-    """All linear and inverse contracts, those that are no longer traded included where Bybit still lists them."""
+    """All linear and inverse contracts, those that are no longer traded included where Bybit still lists them, and all spot
+    pairs, which come in one answer."""
     for kind in ("linear", "inverse"):
         for status in ("Trading", "Closed"):
 
@@ -80,34 +82,37 @@ async def fetch_instruments(api: Api, job: Job) -> AsyncIterator[Page]:
 
             async for page in pages_by_cursor(get, lambda page: page.json()["result"].get("nextPageCursor")):
                 yield page
+    yield await api.get("/v5/market/instruments-info", params={"category": "spot"})
 
 
 def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Perpetuals as clean.instruments. Linear sizes are in base coin already (contract_size 1); inverse ones are one dollar."""
-    records = read_records(pages, at_path("result", "list"), INSTRUMENTS)
-    perpetuals = records.frame.filter(pl.col("kind").is_in(list(PERPETUALS)))
-    names = perpetuals["instrument"].unique(maintain_order=True)
-    facts = [(name, parse_symbol(NAME, name)) for name in names]
-    known = pl.DataFrame(
-        [
-            {"instrument": name, "asset": f.asset, "multiplier": f.multiplier, "quote": f.quote}
-            for name, f in facts
-            if f is not None
-        ],
-        schema={"instrument": pl.String, "asset": pl.String, "multiplier": pl.Float64, "quote": pl.String},
+    """Perpetuals and spot pairs as clean.instruments. Linear sizes are in base coin already (contract_size 1); inverse ones
+    are one dollar; a spot pair has none, and no word on when it was listed."""
+    is_spot = [page.request.get("params", {}).get("category") == "spot" for page in pages]
+    records = read_records(
+        [page for page, spot in zip(pages, is_spot, strict=True) if not spot], at_path("result", "list"), INSTRUMENTS
     )
-    joined = perpetuals.drop("quote").join(known, on="instrument", how="left", maintain_order="left")
+    pairs = read_records(
+        [page for page, spot in zip(pages, is_spot, strict=True) if spot], at_path("result", "list"), PAIRS
+    )
+    perpetuals = records.frame.filter(pl.col("kind").is_in(PERPETUALS)).drop("quote")
+    # Pairs in other currencies than the warehouse knows (BRZ, PLN and the like) are none of its.
+    followed = pairs.frame.filter(pl.col("quote_coin").is_in(QUOTES))
+    names = [spot_symbol(NAME, base, quote) for base, quote in followed.select("base", "quote_coin").iter_rows()]
+    spot = followed.select(pl.Series("instrument", names, dtype=pl.String), "received_at", LINE)
+    listed = pl.concat([perpetuals, spot], how="diagonal")
+    joined = listed.join(_names(listed["instrument"]), on="instrument", how="left", maintain_order="left")
     unknown = joined.filter(pl.col("asset").is_null())
-    linear = pl.col("kind") == "LinearPerpetual"
+    linear, inverse = pl.col("contract_type") == "linear", pl.col("contract_type") == "inverse"
     rows = joined.filter(pl.col("asset").is_not_null()).select(
         pl.lit(NAME).alias("venue"),
         "instrument",
         pl.col("received_at").dt.truncate("1d").alias("valid_from"),
         "asset",
         "quote",
-        pl.col("kind").replace_strict(PERPETUALS).alias("contract_type"),
-        pl.lit(1.0).alias("contract_size"),
-        pl.when(linear).then(pl.lit("base")).otherwise(pl.lit("usd")).alias("contract_size_unit"),
+        "contract_type",
+        pl.when(linear | inverse).then(1.0).alias("contract_size"),
+        pl.when(linear).then(pl.lit("base")).when(inverse).then(pl.lit("usd")).alias("contract_size_unit"),
         "multiplier",
         from_ms("launch_ms").alias("listed_at"),
         pl.when(pl.col("delivery_ms") > 0).then(from_ms("delivery_ms")).alias("delisted_at"),
@@ -117,7 +122,16 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     turned_away = rejected(
         unknown, reason="unknown_instrument", detail="the name follows no rule of Bybit's", instrument="instrument"
     )
-    yield Parsed("instruments", rows, pl.concat([records.rejects, turned_away]))
+    yield Parsed("instruments", rows, pl.concat([records.rejects, pairs.rejects, turned_away]))
+
+
+def _names(instruments: pl.Series) -> pl.DataFrame:
+    facts = [f for name in instruments.unique(maintain_order=True) if (f := parse_symbol(NAME, name)) is not None]
+    columns = ("instrument", "asset", "quote", "contract_type", "multiplier")
+    return pl.DataFrame(
+        {column: [getattr(fact, column) for fact in facts] for column in columns},
+        schema={column: pl.Float64 if column == "multiplier" else pl.String for column in columns},
+    )
 
 
 async def fetch_turnover(api: Api, job: Job) -> AsyncIterator[Page]:
@@ -146,86 +160,8 @@ def turnover(pages: Sequence[Page]) -> Mapping[str, float]:
     return dict(ranked.iter_rows())
 
 
-async def fetch_open_interest(api: Api, job: Job) -> AsyncIterator[Page]:
-    """Five-minute open interest, newest first; the bounds are inclusive."""
-
-    async def get(first: int, last: int) -> Page:
-        return await api.get(
-            "/v5/market/open-interest",
-            subject=job.subject,
-            params={
-                "category": category(job), "symbol": job.subject, "intervalTime": "5min",
-                "startTime": first, "endTime": last, "limit": OI_LIMIT,
-            },
-        )  # fmt: skip
-
-    # A day's last state is the one of 00:00 of the day after: states belong to the day that ends with them.
-    start, end = job.span.start_ms + 1, job.span.end_ms + 1
-    async for page in pages_backward(
-        get, stamps_of(at_path("result", "list"), "timestamp"), start=start, end=end, limit=OI_LIMIT
-    ):
-        yield page
-
-
-def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """One side, in base coin (linear) or dollars (inverse); halved where only both sides are given."""
-    records = read_records(pages, at_path("result", "list"), OPEN_INTEREST)
-    kinds = context.instruments.select(pl.col("instrument").alias(SUBJECT), "contract_type")
-    frame = records.frame.join(kinds, on=SUBJECT, how="left", maintain_order="left")
-    amount = pl.coalesce("one_side", pl.col("both_sides") / 2)
-    inverse = pl.col("contract_type") == "inverse"
-    known = frame.filter(pl.col("contract_type").is_not_null()).select(
-        pl.lit(NAME).alias("venue"),
-        pl.col(SUBJECT).alias("instrument"),
-        pl.lit("5m").alias("period"),
-        from_ms("at_ms").alias("event_at"),
-        pl.when(~inverse).then(amount).alias("oi_base"),
-        pl.when(inverse).then(amount).alias("oi_usd"),
-        pl.coalesce("one_side", "both_sides").alias("oi_raw"),
-        pl.when(inverse).then(pl.lit("usd")).otherwise(pl.lit("base")).alias("oi_raw_unit"),
-        pl.when(pl.col("one_side").is_null()).then(pl.lit("halved")).otherwise(pl.lit("one_sided")).alias("counting"),
-        from_ms("at_ms").alias("available_at"),
-        LINE,
-    )
-    unknown = frame.filter(pl.col("contract_type").is_null())
-    turned_away = rejected(unknown, reason="unknown_instrument", detail="in no capture of Bybit's instruments")
-    yield Parsed("open_interest", known, pl.concat([records.rejects, turned_away]))
-
-
-async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
-    """Settlements, newest first. There is no cursor, and startTime without endTime is an error."""
-
-    async def get(first: int, last: int) -> Page:
-        return await api.get(
-            "/v5/market/funding/history",
-            subject=job.subject,
-            params={
-                "category": category(job), "symbol": job.subject,
-                "startTime": first, "endTime": last, "limit": FUNDING_LIMIT,
-            },
-        )  # fmt: skip
-
-    stamps = stamps_of(at_path("result", "list"), "fundingRateTimestamp")
-    async for page in pages_backward(get, stamps, start=job.span.start_ms, end=job.span.end_ms, limit=FUNDING_LIMIT):
-        yield page
-
-
-def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Settled rates as a fraction of the interval. The interval is not in the payload: it is observed from the gaps."""
-    records = read_records(pages, at_path("result", "list"), FUNDING)
-    rows = records.frame.select(
-        pl.lit(NAME).alias("venue"),
-        pl.col(SUBJECT).alias("instrument"),
-        pl.lit("settled").alias("kind"),
-        from_ms("at_ms").alias("settled_at"),
-        "rate",
-        from_ms("at_ms").alias("available_at"),
-        LINE,
-    )
-    yield Parsed("funding_rates", rows, records.rejects)
-
-
 IS_PERPETUAL: Final = pl.col("contract_type").is_in(["linear", "inverse"])
+IS_SPOT: Final = (pl.col("contract_type") == "spot") & pl.col("quote").is_in(STABLE_QUOTES)
 
 VENUE: Final = Venue(
     name=NAME,
@@ -252,7 +188,7 @@ VENUE: Final = Venue(
         Feed(
             name="instruments",
             tables=("instruments",),
-            description="Linear and inverse perpetuals, traded and closed.",
+            description="Linear and inverse perpetuals, traded and closed, and spot pairs.",
             fetch=fetch_instruments,
             parse=parse_instruments,
             since=date(2020, 1, 1),
@@ -278,6 +214,37 @@ VENUE: Final = Venue(
             subjects=each_instrument(IS_PERPETUAL),
             by_month=True,
             published_after=timedelta(hours=1),
+        ),
+        Feed(
+            name="long_short_ratios",
+            tables=("long_short_ratios",),
+            description="Accounts long against accounts short, of perpetuals, every hour.",
+            fetch=fetch_ratios,
+            parse=parse_ratios,
+            since=date(2020, 7, 20),
+            subjects=each_instrument(IS_PERPETUAL),
+            by_month=True,
+            # Hours are known an hour after their stamp, and the last stamp of a day is its end.
+            published_after=timedelta(hours=2),
+        ),
+        Feed(
+            name="candles",
+            tables=("candles",),
+            description="Hourly candles of perpetuals, back to their launch, and of spot pairs in dollar coins.",
+            fetch=fetch_candles,
+            parse=parse_candles,
+            since=date(2018, 11, 14),
+            subjects=each_instrument(IS_PERPETUAL | IS_SPOT),
+            by_month=True,
+        ),
+        Feed(
+            name="option_chain",
+            tables=("option_chain",),
+            description="Open interest, volume, implied volatility and delta of every option, captured every hour.",
+            fetch=fetch_option_chain,
+            parse=parse_option_chain,
+            since=date(2022, 1, 1),
+            cadence="capture",
         ),
     ),
 )

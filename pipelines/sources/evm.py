@@ -5,12 +5,13 @@ An event is one EventSpec; adding a protocol is adding one. Fetching logs, token
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import polars as pl
 
-Kind = Literal["address", "uint256", "bool"]
+Kind = Literal["address", "uint256", "bool", "bytes32"]
 
 _WORD: Final = 64  # hex digits of one 32-byte word
 _ADDRESS_PADDING: Final = "0" * 24
@@ -30,11 +31,22 @@ class Word:
 @dataclass(frozen=True)
 class EventSpec:
     """One event by its signature hash. Two events may share the hash and differ in what is indexed (Venus, Compound):
-    the number of topics tells them apart."""
+    the number of topics tells them apart. `topic0` is the Keccak-256 of `signature`."""
 
     name: str
     topic0: str
     words: tuple[Word, ...]
+    signature: str = ""
+
+    @classmethod
+    def declared(cls, name: str, topic0: str, declaration: str) -> EventSpec:
+        """An event by its declaration in Solidity. Static structs count as their fields; smaller integers fill a word too."""
+        words = tuple(
+            Word(word, cast("Kind", "uint256" if kind.startswith("uint") else kind), indexed=bool(indexed))
+            for kind, indexed, word in re.findall(r"(address|bool|bytes32|uint\d+)( indexed)? (\w+)", declaration)
+        )
+        signature = re.sub(r"( indexed)? \w+(?=[,)])", "", declaration).replace(", ", ",")
+        return cls(name, topic0, words, signature)
 
     @property
     def indexed(self) -> tuple[Word, ...]:
@@ -45,21 +57,12 @@ class EventSpec:
         return tuple(word for word in self.words if not word.indexed)
 
 
-# Aave v2 Pool, Aave v3 Pool, Spark:
-# LiquidationCall(address indexed collateralAsset, address indexed debtAsset, address indexed user, uint256 debtToCover,
-#                 uint256 liquidatedCollateralAmount, address liquidator, bool receiveAToken)
-AAVE_LIQUIDATION_CALL: Final = EventSpec(
-    name="aave_liquidation_call",
-    topic0="0xe413a321e8681d831f4dbccbca790d2952b56f977908e45be37335533e005286",
-    words=(
-        Word("collateral_asset", "address", indexed=True),
-        Word("debt_asset", "address", indexed=True),
-        Word("user", "address", indexed=True),
-        Word("debt_to_cover", "uint256"),
-        Word("liquidated_collateral_amount", "uint256"),
-        Word("liquidator", "address"),
-        Word("receive_atoken", "bool"),
-    ),
+# Aave v2, Aave v3, Spark: the pool. v3's collateral is net of the protocol's fee.
+AAVE_LIQUIDATION_CALL: Final = EventSpec.declared(
+    "aave_liquidation_call",
+    "0xe413a321e8681d831f4dbccbca790d2952b56f977908e45be37335533e005286",
+    "LiquidationCall(address indexed collateral_asset, address indexed debt_asset, address indexed user, "
+    "uint256 debt_to_cover, uint256 liquidated_collateral_amount, address liquidator, bool receive_atoken)",
 )
 
 EVENTS: Final = {event.name: event for event in (AAVE_LIQUIDATION_CALL,)}
@@ -135,7 +138,12 @@ def _first_fault(event: EventSpec) -> pl.Expr:
     ]
     for word in event.words:
         cell = pl.col(f"word:{word.name}")
-        pattern = {"address": f"^{_ADDRESS_PADDING}[0-9a-f]{{40}}$", "uint256": "^[0-9a-f]{64}$", "bool": "^0{63}[01]$"}
+        pattern = {
+            "address": f"^{_ADDRESS_PADDING}[0-9a-f]{{40}}$",
+            "uint256": "^[0-9a-f]{64}$",
+            "bytes32": "^[0-9a-f]{64}$",
+            "bool": "^0{63}[01]$",
+        }
         checks.append((~cell.str.contains(pattern[word.kind]), pl.lit(f"{word.name} is not an ABI {word.kind}")))
     return pl.coalesce(*(pl.when(wrong.fill_null(value=True)).then(message) for wrong, message in checks))
 
@@ -143,6 +151,8 @@ def _first_fault(event: EventSpec) -> pl.Expr:
 def _value(words: pl.Series, kind: Kind) -> pl.Series:
     if kind == "address":
         return "0x" + words.str.slice(24)
+    if kind == "bytes32":
+        return "0x" + words
     if kind == "bool":
         return words.str.ends_with("1").replace_strict({True: "true", False: "false"}, return_dtype=pl.String)
     small = words.str.starts_with(_WIDE)

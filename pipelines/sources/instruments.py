@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from pipelines.clean.batch import CoverageSpan, SourceRules
+from pipelines.clean.batch import CoverageSpan, KnownGap, SourceRules
 from pipelines.extract.landing import Landing
 from pipelines.extract.venue import Feed, Job, Span, Venue
 
@@ -70,8 +70,9 @@ class InstrumentHistory:
                 .otherwise(pl.col("captured_at").dt.epoch("us")),
                 descending=[True, False],
             )
-            .unique("instrument", keep="first", maintain_order=True)
-            .sort("instrument")
+            # A vendor's list holds the instruments of many venues, and their names meet.
+            .unique(["venue", "instrument"], keep="first", maintain_order=True)
+            .sort("venue", "instrument")
             .select(*SCHEMA)
         )
 
@@ -120,12 +121,25 @@ def event_rules(venue: Venue, feed: Feed, spans: Sequence[Span]) -> SourceRules:
     if not tables:
         return SourceRules()
     return SourceRules(
-        spans=tuple(CoverageSpan(table, venue.name, first, last) for table in tables for first, last in _runs(spans))
+        spans=tuple(
+            CoverageSpan(table, venue.name, first, last) for table in tables for first, last in runs_of_days(spans)
+        )
     )
 
 
-def _runs(spans: Iterable[Span]) -> Iterator[tuple[date, date]]:
-    """Runs of days without a hole."""
+def partial_gaps(feed: Feed, spans: Sequence[Span]) -> tuple[KnownGap, ...]:
+    """Days of which some instruments could not be had, as gaps of the event tables: there, counting does not show it."""
+    reason = "some instruments could not be fetched, or are not published yet"
+    return tuple(
+        KnownGap(table, span.days[0], span.days[-1], reason)
+        for table in feed.tables
+        if table in EVENT_TABLES
+        for span in spans
+    )
+
+
+def runs_of_days(spans: Iterable[Span]) -> Iterator[tuple[date, date]]:
+    """First and last day of every run of days without a hole."""
     days = sorted({day for span in spans for day in span.days})
     for start in (day for day in days if day - timedelta(days=1) not in set(days)):
         last = start

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import polars as pl
@@ -22,17 +22,31 @@ from pipelines.extract.pack import Pack
 from pipelines.extract.venue import Context, Feed, Venue
 from pipelines.settings import Settings
 from pipelines.sources import files
-from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHistory, event_rules
+from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHistory, event_rules, partial_gaps
 from pipelines.universe import choose_universe
 
 VENUES: Final[Mapping[str, str]] = {
     "binance": "pipelines.sources.binance",
     "binance_archive": "pipelines.sources.binance_archive",
+    "bitfinex": "pipelines.sources.bitfinex",
     "bybit": "pipelines.sources.bybit",
+    "coinalyze": "pipelines.sources.coinalyze",
     "deribit": "pipelines.sources.deribit",
+    "dydx": "pipelines.sources.dydx",
+    "evm_arbitrum": "pipelines.sources.evm_chains:ARBITRUM",
+    "evm_avalanche": "pipelines.sources.evm_chains:AVALANCHE",
+    "evm_base": "pipelines.sources.evm_chains:BASE",
+    "evm_bnb": "pipelines.sources.evm_chains:BNB",
+    "evm_ethereum": "pipelines.sources.evm_chains:ETHEREUM",
+    "evm_optimism": "pipelines.sources.evm_chains:OPTIMISM",
+    "evm_polygon": "pipelines.sources.evm_chains:POLYGON",
+    "gate": "pipelines.sources.gate",
+    "hyperliquid": "pipelines.sources.hyperliquid",
+    "kraken": "pipelines.sources.kraken",
     "okx": "pipelines.sources.okx",
+    "orderly": "pipelines.sources.orderly",
 }
-"""Venues by name: the module whose VENUE describes each."""
+"""Venues by name: the module whose VENUE describes each, or "module:NAME" where one module describes several."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +61,8 @@ def venue(name: str) -> Venue:
     """The venue `name`. Raises ConfigError naming those there are."""
     if name not in VENUES:
         raise ConfigError(f"no venue {name!r}; there are {', '.join(VENUES)}.")
-    found: Venue = importlib.import_module(VENUES[name]).VENUE
+    module, _, attribute = VENUES[name].partition(":")
+    found: Venue = getattr(importlib.import_module(module), attribute or "VENUE")
     return found
 
 
@@ -95,8 +110,11 @@ def open_source(store: LandingStore, contract: Contract, source: str, landings: 
     feed = next((feed for feed in there.feeds if feed.name == name), None)
     if feed is None:
         raise ConfigError(f"{module} has no feed {name!r}; landings of a removed feed can be moved out of raw/.")
-    spans = [span_of(landing) for landing in landings]
+    # What the venue has not published yet, or what could not be had of some instruments, is no day without events.
+    spans = [span_of(landing) for landing in landings if landing.completeness in ("complete", "empty")]
     rules: SourceRules = feed.rules(spans) if feed.rules else event_rules(there, feed, spans)
+    partial = [span_of(landing) for landing in landings if landing.completeness == "partial"]
+    rules = replace(rules, gaps=(*rules.gaps, *partial_gaps(feed, partial)))
     return OpenSource(parse=_parser(there, feed, instrument_history(store, there)), rules=rules)
 
 

@@ -29,7 +29,8 @@ TOLERANCE = 1e-9
 CUTS = (64, 151, 251, 301, 305, 376, 465)
 
 with signal_world.SIGNALS_CSV.open(encoding="utf-8", newline="") as seed:
-    DIRECTIONS = {row["signal"]: row["direction"] for row in csv.DictReader(seed)}
+    SEED = list(csv.DictReader(seed))
+DIRECTIONS = {row["signal"]: row["direction"] for row in SEED}
 
 Keyed = dict[tuple[Any, ...], Row]
 
@@ -41,6 +42,8 @@ class Build:
     marts: Mapping[str, Keyed]
     steps: tuple[tuple[str, str], ...]
     """(relation, select) of every model, in the order dbt built them."""
+    parents: frozenset[str]
+    """Models that the signals read, by name."""
 
 
 def read_marts(database: Path) -> dict[str, Keyed]:
@@ -76,6 +79,10 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
         database=database,
         marts=read_marts(database),
         steps=tuple((result["relation_name"], result["compiled_code"]) for result in results),
+        parents=frozenset(
+            parent.rpartition(".")[2]
+            for parent in dbt.artifact("manifest")["parent_map"]["model.leverhouse.int_signal_inputs_daily"]
+        ),
     )
 
 
@@ -431,6 +438,12 @@ def test_inputs_are_named_and_counted_and_coverage_is_the_poorest(build: Build, 
         if (asset, signal) == ("AAA", "b08_capitulation"):
             told = [known[date] for known in shares if known.get(date) is not None]
             assert row["venue_share"] == min(told, default=None)
+
+
+def test_the_seed_names_the_models_that_signals_are_read_from(build: Build) -> None:
+    named = {mart for row in SEED for mart in row["input_marts"].split(",")}
+    # The calendar is everywhere, and when a day of liquidations was known is no input of its own.
+    assert named == build.parents - {"dim_date", "int_liquidation_days"}
 
 
 # On an invented market.

@@ -48,6 +48,12 @@ def test_importing_the_definitions_loads_neither_great_expectations_nor_pandas(t
     assert done.stdout.strip() == "[]"
 
 
+def test_dagster_can_load_all_of_it_at_once(definitions: dg.Definitions) -> None:
+    """A job and a step of one name pass everywhere but in a code server, which loads everything."""
+    dg.Definitions.validate_loadable(definitions)
+    definitions.get_repository_def().load_all_definitions()
+
+
 def test_the_layers_of_the_architecture_are_the_groups(definitions: dg.Definitions) -> None:
     assert {spec.group_name for spec in specs(definitions)} == {*LAYERS, "seeds"}
 
@@ -161,7 +167,7 @@ def test_a_venue_is_asked_by_one_step_at_a_time(definitions: dg.Definitions) -> 
         for job in ("fetch_bybit", "capture_bybit")
         for node in definitions.resolve_job_def(job).nodes
     }
-    assert pools == {"fetch_bybit": {"venue_bybit"}, "capture_bybit": {"venue_bybit"}}
+    assert pools == {"bybit_days": {"venue_bybit"}, "bybit_captures": {"venue_bybit"}}
 
 
 def test_a_clean_table_follows_the_feeds_that_feed_it(definitions: dg.Definitions) -> None:

@@ -11,8 +11,9 @@ import dagster as dg
 import pytest
 
 from pipelines.datasets import Dataset
-from pipelines.defs.schedules import RunTimes, build_is_due, build_sensors
+from pipelines.defs.schedules import RunTimes, build_sensors, run_is_due
 from pipelines.settings import Settings
+from pipelines.sources import registry
 
 NOW = 1_700_000_000.0
 
@@ -143,28 +144,31 @@ GOING = RunTimes(run_id="going", started=10.0, ended=None)
         "a build goes on",
     ],
 )
-def test_a_build_is_due_when_all_ingestion_has_ended(
+def test_a_run_is_due_when_all_ingestion_has_ended(
     ingests: list[RunTimes], builds: list[RunTimes], due: str | None
 ) -> None:
-    assert build_is_due(ingests, builds) == due
+    assert run_is_due(ingests, builds) == due
 
 
 @pytest.mark.parametrize("works", [True, False])
-def test_the_build_follows_an_ingest_however_it_ended(home: Settings, works: bool) -> None:
+@pytest.mark.parametrize(("sensor", "before"), [(1, "capture_bybit"), (2, "ingest_files")], ids=["load", "build"])
+def test_load_and_build_follow_what_ended_before_them_however_it_ended(
+    home: Settings, sensor: int, before: str, works: bool
+) -> None:
     @dg.op
-    def ingest() -> None:
+    def work() -> None:
         if not works:
             raise dg.Failure("the source is down", allow_retries=False)
 
-    @dg.job(name="ingest_files")
+    @dg.job(name=before)
     def job() -> None:
-        ingest()
+        work()
 
-    sensor = build_sensors(home, [], [], [])[2]
+    follow = build_sensors(home, [], [], [registry.venue("bybit")])[sensor]
     with dg.DagsterInstance.ephemeral() as instance:
-        before = sensor(dg.build_sensor_context(instance=instance))
+        early = follow(dg.build_sensor_context(instance=instance))
         run = job.execute_in_process(instance=instance, raise_on_error=False)
-        after = sensor(dg.build_sensor_context(instance=instance))
-    assert isinstance(before, dg.SkipReason)
+        after = follow(dg.build_sensor_context(instance=instance))
+    assert isinstance(early, dg.SkipReason)
     assert isinstance(after, dg.RunRequest)
     assert after.run_key == f"after-{run.run_id}"

@@ -16,7 +16,7 @@ import duckdb
 import pytest
 
 from pipelines.defs.assemble import build_definitions
-from pipelines.defs.schedules import build_schedules, build_sensors
+from pipelines.defs.schedules import build_schedules
 from pipelines.defs.venues import lookback
 from pipelines.extract.landing import LandingStore
 from pipelines.home import environment
@@ -111,24 +111,3 @@ def test_the_daily_schedule_asks_for_yesterday() -> None:
     request = daily(dg.build_schedule_context(scheduled_execution_time=datetime(2024, 3, 10, 3, 30, tzinfo=UTC)))
     assert isinstance(request, dg.RunRequest)
     assert request.partition_key == "2024-03-09"
-
-
-@pytest.mark.parametrize("works", [True, False])
-def test_the_load_follows_a_fetch_however_it_ended(home: Settings, works: bool) -> None:
-    @dg.op
-    def bring() -> None:
-        if not works:
-            raise dg.Failure("the venue is down", allow_retries=False)
-
-    @dg.job(name="capture_bybit")
-    def job() -> None:
-        bring()
-
-    sensor = build_sensors(home, [], [], [registry.venue("bybit")])[1]
-    with dg.DagsterInstance.ephemeral() as instance:
-        before = sensor(dg.build_sensor_context(instance=instance))
-        run = job.execute_in_process(instance=instance, raise_on_error=False)
-        after = sensor(dg.build_sensor_context(instance=instance))
-    assert isinstance(before, dg.SkipReason)
-    assert isinstance(after, dg.RunRequest)
-    assert after.run_key == f"after-{run.run_id}"

@@ -46,9 +46,11 @@ def test_an_interrupted_run_ends_cleanly_and_says_so(tmp_path: Path) -> None:
     with writer(settings_of(home), what="a long import"):
         process = start(home, history, "publish")
         deadline = time.monotonic() + 120
-        while not (home / "dagster_home").exists() and time.monotonic() < deadline:
+        # Dagster keeps the events of every run in a file named after it, and an index beside them.
+        while not any(file.stem != "index" for file in (home / "dagster_home").glob("history/runs/*.db")):
+            assert time.monotonic() < deadline, "never came to a run"
             time.sleep(0.05)
-        time.sleep(3)
+        time.sleep(1)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=120)
     # a shell shows death by SIGINT as 130 too

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,6 +28,10 @@ class Direct:
     world: World
     now: datetime
     asked: list[Mapping[str, Any]] = field(default_factory=list)
+
+    @property
+    def endpoints(self) -> Collection[str]:
+        return {route.endpoint for route in self.routes}
 
     async def get(
         self,
@@ -52,8 +56,23 @@ class Direct:
         assert answer.status in accept, answer
         return Page(subject, request, answer.status, self.now, answer.body)
 
-    async def post(self, path: str, *, body: Mapping[str, Any], **options: Any) -> Page:
-        raise NotImplementedError
+    async def post(
+        self,
+        path: str,
+        *,
+        body: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        subject: str = WHOLE_VENUE,
+        endpoint: str = "api",
+        costs: Mapping[str, float] | None = None,
+        accept: Sequence[int] = (200,),
+        is_json: bool = True,
+    ) -> Page:
+        request = {"method": "POST", "endpoint": endpoint, "path": path, "body": body}
+        self.asked.append(request)
+        route = next(r for r in self.routes if (r.method, r.endpoint, r.path) == ("POST", endpoint, path))
+        answer = route.handler(Asked("POST", endpoint, path, {}, orjson.dumps(body), self.now), self.world)
+        assert answer.status in accept, answer
+        return Page(subject, request, answer.status, self.now, answer.body)
 
 
 def _pattern(route: Route) -> re.Pattern[str]:

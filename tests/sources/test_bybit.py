@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any, Literal
 
+import orjson
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from pipelines.errors import RequestRefusedError
+from pipelines.extract.venue import Context, Job, Page, Span
 from pipelines.ingest import fetch
+from pipelines.sandbox.emulator import Asked, Fault
 from pipelines.sandbox.venues import bybit as emulated
 from pipelines.sandbox.world import FormulaWorld
 from pipelines.settings import Settings
+from pipelines.sources import bybit
 from pipelines.sources.instruments import SCHEMA
-from tests.sources.conftest import HURRIED, Clock, Serve, loaded, parse_payloads, sample
+from tests.sources.conftest import HURRIED, NOW, Clock, Serve, loaded, parse_payloads, quarantined, sample
+from tests.sources.direct import Direct, brought, rows
 
 WORLD = FormulaWorld()
+# The one sample that no parser here reads, bybit_ws_liquidations.jsonl, is of the websocket, which is not listened to.
 
 
 def known_as(instrument: str, contract_type: str) -> pl.DataFrame:
@@ -52,19 +64,212 @@ def test_funding_is_a_fraction_of_the_interval(samples_dir: Path, name: str) -> 
     assert parsed.rows["settled_at"][0] == expected
 
 
-def test_a_week_over_http_is_what_the_market_did(settings: Settings, serve: Serve, clock: Clock) -> None:
-    with serve("bybit", settings=settings) as (_, there):
+def test_the_account_ratio_is_the_share_of_longs_over_that_of_shorts(samples_dir: Path) -> None:
+    body = sample(samples_dir, "bybit_v5_long_short_ratio.json")
+    [parsed] = parse_payloads("bybit", "long_short_ratios", [body], subject="BTCUSDT")
+    newest, oldest = parsed.rows.iter_rows(named=True)
+    # 0.49 / 0.51 and 0.4927 / 0.5073; 1696262400 is 2023-10-02 16:00 UTC.
+    assert (newest["ratio"], newest["long_share"]) == (pytest.approx(0.960784, abs=1e-6), 0.49)
+    assert (oldest["ratio"], oldest["long_share"]) == (pytest.approx(0.971220, abs=1e-6), 0.4927)
+    assert (newest["measure"], newest["period"]) == ("account_global", "1h")
+    assert (newest["event_at"], newest["available_at"]) == (datetime(2023, 10, 2, 16), datetime(2023, 10, 2, 17))
+
+
+def test_volume_of_an_inverse_contract_is_in_dollars_and_its_turnover_in_coin(samples_dir: Path) -> None:
+    body = sample(samples_dir, "bybit_v5_kline.json")
+    [parsed] = parse_payloads("bybit", "candles", [body], subject="BTCUSD", instruments=known_as("BTCUSD", "inverse"))
+    newest = parsed.rows.row(0, named=True)
+    # 268,611 dollars at about 17,060 are 15.745 bitcoin. Newest first: 1670608800 is 2022-12-09 18:00 UTC.
+    assert (newest["volume_base"], newest["volume_quote"]) == (15.74462667, 268_611.0)
+    assert [newest[c] for c in ("open", "high", "low", "close")] == [17_071.0, 17_073.0, 17_027.0, 17_055.5]
+    assert (newest["opened_at"], newest["available_at"]) == (datetime(2022, 12, 9, 18), datetime(2022, 12, 9, 19))
+    assert parsed.rows["opened_at"].to_list() == [datetime(2022, 12, 9, hour) for hour in (18, 17, 16)]
+
+
+def test_volume_of_linear_contracts_and_spot_pairs_is_in_coin() -> None:
+    body = b'{"retCode":0,"result":{"list":[["1670608800000","10","12","9","11","5","55"]]}}'
+    for name, kind, market in (("SOLUSDT", "linear", "perp"), ("SOL/USDT", "spot", "spot")):
+        [parsed] = parse_payloads("bybit", "candles", [body], subject=name, instruments=known_as(name, kind))
+        row = parsed.rows.row(0, named=True)
+        assert (row["market"], row["volume_base"], row["volume_quote"]) == (market, 5.0, 55.0)
+
+
+def test_a_candle_that_still_moves_and_one_of_an_unknown_contract_are_turned_away() -> None:
+    body = b'{"retCode":0,"result":{"list":[["1670608800000","10","12","9","11","5","55"]]}}'
+    known = known_as("SOLUSDT", "linear")
+    [early] = parse_payloads(
+        "bybit", "candles", [body], subject="SOLUSDT", instruments=known, at=datetime(2022, 12, 9, 18, 59)
+    )
+    [unknown] = parse_payloads("bybit", "candles", [body], subject="OLDUSDT", instruments=known)
+    assert early.rejects is not None
+    assert unknown.rejects is not None
+    assert early.rows.height + unknown.rows.height == 0
+    assert early.rejects.select("trade_date", "reason").row(0) == (date(2022, 12, 9), "undecodable")
+    assert unknown.rejects["reason"].to_list() == ["unknown_instrument"]
+
+
+def test_turnover_of_inverse_contracts_is_in_coin_and_does_not_rank_assets(samples_dir: Path) -> None:
+    """BTCUSD's 115.69 is bitcoin: taken for dollars it would be the smallest market there is."""
+    page = Page("*", {}, 200, NOW, sample(samples_dir, "bybit_v5_tickers.json"))
+    assert bybit.turnover([page]) == {}
+
+
+def test_an_option_is_named_by_its_expiry_and_its_mark_becomes_coin() -> None:
+    # The documentation's own example, and one settled in tether.
+    option = {
+        "symbol": "BTC-30DEC22-18000-C", "markPrice": "1659.042", "indexPrice": "16600.55", "markIv": "0.7567",
+        "underlyingPrice": "16590.42", "openInterest": "6.3", "volume24h": "0.15", "delta": "0.25",
+    }  # fmt: skip
+    tether = option | {"symbol": "ETH-6JAN23-1250-P-USDT", "delta": "-0.5", "underlyingPrice": "0"}
+    nonsense = option | {"symbol": "BTC-18000-C"}
+    body = orjson.dumps({"retCode": 0, "result": {"list": [option, tether, nonsense]}})
+    at = datetime(2022, 12, 20, 6)
+    [parsed] = parse_payloads("bybit", "option_chain", [body], at=at)
+    first, second = parsed.rows.drop("_line").iter_rows(named=True)
+    assert first == {
+        "venue": "bybit", "instrument": "BTC-30DEC22-18000-C", "snapshot_at": at, "underlying": "BTC",
+        "expiry_date": date(2022, 12, 30), "strike": 18_000.0, "option_type": "call", "open_interest_base": 6.3,
+        "volume_24h_base": 0.15, "mark_iv": 0.7567, "mark_price_base": pytest.approx(0.1), "underlying_price": 16_590.42,
+        "index_price": 16_600.55, "delta": 0.25, "available_at": at,
+    }  # fmt: skip
+    assert (second["underlying"], second["expiry_date"], second["option_type"]) == ("ETH", date(2023, 1, 6), "put")
+    assert (second["underlying_price"], second["mark_price_base"]) == (None, None)
+    assert parsed.rejects is not None
+    assert parsed.rejects["instrument"].to_list() == ["BTC-18000-C"]
+
+
+def test_a_spot_pair_carries_the_slash_that_its_perpetual_lacks() -> None:
+    pairs = [
+        {"symbol": "BTCUSDT", "baseCoin": "BTC", "quoteCoin": "USDT"},
+        {"symbol": "BTCPLN", "baseCoin": "BTC", "quoteCoin": "PLN"},
+    ]
+    body = orjson.dumps({"retCode": 0, "result": {"list": pairs}})
+    [parsed] = parse_payloads("bybit", "instruments", [body], request={"params": {"category": "spot"}})
+    [pair] = parsed.rows.iter_rows(named=True)
+    assert (pair["instrument"], pair["contract_type"], pair["asset"], pair["quote"]) == (
+        "BTC/USDT", "spot", "BTC", "USDT",
+    )  # fmt: skip
+    assert (pair["contract_size"], pair["listed_at"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "name"),
+    [
+        ("open-interest", {"category": "inverse", "symbol": "BTCUSD", "intervalTime": "5min"},
+         "bybit_v5_open_interest.json"),
+        ("funding/history", {"category": "linear", "symbol": "BTCUSDT"}, "bybit_funding_history.json"),
+        ("account-ratio", {"category": "linear", "symbol": "BTCUSDT", "period": "1h"},
+         "bybit_v5_long_short_ratio.json"),
+        ("kline", {"category": "inverse", "symbol": "BTCUSD", "interval": "60"}, "bybit_v5_kline.json"),
+    ],
+)  # fmt: skip
+def test_the_emulator_speaks_as_the_samples_do(samples_dir: Path, path: str, params: dict[str, str], name: str) -> None:
+    """Every field of the sample is there with the same JSON type, in the answer around the rows as well."""
+    route = next(route for route in emulated.ROUTES if route.path == f"/v5/market/{path}")
+    # A day after singleOpenInterest appeared.
+    asked = Asked("GET", "api", route.path, params, b"", datetime(2026, 6, 12))
+    answer = orjson.loads(route.handler(asked, WORLD).body)
+    said = orjson.loads(sample(samples_dir, name))
+    assert shape(said).items() <= shape(answer).items()
+    assert shape(said["result"]).items() <= shape(answer["result"]).items()
+    assert shape(said["result"]["list"][0]).items() <= shape(answer["result"]["list"][0]).items()
+
+
+def shape(record: Any) -> dict[str, type]:
+    cells = record.items() if isinstance(record, dict) else enumerate(record)
+    return {str(key): type(cell) for key, cell in cells}
+
+
+@pytest.mark.parametrize(
+    ("path", "params"),
+    [
+        ("open-interest", {"category": "linear", "symbol": "NOSUCHUSDT", "intervalTime": "5min"}),
+        ("open-interest", {"category": "inverse", "symbol": "BTCUSDT", "intervalTime": "5min"}),
+        ("funding/history", {"category": "linear", "symbol": "BTCUSDT", "startTime": "1"}),
+        ("tickers", {"category": "option"}),
+    ],
+)
+def test_a_refusal_in_a_200_is_an_error_with_its_reason(path: str, params: dict[str, str]) -> None:
+    route = next(route for route in emulated.ROUTES if route.path == f"/v5/market/{path}")
+    body = route.handler(Asked("GET", "api", route.path, params, b"", NOW), WORLD).body
+    with pytest.raises(RequestRefusedError, match="retCode 10001"):
+        bybit.check(Page("*", {"path": route.path}, 200, NOW, body))
+
+
+def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve, clock: Clock) -> None:
+    visits = Fault("account-ratio", "body", body=b'{"retCode":10006,"retMsg":"Too many visits!"}')
+    with serve("bybit", settings=settings, faults=[visits]) as (_, there):
         reports = fetch(
             there, "bybit", first=date(2024, 2, 28), last=date(2024, 3, 5), assets=["BTC", "PEPE"],
-            patience=HURRIED, clock=clock,
+            patience=replace(HURRIED, longest_wait=6.0), clock=clock,
         )  # fmt: skip
-    assert all(not report.failures for report in reports)
-    got = loaded(there, "open_interest", clock=clock).filter(instrument="1000PEPEUSDT")
+    assert {report.source: report.failures for report in reports if report.failures} == {}
     start, end = datetime(2024, 2, 28), datetime(2024, 3, 6)
-    true = WORLD.open_interest(
-        emulated.BY_NAME["1000PEPEUSDT"], 5, start + timedelta(minutes=5), end + timedelta(minutes=5)
-    )
-    assert_frame_equal(got.select("event_at", "oi_base").sort("event_at"), true.select("event_at", "oi_base"))
-    funding = loaded(there, "funding_rates", clock=clock).filter(instrument="BTCUSD")
-    settled = WORLD.funding(emulated.BY_NAME["BTCUSD"], start, end)
-    assert_frame_equal(funding.select("settled_at", "rate").sort("settled_at"), settled.select("settled_at", "rate"))
+    states = (start + timedelta(minutes=5), end + timedelta(minutes=5))
+
+    interest = loaded(there, "open_interest", clock=clock).sort("event_at")
+    for name, amount in (("1000PEPEUSDT", "oi_base"), ("BTCUSD", "oi_usd")):
+        true = WORLD.open_interest(emulated.BY_NAME[name], 5, *states).select("event_at", amount)
+        assert_frame_equal(interest.filter(instrument=name).select("event_at", amount), true)
+
+    funding = loaded(there, "funding_rates", clock=clock).sort("settled_at")
+    settled = WORLD.funding(emulated.BY_NAME["BTCUSD"], start, end).select("settled_at", "rate")
+    assert_frame_equal(funding.filter(instrument="BTCUSD").select("settled_at", "rate"), settled)
+
+    ratios = loaded(there, "long_short_ratios", clock=clock).sort("event_at")
+    hours = (start + timedelta(hours=1), end + timedelta(hours=1))
+    # Bybit prints shares with four decimals.
+    share = (pl.col("ratio") / (1 + pl.col("ratio"))).round(4).alias("long_share")
+    true = WORLD.ratios(emulated.BY_NAME["BTCUSD"], "account_global", 60, *hours).select("event_at", share)
+    assert_frame_equal(ratios.filter(instrument="BTCUSD").select("event_at", "long_share"), true)
+
+    candles = loaded(there, "candles", clock=clock).sort("opened_at")
+    assert set(candles["instrument"]) == {"BTCUSDT", "BTCUSD", "BTC/USDT", "1000PEPEUSDT"}
+    columns = ("opened_at", "open", "high", "low", "close", "volume_base", "volume_quote")
+    for name, market, many in (("BTC/USDT", "spot", 1), ("BTCUSD", "perp", 1), ("1000PEPEUSDT", "perp", 1000)):
+        traded = WORLD.candles(emulated.BY_NAME[name], market, 60, start, end).select(
+            "opened_at",
+            *(pl.col(c) * many for c in columns[1:5]),
+            pl.col("volume_base") / many,
+            "volume_quote",
+        )
+        assert_frame_equal(candles.filter(instrument=name, market=market).select(columns), traded)
+
+    chain = loaded(there, "option_chain", clock=clock)
+    assert chain["snapshot_at"].n_unique() == 1
+    keys = ("expiry_date", "strike", "option_type")
+    true = WORLD.option_chain("ETH", NOW).sort(keys)
+    assert_frame_equal(chain.filter(underlying="ETH").sort(keys).select(true.columns), true)
+    assert quarantined(there).is_empty()
+
+
+# Under any manners
+
+
+MANNERS = st.builds(emulated.Manners, rows=st.integers(5, 300), overlap=st.integers(0, 4), newest_first=st.booleans())
+KNOWN = pl.concat([known_as("BTCUSD", "inverse"), known_as("1000PEPEUSDT", "linear"), known_as("SOL/USDT", "spot")])
+DAYS = Span.of_days(date(2024, 2, 1), date(2024, 2, 2))
+
+
+@given(
+    manners=MANNERS, feed=st.sampled_from(["open_interest", "funding", "long_short_ratios", "candles"]), data=st.data()
+)
+@hypothesis_settings(max_examples=40, deadline=None)
+def test_size_order_overlap_and_repetition_of_pages_change_nothing(
+    manners: emulated.Manners, feed: str, data: st.DataObject
+) -> None:
+    there = bybit.VENUE.feed(feed)
+    name = data.draw(st.sampled_from(["BTCUSD", "SOL/USDT"] if feed == "candles" else ["BTCUSD", "1000PEPEUSDT"]))
+    job = Job(name, DAYS, KNOWN.row(by_predicate=pl.col("instrument") == name, named=True))
+    results = []
+    for how in (emulated.POLITE, manners):
+        pages = brought(there, Direct(emulated.routes(how), WORLD, NOW), job)
+        repeated = data.draw(st.lists(st.sampled_from(pages), max_size=2))
+        shuffled = data.draw(st.permutations([*pages, *repeated]))
+        got = rows(list(there.parse(shuffled, Context("bybit", NOW, DAYS, KNOWN))))
+        stamp = next(c for c in ("event_at", "settled_at", "opened_at") if c in got.columns)
+        # What a page repeats from behind the bound is the next day's, and true, but not asked for.
+        closed: Literal["left", "right"] = "right" if stamp == "event_at" else "left"
+        results.append(got.filter(pl.col(stamp).is_between(DAYS.start, DAYS.end, closed=closed)).sort(stamp))
+    assert_frame_equal(*results)
+    assert results[0].height == {"open_interest": 576, "funding": 6, "long_short_ratios": 48, "candles": 48}[feed]

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from pipelines.cli import app
+from pipelines.cli.app import Commands
 from pipelines.cli.screen import Screen
 from pipelines.extract.landing import LandingStore
 from pipelines.home import prepare_home
@@ -317,3 +319,22 @@ def test_what_libraries_print_goes_into_the_log_and_results_do_not(
     out, err = capfd.readouterr()
     assert (out, err) == ("result\nafter\n", "remark\n")
     assert (tmp_path / "noise.log").read_text(encoding="utf-8") == "noise\n"
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["at work", "while importing"])
+def test_an_interrupt_ends_a_command_with_130_wherever_it_comes(wrapped: bool) -> None:
+    interrupted = typer.Typer(cls=Commands)
+
+    @interrupted.callback()
+    def options() -> None:
+        """A group, as the real one."""
+
+    @interrupted.command()
+    def wait() -> None:
+        if wrapped:
+            raise RuntimeError("Error calling __set_name__ on 'Field' instance") from KeyboardInterrupt()
+        raise KeyboardInterrupt
+
+    done = CliRunner().invoke(interrupted, ["wait"])
+    assert done.exit_code == 130
+    assert "interrupted" in done.output

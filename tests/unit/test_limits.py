@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.errors import ThrottledError
 from pipelines.extract.limits import Limit, Pacer
 
 
@@ -119,6 +120,19 @@ def test_everybody_waits_when_the_venue_asks_to() -> None:
 
     asyncio.run(everything())
     assert sent == [0.0, 600.0, 600.0, 600.0]
+
+
+def test_a_ban_is_not_slept_through() -> None:
+    time = FakeTime()
+    pacer = Pacer([Limit(100, 1.0)], longest_hold=660.0, clock=time, sleep=time.sleep)
+
+    async def request() -> None:
+        async with pacer.turn():
+            pass
+
+    pacer.hold(86_400.0)
+    with pytest.raises(ThrottledError, match="86400 s"):
+        asyncio.run(request())
 
 
 def test_what_others_behind_the_address_use_is_made_room_for() -> None:

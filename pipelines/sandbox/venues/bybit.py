@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
 import polars as pl
 
 from pipelines.extract.venue import milliseconds
-from pipelines.sandbox.emulator import Answer, Asked, Route, utc
+from pipelines.sandbox.emulator import Answer, Asked, Route, stamp_ms, utc
 from pipelines.sandbox.world import Listing, World
 
 LISTINGS: Final = (
@@ -18,97 +19,239 @@ LISTINGS: Final = (
     Listing(
         "bybit", "BTCUSD", "BTC", quote="USD", contract_type="inverse", contract_size=1.0, contract_size_unit="usd"
     ),
+    *(Listing("bybit", f"{asset}/USDT", asset, contract_type="spot") for asset in ("BTC", "ETH", "SOL")),
 )
 BY_NAME: Final = {listing.instrument: listing for listing in LISTINGS}
 SINGLE_SINCE_MS: Final = 1_781_136_000_000
 """2026-06-11: the day singleOpenInterest appeared."""
+
+RATIOS_SINCE_MS: Final = 1_595_203_200_000
+"""2020-07-20: the first day with account ratios."""
+
+OPTIONS: Final = ("BTC", "ETH")
+INSTRUMENTS_PAGE: Final = 40
+
+
+@dataclass(frozen=True)
+class Manners:
+    """What Bybit does not promise: rows of a page (None: as many as it documents), their order, and how many rows behind the
+    bound it repeats."""
+
+    rows: int | None = None
+    overlap: int = 0
+    newest_first: bool = True
+
+    def page(self, frame: pl.DataFrame, stamp: str, *, first: int, last: int, limit: int) -> pl.DataFrame:
+        """The newest rows of the bounds, both included, in milliseconds."""
+        at = pl.col(stamp).dt.epoch("ms")
+        inside = frame.filter(at >= first).sort(stamp, descending=True)
+        fresh = inside.filter(at <= last).head(min(limit, self.rows or limit))
+        behind = inside.filter(at > last).tail(self.overlap if fresh.height else 0)
+        page = pl.concat([behind, fresh])
+        return page if self.newest_first else page.reverse()
+
+
+POLITE: Final = Manners()
+
+
+@dataclass(frozen=True)
+class Bybit:
+    """The venue with these listings and manners: `category` and `symbol` find an instrument, as in its own requests."""
+
+    listings: Sequence[Listing] = LISTINGS
+    manners: Manners = POLITE
+    places: Mapping[tuple[str, str], Listing] = field(init=False)
+
+    def __post_init__(self) -> None:
+        places = {(_category(x), x.instrument.replace("/", "")): x for x in self.listings}
+        object.__setattr__(self, "places", places)
+
+    def routes(self) -> Sequence[Route]:
+        return [
+            Route("GET", "api", f"/v5/market/{path}", handler)
+            for path, handler in (
+                ("instruments-info", self.instruments),
+                ("tickers", self.tickers),
+                ("open-interest", self._of_instrument(self.open_interest)),
+                ("funding/history", self._of_instrument(self.funding)),
+                ("account-ratio", self._of_instrument(self.account_ratio)),
+                ("kline", self._of_instrument(self.kline)),
+            )
+        ]
+
+    def instruments(self, asked: Asked, world: World) -> Answer:
+        category = asked.params.get("category", "")
+        if category not in ("linear", "inverse", "spot"):
+            return refused(10001, "params error: category invalid")
+        listed = [x for x in self.listings if _category(x) == category]
+        if category == "spot":
+            return listed_as(category, [_pair(x) for x in listed], asked)
+        if asked.params.get("status") == "Closed":
+            listed = [x for x in listed if x.delisted_at is not None and x.delisted_at <= asked.now]
+        rows = [_contract(x) for x in listed]
+        # Pages as small as the listings allow, so that the cursor is used: two to a page, or INSTRUMENTS_PAGE of many.
+        size = 2 if len(rows) < INSTRUMENTS_PAGE else INSTRUMENTS_PAGE
+        first = int(asked.params.get("cursor") or 0)
+        after = str(first + size) if first + size < len(rows) else ""
+        return listed_as(category, rows[first : first + size], asked, nextPageCursor=after)
+
+    def tickers(self, asked: Asked, world: World) -> Answer:
+        category = asked.params.get("category", "")
+        if category == "option":
+            if "baseCoin" not in asked.params and "symbol" not in asked.params:
+                return refused(10001, "params error: baseCoin or symbol is required")
+            coin = asked.params["baseCoin"]
+            return listed_as(category, _options(coin, asked, world) if coin in OPTIONS else [], asked)
+        rows = [
+            {
+                "symbol": x.instrument, "lastPrice": "1", "indexPrice": "1", "openInterest": "1",
+                "turnover24h": f"{1e9 / (1 + place):.4f}", "volume24h": "1", "fundingRate": "0.0001",
+            }
+            for place, x in enumerate(x for x in self.listings if _category(x) == category)
+        ]  # fmt: skip
+        return listed_as(category, rows, asked)
+
+    def open_interest(self, listing: Listing, asked: Asked, world: World) -> Answer:
+        if asked.params.get("intervalTime") != "5min":
+            return refused(10001, "params error: intervalTime invalid")
+        frame = self._page(lambda first, end: world.open_interest(listing, 5, first, end), "event_at", asked, most=200)
+        both = pl.col("oi_usd" if listing.contract_type == "inverse" else "oi_base") * 2
+        rows = [
+            {"openInterest": f"{amount:.8f}", "timestamp": str(at)}
+            | ({"singleOpenInterest": f"{amount / 2:.8f}"} if at >= SINGLE_SINCE_MS else {})
+            for amount, at in frame.select(both.alias("both"), pl.col("event_at").dt.epoch("ms")).iter_rows()
+        ]
+        return listed_as(_category(listing), rows, asked, symbol=asked.params["symbol"], nextPageCursor=_cursor(rows))
+
+    def funding(self, listing: Listing, asked: Asked, world: World) -> Answer:
+        if "startTime" in asked.params and "endTime" not in asked.params:
+            return refused(10001, "endTime is required with startTime")
+        frame = self._page(lambda first, end: world.funding(listing, first, end), "settled_at", asked, most=200)
+        rows = [
+            {"symbol": listing.instrument, "fundingRate": f"{rate:.8f}", "fundingRateTimestamp": str(at)}
+            for rate, at in frame.select("rate", pl.col("settled_at").dt.epoch("ms")).iter_rows()
+        ]
+        return listed_as(_category(listing), rows, asked)
+
+    def account_ratio(self, listing: Listing, asked: Asked, world: World) -> Answer:
+        if asked.params.get("period") != "1h":
+            return refused(10001, "params error: period invalid")
+        frame = self._page(
+            lambda first, end: world.ratios(listing, "account_global", 60, max(first, utc(RATIOS_SINCE_MS)), end),
+            "event_at", asked, most=500,
+        )  # fmt: skip
+        share = (pl.col("ratio") / (1 + pl.col("ratio"))).round(4)
+        rows = [
+            {
+                "symbol": listing.instrument, "buyRatio": f"{long:.4f}", "sellRatio": f"{1 - long:.4f}",
+                "timestamp": str(at),
+            }
+            for long, at in frame.select(share, pl.col("event_at").dt.epoch("ms")).iter_rows()
+        ]  # fmt: skip
+        return answered({"list": rows, "nextPageCursor": _cursor(rows)}, milliseconds(asked.now))
+
+    def kline(self, listing: Listing, asked: Asked, world: World) -> Answer:
+        if asked.params.get("interval") != "60":
+            return refused(10001, "params error: interval invalid")
+        market = "spot" if listing.contract_type == "spot" else "perp"
+        frame = self._page(
+            lambda first, end: world.candles(listing, market, 60, first, end), "opened_at", asked,
+            most=1000, few=200, names=("start", "end"),
+        )  # fmt: skip
+        many = listing.multiplier
+        rows = []
+        for x in frame.iter_rows(named=True):
+            base, quote = f"{x['volume_base'] / many:.8f}", f"{x['volume_quote']:.8f}"
+            volumes = (quote, base) if listing.contract_type == "inverse" else (base, quote)
+            ohlc = [f"{x[c] * many:.10f}" for c in ("open", "high", "low", "close")]
+            rows.append([str(milliseconds(x["opened_at"])), *ohlc, *volumes])
+        return listed_as(_category(listing), rows, asked, symbol=asked.params["symbol"])
+
+    def _of_instrument(self, handler: Callable[[Listing, Asked, World], Answer]) -> Callable[[Asked, World], Answer]:
+        def answer(asked: Asked, world: World) -> Answer:
+            found = self.places.get((asked.params.get("category", ""), asked.params.get("symbol", "")))
+            return refused(10001, "params error: symbol invalid") if found is None else handler(found, asked, world)
+
+        return answer
+
+    def _page(
+        self,
+        frame: Callable[[Any, Any], pl.DataFrame],
+        stamp: str,
+        asked: Asked,
+        *,
+        most: int,
+        few: int = 50,
+        names: tuple[str, str] = ("startTime", "endTime"),
+    ) -> pl.DataFrame:
+        """A page of what there is until the venue's now, newest first; `few` rows where no limit is named."""
+        now = milliseconds(asked.now)
+        first, last = stamp_ms(asked.params, names[0], 0), min(stamp_ms(asked.params, names[1], now), now)
+        # A day behind the bound as well, for those who repeat some of it.
+        end = min(utc(last) + timedelta(days=1), asked.now) + timedelta(milliseconds=1)
+        limit = min(int(asked.params.get("limit", few)), most)
+        return self.manners.page(frame(utc(first), end), stamp, first=first, last=last, limit=limit)
 
 
 def answered(result: Any, now_ms: int) -> Answer:
     return Answer({"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": now_ms})
 
 
+def listed_as(category: str, rows: Sequence[Any], asked: Asked, **more: str) -> Answer:
+    return answered({"category": category, "list": rows, **more}, milliseconds(asked.now))
+
+
 def refused(code: int, message: str) -> Answer:
     return Answer({"retCode": code, "retMsg": message, "result": {}, "retExtInfo": {}, "time": 0})
 
 
-def instruments(asked: Asked, world: World) -> Answer:
-    wanted = "InversePerpetual" if asked.params["category"] == "inverse" else "LinearPerpetual"
-    listed = [x for x in LISTINGS if (x.contract_type == "inverse") == (wanted == "InversePerpetual")]
-    if asked.params.get("status") == "Closed":
-        listed = [x for x in listed if x.delisted_at is not None and x.delisted_at <= asked.now]
-    rows = [
+def _category(listing: Listing) -> str:
+    return listing.contract_type
+
+
+def _cursor(rows: Sequence[Mapping[str, str]]) -> str:
+    return f"lastid%3D0%26lasttime%3D{int(rows[-1]['timestamp']) // 1000}" if rows else ""
+
+
+def _contract(listing: Listing) -> dict[str, Any]:
+    return {
+        "symbol": listing.instrument,
+        "contractType": "InversePerpetual" if listing.contract_type == "inverse" else "LinearPerpetual",
+        "status": "Trading",
+        "baseCoin": listing.instrument.removesuffix(listing.quote),
+        "quoteCoin": listing.quote,
+        "launchTime": str(milliseconds(listing.listed_at)),
+        "deliveryTime": str(milliseconds(listing.delisted_at)) if listing.delisted_at else "0",
+        "fundingInterval": listing.interval_hours * 60,
+    }
+
+
+def _pair(listing: Listing) -> dict[str, str]:
+    base, _, quote = listing.instrument.partition("/")
+    return {"symbol": f"{base}{quote}", "baseCoin": base, "quoteCoin": quote, "status": "Trading", "innovation": "0"}
+
+
+def _options(coin: str, asked: Asked, world: World) -> Iterable[dict[str, str]]:
+    return [
         {
-            "symbol": x.instrument,
-            "contractType": wanted,
-            "status": "Trading",
-            "baseCoin": x.instrument.removesuffix(x.quote),
-            "quoteCoin": x.quote,
-            "launchTime": str(milliseconds(x.listed_at)),
-            "deliveryTime": str(milliseconds(x.delisted_at)) if x.delisted_at else "0",
-            "fundingInterval": x.interval_hours * 60,
+            "symbol": f"{coin}-{x['expiry_date']:%-d%b%y}".upper()
+            + f"-{x['strike']:g}-{x['option_type'][0].upper()}-USDT",
+            "markPrice": f"{x['mark_price_base'] * x['underlying_price']:.10f}",
+            "indexPrice": f"{x['index_price']}",
+            "markIv": f"{x['mark_iv']}",
+            "underlyingPrice": f"{x['underlying_price']}",
+            "openInterest": f"{x['open_interest_base']}",
+            "volume24h": f"{x['volume_24h_base']}",
+            "turnover24h": "1",
+            "delta": f"{x['delta']:.8f}",
         }
-        for x in listed
+        for x in world.option_chain(coin, asked.now).iter_rows(named=True)
     ]
-    # Two to a page, so that the cursor is used.
-    first = int(asked.params.get("cursor") or 0)
-    after = str(first + 2) if first + 2 < len(rows) else ""
-    return answered(
-        {"category": asked.params["category"], "list": rows[first : first + 2], "nextPageCursor": after},
-        milliseconds(asked.now),
-    )
 
 
-def tickers(asked: Asked, world: World) -> Answer:
-    rows = [
-        {"symbol": x.instrument, "lastPrice": "1", "turnover24h": f"{1e9 / (1 + place):.4f}", "volume24h": "1"}
-        for place, x in enumerate(x for x in LISTINGS if x.contract_type == asked.params["category"])
-    ]
-    return answered({"category": asked.params["category"], "list": rows}, milliseconds(asked.now))
+def routes(manners: Manners = POLITE, *, listings: Sequence[Listing] = LISTINGS) -> Sequence[Route]:
+    """Bybit with these manners and listings."""
+    return Bybit(listings, manners).routes()
 
 
-def open_interest(asked: Asked, world: World) -> Answer:
-    listing = BY_NAME.get(asked.params["symbol"])
-    if listing is None:
-        return refused(10001, "params error: symbol invalid")
-    frame = _newest(world.open_interest(listing, 5, *_bounds(asked)), "event_at", asked)
-    both = pl.col("oi_usd" if listing.contract_type == "inverse" else "oi_base") * 2
-    rows = [
-        {"openInterest": f"{amount:.8f}", "timestamp": str(at)}
-        | ({"singleOpenInterest": f"{amount / 2:.8f}"} if at >= SINGLE_SINCE_MS else {})
-        for amount, at in frame.select(both.alias("both"), pl.col("event_at").dt.epoch("ms")).iter_rows()
-    ]
-    result = {"symbol": listing.instrument, "category": asked.params["category"], "list": rows, "nextPageCursor": ""}
-    return answered(result, milliseconds(asked.now))
-
-
-def funding(asked: Asked, world: World) -> Answer:
-    listing = BY_NAME.get(asked.params["symbol"])
-    if listing is None:
-        return refused(10001, "params error: symbol invalid")
-    if "startTime" in asked.params and "endTime" not in asked.params:
-        return refused(10001, "endTime is required with startTime")
-    frame = _newest(world.funding(listing, *_bounds(asked)), "settled_at", asked)
-    rows = [
-        {"symbol": listing.instrument, "fundingRate": f"{rate:.8f}", "fundingRateTimestamp": str(at)}
-        for rate, at in frame.select("rate", pl.col("settled_at").dt.epoch("ms")).iter_rows()
-    ]
-    return answered({"category": asked.params["category"], "list": rows}, milliseconds(asked.now))
-
-
-def _bounds(asked: Asked) -> tuple[Any, Any]:
-    """[start, end) of the inclusive bounds, and nothing after the venue's now."""
-    last = min(int(asked.params["endTime"]), milliseconds(asked.now))
-    return utc(int(asked.params["startTime"])), utc(last) + timedelta(milliseconds=1)
-
-
-def _newest(frame: pl.DataFrame, stamp: str, asked: Asked) -> pl.DataFrame:
-    return frame.sort(stamp, descending=True).head(min(int(asked.params.get("limit", 50)), 200))
-
-
-ROUTES: Final[Sequence[Route]] = (
-    Route("GET", "api", "/v5/market/instruments-info", instruments),
-    Route("GET", "api", "/v5/market/tickers", tickers),
-    Route("GET", "api", "/v5/market/open-interest", open_interest),
-    Route("GET", "api", "/v5/market/funding/history", funding),
-)
+ROUTES: Final[Sequence[Route]] = routes()

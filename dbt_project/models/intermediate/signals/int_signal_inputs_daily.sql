@@ -130,18 +130,43 @@ daily as (
         liquidations.venues_present / cast(nullif(liquidations.venues_expected, 0) as double)
             as liquidations_venue_share,
         coalesce(liquidations.completeness, 'none') as liquidations_completeness,
-        nullif(cascades.input_grain, 'none') as liquidations_input_grain,
-        {%- for group in groups %}
-        {{ group }}.available_at as {{ group }}_day_available_at{{ ',' if not loop.last }}
-        {%- endfor %}
+        nullif(cascades.input_grain, 'none') as liquidations_input_grain
     from spine
     {%- for group in groups + ['cascades'] %}
     left join {{ group }} on spine.asset = {{ group }}.asset and spine.trade_date = {{ group }}.trade_date
     {%- endfor %}
 ),
+
+-- A row rests on its windows too: it was not known before the last day of them.
+known as (
+    select
+        spine.asset,
+        spine.trade_date,
+        {%- for group in groups %}
+        greatest(max({{ group }}.available_at) over so_far, cast(spine.trade_date + 1 as timestamp))
+            as {{ group }}_available_at{{ ',' if not loop.last }}
+        {%- endfor %}
+    from spine
+    {%- for group in groups %}
+    left join {{ group }} on spine.asset = {{ group }}.asset and spine.trade_date = {{ group }}.trade_date
+    {%- endfor %}
+    window so_far as (
+        partition by spine.asset order by spine.trade_date rows between unbounded preceding and current row
+    )
+),
+
+-- DuckDB sorts whole rows for a window: a tenth of the time on a tenth of the columns.
+ranked as (
+    select
+        asset,
+        trade_date,
+        {{ ranks.keys() | join(',
+        ') }}
+    from daily
+),
 {% for column, window in ranks.items() %}
 {{ column }}_ranks as (
-    {{ stats_midrank('daily', ['asset'], 'trade_date', column, threshold(window)) }}
+    {{ stats_midrank('ranked', ['asset'], 'trade_date', column, threshold(window)) }}
 ),
 {% endfor %}
 levels as (
@@ -160,19 +185,12 @@ levels as (
         {%- for counterpart in ['lending', 'perp_dex'] %}
         {{ signal_level_percentile(
             counterpart ~ '_zscore_lead', threshold('onchain_lead_zscore'), threshold('signal_window_days'), 'days_before'
-        ) }} as {{ counterpart }}_level_percentile,
+        ) }} as {{ counterpart }}_level_percentile{{ ',' if not loop.last }}
         {%- endfor %}
-        -- A row rests on its windows too: it was not known before the last day of them.
-        {%- for group in groups %}
-        greatest(max({{ group }}_day_available_at) over so_far, cast(trade_date + 1 as timestamp))
-            as {{ group }}_available_at{{ ',' if not loop.last }}
-        {%- endfor %}
-    from daily
-    window
-        days_before as (
-            partition by asset order by trade_date {{ stats_rows_before(threshold('signal_window_days')) }}
-        ),
-        so_far as (partition by asset order by trade_date rows between unbounded preceding and current row)
+    from ranked
+    window days_before as (
+        partition by asset order by trade_date {{ stats_rows_before(threshold('signal_window_days')) }}
+    )
 )
 
 select
@@ -184,12 +202,12 @@ select
     levels.bought_dip_level_percentile,
     levels.deleveraging_level_percentile,
     levels.lending_level_percentile,
-    levels.perp_dex_level_percentile
-    {%- for group in groups %},
-    levels.{{ group }}_available_at
-    {%- endfor %},
-    levels.comparison_available_at as lending_available_at,
-    levels.comparison_available_at as perp_dex_available_at,
+    levels.perp_dex_level_percentile,
+    {%- for group in groups %}
+    known.{{ group }}_available_at,
+    {%- endfor %}
+    known.comparison_available_at as lending_available_at,
+    known.comparison_available_at as perp_dex_available_at,
     cast(null as double) as zones_venue_share,
     -- The grid of open interest and funding (B9, B11).
     case
@@ -201,7 +219,8 @@ select
         else 'none'
     end as grid_cell
 from daily
-inner join levels on daily.asset = levels.asset and daily.trade_date = levels.trade_date
+left join known on daily.asset = known.asset and daily.trade_date = known.trade_date
+left join levels on daily.asset = levels.asset and daily.trade_date = levels.trade_date
 {%- for column in ranks %}
 left join {{ column }}_ranks
     on daily.asset = {{ column }}_ranks.asset and daily.trade_date = {{ column }}_ranks.trade_date

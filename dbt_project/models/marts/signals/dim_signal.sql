@@ -5,7 +5,7 @@ select
     direction,
     cast({{ signal_sign('direction') }} as int) as direction_sign,
     horizon,
-    input_mart,
+    input_marts,
     on_means,
     value_is,
     strength_is

@@ -1,0 +1,168 @@
+"""Coinalyze v1 as its documentation describes it: a key in a header, symbols of many exchanges, amounts in coins or dollars by
+market, days stamped with their start in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final
+
+import polars as pl
+
+from pipelines.sandbox.emulator import Answer, Asked, Route
+from pipelines.sandbox.world import Listing, World
+
+CODES: Final = {"Binance": "A", "Bybit": "6", "OKX": "3", "Gate.io": "Y", "Hyperliquid": "H", "Huobi": "4"}
+
+LISTED: Final[dict[str, tuple[str, Listing]]] = {
+    "BTCUSDT_PERP.A": ("Binance", Listing("binance", "BTCUSDT", "BTC")),
+    "1000PEPEUSDT_PERP.A": ("Binance", Listing("binance", "1000PEPEUSDT", "PEPE", multiplier=1000.0)),
+    "BTCUSD_PERP.A": ("Binance", Listing("binance", "BTCUSD_PERP", "BTC", quote="USD", contract_type="inverse")),
+    "BTCUSDT.6": ("Bybit", Listing("bybit", "BTCUSDT", "BTC")),
+    "ETHUSDT.6": ("Bybit", Listing("bybit", "ETHUSDT", "ETH")),
+    "BTCUSDT_PERP.3": ("OKX", Listing("okx", "BTC-USDT-SWAP", "BTC")),
+    "BTC_USDT.Y": ("Gate.io", Listing("gate", "BTC_USDT", "BTC")),
+    "BTC.H": ("Hyperliquid", Listing("hyperliquid", "BTC", "BTC", quote="USD", interval_hours=1)),
+    # Neither its exchange nor its kind is followed.
+    "BTCUSDT_PERP.4": ("Huobi", Listing("huobi", "BTC-USDT", "BTC")),
+}
+DATED: Final = "BTCUSDT_240628.A"
+BY_NAME: Final = {f"{listing.venue}:{listing.instrument}": listing for _, listing in LISTED.values()}
+MOST_SYMBOLS: Final = 20
+DAY: Final = timedelta(days=1)
+
+
+def refused(message: str, status: int = 400) -> Answer:
+    return Answer({"message": message}, status=status)
+
+
+def with_key(handler: Callable[[Asked, World], Answer]) -> Callable[[Asked, World], Answer]:
+    """The handler for those who bring a key."""
+
+    def handle(asked: Asked, world: World) -> Answer:
+        return handler(asked, world) if asked.headers.get("api_key") else refused("Invalid API key", 401)
+
+    return handle
+
+
+def exchanges(asked: Asked, world: World) -> Answer:
+    return Answer([{"name": name, "code": code} for name, code in CODES.items()])
+
+
+def future_markets(asked: Asked, world: World) -> Answer:
+    rows: list[dict[str, Any]] = [
+        {
+            "symbol": symbol,
+            "exchange": CODES[exchange],
+            "symbol_on_exchange": listing.instrument,
+            "base_asset": listing.asset if listing.multiplier == 1.0 else f"1000{listing.asset}",
+            "quote_asset": listing.quote,
+            "expire_at": None,
+            "has_buy_sell_data": True,
+            "is_perpetual": True,
+            "margined": "COIN" if listing.contract_type == "inverse" else "STABLE",
+            "oi_lq_vol_denominated_in": "QUOTE_ASSET" if listing.contract_type == "inverse" else "BASE_ASSET",
+            "has_long_short_ratio_data": True,
+            "has_ohlcv_data": True,
+        }
+        for symbol, (exchange, listing) in LISTED.items()
+    ]
+    return Answer([*rows, rows[0] | {"symbol": DATED, "symbol_on_exchange": "BTCUSDT_240628", "is_perpetual": False}])
+
+
+Rows = Callable[[World, Listing, datetime, datetime], pl.DataFrame]
+"""Days that begin in [start, end): `at` and the vendor's letters."""
+
+
+def open_interest(world: World, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
+    frame = world.open_interest(listing, 1440, start + DAY, end + DAY)
+    amount = pl.col("oi_usd" if listing.contract_type == "inverse" else "oi_base")
+    return frame.select(
+        (pl.col("event_at") - DAY).alias("at"),
+        amount.alias("o"),
+        (amount * 1.1).alias("h"),
+        (amount * 0.9).alias("l"),
+        amount.alias("c"),
+    )
+
+
+def funding(world: World, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
+    """In percent; a day closes with its last settlement."""
+    return (
+        world.funding(listing, start, end)
+        .group_by(pl.col("settled_at").dt.truncate("1d").alias("at"))
+        .agg((pl.col("rate").sort_by("settled_at").last() * 100).alias("c"))
+        .select("at", *(pl.col("c").alias(letter) for letter in "ohlc"))
+    )
+
+
+def liquidations(world: World, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
+    amount = pl.col("quantity_base") * (pl.col("price") if listing.contract_type == "inverse" else 1.0)
+    return (
+        world.liquidations(listing, start, end)
+        .group_by(pl.col("occurred_at").dt.truncate("1d").alias("at"))
+        .agg(amount.filter(side=side).sum().alias(side[0]) for side in ("long", "short"))
+    )
+
+
+def ratios(world: World, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
+    """The value of a day is the state at its start."""
+    ratio = pl.col("ratio")
+    return world.ratios(listing, "account_global", 1440, start, end).select(
+        pl.col("event_at").alias("at"),
+        ratio.alias("r"),
+        (ratio / (1 + ratio) * 100).round(2).alias("l"),
+        (100 / (1 + ratio)).round(2).alias("s"),
+    )
+
+
+def candles(world: World, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
+    frame = world.candles(listing, "perp", 1440, start, end)
+    inverse = listing.contract_type == "inverse"
+    return frame.select(
+        pl.col("opened_at").alias("at"),
+        *(pl.col(name).alias(name[0]) for name in ("open", "high", "low", "close")),
+        pl.col("volume_quote" if inverse else "volume_base").alias("v"),
+        pl.col("taker_buy_base").alias("bv"),
+        pl.col("trades").alias("tx"),
+        (pl.col("trades") // 2).alias("btx"),
+    )
+
+
+def history(asked: Asked, world: World, *, rows: Rows) -> Answer:
+    """Days from `from` to `to`, both included, of up to 20 symbols; a symbol that is unknown is left out."""
+    if not {"symbols", "interval", "from", "to"} <= set(asked.params):
+        return refused("symbols, interval, from and to are required")
+    symbols = asked.params["symbols"].split(",")
+    if asked.params["interval"] != "daily" or len(symbols) > MOST_SYMBOLS:
+        return refused("interval or symbols")
+    epoch = datetime(1970, 1, 1)
+    first = epoch + timedelta(seconds=int(asked.params["from"]))
+    last = min(epoch + timedelta(seconds=int(asked.params["to"])), asked.now)
+    start = epoch + -((epoch - first) // DAY) * DAY
+    found: list[dict[str, Any]] = []
+    for symbol in symbols:
+        if symbol in LISTED:
+            frame = rows(
+                world, LISTED[symbol][1], start, (last.replace(hour=0, minute=0, second=0, microsecond=0) + DAY)
+            )
+            series = frame.sort("at").select(pl.col("at").dt.epoch("s").alias("t"), pl.exclude("at"))
+            if not series.is_empty():
+                found.append({"symbol": symbol, "history": series.to_dicts()})
+    return Answer(found)
+
+
+HISTORIES: Final[dict[str, Rows]] = {
+    "/open-interest-history": open_interest,
+    "/funding-rate-history": funding,
+    "/liquidation-history": liquidations,
+    "/long-short-ratio-history": ratios,
+    "/ohlcv-history": candles,
+}
+
+ROUTES: Final[Sequence[Route]] = (
+    Route("GET", "api", "/exchanges", with_key(exchanges)),
+    Route("GET", "api", "/future-markets", with_key(future_markets)),
+    *(Route("GET", "api", path, with_key(partial(history, rows=rows))) for path, rows in HISTORIES.items()),
+)

@@ -1,0 +1,168 @@
+"""dYdX's indexer as its source describes it: newest first, inclusive upper bounds, text numbers, ISO instants, errors with 400."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import polars as pl
+
+from pipelines.extract.venue import milliseconds
+from pipelines.sandbox.emulator import Answer, Asked, Route
+from pipelines.sandbox.world import Listing, World
+
+LISTINGS: Final = tuple(
+    Listing("dydx", f"{coin}-USD", coin, quote="USD", interval_hours=1, listed_at=datetime(2023, 10, 26))
+    for coin in ("BTC", "ETH", "SOL", "AVAX", "DOGE")
+)
+BY_NAME: Final = {listing.instrument: listing for listing in LISTINGS}
+BY_ADDRESS: Final = "BUFFI,UNISWAP_V3,0X4C1B1302220D7DE5C22B495E78B72F2DD2457D45-USD"
+MOST: Final = 1000
+BLOCK_LATE: Final = timedelta(milliseconds=316)
+"""The first block of an hour comes a little after it."""
+FILLER_MS: Final = 7 * 60_000
+
+
+def refused(message: str, *, status: int = 400, **more: str) -> Answer:
+    return Answer({"errors": [{"msg": message, **more}]}, status=status)
+
+
+def perpetual_markets(asked: Asked, world: World) -> Answer:
+    names = [*BY_NAME, BY_ADDRESS]
+    return Answer({"markets": {name: _market(name, number) for number, name in enumerate(names)}})
+
+
+def _market(name: str, number: int) -> dict[str, Any]:
+    return {
+        "clobPairId": str(number), "ticker": name, "status": "ACTIVE", "oraclePrice": "1", "priceChange24H": "0",
+        "volume24H": "1000000", "trades24H": 10, "nextFundingRate": "0", "initialMarginFraction": "0.05",
+        "maintenanceMarginFraction": "0.03", "openInterest": "1", "atomicResolution": -10,
+        "quantumConversionExponent": -9, "tickSize": "1", "stepSize": "0.0001", "stepBaseQuantums": 1000000,
+        "subticksPerTick": 100000, "marketType": "CROSS", "baseOpenInterest": "1",
+    }  # fmt: skip
+
+
+def trades(asked: Asked, world: World) -> Answer:
+    """Every liquidation with an ordinary trade of its block, and others between; every third liquidation is deleveraging."""
+    listing, limit = BY_NAME.get(asked.params["ticker"]), _limit(asked)
+    if listing is None:
+        return refused("ticker must be a valid ticker (BTC-USD, etc)", param="ticker", location="params")
+    if isinstance(limit, Answer):
+        return limit
+    until = min(_instant(asked, "createdBeforeOrAt"), asked.now)
+    height = asked.params.get("createdBeforeOrAtHeight")
+    if height is not None:
+        until = min(until, datetime(1970, 1, 1) + timedelta(seconds=int(height) + EPOCH_HEIGHT + 1, milliseconds=-1))
+    found = _trades(
+        listing, world, until - timedelta(milliseconds=(limit + 1) * FILLER_MS), until + timedelta(milliseconds=1)
+    )
+    return Answer({"trades": [row for _, row in sorted(found, key=lambda one: one[0], reverse=True)[:limit]]})
+
+
+EPOCH_HEIGHT: Final = 1_690_000_000
+"""A block each second since then."""
+
+
+def _trades(listing: Listing, world: World, start: datetime, end: datetime) -> list[tuple[int, dict[str, str]]]:
+    rows: list[tuple[int, dict[str, str]]] = []
+    # Events are numbered in their block across all markets.
+    place = 10 * LISTINGS.index(listing)
+    columns = ("number", "side", "price", "quantity_base")
+    for at, number, side, price, base in (
+        world.liquidations(listing, start, end).select(pl.col("occurred_at").dt.epoch("ms"), *columns).iter_rows()
+    ):
+        forced = "SELL" if side == "long" else "BUY"
+        rows.append(_trade(at, place + 1, forced, base, price, "LIQUIDATED" if number % 3 else "DELEVERAGED"))
+        rows.append(_trade(at, place + 2, forced, base / 2, price, "LIMIT"))
+    first, last = -(-milliseconds(start) // FILLER_MS), milliseconds(end) // FILLER_MS
+    rows += [
+        _trade(count * FILLER_MS, place + 3, "BUY", 1.0, 100.0, "TWAP_SUBORDER" if count % 5 == 0 else "LIMIT")
+        for count in range(first, last + 1)
+        if count * FILLER_MS < milliseconds(end)
+    ]
+    return rows
+
+
+def _trade(at: int, event: int, side: str, size: float, price: float, kind: str) -> tuple[int, dict[str, str]]:
+    height = at // 1000 - EPOCH_HEIGHT
+    return height * 100 + event, {
+        "id": f"{height:08x}{2:08x}{event:08x}", "side": side, "size": f"{size:g}", "price": repr(price), "type": kind,
+        "createdAt": _iso(at), "createdAtHeight": str(height),
+    }  # fmt: skip
+
+
+def historical_funding(asked: Asked, world: World) -> Answer:
+    listing, limit = BY_NAME.get(asked.params["ticker"]), _limit(asked)
+    if listing is None:
+        return refused(f"{asked.params['ticker']} not found in markets of type PERPETUAL", status=404)
+    if isinstance(limit, Answer):
+        return limit
+    until = min(_instant(asked, "effectiveBeforeOrAt"), asked.now)
+    hourly = world.funding(listing, until - timedelta(hours=limit + 1), until + timedelta(hours=1))
+    late = hourly.with_columns(pl.col("settled_at") + BLOCK_LATE).filter(pl.col("settled_at") <= until)
+    rows = late.sort("settled_at", descending=True).head(limit)
+    return Answer(
+        {
+            "historicalFunding": [
+                {
+                    "ticker": listing.instrument, "rate": f"{rate:.8f}", "price": repr(price), "effectiveAt": _iso(at),
+                    "effectiveAtHeight": str(at // 1000 - EPOCH_HEIGHT),
+                }
+                for at, rate, price in rows.select(pl.col("settled_at").dt.epoch("ms"), "rate", "mark_price").iter_rows()
+            ]
+        }
+    )  # fmt: skip
+
+
+def candles(asked: Asked, world: World) -> Answer:
+    listing, limit = BY_NAME.get(asked.params["ticker"]), _limit(asked)
+    if asked.params.get("resolution") != "1HOUR":
+        return refused("resolution must be a valid Candle Resolution", param="resolution", location="query")
+    if isinstance(limit, Answer):
+        return limit
+    if listing is None:
+        return Answer({"candles": []})
+    start, end = _instant(asked, "fromISO"), min(_instant(asked, "toISO"), asked.now)
+    frame = world.candles(listing, "perp", 60, start, end).join(
+        world.open_interest(listing, 60, start, end), left_on="opened_at", right_on="event_at"
+    )
+    rows = frame.sort("opened_at", descending=True).head(limit)
+    return Answer({"candles": [_candle(listing, row) for row in rows.iter_rows(named=True)]})
+
+
+def _candle(listing: Listing, row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "startedAt": _iso(milliseconds(row["opened_at"])), "ticker": listing.instrument, "resolution": "1HOUR",
+        **{name: repr(row[name]) for name in ("low", "high", "open", "close")},
+        "baseTokenVolume": repr(row["volume_base"]), "usdVolume": repr(row["volume_quote"]), "trades": row["trades"],
+        "startingOpenInterest": repr(row["oi_base"]), "orderbookMidPriceOpen": repr(row["open"]),
+        "orderbookMidPriceClose": repr(row["close"]),
+    }  # fmt: skip
+
+
+def _limit(asked: Asked) -> int | Answer:
+    limit = int(asked.params.get("limit", MOST))
+    if not 0 < limit <= MOST:
+        return refused(
+            f"limit must be a positive integer that is not greater than max: {MOST}", param="limit", location="query"
+        )
+    return limit
+
+
+def _instant(asked: Asked, name: str) -> datetime:
+    text = asked.params.get(name)
+    return datetime.fromisoformat(text).replace(tzinfo=None) if text else datetime(2100, 1, 1)
+
+
+def _iso(ms: int) -> str:
+    moment = datetime(1970, 1, 1) + timedelta(milliseconds=ms)
+    return f"{moment.isoformat(timespec='milliseconds')}Z"
+
+
+ROUTES: Final[Sequence[Route]] = (
+    Route("GET", "api", "/perpetualMarkets", perpetual_markets),
+    Route("GET", "api", "/trades/perpetualMarket/{ticker}", trades),
+    Route("GET", "api", "/historicalFunding/{ticker}", historical_funding),
+    Route("GET", "api", "/candles/perpetualMarkets/{ticker}", candles),
+)

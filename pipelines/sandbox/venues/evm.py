@@ -1,0 +1,209 @@
+"""A chain as SQD's portal and as JSON-RPC nodes tell of it: finalised streams that end when they like, nodes with limits.
+
+One module for all chains: they differ in nothing that a reader of logs can see. Which logs there are is the world's to say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
+
+import orjson
+
+from pipelines.sandbox.emulator import Answer, Asked, Route
+from pipelines.sandbox.world import FormulaWorld, World
+
+GENESIS: Final = datetime(2023, 12, 1)
+BLOCK_SECONDS: Final = 12
+NODES: Final = ("rpc", "rpc_2", "rpc_3")
+MOST_ITEMS: Final = 100
+
+
+@dataclass(frozen=True)
+class Log:
+    """One event as the chain keeps it."""
+
+    block: int
+    index: int
+    address: str
+    topics: tuple[str, ...]
+    data: str
+    tx_hash: str = ""
+
+    @property
+    def transaction(self) -> str:
+        return self.tx_hash or "0x" + hashlib.sha256(f"tx {self.block}".encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Manners:
+    """How a node behaves. `most_blocks` a request may span, else `range_error` (status, code, message); `stamps` is what its
+    logs say of their block's time; `hides` is how many of the oldest logs it keeps back, `shifts` by how much its clock lies;
+    `broken` answers every request with an error."""
+
+    most_blocks: int = 10_000
+    range_error: tuple[int, int, str] = (200, -32005, "query returned more than 10000 results")
+    stamps: Literal["given", "missing", "zero"] = "given"
+    batches: bool = True
+    hides: int = 0
+    shifts: timedelta = timedelta(0)
+    broken: bool = False
+
+
+@dataclass(frozen=True)
+class ChainWorld(FormulaWorld):
+    """A world with a chain in it. `logs` may be changed between two runs, which is a reorg; `fork` changes block hashes.
+
+    `stream_blocks` is after how many blocks the portal ends a stream, `behind` how far it is behind the head.
+    """
+
+    logs: list[Log] = field(default_factory=list)
+    nodes: Mapping[str, Manners] = field(default_factory=dict)
+    stream_blocks: int = 5_000
+    behind: timedelta = timedelta(hours=2)
+    fork: list[str] = field(default_factory=list)
+
+    def block_hash(self, number: int) -> str:
+        return "0x" + hashlib.sha256(f"{self.fork} {number}".encode()).hexdigest()
+
+
+def block_of(moment: datetime) -> int:
+    """The first block at or after a time."""
+    return max(0, -((GENESIS - moment) // timedelta(seconds=BLOCK_SECONDS)))
+
+
+def seconds_of(number: int) -> int:
+    """The time of a block, Unix."""
+    return int((GENESIS - datetime(1970, 1, 1)).total_seconds()) + number * BLOCK_SECONDS
+
+
+def block_at(asked: Asked, world: World) -> Answer:
+    number = block_of(datetime(1970, 1, 1) + timedelta(seconds=int(asked.params["unix"])))
+    if number > _finalised(asked, world):
+        return Answer({"error": "timestamp is past the last block"}, status=404)
+    return Answer({"block_number": number})
+
+
+def finalized_head(asked: Asked, world: World) -> Answer:
+    number = _finalised(asked, world)
+    return Answer({"number": number, "hash": _chain(world).block_hash(number)})
+
+
+def finalized_stream(asked: Asked, world: World) -> Answer:
+    """First and last block of what was looked at are always told, others where they hold what was asked for."""
+    chain = _chain(world)
+    query = asked.json
+    items = query.get("logs", [])
+    if query.get("type") != "evm" or not items or len(items) > MOST_ITEMS or query["fromBlock"] > query["toBlock"]:
+        return Answer({"error": "the query is malformed"}, status=400)
+    first, head = query["fromBlock"], _finalised(asked, world)
+    if first > head:
+        return Answer(b"", status=204)
+    last = min(query["toBlock"], head, first + chain.stream_blocks - 1)
+    blocks: dict[int, list[Log]] = {first: [], last: []}
+    for log in _matching(chain.logs, first, last, items):
+        blocks.setdefault(log.block, []).append(log)
+    return Answer(b"".join(_line(chain, number, logs, query["fields"]) for number, logs in sorted(blocks.items())))
+
+
+def node(asked: Asked, world: World) -> Answer:
+    """JSON-RPC 2.0, one request or a batch."""
+    manners = _chain(world).nodes.get(asked.endpoint, Manners())
+    request = asked.json
+    if isinstance(request, list):
+        if not manners.batches:
+            return Answer(_error(None, -32600, "batch requests are not supported"), status=400)
+        return Answer([_answered(asked, one, world, manners)[1] for one in request])
+    status, body = _answered(asked, request, world, manners)
+    return Answer(body, status=status)
+
+
+def _answered(asked: Asked, request: Mapping[str, Any], world: World, manners: Manners) -> tuple[int, Any]:
+    chain, number = _chain(world), request.get("id")
+    head = block_of(asked.now) - 1
+    if manners.broken:
+        return 200, _error(number, -32603, "internal error")
+    if request["method"] == "eth_blockNumber":
+        return 200, _result(number, hex(head))
+    if request["method"] == "eth_getBlockByNumber":
+        block = int(request["params"][0], 16)
+        stamp = seconds_of(block) + int(manners.shifts.total_seconds())
+        header = {"number": hex(block), "hash": chain.block_hash(block), "timestamp": hex(stamp)}
+        return 200, _result(number, header if block <= head else None)
+    if request["method"] != "eth_getLogs":
+        return 200, _error(number, -32601, "the method does not exist")
+    [wanted] = request["params"]
+    first, last = int(wanted["fromBlock"], 16), int(wanted["toBlock"], 16)
+    if last - first + 1 > manners.most_blocks:
+        status, code, message = manners.range_error
+        return status, _error(number, code, message)
+    topics = wanted["topics"]
+    item = {"address": wanted["address"], "topic0": topics[0], **({"topic1": topics[1]} if len(topics) > 1 else {})}
+    hidden = set(sorted(chain.logs, key=lambda log: (log.block, log.index))[: manners.hides])
+    found = _matching([log for log in chain.logs if log not in hidden], first, last, [item])
+    return 200, _result(number, [_rpc_log(chain, log, manners) for log in found])
+
+
+def _matching(logs: Iterable[Log], first: int, last: int, items: Sequence[Mapping[str, Any]]) -> list[Log]:
+    def wanted(log: Log) -> bool:
+        return any(
+            ("address" not in item or log.address in item["address"])
+            and all(
+                f"topic{n}" not in item or (n < len(log.topics) and log.topics[n] in item[f"topic{n}"]) for n in (0, 1)
+            )
+            for item in items
+        )
+
+    return sorted((x for x in logs if first <= x.block <= last and wanted(x)), key=lambda x: (x.block, x.index))
+
+
+def _line(chain: ChainWorld, number: int, logs: Sequence[Log], fields: Mapping[str, Mapping[str, bool]]) -> bytes:
+    header = {"number": number, "hash": chain.block_hash(number), "timestamp": seconds_of(number)}
+    block: dict[str, Any] = {"header": {name: header[name] for name in fields["block"]}}
+    if logs:
+        block["logs"] = [{name: _portal_log(log)[name] for name in fields["log"]} for log in logs]
+    return orjson.dumps(block) + b"\n"
+
+
+def _portal_log(log: Log) -> dict[str, Any]:
+    return {
+        "address": log.address, "topics": list(log.topics), "data": log.data, "transactionHash": log.transaction,
+        "logIndex": log.index, "transactionIndex": 0,
+    }  # fmt: skip
+
+
+def _rpc_log(chain: ChainWorld, log: Log, manners: Manners) -> dict[str, Any]:
+    stamps = {"given": {"blockTimestamp": hex(seconds_of(log.block))}, "zero": {"blockTimestamp": "0x0"}, "missing": {}}
+    return {
+        "address": log.address, "topics": list(log.topics), "data": log.data, "blockNumber": hex(log.block),
+        "transactionHash": log.transaction, "transactionIndex": "0x0", "blockHash": chain.block_hash(log.block),
+        "logIndex": hex(log.index), "removed": False, **stamps[manners.stamps],
+    }  # fmt: skip
+
+
+def _finalised(asked: Asked, world: World) -> int:
+    return block_of(asked.now - _chain(world).behind) - 1
+
+
+def _chain(world: World) -> ChainWorld:
+    """The world's chain; an empty one where it has none."""
+    return world if isinstance(world, ChainWorld) else ChainWorld()
+
+
+def _result(number: Any, result: Any) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": number, "result": result}
+
+
+def _error(number: Any, code: int, message: str) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": number, "error": {"code": code, "message": message}}
+
+
+ROUTES: Final = (
+    Route("GET", "portal", "/timestamps/{unix}/block", block_at),
+    Route("GET", "portal", "/finalized-head", finalized_head),
+    Route("POST", "portal", "/finalized-stream", finalized_stream),
+    *(Route("POST", name, "", node) for name in NODES),
+)

@@ -1,0 +1,250 @@
+"""Gate v4 futures as its documentation describes it: seconds, contracts, text and numbers mixed, a row of statistics for every
+five minutes that began."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final
+
+import polars as pl
+
+from pipelines.sandbox.emulator import Answer, Asked, Route
+from pipelines.sandbox.world import Listing, Measure, World
+
+SIZES: Final = {"BTC": 0.0001, "ETH": 0.01, "SOL": 1.0, "AVAX": 1.0, "XRP": 10.0, "DOGE": 10.0, "PEPE": 10_000_000.0}
+"""Coins in a contract (quanto_multiplier). Gate has no 1000PEPE: its contract holds ten million of the coin instead."""
+
+LISTINGS: Final = (
+    *(
+        Listing("gate", f"{asset}_USDT", asset, contract_size=size, contract_size_unit="base")
+        for asset, size in SIZES.items()
+    ),
+    Listing(
+        "gate", "BTC_USD", "BTC", quote="USD", contract_type="inverse", contract_size=1.0, contract_size_unit="usd"
+    ),
+)
+BY_NAME: Final = {listing.instrument: listing for listing in LISTINGS}
+
+MOST_STATISTICS: Final = 1000
+MOST_ORDERS: Final = 1000
+MOST_CANDLES: Final = 2000
+WIDEST_WINDOW: Final = 3600
+FIVE_MINUTES: Final = timedelta(minutes=5)
+RATIOS: Final[dict[str, Measure]] = {
+    "lsr_account": "account_global",
+    "top_lsr_account": "account_top",
+    "top_lsr_size": "position_top",
+    "lsr_taker": "taker_volume",
+}
+
+
+@dataclass(frozen=True)
+class Manners:
+    """What Gate does not promise: rows of a page of statistics, their order, how many rows before the bound it repeats, and
+    since when it remembers liquidation orders."""
+
+    rows: int = MOST_STATISTICS
+    overlap: int = 0
+    newest_first: bool = False
+    remembers_since: datetime = datetime(2020, 12, 16)
+
+
+POLITE: Final = Manners()
+
+
+def refused(label: str, message: str, status: int = 400) -> Answer:
+    return Answer({"label": label, "message": message}, status=status)
+
+
+def at(seconds: str | int) -> datetime:
+    return datetime(1970, 1, 1) + timedelta(seconds=int(seconds))
+
+
+def listed(asked: Asked, settled_in: str) -> Listing | None:
+    """The contract that is asked for, where it is settled so."""
+    found = BY_NAME.get(asked.params.get("contract", ""))
+    return found if found is not None and (found.contract_type == "inverse") == (settled_in == "btc") else None
+
+
+UNKNOWN: Final = refused("CONTRACT_NOT_FOUND", "contract not found")
+
+
+def contracts(asked: Asked, world: World, *, settled_in: str) -> Answer:
+    return Answer(
+        [
+            {
+                "name": x.instrument,
+                "type": "inverse" if settled_in == "btc" else "direct",
+                "quanto_multiplier": "0" if settled_in == "btc" else f"{x.contract_size:.10f}".rstrip("0").rstrip("."),
+                "funding_interval": x.interval_hours * 3600,
+                "create_time": int((x.listed_at - datetime(1970, 1, 1)).total_seconds()),
+                "in_delisting": False,
+                "mark_price": "1",
+                "position_size": 1,
+            }
+            for x in LISTINGS
+            if (x.contract_type == "inverse") == (settled_in == "btc")
+        ]
+    )
+
+
+def contract_stats(asked: Asked, world: World, *, settled_in: str, manners: Manners = POLITE) -> Answer:
+    """Rows from `from` on, at most `limit`: a row holds the states at the end of its five minutes and what happened in them."""
+    listing = listed(asked, settled_in)
+    if listing is None:
+        return UNKNOWN
+    if asked.params.get("interval") != "5m" or "from" not in asked.params:
+        return refused("INVALID_PARAM_VALUE", "invalid interval or from")
+    wanted = min(int(asked.params.get("limit", 30)), MOST_STATISTICS, manners.rows)
+    first = at(asked.params["from"])
+    if wanted > manners.overlap:
+        first -= manners.overlap * FIVE_MINUTES
+    last = min(first + wanted * FIVE_MINUTES, asked.now)
+    states = world.open_interest(listing, 5, first + FIVE_MINUTES, last + FIVE_MINUTES).with_columns(
+        pl.col("event_at") - FIVE_MINUTES
+    )
+    forced = (
+        world.liquidations(listing, first, last)
+        .with_columns((pl.col("price") * pl.col("quantity_base")).alias("usd"))
+        .group_by(pl.col("occurred_at").dt.truncate("5m").alias("event_at"))
+        .agg(
+            pl.col(value).filter(side=side).sum().alias(f"{side}_{value}")
+            for side in ("long", "short")
+            for value in ("quantity_base", "usd")
+        )
+    )
+    frame = states.join(forced, on="event_at", how="left").fill_null(0.0)
+    for name, measure in RATIOS.items():
+        ratio = world.ratios(listing, measure, 5, first + FIVE_MINUTES, last + FIVE_MINUTES)
+        frame = frame.join(
+            ratio.select(pl.col("event_at") - FIVE_MINUTES, pl.col("ratio").alias(name)), on="event_at", how="left"
+        )
+    frame = frame.sort("event_at", descending=manners.newest_first)
+    inverse = listing.contract_type == "inverse"
+    size = listing.contract_size or 1.0
+    return Answer(
+        [
+            {
+                "time": str(int((row["event_at"] - datetime(1970, 1, 1)).total_seconds())),
+                "open_interest": f"{row['oi_usd' if inverse else 'oi_base'] / size:.12g}",
+                "open_interest_usd": f"{row['oi_usd']:.14g}",
+                "mark_price": "1",
+                **{name: f"{row[name]:.4f}" for name in RATIOS},
+                **{
+                    key: text
+                    for side in ("long", "short")
+                    for key, text in {
+                        f"{side}_liq_size": f"{row[f'{side}_quantity_base'] / size:.12g}",
+                        f"{side}_liq_amount": f"{row[f'{side}_quantity_base']:.12g}",
+                        f"{side}_liq_usd": f"{row[f'{side}_usd']:.14g}",
+                    }.items()
+                },
+            }
+            for row in frame.iter_rows(named=True)
+        ]
+    )
+
+
+def liq_orders(asked: Asked, world: World, *, settled_in: str, manners: Manners = POLITE) -> Answer:
+    """Orders of all contracts that are settled so, newest first, both bounds included; stamps are whole seconds."""
+    if not {"from", "to"} <= set(asked.params):
+        return refused("MISSING_REQUIRED_PARAM", "from and to")
+    if int(asked.params["to"]) - int(asked.params["from"]) > WIDEST_WINDOW:
+        return refused("INVALID_PARAM_VALUE", "the range of from and to is more than 3600 seconds")
+    first = max(at(asked.params["from"]), manners.remembers_since)
+    last = min(at(asked.params["to"]) + timedelta(seconds=1), asked.now)
+    rows: list[dict[str, Any]] = []
+    for listing in LISTINGS:
+        inverse = listing.contract_type == "inverse"
+        if inverse != (settled_in == "btc"):
+            continue
+        for row in world.liquidations(listing, first, last).iter_rows(named=True):
+            amount = row["quantity_base"] * (row["price"] if inverse else 1.0)
+            exact = round(amount / (listing.contract_size or 1.0), 9)
+            contracts_held = int(exact) if exact.is_integer() else exact
+            rows.append(
+                {
+                    "time": int((row["occurred_at"] - datetime(1970, 1, 1)).total_seconds()),
+                    "contract": listing.instrument,
+                    "size": contracts_held if row["side"] == "long" else -contracts_held,
+                    "order_price": f"{row['price'] * (0.99 if row['side'] == 'long' else 1.01):.8g}",
+                    "fill_price": f"{row['price']:.10g}",
+                    "left": 0,
+                }
+            )
+    rows.sort(key=lambda row: row["time"], reverse=True)
+    return Answer(rows[: min(int(asked.params.get("limit", 100)), MOST_ORDERS)])
+
+
+def funding_rate(asked: Asked, world: World, *, settled_in: str) -> Answer:
+    listing = listed(asked, settled_in)
+    if listing is None:
+        return UNKNOWN
+    last = min(at(asked.params["to"]) + timedelta(seconds=1), asked.now)
+    frame = world.funding(listing, at(asked.params["from"]), last).sort("settled_at", descending=True)
+    return Answer(
+        [
+            {"t": stamp, "r": f"{rate:.8f}"}
+            for stamp, rate in frame.select(pl.col("settled_at").dt.epoch("s"), "rate").iter_rows()
+        ][: min(int(asked.params.get("limit", 100)), 1000)]
+    )
+
+
+def candlesticks(asked: Asked, world: World, *, settled_in: str) -> Answer:
+    listing = listed(asked, settled_in)
+    if listing is None:
+        return UNKNOWN
+    if asked.params.get("interval") != "1h" or "limit" in asked.params:
+        return refused("INVALID_PARAM_VALUE", "limit conflicts with from and to")
+    first, last = at(asked.params["from"]), at(asked.params["to"])
+    if (last - first) // timedelta(hours=1) >= MOST_CANDLES:
+        return refused("INVALID_PARAM_VALUE", "Candlestick too long ago. Maximum 2000 points")
+    frame = world.candles(listing, "perp", 60, first, min(last + timedelta(seconds=1), asked.now))
+    inverse = listing.contract_type == "inverse"
+    size = listing.contract_size or 1.0
+    return Answer(
+        [
+            {
+                "t": int((row["opened_at"] - datetime(1970, 1, 1)).total_seconds()),
+                "o": f"{row['open']:.12g}",
+                "h": f"{row['high']:.12g}",
+                "l": f"{row['low']:.12g}",
+                "c": f"{row['close']:.12g}",
+                "v": float(f"{row['volume_quote' if inverse else 'volume_base'] / size:.15g}"),
+                "sum": f"{row['volume_quote']:.15g}",
+            }
+            for row in frame.iter_rows(named=True)
+        ]
+    )
+
+
+def routes(manners: Manners = POLITE) -> Sequence[Route]:
+    """All endpoints of a Gate with these manners."""
+
+    def of(settled_in: str, handler: Callable[..., Answer], **more: Any) -> Callable[[Asked, World], Answer]:
+        return partial(handler, settled_in=settled_in, **more)
+
+    return (
+        *(
+            route
+            for settled_in in ("usdt", "btc")
+            for route in (
+                Route("GET", "api", f"/futures/{settled_in}/contracts", of(settled_in, contracts)),
+                Route(
+                    "GET",
+                    "api",
+                    f"/futures/{settled_in}/contract_stats",
+                    of(settled_in, contract_stats, manners=manners),
+                ),
+                Route("GET", "api", f"/futures/{settled_in}/funding_rate", of(settled_in, funding_rate)),
+                Route("GET", "api", f"/futures/{settled_in}/liq_orders", of(settled_in, liq_orders, manners=manners)),
+                Route("GET", "api", f"/futures/{settled_in}/candlesticks", of(settled_in, candlesticks)),
+            )
+        ),
+    )
+
+
+ROUTES: Final[Sequence[Route]] = routes()

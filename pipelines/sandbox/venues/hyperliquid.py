@@ -1,0 +1,156 @@
+"""Hyperliquid's info endpoint as documented and sampled: POST, old to new, text numbers; and the file of its statistics page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import polars as pl
+
+from pipelines.extract.venue import milliseconds
+from pipelines.sandbox.emulator import Answer, Asked, Route, utc
+from pipelines.sandbox.world import Listing, World
+
+LISTINGS: Final = (
+    *(
+        Listing("hyperliquid", coin, coin, quote="USDC", interval_hours=1, listed_at=datetime(2023, 5, 12))
+        for coin in ("BTC", "ETH", "SOL", "AVAX", "DOGE")
+    ),
+    Listing(
+        "hyperliquid", "kPEPE", "PEPE", quote="USDC", interval_hours=1, multiplier=1000.0,
+        listed_at=datetime(2023, 5, 12),
+    ),
+)  # fmt: skip
+BY_NAME: Final = {listing.instrument: listing for listing in LISTINGS}
+GONE: Final = "MATIC"
+"""Delisted, and still in the list with a state of nothing."""
+FUNDING_MOST: Final = 500
+CANDLES_MOST: Final = 5000
+HOUR: Final = timedelta(hours=1)
+JITTER_MS: Final = 111_000
+"""How late the block of a settlement is: the largest delay ever seen."""
+
+
+def info(asked: Asked, world: World) -> Answer:
+    body = asked.json
+    handlers = {
+        "meta": meta, "metaAndAssetCtxs": contexts, "fundingHistory": funding, "candleSnapshot": candles,
+    }  # fmt: skip
+    handler = handlers.get(body.get("type"))
+    if handler is None:
+        return _refused()
+    try:
+        return handler(body, asked.now, world)
+    except KeyError:
+        return _refused()
+
+
+def meta(body: Mapping[str, Any], now: datetime, world: World) -> Answer:
+    return Answer(_meta())
+
+
+def contexts(body: Mapping[str, Any], now: datetime, world: World) -> Answer:
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    states = []
+    for listing in LISTINGS:
+        interest = world.open_interest(listing, 60, hour, hour + HOUR)["oi_base"][0] / listing.multiplier
+        settled = world.funding(listing, hour + HOUR, hour + 2 * HOUR).row(0, named=True)
+        states.append(
+            _state(repr(interest), f"{settled['rate']:.8f}", repr(settled["mark_price"] * listing.multiplier))
+        )
+    return Answer([_meta(), [*states, _state("0.0", "0.0", "0.5")]])
+
+
+def _meta() -> dict[str, Any]:
+    traded = [{"szDecimals": 2, "name": name, "maxLeverage": 50} for name in BY_NAME]
+    return {"universe": [*traded, {"szDecimals": 1, "name": GONE, "maxLeverage": 20, "isDelisted": True}]}
+
+
+def _state(interest: str, rate: str, mark: str) -> dict[str, Any]:
+    return {
+        "funding": rate, "openInterest": interest, "prevDayPx": mark, "dayNtlVlm": "1.0", "premium": "0.0", "oraclePx": mark,
+        "markPx": mark, "midPx": None, "impactPxs": None, "dayBaseVlm": "1.0",
+    }  # fmt: skip
+
+
+def funding(body: Mapping[str, Any], now: datetime, world: World) -> Answer:
+    """Both bounds are included, on stamps that are a little late."""
+    listing, start, end = (
+        BY_NAME.get(body["coin"]),
+        utc(body["startTime"]),
+        utc(min(body["endTime"], milliseconds(now))),
+    )
+    if listing is None:
+        return Answer(None)
+    frame = world.funding(listing, start - HOUR, end + HOUR).with_columns(
+        (pl.col("settled_at").dt.epoch("ms") + pl.col("settled_at").dt.epoch("s") // 3600 * 7919 % JITTER_MS).alias(
+            "time"
+        )
+    )
+    rows = frame.filter(pl.col("time").is_between(milliseconds(start), milliseconds(end))).head(FUNDING_MOST)
+    return Answer(
+        [
+            {"coin": listing.instrument, "fundingRate": f"{rate:.8f}", "premium": "0.0", "time": at}
+            for rate, at in rows.select("rate", "time").iter_rows()
+        ]
+    )
+
+
+def candles(body: Mapping[str, Any], now: datetime, world: World) -> Answer:
+    """Candles of which any part lies within the bounds, of the newest 5,000."""
+    asked = body["req"]
+    listing, start, end = (
+        BY_NAME.get(asked["coin"]),
+        utc(asked["startTime"]),
+        utc(min(asked["endTime"], milliseconds(now))),
+    )
+    if asked["interval"] != "1h":
+        return _refused()
+    if listing is None:
+        return Answer(None)
+    oldest = now - CANDLES_MOST * HOUR
+    first = max(start - HOUR + timedelta(milliseconds=1), oldest)
+    many = listing.multiplier
+    return Answer([
+        {
+            "t": at, "T": at + 3_599_999, "s": listing.instrument, "i": "1h",
+            "o": repr(o * many), "c": repr(c * many), "h": repr(h * many), "l": repr(low * many),
+            "v": repr(volume / many), "n": count,
+        }
+        for at, o, h, low, c, volume, count in world.candles(listing, "perp", 60, first, end + timedelta(milliseconds=1))
+        .select(pl.col("opened_at").dt.epoch("ms"), "open", "high", "low", "close", "volume_base", "trades")
+        .iter_rows()
+    ])  # fmt: skip
+
+
+def _refused() -> Answer:
+    return Answer(b"Failed to deserialize the JSON body into the target type", status=422)
+
+
+def liquidated(asked: Asked, world: World) -> Answer:
+    """The file as of last midnight, of a month: every second coin is absent on every second day."""
+    midnight = asked.now.replace(hour=0, minute=0, second=0, microsecond=0)
+    days = [midnight - timedelta(days=count) for count in range(40, 0, -1)]
+    return Answer(
+        {
+            "chart_data": [
+                {"time": day.isoformat(), "coin": name, "daily_notional_liquidated": liquidated_usd(world, name, day)}
+                for day in days
+                for place, name in enumerate(BY_NAME)
+                if (place + day.day) % 2
+            ]
+        }
+    )
+
+
+def liquidated_usd(world: World, name: str, day: datetime) -> float:
+    """What the file must say of a coin and day."""
+    events = world.liquidations(BY_NAME[name], day, day + timedelta(days=1))
+    return float(events.select((pl.col("price") * pl.col("quantity_base")).sum().round(6)).item())
+
+
+ROUTES: Final[Sequence[Route]] = (
+    Route("POST", "api", "/info", info),
+    Route("GET", "stats", "/daily_notional_liquidated_by_coin", liquidated),
+)

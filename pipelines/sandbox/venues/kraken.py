@@ -1,0 +1,218 @@
+"""Kraken Futures as its documentation and public collectors describe it: two APIs under one roof, seconds asked and milliseconds
+answered, pages that say whether there is more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+import polars as pl
+
+from pipelines.sandbox.emulator import Answer, Asked, Route
+from pipelines.sandbox.world import Listing, World
+
+BASES: Final = {"BTC": "XBT", "ETH": "ETH", "SOL": "SOL", "AVAX": "AVAX", "XRP": "XRP", "DOGE": "DOGE", "PEPE": "PEPE"}
+
+LISTINGS: Final = (
+    *(
+        Listing(
+            "kraken",
+            f"PF_{base}USD",
+            asset,
+            quote="USD",
+            contract_size=1.0,
+            contract_size_unit="base",
+            interval_hours=1,
+        )
+        for asset, base in BASES.items()
+    ),
+    Listing(
+        "kraken",
+        "PI_XBTUSD",
+        "BTC",
+        quote="USD",
+        contract_type="inverse",
+        contract_size=1.0,
+        contract_size_unit="usd",
+        interval_hours=1,
+    ),
+)
+BY_NAME: Final = {listing.instrument: listing for listing in LISTINGS}
+INTERVALS: Final = (60, 300, 900, 1800, 3600, 14400, 43200, 86400, 604800)
+
+
+@dataclass(frozen=True)
+class Manners:
+    """What Kraken does not promise: rows of a page, how many before the bound it repeats, and the unit of the analytics'
+    stamps."""
+
+    rows: int = 1000
+    overlap: int = 0
+    in_milliseconds: bool = False
+
+
+POLITE: Final = Manners()
+
+
+def at(seconds: str) -> datetime:
+    return datetime(1970, 1, 1) + timedelta(seconds=int(seconds))
+
+
+def instruments(asked: Asked, world: World) -> Answer:
+    rows: list[dict[str, object]] = [
+        {
+            "symbol": x.instrument,
+            "type": "futures_inverse" if x.contract_type == "inverse" else "flexible_futures",
+            "tickSize": 0.5,
+            "contractSize": 1,
+            "tradeable": True,
+            "openingDate": f"{x.listed_at:%Y-%m-%dT%H:%M:%S}.000Z",
+        }
+        for x in LISTINGS
+    ]
+    dated: dict[str, object] = {"symbol": "FF_XBTUSD_240628", "type": "flexible_futures", "contractSize": 1}
+    return Answer({"result": "success", "instruments": [*rows, dated], "serverTime": f"{asked.now:%Y-%m-%dT%H:%M:%S}Z"})
+
+
+def failed(error: str) -> Answer:
+    """Of the derivatives API, with status 200."""
+    return Answer({"result": "error", "error": error})
+
+
+def paged(
+    frame: pl.DataFrame, stamp: str, first: datetime, step: timedelta, manners: Manners
+) -> tuple[pl.DataFrame, bool]:
+    """The oldest rows from `first` on (and those it repeats), and whether there are more."""
+    wanted = frame.filter(pl.col(stamp) >= first - step * min(manners.overlap, manners.rows - 1))
+    return wanted.head(manners.rows), wanted.height > manners.rows
+
+
+def open_interest(asked: Asked, world: World, *, name: str, manners: Manners = POLITE) -> Answer:
+    """Buckets from `since` to `to`, both included; a bucket closes with the state at its end, and the last is still filling."""
+    if "since" not in asked.params or int(asked.params.get("interval", 0)) not in INTERVALS:
+        return Answer(
+            {"errors": [{"severity": "E", "error_class": "General", "type": "Invalid arguments"}]}, status=400
+        )
+    step = timedelta(seconds=int(asked.params["interval"]))
+    minutes = int(step.total_seconds()) // 60
+    first = at(asked.params["since"])
+    last = min(at(asked.params["to"]) if "to" in asked.params else asked.now, asked.now)
+    early = first - 10 * step
+    states = world.open_interest(BY_NAME[name], minutes, early + step, last + step + timedelta(microseconds=1))
+    buckets = states.with_columns((pl.col("event_at") - step).alias("opened_at"))
+    page, more = paged(buckets, "opened_at", first, step, manners)
+    held = page["oi_usd" if BY_NAME[name].contract_type == "inverse" else "oi_base"].to_list()
+    stamps = page["opened_at"].dt.epoch("ms") if manners.in_milliseconds else page["opened_at"].dt.epoch("s")
+    return Answer(
+        {
+            "result": {
+                "timestamp": stamps.to_list(),
+                "data": [[f"{x * 0.99:.6f}", f"{x * 1.01:.6f}", f"{x * 0.98:.6f}", f"{x:.8f}"] for x in held],
+                "more": more,
+            },
+            "errors": [],
+        }
+    )
+
+
+def long_short_info(asked: Asked, world: World, *, name: str, manners: Manners = POLITE) -> Answer:
+    """Of a thousand accounts at the end of each bucket, with the same bounds; shares are whole per mille."""
+    step = timedelta(seconds=int(asked.params["interval"]))
+    first = at(asked.params["since"])
+    last = min(at(asked.params["to"]), asked.now)
+    minutes = int(step.total_seconds()) // 60
+    states = world.ratios(
+        BY_NAME[name], "account_global", minutes, first - 9 * step, last + step + timedelta(microseconds=1)
+    )
+    buckets = states.select((pl.col("event_at") - step).alias("opened_at"), longs().alias("longs"))
+    page, more = paged(buckets, "opened_at", first, step, manners)
+    held = page["longs"].to_list()
+    return Answer(
+        {
+            "result": {
+                "timestamp": page["opened_at"].dt.epoch("s").to_list(),
+                "data": {
+                    "longCount": held,
+                    "shortCount": [1000 - x for x in held],
+                    "longPercent": [f"{x / 10}" for x in held],
+                    "shortPercent": [f"{100 - x / 10}" for x in held],
+                    "ratio": [f"{x / 1000}" for x in held],
+                },
+                "more": more,
+            },
+            "errors": [],
+        }
+    )
+
+
+def longs() -> pl.Expr:
+    """How many of a thousand accounts are long where the world says `ratio`."""
+    return (pl.col("ratio") / (1 + pl.col("ratio")) * 1000).round().cast(pl.Int64)
+
+
+def funding(asked: Asked, world: World) -> Answer:
+    listing = BY_NAME.get(asked.params.get("symbol", ""))
+    if listing is None:
+        return failed("contractNotFound")
+    # All there is: that of the last 60 days stands for years.
+    frame = world.funding(listing, asked.now - timedelta(days=60), asked.now).sort("settled_at", descending=True)
+    rows = [
+        {
+            "timestamp": f"{settled_at:%Y-%m-%dT%H:%M:%S}.000Z",
+            "relativeFundingRate": rate,
+            "fundingRate": round(rate * 60_000, 8),
+        }
+        for settled_at, rate in frame.select("settled_at", "rate").iter_rows()
+    ]
+    return Answer({"result": "success", "rates": rows})
+
+
+def candles(asked: Asked, world: World, *, name: str, manners: Manners = POLITE) -> Answer:
+    first, last = at(asked.params["from"]), min(at(asked.params["to"]), asked.now)
+    hour = timedelta(hours=1)
+    listing = BY_NAME[name]
+    every = world.candles(listing, "perp", 60, first - 10 * hour, last + timedelta(microseconds=1))
+    page, more = paged(every, "opened_at", first, hour, manners)
+    volume = "volume_quote" if listing.contract_type == "inverse" else "volume_base"
+    rows = [
+        {
+            "time": int((row["opened_at"] - datetime(1970, 1, 1)).total_seconds() * 1000),
+            **{key: f"{row[key]:.12g}" for key in ("open", "high", "low", "close")},
+            "volume": f"{row[volume]:.15g}",
+        }
+        for row in page.iter_rows(named=True)
+    ]
+    return Answer({"candles": rows, "more_candles": more})
+
+
+def routes(manners: Manners = POLITE) -> Sequence[Route]:
+    """All endpoints of a Kraken with these manners."""
+    return (
+        Route("GET", "api", "/derivatives/api/v3/instruments", instruments),
+        Route("GET", "api", "/derivatives/api/v4/historicalfundingrates", funding),
+        *(
+            route
+            for name in BY_NAME
+            for route in (
+                Route(
+                    "GET",
+                    "api",
+                    f"/api/charts/v1/analytics/{name}/open-interest",
+                    partial(open_interest, name=name, manners=manners),
+                ),
+                Route(
+                    "GET",
+                    "api",
+                    f"/api/charts/v1/analytics/{name}/long-short-info",
+                    partial(long_short_info, name=name, manners=manners),
+                ),
+                Route("GET", "api", f"/api/charts/v1/trade/{name}/1h", partial(candles, name=name, manners=manners)),
+            )
+        ),
+    )
+
+
+ROUTES: Final[Sequence[Route]] = routes()

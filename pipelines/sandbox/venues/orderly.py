@@ -1,0 +1,110 @@
+"""Orderly as documented: numbered pages with a total, quantities with a sign, no price, a clock behind every answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import polars as pl
+
+from pipelines.extract.venue import milliseconds
+from pipelines.sandbox.emulator import Answer, Asked, Route, utc
+from pipelines.sandbox.world import Listing, World
+
+LISTINGS: Final = (
+    *(
+        Listing("orderly", f"PERP_{coin}_USDC", coin, quote="USDC", listed_at=datetime(2023, 10, 1))
+        for coin in ("BTC", "ETH", "SOL")
+    ),
+    Listing(
+        "orderly", "PERP_1000PEPE_USDC", "PEPE", quote="USDC", multiplier=1000.0, listed_at=datetime(2023, 10, 1)
+    ),
+)  # fmt: skip
+BY_NAME: Final = {listing.instrument: listing for listing in LISTINGS}
+
+
+@dataclass(frozen=True)
+class Manners:
+    """What Orderly does not promise: the most rows of a page, their order, and whether the bounds are included."""
+
+    most: int = 25
+    newest_first: bool = True
+    inclusive: bool = True
+
+
+POLITE: Final = Manners()
+
+
+def answered(data: Any, now: datetime) -> Answer:
+    return Answer({"success": True, "data": data, "timestamp": milliseconds(now)})
+
+
+def refused(code: int, message: str, *, status: int = 400) -> Answer:
+    return Answer({"success": False, "code": code, "message": message}, status=status)
+
+
+def public_info(asked: Asked, world: World, manners: Manners) -> Answer:
+    return answered({"rows": [{"symbol": name, "base_mmr": 0.012, "base_imr": 0.02} for name in BY_NAME]}, asked.now)
+
+
+def liquidation(asked: Asked, world: World, manners: Manners) -> Answer:
+    """One account is liquidated at a time, with a position in every perpetual; now and then a claim of the fund's follows."""
+    try:
+        number, size = int(asked.params.get("page", 1)), int(asked.params.get("size", 25))
+        start, end = utc(int(asked.params["start_t"])), utc(int(asked.params["end_t"]))
+    except (KeyError, ValueError):
+        return refused(-1104, "start_t, end_t, page and size are numbers")
+    step = timedelta(milliseconds=1)
+    bounds = (start, end + step) if manners.inclusive else (start + step, end)
+    rows = _rows(world, *bounds)
+    rows = rows[::-1] if manners.newest_first else rows
+    most = min(size, manners.most)
+    first = (number - 1) * most
+    meta = {"total": len(rows), "records_per_page": most, "current_page": number}
+    return answered({"rows": rows[first : first + most], "meta": meta}, asked.now)
+
+
+def _rows(world: World, start: datetime, end: datetime) -> list[dict[str, Any]]:
+    events = pl.concat(
+        world.liquidations(listing, start, end).select(
+            pl.col("occurred_at").dt.epoch("ms").alias("at"),
+            "number",
+            pl.lit(listing.instrument).alias("symbol"),
+            (
+                pl.when(pl.col("side") == "long").then(1).otherwise(-1) * pl.col("quantity_base") / listing.multiplier
+            ).alias("position_qty"),
+        )
+        for listing in LISTINGS
+    )
+    accounts = events.group_by("at", "number", maintain_order=True).agg("symbol", "position_qty").sort("at")
+    return [
+        {
+            "timestamp": at, "type": kind, "liquidation_id": 2 * number + place,
+            "positions_by_perp": [
+                {"symbol": symbol, "position_qty": quantity, "liquidator_fee": 0.015}
+                for symbol, quantity in zip(symbols, quantities, strict=True)
+            ],
+        }
+        for at, number, symbols, quantities in accounts.iter_rows()
+        for place, kind in enumerate(("liquidated", "claim") if number % 4 == 0 else ("liquidated",))
+    ]  # fmt: skip
+
+
+Answering = Callable[[Asked, World, Manners], Answer]
+
+
+def routes(manners: Manners) -> Sequence[Route]:
+    """The routes of an Orderly with these manners."""
+
+    def mannered(answering: Answering) -> Callable[[Asked, World], Answer]:
+        return lambda asked, world: answering(asked, world, manners)
+
+    return (
+        Route("GET", "api", "/v1/public/info", mannered(public_info)),
+        Route("GET", "api", "/v1/public/liquidation", mannered(liquidation)),
+    )
+
+
+ROUTES: Final[Sequence[Route]] = routes(POLITE)

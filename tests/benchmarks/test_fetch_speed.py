@@ -1,0 +1,195 @@
+"""Fetching Bybit's open interest: against what its limit allows, and against a plain parallel download of the same bytes.
+
+The venue answers from memory in a process of its own, so that its work is not taken for ours, and after 20 ms, as no venue is
+nearer. Without that wait the comparison is one of processor time alone, with pages of nine kilobytes: it is printed, and not
+held to a goal, since reading, hashing, compressing and syncing what was received costs several times as much as receiving it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from pipelines.extract.client import open_api
+from pipelines.extract.fetch import fetch_feed, plan_days
+from pipelines.extract.landing import LandingStore
+from pipelines.extract.limits import Limit
+from pipelines.extract.pack import Pack
+from pipelines.extract.venue import Job, Span, Venue
+from pipelines.sandbox.venues import bybit as emulated
+from pipelines.settings import PROJECT_ROOT
+from pipelines.sources.bybit import VENUE
+
+FIRST, LAST = date(2025, 1, 1), date(2025, 4, 30)
+DAYS = 120
+NOW = datetime(2025, 6, 1)
+PERPETUALS = [x for x in emulated.LISTINGS if x.contract_type != "spot"]
+REQUESTS = DAYS * len(PERPETUALS) * 2
+"""A day of five minutes is two pages."""
+
+LIMIT = Limit(150, 1.0)
+LATENCY = 0.02
+SHARE_OF_LIMIT = 0.8
+SHARE_OF_PLAIN = 0.5
+ROUNDS = 2
+
+_SERVER = """
+import json, sys
+from datetime import datetime
+from pipelines.sandbox.emulator import Answer, Emulator, Route
+from pipelines.sandbox.venues import bybit
+from pipelines.sandbox.world import FormulaWorld
+
+answers = {}
+
+def kept(handler):
+    def answer(asked, world):
+        key = (asked.path, tuple(sorted(asked.params.items())))
+        if key not in answers:
+            answers[key] = Answer(handler(asked, world).body, headers={"Content-Type": "application/json"})
+        return answers[key]
+    return answer
+
+routes = [Route(r.method, r.endpoint, r.path, kept(r.handler)) for r in bybit.ROUTES]
+now = datetime.fromisoformat(sys.argv[1])
+with Emulator(FormulaWorld(), ["bybit"], now=lambda: now, routes={"bybit": routes}) as there:
+    print(json.dumps(there.endpoints), flush=True)
+    for line in sys.stdin:
+        command, number = json.loads(line)
+        if command == "latency":
+            there.latency = number
+            there.hits.clear()
+        print(json.dumps([len(there.hits), there.most_in("bybit", number)]), flush=True)
+"""
+
+
+@dataclass
+class Server:
+    """The venue in its own process: base address, and what it counted."""
+
+    process: subprocess.Popen[str]
+    base: str
+
+    def ask(self, command: str, number: float) -> tuple[int, int]:
+        """Requests since the last `latency`, and the most of them within `number` seconds."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps([command, number]) + "\n")
+        self.process.stdin.flush()
+        hits, most = json.loads(self.process.stdout.readline())
+        return hits, most
+
+
+@contextmanager
+def served() -> Iterator[Server]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SERVER, NOW.isoformat()],
+        cwd=PROJECT_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        yield Server(process, json.loads(process.stdout.readline())["bybit.api"])
+    finally:
+        process.kill()
+        process.wait()
+
+
+def fetched(server: Server, home: Path, venue: Venue) -> float:
+    """Seconds to land all days of all perpetuals in an empty landing."""
+    feed = venue.feed("open_interest")
+
+    def jobs(span: Span) -> dict[str, Job]:
+        return {x.instrument: Job(x.instrument, span, {"contract_type": x.contract_type}) for x in PERPETUALS}
+
+    async def bring() -> float:
+        async with open_api(venue, endpoints={"api": server.base}) as api:
+            started = time.perf_counter()
+            chunks = plan_days(feed, FIRST, LAST, now=NOW, landed=[])
+            report = await fetch_feed(LandingStore(home), venue, feed, api, chunks=chunks, jobs=jobs, now=NOW)
+            seconds = time.perf_counter() - started
+        assert report.failures == {}
+        assert len(report.landings) == DAYS
+        return seconds
+
+    return asyncio.run(bring())
+
+
+def landed_requests(home: Path) -> list[tuple[str, dict[str, Any], int]]:
+    """Path, parameters and size of every answer in the landing."""
+    return [
+        (page.request["path"], page.request["params"], len(page.body))
+        for landing in LandingStore(home).current("bybit.open_interest")
+        for page in Pack(landing.path).pages()
+    ]
+
+
+def downloaded(server: Server, requests: Sequence[tuple[str, dict[str, Any], int]]) -> tuple[float, int]:
+    """Seconds and bytes of the same questions, asked in parallel by aiohttp with nothing around it."""
+
+    async def download() -> tuple[float, int]:
+        connector = aiohttp.TCPConnector(limit=VENUE.concurrency)
+        async with aiohttp.ClientSession(connector=connector) as session:
+
+            async def one(path: str, params: dict[str, Any]) -> int:
+                async with session.get(server.base + path, params=params) as response:
+                    return len(await response.read())
+
+            started = time.perf_counter()
+            sizes = await asyncio.gather(*(one(path, params) for path, params, _ in requests))
+            return time.perf_counter() - started, sum(sizes)
+
+    return asyncio.run(download())
+
+
+@pytest.mark.benchmark
+@pytest.mark.timeout(600)
+def test_fetching_uses_most_of_a_limit_and_half_of_the_wire(tmp_path: Path) -> None:
+    free = replace(VENUE, limits=())
+    with served() as server:
+        fetched(server, tmp_path / "first", free)
+        requests = landed_requests(tmp_path / "first")
+        size = sum(size for _, _, size in requests)
+        assert len(requests) == REQUESTS
+
+        shares = {}
+        for latency in (0.0, LATENCY):
+            server.ask("latency", latency)
+            plain, ours = [], []
+            for number in range(ROUNDS):
+                seconds, received = downloaded(server, requests)
+                assert received == size
+                plain.append(seconds)
+                ours.append(fetched(server, tmp_path / f"free-{latency}-{number}", free))
+            shares[latency] = min(plain) / min(ours)
+            print(
+                f"\n{latency * 1000:g} ms: plain {min(plain):.2f} s, ours {min(ours):.2f} s: {shares[latency]:.0%}",
+                end="",
+            )
+
+        server.ask("latency", LATENCY)
+        seconds = fetched(server, tmp_path / "limited", replace(VENUE, limits=(LIMIT,)))
+        hits, most = server.ask("count", LIMIT.seconds)
+        # A limit allows its amount at once, and as much again in every window that follows.
+        allowed = LIMIT.seconds * (hits / LIMIT.amount - 1)
+        of_limit = allowed / seconds
+
+    print(
+        f"\n{REQUESTS} answers, {size / 1e6:.1f} MB. Limit {LIMIT.amount:g} in {LIMIT.seconds:g} s: "
+        f"{of_limit:.0%} of it, at most {most} in a window."
+    )
+    assert hits == REQUESTS
+    assert most <= LIMIT.amount
+    assert of_limit >= SHARE_OF_LIMIT
+    assert shares[LATENCY] >= SHARE_OF_PLAIN

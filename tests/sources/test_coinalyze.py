@@ -1,0 +1,285 @@
+"""Coinalyze: what a vendor's rows mean, under whose name they come, its days over HTTP, and its key, which is nowhere."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import orjson
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from pipelines.defs.common import feed_key
+from pipelines.defs.venues import build_venue_assets
+from pipelines.errors import ConfigError, RequestRefusedError, SourceFormatError
+from pipelines.extract import client
+from pipelines.extract.landing import LandingStore
+from pipelines.extract.venue import Context, Page, Span
+from pipelines.home import environment
+from pipelines.ingest import fetch
+from pipelines.sandbox.emulator import Asked, Fault
+from pipelines.sandbox.venues import coinalyze as emulated
+from pipelines.sandbox.world import FormulaWorld
+from pipelines.settings import Settings
+from pipelines.sources import coinalyze, registry
+from pipelines.sources.instruments import SCHEMA, InstrumentHistory
+from pipelines.watch import Watch
+from tests.sources.conftest import HURRIED, NOW, Clock, Serve, loaded, parse_payloads, quarantined, sample
+
+WORLD = FormulaWorld()
+KEY = "planted-3f9a7c51-never-to-be-seen"
+UNITS = pl.DataFrame(
+    [
+        {**dict.fromkeys(SCHEMA), "venue": "okx", "instrument": "BTC-USDT-SWAP", "contract_size_unit": "base"},
+        {**dict.fromkeys(SCHEMA), "venue": "binance", "instrument": "BTCUSD_PERP", "contract_size_unit": "usd"},
+    ],
+    schema=SCHEMA,
+)
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("COINALYZE_API_KEY", KEY)
+    return KEY
+
+
+# What the payloads mean
+
+
+def series(*rows: dict[str, Any], symbol: str = "BTCUSDT_PERP.3") -> bytes:
+    return orjson.dumps([{"symbol": symbol, "history": rows}])
+
+
+def parsed_rows(feed: str, body: bytes, subject: str = "okx:BTC-USDT-SWAP") -> pl.DataFrame:
+    [parsed] = parse_payloads("coinalyze", feed, [body], subject=subject, instruments=UNITS)
+    assert parsed.rejects is not None and parsed.rejects.is_empty()
+    return parsed.rows
+
+
+def test_l_is_liquidated_longs_in_coins_under_the_exchange_s_own_name(samples_dir: Path) -> None:
+    text = sample(samples_dir, "coinalyze_liquidation_history_1min.csv").decode()
+    rows = [
+        {"t": int(row["t"]), "l": float(row["l"]), "s": float(row["s"])} for row in csv.DictReader(io.StringIO(text))
+    ]
+    got = parsed_rows("liquidations", series(*rows))
+    # 1,789,419,660 is 2026-09-14 21:01; the sixth row is 56.7001 bitcoin of longs and 0.4678 of shorts.
+    assert got["event_at"][0] == datetime(2026, 9, 14, 21, 1)
+    assert got.select("venue", "instrument").unique().rows() == [("okx", "BTC-USDT-SWAP")]
+    assert got.select("long_base", "short_base", "total_usd").row(5) == (56.7001, 0.4678, None)
+    assert set(got["completeness"]) == {"throttled"}
+
+
+# 1,709,683,200 is 2024-03-06 00:00.
+MIDNIGHT = 1_709_683_200
+OHLC = {"o": 1.0, "h": 4.0, "l": 0.5}
+
+
+def test_open_interest_of_a_day_is_its_close_at_the_day_s_end_in_the_unit_of_the_market() -> None:
+    body = series({"t": MIDNIGHT, **OHLC, "c": 2.0})
+    row = parsed_rows("open_interest", body).row(0, named=True)
+    assert (row["event_at"], row["oi_base"], row["oi_usd"], row["oi_raw_unit"]) == (
+        datetime(2024, 3, 7),
+        2.0,
+        None,
+        "base",
+    )
+    row = parsed_rows("open_interest", body, "binance:BTCUSD_PERP").row(0, named=True)
+    assert (row["oi_base"], row["oi_usd"], row["oi_raw_unit"]) == (None, 2.0, "usd")
+
+
+def test_funding_is_in_percent_and_settled_at_16() -> None:
+    row = parsed_rows("funding_rate", series({"t": MIDNIGHT, **OHLC, "c": 0.01})).row(0, named=True)
+    assert (row["rate"], row["settled_at"], row["interval_hours"]) == (0.0001, datetime(2024, 3, 6, 16), 8.0)
+
+
+def test_the_ratio_of_a_day_is_the_state_at_its_start() -> None:
+    row = parsed_rows("long_short_ratio", series({"t": MIDNIGHT, "r": 3.0, "l": 75.0, "s": 25.0})).row(0, named=True)
+    assert (row["event_at"], row["ratio"], row["long_share"]) == (datetime(2024, 3, 6), 3.0, 0.75)
+    assert row["available_at"] == datetime(2024, 3, 6, 1)
+
+
+def test_markets_are_known_by_exchange_and_read_only_where_their_unit_is() -> None:
+    market = {
+        "symbol": "X", "exchange": "A", "symbol_on_exchange": "BTCUSDT", "quote_asset": "USDT", "is_perpetual": True,
+        "oi_lq_vol_denominated_in": "BASE_ASSET",
+    }  # fmt: skip
+    listed = [
+        market,
+        market | {"symbol_on_exchange": "BTCUSD_PERP", "quote_asset": "USD", "oi_lq_vol_denominated_in": "QUOTE_ASSET"},
+        market | {"exchange": "6"},
+        market | {"symbol_on_exchange": "ETHBTC", "quote_asset": "BTC", "oi_lq_vol_denominated_in": "QUOTE_ASSET"},
+        market | {"symbol_on_exchange": "ETHUSDT", "oi_lq_vol_denominated_in": None},
+        market | {"exchange": "4"},
+        market | {"symbol_on_exchange": "BTCUSDT_240628", "is_perpetual": False},
+    ]
+    codes = [{"name": "Binance", "code": "A"}, {"name": "Bybit", "code": "6"}, {"name": "Huobi", "code": "4"}]
+    pages = [
+        Page("*", {"path": path}, 200, NOW, orjson.dumps(content))
+        for path, content in (("/exchanges", codes), ("/future-markets", listed))
+    ]
+    context = Context("coinalyze", NOW, Span(NOW - timedelta(days=1), NOW), InstrumentHistory.none())
+    [parsed] = coinalyze.parse_instruments(pages, context)
+    assert parsed.rows.select("venue", "instrument", "contract_size_unit").rows() == [
+        ("binance", "BTCUSDT", "base"),
+        ("binance", "BTCUSD_PERP", "usd"),
+        ("bybit", "BTCUSDT", "base"),
+    ]
+    assert parsed.rejects is not None
+    assert parsed.rejects["instrument"].to_list() == ["ETHBTC", "ETHUSDT"]
+
+
+def test_a_series_without_history_and_an_object_are_errors() -> None:
+    with pytest.raises(SourceFormatError, match="without its history"):
+        parse_payloads("coinalyze", "open_interest", [b'[{"symbol":"X"}]'], subject="okx:BTC-USDT-SWAP")
+    with pytest.raises(RequestRefusedError, match="Invalid"):
+        coinalyze.check(Page("*", {}, 200, NOW, b'{"message":"Invalid API key"}'))
+
+
+def test_the_emulator_answers_as_the_vendor_does(samples_dir: Path) -> None:
+    header = sample(samples_dir, "coinalyze_liquidation_history_1min.csv").decode().splitlines()[0].split(",")
+    route = next(route for route in emulated.ROUTES if route.path == "/liquidation-history")
+    params = {"symbols": "BTCUSDT_PERP.3", "interval": "daily", "from": str(MIDNIGHT), "to": str(MIDNIGHT)}
+    [answer] = route.handler(Asked("GET", "api", route.path, params, b"", NOW, {"api_key": "k"}), WORLD).content
+    assert list(answer["history"][0]) == header
+    assert route.handler(Asked("GET", "api", route.path, params, b"", NOW), WORLD).status == 401
+
+
+# Over HTTP
+
+
+def test_without_a_key_the_venue_is_left_out(monkeypatch: pytest.MonkeyPatch, settings: Settings, clock: Clock) -> None:
+    monkeypatch.delenv("COINALYZE_API_KEY", raising=False)
+    assert "coinalyze" not in {venue.name for venue in registry.followed_venues(settings)}
+    with pytest.raises(ConfigError, match="COINALYZE_API_KEY"):
+        fetch(settings, "coinalyze", first=date(2024, 3, 8), clock=clock)
+
+
+def test_days_over_http_are_what_the_markets_did(key: str, settings: Settings, serve: Serve, clock: Clock) -> None:
+    with serve("coinalyze", settings=settings) as (emulator, there):
+        reports = fetch(
+            there, "coinalyze", first=date(2024, 3, 8), last=date(2024, 3, 8), assets=["BTC", "PEPE"],
+            patience=HURRIED, clock=clock,
+        )  # fmt: skip
+    assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
+    # Asked once as a capture, and once for the symbols.
+    assert sum("future-markets" in hit.where for hit in emulator.hits) == 2
+    start, end = datetime(2024, 3, 8), datetime(2024, 3, 9)
+    linear, scaled = emulated.BY_NAME["bybit:BTCUSDT"], emulated.BY_NAME["binance:1000PEPEUSDT"]
+    inverse = emulated.BY_NAME["binance:BTCUSD_PERP"]
+
+    interest = loaded(there, "open_interest", clock=clock)
+    for listing, unit in ((linear, "oi_base"), (scaled, "oi_base"), (inverse, "oi_usd")):
+        true = WORLD.open_interest(listing, 1440, end, end + timedelta(days=1)).select("event_at", unit)
+        mine = interest.filter(venue=listing.venue, instrument=listing.instrument)
+        assert_frame_equal(mine.select("event_at", unit), true)
+        assert mine["trade_date"].to_list() == [date(2024, 3, 8)]
+    assert set(interest["source"]) == {"coinalyze.open_interest"}
+    assert set(interest["venue"]) == {"binance", "bybit", "okx", "gate", "hyperliquid"}
+
+    funding = loaded(there, "funding_rates", clock=clock).filter(venue="bybit")
+    settled = WORLD.funding(linear, datetime(2024, 3, 8, 16), end).select("settled_at", "rate")
+    assert_frame_equal(funding.select("settled_at", "rate"), settled)
+
+    totals = loaded(there, "liquidation_totals", clock=clock).filter(venue="binance", instrument="BTCUSD_PERP")
+    events = WORLD.liquidations(inverse, start, end)
+    dollars = (events["quantity_base"] * events["price"]).sum()
+    assert totals["total_usd"].to_list() == [pytest.approx(dollars)]
+
+    ratios = loaded(there, "long_short_ratios", clock=clock).filter(venue="bybit", instrument="BTCUSDT")
+    true = WORLD.ratios(linear, "account_global", 1440, end, end + timedelta(days=1))
+    assert_frame_equal(ratios.select("event_at", "ratio"), true)
+    assert ratios["trade_date"].to_list() == [date(2024, 3, 8)]
+
+    candles = loaded(there, "candles", clock=clock).filter(venue="binance", instrument="1000PEPEUSDT")
+    columns = ("opened_at", "open", "high", "low", "close", "volume_base", "taker_buy_base", "trades")
+    assert_frame_equal(candles.select(columns), WORLD.candles(scaled, "perp", 1440, start, end).select(columns))
+    assert quarantined(there).is_empty()
+
+
+# The key
+
+
+def everything_written(home: Path) -> str:
+    """All bytes below `home`, packs unpacked."""
+    texts = []
+    for path in sorted(home.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            texts.append(path.read_bytes())
+            if zipfile.is_zipfile(path):
+                with zipfile.ZipFile(path) as archive:
+                    texts += [archive.read(name) for name in archive.namelist()]
+    return b"\n".join(texts).decode("utf-8", "replace")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("liquidation-history", "html", first=99),
+        Fault("liquidation-history", "status", times=99, status=401, body=b'{"message":"Invalid API key"}'),
+        Fault("liquidation-history", "reset", times=99),
+        Fault("liquidation-history", "status", times=99, status=429, headers={"Retry-After": "0"}),
+    ],
+    ids=["nothing goes wrong", "the key is refused", "the connection breaks", "the calls are used up"],
+)
+def test_the_key_is_in_no_log_manifest_pack_error_or_metadata(
+    key: str,
+    settings: Settings,
+    serve: Serve,
+    fault: Fault,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client, "PATIENT", HURRIED)
+    monkeypatch.setattr(coinalyze, "VENUE", replace(coinalyze.VENUE, limits=()))
+    caplog.set_level("DEBUG")
+    came: list[str] = []
+
+    def noticing(handler: Any) -> Any:
+        def handle(asked: Asked, world: Any) -> Any:
+            came.append(asked.headers.get("api_key", ""))
+            return handler(asked, world)
+
+        return handle
+
+    noticed = [replace(route, handler=noticing(route.handler)) for route in emulated.ROUTES]
+    monkeypatch.setattr(emulated, "ROUTES", noticed)
+    home = settings.root / "dagster"
+    home.mkdir(parents=True)
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
+    with (
+        serve("coinalyze", settings=settings, faults=[fault]) as (_, there),
+        environment(DAGSTER_HOME=str(home)),
+        dg.DagsterInstance.get() as instance,
+    ):
+        steps = build_venue_assets(
+            there.model_copy(update={"assets": ("PEPE",)}), [registry.venue("coinalyze")], watch=Watch()
+        )
+        wanted = [feed_key("coinalyze", "liquidations")]
+        result = dg.materialize(
+            steps,
+            instance=instance,
+            selection=wanted,
+            partition_key="2024-03-08",
+            raise_on_error=False,
+        )
+        events = "\n".join(str(entry) for entry in instance.all_logs(result.run_id))
+    assert set(came) == {KEY}
+    shown = capfd.readouterr()
+    for where, text in {
+        "files": everything_written(settings.root),
+        "events": events,
+        "output": shown.out + shown.err,
+        "log": caplog.text,
+    }.items():
+        assert "planted" not in text, where
+    assert result.success == (fault.kind == "html")
+    assert "liquidation" in events
+    assert bool(LandingStore(settings.root).all("coinalyze.liquidations")) == result.success

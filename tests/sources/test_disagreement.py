@@ -1,0 +1,64 @@
+"""Two sources of one venue that say different things: readers of the published file find it, with the series and the gap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import orjson
+import polars as pl
+import pytest
+
+from pipelines.ingest import fetch, load_pending
+from pipelines.quality.suites import AGREE_STATE
+from pipelines.sandbox.world import FormulaWorld, Listing
+from pipelines.settings import Settings
+from pipelines.storage.publish import OPS_TABLES
+from pipelines.storage.warehouse import writer
+from tests.sources.conftest import HURRIED, Clock, Serve
+
+DAY = date(2024, 3, 5)
+
+
+@dataclass(frozen=True)
+class Exaggerating(FormulaWorld):
+    """A market whose open interest is told `factor` times too large."""
+
+    factor: float = 1.0
+
+    def open_interest(self, listing: Listing, minutes: int, start: datetime, end: datetime) -> pl.DataFrame:
+        said = super().open_interest(listing, minutes, start, end)
+        return said.with_columns(pl.col("oi_base", "oi_usd") * self.factor)
+
+
+@pytest.mark.parametrize("factor", [1.0 + 0.8 * AGREE_STATE, 1.0 + 1.5 * AGREE_STATE])
+def test_a_source_beyond_the_tolerance_is_a_failed_check_that_names_the_series(
+    settings: Settings, serve: Serve, clock: Clock, factor: float
+) -> None:
+    """Binance's archive, and its interface of the last thirty days, which says more."""
+    for venue, feed, world in (
+        ("binance_archive", "um_metrics", FormulaWorld()),
+        ("binance", "open_interest", Exaggerating(factor=factor)),
+    ):
+        with serve(venue, settings=settings, world=world) as (_, there):
+            reports = fetch(there, venue, [feed], first=DAY, last=DAY, assets=["BTC"], patience=HURRIED, clock=clock)
+            assert {report.source: report.failures for report in reports if report.failures} == {}
+            load_pending(there, clock=clock).raise_failures()
+    with writer(settings, what="test") as con:
+        results = con.sql(
+            "select source, passed, severity, sample from ops.check_results where check_name = 'other_sources_agree' "
+            "and table_name = 'open_interest' order by load_seq"
+        ).fetchall()
+        kept = con.sql(
+            "select source, count(*) from clean.open_interest where instrument = 'BTCUSDT' group by all"
+        ).fetchall()
+    # Both stay in the clean table, whatever the check says; which one the marts follow is a matter of precedence.
+    assert dict(kept) == {"binance_archive.um_metrics": 288, "binance.open_interest": 288}
+    assert [source for source, *_ in results] == ["binance_archive.um_metrics", "binance.open_interest"]
+    [_, (_, passed, severity, sample)] = results
+    beyond = 1 - 1 / factor > AGREE_STATE
+    assert (passed, severity) == (not beyond, "warn")
+    gaps = {row["instrument"]: row["other_source_gap"] for row in orjson.loads(sample)}
+    assert gaps == ({"BTCUSDT": pytest.approx(1 - 1 / factor, rel=1e-6)} if beyond else {})
+    # Readers of the published file see the row as well.
+    assert "check_results" in OPS_TABLES

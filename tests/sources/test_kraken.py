@@ -1,0 +1,216 @@
+"""Kraken Futures: what its payloads mean, and its history over HTTP against an emulator that says what is true."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import orjson
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from pipelines.errors import RequestRefusedError, SourceFormatError, ThrottledError
+from pipelines.extract.venue import Context, Job, Page, Span
+from pipelines.ingest import fetch
+from pipelines.sandbox.emulator import Answer, Asked
+from pipelines.sandbox.venues import kraken as emulated
+from pipelines.sandbox.world import FormulaWorld
+from pipelines.settings import Settings
+from pipelines.sources import kraken
+from pipelines.sources.instruments import SCHEMA
+from tests.sources.conftest import HURRIED, NOW, Clock, Serve, loaded, parse_payloads, quarantined, sample
+from tests.sources.direct import Direct, brought, rows
+
+WORLD = FormulaWorld()
+CONTRACTS = pl.DataFrame(
+    [
+        {**dict.fromkeys(SCHEMA), "instrument": x.instrument, "contract_type": x.contract_type, "contract_size": 1.0}
+        for x in emulated.LISTINGS
+    ],
+    schema=SCHEMA,
+)
+
+
+# What the payloads mean
+
+
+def test_perpetuals_are_told_from_dated_contracts_and_bitcoin_by_its_name(samples_dir: Path) -> None:
+    listed = orjson.loads(sample(samples_dir, "krakenfutures_instruments.json"))["data"]
+    now = {"symbol": "PF_XBTUSD", "contractSize": 1, "openingDate": "2022-03-22T00:00:00.000Z"}
+    body = orjson.dumps({"result": "success", "instruments": [*listed, now]})
+    [parsed] = parse_payloads("kraken", "instruments", [body])
+    assert parsed.rows.select("instrument", "asset", "contract_type", "contract_size_unit").rows() == [
+        ("PI_XBTUSD", "BTC", "inverse", "usd"),
+        ("PF_XBTUSD", "BTC", "linear", "base"),
+    ]
+    assert parsed.rows["listed_at"].to_list() == [None, datetime(2022, 3, 22)]
+
+
+def test_funding_is_the_relative_rate_of_the_span(samples_dir: Path) -> None:
+    [parsed] = parse_payloads(
+        "kraken", "funding", [sample(samples_dir, "krakenfutures_historical_funding_rates.json")],
+        subject="PF_XBTUSD", at=datetime(2025, 7, 11, 12),
+    )  # fmt: skip
+    # The span is the 24 hours from 2025-07-10 12:00; fundingRate, dollars per contract, would be half of these.
+    assert parsed.rows.select("settled_at", "rate").rows() == [
+        (datetime(2025, 7, 11, 8), 0.0001),
+        (datetime(2025, 7, 11), -0.00005),
+        (datetime(2025, 7, 10, 16), 0.00015),
+    ]
+
+
+def test_a_candle_of_the_inverse_contract_has_its_volume_in_dollars(samples_dir: Path) -> None:
+    [parsed] = parse_payloads(
+        "kraken", "candles", [sample(samples_dir, "krakenfutures_charts_candles_trade.json")],
+        subject="PI_XBTUSD", instruments=CONTRACTS, at=datetime(2024, 11, 16, 6),
+    )  # fmt: skip
+    row = parsed.rows.row(0, named=True)
+    # 1,731,715,200,000 is 2024-11-16 00:00; 319,499 contracts of a dollar.
+    assert (row["opened_at"], row["open"], row["close"]) == (datetime(2024, 11, 16), 91_069.0, 91_045.5)
+    assert (row["volume_quote"], row["volume_base"]) == (319_499.0, None)
+    assert row["available_at"] == datetime(2024, 11, 16, 1)
+
+
+def analytics(stamps: list[int], data: list[object], **result: object) -> bytes:
+    return orjson.dumps({"result": {"timestamp": stamps, "data": data, "more": False} | result, "errors": []})
+
+
+@pytest.mark.parametrize("unit", [1, 1000])
+def test_open_interest_is_the_close_of_its_bucket_at_its_end(unit: int) -> None:
+    # 1,709,683,200 is 2024-03-06 00:00.
+    body = analytics([1_709_683_200 * unit], [["2192.1", "2193.8", "2192.0", "2193.7"]])
+    [parsed] = parse_payloads(
+        "kraken", "open_interest", [body], subject="PF_XBTUSD", instruments=CONTRACTS, at=datetime(2024, 3, 7)
+    )
+    row = parsed.rows.row(0, named=True)
+    assert (row["oi_base"], row["oi_usd"], row["event_at"]) == (2193.7, None, datetime(2024, 3, 6, 0, 5))
+
+
+def test_accounts_are_counted_and_nobody_is_no_ratio() -> None:
+    # 30 accounts long and 20 short, 60%; 5 long and none short; nobody.
+    counted = {"longCount": [30, 5, 0], "shortCount": [20, 0, 0], "ratio": ["0.6", "1", "0"]}
+    stamps = [1_709_683_200, 1_709_683_500, 1_709_683_800]
+    [parsed] = parse_payloads(
+        "kraken", "long_short_info", [analytics(stamps, counted)],  # type: ignore[arg-type]
+        subject="PF_XBTUSD", at=datetime(2024, 3, 7),
+    )  # fmt: skip
+    assert parsed.rows.select("event_at", "ratio", "long_share").rows() == [
+        (datetime(2024, 3, 6, 0, 5), 1.5, 0.6),
+        (datetime(2024, 3, 6, 0, 10), None, 1.0),
+    ]
+    assert parsed.rejects is not None and parsed.rejects["reason"].to_list() == ["sentinel"]
+
+
+@pytest.mark.parametrize(("stamps", "data"), [([1], []), ([1], ["5.5"]), ([1], [["1", "2"]])])
+def test_another_shape_of_the_analytics_is_an_error(stamps: list[int], data: list[object]) -> None:
+    with pytest.raises(SourceFormatError):
+        parse_payloads("kraken", "open_interest", [analytics(stamps, data)], subject="PF_XBTUSD", instruments=CONTRACTS)
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (b'{"result":"error","error":"apiLimitExceeded"}', ThrottledError),
+        (b'{"result":"error","error":"contractNotFound"}', RequestRefusedError),
+        (b'{"errors":[{"type":"Invalid arguments"}]}', RequestRefusedError),
+    ],
+)
+def test_an_error_in_a_200_is_no_answer(body: bytes, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        kraken.check(Page("*", {}, 200, NOW, body))
+    kraken.check(Page("*", {}, 200, NOW, analytics([], [])))
+
+
+def ask(path: str, **params: str) -> Answer:
+    route = next(route for route in emulated.ROUTES if route.path == path)
+    return route.handler(Asked("GET", "api", path, params, b"", NOW), WORLD)
+
+
+def shape(value: dict[str, object]) -> dict[str, type]:
+    return {key: type(item) for key, item in value.items()}
+
+
+def test_the_emulator_answers_as_kraken_does(samples_dir: Path) -> None:
+    real = orjson.loads(sample(samples_dir, "krakenfutures_charts_candles_trade.json"))
+    bounds = {"from": "1709683200", "to": "1709690400"}
+    answer = ask("/api/charts/v1/trade/PI_XBTUSD/1h", **bounds).content
+    assert shape(answer) == shape(real)
+    assert shape(answer["candles"][0]) == shape(real["candles"][0])
+    real = orjson.loads(sample(samples_dir, "krakenfutures_historical_funding_rates.json"))
+    answer = ask("/derivatives/api/v4/historicalfundingrates", symbol="PF_XBTUSD").content
+    assert shape(answer) == shape(real)
+    assert shape(answer["rates"][0]) == shape(real["rates"][0])
+    listed = orjson.loads(sample(samples_dir, "krakenfutures_instruments.json"))["data"][0]
+    contract = ask("/derivatives/api/v3/instruments").content["instruments"][0]
+    assert {key: type(listed[key]) for key in contract if key in listed} | {
+        "openingDate": str,
+        "tickSize": float,
+    } == shape(contract)
+
+
+# Over HTTP
+
+
+def test_a_day_over_http_is_what_the_market_did(settings: Settings, serve: Serve, clock: Clock) -> None:
+    with serve("kraken", settings=settings) as (_, there):
+        reports = fetch(
+            there, "kraken", first=date(2024, 3, 8), last=date(2024, 3, 8), assets=["BTC", "PEPE"],
+            patience=HURRIED, clock=clock,
+        )  # fmt: skip
+    assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
+    start, end = datetime(2024, 3, 8), datetime(2024, 3, 9)
+    five = timedelta(minutes=5)
+    interest = loaded(there, "open_interest", clock=clock)
+    for name, unit in (("PF_PEPEUSD", "oi_base"), ("PI_XBTUSD", "oi_usd")):
+        true = WORLD.open_interest(emulated.BY_NAME[name], 5, start + five, end + five)
+        got = interest.filter(instrument=name).sort("event_at")
+        assert_frame_equal(got.select("event_at", unit), true.select("event_at", unit))
+    accounts = loaded(there, "long_short_ratios", clock=clock).filter(instrument="PI_XBTUSD").sort("event_at")
+    true = WORLD.ratios(emulated.BY_NAME["PI_XBTUSD"], "account_global", 5, start + five, end + five)
+    shares = true.select("event_at", (emulated.longs() / 1000).alias("long_share"))
+    assert_frame_equal(accounts.select("event_at", "long_share"), shares)
+    funding = loaded(there, "funding_rates", clock=clock).filter(instrument="PI_XBTUSD").sort("settled_at")
+    settled = WORLD.funding(emulated.BY_NAME["PI_XBTUSD"], start, end)
+    assert_frame_equal(funding.select("settled_at", "rate"), settled.select("settled_at", "rate"))
+    candles = loaded(there, "candles", clock=clock).sort("opened_at")
+    for name, volume in (("PF_PEPEUSD", "volume_base"), ("PI_XBTUSD", "volume_quote")):
+        columns = ("opened_at", "open", "high", "low", "close", volume)
+        traded = WORLD.candles(emulated.BY_NAME[name], "perp", 60, start, end)
+        assert_frame_equal(candles.filter(instrument=name).select(columns), traded.select(columns), rel_tol=1e-12)
+    assert quarantined(there).is_empty()
+
+
+# Under any manners
+
+
+@given(
+    manners=st.builds(
+        emulated.Manners, rows=st.integers(5, 400), overlap=st.integers(0, 4), in_milliseconds=st.booleans()
+    ),
+    feed=st.sampled_from(["open_interest", "long_short_info", "candles"]),
+)
+@hypothesis_settings(max_examples=15, deadline=None)
+def test_size_overlap_and_unit_of_pages_change_nothing(manners: emulated.Manners, feed: str) -> None:
+    span = Span.of_days(date(2024, 3, 8), date(2024, 3, 8))
+    there = kraken.VENUE.feed(feed)
+    results = []
+    for how in (emulated.POLITE, manners):
+        pages = brought(there, Direct(emulated.routes(how), WORLD, NOW), Job("PI_XBTUSD", span))
+        known = Context("kraken", NOW, span, CONTRACTS)
+        results.append(rows(list(there.parse([*pages[::-1], *pages[:1]], known))).sort("available_at"))
+    assert results[0].height == (24 if feed == "candles" else 288)
+    assert_frame_equal(results[0], results[1])
+
+
+def test_more_without_anything_newer_is_an_error_and_no_endless_loop() -> None:
+    class Stuck(Direct):
+        async def get(self, path: str, **options: object) -> Page:
+            return Page("PF_XBTUSD", {}, 200, NOW, analytics([1], [["1", "1", "1", "1"]], more=True))
+
+    day = Span.of_days(date(2024, 3, 8), date(2024, 3, 8))
+    with pytest.raises(SourceFormatError, match="no row is newer"):
+        brought(kraken.VENUE.feed("open_interest"), Stuck((), WORLD, NOW), Job("PF_XBTUSD", day))

@@ -1,0 +1,181 @@
+"""Orderly: what its payloads mean, and its history over HTTP against an emulator that says what is true."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from pipelines.errors import RequestRefusedError, SourceFormatError, ThrottledError
+from pipelines.extract.venue import Context, Job, Page, Parsed, Span
+from pipelines.ingest import fetch
+from pipelines.sandbox.emulator import Asked, Fault
+from pipelines.sandbox.venues import orderly as emulated
+from pipelines.sandbox.world import FormulaWorld
+from pipelines.settings import Settings
+from pipelines.sources import orderly
+from pipelines.sources.instruments import InstrumentHistory
+from pipelines.universe import parse_symbol
+from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined
+from tests.sources.direct import Direct, brought, page, rows
+
+WORLD = FormulaWorld()
+NOW = datetime(2024, 3, 10, 6)
+DAY = Span.of_days(date(2024, 3, 9), date(2024, 3, 9))
+LIQUIDATION = "/v1/public/liquidation"
+
+
+def recorded(samples_dir: Path) -> dict[str, Any]:
+    path = samples_dir / "onchain" / "orderly" / "public_liquidation_doc_sample.json"
+    answer: dict[str, Any] = orjson.loads(path.read_bytes())["response"]
+    return answer
+
+
+def parsed(content: dict[str, Any], span: Span) -> Parsed:
+    there = page(LIQUIDATION, content, subject="*", at=NOW)
+    context = Context("orderly", NOW, span, InstrumentHistory.none())
+    [one] = orderly.VENUE.feed("liquidations").parse([there], context)
+    return one
+
+
+MAY = Span.of_days(date(2023, 5, 28), date(2023, 5, 28))
+
+
+def test_a_negative_quantity_was_a_short_and_has_no_price(samples_dir: Path) -> None:
+    event = parsed(recorded(samples_dir), MAY).rows.row(0, named=True)
+    assert (event["liquidation_id"], event["instrument"], event["side"]) == (
+        "1730:1685298157704:PERP_BTC_USDC:0",
+        "PERP_BTC_USDC",
+        "short",
+    )
+    # 1685298157704
+    assert event["occurred_at"] == datetime(2023, 5, 28, 18, 22, 37, 704_000)
+    assert (event["quantity_base"], event["price"], event["notional_usd"]) == (0.22457, None, None)
+    assert (event["completeness"], event["is_adl"]) == ("full", False)
+
+
+def test_a_liquidation_is_as_many_rows_as_it_closed_positions(samples_dir: Path) -> None:
+    answer = recorded(samples_dir)
+    [row] = answer["data"]["rows"]
+    ether = {"symbol": "PERP_ETH_USDC", "position_qty": 3.5, "liquidator_fee": 0.015}
+    row["positions_by_perp"] += [ether, ether]
+    events = parsed(answer, MAY).rows
+    assert events["side"].to_list() == ["short", "long", "long"]
+    assert events["liquidation_id"].n_unique() == 3
+
+
+NOTHING: dict[str, Any] = {"positions_by_perp": [{"symbol": "PERP_BTC_USDC", "position_qty": 0}]}
+
+
+@pytest.mark.parametrize(
+    ("change", "reasons"), [({"type": "claim"}, []), ({"type": "gifted"}, ["undecodable"]), (NOTHING, ["undecodable"])]
+)
+def test_what_is_no_liquidation_is_no_row(samples_dir: Path, change: dict[str, Any], reasons: list[str]) -> None:
+    answer = recorded(samples_dir)
+    answer["data"]["rows"][0] |= change
+    events = parsed(answer, MAY)
+    assert events.rows.is_empty()
+    assert events.rejects is not None
+    assert events.rejects["reason"].to_list() == reasons
+
+
+def test_names_are_read_by_a_rule() -> None:
+    facts = parse_symbol("orderly", "PERP_1000PEPE_USDC")
+    assert facts is not None
+    assert (facts.asset, facts.multiplier, facts.quote, facts.contract_type) == ("PEPE", 1000.0, "USDC", "linear")
+    assert parse_symbol("orderly", "SPOT_BTC_USDC") is None
+
+
+def test_the_servers_clock_means_nothing_and_the_stamps_of_rows_do(samples_dir: Path) -> None:
+    answer = recorded(samples_dir)
+    volatile = orderly.VENUE.volatile
+    assert volatile is not None
+    for body in (answer, {"success": True, "timestamp": 1, "data": answer["data"]}):
+        left = volatile.sub(b"", orjson.dumps(body))
+        assert b"1685298157704" in left
+        assert left.count(b"timestamp") == 1
+
+
+def test_errors_are_told_apart() -> None:
+    with pytest.raises(ThrottledError):
+        orderly.check(page("/x", emulated.refused(-1003, "Rate limit exceed").body, subject="*", at=NOW))
+    with pytest.raises(RequestRefusedError, match="-1104"):
+        orderly.check(page("/x", emulated.refused(-1104, "parameter").body, subject="*", at=NOW))
+
+
+def test_the_emulator_speaks_as_the_sample_does(samples_dir: Path) -> None:
+    params = {"start_t": str(DAY.start_ms), "end_t": str(DAY.end_ms)}
+    answer = orjson.loads(emulated.ROUTES[1].handler(Asked("GET", "api", LIQUIDATION, params, b"", NOW), WORLD).body)
+    sampled = recorded(samples_dir)
+    assert {key: type(value) for key, value in answer.items()} == {key: type(value) for key, value in sampled.items()}
+    ours, theirs = answer["data"]["rows"][0], sampled["data"]["rows"][0]
+    assert {key: type(value) for key, value in ours.items()} == {key: type(value) for key, value in theirs.items()}
+    assert ours["positions_by_perp"][0].keys() == theirs["positions_by_perp"][0].keys()
+    assert answer["data"]["meta"].keys() == sampled["data"]["meta"].keys()
+
+
+def truth(world: FormulaWorld, span: Span) -> pl.DataFrame:
+    return pl.concat(
+        world.liquidations(listing, span.start, span.end).select(
+            pl.lit(listing.instrument).alias("instrument"), "occurred_at", "side",
+            (pl.col("quantity_base") / listing.multiplier).alias("quantity_base"),
+        )
+        for listing in emulated.LISTINGS
+    ).sort("instrument", "occurred_at")  # fmt: skip
+
+
+def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve, clock: Clock) -> None:
+    span = Span.of_days(date(2024, 3, 8), date(2024, 3, 9))
+    throttled = Fault("liquidation", "body", body=emulated.refused(-1003, "Rate limit exceed").body)
+    with serve("orderly", settings=settings, faults=[throttled]) as (_, there):
+        reports = fetch(
+            there,
+            "orderly",
+            first=date(2024, 3, 8),
+            last=date(2024, 3, 9),
+            assets=["BTC"],
+            patience=HURRIED,
+            clock=clock,
+        )
+    assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
+    events = loaded(there, "liquidations", clock=clock)
+    true = truth(WORLD, span)
+    assert_frame_equal(events.select(true.columns).sort("instrument", "occurred_at"), true)
+    assert events["price"].null_count() == events.height
+    instruments = loaded(there, "instruments", clock=clock)
+    assert dict(instruments.select("instrument", "multiplier").rows())["PERP_1000PEPE_USDC"] == 1000.0
+    assert quarantined(there).is_empty()
+
+
+MANNERS = st.builds(emulated.Manners, most=st.integers(4, 30), newest_first=st.booleans(), inclusive=st.booleans())
+
+
+@given(manners=MANNERS, minutes=st.integers(20, 90))
+@hypothesis_settings(max_examples=8, deadline=None)
+def test_every_position_comes_once_whatever_the_pages(manners: emulated.Manners, minutes: int) -> None:
+    world, feed = FormulaWorld(liquidation_minutes=minutes), orderly.VENUE.feed("liquidations")
+    pages = brought(feed, Direct(emulated.routes(manners), world, NOW), Job("*", DAY))
+    got = rows(list(feed.parse([*pages, *pages[:1]], Context("orderly", NOW, DAY, InstrumentHistory.none()))))
+    true = truth(world, DAY)
+    assert_frame_equal(got.select(true.columns).sort("instrument", "occurred_at"), true)
+
+
+def test_pages_that_repeat_are_an_error_and_not_the_end() -> None:
+    class First(Direct):
+        async def get(self, path: str, **options: Any) -> Page:
+            return await super().get(path, **options | {"params": {**options["params"], "page": 1}})
+
+    with pytest.raises(SourceFormatError, match="nothing new"):
+        brought(
+            orderly.VENUE.feed("liquidations"),
+            First(emulated.routes(emulated.Manners(most=5)), WORLD, NOW),
+            Job("*", DAY),
+        )

@@ -1,0 +1,261 @@
+"""The client over loopback HTTP: what it sends, what it waits for, what it refuses, and what it never writes down."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.errors import ConfigError, RequestRefusedError, SourceFormatError, ThrottledError
+from pipelines.extract.client import HttpApi, Patience, open_api
+from pipelines.extract.landing import LandingStore
+from pipelines.extract.limits import Limit
+from pipelines.extract.venue import Page, Secret, Venue
+from pipelines.sandbox.emulator import Answer, Asked, Emulator, Fault, Route
+from pipelines.sandbox.world import FormulaWorld, World
+
+NOW = datetime(2024, 3, 10, 6)
+HURRIED = Patience(attempts=3, first_wait=0.01, longest_backoff=0.02, longest_wait=2.0, total_seconds=5.0)
+VENUE = Venue(name="v", endpoints={"api": "https://example.com"}, limits=(), feeds=())
+
+
+@dataclass
+class Server:
+    """A venue of one answer under /x, which notes what it was asked; /y is another place."""
+
+    answer: Answer = field(default_factory=lambda: Answer({"ok": True}))
+    asked: list[Asked] = field(default_factory=list)
+
+    def routes(self) -> Mapping[str, Sequence[Route]]:
+        def here(asked: Asked, world: World) -> Answer:
+            self.asked.append(asked)
+            return self.answer
+
+        return {"v": [Route(method, "api", path, here) for method in ("GET", "POST") for path in ("/x", "/y")]}
+
+
+def emulated(server: Server, **options: Any) -> Emulator:
+    return Emulator(FormulaWorld(), ["v"], now=lambda: NOW, routes=server.routes(), **options)
+
+
+def asking(
+    there: Emulator,
+    ask: Callable[[HttpApi], Any],
+    *,
+    venue: Venue = VENUE,
+    patience: Patience = HURRIED,
+    contact: str = "",
+) -> Any:
+    """What `ask` gives with a client of the venue that `there` emulates."""
+
+    async def main() -> Any:
+        base = {"api": there.endpoints["v.api"]}
+        async with open_api(venue, endpoints=base, contact=contact, patience=patience, clock=lambda: NOW) as api:
+            return await ask(api)
+
+    return asyncio.run(main())
+
+
+# What it sends
+
+
+def test_it_says_who_asks_and_whom_to_write_to() -> None:
+    server = Server()
+    with emulated(server) as there:
+        asking(there, lambda api: api.get("/x"), contact="ops@example.com")
+        asking(there, lambda api: api.get("/x"))
+    agents = [asked.headers["User-Agent"] for asked in server.asked]
+    assert agents[0].startswith("leverhouse/")
+    assert agents[0].endswith(" (ops@example.com)")
+    assert "(" not in agents[1]
+
+
+def test_parameters_and_bodies_are_sent_and_recorded_as_they_were() -> None:
+    server = Server()
+    with emulated(server) as there:
+        got = asking(there, lambda api: api.get("/x", subject="BTC", params={"symbol": "BTC/USD", "limit": 5}))
+        posted = asking(there, lambda api: api.post("/x", body={"type": "meta"}))
+    first, second = server.asked
+    assert dict(first.params) == {"symbol": "BTC/USD", "limit": "5"}
+    assert (second.method, second.json, second.headers["Content-Type"]) == (
+        "POST", {"type": "meta"}, "application/json",
+    )  # fmt: skip
+    assert got.request == {
+        "method": "GET", "endpoint": "api", "path": "/x", "params": {"symbol": "BTC/USD", "limit": 5},
+    }  # fmt: skip
+    assert (got.subject, got.received_at, posted.request["body"]) == ("BTC", NOW, {"type": "meta"})
+
+
+def test_a_key_is_sent_and_stands_in_nothing_that_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("V_KEY", "planted-secret")
+    keyed = replace(VENUE, secrets=(Secret("api_key", "V_KEY"),))
+    server = Server()
+    store = LandingStore(tmp_path)
+    with emulated(server, faults=[Fault("/y", "status", times=9, status=401, body=b"no")]) as there:
+        page = asking(there, lambda api: api.get("/x"), venue=keyed)
+        with pytest.raises(RequestRefusedError) as refused:
+            asking(there, lambda api: api.get("/y"), venue=keyed)
+    assert server.asked[0].headers["api_key"] == "planted-secret"
+    with store.draft("v.f", "2024-03-09", "all") as draft:
+        draft.add(page)
+        draft.land(completeness="complete", request={}, original_name="x")
+    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert b"planted-secret" not in kept + repr(page).encode() + str(refused.value).encode()
+
+
+def test_a_key_that_is_missing_is_named_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("V_KEY", raising=False)
+    server = Server()
+    with emulated(server) as there:
+        with pytest.raises(ConfigError, match="v: needs V_KEY in the environment"):
+            asking(there, lambda api: api.get("/x"), venue=replace(VENUE, secrets=(Secret("api_key", "V_KEY"),)))
+        asking(there, lambda api: api.get("/x"), venue=replace(VENUE, secrets=(Secret("a", "V_KEY", required=False),)))
+    assert ["a" in asked.headers for asked in server.asked] == [False]
+
+
+# What it waits for
+
+
+def test_a_date_to_retry_after_is_waited_for() -> None:
+    moment = format_datetime((NOW + timedelta(seconds=1)).replace(tzinfo=UTC), usegmt=True)
+    server = Server()
+    fault = Fault("/x", "status", status=429, headers={"Retry-After": moment})
+    with emulated(server, faults=[fault]) as there:
+        asking(there, lambda api: api.get("/x"))
+        first, second = (hit.at for hit in there.hits)
+    assert second - first >= 1.0
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("86400", 86_400.0), ("Mon, 11 Mar 2024 06:00:00 GMT", 86_400.0), ("Mon, 11 Mar 2024 07:00:00 +0100", 86_400.0)],
+)
+def test_a_wait_beyond_the_longest_is_an_error_at_once(said: str, seconds: float) -> None:
+    server = Server()
+    fault = Fault("/x", "status", times=9, status=429, headers={"Retry-After": said})
+    with emulated(server, faults=[fault]) as there:
+        with pytest.raises(ThrottledError) as raised:
+            asking(there, lambda api: api.get("/x"))
+        assert len(there.hits) == 1
+    assert raised.value.wait_seconds == seconds
+
+
+@pytest.mark.parametrize("said", ["Mon, 11 Mar 2019 06:00:00 GMT", "soon", ""])
+def test_a_moment_that_has_passed_or_is_none_is_not_waited_for(said: str) -> None:
+    server = Server()
+    with emulated(server, faults=[Fault("/x", "status", status=429, headers={"Retry-After": said})]) as there:
+        assert asking(there, lambda api: api.get("/x")).status == 200
+        first, second = (hit.at for hit in there.hits)
+    assert second - first < 1.5
+
+
+@pytest.mark.parametrize("latency", [0.0, 0.03])
+def test_a_limit_is_never_exceeded(latency: float) -> None:
+    """Twelve in a quarter of a second, asked by thirty at once, in any window of the server's own count."""
+    server = Server()
+    limited = replace(VENUE, limits=(Limit(12, 0.25),), concurrency=30)
+
+    async def many(api: HttpApi) -> None:
+        await asyncio.gather(*(api.get("/x") for _ in range(60)))
+
+    with emulated(server, latency=latency) as there:
+        asking(there, many, venue=limited)
+        assert len(there.hits) == 60
+        assert there.most_in("v", 0.25) <= 12
+
+
+def test_a_limit_holds_through_retries_too() -> None:
+    server = Server()
+    limited = replace(VENUE, limits=(Limit(10, 0.25),))
+    faults = [Fault("/x", "status", first=n, status=503) for n in range(1, 40, 3)]
+
+    async def many(api: HttpApi) -> int:
+        await asyncio.gather(*(api.get("/x") for _ in range(20)))
+        return api.retries
+
+    with emulated(server, faults=faults) as there:
+        retries = asking(there, many, venue=limited, patience=replace(HURRIED, attempts=8))
+        assert len(there.hits) == 20 + retries
+        assert there.most_in("v", 0.25) <= 10
+    assert retries > 0
+
+
+# What it refuses
+
+
+def test_a_redirect_is_not_followed() -> None:
+    server = Server(Answer(b"", status=302, headers={"Location": "/v/api/y"}))
+    with emulated(server) as there, pytest.raises(RequestRefusedError, match="status 302"):
+        asking(there, lambda api: api.get("/x"))
+    assert [asked.path for asked in server.asked] == ["/x"]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_answer_larger_than_the_limit_is_refused_however_it_is_packed(packed: bool) -> None:
+    content = b"[" + b"0," * (1 << 20) + b"0]"
+    answer = Answer(gzip.compress(content), headers={"Content-Encoding": "gzip"}) if packed else Answer(content)
+    with (
+        emulated(Server(answer)) as there,
+        pytest.raises(SourceFormatError, match=r"larger than 1 MiB"),
+    ):
+        asking(there, lambda api: api.get("/x"), patience=replace(HURRIED, largest_body=1 << 20))
+
+
+def test_an_answer_of_the_largest_size_is_taken() -> None:
+    content = b'"' + b"0" * 998 + b'"'
+    with emulated(Server(Answer(content))) as there:
+        page = asking(there, lambda api: api.get("/x"), patience=replace(HURRIED, largest_body=1000))
+    assert page.body == content
+
+
+def test_a_status_that_a_feed_expects_is_an_answer() -> None:
+    with emulated(Server(Answer(b"none", status=404))) as there:
+        assert asking(there, lambda api: api.get("/x", accept=(200, 404))).status == 404
+        with pytest.raises(RequestRefusedError, match="status 404"):
+            asking(there, lambda api: api.get("/x"))
+
+
+# A folder in place of a host
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> Path:
+    folder = tmp_path / "mirror of v"
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "a.csv").write_bytes(b"1,2")
+    (tmp_path / "outside.csv").write_bytes(b"secret")
+    (folder / "link.csv").symlink_to(tmp_path / "outside.csv")
+    return folder
+
+
+def from_folder(folder: Path, path: str, **options: Any) -> Page:
+    async def main() -> Page:
+        async with open_api(VENUE, endpoints={"api": folder.as_uri()}, patience=HURRIED, clock=lambda: NOW) as api:
+            return await api.get(path, is_json=False, accept=(200, 404), **options)
+
+    return asyncio.run(main())
+
+
+def test_a_folder_answers_like_the_host_it_mirrors(mirror: Path) -> None:
+    page = from_folder(mirror, "/data/a.csv")
+    assert (page.status, page.body, page.received_at) == (200, b"1,2", NOW)
+    assert from_folder(mirror, "/data/b.csv").status == 404
+    assert from_folder(mirror, "/data").status == 404
+
+
+@pytest.mark.parametrize("path", ["/../outside.csv", "/data/../../outside.csv", "//../outside.csv", "/link.csv"])
+def test_nothing_outside_the_folder_is_given_out(mirror: Path, path: str) -> None:
+    page = from_folder(mirror, path)
+    assert (page.status, page.body) == (404, b"")
+
+
+@pytest.mark.parametrize("prefix", ["../", "data/../../", "/"])
+def test_nothing_outside_the_folder_is_listed(mirror: Path, prefix: str) -> None:
+    assert b"outside" not in from_folder(mirror, "/", params={"prefix": prefix}).body

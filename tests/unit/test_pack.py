@@ -1,0 +1,123 @@
+"""Packs: pages come back as they were received, and equal answers have equal digests whenever and however they came."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.errors import LandingError
+from pipelines.extract.pack import INDEX, Pack, PackWriter
+from pipelines.extract.venue import Page
+
+AT = datetime(2024, 3, 1, 12)
+
+
+def page_of(subject: str, body: bytes, *, at: datetime = AT, **params: str) -> Page:
+    return Page(subject, {"method": "GET", "endpoint": "api", "path": "/x", "params": params}, 200, at, body)
+
+
+def written(pages: Sequence[Page], volatile: re.Pattern[bytes] | None = None) -> tuple[bytes, str]:
+    """The bytes of a pack and its digest."""
+    sink = io.BytesIO()
+    writer = PackWriter(sink, volatile)
+    for page in pages:
+        writer.add(page)
+    digest = writer.close()
+    return sink.getvalue(), digest
+
+
+def read(folder: Path, content: bytes, subjects: Sequence[str] | None = None) -> list[Page]:
+    path = folder / "pack"
+    path.write_bytes(content)
+    return list(Pack(path).pages(subjects))
+
+
+SERIES = {subject: [page_of(subject, f"{subject} {n}".encode(), n=str(n)) for n in range(3)] for subject in "ABC"}
+IN_ORDER = [page for pages in SERIES.values() for page in pages]
+
+
+@given(turns=st.permutations([subject for subject in SERIES for _ in range(3)]))
+def test_subjects_may_arrive_mixed_and_are_read_in_order_with_the_same_digest(
+    turns: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    waiting = {subject: iter(pages) for subject, pages in SERIES.items()}
+    content, digest = written([next(waiting[subject]) for subject in turns])
+    assert read(tmp_path_factory.mktemp("pack"), content) == IN_ORDER
+    assert digest == written(IN_ORDER)[1]
+
+
+def test_the_digest_is_of_what_was_answered_and_not_of_when() -> None:
+    later = [replace(page, received_at=AT + timedelta(days=1)) for page in IN_ORDER]
+    assert written(later)[1] == written(IN_ORDER)[1]
+    assert written(later)[0] != written(IN_ORDER)[0]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        page_of("A", b"something else", n="0"),
+        page_of("A", b"A 0", n="other question"),
+        page_of("Z", b"A 0", n="0"),
+        replace(page_of("A", b"A 0", n="0"), status=404),
+    ],
+    ids=["body", "request", "subject", "status"],
+)
+def test_another_answer_has_another_digest(other: Page) -> None:
+    assert written([page_of("A", b"A 0", n="0")])[1] != written([other])[1]
+
+
+def test_the_clock_of_a_venue_is_kept_and_not_compared(tmp_path: Path) -> None:
+    clock = re.compile(rb',"time":\d+')
+    early, late = page_of("A", b'{"rows":[1],"time":1}'), page_of("A", b'{"rows":[1],"time":2}')
+    assert written([early], clock)[1] == written([late], clock)[1]
+    assert written([early])[1] != written([late])[1]
+    [kept] = read(tmp_path, written([late], clock)[0])
+    assert kept.body == late.body
+
+
+def test_only_the_pages_of_some_subjects_can_be_read(tmp_path: Path) -> None:
+    assert read(tmp_path, written(IN_ORDER)[0], ["B"]) == SERIES["B"]
+
+
+def test_text_is_deflated_and_an_archive_lies_in_it_as_it_came() -> None:
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.csv", "1,2\n" * 1000)
+    content, _ = written([page_of("A", inner.getvalue()), page_of("B", b"1,2\n" * 1000)])
+    with zipfile.ZipFile(io.BytesIO(content)) as pack:
+        kinds = [(member.filename, member.compress_type) for member in pack.infolist()]
+        assert pack.read("000000") == inner.getvalue()
+    assert kinds == [("000000", zipfile.ZIP_STORED), ("000001", zipfile.ZIP_DEFLATED), (INDEX, zipfile.ZIP_DEFLATED)]
+
+
+def test_the_index_says_where_each_answer_came_from() -> None:
+    content, _ = written([page_of("A", b"{}", symbol="BTCUSDT")])
+    with zipfile.ZipFile(io.BytesIO(content)) as pack:
+        [entry] = [orjson.loads(line) for line in pack.read(INDEX).splitlines()]
+    assert entry["request"] == {"method": "GET", "endpoint": "api", "path": "/x", "params": {"symbol": "BTCUSDT"}}
+    assert (entry["received_at"], entry["status"], entry["member"]) == ("2024-03-01T12:00:00", 200, "000000")
+
+
+@pytest.mark.parametrize("cut", [0, 10, 200, -1])
+def test_a_damaged_pack_is_an_error_that_names_it(tmp_path: Path, cut: int) -> None:
+    content, _ = written(IN_ORDER)
+    with pytest.raises(LandingError, match="landing pack is not as it was written"):
+        read(tmp_path, content[:cut])
+
+
+def test_a_page_that_was_altered_is_an_error(tmp_path: Path) -> None:
+    body = bytes(range(256)) * 4
+    stored = b"PK\x03\x04" + body
+    content, _ = written([page_of("A", stored)])
+    with pytest.raises(LandingError, match="CRC"):
+        read(tmp_path, content.replace(body, body[::-1]))
