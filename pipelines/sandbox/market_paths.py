@@ -137,7 +137,7 @@ def simulate(asset: str, start: datetime, days: int, *, seed: int, episodes: Seq
     for episode in mine:
         inside = _within(episode, start, steps)
         if episode.kind == "expansion":
-            activity[inside] *= 2.2
+            activity[inside] *= 2.6
         elif episode.kind == "positive_funding":
             pushed[inside] += 0.0030
         elif episode.kind == "negative_funding":
@@ -145,7 +145,7 @@ def simulate(asset: str, start: datetime, days: int, *, seed: int, episodes: Seq
         elif episode.kind == "capitulation":
             # Nobody opens anything for a week before; who is left is long, and buys puts.
             activity[_within(episode, start, steps, days_before=7)] *= 0.25
-            mood[_within(episode, start, steps, days_before=3)] += 0.4
+            mood[_within(episode, start, steps, days_before=6)] = 0.8
             put_tilt[_within(episode, start, steps, days_before=1)] *= 1.8
     mood = np.clip(mood, -0.8, 0.8)
 
