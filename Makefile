@@ -28,7 +28,8 @@ setup: ## make or repair .venv from requirements.lock (every target does this by
 		{ echo "leverhouse needs Python 3.11 or newer, and '$(PYTHON)' is $$("$(PYTHON)" --version 2>&1 || true). Name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@"$(PYTHON)" scripts/setup.py
 
-demo: recorded ## build the warehouse and show what it says
+demo: setup ## the whole way on a simulated market: no network, no key (ARGS="--seed 8")
+	LEVERHOUSE_HOME="$(LEVERHOUSE_HOME)" $(BIN)/leverhouse demo $(ARGS)
 
 recorded: setup ## run the whole way on the recorded history in LEVERHOUSE_RECORDED
 	@test -d "$(LEVERHOUSE_RECORDED)" || \

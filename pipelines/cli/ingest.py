@@ -1,8 +1,7 @@
-"""Commands that change the warehouse: import, run, fetch, backfill, rebuild, publish, demo. Each runs Dagster's jobs."""
+"""Commands that change the warehouse: import, run, fetch, backfill, rebuild, publish. Each runs Dagster's jobs."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -17,7 +16,7 @@ from pipelines.cli.session import Session, open_session
 from pipelines.datasets import Dataset, claim_folders, find_datasets, read_dataset, waiting_files
 from pipelines.errors import ConfigError, MappingError
 from pipelines.extract.venue import Cadence
-from pipelines.settings import PROJECT_ROOT, Settings
+from pipelines.settings import Settings
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -40,7 +39,6 @@ def register(app: typer.Typer) -> None:
     app.command("backfill")(backfill)
     app.command("rebuild")(rebuild)
     app.command("publish")(publish)
-    app.command("demo")(demo)
 
 
 def import_(
@@ -81,15 +79,6 @@ def run(*, root: Root = None, as_json: Json = False) -> None:
     accounts for. Landings that are not loaded yet are loaded in any case.
     """
     _run(Settings.load(), root=root, as_json=as_json)
-
-
-def demo(*, as_json: Json = False) -> None:
-    """Run the whole way on the recorded history in LEVERHOUSE_RECORDED (default: ../shared/recorded)."""
-    recorded = Path(os.environ.get("LEVERHOUSE_RECORDED") or PROJECT_ROOT.parent / "shared" / "recorded")
-    if not recorded.is_dir():
-        raise ConfigError(f"demo: no recorded history in {recorded}. Name its folder in LEVERHOUSE_RECORDED.")
-    settings = Settings.load().model_copy(update={"mappings": PROJECT_ROOT / "tests" / "recorded" / "mappings"})
-    _run(settings, root=recorded, as_json=as_json)
 
 
 def fetch(

@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from pipelines.cli.screen import Bar, Screen
 from pipelines.errors import LeverhouseError, PermanentError
+from pipelines.extract.landing import Clock, utc_now
 from pipelines.home import claim_process, environment, forget_dead_processes, prepare_home
 from pipelines.settings import Settings
 from pipelines.watch import Watch
@@ -192,9 +193,12 @@ def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
 
 
 @contextmanager
-def open_session(settings: Settings, screen: Screen, *, mappings: Iterable[Path] = ()) -> Iterator[Session]:
+def open_session(
+    settings: Settings, screen: Screen, *, mappings: Iterable[Path] = (), clock: Clock = utc_now
+) -> Iterator[Session]:
     """Prepare the home, take up Dagster, and report runs that a killed process left behind.
 
+    `clock` is what the steps of venues take for the present.
     Dagster and dbt write into <dagster_home>/logs/leverhouse.log meanwhile and not onto the terminal.
     """
     prepare_home(settings)
@@ -212,7 +216,7 @@ def open_session(settings: Settings, screen: Screen, *, mappings: Iterable[Path]
 
         record = Record(bar)
         bar.show("reading definitions", 0, 0)
-        definitions = build_definitions(settings, watch=record, mappings=tuple(mappings))
+        definitions = build_definitions(settings, watch=record, mappings=tuple(mappings), clock=clock)
         # Two first commands at once would both create the tables of Dagster's storage.
         with FileLock(settings.dagster_home / "storage.lock"):
             instance = dg.DagsterInstance.get()

@@ -18,6 +18,7 @@ from pipelines.defs.publish import build_published_asset
 from pipelines.defs.raw import build_raw_assets
 from pipelines.defs.schedules import build_schedules, build_sensors
 from pipelines.defs.venues import build_venue_assets
+from pipelines.extract.landing import Clock, utc_now
 from pipelines.settings import Settings
 from pipelines.sources.registry import followed_venues
 from pipelines.watch import Watch
@@ -29,11 +30,13 @@ def build_definitions(
     watch: Watch | None = None,
     mappings: Iterable[Path] = (),
     manifest: Path | None = None,
+    clock: Clock = utc_now,
 ) -> dg.Definitions:
     """Everything Dagster knows of one warehouse.
 
     `watch` is told what runs in this process do; `mappings` adds data sets to those of settings.mappings_dir;
-    `manifest` replaces the one prepared from the dbt project. Raises LeverhouseError where contract or dbt project are
+    `manifest` replaces the one prepared from the dbt project; `clock` tells the steps of venues what
+    time it is. Raises LeverhouseError where contract or dbt project are
     broken; a broken mapping only breaks its own asset.
     """
     observer = watch or Watch()
@@ -44,7 +47,7 @@ def build_definitions(
     return dg.Definitions(
         assets=[
             *build_raw_assets(settings, datasets, watch=observer),
-            *build_venue_assets(settings, venues, watch=observer),
+            *build_venue_assets(settings, venues, watch=observer, clock=clock),
             build_clean_assets(settings, contract, datasets, venues, watch=observer),
             marts,
             build_published_asset(settings, mart_keys(marts), watch=observer),

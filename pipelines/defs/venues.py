@@ -11,6 +11,7 @@ import dagster as dg
 from pydantic import Field
 
 from pipelines.defs.common import DAYS, OWNERS, feed_key, step, table_metadata
+from pipelines.extract.landing import Clock, utc_now
 from pipelines.extract.venue import Cadence, Feed, Venue
 from pipelines.settings import Settings
 from pipelines.watch import Watch
@@ -34,14 +35,16 @@ class FetchConfig(dg.Config):
     again: bool = Field(default=False, description="Ask again for what is landed and final.")
 
 
-def build_venue_assets(settings: Settings, venues: Sequence[Venue], *, watch: Watch) -> list[dg.AssetsDefinition]:
-    """One step for the daily feeds of each venue and one for its captures, where it has such feeds."""
+def build_venue_assets(
+    settings: Settings, venues: Sequence[Venue], *, watch: Watch, clock: Clock = utc_now
+) -> list[dg.AssetsDefinition]:
+    """One step for the daily feeds of each venue and one for its captures, where it has such feeds. `clock` says when."""
     steps = []
     for venue in venues:
         for cadence in CADENCES:
             feeds = [feed for feed in venue.feeds if feed.cadence == cadence]
             if feeds:
-                steps.append(_step(settings, venue, cadence, feeds, watch))
+                steps.append(_step(settings, venue, cadence, feeds, watch, clock))
     return steps
 
 
@@ -56,7 +59,7 @@ def lookback(feeds: Sequence[Feed]) -> timedelta:
 
 
 def _step(
-    settings: Settings, venue: Venue, cadence: Cadence, feeds: Sequence[Feed], watch: Watch
+    settings: Settings, venue: Venue, cadence: Cadence, feeds: Sequence[Feed], watch: Watch, clock: Clock
 ) -> dg.AssetsDefinition:
     by_key = {feed_key(venue.name, feed.name): feed for feed in feeds}
 
@@ -85,6 +88,7 @@ def _step(
                 last=last,
                 assets=config.assets or None,
                 again=config.again,
+                clock=clock,
                 progress=watch.progress,
             )
             watch.fetched(reports)

@@ -1,0 +1,221 @@
+"""The command demo: the whole product on a simulated market, without network and without a key; or, with --live, on real venues.
+
+Venues are emulated on loopback; everything behind their addresses is what runs every day. What is planted in the market is
+pipelines/sandbox/market_episodes.py; what is printed at the end, demo_report.py.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from pipelines.cli.demo_report import print_demo
+from pipelines.cli.screen import Screen
+from pipelines.cli.session import Session, open_session
+from pipelines.errors import ConfigError
+from pipelines.settings import Settings
+
+if TYPE_CHECKING:
+    from pipelines.sandbox.market import SimulatedMarket
+
+ASSETS: Final = ("BTC", "ETH", "SOL", "XRP", "DOGE", "AVAX")
+LAST_DAY: Final = date(2025, 5, 31)
+"""The last simulated day, always the same: two people with the same seed talk about the same numbers. 120 days back are four
+whole months, which venues answer in the fewest pages."""
+
+PUBLISHED_AFTER: Final = timedelta(days=9, hours=6)
+"""How long after the last day's beginning the simulated fetch is made: every file of the archives is there, and final."""
+
+CAPTURED_AT: Final = time(8, 30)
+CAPTURED_DAYS: Final = 100
+"""Option chains are captured once a day for so many days: the windows of 90 days before the last of them are full."""
+
+FETCHED: Final[Sequence[tuple[str, Sequence[str], int]]] = (
+    ("bybit", ("open_interest", "funding", "long_short_ratios", "candles"), 0),
+    ("binance_archive", ("um_metrics", "um_candles", "spot_candles", "funding"), 0),
+    ("okx", ("funding_archive",), 0),
+    ("okx", ("funding",), 61),
+    ("deribit", ("candles", "funding", "volatility_index", "liquidations"), 0),
+)
+"""Venue, feeds, and for how many of the last days (0: all): what remembers the window, and answers within the demo's time under
+the venue's own limits. OKX tells of three months itself; of what lies before in files, five weeks late."""
+
+MARKER: Final = "demo.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one demo is about; two homes with equal plans hold the same landing."""
+
+    days: int
+    seed: int | None
+    last: date
+
+    @property
+    def first(self) -> date:
+        return self.last - timedelta(days=self.days - 1)
+
+    @property
+    def live(self) -> bool:
+        return self.seed is None
+
+
+@dataclass
+class SteppedClock:
+    """Stands at `now` until it is set; readings differ by a microsecond, so that landings have an order."""
+
+    now: datetime
+    reads: int = field(default=0, init=False)
+
+    def __call__(self) -> datetime:
+        self.reads += 1
+        return self.now + timedelta(microseconds=self.reads % 1_000_000)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command("demo")(demo)
+
+
+def demo(
+    *,
+    days: Annotated[int, typer.Option("--days", min=7, max=365, help="Days of history.")] = 120,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same market.")] = 7,
+    keep: Annotated[bool, typer.Option("--keep/--fresh", help="Go on with what an earlier demo landed.")] = True,
+    live: Annotated[bool, typer.Option("--live", help="Ask the real venues instead; needs the network.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document for programs.")] = False,
+) -> None:
+    """Show the whole way on simulated venues: fetch, load, check, build, publish, and compare with what was planted.
+
+    Needs no network and no key. All data lies in a home of its own, <home>/demo (--live: <home>/demo-live).
+    """
+    from pipelines.extract.landing import utc_now
+
+    last = (utc_now() - timedelta(days=1)).date() if live else LAST_DAY
+    plan = Plan(days, None if live else seed, last)
+    screen = Screen()
+    settings = Settings.load()
+    settings = settings.model_copy(
+        update={
+            "home": settings.root / ("demo-live" if live else "demo"),
+            "mappings": None,
+            "assets": ASSETS,
+            "venues": tuple(dict.fromkeys(venue for venue, _, _ in FETCHED)),
+        }
+    )
+    _prepare(settings, plan, screen, fresh=not keep)
+    if live:
+        with open_session(settings, screen) as session:
+            _fetch(session, plan)
+            _capture_now(session)
+            _load_and_build(session)
+        print_demo(screen, session, None, first=plan.first, last=plan.last, as_json=as_json)
+    else:
+        screen.note(
+            f"simulated market, seed {seed}: {days} days through {last}, {len(ASSETS)} assets, venues on 127.0.0.1"
+        )
+        clock = SteppedClock(datetime.combine(last, time()) + PUBLISHED_AFTER)
+        with _emulated(settings, plan, clock) as (market, there), open_session(there, screen, clock=clock) as session:
+            _capture_stepwise(session, plan, clock)
+            _fetch(session, plan)
+            _load_and_build(session)
+        print_demo(screen, session, market, first=plan.first, last=plan.last, as_json=as_json)
+    session.raise_errors()
+
+
+def _prepare(settings: Settings, plan: Plan, screen: Screen, *, fresh: bool) -> None:
+    """Make the demo's home; begin anew where it holds a demo of another plan. Nothing but a demo is ever removed.
+
+    Raises ConfigError where the home holds something else.
+    """
+    home = settings.root
+    marker = home / MARKER
+    # A live demo goes on day after day; a simulated one is of one market.
+    mark: dict[str, object] = (
+        {"live": True} if plan.live else {"simulated": True, **asdict(plan), "last": str(plan.last)}
+    )
+    if home.is_dir() and any(home.iterdir()):
+        if not marker.is_file():
+            raise ConfigError(
+                f"demo: {home} is not empty and holds no demo. Move it away, or set another LEVERHOUSE_HOME."
+            )
+        if fresh or json.loads(marker.read_text(encoding="utf-8")) != mark:
+            screen.note(f"beginning anew in {home}")
+            _empty(home, marker)
+    home.mkdir(parents=True, exist_ok=True)
+    marker.write_text(json.dumps(mark) + "\n", encoding="utf-8")
+
+
+def _empty(home: Path, marker: Path) -> None:
+    """The marker goes last: a demo that is killed here is still known as one."""
+    for path in home.iterdir():
+        if path != marker:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+@contextmanager
+def _emulated(settings: Settings, plan: Plan, clock: SteppedClock) -> Iterator[tuple[SimulatedMarket, Settings]]:
+    """The simulated market behind the venues' addresses, and settings with those addresses."""
+    from pipelines.sandbox.emulator import Emulator
+    from pipelines.sandbox.market import SimulatedMarket
+
+    market = SimulatedMarket(plan.first, plan.last, seed=plan.seed or 0, assets=ASSETS)
+    with Emulator(market, settings.venues, now=lambda: clock.now) as emulator:
+        yield market, settings.model_copy(update={"endpoints": dict(emulator.endpoints)})
+
+
+def _capture_stepwise(session: Session, plan: Plan, clock: SteppedClock) -> None:
+    """Capture Deribit's chains as if once a day: venues tell of the present only, so the clock is what moves.
+
+    A scheduler makes one run of each; here the same function is called, since a hundred runs would be mostly Dagster's.
+    """
+    from pipelines.ingest import fetch
+
+    after = clock.now
+    days = min(plan.days, CAPTURED_DAYS)
+    for number in range(days):
+        clock.now = datetime.combine(plan.last - timedelta(days=days - 1 - number), CAPTURED_AT)
+        session.record.progress("deribit.option_chain", number, days)
+        for report in fetch(session.settings, "deribit", ["option_chain"], clock=clock):
+            report.raise_failures()
+    session.record.bar.line(f"captured deribit.option_chain: {days} days at {CAPTURED_AT:%H:%M}")
+    clock.now = after
+
+
+def _capture_now(session: Session) -> None:
+    from pipelines.defs.common import feed_key
+    from pipelines.defs.jobs import capture_job
+
+    session.run(capture_job("deribit"), assets=[feed_key("deribit", "option_chain")])
+
+
+def _fetch(session: Session, plan: Plan) -> None:
+    """Run the fetch jobs of FETCHED."""
+    from pipelines.defs.common import feed_key
+    from pipelines.defs.jobs import fetch_job
+    from pipelines.defs.venues import step_name
+
+    for venue, feeds, newest in FETCHED:
+        first = max(plan.first, plan.last - timedelta(days=newest - 1)) if newest else plan.first
+        job = fetch_job(venue)
+        config = {"first": str(first), "last": str(plan.last), "assets": list(ASSETS), "again": False}
+        session.run(
+            job,
+            assets=[feed_key(venue, feed) for feed in feeds],
+            config={"ops": {step_name(venue, "daily"): {"config": config}}},
+        )
+
+
+def _load_and_build(session: Session) -> None:
+    from pipelines.defs.jobs import BUILD, LOAD
+
+    session.run(LOAD)
+    session.run(BUILD)

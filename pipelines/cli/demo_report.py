@@ -1,0 +1,172 @@
+"""What the demo says at its end: rows per layer, planted truth beside what was found, what the checks found, what to try.
+
+Reads the published file only, as everybody does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final
+
+from pipelines.cli.report import print_missing, print_refused, published
+from pipelines.cli.screen import Screen, plain
+from pipelines.cli.session import Session
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from pipelines.sandbox.market import SimulatedMarket
+    from pipelines.sandbox.market_episodes import Episode
+
+SIMULATED: Final = (
+    "All of this is SIMULATED: prices, positions and venues come from a seed. Nothing here happened on any market."
+)
+
+TRY: Final = (
+    "select asset, trade_date, signal, value, threshold from marts.signals_daily where state = 'on' order by trade_date desc",
+    "select started_at, asset, notional_usd, price_move, reversal_1h from marts.liquidation_cascades order by 3 desc limit 10",
+    "select trade_date, venue, table_name, status, worst_reason from marts.data_coverage_daily where status <> 'complete'",
+)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One planted episode beside what the warehouse says of its days. `said` is the state found, or the states instead."""
+
+    kind: str
+    asset: str
+    first_day: date
+    last_day: date
+    expected: str
+    found: bool
+    on_days: Sequence[date]
+    said: str
+
+
+def judge(con: duckdb.DuckDBPyConnection, episodes: Sequence[Episode]) -> list[Judged]:
+    """Look for every planted episode where it must be found: a signal that is on, a gap in the coverage."""
+    return [_gap(con, e) if e.signal is None else _signal(con, e, e.signal) for e in episodes]
+
+
+def _signal(con: duckdb.DuckDBPyConnection, episode: Episode, signal: str) -> Judged:
+    rows = con.execute(
+        "select trade_date, state, unknown_reason from marts.signals_daily "
+        "where asset = ? and signal = ? and trade_date between ? and ? order by trade_date",
+        [episode.asset, signal, episode.first_day, episode.last_day],
+    ).fetchall()
+    on = [day for day, state, _ in rows if state == "on"]
+    others = sorted({f"{state}: {reason}" if reason else state for _, state, reason in rows}) or ["no row"]
+    return Judged(
+        episode.kind, episode.asset, episode.first_day, episode.last_day, f"signal {signal}", bool(on), on,
+        "on" if on else ", ".join(others),
+    )  # fmt: skip
+
+
+def _gap(con: duckdb.DuckDBPyConnection, episode: Episode) -> Judged:
+    rows = con.execute(
+        "select trade_date, table_name || ': ' || status || coalesce(', ' || worst_reason, '') "
+        "from marts.data_coverage_daily where venue = ? and trade_date between ? and ? "
+        "and status not in ('complete', 'empty') and worst_reason is not null order by all",
+        [episode.venue, episode.first_day, episode.last_day],
+    ).fetchall()
+    return Judged(
+        episode.kind, episode.venue or episode.asset, episode.first_day, episode.last_day, "gap with a reason", bool(rows),
+        sorted({day for day, _ in rows}), "; ".join(sorted({text for _, text in rows})) or "no gap",
+    )  # fmt: skip
+
+
+def fired(con: duckdb.DuckDBPyConnection) -> list[Mapping[str, Any]]:
+    """Signals by how often they were on, off and unknown over all assets and days."""
+    rows = con.execute(
+        "select signal, count(*) filter (state = 'on'), count(*) filter (state = 'off'), "
+        "count(*) filter (state = 'unknown') from marts.signals_daily group by signal order by signal"
+    ).fetchall()
+    return [dict(zip(("signal", "on", "off", "unknown"), row, strict=True)) for row in rows]
+
+
+def layers(con: duckdb.DuckDBPyConnection) -> list[Mapping[str, Any]]:
+    """What each layer holds."""
+    landed = con.execute("select count(*), sum(bytes) from ops.landings").fetchall()[0]
+    loaded = con.execute(
+        "select sum(received), sum(accepted), sum(duplicates), sum(quarantined) from ops.loads"
+    ).fetchall()[0]
+    marts = con.execute(
+        "select count(*), sum(estimated_size) from duckdb_tables() where schema_name = 'marts'"
+    ).fetchall()[0]
+    return [
+        {"layer": "landing", "holds": f"{landed[0]:,} packs, {(landed[1] or 0) / 1e6:,.1f} MB", "rows": None},
+        {"layer": "received", "holds": f"{loaded[2] or 0:,} duplicates", "rows": loaded[0]},
+        {"layer": "clean", "holds": f"{loaded[3] or 0:,} rows in quarantine", "rows": loaded[1]},
+        {"layer": "marts", "holds": f"{marts[0]} tables", "rows": marts[1]},
+    ]
+
+
+def print_demo(
+    screen: Screen, session: Session, market: SimulatedMarket | None, *, first: date, last: date, as_json: bool
+) -> None:
+    """Print the report; `market` is the truth, None where the venues were real."""
+    from pipelines.storage.warehouse import reader
+
+    record, settings = session.record, session.settings
+    status = published(session) if record.publication else None
+    truth: list[Judged] = []
+    signals: list[Mapping[str, Any]] = []
+    held: list[Mapping[str, Any]] = []
+    if record.publication:
+        with reader(settings) as con:
+            truth = judge(con, market.episodes) if market else []
+            signals, held = fired(con), layers(con)
+    warnings = [node.name for node in record.build.nodes if node.status == "warn"] if record.build else []
+    faults = [node.name for node in record.build.faults] if record.build else []
+    if as_json:
+        screen.json(
+            {
+                "simulated": market is not None,
+                "note": SIMULATED if market else None,
+                "seed": market.seed if market else None,
+                "first_day": first,
+                "last_day": last,
+                "runs": [{"job": r.job, "succeeded": r.succeeded, "error": str(r.error or "") or None} for r in session.runs],
+                "layers": held,
+                "truth": [plain(one) for one in truth],
+                "signals": signals,
+                "refused": [plain(row) for row in status.refused] if status else None,
+                "missing": [plain(row) for row in status.missing] if status else None,
+                "warnings": warnings,
+                "faults": faults,
+                "published": record.publication.database if record.publication else None,
+                "home": settings.root,
+                "queries": list(TRY),
+            }
+        )  # fmt: skip
+        return
+    screen.table("Layers", held)
+    if market:
+        rows = [
+            {"planted": t.kind, "in": t.asset, "from": t.first_day, "to": t.last_day, "expected": t.expected,
+             "result": "found" if t.found else "NOT FOUND", "on": ", ".join(map(str, t.on_days)) or t.said}
+            for t in truth
+        ]  # fmt: skip
+        screen.table("Planted and found", rows, empty="nothing is planted in so few days; 120 hold everything")
+    screen.table("Signals: days of all assets", signals)
+    if status:
+        print_refused(screen, status)
+        print_missing(screen, status)
+    checks = [
+        {"check": name, "says": says} for says, names in (("warning", warnings), ("fault", faults)) for name in names
+    ]
+    screen.table("Checks that have something to say", checks, empty="none")
+    if record.publication:
+        screen.out.print(
+            f"[bold]Files[/bold]: {record.publication.database}, Parquet in {record.publication.parquet}, "
+            f"everything in {settings.root}"
+        )
+        screen.out.print("[bold]Try[/bold]:")
+        for query in TRY:
+            screen.out.print(
+                f'  LEVERHOUSE_HOME="{settings.root}" leverhouse sql "{query}"', markup=False, soft_wrap=True
+            )
+    if market:
+        screen.out.print(f"[bold yellow]{SIMULATED}[/bold yellow]")

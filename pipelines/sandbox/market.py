@@ -1,0 +1,278 @@
+"""A simulated market with known truth: SimulatedMarket answers as a World, from paths that follow from a seed.
+
+Venues share one price and one crowd; each has its part of both, its own premium and its own funding rule. How the paths
+come about is market_paths.py, what is planted market_episodes.py, option chains market_options.py.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from pipelines.sandbox.market_episodes import Episode, plant
+from pipelines.sandbox.market_options import option_chain
+from pipelines.sandbox.market_paths import CHARACTERS, DAY, HEDGER_ACCOUNT_USD, STEP, TIERS, Path, Paths, simulate
+from pipelines.sandbox.world import Listing, Market, Measure
+
+BURN_IN_DAYS: Final = 30
+"""Days before the first one, in which positions build up."""
+AFTER_DAYS: Final = 10
+"""Days behind the last one: what is published late is asked for then."""
+
+SHARES: Final = {"binance": 0.45, "bybit": 0.30, "okx": 0.17, "deribit": 0.08}
+"""Parts of the venues in positions and volume; others have OTHER_SHARE."""
+OTHER_SHARE: Final = 0.02
+INVERSE_SHARE: Final = 0.15
+"""Part of coin-margined contracts in a venue's positions where it has both kinds."""
+
+INTEREST_8H: Final = 0.0001
+CLAMP: Final = 0.0005
+CAP_8H: Final = 0.0075
+"""Funding per 8 h is the mean premium plus the clamp of interest less premium to ±0.05%, within ±0.75%: the rule that Binance,
+Bybit and OKX publish. Deribit charges only what the premium exceeds ±0.025% by, without interest."""
+DERIBIT_DEAD_BAND: Final = 0.00025
+TOP_TIER: Final = 0
+"""The least leveraged tier, whose accounts count among top traders beside hedgers."""
+
+
+class SimulatedMarket:
+    """Several assets on several venues from `first` through `last`, with the episodes of the truth table.
+
+    Asked twice, or in any slices, it says the same; before its burn-in and behind `last` plus AFTER_DAYS it says nothing.
+    Frames are those of World. Raises KeyError for an asset it does not have, ValueError for candles finer than 5 minutes.
+    """
+
+    def __init__(
+        self, first: date, last: date, *, seed: int, assets: Sequence[str] = tuple(CHARACTERS), planted: bool = True
+    ) -> None:
+        self.first, self.last, self.seed, self.assets = first, last, seed, tuple(assets)
+        self.episodes: tuple[Episode, ...] = plant(first, last, assets) if planted else ()
+        self.start = datetime.combine(first, time()) - timedelta(days=BURN_IN_DAYS)
+        self._days = (last - first).days + 1 + BURN_IN_DAYS + AFTER_DAYS
+        self._paths: dict[str, Paths] = {}
+        self._frames: dict[tuple[object, ...], pl.DataFrame] = {}
+
+    def paths(self, asset: str) -> Paths:
+        """The paths behind everything said about `asset`. Value i is of the instant start + (i + 1) · 5 minutes."""
+        if asset not in self.assets:
+            raise KeyError(asset)
+        if asset not in self._paths:
+            self._paths[asset] = simulate(asset, self.start, self._days, seed=self.seed, episodes=self.episodes)
+        return self._paths[asset]
+
+    def share(self, listing: Listing) -> float:
+        """The part of an asset's positions and volume that lies in one listing."""
+        part = SHARES.get(listing.venue, OTHER_SHARE)
+        return part * (INVERSE_SHARE if listing.contract_type == "inverse" else 1 - INVERSE_SHARE)
+
+    def perp_price(self, listing: Listing) -> Path:
+        """The price of the perpetual: the index and the listing's premium."""
+        path: Path = self.paths(listing.asset).price * (1 + self.premium(listing))
+        return path
+
+    def premium(self, listing: Listing) -> Path:
+        """Perpetual over index less one; a venue's own part of it is small, slow and always the same."""
+        paths = self.paths(listing.asset)
+        phase = zlib.crc32(f"{listing.venue} {listing.instrument}".encode()) % 1000
+        turns = np.arange(len(paths.price)) / (DAY * 5) + phase
+        own: Path = paths.premium + 0.00002 * np.sin(2 * math.pi * turns)
+        return own
+
+    def candles(self, listing: Listing, market: Market, minutes: int, start: datetime, end: datetime) -> pl.DataFrame:
+        step = STEP // timedelta(minutes=1)
+        if minutes % step:
+            raise ValueError(f"candles of {minutes} minutes: the market's finest are of {step}.")
+        key = (listing.venue, listing.instrument, market, minutes)
+        if key not in self._frames:
+            self._frames[key] = self._candles(listing, market, minutes // step)
+        return _between(self._frames[key], "opened_at", start, end)
+
+    def open_interest(self, listing: Listing, minutes: int, start: datetime, end: datetime) -> pl.DataFrame:
+        key = (listing.venue, listing.instrument, "oi")
+        if key not in self._frames:
+            base = (self.paths(listing.asset).oi * self.share(listing)).round(6)
+            frame = self._instants.with_columns(
+                pl.Series("oi_base", base), pl.Series("oi_usd", (base * self.perp_price(listing)).round(4))
+            ).rename({"at": "event_at"})
+            for outage in self.episodes:
+                if outage.kind == "outage" and outage.venue == listing.venue:
+                    # A day's states are those that end with the one of the next midnight.
+                    silent = (pl.col("event_at") > outage.start) & (pl.col("event_at") <= outage.end)
+                    frame = frame.filter(~silent)
+            self._frames[key] = frame
+        return self._at(self._frames[key], minutes, start, end)
+
+    def funding(self, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
+        key = (listing.venue, listing.instrument, "funding")
+        if key not in self._frames:
+            length = listing.interval_hours * 12
+            premium = self.premium(listing).reshape(-1, length).mean(axis=1)
+            eighths = listing.interval_hours / 8
+            rate = (dead_banded if listing.venue == "deribit" else clamped)(premium) * eighths
+            self._frames[key] = self._instants[length - 1 :: length].select(
+                pl.col("at").alias("settled_at"),
+                pl.Series("rate", rate.round(8)),
+                pl.lit(float(listing.interval_hours)).alias("interval_hours"),
+                pl.Series("mark_price", self.perp_price(listing)[length - 1 :: length]),
+            )
+        return _between(self._frames[key], "settled_at", start, end)
+
+    def ratios(self, listing: Listing, measure: Measure, minutes: int, start: datetime, end: datetime) -> pl.DataFrame:
+        key = (listing.asset, measure)
+        if key not in self._frames:
+            ratio = self._ratio(self.paths(listing.asset), measure)
+            self._frames[key] = self._instants.select(
+                pl.col("at").alias("event_at"), pl.Series("ratio", ratio.round(6))
+            )
+        return self._at(self._frames[key], minutes, start, end)
+
+    def liquidations(self, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
+        key = (listing.venue, listing.instrument, "liquidations")
+        if key not in self._frames:
+            forced = self.paths(listing.asset).forced
+            number = np.arange(len(forced.step))
+            # Somewhere within the step, always at the same place.
+            within = (number * 7919 + 13) % (STEP // timedelta(milliseconds=1))
+            since = forced.step * (STEP // timedelta(milliseconds=1)) + within
+            self._frames[key] = pl.DataFrame(
+                {
+                    "since": since,
+                    "number": number,
+                    "is_long": forced.is_long,
+                    "price": forced.price,
+                    "quantity_base": (forced.quantity * self.share(listing)).round(6),
+                }
+            ).select(
+                (pl.lit(self.start) + pl.duration(milliseconds="since")).alias("occurred_at"),
+                "number",
+                pl.when("is_long").then(pl.lit("long")).otherwise(pl.lit("short")).alias("side"),
+                _tick("price", forced.price),
+                "quantity_base",
+            ).filter(pl.col("quantity_base") > 0).sort("occurred_at", "number")  # fmt: skip
+        return _between(self._frames[key], "occurred_at", start, end)
+
+    def option_chain(self, underlying: str, at: datetime) -> pl.DataFrame:
+        paths = self.paths(underlying)
+        now = self._step(at)
+        return option_chain(
+            at,
+            price=float(paths.price[now]),
+            price_at=lambda then: float(paths.price[self._step(then)]),
+            oi_base=float(paths.oi[now]),
+            volatility=float(paths.volatility[now]),
+            put_tilt=float(paths.put_tilt[now]),
+        )
+
+    def volatility_index(self, asset: str, minutes: int, start: datetime, end: datetime) -> pl.DataFrame:
+        key = (asset, "volatility", minutes)
+        if key not in self._frames:
+            values = self.paths(asset).volatility.round(4)
+            each = max(1, minutes // (STEP // timedelta(minutes=1)))
+            self._frames[key] = self._bars(each).with_columns(
+                pl.Series(name, path) for name, path in _extremes(values, values, values, each).items()
+            )
+        return _between(self._frames[key], "opened_at", start, end)
+
+    @cached_property
+    def _instants(self) -> pl.DataFrame:
+        steps = np.arange(1, self._days * DAY + 1) * (STEP // timedelta(microseconds=1))
+        return pl.DataFrame({"us": steps}).select(
+            (pl.lit(self.start) + pl.duration(microseconds="us")).cast(pl.Datetime("us")).alias("at")
+        )
+
+    def _bars(self, each: int) -> pl.DataFrame:
+        """Beginnings of bars of `each` steps; the burn-in begins at midnight, so every bar that divides a day is whole."""
+        return self._instants[::each].select((pl.col("at") - STEP).alias("opened_at"))
+
+    def _step(self, at: datetime) -> int:
+        """The last step that ended by `at`; the first one where that lies before the beginning."""
+        return min(max((at - self.start) // STEP - 1, 0), self._days * DAY - 1)
+
+    def _at(self, frame: pl.DataFrame, minutes: int, start: datetime, end: datetime) -> pl.DataFrame:
+        """Rows of a path at multiples of `minutes`; where those are finer than the grid, the last state at each."""
+        step = STEP // timedelta(minutes=1)
+        if minutes >= step:
+            found = _between(frame, "event_at", start, end)
+            return found.filter(pl.col("event_at").dt.epoch("s") % (minutes * 60) == 0) if minutes > step else found
+        # What was true of an instant holds until the next one of the grid, and no longer: an outage is no old state.
+        later = pl.DataFrame({"minutes": range(0, step, minutes)})
+        held = _between(frame, "event_at", start - STEP, end).join(later, how="cross", maintain_order="left_right")
+        fine = held.with_columns(pl.col("event_at") + pl.duration(minutes="minutes")).drop("minutes")
+        return _between(fine, "event_at", start, end)
+
+    def _candles(self, listing: Listing, market: Market, each: int) -> pl.DataFrame:
+        paths = self.paths(listing.asset)
+        lift = 1 + self.premium(listing) if market in ("perp", "mark") else np.ones_like(paths.price)
+        # A venue trades its part; spot is a third of that.
+        part = self.share(listing) * (0.33 if market == "spot" else 1.0)
+        volume = (paths.volume * part).reshape(-1, each)
+        price = (paths.price * lift).reshape(-1, each)
+        bought = (paths.volume * part * (0.5 + paths.taker_tilt / 2)).reshape(-1, each)
+        values = _extremes(paths.price * lift, paths.high * lift, paths.low * lift, each)
+        return self._bars(each).with_columns(
+            *(_tick(pl.lit(pl.Series(name, path)), path, name) for name, path in values.items()),
+            pl.Series("volume_base", volume.sum(axis=1).round(6)),
+            pl.Series("volume_quote", (volume * price).sum(axis=1).round(4)),
+            pl.Series("taker_buy_base", bought.sum(axis=1).round(6)),
+            pl.Series("trades", 1 + (volume * price).sum(axis=1).astype(np.int64) // 5_000),
+        )
+
+    @staticmethod
+    def _ratio(paths: Paths, measure: Measure) -> Path:
+        """Longs over shorts: of accounts, from positions and what is usual in an account; of positions; of taker volume."""
+        sizes = np.array([tier.account_usd for tier in TIERS])[:, None]
+        if measure == "taker_volume":
+            taken: Path = (1 + paths.taker_tilt) / (1 - paths.taker_tilt)
+            return taken
+        if measure == "position_top":
+            top: Path = (paths.longs[TOP_TIER] + paths.long_hedgers) / (paths.shorts[TOP_TIER] + paths.short_hedgers)
+            return top
+        whose = slice(TOP_TIER, TOP_TIER + 1) if measure == "account_top" else slice(None)
+        longs = (paths.longs / sizes)[whose].sum(axis=0) + paths.long_hedgers / HEDGER_ACCOUNT_USD
+        shorts = (paths.shorts / sizes)[whose].sum(axis=0) + paths.short_hedgers / HEDGER_ACCOUNT_USD
+        accounts: Path = longs / shorts
+        return accounts
+
+
+def clamped(premium: Path) -> Path:
+    """Funding per 8 h by the rule with interest: see CAP_8H."""
+    rate: Path = np.clip(premium + np.clip(INTEREST_8H - premium, -CLAMP, CLAMP), -CAP_8H, CAP_8H)
+    return rate
+
+
+def dead_banded(premium: Path) -> Path:
+    """Funding per 8 h by Deribit's rule: what the premium exceeds the dead band by."""
+    rate: Path = np.sign(premium) * np.clip(np.abs(premium) - DERIBIT_DEAD_BAND, 0.0, CAP_8H)
+    return rate
+
+
+def _extremes(close: Path, high: Path, low: Path, each: int) -> dict[str, Path]:
+    """Open, high, low, close of bars of `each` steps; a bar opens where the one before closed."""
+    closes = close.reshape(-1, each)[:, -1]
+    opens = np.concatenate([[close[0]], closes[:-1]])
+    return {
+        "open": opens,
+        "high": np.maximum(high.reshape(-1, each).max(axis=1), opens),
+        "low": np.minimum(low.reshape(-1, each).min(axis=1), opens),
+        "close": closes,
+    }
+
+
+def _tick(column: pl.Expr | str, level: Path, name: str = "price") -> pl.Expr:
+    """Seven significant digits at the level of the path."""
+    decimals = max(0, 6 - math.floor(math.log10(float(level.mean())))) if len(level) else 6
+    return (pl.col(column) if isinstance(column, str) else column).round(decimals).alias(name)
+
+
+def _between(frame: pl.DataFrame, stamp: str, start: datetime, end: datetime) -> pl.DataFrame:
+    """Rows of a sorted frame in [start, end)."""
+    stamps = frame[stamp]
+    first, behind = stamps.search_sorted(start, side="left"), stamps.search_sorted(end, side="left")
+    return frame[int(first) : int(behind)]

@@ -1,0 +1,77 @@
+"""What is planted in a simulated market, and where a pipeline must find it: the truth table. How it is brought about is the
+business of the modules beside this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Final, Literal
+
+Kind = Literal[
+    "expansion", "positive_funding", "negative_funding", "cascade", "capitulation", "outage"
+]  # fmt: skip
+
+SIGNALS: Final[dict[Kind, str | None]] = {
+    "expansion": "b01_expansion",
+    "positive_funding": "b10_extreme_positive_funding",
+    "negative_funding": "b10_extreme_negative_funding",
+    "cascade": "b12_large_liquidations",
+    "capitulation": "b08_capitulation",
+    "outage": None,
+}
+"""The signal of signals_daily that each kind must switch on; an outage is looked for in data_coverage_daily."""
+
+HISTORY_DAYS: Final[dict[Kind, int]] = {
+    "expansion": 31, "positive_funding": 92, "negative_funding": 92, "cascade": 8, "capitulation": 91, "outage": 0,
+}  # fmt: skip
+"""Days that must lie before an episode, so that the windows it is judged by are full."""
+
+
+@dataclass(frozen=True)
+class Episode:
+    """Something that is true of `asset` from `first_day` through `last_day`; of a whole venue where `venue` is named.
+
+    `found` is any of its days on which the signal is on, since a state may need some settlements to be confirmed.
+    """
+
+    kind: Kind
+    asset: str
+    first_day: date
+    last_day: date
+    venue: str | None = None
+
+    @property
+    def signal(self) -> str | None:
+        return SIGNALS[self.kind]
+
+    @property
+    def start(self) -> datetime:
+        return datetime.combine(self.first_day, time())
+
+    @property
+    def end(self) -> datetime:
+        return datetime.combine(self.last_day, time()) + timedelta(days=1)
+
+
+PLAN: Final[Sequence[tuple[Kind, str, int, int, str | None]]] = (
+    ("outage", "*", -111, -111, "bybit"),
+    ("cascade", "ETH", -15, -15, None),
+    ("expansion", "SOL", -11, -11, None),
+    ("positive_funding", "XRP", -9, -7, None),
+    ("negative_funding", "DOGE", -5, -3, None),
+    ("capitulation", "BTC", -6, -4, None),
+)
+"""Kind, asset, first and last day counted back from the last one (0). Most are late, because windows of 90 days lie before
+them; the outage is early, because a missing day leaves the windows over it unknown."""
+
+
+def plant(first: date, last: date, assets: Sequence[str]) -> tuple[Episode, ...]:
+    """The episodes of PLAN that fall into the days from `first` through `last`, with the history they are judged by."""
+    planned = [
+        Episode(kind, asset, last + timedelta(days=begins), last + timedelta(days=ends), venue)
+        for kind, asset, begins, ends, venue in PLAN
+        if asset in (*assets, "*")
+    ]
+    return tuple(e for e in planned if e.first_day - timedelta(days=HISTORY_DAYS[e.kind]) >= first)

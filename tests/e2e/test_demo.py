@@ -1,0 +1,100 @@
+"""The demo as a person starts it: one command on a fresh home, without network, finds everything that was planted."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from pipelines.cli import app
+from pipelines.settings import PROJECT_ROOT
+
+KINDS = {"outage", "cascade", "expansion", "positive_funding", "negative_funding", "capitulation"}
+
+
+def leverhouse(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("LEVERHOUSE_", "DAGSTER_", "DBT_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "pipelines.cli", *arguments],
+        cwd=PROJECT_ROOT,
+        env=kept | {"LEVERHOUSE_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def landed(home: Path) -> dict[Path, int]:
+    """Packs of the demo's landing, and when each was written."""
+    files = (path for path in (home / "demo" / "raw").rglob("*~*") if path.suffix != ".json")
+    return {path: path.stat().st_mtime_ns for path in files}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def shown(home: Path) -> dict[str, Any]:
+    done = leverhouse(home, "demo", "--days", "120", "--json")
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.xdist_group("demo")
+class TestDemo:
+    def test_it_says_that_it_is_simulated(self, shown: dict[str, Any]) -> None:
+        assert shown["simulated"] is True
+        assert "SIMULATED" in shown["note"]
+
+    def test_every_planted_episode_is_found_on_its_days_and_asset(self, shown: dict[str, Any]) -> None:
+        assert {one["kind"] for one in shown["truth"]} == KINDS
+        for one in shown["truth"]:
+            assert one["found"], one
+            assert all(one["first_day"] <= str(day) <= one["last_day"] for day in one["on_days"]), one
+
+    def test_what_came_is_accounted_for(self, shown: dict[str, Any]) -> None:
+        rows = {layer["layer"]: layer["rows"] for layer in shown["layers"]}
+        assert rows["received"] > rows["clean"] > rows["marts"] > 0
+        assert {one["reason"] for one in shown["refused"]} == {"sentinel"}
+        assert shown["faults"] == []
+        assert all(run["succeeded"] for run in shown["runs"])
+
+    def test_its_queries_can_be_tried(self, shown: dict[str, Any]) -> None:
+        for query in shown["queries"]:
+            done = leverhouse(Path(shown["home"]), "sql", query, "--json")
+            assert done.returncode == 0, done.stderr
+            assert json.loads(done.stdout)
+
+    def test_nothing_of_it_lies_in_the_real_warehouse(self, shown: dict[str, Any], home: Path) -> None:
+        assert [path.name for path in home.iterdir()] == ["demo"]
+
+    def test_a_second_run_asks_for_nothing_again(self, shown: dict[str, Any], home: Path) -> None:
+        before = landed(home)
+        assert before
+        done = leverhouse(home, "demo", "--json")
+        assert done.returncode == 0, done.stderr
+        assert landed(home) == before
+        assert json.loads(done.stdout)["truth"] == shown["truth"]
+
+
+def test_it_begins_in_no_folder_that_holds_something_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = tmp_path / "demo" / "mine.txt"
+    other.parent.mkdir()
+    other.write_text("not a demo")
+    monkeypatch.setenv("LEVERHOUSE_HOME", str(tmp_path))
+    for arguments in (["demo"], ["demo", "--fresh"]):
+        refused = CliRunner().invoke(app, arguments)
+        assert refused.exit_code == 78
+        assert "holds no demo" in refused.stderr
+    assert other.read_text() == "not a demo"
