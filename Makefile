@@ -44,7 +44,7 @@ lint: setup ## ruff, mypy, import rules, SQL style
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/sqlfluff lint --nocolor --disable-progress-bar dbt_project/models dbt_project/tests
+	$(BIN)/sqlfluff lint --nocolor --disable-progress-bar dbt_project/models dbt_project/tests dbt_project/analyses
 
 unit: setup ## the tests of make test, without the linters
 	$(PYTEST) $(ARGS)

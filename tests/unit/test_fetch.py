@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -180,7 +180,7 @@ class House:
 class Nobody:
     """An Api that a feed of these tests has no need of."""
 
-    endpoints: Sequence[str] = ()
+    endpoints: Collection[str] = ()
     get: Callable[..., Any]
     post: Callable[..., Any]
 
