@@ -1,9 +1,10 @@
 """Rebuilding marts against one hand-written script for DuckDB that computes the same tables: at most two times slower.
 
 Three years of daily inputs of 200 assets on six venues and one year of hourly liquidations (marts_world.py). Both sides build
-from the clean tables into a database file, each in a process of its own and on two threads, one after the other in each
-round. What is compared is processor time, of all threads together: on a machine that does other work at the same time a wall
-clock says how much was left over, which differs between two runs a minute apart. Wall time is printed beside it.
+from the clean tables into a database file of the working database's format, each in a process of its own and on two threads,
+one after the other in each round. What is compared is processor time, of all threads together: on a machine that does other
+work at the same time a wall clock says how much was left over, which differs between two runs a minute apart. Wall time is
+printed beside it.
 
 dbt is measured from the start of its first model to the end of its last, so with what dbt does around each model (contracts,
 documentation, transactions) but without its start (reading the project), its seeds and its tests; the script
@@ -30,8 +31,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines.clean.contract import apply_ddl, load_contract
-from pipelines.settings import PROJECT_ROOT
+from pipelines.settings import PROJECT_ROOT, Settings
+from pipelines.storage.database import STORAGE_VERSION, open_with_tables
 from tests.benchmarks.marts_world import Size, write_market
 
 SIZE = Size(assets=200, days=3 * 365 + 1, liquidation_days=365)
@@ -72,8 +73,8 @@ _BY_HAND = """
 import sys, time
 from pathlib import Path
 import duckdb
-warehouse, made, script = sys.argv[1:]
-con = duckdb.connect(made, config={"threads": 2})
+warehouse, made, script, storage = sys.argv[1:]
+con = duckdb.connect(made, config={"threads": 2, "storage_compatibility_version": storage})
 con.execute("set TimeZone = 'UTC'")
 con.execute("set enable_progress_bar = false")
 con.execute(f"attach '{warehouse}' as w (read_only)")
@@ -168,7 +169,7 @@ def spent_of(printed: str) -> Spent:
 def build_by_hand(database: Path, made: Path) -> Spent:
     made.unlink(missing_ok=True)
     done = subprocess.run(
-        [sys.executable, "-c", _BY_HAND, str(database), str(made), str(SCRIPT)],
+        [sys.executable, "-c", _BY_HAND, str(database), str(made), str(SCRIPT), STORAGE_VERSION],
         check=True,
         capture_output=True,
         text=True,
@@ -222,12 +223,11 @@ def _unequal(name: str, kind: str) -> str:
 
 def warehouse(folder: Path, size: Size) -> Path:
     """A warehouse that holds the invented market and nothing that was built of it."""
-    database = folder / "leverhouse.duckdb"
-    with duckdb.connect(str(database), config={"threads": 2}) as con:
+    settings = Settings(home=folder)
+    with open_with_tables(settings) as con:
         con.execute("set TimeZone = 'UTC'")
-        apply_ddl(con, load_contract(PROJECT_ROOT / "warehouse" / "schema"))
         write_market(con, size)
-    return database
+    return settings.database
 
 
 @pytest.mark.benchmark
