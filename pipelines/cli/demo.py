@@ -41,12 +41,12 @@ CAPTURED_DAYS: Final = 100
 FETCHED: Final[Sequence[tuple[str, Sequence[str], int]]] = (
     ("bybit", ("open_interest", "funding", "long_short_ratios", "candles"), 0),
     ("binance_archive", ("um_metrics", "um_candles", "spot_candles", "funding"), 0),
-    ("okx", ("funding_archive",), 0),
     ("okx", ("funding",), 61),
-    ("deribit", ("candles", "funding", "volatility_index", "liquidations"), 0),
+    ("deribit", ("funding", "volatility_index"), 0),
+    ("deribit", ("liquidations",), CAPTURED_DAYS),
 )
 """Venue, feeds, and for how many of the last days (0: all): what remembers the window, and answers within the demo's time under
-the venue's own limits. OKX tells of three months itself; of what lies before in files, five weeks late."""
+the venue's own limits. OKX tells of three months only, and Deribit lets twenty questions be asked in a second."""
 
 MARKER: Final = "demo.json"
 
