@@ -29,7 +29,20 @@ RATIOS = (
 )
 
 COLUMNS: Mapping[str, Mapping[str, Any]] = {
-    **{name: trend_world.COLUMNS[name] for name in ("marts.fct_open_interest_daily", "marts.fct_price_daily")},
+    **{
+        name: trend_world.COLUMNS[name]
+        for name in (
+            "marts.fct_open_interest_daily", "marts.fct_price_daily", "intermediate.int_open_interest_daily"
+        )
+    },
+    # What oi_trends_daily also reads and these marts have no use for: left empty, as is open interest per instrument.
+    "intermediate.int_oi_plausibility_daily": {
+        "asset": pl.String, "trade_date": pl.Date, "is_plausible": pl.Boolean, "available_at": pl.Datetime("us"),
+    },
+    "marts.oi_lead_lag_monthly": {
+        "asset": pl.String, "trade_month": pl.Date, "lag_days": pl.Int32, "is_best": pl.Boolean,
+        "correlation": pl.Float64, "correlation_band": pl.Float64, "pairs": pl.Int32, "available_at": pl.Datetime("us"),
+    },
     "intermediate.int_candles_daily": {
         "venue": pl.String, "asset": pl.String, "market": pl.String, "trade_date": pl.Date, "volume_base": pl.Float64,
         "source": pl.String, "available_at": pl.Datetime("us"),
@@ -78,6 +91,7 @@ def invent(seed: int = 11) -> World:
     base, random_ = trend_world.invent(), random.Random(seed)
     world = World({name: list(base.tables[name]) if name in base.tables else [] for name in COLUMNS})
     world.tables["intermediate.int_candles_daily"].clear()
+    world.tables["intermediate.int_open_interest_daily"].clear()
     # For a day, and a week later, the venue that holds most of AAA cannot be compared.
     world.tables["marts.fct_open_interest_daily"][:] = [
         row
