@@ -263,7 +263,8 @@ def test_a_restated_capture_is_built_again_and_no_other_day_changes(build: Build
     later = copy(build, tmp_path)
     with later.connection() as con:
         load(con, [Capture("LONG", captured(day(95)), pair(8, 32))], 2)
-    later.succeed("run", "--select", "int_option_chain_by_source+")
+    marts = ("fct_option_oi_by_strike_daily", "options_max_pain_daily", "options_structure_daily")
+    later.succeed("run", "--select", *(f"int_option_chain_by_source+,+{mart}" for mart in marts))
     now = read(later.database)
     assert now["options_structure_daily"]["LONG", day(95)]["put_call_oi_ratio"] == 4.0
     changed = {key for mart, key, *_ in differences(build.marts, now) if mart == "options_structure_daily"}

@@ -71,7 +71,7 @@ def test_it_says_who_asks_and_whom_to_write_to() -> None:
     with emulated(server) as there:
         asking(there, lambda api: api.get("/x"), contact="ops@example.com")
         asking(there, lambda api: api.get("/x"))
-    agents = [asked.headers["User-Agent"] for asked in server.asked]
+    agents = [asked.headers["user-agent"] for asked in server.asked]
     assert agents[0].startswith("leverhouse/")
     assert agents[0].endswith(" (ops@example.com)")
     assert "(" not in agents[1]
@@ -84,7 +84,7 @@ def test_parameters_and_bodies_are_sent_and_recorded_as_they_were() -> None:
         posted = asking(there, lambda api: api.post("/x", body={"type": "meta"}))
     first, second = server.asked
     assert dict(first.params) == {"symbol": "BTC/USD", "limit": "5"}
-    assert (second.method, second.json, second.headers["Content-Type"]) == (
+    assert (second.method, second.json, second.headers["content-type"]) == (
         "POST", {"type": "meta"}, "application/json",
     )  # fmt: skip
     assert got.request == {
