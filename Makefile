@@ -15,8 +15,8 @@ PORT ?= 3000
 BIN := .venv/bin
 # One package of another version, set before those of .venv. Absolute, because tests start processes in other folders.
 DUCKDB2 := $(CURDIR)/.venv-duckdb2-overlay
-# Tests that share one built warehouse carry the mark xdist_group, so that it is built once.
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations 15
+# The tests of a module run in one worker, so that what a module builds is built once.
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --durations 15
 
 .PHONY: help setup demo recorded test lint unit test-slow test-duckdb2 bench docs ui lock clean
 

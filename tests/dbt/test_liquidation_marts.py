@@ -19,8 +19,6 @@ from tests.dbt.conftest import Dbt
 from tests.dbt.liquidation_reference import Key
 from tests.dbt.liquidation_world import Row, World, invent, known_after
 
-pytestmark = pytest.mark.xdist_group("liquidation_marts")
-
 TOLERANCE = 1e-9
 HEATMAP, CASCADES = "marts.liquidation_heatmap_daily", "marts.liquidation_cascades"
 DAYS, ZONES = "intermediate.int_cascade_days", "intermediate.int_liquidation_zones_daily"

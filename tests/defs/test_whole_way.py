@@ -21,8 +21,6 @@ from pipelines.settings import Settings
 from pipelines.storage.warehouse import writer
 from tests.e2e.example_history import command_environment, write_history
 
-pytestmark = pytest.mark.xdist_group("whole_way")
-
 SECRET = "s3cr3t-f0r-n0b0dy"
 
 

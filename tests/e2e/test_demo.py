@@ -51,7 +51,6 @@ def shown(home: Path) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.xdist_group("demo")
 class TestDemo:
     def test_it_says_that_it_is_simulated(self, shown: dict[str, Any]) -> None:
         assert shown["simulated"] is True

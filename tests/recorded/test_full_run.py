@@ -22,7 +22,7 @@ from tests.recorded.recorded_world import MAPPINGS, Job
 EXAMPLES = load_examples(PROJECT_ROOT / "dbt_project")
 EXAMPLE_SECONDS = 0.1
 
-pytestmark = [pytest.mark.xdist_group("recorded_full_run"), pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.timeout(1800)
 
 
 _UNPLUGGED = """

@@ -9,7 +9,7 @@ from datetime import date
 import duckdb
 import pytest
 
-pytestmark = [pytest.mark.xdist_group("recorded_full_run"), pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.timeout(1800)
 
 ASSETS = ("BTC", "ETH", "SOL", "AVAX")
 FIRST, LAST = date(2022, 1, 2), date(2023, 12, 2)

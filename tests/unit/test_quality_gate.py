@@ -22,8 +22,6 @@ from pipelines.quality.gate import CheckResult, GateBrokenError, GateInput, run_
 from pipelines.quality.suites import SHAPE, SUITES, Check
 from tests.unit import quality_world as world
 
-pytestmark = pytest.mark.xdist_group("great_expectations")
-
 SCHEMA_DIR = Path(__file__).resolve().parents[2] / "warehouse" / "schema"
 
 # What is done to a sound batch ({rows}), and exactly the checks that then fail.
