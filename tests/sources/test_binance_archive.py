@@ -91,7 +91,7 @@ def test_doubled_liquidations_are_loaded_once_and_their_days_are_called_partial(
             statuses = con.sql(
                 "select distinct status, reason from ops.coverage where table_name = 'liquidations'"
             ).fetchall()
-            counted = con.sql(
+            counted = con.execute(
                 "select sum(received), sum(accepted), sum(duplicates) from ops.loads where table_name = 'liquidations'"
             ).fetchone()
         assert statuses == [("partial", "COIN-M only, and at most one liquidation per symbol and second")]
