@@ -6,13 +6,13 @@ not seen live is marked "?".
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, Final
 
 import polars as pl
 
-from pipelines.errors import RequestRefusedError, SourceFormatError, ThrottledError, VenueUnavailableError
+from pipelines.errors import RequestRefusedError, ThrottledError, VenueUnavailableError
 from pipelines.extract.limits import Limit
 from pipelines.extract.paging import pages_by_slices, pages_forward
 from pipelines.extract.venue import Api, Context, Feed, Fetch, Job, Page, Parsed, Venue
@@ -25,9 +25,9 @@ from pipelines.sources.binance_names import (
     perpetuals,
 )
 from pipelines.sources.binance_options import fetch_option_chain, parse_option_chain
-from pipelines.sources.instruments import each_instrument
-from pipelines.sources.records import LINE, SUBJECT, Field, Records, at_path, from_ms, read_records, rejected
-from pipelines.universe import parse_symbol, split_quote, spot_symbol
+from pipelines.sources.instruments import each_instrument, told_by_name
+from pipelines.sources.records import LINE, SUBJECT, Field, Records, at_path, from_ms, read_records, rejected, stamps_of
+from pipelines.universe import split_quote, spot_symbol
 
 NAME: Final = VENUE_ID
 UM: Final = "fapi"
@@ -157,19 +157,6 @@ def host(job: Job) -> str:
     return {"linear": UM, "inverse": CM, "spot": CASH}[str(job.instrument["contract_type"])]
 
 
-def _stamps(field: str | int) -> Callable[[Page], list[int]]:
-    records_of = at_path()
-
-    def stamps(page: Page) -> list[int]:
-        records: Any = records_of(page)
-        try:
-            return [int(record[field]) for record in records]
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise SourceFormatError(f"{page.where}: a record has no stamp {field!r}: {page.excerpt}") from error
-
-    return stamps
-
-
 # Instruments
 
 
@@ -187,7 +174,9 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     slashed = pl.Series("instrument", [_spot_name(symbol) for symbol in pairs.frame["symbol"]], dtype=pl.String)
     spot = pairs.frame.select(slashed, "received_at", LINE).filter(pl.col("instrument").is_not_null())
     listed = pl.concat([futures.frame, spot], how="diagonal")
-    joined = listed.join(_names(listed["instrument"]), on="instrument", how="left", maintain_order="left")
+    joined = listed.join(
+        told_by_name(VENUE_ID, listed["instrument"]), on="instrument", how="left", maintain_order="left"
+    )
     unknown = joined.filter(pl.col("asset").is_null())
     size = pl.when(pl.col("contract_type") == "inverse").then(pl.col("contract_size"))
     rows = joined.filter(pl.col("asset").is_not_null()).select(
@@ -217,21 +206,6 @@ def _spot_name(symbol: str) -> str | None:
     return spot_symbol(VENUE_ID, *pair) if pair else None
 
 
-def _names(instruments: pl.Series) -> pl.DataFrame:
-    facts = [f for name in instruments.unique(maintain_order=True) if (f := parse_symbol(VENUE_ID, name)) is not None]
-    return pl.DataFrame(
-        {
-            "instrument": [f.instrument for f in facts],
-            "asset": [f.asset for f in facts],
-            "quote": [f.quote for f in facts],
-            "contract_type": [f.contract_type for f in facts],
-            "multiplier": [f.multiplier for f in facts],
-        },
-        schema={"instrument": pl.String, "asset": pl.String, "quote": pl.String, "contract_type": pl.String,
-                "multiplier": pl.Float64},
-    )  # fmt: skip
-
-
 # The last thirty days
 
 
@@ -257,7 +231,9 @@ async def _data(api: Api, job: Job, path: str, named: Mapping[str, str]) -> Asyn
 
     # A day's last state is the one of 00:00 of the day after: states belong to the day that ends with them.
     start, end = job.span.start_ms + 1, job.span.end_ms + 1
-    async for page in pages_by_slices(get, _stamps("timestamp"), start=start, end=end, limit=DATA_LIMIT, width=DAY_MS):
+    async for page in pages_by_slices(
+        get, stamps_of(at_path(), "timestamp"), start=start, end=end, limit=DATA_LIMIT, width=DAY_MS
+    ):
         yield page
 
 
@@ -351,7 +327,7 @@ async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
 
     span = job.span
     async for page in pages_forward(
-        get, _stamps("fundingTime"), start=span.start_ms, end=span.end_ms, limit=FUNDING_LIMIT
+        get, stamps_of(at_path(), "fundingTime"), start=span.start_ms, end=span.end_ms, limit=FUNDING_LIMIT
     ):
         yield page
 
@@ -422,7 +398,9 @@ async def fetch_candles(api: Api, job: Job) -> AsyncIterator[Page]:
         costs = {WEIGHT: 2 if endpoint == CASH else 1 if limit < 100 else 2 if limit < 500 else 5}
         return await _ask(api, path, endpoint=endpoint, subject=job.subject, params=params, costs=costs)
 
-    async for page in pages_forward(get, _stamps(0), start=job.span.start_ms, end=job.span.end_ms, limit=limit):
+    async for page in pages_forward(
+        get, stamps_of(at_path(), 0), start=job.span.start_ms, end=job.span.end_ms, limit=limit
+    ):
         yield page
 
 

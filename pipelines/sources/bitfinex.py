@@ -18,7 +18,7 @@ from pipelines.errors import RequestRefusedError, SourceFormatError, ThrottledEr
 from pipelines.extract.limits import Limit
 from pipelines.extract.paging import pages_forward
 from pipelines.extract.venue import Api, Context, Feed, Job, NotYetPublishedError, Page, Parsed, Venue
-from pipelines.sources.instruments import each_instrument
+from pipelines.sources.instruments import each_instrument, told_by_name
 from pipelines.sources.records import (
     LINE,
     SUBJECT,
@@ -31,7 +31,6 @@ from pipelines.sources.records import (
     rejected,
     stamps_of,
 )
-from pipelines.universe import parse_symbol
 
 NAME: Final = "bitfinex"
 DERIVATIVE: Final = "F0:USTF0"
@@ -90,29 +89,14 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     """Perpetuals as clean.instruments, under the names the other endpoints use. Sizes are in coins (contract_size 1)."""
     read = read_records(pages, pairs, PAIRS)
     frame = read.frame.with_columns(("t" + pl.col("pair")).alias("instrument"))
-    facts = [(name, parse_symbol(NAME, name)) for name in frame["instrument"].unique(maintain_order=True)]
-    known = pl.DataFrame(
-        [
-            {
-                "instrument": name,
-                "asset": f.asset,
-                "multiplier": f.multiplier,
-                "quote": f.quote,
-                "type": f.contract_type,
-            }
-            for name, f in facts
-            if f is not None
-        ],
-        schema=dict.fromkeys(("instrument", "asset", "quote", "type"), pl.String) | {"multiplier": pl.Float64},
-    )
-    joined = frame.join(known, on="instrument", how="left", maintain_order="left")
+    joined = frame.join(told_by_name(NAME, frame["instrument"]), on="instrument", how="left", maintain_order="left")
     rows = joined.filter(pl.col("asset").is_not_null()).select(
         pl.lit(NAME).alias("venue"),
         "instrument",
         pl.col("received_at").dt.truncate("1d").alias("valid_from"),
         "asset",
         "quote",
-        pl.col("type").alias("contract_type"),
+        "contract_type",
         pl.lit(1.0).alias("contract_size"),
         pl.lit("base").alias("contract_size_unit"),
         "multiplier",

@@ -28,7 +28,7 @@ from pipelines.sources.bybit_history import (
     parse_ratios,
 )
 from pipelines.sources.bybit_options import fetch_option_chain, parse_option_chain
-from pipelines.sources.instruments import each_instrument
+from pipelines.sources.instruments import each_instrument, told_by_name
 from pipelines.sources.records import LINE, Field, at_path, from_ms, read_records, rejected
 from pipelines.universe import QUOTES, parse_symbol, spot_symbol
 
@@ -101,7 +101,7 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     names = [spot_symbol(NAME, base, quote) for base, quote in followed.select("base", "quote_coin").iter_rows()]
     spot = followed.select(pl.Series("instrument", names, dtype=pl.String), "received_at", LINE)
     listed = pl.concat([perpetuals, spot], how="diagonal")
-    joined = listed.join(_names(listed["instrument"]), on="instrument", how="left", maintain_order="left")
+    joined = listed.join(told_by_name(NAME, listed["instrument"]), on="instrument", how="left", maintain_order="left")
     unknown = joined.filter(pl.col("asset").is_null())
     linear, inverse = pl.col("contract_type") == "linear", pl.col("contract_type") == "inverse"
     rows = joined.filter(pl.col("asset").is_not_null()).select(
@@ -123,15 +123,6 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
         unknown, reason="unknown_instrument", detail="the name follows no rule of Bybit's", instrument="instrument"
     )
     yield Parsed("instruments", rows, pl.concat([records.rejects, pairs.rejects, turned_away]))
-
-
-def _names(instruments: pl.Series) -> pl.DataFrame:
-    facts = [f for name in instruments.unique(maintain_order=True) if (f := parse_symbol(NAME, name)) is not None]
-    columns = ("instrument", "asset", "quote", "contract_type", "multiplier")
-    return pl.DataFrame(
-        {column: [getattr(fact, column) for fact in facts] for column in columns},
-        schema={column: pl.Float64 if column == "multiplier" else pl.String for column in columns},
-    )
 
 
 async def fetch_turnover(api: Api, job: Job) -> AsyncIterator[Page]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import polars as pl
 
 from pipelines.extract.venue import Parsed
+from pipelines.sources.instruments import told_by_name
 from pipelines.sources.records import LINE, Records, rejected
-from pipelines.universe import parse_symbol
 
 
 def listed(venue: str, found: Records) -> Parsed:
@@ -17,15 +17,7 @@ def listed(venue: str, found: Records) -> Parsed:
 
     Neither the day of listing nor that of delisting is in these lists. Names that follow no rule of the venue are rejected.
     """
-    facts = {name: parse_symbol(venue, name) for name in found.frame["instrument"].unique(maintain_order=True)}
-    known = pl.DataFrame(
-        [
-            {"instrument": name, "asset": f.asset, "quote": f.quote, "multiplier": f.multiplier}
-            for name, f in facts.items()
-            if f is not None
-        ],
-        schema={"instrument": pl.String, "asset": pl.String, "quote": pl.String, "multiplier": pl.Float64},
-    )
+    known = told_by_name(venue, found.frame["instrument"])
     frame = found.frame.join(known, on="instrument", how="left", maintain_order="left")
     rows = frame.filter(pl.col("asset").is_not_null()).select(
         pl.lit(venue).alias("venue"),

@@ -14,9 +14,8 @@ from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Venue
 from pipelines.sources import deribit_capture as capture
 from pipelines.sources import deribit_history as history
 from pipelines.sources import deribit_wire as wire
-from pipelines.sources.instruments import each_instrument
+from pipelines.sources.instruments import each_instrument, told_by_name
 from pipelines.sources.records import LINE, Field, from_ms, read_records, rejected
-from pipelines.universe import parse_symbol
 
 NAME: Final = wire.NAME
 
@@ -42,18 +41,7 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     """
     found = read_records(pages, wire.results, FUTURES)
     perpetuals = found.frame.filter(pl.col("instrument").str.ends_with(wire.PERPETUAL))
-    facts = {name: parse_symbol(NAME, name) for name in perpetuals["instrument"].unique(maintain_order=True)}
-    known = pl.DataFrame(
-        [
-            {"instrument": name, "asset": f.asset, "quote": f.quote, "multiplier": f.multiplier, "contract_type": f.contract_type}
-            for name, f in facts.items()
-            if f is not None
-        ],
-        schema={
-            "instrument": pl.String(), "asset": pl.String(), "quote": pl.String(), "multiplier": pl.Float64(),
-            "contract_type": pl.String(),
-        },
-    )  # fmt: skip
+    known = told_by_name(NAME, perpetuals["instrument"])
     frame = perpetuals.join(known, on="instrument", how="left", maintain_order="left")
     inverse = pl.col("contract_type") == "inverse"
     expires = from_ms("expires_ms")

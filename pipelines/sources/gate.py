@@ -18,7 +18,7 @@ from pipelines.errors import RequestRefusedError, SourceFormatError, ThrottledEr
 from pipelines.extract.limits import Limit
 from pipelines.extract.paging import pages_backward, pages_by_slices
 from pipelines.extract.venue import Api, Context, Feed, Job, NotYetPublishedError, Page, Parsed, Span, Venue
-from pipelines.sources.instruments import each_instrument
+from pipelines.sources.instruments import each_instrument, told_by_name
 from pipelines.sources.records import (
     LINE,
     SUBJECT,
@@ -31,7 +31,6 @@ from pipelines.sources.records import (
     rejected,
     stamps_of,
 )
-from pipelines.universe import parse_symbol
 
 NAME: Final = "gate"
 SETTLEMENTS: Final = ("usdt", "btc")
@@ -128,23 +127,9 @@ async def fetch_instruments(api: Api, job: Job) -> AsyncIterator[Page]:
 def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     """Contracts as clean.instruments. quanto_multiplier is coins in a contract; 0 for inverse ones, which are one dollar."""
     read = read_records(pages, records, CONTRACTS)
-    facts = [(name, parse_symbol(NAME, name)) for name in read.frame["instrument"].unique(maintain_order=True)]
-    known = pl.DataFrame(
-        [
-            {
-                "instrument": name,
-                "asset": f.asset,
-                "multiplier": f.multiplier,
-                "quote": f.quote,
-                "type": f.contract_type,
-            }
-            for name, f in facts
-            if f is not None
-        ],
-        schema=dict.fromkeys(("instrument", "asset", "quote", "type"), pl.String) | {"multiplier": pl.Float64},
-    )
+    known = told_by_name(NAME, read.frame["instrument"])
     frame = read.frame.join(known, on="instrument", how="left", maintain_order="left")
-    inverse = pl.col("type") == "inverse"
+    inverse = pl.col("contract_type") == "inverse"
     # ETH_USD and others settled in BTC paid by a multiplier of bitcoin: quanto, no kind that is followed.
     followed = pl.col("asset").is_not_null() & (inverse == (pl.col("size") == 0))
     rows = frame.filter(followed).select(
@@ -153,7 +138,7 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
         pl.col("received_at").dt.truncate("1d").alias("valid_from"),
         "asset",
         "quote",
-        pl.col("type").alias("contract_type"),
+        "contract_type",
         pl.when(inverse).then(1.0).otherwise("size").alias("contract_size"),
         pl.when(inverse).then(pl.lit("usd")).otherwise(pl.lit("base")).alias("contract_size_unit"),
         "multiplier",

@@ -15,6 +15,7 @@ import polars as pl
 from pipelines.clean.batch import CoverageSpan, KnownGap, SourceRules
 from pipelines.extract.landing import Landing
 from pipelines.extract.venue import Feed, Job, Span, Venue
+from pipelines.universe import parse_symbol
 
 INSTRUMENTS: Final = "instruments"
 """Name of the feed, and of its table."""
@@ -40,6 +41,20 @@ SCHEMA: Final[dict[str, pl.DataType]] = {
     "available_at": pl.Datetime("us"),
 }
 """Wire columns of clean.instruments; a test compares them with the contract."""
+
+
+def told_by_name(venue: str, instruments: pl.Series) -> pl.DataFrame:
+    """What the names of a venue's instruments say (universe.parse_symbol): instrument, asset, quote, contract_type,
+    multiplier. Each name once; those that follow no rule of the venue are not in it."""
+    facts = [
+        fact for name in instruments.unique(maintain_order=True) if (fact := parse_symbol(venue, name)) is not None
+    ]
+    texts = ("instrument", "asset", "quote", "contract_type")
+    return pl.DataFrame(
+        {name: [getattr(fact, name) for fact in facts] for name in (*texts, "multiplier")},
+        schema=dict.fromkeys(texts, pl.String) | {"multiplier": pl.Float64},
+    )
+
 
 ReadCaptures = Callable[[], Iterable[tuple[Landing, pl.DataFrame]]]
 

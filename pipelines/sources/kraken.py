@@ -17,7 +17,7 @@ import polars as pl
 from pipelines.errors import RequestRefusedError, SourceFormatError, ThrottledError, VenueUnavailableError
 from pipelines.extract.limits import Limit
 from pipelines.extract.venue import Api, Context, Feed, Fetch, Job, Page, Parsed, Venue
-from pipelines.sources.instruments import each_instrument
+from pipelines.sources.instruments import each_instrument, told_by_name
 from pipelines.sources.records import (
     LINE,
     SUBJECT,
@@ -29,7 +29,6 @@ from pipelines.sources.records import (
     rejected,
     stamps_of,
 )
-from pipelines.universe import parse_symbol
 
 NAME: Final = "kraken"
 
@@ -129,21 +128,7 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     read = read_records(pages, at_path("instruments"), INSTRUMENTS)
     frame = read.frame.with_columns(pl.col("name").str.to_uppercase().alias("instrument"))
     perpetuals = frame.filter(pl.col("instrument").str.contains(PERPETUAL))
-    facts = [(name, parse_symbol(NAME, name)) for name in perpetuals["instrument"].unique(maintain_order=True)]
-    known = pl.DataFrame(
-        [
-            {
-                "instrument": name,
-                "asset": f.asset,
-                "multiplier": f.multiplier,
-                "quote": f.quote,
-                "type": f.contract_type,
-            }
-            for name, f in facts
-            if f is not None
-        ],
-        schema=dict.fromkeys(("instrument", "asset", "quote", "type"), pl.String) | {"multiplier": pl.Float64},
-    )
+    known = told_by_name(NAME, perpetuals["instrument"])
     joined = perpetuals.join(known, on="instrument", how="left", maintain_order="left")
     rows = joined.filter(pl.col("asset").is_not_null()).select(
         pl.lit(NAME).alias("venue"),
@@ -151,9 +136,12 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
         pl.col("received_at").dt.truncate("1d").alias("valid_from"),
         "asset",
         "quote",
-        pl.col("type").alias("contract_type"),
+        "contract_type",
         pl.col("size").alias("contract_size"),
-        pl.when(pl.col("type") == "inverse").then(pl.lit("usd")).otherwise(pl.lit("base")).alias("contract_size_unit"),
+        pl.when(pl.col("contract_type") == "inverse")
+        .then(pl.lit("usd"))
+        .otherwise(pl.lit("base"))
+        .alias("contract_size_unit"),
         "multiplier",
         written("opened").alias("listed_at"),
         pl.col("received_at").alias("available_at"),

@@ -17,9 +17,9 @@ from pipelines.sources import okx_archive as archive
 from pipelines.sources import okx_capture as capture
 from pipelines.sources import okx_history as history
 from pipelines.sources import okx_wire as wire
-from pipelines.sources.instruments import each_instrument
+from pipelines.sources.instruments import each_instrument, told_by_name
 from pipelines.sources.records import LINE, Field, from_ms, read_records, rejected
-from pipelines.universe import asset_unit, parse_symbol
+from pipelines.universe import asset_unit
 
 NAME: Final = wire.NAME
 
@@ -44,16 +44,9 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     """Swaps with ctVal × ctMult of ctValCcy as their size, and <coin>-CONTRACTS for what OKX says of a coin as a whole."""
     listed, supported = wire.kinds(pages, wire.INSTRUMENTS, wire.SUPPORTED_COINS)
     found = read_records(listed, wire.records, SWAPS)
-    facts = {name: parse_symbol(NAME, name) for name in found.frame["instrument"].unique(maintain_order=True)}
-    known = pl.DataFrame(
-        [
-            {"instrument": name, "base": name.split("-")[0], "asset": f.asset, "quote": f.quote, "multiplier": f.multiplier}
-            for name, f in facts.items()
-            if f is not None
-        ],
-        schema={"instrument": pl.String, "base": pl.String, "asset": pl.String, "quote": pl.String,
-                "multiplier": pl.Float64},
-    )  # fmt: skip
+    # The list states the contract's type itself.
+    base = pl.col("instrument").str.split("-").list.first().alias("base")
+    known = told_by_name(NAME, found.frame["instrument"]).drop("contract_type").with_columns(base)
     # Linear contracts are stated in coin (0.01 BTC), inverse ones in dollars (100 USD).
     currency = pl.col("contract_currency")
     unit = pl.when(currency == pl.col("base")).then(pl.lit("base")).when(currency == "USD").then(pl.lit("usd"))

@@ -6,12 +6,12 @@ Facts from OKX's v5 documentation; what was not seen live is marked "?". Nothing
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from pipelines.errors import RequestRefusedError, SourceFormatError, ThrottledError, VenueUnavailableError
 from pipelines.extract.limits import Limit
 from pipelines.extract.venue import WHOLE_VENUE, Api, Page
-from pipelines.sources.records import Record, RecordsOf, at_path
+from pipelines.sources.records import Record, RecordsOf, at_path, stamps_of
 
 NAME: Final = "okx"
 
@@ -96,16 +96,9 @@ def keyed(*names: str, params: Sequence[str] = ()) -> RecordsOf:
     return records_of
 
 
-def stamps(key: str | int, of: Callable[[Page], Sequence[Any]] = records) -> Callable[[Page], list[int]]:
+def stamps(key: str | int, of: RecordsOf = records) -> Callable[[Page], list[int]]:
     """The stamps of a page's records, in milliseconds. Raises SourceFormatError naming the field where one has none."""
-
-    def stamps_of(page: Page) -> list[int]:
-        try:
-            return [int(record[key]) for record in of(page)]
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise SourceFormatError(f"{page.where}: a record has no stamp in {key!r}: {page.excerpt}") from error
-
-    return stamps_of
+    return stamps_of(of, key)
 
 
 Get = Callable[[int, int], Awaitable[Page]]
