@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from pipelines.quality.gate import run_gate
 from pipelines.settings import Settings
 from pipelines.sources import registry
 from pipelines.sources.files import land_matches
-from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, jobs_of
+from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHistory, jobs_of
 from pipelines.storage.database import replace_database
 from pipelines.storage.warehouse import writer, writer_lock
 
@@ -169,6 +170,12 @@ def fetch(
     store = LandingStore(settings.root)
     own = {key.partition(".")[2]: base for key, base in settings.endpoints.items() if key.partition(".")[0] == venue}
 
+    @cache
+    def listed() -> tuple[InstrumentHistory, tuple[str, ...]]:
+        """Read once, when the first feed needs them, which is after this run's captures of them."""
+        followed = tuple(assets) if assets else registry.followed_assets(store, settings)
+        return registry.instrument_history(store, there), followed
+
     async def bring(feed: Feed, api: Api) -> FetchReport:
         now = clock()
         if feed.cadence == "capture":
@@ -178,8 +185,7 @@ def fetch(
         else:
             landed = [landing.partition for landing in store.current(there.source(feed))]
             chunks = plan_days(feed, first, last or first, now=now, landed=landed)
-        followed = tuple(assets) if assets else registry.followed_assets(store, settings)
-        jobs = jobs_of(feed, registry.instrument_history(store, there), followed)
+        jobs = jobs_of(feed, listed)
         return await fetch_feed(
             store, there, feed, api, chunks=chunks, jobs=jobs, now=now, again=again, clock=clock, progress=progress
         )

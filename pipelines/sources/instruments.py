@@ -104,18 +104,23 @@ class InstrumentHistory:
         return self._frame
 
 
-def jobs_of(feed: Feed, history: InstrumentHistory, assets: Collection[str]) -> Callable[[Span], Mapping[str, Job]]:
-    """The jobs of a span: what `feed.subjects` picks among the instruments on `assets` that were listed in it."""
+Listed = Callable[[], tuple["InstrumentHistory", Collection[str]]]
+"""A venue's instruments and the assets that are followed; called when a feed first needs them."""
+
+
+def jobs_of(feed: Feed, listed: Listed) -> Callable[[Span], Mapping[str, Job]]:
+    """The jobs of a span: what `feed.subjects` picks among the instruments on followed assets that were listed in it."""
 
     def jobs(span: Span) -> Mapping[str, Job]:
         if feed.subjects is None:
             return {"*": Job("*", span)}
-        listed = history.at(span).filter(
+        history, assets = listed()
+        instruments = history.at(span).filter(
             pl.col("asset").is_in(list(assets)),
             pl.col("listed_at").is_null() | (pl.col("listed_at") < span.end),
             pl.col("delisted_at").is_null() | (pl.col("delisted_at") > span.start),
         )
-        return {name: Job(name, span, row) for name, row in feed.subjects(listed).items()}
+        return {name: Job(name, span, row) for name, row in feed.subjects(instruments).items()}
 
     return jobs
 
