@@ -265,6 +265,12 @@ def _orderly(symbol: str, market: Market) -> _Found | None:
     return (match["base"], "USDC", "linear") if match and market == "perp" else None
 
 
+def _gmx(symbol: str, market: Market) -> _Found | None:
+    """GMX: chain, index against the dollar, and what backs it: arbitrum:BTC/USD:WBTC.e-USDC, avalanche:AVAX/USD:v1, linear."""
+    match = re.fullmatch(r"[a-z]+:(?P<base>[A-Z0-9]+)/USD:[A-Za-z0-9.\-]+", symbol)
+    return (match["base"], "USD", "linear") if match and market == "perp" else None
+
+
 def _gate(symbol: str, market: Market) -> _Found | None:
     """Gate: BTC_USDT linear, BTC_USD inverse; spot pairs are spelled like the perpetuals."""
     base, _, quote = symbol.partition("_")
@@ -290,6 +296,7 @@ _RULES: Final[dict[str, Callable[[str, Market], _Found | None]]] = {
     "bitmex": _bitmex,
     "bitfinex": _bitfinex,
     "gate": _gate,
+    "gmx": _gmx,
     "dydx": _dydx,
     "hyperliquid": _bare("USDC"),
     "lighter": _bare("USDC"),

@@ -67,6 +67,14 @@ AAVE_LIQUIDATION_CALL: Final = EventSpec.declared(
 
 EVENTS: Final = {event.name: event for event in (AAVE_LIQUIDATION_CALL,)}
 
+PATTERNS: Final[dict[Kind, str]] = {
+    "address": f"^{_ADDRESS_PADDING}[0-9a-f]{{40}}$",
+    "uint256": "^[0-9a-f]{64}$",
+    "bytes32": "^[0-9a-f]{64}$",
+    "bool": "^0{63}[01]$",
+}
+"""What a word of each kind looks like in lower-case hex."""
+
 LOG_COLUMNS: Final = ("address", "topics", "data", "blockNumber", "transactionHash", "logIndex")
 """What a log carries, as JSON-RPC names it; `topics` as the text of a list, quantities as 0x-hex."""
 
@@ -96,7 +104,7 @@ def decode_logs(logs: pl.DataFrame, event: EventSpec) -> pl.DataFrame:
         words[word.name] = pl.col("data").str.slice(2 + position * _WORD, _WORD)
     cut = lowered.with_columns(**{f"word:{name}": expression for name, expression in words.items()})
     fault = _first_fault(event)
-    columns = {word.name: _value(cut[f"word:{word.name}"], word.kind) for word in event.words}
+    columns = {word.name: value_of(cut[f"word:{word.name}"], word.kind) for word in event.words}
     return (
         cut.with_columns(
             fault.alias("undecodable"),
@@ -138,17 +146,12 @@ def _first_fault(event: EventSpec) -> pl.Expr:
     ]
     for word in event.words:
         cell = pl.col(f"word:{word.name}")
-        pattern = {
-            "address": f"^{_ADDRESS_PADDING}[0-9a-f]{{40}}$",
-            "uint256": "^[0-9a-f]{64}$",
-            "bytes32": "^[0-9a-f]{64}$",
-            "bool": "^0{63}[01]$",
-        }
-        checks.append((~cell.str.contains(pattern[word.kind]), pl.lit(f"{word.name} is not an ABI {word.kind}")))
+        checks.append((~cell.str.contains(PATTERNS[word.kind]), pl.lit(f"{word.name} is not an ABI {word.kind}")))
     return pl.coalesce(*(pl.when(wrong.fill_null(value=True)).then(message) for wrong, message in checks))
 
 
-def _value(words: pl.Series, kind: Kind) -> pl.Series:
+def value_of(words: pl.Series, kind: Kind) -> pl.Series:
+    """Words of one kind as text: addresses and hashes with 0x, integers decimal, booleans true or false."""
     if kind == "address":
         return "0x" + words.str.slice(24)
     if kind == "bytes32":

@@ -1,4 +1,4 @@
-"""EVM chains as venues, one each, with a feed per family of lending protocols: liquidations from the contracts' own logs.
+"""EVM chains as venues, one each, with a feed per family of lending protocols and those of GMX: liquidations from logs.
 
 The portal is asked without a key. Where the settings name nodes (endpoints evm_<chain>.rpc, evm_<chain>.rpc_2, …), those
 are asked instead. Events and rows stand in evm_lending, contracts in evm_emitters.
@@ -22,6 +22,7 @@ from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Span,
 from pipelines.sources import evm_emitters as emitters
 from pipelines.sources import evm_lending as lending
 from pipelines.sources.evm import AAVE_LIQUIDATION_CALL, EventSpec
+from pipelines.sources.evm_gmx import gmx_feeds
 from pipelines.sources.evm_logs import read_logs
 from pipelines.sources.instruments import runs_of_days
 from pipelines.sources.records import rejected
@@ -174,7 +175,10 @@ def chain_venue(chain: Chain) -> Venue:
             # Nodes publish what they like; a request that is one too many is answered 429 and waited for.
             Limit(50, 1, NODE_REQUESTS),
         ),
-        feeds=tuple(_feed(chain, family) for family in FAMILIES if deployed(family, chain)),
+        feeds=(
+            *(_feed(chain, family) for family in FAMILIES if deployed(family, chain)),
+            *gmx_feeds(chain.name, finality=chain.finality, source=partial(log_source, chain=chain)),
+        ),
         check=check,
         concurrency=2,
         notes=(
