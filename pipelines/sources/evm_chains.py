@@ -20,6 +20,7 @@ from pipelines.extract.logs import NODE_REQUESTS, PORTAL, PORTAL_REQUESTS, LogFi
 from pipelines.extract.logs_node import NodeLogs, check_node, nodes_of
 from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Span, Venue
 from pipelines.sources import evm_emitters as emitters
+from pipelines.sources import evm_fluid as fluid
 from pipelines.sources import evm_lending as lending
 from pipelines.sources.evm import AAVE_LIQUIDATION_CALL, EventSpec
 from pipelines.sources.evm_gmx import gmx_feeds
@@ -139,6 +140,12 @@ FAMILIES: Final[Mapping[str, tuple[Protocol, ...]]] = {
             (lending.EULER_LIQUIDATE, lending.EULER_PROXY_CREATED), lending.euler, lending.EULER_PROXY_CREATED,
         ),
     ),
+    "fluid": (
+        Protocol(
+            "fluid", {"ethereum": date(2024, 1, 1), "arbitrum": date(2024, 6, 1), "base": date(2024, 6, 1)}, emitters.FLUID,
+            fluid.EVENTS, fluid.fluid, fluid.VAULT_DEPLOYED,
+        ),
+    ),
 }  # fmt: skip
 """Families of protocols that are fetched together, by the name of their feed."""
 
@@ -150,6 +157,8 @@ DESCRIPTIONS: Final = {
     "maker": "Bite and Bark of Maker: collateral and debt sent to auction; the auction's sales are not added.",
     "liquity": "TroveLiquidated of Liquity v1; Liquidation of Liquity v2, summed over the troves of a call.",
     "euler": "Liquidate of the vaults of Euler v2: debt repaid; collateral in shares of a vault, which have no price.",
+    "fluid": "LogLiquidate of Fluid's vaults, summed over the positions of a call; tokens from LogOperate of the liquidity "
+    "under them, and shares of pools without a price.",
 }
 
 
@@ -262,7 +271,32 @@ def _announced(logs: pl.DataFrame) -> pl.Series:
     return logs.select(pl.format("0x{}", pl.col("topics").str.slice(93, 40).str.to_lowercase())).to_series()
 
 
-_FETCHES: Final = {"morpho": _fetch_morpho, "euler": _fetch_euler}
+async def _fetch_fluid(api: Api, job: Job, *, chain: Chain, protocols: Sequence[Protocol]) -> AsyncIterator[Page]:
+    """All vaults there have ever been, the liquidations in them, and what the liquidated vaults moved on the same days."""
+    [protocol] = protocols
+    listed = tuple(protocol.emitters[chain.name])
+    source = log_source(api, chain)
+    blocks = await source.blocks(job.span)
+    life = await source.blocks(Span(datetime.combine(protocol.since[chain.name], time()), job.span.end))
+    created = [page async for page in source.logs(life, LogFilter(listed, (fluid.VAULT_DEPLOYED.topic0,)))]
+    for page in created:
+        yield page
+    vaults = sorted(set(_announced(read_logs(created))))
+    liquidated: set[str] = set()
+    for start in range(0, len(vaults), VAULTS_AT_ONCE):
+        theirs = LogFilter(tuple(vaults[start : start + VAULTS_AT_ONCE]), (fluid.LOG_LIQUIDATE.topic0,))
+        pages = [page async for page in source.logs(blocks, theirs)]
+        for page in pages:
+            yield page
+        liquidated |= set(read_logs(pages)["address"].str.to_lowercase())
+    users = ["0x" + vault[2:].zfill(64) for vault in sorted(liquidated)]
+    for start in range(0, len(users), MARKETS_AT_ONCE):
+        asked = LogFilter(listed, (fluid.LOG_OPERATE.topic0,), tuple(users[start : start + MARKETS_AT_ONCE]))
+        async for page in source.logs(blocks, asked):
+            yield page
+
+
+_FETCHES: Final = {"morpho": _fetch_morpho, "euler": _fetch_euler, "fluid": _fetch_fluid}
 
 
 def _parse(pages: Sequence[Page], context: Context, *, chain: Chain, protocols: Sequence[Protocol]) -> Iterator[Parsed]:

@@ -1,6 +1,6 @@
 """Which contracts are believed: the emitters of every lending protocol by chain, and what each lends where its events do not say.
 
-Lists only. Aave's, Compound v3's, Morpho's, Maker's and Liquity's are from their own deployment records; the cTokens from
+Lists only. Aave's, Compound v3's, Morpho's, Maker's, Liquity's and Fluid's are from their own deployment records; the cTokens from
 those of Compound (compound-config), Venus (venus-protocol) and Moonwell (contracts-v2), Benqi's from its indexer. A market
 that is opened later is missing until its line is here. A token is an address, or its symbol in lower case where the record
 gives no address; "" where events name their tokens themselves.
@@ -245,3 +245,10 @@ EULER_V2: Final[Emitters] = {
     "ethereum": {"0x29a56a1b8214d9cf7c5561811750d5cbdb45cc8e": ""},
     "base": {"0x7f321498a801a191a93c840750ed637149ddf8d0": ""},
 }
+
+# The vault factory, whose vaults are believed as well, and the liquidity that vaults move.
+_FLUID: Final = {
+    "0x324c5dc1fc42c7a4d43d92df1eba58a54d13bf2d": "",
+    "0x52aa899454998be5b000ad077a46bbe360f4e497": "",
+}
+FLUID: Final[Emitters] = dict.fromkeys(("ethereum", "arbitrum", "base"), _FLUID)

@@ -354,11 +354,11 @@ def test_every_chain_has_its_own_dataset_and_its_families() -> None:
     assert len(set(bases)) == len(bases) == 7
     found = pl.DataFrame([{"venue": name, "feed": feed.name} for name, venue in venues.items() for feed in venue.feeds])
     assert dict(found.group_by("venue").agg(pl.col("feed")).rows()) == {
-        "evm_ethereum": ["aave", "compound_v2", "comet", "morpho", "maker", "liquity", "euler"],
-        "evm_arbitrum": ["aave", "comet", "morpho", "gmx_v1", "gmx_v2"],
+        "evm_ethereum": ["aave", "compound_v2", "comet", "morpho", "maker", "liquity", "euler", "fluid"],
+        "evm_arbitrum": ["aave", "comet", "morpho", "fluid", "gmx_v1", "gmx_v2"],
         "evm_optimism": ["aave", "comet", "morpho"],
         "evm_polygon": ["aave", "comet", "morpho"],
-        "evm_base": ["aave", "compound_v2", "comet", "morpho", "euler"],
+        "evm_base": ["aave", "compound_v2", "comet", "morpho", "euler", "fluid"],
         "evm_avalanche": ["aave", "compound_v2", "gmx_v1", "gmx_v2"],
         "evm_bnb": ["aave", "compound_v2"],
     }
