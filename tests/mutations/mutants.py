@@ -93,8 +93,8 @@ UNITS: Final = (
     ),
     Mutant(
         "lending: every token has eighteen decimals",
-        f"{INTERMEDIATE}/by_source/int_lending_legs_by_source.sql",
-        "power(10e0, r.decimals)",
+        "dbt_project/macros/lending_prices.sql",
+        "power(10e0, n.decimals)",
         "power(10e0, 18)",
         units=("loans_are_scaled_and_priced_by_the_last_price_known_at_the_event",),
     ),
