@@ -94,6 +94,11 @@ class Table:
         """Columns that make two rows of one key equal or different."""
         return tuple(c.name for c in self.wire_columns if c.name not in self.key and c.name != "available_at")
 
+    @property
+    def series_columns(self) -> tuple[str, ...]:
+        """The key without source and clock: what tells the series of one source apart."""
+        return tuple(c for c in self.key if c not in ("source", self.day_column))
+
     def polars_schema(self) -> dict[str, pl.DataType]:
         """The parser's columns as polars types; timestamps are naive microseconds in UTC."""
         return {column.name: polars_type(column.type) for column in self.wire_columns}

@@ -1,7 +1,7 @@
 """Coverage: what a source should hold per instrument and day against what it holds, with the reason of every gap.
 
-Works on what a load has staged (accepted_<table>, touched, stage_rejects, stage_absent) inside the load's transaction:
-the accepted rows are all rows of the touched partitions.
+Works on what a load has staged (accepted_<table>, counted_<table>, touched, stage_rejects, stage_absent) inside the load's
+transaction: the accepted rows are all rows of the touched partitions.
 """
 
 from __future__ import annotations
@@ -85,12 +85,9 @@ def _count_touched_days(
     }[rule.expected]
     if expected_per_day is not None:
         expected = str(int(expected_per_day))
-    days, counted = "", f"accepted_{table.name}"
+    counted, accepted = f"accepted_{table.name}", ""
     if rule.expected == "period":
-        # Many rows have one key but for the clock: counted first, the text of the series is made once a day.
-        series = ", ".join(c for c in table.key if c not in ("source", table.day_column))
-        days = f"days as (select {series}, trade_date, count(*) as n from {counted} group by all),"
-        present, counted = "sum(n)", "days"
+        present, counted, accepted = "sum(n)", f"counted_{table.name}", "where outcome is null"
     con.execute(
         "delete from ops.coverage where source = ? and table_name = ? and trade_date in "
         "(select trade_date from touched where table_name = ?)",
@@ -100,12 +97,12 @@ def _count_touched_days(
         f"""
         insert into ops.coverage
         with
-        {days}
         held as (
             select
                 {rule.venue} as venue, {rule.instrument} as instrument, {rule.series} as series, trade_date,
                 {expected} as expected, {present} as present
             from {counted}
+            {accepted}
             group by all
         )
         select

@@ -15,7 +15,8 @@ import duckdb
 
 from pipelines.clean.batch import Parser, SourceRules
 from pipelines.clean.contract import Contract
-from pipelines.clean.stage import Stage, TableLoad, Work, record_checks
+from pipelines.clean.ledger import TableLoad, Work, record_checks
+from pipelines.clean.stage import Stage
 from pipelines.errors import GateError
 from pipelines.extract.landing import Landing, current_versions
 from pipelines.quality.exceptions import judge

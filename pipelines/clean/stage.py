@@ -6,22 +6,27 @@ Which landings are staged is decided in load. No parsing and no DDL here.
 from __future__ import annotations
 
 import shutil
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Final
 
 import duckdb
-import orjson
 import polars as pl
 
 from pipelines.clean.batch import ParsedBatch, SourceRules
 from pipelines.clean.contract import Contract, Table
 from pipelines.clean.coverage import write_coverage
+from pipelines.clean.ledger import (
+    TableLoad,
+    Work,
+    record_checks,
+    write_landings,
+    write_lineage,
+    write_loads,
+    write_quarantine,
+)
 from pipelines.errors import ContractError, ReconciliationError, WarehouseDamagedError
-from pipelines.extract.landing import Landing
 from pipelines.quality.gate import CheckResult, GateInput
 from pipelines.storage.query import execute_with, first_row, scalar
 
@@ -31,36 +36,8 @@ _MIX: Final = 0x9E3779B97F4A7C15
 STAGE_ROWS_PER_PASS: Final = 5_000_000
 """Rows whose keys are compared at a time: bounds the memory of deduplication (8 bytes a row and a set of as many)."""
 
-
-@dataclass(frozen=True)
-class TableLoad:
-    """Counts of one table in one load; `days` is [first, last] of the partitions touched."""
-
-    table: str
-    received: int
-    accepted: int
-    duplicates: int
-    restated: int
-    quarantined: int
-    absent_cells: int
-    first_day: date | None
-    last_day: date | None
-    days: int
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a load of one source has to do."""
-
-    pending: list[Landing]
-    superseded: list[str]
-    bystanders: list[Landing]
-    current: list[Landing]
-    unrecorded: list[Landing]
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.pending and not self.superseded
+Words = Mapping[str, str | None]
+"""Columns that say one text, or nothing, in all rows, and what they say."""
 
 
 class Stage:
@@ -78,7 +55,9 @@ class Stage:
         self.source = source
         self.now = now
         self.tables: dict[str, Table] = {}
-        self.days: dict[str, Counter[date | None]] = {}
+        self.days: dict[str, set[date | None]] = {}
+        self.words: dict[str, Words] = {}
+        self.ranks: dict[str, int] = {}
         self.folder = home / "scratch" / "load"
         self.staged = 0
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -101,22 +80,25 @@ class Stage:
         if table.name not in self.tables:
             self._create(table)
         day = pl.col(table.day_column or "")
+        self.ranks[batch.landing_id] = rank
         rows = rows.with_columns(
             *(pl.lit(None, dtype=t).alias(c) for c, t in table.polars_schema().items() if c not in rows.columns),
             ((day - pl.duration(microseconds=1)) if table.day_is_state else day).dt.date().alias("trade_date"),
-            pl.lit(batch.landing_id, dtype=pl.Enum([batch.landing_id])).alias("landing_id"),
-            pl.lit(rank, dtype=pl.Int32).alias("_rank"),
+            pl.lit(batch.landing_id).alias("landing_id"),
             pl.int_range(self.staged, self.staged + pl.len(), dtype=pl.Int64).alias("_rid"),
         ).with_columns(_key_hash(table).alias("_key"))
         if bystander:
             rows = rows.clear() if table.merge else rows.join(self._touched_days(table), on="trade_date", how="semi")
         if rows.height:
             file = self.folder / table.name / f"{self.staged}.parquet"
-            rows.select(*_stage_schema(table)).with_columns(*_constant_texts(rows)).write_parquet(
+            words = _constant_texts(rows)
+            rows.select(*_stage_schema(table)).with_columns(*_dictionaries(words, rows.height)).write_parquet(
                 file, compression="uncompressed", statistics=False
             )
             self.staged += batch.rows.height
-            self.days[table.name].update(dict(rows.group_by("trade_date").len().iter_rows()))
+            self.days[table.name].update(rows["trade_date"].unique())
+            before = self.words.get(table.name, words)
+            self.words[table.name] = dict(before.items() & words.items())
         aside = {
             "insert into stage_rejects select ?, ?, trade_date, line, field, instrument, reason, detail, raw, ? from frame":
                 batch.rejects,
@@ -188,6 +170,7 @@ class Stage:
             self._find_duplicates(table)
             self._move_to_rejects(table)
             self._create_view(table)
+            self._count(table)
 
     def gate_inputs(self) -> list[GateInput]:
         """The batches as the gate sees them."""
@@ -206,10 +189,10 @@ class Stage:
         try:
             for table in self.tables.values():
                 self._replace_rows(table)
-            reports = self._write_loads(load_seq)
-            self._write_quarantine(work)
-            self._write_lineage(work)
-            self._write_landings(work)
+            reports = write_loads(con, list(self.tables), self._totals(), self.source, load_seq, self.now)
+            write_quarantine(con, self.source, work, self.now)
+            write_lineage(con, self.tables, self.source, work)
+            write_landings(con, work, self.home)
             write_coverage(con, self.contract, self.source, rules)
             record_checks(con, results, self.source, load_seq, self.now)
             con.execute("commit")
@@ -224,6 +207,7 @@ class Stage:
         for name in self.tables:
             self.con.execute(f"drop view if exists accepted_{name}")
             self.con.execute(f"drop table if exists out_{name}")
+            self.con.execute(f"drop table if exists counted_{name}")
             self.con.execute(f"drop view if exists stage_{name}")
         for name in ("stage_rejects", "stage_absent", "touched"):
             self.con.execute(f"drop table if exists {name}")
@@ -236,13 +220,18 @@ class Stage:
         pl.DataFrame(schema=schema).write_parquet(self.folder / table.name / "empty.parquet")
         self.con.execute(f"create or replace temp table out_{table.name} (rid bigint, outcome varchar, detail varchar)")
         self.tables[table.name] = table
-        self.days[table.name] = Counter()
+        self.days[table.name] = set()
         self._open_view(table)
 
     def _open_view(self, table: Table) -> None:
-        """Look at the files again: the view holds the list of files it was made with."""
+        """Look at the files again: the view holds the list of files it was made with.
+
+        What all of them say is a constant of the view, which is judged once and not read.
+        """
+        words = self.words.get(table.name, {})
+        said = ", ".join(f"cast({_literal(word)} as varchar) as {column}" for column, word in sorted(words.items()))
         self.con.execute(
-            f"create or replace temp view stage_{table.name} as select * from "
+            f"create or replace temp view stage_{table.name} as select *{f' replace ({said})' if said else ''} from "
             f"read_parquet('{_quoted(str(self.folder / table.name))}/*.parquet')"
         )
 
@@ -276,19 +265,22 @@ class Stage:
             f"""
             create or replace temp table suspects as
             select
-                s._rid as rid, {key}, s._rank, s._line, s._field, hash({values}) as content
+                s._rid as rid, {key}, s.landing_id, s._line, s._field, hash({values}) as content
             from stage_{table.name} as s
             where s._key in (select _key from frame) and s._rid not in (select rid from out_{table.name})
             """,
         )
-        self.con.execute(
+        execute_with(
+            self.con,
+            pl.DataFrame({"landing_id": list(self.ranks), "rank": list(self.ranks.values())}),
             f"""
             insert into out_{table.name}
             with
             judged as (
-                select *, min(content) over w <> max(content) over w as contradicts
-                from suspects
-                window w as (partition by {key}, _rank)
+                select s.*, f.rank, min(s.content) over w <> max(s.content) over w as contradicts
+                from suspects as s
+                join frame as f using (landing_id)
+                window w as (partition by {key}, landing_id)
             ),
             ranked as (
                 select
@@ -297,41 +289,26 @@ class Stage:
                     first_value(content) over w as kept
                 from judged
                 where not contradicts
-                window w as (partition by {key} order by _rank desc, _line, _field nulls first)
+                window w as (partition by {key} order by rank desc, _line, _field nulls first)
             )
             select rid, 'conflicting_duplicate', 'same key with different values in one file' from judged where contradicts
             union all
             select rid, case when content = kept then 'duplicate' else 'restated' end, null from ranked where position > 1
-            """
+            """,
         )
         self.con.execute("drop table suspects")
 
     def _suspect_keys(self, table: Table) -> pl.Series:
-        """Hashes of keys that may occur twice; a few passes by day bound the memory."""
+        """Hashes of keys that may occur twice; a few passes, each over a share of the hashes, bound the memory."""
         found = [pl.Series("_key", [], dtype=pl.UInt64())]
-        for first, last in self._passes(table):
-            within = pl.col("trade_date").is_between(first, last)
-            keys = self._scan(table).filter(within).select("_key").collect().to_series()
-            if keys.n_unique() < keys.len():
-                found.append(keys.filter(keys.is_duplicated()).unique())
+        scan = pl.scan_parquet(self.folder / table.name / "*.parquet").select("_key")
+        passes = -(-int(scalar(self.con, f"select count(*) from stage_{table.name}")) // STAGE_ROWS_PER_PASS)
+        for number in range(passes):
+            keys = scan.filter(pl.col("_key") % passes == number) if passes > 1 else scan
+            held = keys.collect().to_series()
+            if held.n_unique() < held.len():
+                found.append(held.filter(held.is_duplicated()).unique())
         return pl.concat(found)
-
-    def _scan(self, table: Table) -> pl.LazyFrame:
-        return pl.scan_parquet(self.folder / table.name / "*.parquet")
-
-    def _passes(self, table: Table) -> list[tuple[date, date]]:
-        """Day ranges of at most STAGE_ROWS_PER_PASS rows; a single larger day is a pass of its own. Rows without a day
-        break the contract."""
-        ranges: list[tuple[date, date]] = []
-        held = 0
-        for day, rows in sorted((day, rows) for day, rows in self.days[table.name].items() if day is not None):
-            if ranges and held + rows <= STAGE_ROWS_PER_PASS:
-                ranges[-1] = (ranges[-1][0], day)
-                held += rows
-            else:
-                ranges.append((day, day))
-                held = rows
-        return ranges
 
     def _move_to_rejects(self, table: Table) -> None:
         """Copy the rows the contract or a conflict turned away into stage_rejects, whole."""
@@ -342,6 +319,22 @@ class Stage:
             f"o.outcome, o.detail, cast(to_json(struct_pack({columns})) as varchar), false "
             f"from stage_{table.name} as s join out_{table.name} as o on o.rid = s._rid "
             "where o.outcome in ('contract', 'conflicting_duplicate')"
+        )
+
+    def _count(self, table: Table) -> None:
+        """counted_<table>: rows by day, landing and outcome (null: accepted), which every ops row of the load is made from.
+
+        Where coverage counts periods also by series, for these have many rows a day; events may be a series each.
+        """
+        by_series = table.coverage is not None and table.coverage.expected == "period"
+        columns = [f"s.{c}" for c in table.series_columns] if by_series else []
+        some_out = scalar(self.con, f"select count(*) from out_{table.name}")
+        outcome = "o.outcome" if some_out else "cast(null as varchar)"
+        joined = f" left join out_{table.name} as o on o.rid = s._rid" if some_out else ""
+        self.con.execute(
+            f"create or replace temp table counted_{table.name} as "
+            f"select {', '.join([*columns, 's.trade_date', 's.landing_id'])}, {outcome} as outcome, count(*) as n "
+            f"from stage_{table.name} as s{joined} group by all"
         )
 
     def _create_view(self, table: Table) -> None:
@@ -405,143 +398,6 @@ class Stage:
                 "Nothing was committed; this is a defect of the loader."
             )
 
-    def _write_loads(self, load_seq: int) -> tuple[TableLoad, ...]:
-        """One ops.loads row per touched partition; the CHECK of the DDL enforces the identity."""
-        con = self.con
-        for name in self.tables:
-            con.execute(
-                f"""
-                insert into ops.loads
-                with
-                staged as (
-                    select
-                        s.trade_date,
-                        count(*) as staged,
-                        count(*) filter (where o.outcome is null) as accepted,
-                        count(*) filter (where o.outcome in ('duplicate', 'restated')) as duplicates,
-                        count(*) filter (where o.outcome = 'restated') as restated,
-                        count(*) filter (where o.outcome in ('contract', 'conflicting_duplicate')) as resolved_out
-                    from stage_{name} as s
-                    left join out_{name} as o on o.rid = s._rid
-                    group by s.trade_date
-                ),
-                parsed_out as (
-                    select trade_date, count(*) as parsed_out
-                    from stage_rejects
-                    where table_name = '{name}' and reason not in ('contract', 'conflicting_duplicate')
-                    group by trade_date
-                ),
-                absent as (
-                    select trade_date, sum(cells) as cells from stage_absent where table_name = '{name}' group by trade_date
-                ),
-                days as (
-                    select trade_date from touched where table_name = '{name}'
-                    union
-                    select trade_date from absent
-                )
-                select
-                    ?, ?, '{name}', d.trade_date,
-                    coalesce(s.staged, 0) + coalesce(p.parsed_out, 0),
-                    coalesce(s.accepted, 0),
-                    coalesce(s.duplicates, 0),
-                    coalesce(s.restated, 0),
-                    coalesce(s.resolved_out, 0) + coalesce(p.parsed_out, 0),
-                    coalesce(a.cells, 0),
-                    ?
-                from days as d
-                left join staged as s on s.trade_date is not distinct from d.trade_date
-                left join parsed_out as p on p.trade_date is not distinct from d.trade_date
-                left join absent as a on a.trade_date is not distinct from d.trade_date
-                """,
-                [load_seq, self.source, self.now],
-            )
-        reports = []
-        totals = self._totals()
-        for row in con.execute(
-            "select table_name, sum(received)::bigint, sum(accepted)::bigint, sum(duplicates)::bigint, sum(restated)::bigint, "
-            "sum(quarantined)::bigint, sum(absent_cells)::bigint, min(trade_date), max(trade_date), count(trade_date) "
-            "from ops.loads where load_seq = ? group by table_name order by table_name",
-            [load_seq],
-        ).fetchall():
-            report = TableLoad(*row)
-            counted = (report.received, report.accepted, report.duplicates, report.quarantined)
-            if counted != totals[report.table]:
-                raise ReconciliationError(
-                    f"{self.source}: {report.table} counts {counted} (received, accepted, duplicates, quarantined) by day and "
-                    f"{totals[report.table]} in all. Nothing was committed; this is a defect of the loader."
-                )
-            reports.append(report)
-        return tuple(reports)
-
-    def _write_quarantine(self, work: Work) -> None:
-        self.con.execute(
-            "delete from ops.quarantine where source = ? and (landing_id in (select unnest(cast(? as varchar[]))) or exists "
-            "(select 1 from touched as t where t.table_name = quarantine.table_name and t.trade_date = quarantine.trade_date))",
-            [self.source, work.superseded],
-        )
-        self.con.execute(
-            "insert into ops.quarantine select ?, table_name, trade_date, landing_id, line, field, instrument, reason, detail, "
-            "raw, ? from stage_rejects",
-            [self.source, self.now],
-        )
-
-    def _write_lineage(self, work: Work) -> None:
-        merge = [t.name for t in self.tables.values() if t.merge]
-        self.con.execute(
-            "delete from ops.lineage where source = ? and (landing_id in (select unnest(cast(? as varchar[]))) or exists "
-            "(select 1 from touched as t where t.table_name = lineage.table_name and t.trade_date = lineage.trade_date)) "
-            "and not (table_name in (select unnest(cast(? as varchar[]))) "
-            "and landing_id not in (select unnest(cast(? as varchar[]))))",
-            [self.source, work.superseded, merge, work.superseded],
-        )
-        for name in self.tables:
-            self.con.execute(
-                f"""
-                insert into ops.lineage
-                with
-                seen as (
-                    select s.trade_date, s.landing_id, 1 as received, case when o.rid is null then 1 else 0 end as accepted
-                    from stage_{name} as s
-                    left join out_{name} as o on o.rid = s._rid
-                    union all
-                    select trade_date, landing_id, 1, 0
-                    from stage_rejects
-                    where table_name = '{name}' and reason not in ('contract', 'conflicting_duplicate')
-                )
-                select ?, '{name}', trade_date, landing_id, sum(received), sum(accepted)
-                from seen
-                group by trade_date, landing_id
-                """,
-                [self.source],
-            )
-
-    def _write_landings(self, work: Work) -> None:
-        """Record the landings this load has dealt with: new ones, and old ones that are no longer current."""
-        current = {x.landing_id for x in work.current}
-        rows = pl.DataFrame(
-            [
-                {
-                    "landing_id": x.landing_id,
-                    "source": x.source,
-                    "partition": x.partition,
-                    "part": x.part,
-                    "version": x.version,
-                    "is_current": x.landing_id in current,
-                    "path": x.path.relative_to(self.home).as_posix(),
-                    "original_name": x.original_name,
-                    "sha256": x.sha256,
-                    "bytes": x.bytes,
-                    "fetched_at": x.fetched_at,
-                    "completeness": x.completeness,
-                    "request": orjson.dumps(dict(x.request), option=orjson.OPT_SORT_KEYS).decode(),
-                }
-                for x in work.unrecorded
-            ],
-            schema_overrides={"fetched_at": pl.Datetime("us")},
-        )
-        execute_with(self.con, rows, "delete from ops.landings where landing_id in (select landing_id from frame)")
-        execute_with(self.con, rows, "insert into ops.landings by name select * from frame")
-
 
 def _stage_schema(table: Table) -> dict[str, pl.DataType]:
     """Columns of a staged file: the wire columns, the partition day, where the row came from, its number in the load, its key."""
@@ -550,20 +406,23 @@ def _stage_schema(table: Table) -> dict[str, pl.DataType]:
         "landing_id": pl.String(),
         "_line": pl.Int64(),
         "_field": pl.String(),
-        "_rank": pl.Int32(),
         "_rid": pl.Int64(),
         "_key": pl.UInt64(),
     }
 
 
-def _constant_texts(rows: pl.DataFrame) -> list[pl.Series]:
-    """Columns that say one text in all rows, as dictionaries of it: written without a search for the texts there are."""
+def _constant_texts(rows: pl.DataFrame) -> Words:
     texts = rows.select(pl.col(pl.String))
-    same = texts.select((pl.all() == pl.all().first()).all(ignore_nulls=False).fill_null(value=False)).row(
-        0, named=True
-    )
-    words = {name: texts[name][0] for name, constant in same.items() if constant}
-    return [pl.repeat(word, rows.height, dtype=pl.Enum([word]), eager=True).alias(name) for name, word in words.items()]
+    first = texts.row(0, named=True)
+    same = texts.select((pl.all() == pl.all().first()).all(ignore_nulls=False) | pl.all().is_null().all())
+    return {name: first[name] for name, constant in same.row(0, named=True).items() if constant}
+
+
+def _dictionaries(words: Words, height: int) -> list[pl.Series]:
+    """Columns of one text each as dictionaries of it: written without a search for the texts there are."""
+    return [
+        pl.repeat(word, height, dtype=pl.Enum([word or ""]), eager=True).alias(column) for column, word in words.items()
+    ]
 
 
 def _key_hash(table: Table) -> pl.Expr:
@@ -574,26 +433,8 @@ def _key_hash(table: Table) -> pl.Expr:
     return mixed
 
 
-def record_checks(
-    con: duckdb.DuckDBPyConnection, results: Sequence[CheckResult], source: str, load_seq: int, now: datetime
-) -> None:
-    if not results:
-        return
-    rows = pl.DataFrame(
-        {
-            "load_seq": [load_seq] * len(results),
-            "source": [source] * len(results),
-            "table_name": [r.table for r in results],
-            "check_name": [r.check_name for r in results],
-            "severity": [r.severity for r in results],
-            "passed": [r.passed for r in results],
-            "observed": [orjson.dumps(dict(r.observed), default=str).decode() for r in results],
-            "sample": [orjson.dumps(list(r.sample), default=str).decode() for r in results],
-            "checked_at": [now] * len(results),
-        }
-    )
-    con.execute("delete from ops.check_results where load_seq = ? and source = ?", [load_seq, source])
-    execute_with(con, rows, "insert into ops.check_results by name select * from frame")
+def _literal(text: str | None) -> str:
+    return "null" if text is None else f"'{_quoted(text)}'"
 
 
 def _quoted(text: str) -> str:

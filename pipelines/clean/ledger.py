@@ -1,0 +1,226 @@
+"""What a load writes about itself into ops: counts by day, quarantine, lineage, landings and the results of the gate.
+
+Works on what the load has staged (counted_<table>, touched, stage_rejects, stage_absent) inside the load's transaction.
+Coverage has a module of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+import duckdb
+import orjson
+import polars as pl
+
+from pipelines.clean.contract import Table
+from pipelines.errors import ReconciliationError
+from pipelines.extract.landing import Landing
+from pipelines.quality.gate import CheckResult
+from pipelines.storage.query import execute_with
+
+
+@dataclass(frozen=True)
+class TableLoad:
+    """Counts of one table in one load; `days` is [first, last] of the partitions touched."""
+
+    table: str
+    received: int
+    accepted: int
+    duplicates: int
+    restated: int
+    quarantined: int
+    absent_cells: int
+    first_day: date | None
+    last_day: date | None
+    days: int
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a load of one source has to do."""
+
+    pending: list[Landing]
+    superseded: list[str]
+    bystanders: list[Landing]
+    current: list[Landing]
+    unrecorded: list[Landing]
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.pending and not self.superseded
+
+
+def write_loads(
+    con: duckdb.DuckDBPyConnection,
+    tables: Sequence[str],
+    totals: Mapping[str, tuple[int, int, int, int]],
+    source: str,
+    load_seq: int,
+    now: datetime,
+) -> tuple[TableLoad, ...]:
+    """One ops.loads row per touched partition; the CHECK of the DDL enforces the identity.
+
+    `totals` are rows received, accepted, duplicate and quarantined, counted in another way: raises ReconciliationError where
+    those of the days do not add up to them.
+    """
+    for name in tables:
+        con.execute(
+            f"""
+            insert into ops.loads
+            with
+            staged as (
+                select
+                    trade_date,
+                    sum(n) as staged,
+                    sum(n) filter (where outcome is null) as accepted,
+                    sum(n) filter (where outcome in ('duplicate', 'restated')) as duplicates,
+                    sum(n) filter (where outcome = 'restated') as restated,
+                    sum(n) filter (where outcome in ('contract', 'conflicting_duplicate')) as resolved_out
+                from counted_{name}
+                group by trade_date
+            ),
+            parsed_out as (
+                select trade_date, count(*) as parsed_out
+                from stage_rejects
+                where table_name = '{name}' and reason not in ('contract', 'conflicting_duplicate')
+                group by trade_date
+            ),
+            absent as (
+                select trade_date, sum(cells) as cells from stage_absent where table_name = '{name}' group by trade_date
+            ),
+            days as (
+                select trade_date from touched where table_name = '{name}'
+                union
+                select trade_date from absent
+            )
+            select
+                ?, ?, '{name}', d.trade_date,
+                coalesce(s.staged, 0) + coalesce(p.parsed_out, 0),
+                coalesce(s.accepted, 0),
+                coalesce(s.duplicates, 0),
+                coalesce(s.restated, 0),
+                coalesce(s.resolved_out, 0) + coalesce(p.parsed_out, 0),
+                coalesce(a.cells, 0),
+                ?
+            from days as d
+            left join staged as s on s.trade_date is not distinct from d.trade_date
+            left join parsed_out as p on p.trade_date is not distinct from d.trade_date
+            left join absent as a on a.trade_date is not distinct from d.trade_date
+            """,
+            [load_seq, source, now],
+        )
+    reports = []
+    for row in con.execute(
+        "select table_name, sum(received)::bigint, sum(accepted)::bigint, sum(duplicates)::bigint, sum(restated)::bigint, "
+        "sum(quarantined)::bigint, sum(absent_cells)::bigint, min(trade_date), max(trade_date), count(trade_date) "
+        "from ops.loads where load_seq = ? group by table_name order by table_name",
+        [load_seq],
+    ).fetchall():
+        report = TableLoad(*row)
+        counted = (report.received, report.accepted, report.duplicates, report.quarantined)
+        if counted != totals[report.table]:
+            raise ReconciliationError(
+                f"{source}: {report.table} counts {counted} (received, accepted, duplicates, quarantined) by day and "
+                f"{totals[report.table]} in all. Nothing was committed; this is a defect of the loader."
+            )
+        reports.append(report)
+    return tuple(reports)
+
+
+def write_quarantine(con: duckdb.DuckDBPyConnection, source: str, work: Work, now: datetime) -> None:
+    """Replace the quarantine of the touched partitions and of superseded landings."""
+    con.execute(
+        "delete from ops.quarantine where source = ? and (landing_id in (select unnest(cast(? as varchar[]))) or exists "
+        "(select 1 from touched as t where t.table_name = quarantine.table_name and t.trade_date = quarantine.trade_date))",
+        [source, work.superseded],
+    )
+    con.execute(
+        "insert into ops.quarantine select ?, table_name, trade_date, landing_id, line, field, instrument, reason, detail, "
+        "raw, ? from stage_rejects",
+        [source, now],
+    )
+
+
+def write_lineage(con: duckdb.DuckDBPyConnection, tables: Mapping[str, Table], source: str, work: Work) -> None:
+    """Which landings the rows of the touched partitions are from. Days of merged tables keep what other landings gave them."""
+    merge = [t.name for t in tables.values() if t.merge]
+    con.execute(
+        "delete from ops.lineage where source = ? and (landing_id in (select unnest(cast(? as varchar[]))) or exists "
+        "(select 1 from touched as t where t.table_name = lineage.table_name and t.trade_date = lineage.trade_date)) "
+        "and not (table_name in (select unnest(cast(? as varchar[]))) "
+        "and landing_id not in (select unnest(cast(? as varchar[]))))",
+        [source, work.superseded, merge, work.superseded],
+    )
+    for name in tables:
+        con.execute(
+            f"""
+            insert into ops.lineage
+            with
+            seen as (
+                select trade_date, landing_id, n as received, case when outcome is null then n else 0 end as accepted
+                from counted_{name}
+                union all
+                select trade_date, landing_id, 1, 0
+                from stage_rejects
+                where table_name = '{name}' and reason not in ('contract', 'conflicting_duplicate')
+            )
+            select ?, '{name}', trade_date, landing_id, sum(received), sum(accepted)
+            from seen
+            group by trade_date, landing_id
+            """,
+            [source],
+        )
+
+
+def write_landings(con: duckdb.DuckDBPyConnection, work: Work, home: Path) -> None:
+    """Record the landings this load has dealt with: new ones, and old ones that are no longer current."""
+    current = {x.landing_id for x in work.current}
+    rows = pl.DataFrame(
+        [
+            {
+                "landing_id": x.landing_id,
+                "source": x.source,
+                "partition": x.partition,
+                "part": x.part,
+                "version": x.version,
+                "is_current": x.landing_id in current,
+                "path": x.path.relative_to(home).as_posix(),
+                "original_name": x.original_name,
+                "sha256": x.sha256,
+                "bytes": x.bytes,
+                "fetched_at": x.fetched_at,
+                "completeness": x.completeness,
+                "request": orjson.dumps(dict(x.request), option=orjson.OPT_SORT_KEYS).decode(),
+            }
+            for x in work.unrecorded
+        ],
+        schema_overrides={"fetched_at": pl.Datetime("us")},
+    )
+    execute_with(con, rows, "delete from ops.landings where landing_id in (select landing_id from frame)")
+    execute_with(con, rows, "insert into ops.landings by name select * from frame")
+
+
+def record_checks(
+    con: duckdb.DuckDBPyConnection, results: Sequence[CheckResult], source: str, load_seq: int, now: datetime
+) -> None:
+    """Write the results of the gate; those of the same load and source are replaced."""
+    if not results:
+        return
+    rows = pl.DataFrame(
+        {
+            "load_seq": [load_seq] * len(results),
+            "source": [source] * len(results),
+            "table_name": [r.table for r in results],
+            "check_name": [r.check_name for r in results],
+            "severity": [r.severity for r in results],
+            "passed": [r.passed for r in results],
+            "observed": [orjson.dumps(dict(r.observed), default=str).decode() for r in results],
+            "sample": [orjson.dumps(list(r.sample), default=str).decode() for r in results],
+            "checked_at": [now] * len(results),
+        }
+    )
+    con.execute("delete from ops.check_results where load_seq = ? and source = ?", [load_seq, source])
+    execute_with(con, rows, "insert into ops.check_results by name select * from frame")
