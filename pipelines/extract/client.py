@@ -21,7 +21,6 @@ from typing import Any, Final
 
 import aiohttp
 import orjson
-import tenacity
 
 from pipelines.errors import (
     BlockedError,
@@ -125,29 +124,25 @@ class HttpApi:
         is_json: bool,
     ) -> Page:
         """Ask until there is an acceptable answer, a permanent error, or no attempt left."""
-        retrying = tenacity.AsyncRetrying(
-            stop=tenacity.stop_after_attempt(self._patience.attempts),
-            retry=tenacity.retry_if_exception(self._is_worth_a_retry),
-            wait=self._wait_before_retry,
-            sleep=self._sleep,
-            reraise=True,
-        )
-        async for attempt in retrying:
-            with attempt:
-                if attempt.retry_state.attempt_number > 1:
-                    self.retries += 1
+        attempt = 1
+        while True:
+            try:
                 async with self._pacer.turn(costs):
                     page = await self._send(request, subject)
                 self._judge(page, accept, is_json=is_json)
-        return page
+            except TransientError as error:
+                too_long = isinstance(error, ThrottledError) and (error.wait_seconds or 0) > self._patience.longest_wait
+                if too_long or attempt >= self._patience.attempts:
+                    raise
+            else:
+                return page
+            await self._sleep(self._backoff(attempt))
+            attempt += 1
+            self.retries += 1
 
-    def _is_worth_a_retry(self, error: BaseException) -> bool:
-        too_long = isinstance(error, ThrottledError) and (error.wait_seconds or 0) > self._patience.longest_wait
-        return isinstance(error, TransientError) and not too_long
-
-    def _wait_before_retry(self, state: tenacity.RetryCallState) -> float:
+    def _backoff(self, attempt: int) -> float:
         """Exponential with full jitter. What a venue asks for is already kept by the pacer, for everybody."""
-        doubled = self._patience.first_wait * float(2 ** (state.attempt_number - 1))
+        doubled = self._patience.first_wait * float(2 ** (attempt - 1))
         return min(self._patience.longest_backoff, doubled) * self._jitter()
 
     async def _send(self, request: Mapping[str, Any], subject: str) -> Page:
@@ -261,9 +256,7 @@ async def open_api(
     agent = f"leverhouse/{version('leverhouse')}" + (f" ({contact})" if contact else "")
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=venue.concurrency, ssl=_trusted()),
-        timeout=aiohttp.ClientTimeout(
-            total=patience.total_seconds, sock_connect=patience.connect_seconds, sock_read=patience.total_seconds
-        ),
+        timeout=aiohttp.ClientTimeout(total=patience.total_seconds, sock_connect=patience.connect_seconds),
         headers={"User-Agent": agent, "Accept-Encoding": "gzip, deflate"},
     ) as session:
         yield HttpApi(

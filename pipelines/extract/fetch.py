@@ -29,6 +29,9 @@ GIVE_UP_AFTER: Final = timedelta(days=30)
 
 CHUNKS_AT_ONCE: Final = 16
 
+BATCH: Final = 1 << 20
+"""Bytes of answers that are compressed and written together."""
+
 Result = TypeVar("Result")
 Progress = Callable[[str, int, int], None]
 Plan = Mapping[str, Job]
@@ -151,6 +154,44 @@ async def fetch_feed(
 
 
 @dataclass
+class _Writer:
+    """Pages on their way into a pack: gathered until there is a batch of them, and written in a thread.
+
+    By the batch, because a thread that is given every page takes longer over taking turns with the one that waits for
+    answers than over compressing it.
+    """
+
+    draft: PackDraft
+    waiting: list[Page] = field(default_factory=list)
+    size: int = 0
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def add(self, pages: Iterable[Page]) -> None:
+        """Take the pages of one subject; returns when there is room for more."""
+        for page in pages:
+            page.forget()
+            self.waiting.append(page)
+            self.size += len(page.body)
+        if self.size >= BATCH:
+            async with self.turn:
+                # Taken here and not in the thread, so that no page comes between reading the list and replacing it.
+                await _aside(partial(self._write, self._taken()))
+
+    def land(self, **told: Any) -> Landing:
+        """Write what is still waiting, and land the pack. Nothing may be added any more."""
+        self._write(self._taken())
+        return self.draft.land(**told)
+
+    def _taken(self) -> list[Page]:
+        batch, self.waiting, self.size = self.waiting, [], 0
+        return batch
+
+    def _write(self, batch: Iterable[Page]) -> None:
+        for page in batch:
+            self.draft.add(page)
+
+
+@dataclass
 class _Run:
     store: LandingStore
     venue: Venue
@@ -209,11 +250,11 @@ class _Run:
                 for page in Pack(held.path).pages(kept):
                     draft.add(page)
                 covers |= kept
-            writing = asyncio.Lock()
+            writer = _Writer(draft)
             blocked: BlockedError | None = None
             fetched: dict[str, Outcome] = {}
             outcomes = await asyncio.gather(
-                *(self._job(_with_held(plan[name], held), draft, writing) for name in sorted(due)),
+                *(self._job(_with_held(plan[name], held), writer) for name in sorted(due)),
                 return_exceptions=True,
             )
             for name, outcome in zip(sorted(due), outcomes, strict=True):
@@ -225,11 +266,11 @@ class _Run:
                 else:
                     fetched[name] = outcome
             if fetched:
-                await self._land(chunk, draft, covers | fetched, len(plan), held)
+                await self._land(chunk, writer, covers | fetched, len(plan), held)
         if blocked is not None:
             raise blocked
 
-    async def _job(self, job: Job, draft: PackDraft, writing: asyncio.Lock) -> Outcome:
+    async def _job(self, job: Job, writer: _Writer) -> Outcome:
         """Fetch one subject. Its pages are written only when all of them are there, so that a landing never holds half."""
         async with self.job_turns:
             try:
@@ -237,12 +278,11 @@ class _Run:
             except NotYetPublishedError:
                 self.not_yet_published += 1
                 return "not_yet_published"
-            async with writing:
-                await _aside(partial(_add, draft, pages))
+            await writer.add(pages)
             return "complete" if pages else "empty"
 
     async def _land(
-        self, chunk: Chunk, draft: PackDraft, covers: Mapping[str, Outcome], wanted: int, held: Landing | None
+        self, chunk: Chunk, writer: _Writer, covers: Mapping[str, Outcome], wanted: int, held: Landing | None
     ) -> None:
         request: dict[str, Any] = {
             "span": [chunk.span.start.isoformat(), chunk.span.end.isoformat()],
@@ -251,7 +291,7 @@ class _Run:
         now = self.clock()
         landing = await _aside(
             partial(
-                draft.land,
+                writer.land,
                 completeness=_completeness(covers, wanted),
                 request=request,
                 original_name=f"{self.source} {chunk.partition} {chunk.part}.zip",
@@ -281,11 +321,6 @@ def _completeness(covers: Mapping[str, Outcome], wanted: int) -> Completeness:
 
 def _with_held(job: Job, held: Landing | None) -> Job:
     return job if held is None else replace(job, held=partial(Pack(held.path).pages, (job.subject,)))
-
-
-def _add(draft: PackDraft, pages: Iterable[Page]) -> None:
-    for page in pages:
-        draft.add(page)
 
 
 async def _aside(work: Callable[[], Result]) -> Result:

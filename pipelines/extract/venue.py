@@ -55,6 +55,10 @@ class Page:
         except orjson.JSONDecodeError as error:
             raise SourceFormatError(f"{self.where}: the answer is not JSON ({error}): {self.excerpt}") from error
 
+    def forget(self) -> None:
+        """Let go of the JSON, which takes many times the room of the body; `json` reads it again."""
+        self.__dict__.pop("_content", None)
+
     @property
     def where(self) -> str:
         """The request in words, for errors."""

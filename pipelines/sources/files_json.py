@@ -18,7 +18,7 @@ MAX_DOCUMENT_BYTES: Final = 256 << 20
 
 
 def read_json_lines(
-    stream: ByteStream, member: Member, columns: Columns, first_line: int
+    stream: ByteStream, member: Member, record_path: Sequence[str], columns: Columns, first_line: int
 ) -> Iterator[tuple[Records, int]]:
     line = first_line
     seen: dict[str, int] = {}
@@ -41,11 +41,14 @@ def read_json_lines(
                     ) from error
                 broken.append((number, f"not JSON: {error}", orjson.dumps(text.decode()).decode()))
                 continue
-            if not isinstance(row, dict):
-                broken.append((number, "not a JSON object", orjson.dumps(text.decode()).decode()))
+            inner = _found(row, record_path)
+            records = inner if record_path and isinstance(inner, list) else [inner]
+            if any(not isinstance(record, dict) for record in records):
+                why = f"no record at {' or '.join(record_path)}" if record_path else "not a JSON object"
+                broken.append((number, why, orjson.dumps(text.decode()).decode()))
                 continue
-            rows.append(row)
-            lines.append(number)
+            rows += records
+            lines += [number] * len(records)
         line += block.ends + (not block.data.endswith(b"\n"))
         found = found or bool(rows or broken)
         for part in in_batches(Records(_json_frame(rows, lines, columns, member, seen), broken_lines(broken))):
@@ -55,7 +58,7 @@ def read_json_lines(
 
 
 def read_json_document(
-    stream: ByteStream, member: Member, record_path: str | None, columns: Columns, first_line: int
+    stream: ByteStream, member: Member, record_path: Sequence[str], columns: Columns, first_line: int
 ) -> Iterator[tuple[Records, int]]:
     text = stream.read(MAX_DOCUMENT_BYTES + 1)
     if len(text) > MAX_DOCUMENT_BYTES:
@@ -70,13 +73,10 @@ def read_json_document(
             f"{member.name}, line {error.lineno}, byte {error.colno}: not JSON ({error.msg}), truncated?"
             " Obtain it again."
         ) from error
-    for key in (record_path or "").split(".") if record_path else ():
-        if not isinstance(found, dict) or key not in found:
-            raise SourceFormatError(f"{member.name}: nothing at {record_path!r} (no {key!r}). Correct record_path.")
-        found = found[key]
+    found = _found(found, record_path)
     if not isinstance(found, list):
         raise SourceFormatError(
-            f"{member.name}: no list of records at {record_path or 'the top'}. Correct record_path."
+            f"{member.name}: no list of records at {' or '.join(record_path) or 'the top'}. Correct record_path."
         )
     rows = [row for row in found if isinstance(row, dict)]
     lines = [number for number, row in enumerate(found, start=first_line) if isinstance(row, dict)]
@@ -87,6 +87,19 @@ def read_json_document(
     ]
     for part in in_batches(Records(_json_frame(rows, lines, columns, member, {}), broken_lines(odd))):
         yield part, first_line + len(found)
+
+
+def _found(content: Any, record_path: Sequence[str]) -> Any:
+    """What lies at the first of the places that is there; None where none is, `content` itself where none is named."""
+    if not record_path:
+        return content
+    for path in record_path:
+        inner = content
+        for key in path.split("."):
+            inner = inner.get(key) if isinstance(inner, dict) else None
+        if inner is not None:
+            return inner
+    return None
 
 
 def _json_frame(

@@ -217,6 +217,8 @@ class Wide(Part):
 class File(Part):
     """Files of one shape. `pattern` and `member` (inside a zip) are shell patterns on names.
 
+    `record_path` is where the records of a JSON document lie, or the record of a JSON line: an object or a list of them; of
+    several places the first that is there. What lies around them is not read.
     `absent` lists the cell texts that mean "no value" (an empty text stands for null too). Every column is used or
     listed in `ignore`: a new one is an error and not a silent loss.
     """
@@ -226,7 +228,7 @@ class File(Part):
     format: Literal["csv", "parquet", "json", "jsonl"]
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
     member: str = "*"
-    record_path: str | None = None
+    record_path: Texts = ()
     decode: str | None = None
     wide: Wide | None = None
     time: Time
@@ -240,8 +242,8 @@ class File(Part):
     def _consistent(self) -> Self:
         if not self.rows:
             raise ValueError("a file needs at least one [[file.rows]]")
-        if self.record_path is not None and self.format != "json":
-            raise ValueError("record_path belongs to format json")
+        if self.record_path and self.format not in {"json", "jsonl"}:
+            raise ValueError("record_path belongs to formats json and jsonl")
         if self.decode is not None and self.decode not in EVENTS:
             raise ValueError(f"decode is one of {', '.join(EVENTS)}")
         if self.wide and self.instrument:

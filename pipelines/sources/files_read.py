@@ -31,7 +31,7 @@ def read_records(path: Path, file: File, name: str, columns: Columns) -> Iterato
             if file.format == "csv":
                 reader = read_csv(stream, member, file.delimiter, columns, first_line)
             elif file.format == "jsonl":
-                reader = read_json_lines(stream, member, columns, first_line)
+                reader = read_json_lines(stream, member, file.record_path, columns, first_line)
             else:
                 reader = read_json_document(stream, member, file.record_path, columns, first_line)
             for records, next_line in reader:

@@ -3,6 +3,9 @@ futures.kraken.com; no key.
 
 Facts from Kraken's documentation and from public collectors; what was not seen live is marked "?". Of the market analytics,
 liquidation-volume is not here: one number without a side, in a unit that collectors disagree about. Nothing here opens a database.
+
+The analytics tell the history of open interest, but are documented by nobody and of unknown depth. The tickers, which are
+documented, are captured every hour beside them: a snapshot that gives way to the history of the same day.
 """
 
 from __future__ import annotations
@@ -36,6 +39,11 @@ INSTRUMENTS: Final = (
     Field("symbol", "name", str),
     Field("contractSize", "size", float),
     Field("openingDate", "opened", str, optional=True),
+)
+TICKERS: Final = (
+    Field("symbol", "name", str),
+    # Tickers of suspended contracts and of indices have none.
+    Field("openInterest", "contracts", float, optional=True),
 )
 OPEN_INTEREST: Final = (Field("timestamp", "at", int), Field("close", "contracts", float))
 ACCOUNTS: Final = (
@@ -214,22 +222,43 @@ def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Par
         instant("at").alias("opened_at"), (instant("at") + PERIOD).alias("event_at")
     )
     frame = frame.filter(pl.col("opened_at") >= context.span.start, pl.col("opened_at") < context.span.end)
+    rows = frame.filter(pl.col("type").is_not_null()).select(*open_interest("5m", pl.col("event_at")), LINE)
+    yield Parsed("open_interest", rows, pl.concat([read.rejects, strays(frame, "opened_at")]))
+
+
+async def fetch_current_open_interest(api: Api, job: Job) -> AsyncIterator[Page]:
+    """The tickers of all contracts, in one answer."""
+    yield await api.get("/derivatives/api/v3/tickers")
+
+
+def parse_current_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
+    """Open interest of perpetuals at the moment: coins (PF) or dollars (PI). Tickers have no stamp of their own: the state is
+    taken at the instant it was received, for the answer's own (serverTime) is of another clock."""
+    read = read_records(pages, at_path("tickers"), TICKERS)
+    named = read.frame.with_columns(pl.col("name").str.to_uppercase().alias(SUBJECT))
+    frame = with_contracts(named.filter(pl.col(SUBJECT).str.contains(PERPETUAL)), context)
+    rows = frame.filter(pl.col("type").is_not_null(), pl.col("contracts").is_not_null()).select(
+        *open_interest("snapshot", pl.col("received_at")), LINE
+    )
+    yield Parsed("open_interest", rows, pl.concat([read.rejects, strays(frame, "received_at")]))
+
+
+def open_interest(period: str, event_at: pl.Expr) -> tuple[pl.Expr, ...]:
+    """The columns of open interest in contracts of known size."""
     inverse = pl.col("type") == "inverse"
     amount = pl.col("contracts") * pl.col("size")
-    rows = frame.filter(pl.col("type").is_not_null()).select(
+    return (
         pl.lit(NAME).alias("venue"),
         pl.col(SUBJECT).alias("instrument"),
-        pl.lit("5m").alias("period"),
-        "event_at",
+        pl.lit(period).alias("period"),
+        event_at.alias("event_at"),
         pl.when(~inverse).then(amount).alias("oi_base"),
         pl.when(inverse).then(amount).alias("oi_usd"),
         pl.col("contracts").alias("oi_raw"),
         pl.lit("contracts").alias("oi_raw_unit"),
         pl.lit("one_sided").alias("counting"),
-        pl.col("event_at").alias("available_at"),
-        LINE,
+        event_at.alias("available_at"),
     )
-    yield Parsed("open_interest", rows, pl.concat([read.rejects, strays(frame, "opened_at")]))
 
 
 def with_contracts(frame: pl.DataFrame, context: Context) -> pl.DataFrame:
@@ -377,6 +406,15 @@ VENUE: Final = Venue(
             # Public collectors probed 2023 and found rows; before that is open (?).
             since=date(2022, 3, 22),
             subjects=each_instrument(),
+        ),
+        Feed(
+            name="current_open_interest",
+            tables=("open_interest",),
+            description="Open interest of perpetuals at the moment, captured every hour.",
+            fetch=fetch_current_open_interest,
+            parse=parse_current_open_interest,
+            since=date(2018, 9, 1),
+            cadence="capture",
         ),
         Feed(
             name="long_short_info",

@@ -1,14 +1,17 @@
 """Fetching Bybit's open interest: against what its limit allows, and against a plain parallel download of the same bytes.
 
-The venue answers from memory in a process of its own, so that its work is not taken for ours, and after 20 ms, as no venue is
-nearer. Without that wait the comparison is one of processor time alone, with pages of nine kilobytes: it is printed, and not
-held to a goal, since reading, hashing, compressing and syncing what was received costs several times as much as receiving it.
+The venue answers from memory in a process of its own, so that its work is not taken for ours: at once, which makes the
+comparison one of processor time with pages of nine kilobytes, and after 20 ms, as no venue is nearer. The plain download asks
+with the same library and as many connections, and saves each answer in a file, without looking at it and without syncing:
+it is a download, and no more. Both are measured in turn, so that what else the machine does falls on both, and the median of
+the rounds counts.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import statistics
 import subprocess
 import sys
 import time
@@ -43,7 +46,7 @@ LIMIT = Limit(150, 1.0)
 LATENCY = 0.02
 SHARE_OF_LIMIT = 0.8
 SHARE_OF_PLAIN = 0.5
-ROUNDS = 2
+ROUNDS = 5
 
 _SERVER = """
 import json, sys
@@ -94,16 +97,15 @@ class Server:
 
 @contextmanager
 def served() -> Iterator[Server]:
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", _SERVER, NOW.isoformat()],
         cwd=PROJECT_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    try:
-        yield Server(process, json.loads(process.stdout.readline())["bybit.api"])
-    finally:
-        process.kill()
-        process.wait()
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        try:
+            yield Server(process, json.loads(process.stdout.readline())["bybit.api"])
+        finally:
+            process.kill()
 
 
 def fetched(server: Server, home: Path, venue: Venue) -> float:
@@ -135,19 +137,22 @@ def landed_requests(home: Path) -> list[tuple[str, dict[str, Any], int]]:
     ]
 
 
-def downloaded(server: Server, requests: Sequence[tuple[str, dict[str, Any], int]]) -> tuple[float, int]:
-    """Seconds and bytes of the same questions, asked in parallel by aiohttp with nothing around it."""
+def downloaded(server: Server, requests: Sequence[tuple[str, dict[str, Any], int]], folder: Path) -> tuple[float, int]:
+    """Seconds and bytes of the same questions, asked in parallel by aiohttp and saved, with nothing around it."""
+    folder.mkdir()
 
     async def download() -> tuple[float, int]:
         connector = aiohttp.TCPConnector(limit=VENUE.concurrency)
         async with aiohttp.ClientSession(connector=connector) as session:
 
-            async def one(path: str, params: dict[str, Any]) -> int:
+            async def one(number: int, path: str, params: dict[str, Any]) -> int:
                 async with session.get(server.base + path, params=params) as response:
-                    return len(await response.read())
+                    return (folder / str(number)).write_bytes(await response.read())
 
             started = time.perf_counter()
-            sizes = await asyncio.gather(*(one(path, params) for path, params, _ in requests))
+            sizes = await asyncio.gather(
+                *(one(number, path, params) for number, (path, params, _) in enumerate(requests))
+            )
             return time.perf_counter() - started, sum(sizes)
 
     return asyncio.run(download())
@@ -168,13 +173,14 @@ def test_fetching_uses_most_of_a_limit_and_half_of_the_wire(tmp_path: Path) -> N
             server.ask("latency", latency)
             plain, ours = [], []
             for number in range(ROUNDS):
-                seconds, received = downloaded(server, requests)
+                seconds, received = downloaded(server, requests, tmp_path / f"plain-{latency}-{number}")
                 assert received == size
                 plain.append(seconds)
                 ours.append(fetched(server, tmp_path / f"free-{latency}-{number}", free))
-            shares[latency] = min(plain) / min(ours)
+            shares[latency] = statistics.median(plain) / statistics.median(ours)
             print(
-                f"\n{latency * 1000:g} ms: plain {min(plain):.2f} s, ours {min(ours):.2f} s: {shares[latency]:.0%}",
+                f"\n{latency * 1000:g} ms: plain {statistics.median(plain):.2f} s, ours {statistics.median(ours):.2f} s: "
+                f"{shares[latency]:.0%}",
                 end="",
             )
 
@@ -192,4 +198,4 @@ def test_fetching_uses_most_of_a_limit_and_half_of_the_wire(tmp_path: Path) -> N
     assert hits == REQUESTS
     assert most <= LIMIT.amount
     assert of_limit >= SHARE_OF_LIMIT
-    assert shares[LATENCY] >= SHARE_OF_PLAIN
+    assert min(shares.values()) >= SHARE_OF_PLAIN

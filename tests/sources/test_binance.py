@@ -70,6 +70,21 @@ def test_coin_margined_open_interest_is_contracts_and_coin() -> None:
     assert rejects.select("instrument", "reason").rows() == [("XUSD_PERP", "unknown_instrument")]
 
 
+def test_current_open_interest_is_base_coin_or_contracts_of_dollars(samples_dir: Path) -> None:
+    body = sample(samples_dir, "binance_fapi_open_interest.json")
+    coin = {"symbol": "BTCUSD_PERP", "pair": "BTCUSD", "openInterest": "15004", "contractType": "PERPETUAL",
+            "time": 1591261042378}  # fmt: skip
+    instruments = pl.concat([LINEAR, INVERSE])
+    pages = [page(body), page(coin, subject="BTCUSD_PERP", endpoint="dapi"), page(coin, subject="XUSD_PERP")]
+    rows, rejects = parsed("binance", "current_open_interest", pages, instruments)["open_interest"]
+    # 1589437530011 is 06:25:30.011 of 2020-05-14; 15,004 contracts are of 100 dollars.
+    assert rows.select("instrument", "period", "event_at", "oi_base", "oi_usd", "oi_raw", "oi_raw_unit").rows() == [
+        ("BTCUSDT", "snapshot", datetime(2020, 5, 14, 6, 25, 30, 11000), 10_659.509, None, 10_659.509, "base"),
+        ("BTCUSD_PERP", "snapshot", datetime(2020, 6, 4, 8, 57, 22, 378000), None, 1_500_400.0, 15_004.0, "contracts"),
+    ]
+    assert rejects.select("instrument", "reason").rows() == [("XUSD_PERP", "unknown_instrument")]
+
+
 @pytest.mark.parametrize(
     ("name", "path", "measure", "first"),
     [
@@ -281,6 +296,20 @@ def test_the_chain_over_http_is_the_chain(settings: Settings, serve: Serve, cloc
     assert got["snapshot_at"].n_unique() == 1
 
 
+def test_current_open_interest_over_http_is_that_of_the_moment(settings: Settings, serve: Serve, clock: Clock) -> None:
+    with serve("binance", settings=settings) as (_, there):
+        assert dict(bring(there, "current_open_interest", clock).failures) == {}
+    got = landed(there, "binance.current_open_interest")["open_interest"]
+    now = datetime(2024, 3, 10, 6)
+    for name, unit in (("BTCUSDT", "oi_base"), ("1000PEPEUSDT", "oi_base"), ("BTCUSD_PERP", "oi_usd")):
+        true = WORLD.open_interest(BY_NAME[name], 5, now, now + FIVE)
+        many = BY_NAME[name].multiplier if unit == "oi_base" else 1
+        [row] = got.filter(instrument=name).iter_rows(named=True)
+        assert row[unit] == pytest.approx(true[unit][0] / many, abs=1e-6)
+        # The clock of the tests ticks by the microsecond; the venue's is in milliseconds.
+        assert row["event_at"] == row["available_at"] == now
+
+
 @pytest.mark.parametrize("margin", ["linear", "inverse"])
 def test_a_prediction_is_of_the_next_settlement(settings: Settings, serve: Serve, clock: Clock, margin: str) -> None:
     with serve("binance", settings=settings) as (_, there):
@@ -417,6 +446,7 @@ SHAPES = [
     ("taker_long_short_ratio", "/futures/data/takerlongshortRatio", {"symbol": "BTCUSDT", "period": "5m"}, set()),
     ("funding_rate", "/fapi/v1/fundingRate", {"symbol": "BTCUSDT"}, {"markPrice"}),  # newer than the sample
     ("premium_index", "/fapi/v1/premiumIndex", {"symbol": "BTCUSDT"}, set()),
+    ("open_interest", "/fapi/v1/openInterest", {"symbol": "BTCUSDT"}, set()),
     ("klines", "/fapi/v1/klines", {"symbol": "BTCUSDT", "interval": "1h"}, set()),
 ]
 

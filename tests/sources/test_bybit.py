@@ -28,7 +28,7 @@ from tests.sources.conftest import HURRIED, NOW, Clock, Serve, loaded, parse_pay
 from tests.sources.direct import Direct, brought, rows
 
 WORLD = FormulaWorld()
-# The one sample that no parser here reads, bybit_ws_liquidations.jsonl, is of the websocket, which is not listened to.
+# bybit_ws_liquidations.jsonl is of the websocket, which is not listened to; recordings of it are imported (test_recordings).
 
 
 def known_as(instrument: str, contract_type: str) -> pl.DataFrame:

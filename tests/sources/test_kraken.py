@@ -90,6 +90,21 @@ def test_open_interest_is_the_close_of_its_bucket_at_its_end(unit: int) -> None:
     assert (row["oi_base"], row["oi_usd"], row["event_at"]) == (2193.7, None, datetime(2024, 3, 6, 0, 5))
 
 
+def test_tickers_tell_the_open_interest_of_the_moment(samples_dir: Path) -> None:
+    at = datetime(2025, 11, 17, 0, 34, 38)
+    body = orjson.loads(sample(samples_dir, "krakenfutures_tickers.json"))
+    body["tickers"] += [{"symbol": "in_xbtusd", "last": 91_468.4}, {"symbol": "PF_NEWUSD", "openInterest": 5.0}]
+    [parsed] = parse_payloads("kraken", "current_open_interest", [orjson.dumps(body)], instruments=CONTRACTS, at=at)
+    # 21,279,580 contracts of a dollar, a million of an ether; the index has none.
+    columns = ("instrument", "period", "event_at", "oi_base", "oi_usd", "oi_raw_unit")
+    assert parsed.rows.select(columns).rows() == [
+        ("PI_XBTUSD", "snapshot", at, None, 21_279_580.0, "contracts"),
+        ("PF_ETHUSD", "snapshot", at, 1_000_000.0, None, "contracts"),
+    ]
+    assert parsed.rejects is not None
+    assert parsed.rejects.select("instrument", "reason").rows() == [("PF_NEWUSD", "unknown_instrument")]
+
+
 def test_accounts_are_counted_and_nobody_is_no_ratio() -> None:
     # 30 accounts long and 20 short, 60%; 5 long and none short; nobody.
     counted = {"longCount": [30, 5, 0], "shortCount": [20, 0, 0], "ratio": ["0.6", "1", "0"]}
@@ -144,6 +159,11 @@ def test_the_emulator_answers_as_kraken_does(samples_dir: Path) -> None:
     answer = ask("/derivatives/api/v4/historicalfundingrates", symbol="PF_XBTUSD").content
     assert shape(answer) == shape(real)
     assert shape(answer["rates"][0]) == shape(real["rates"][0])
+    real = orjson.loads(sample(samples_dir, "krakenfutures_tickers.json"))
+    answer = ask("/derivatives/api/v3/tickers").content
+    assert shape(answer) == shape(real)
+    ticker = answer["tickers"][0]
+    assert shape(ticker) == shape({key: real["tickers"][0][key] for key in ticker})
     listed = orjson.loads(sample(samples_dir, "krakenfutures_instruments.json"))["data"][0]
     contract = ask("/derivatives/api/v3/instruments").content["instruments"][0]
     assert {key: type(listed[key]) for key in contract if key in listed} | {
@@ -164,7 +184,7 @@ def test_a_day_over_http_is_what_the_market_did(settings: Settings, serve: Serve
     assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
     start, end = datetime(2024, 3, 8), datetime(2024, 3, 9)
     five = timedelta(minutes=5)
-    interest = loaded(there, "open_interest", clock=clock)
+    interest = loaded(there, "open_interest", clock=clock).filter(period="5m")
     for name, unit in (("PF_PEPEUSD", "oi_base"), ("PI_XBTUSD", "oi_usd")):
         true = WORLD.open_interest(emulated.BY_NAME[name], 5, start + five, end + five)
         got = interest.filter(instrument=name).sort("event_at")
@@ -181,6 +201,21 @@ def test_a_day_over_http_is_what_the_market_did(settings: Settings, serve: Serve
         columns = ("opened_at", "open", "high", "low", "close", volume)
         traded = WORLD.candles(emulated.BY_NAME[name], "perp", 60, start, end)
         assert_frame_equal(candles.filter(instrument=name).select(columns), traded.select(columns), rel_tol=1e-12)
+    assert quarantined(there).is_empty()
+
+
+def test_the_moments_open_interest_over_http_is_what_the_market_holds(
+    settings: Settings, serve: Serve, clock: Clock
+) -> None:
+    with serve("kraken", settings=settings) as (_, there):
+        reports = fetch(there, "kraken", feeds=["instruments", "current_open_interest"], patience=HURRIED, clock=clock)
+    assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
+    got = loaded(there, "open_interest", clock=clock)
+    assert set(got["instrument"]) == set(emulated.BY_NAME)
+    for name, unit in (("PF_PEPEUSD", "oi_base"), ("PI_XBTUSD", "oi_usd")):
+        true = WORLD.open_interest(emulated.BY_NAME[name], 5, NOW, NOW + timedelta(minutes=5))
+        [row] = got.filter(instrument=name).iter_rows(named=True)
+        assert row[unit] == true[unit][0]
     assert quarantined(there).is_empty()
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from pipelines.errors import BlockedError, LeverhouseError, VenueUnavailableError
 from pipelines.extract.fetch import (
+    BATCH,
     GIVE_UP_AFTER,
     RECHECK_EVERY,
     Chunk,
@@ -239,6 +240,13 @@ def test_an_instrument_that_fails_half_way_leaves_nothing_of_itself(house: House
     assert house.bring().failures == {}
     assert house.questions() == ["03-05 B"]
     assert list(house.bodies()) == ["A", "B"]
+
+
+def test_answers_of_many_batches_are_all_kept(house: House) -> None:
+    """Written by the batch while others arrive: none may fall between two of them."""
+    house.says = {f"{n:02d}": f"{n:02d}".encode() * (BATCH // 8) for n in range(24)}
+    assert house.bring().failures == {}
+    assert house.bodies() == {name: [b"first of two", body] for name, body in house.says.items()}
 
 
 def test_where_everything_fails_nothing_is_landed(house: House) -> None:

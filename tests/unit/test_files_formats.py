@@ -44,6 +44,18 @@ def test_json_lines_are_read_line_by_line(tmp_path: Path) -> None:
     assert rows.head(1).drop("_line").equals(expected(tmp_path))
 
 
+def test_the_record_of_a_json_line_lies_at_the_first_of_its_places_alone_or_in_a_list(tmp_path: Path) -> None:
+    text = JSON_LINES.replace('format = "jsonl"', 'format = "jsonl"\nrecord_path = ["o", "data.o"]')
+    told = [{"o": RECORD}, {"data": {"o": [RECORD, RECORD]}, "around": 1}, {"o": 5}, {"result": None}]
+    parsed = put_through(tmp_path, "\n".join(map(json.dumps, told)), text=text, name="a.jsonl")
+    true = expected(tmp_path)
+    assert parsed.rows["open_interest"]["_line"].to_list() == [1, 2, 2]
+    assert parsed.rows["open_interest"].head(1).select(true.columns).equals(true)
+    assert parsed.only_rejects().select("line", "detail").rows() == [
+        (3, "no record at o or data.o"), (4, "no record at o or data.o"),
+    ]  # fmt: skip
+
+
 def test_a_parquet_file_is_read_with_its_types(tmp_path: Path) -> None:
     path = tmp_path / "landed"
     frame = pl.DataFrame([{**RECORD, "oi": 1.5, "time": datetime(2024, 1, 1, 0, 5, tzinfo=UTC)}])
@@ -89,7 +101,7 @@ def test_a_line_that_is_no_json_is_rejected_in_the_middle_and_a_truncated_file_a
     ("content", "says"),
     [
         ('{"data": {"list": [', "not JSON"),
-        ('{"data": []}', "nothing at 'data.list'"),
+        ('{"data": []}', "no list of records at data.list"),
         ('{"data": {"list": {}}}', "no list of records at data.list"),
         ("", "not JSON"),
     ],

@@ -64,7 +64,7 @@ def test_a_wrong_choice_says_what_is_allowed(tmp_path: Path) -> None:
         ('oi_base = "oi"', "oi_base = { scale = 2.0 }", "give exactly one of column, template, digest, time"),
         ('oi_base = "oi"', 'oi_base = { column = "oi", scale = 0.0 }', "scale 0 would erase the value"),
         ('contract_type = "linear"', 'contract_type = "linear"\ncontract_size = 1.0', "go together"),
-        ('format = "csv"', 'format = "csv"\nrecord_path = "x"', "record_path belongs to format json"),
+        ('format = "csv"', 'format = "csv"\nrecord_path = "x"', "record_path belongs to formats json and jsonl"),
         ('format = "csv"', 'format = "csv"\ndecode = "x"', "decode is one of aave_liquidation_call"),
         ('format = "%Y-%m-%d %H:%M:%S"', 'format = "typed"', "time format typed belongs to format parquet"),
         ('lag = "5m" }', 'lag = "5m" }\nwhere = {}', "a condition needs cells, instrument, from or before"),

@@ -62,6 +62,26 @@ def test_the_digest_is_of_what_was_answered_and_not_of_when() -> None:
     assert written(later)[0] != written(IN_ORDER)[0]
 
 
+def test_a_digest_once_given_stays() -> None:
+    """Another one would make a new version of every landing that is asked for again."""
+    assert written(IN_ORDER)[1] == "8d2304f95b7c9acf31b71a05bf0b07d8af99b17b89682063fc422480a3b44a23"
+
+
+def test_the_same_answers_make_the_same_bytes() -> None:
+    assert written(IN_ORDER)[0] == written(IN_ORDER)[0]
+
+
+def test_a_pack_is_a_zip_that_other_tools_read_and_write(tmp_path: Path) -> None:
+    content, _ = written(IN_ORDER)
+    other = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as ours, zipfile.ZipFile(other, "w", zipfile.ZIP_DEFLATED) as theirs:
+        assert ours.testzip() is None
+        assert {member.external_attr >> 16 for member in ours.infolist()} == {0o600}
+        for name in ours.namelist():
+            theirs.writestr(name, ours.read(name), compresslevel=9)
+    assert read(tmp_path, other.getvalue()) == IN_ORDER
+
+
 @pytest.mark.parametrize(
     "other",
     [

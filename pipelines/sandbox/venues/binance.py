@@ -105,6 +105,24 @@ def interest(asked: Asked, world: World) -> Answer:
     )
 
 
+def current_interest(asked: Asked, world: World) -> Answer:
+    """The state of the moment, for which stands that of the last whole five minutes."""
+    found = BY_PLACE.get((asked.endpoint, asked.params.get("symbol", "")))
+    if found is None:
+        return refused(-1121, "Invalid symbol.")
+    last = asked.now.replace(minute=asked.now.minute // 5 * 5, second=0, microsecond=0)
+    state = world.open_interest(found, 5, last, last + timedelta(minutes=5))
+    if state.is_empty():
+        return Answer({"code": -1001, "msg": "Internal error; unable to process your request."}, status=503)
+    base, usd = state.select("oi_base", "oi_usd").row(0)
+    told = {"symbol": found.instrument, "time": milliseconds(asked.now)}
+    if found.contract_type == "inverse":
+        amount = f"{usd / (found.contract_size or 1):.8f}"
+        pair = found.instrument.partition("_")[0]
+        return answered({**told, "pair": pair, "contractType": "PERPETUAL", "openInterest": amount})
+    return answered({**told, "openInterest": f"{base / found.multiplier:.8f}"})
+
+
 def ratio(asked: Asked, world: World) -> Answer:
     found = _data_listing(asked)
     if isinstance(found, Answer):
@@ -298,6 +316,7 @@ OPTION_ROUTES: Final[Mapping[str, Callable[[Asked, World], Answer]]] = {
 ROUTES: Final[Sequence[Route]] = (
     *_both("/*/v1/exchangeInfo", exchange_info),
     *_both("/*/v1/fundingRate", funding),
+    *_both("/*/v1/openInterest", current_interest),
     *_both("/*/v1/premiumIndex", premium),
     *_both("/*/v1/klines", klines),
     *_both("/futures/data/openInterestHist", interest),

@@ -77,6 +77,20 @@ def instruments(asked: Asked, world: World) -> Answer:
     return Answer({"result": "success", "instruments": [*rows, dated], "serverTime": f"{asked.now:%Y-%m-%dT%H:%M:%S}Z"})
 
 
+def tickers(asked: Asked, world: World) -> Answer:
+    """All contracts at the moment, for which stands the last whole five minutes; an index, which has no open interest, too."""
+    last = asked.now.replace(minute=asked.now.minute // 5 * 5, second=0, microsecond=0)
+    rows: list[dict[str, object]] = [
+        {"symbol": x.instrument, "tag": "perpetual", "openInterest": held, "suspended": False}
+        for x in LISTINGS
+        for held in world.open_interest(x, 5, last, last + timedelta(minutes=5))[
+            "oi_usd" if x.contract_type == "inverse" else "oi_base"
+        ]
+    ]
+    index: dict[str, object] = {"symbol": "in_xbtusd", "last": 60_000.0, "lastTime": f"{last:%Y-%m-%dT%H:%M:%S}.000Z"}
+    return Answer({"result": "success", "serverTime": f"{asked.now:%Y-%m-%dT%H:%M:%S}.000Z", "tickers": [*rows, index]})
+
+
 def failed(error: str) -> Answer:
     """Of the derivatives API, with status 200."""
     return Answer({"result": "error", "error": error})
@@ -192,6 +206,7 @@ def routes(manners: Manners = POLITE) -> Sequence[Route]:
     """All endpoints of a Kraken with these manners."""
     return (
         Route("GET", "api", "/derivatives/api/v3/instruments", instruments),
+        Route("GET", "api", "/derivatives/api/v3/tickers", tickers),
         Route("GET", "api", "/derivatives/api/v4/historicalfundingrates", funding),
         *(
             route
