@@ -67,7 +67,10 @@ def query(blocks: BlockRange) -> dict[str, Any]:
 
 
 async def fetch_liquidations(api: Api, job: Job) -> AsyncIterator[Page]:
-    """The files of the node where one is named, hour by hour of the time of their blocks; else the portal's stream."""
+    """The files of the node where one is named, hour by hour of the time of their blocks; else the portal's stream.
+
+    A node names its files by the hour without a zero before it (?); an hour that is missing is not written yet.
+    """
     if NODE not in api.endpoints:
         portal = PortalLogs(api)
         async for page in portal.stream(await portal.blocks(job.span), query):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import date, datetime, timedelta
 from itertools import permutations
 from pathlib import Path
@@ -188,6 +189,19 @@ def test_the_emulator_writes_fills_as_the_sample_has_them(samples_dir: Path) -> 
         assert {key: type(value) for key, value in fill.items() if key != "cloid"} == {
             key: type(value) for key, value in ours.items()
         }
+
+
+def test_a_hundred_thousand_fills_are_read_in_seconds(samples_dir: Path) -> None:
+    [[user, fill]] = sampled(samples_dir)[0]["line"]["events"]
+    own = mirrored(fill, dir="Close Short")
+    lines = [
+        block((user, {**fill, "tid": n}), (fill["liquidation"]["liquidatedUser"], {**own, "tid": n}))
+        for n in range(50_000)
+    ]
+    one = page(*lines)
+    started = time.process_time()
+    assert parsed(one).rows.height == 50_000
+    assert time.process_time() - started < 10
 
 
 # The way over HTTP
