@@ -23,6 +23,12 @@
         'int_liquidation_events_by_source_hourly': {'same_day': ['liquidations']},
         'int_liquidation_totals_by_source_hourly': {'same_day': ['liquidation_totals']},
         'int_volatility_index_by_source': {'same_day': ['volatility_index']},
+        'int_lending_bad_debt_by_source': {
+            'same_day': ['lending_bad_debt'],
+            'next_day': ['candles', 'token_prices'],
+            'every_day': ['instruments'],
+            'follows_registry': true,
+        },
         'int_lending_legs_by_source': {
             'same_day': ['lending_liquidations'],
             'next_day': ['candles', 'token_prices'],

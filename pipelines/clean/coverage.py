@@ -35,11 +35,14 @@ def write_coverage(con: duckdb.DuckDBPyConnection, contract: Contract, source: s
     con.register("known_gaps", gaps)
     con.register("known_spans", spans)
     try:
-        for (name,) in con.execute("select distinct table_name from touched order by 1").fetchall():
+        touched = {name for (name,) in con.execute("select distinct table_name from touched").fetchall()}
+        # A span of which no event is known yet was listened to all the same: its days are empty.
+        for name in sorted(touched | {span.table for span in rules.spans}):
             table = contract.table(name)
             if table.coverage is not None:
                 _collect_causes(con, table, table.coverage)
-                _count_touched_days(con, table, table.coverage, source, rules.expected_per_day.get(name))
+                if name in touched:
+                    _count_touched_days(con, table, table.coverage, source, rules.expected_per_day.get(name))
                 _fill_gaps(con, table, table.coverage, source)
     finally:
         con.unregister("known_gaps")

@@ -42,11 +42,17 @@ FETCHED: Final[Sequence[tuple[str, Sequence[str], int]]] = (
     ("bybit", ("open_interest", "funding", "long_short_ratios", "candles"), 0),
     ("binance_archive", ("um_metrics", "um_candles", "spot_candles", "funding"), 0),
     ("okx", ("funding",), 61),
+    ("evm_ethereum", ("aave",), 0),
     ("deribit", ("funding", "volatility_index"), 0),
     ("deribit", ("liquidations",), CAPTURED_DAYS),
 )
 """Venue, feeds, and for how many of the last days (0: all): what remembers the window, and answers within the demo's time under
 the venue's own limits. OKX tells of three months only, and Deribit lets twenty questions be asked in a second."""
+
+EARLY: Final = ("binance_archive", ("um_metrics",), 4)
+"""Venue, feeds and days of a first fetch that comes too early: one day's file is missing then, another is replaced later."""
+EARLY_AFTER: Final = timedelta(days=2, hours=6)
+"""How long after the last day's beginning the early fetch is made."""
 
 MARKER: Final = "demo.json"
 
@@ -125,6 +131,7 @@ def demo(
         clock = SteppedClock(datetime.combine(last, time()) + PUBLISHED_AFTER)
         with _emulated(settings, plan, clock) as (market, there), open_session(there, screen, clock=clock) as session:
             _capture_stepwise(session, plan, clock)
+            _fetch_early(session, plan, clock)
             _fetch(session, plan)
             _load_and_build(session)
         print_demo(screen, session, market, first=plan.first, last=plan.last, as_json=as_json)
@@ -164,11 +171,22 @@ def _empty(home: Path, marker: Path) -> None:
 @contextmanager
 def _emulated(settings: Settings, plan: Plan, clock: SteppedClock) -> Iterator[tuple[SimulatedMarket, Settings]]:
     """The simulated market behind the venues' addresses, and settings with those addresses."""
+    from pipelines.sandbox import market_archive
     from pipelines.sandbox.emulator import Emulator
     from pipelines.sandbox.market import SimulatedMarket
+    from pipelines.sandbox.venues import evm
 
     market = SimulatedMarket(plan.first, plan.last, seed=plan.seed or 0, assets=ASSETS)
-    with Emulator(market, settings.venues, now=lambda: clock.now) as emulator:
+    routes = {
+        market_archive.NAME: market_archive.routes(market),
+        # Where nodes of one's own are named, they are asked instead of the portal.
+        **{
+            venue: [r for r in evm.ROUTES if r.endpoint == "portal"]
+            for venue in settings.venues
+            if venue.startswith("evm_")
+        },
+    }
+    with Emulator(market, settings.venues, now=lambda: clock.now, routes=routes) as emulator:
         yield market, settings.model_copy(update={"endpoints": dict(emulator.endpoints)})
 
 
@@ -190,6 +208,14 @@ def _capture_stepwise(session: Session, plan: Plan, clock: SteppedClock) -> None
     clock.now = after
 
 
+def _fetch_early(session: Session, plan: Plan, clock: SteppedClock) -> None:
+    """Fetch EARLY as a scheduler does day by day; what the archive corrects since then is what a later fetch brings."""
+    after = clock.now
+    clock.now = datetime.combine(plan.last, time()) + EARLY_AFTER
+    _run(session, plan, *EARLY)
+    clock.now = after
+
+
 def _capture_now(session: Session) -> None:
     from pipelines.defs.common import feed_key
     from pipelines.defs.jobs import capture_job
@@ -199,19 +225,22 @@ def _capture_now(session: Session) -> None:
 
 def _fetch(session: Session, plan: Plan) -> None:
     """Run the fetch jobs of FETCHED."""
+    for venue, feeds, newest in FETCHED:
+        _run(session, plan, venue, feeds, newest)
+
+
+def _run(session: Session, plan: Plan, venue: str, feeds: Sequence[str], newest: int) -> None:
     from pipelines.defs.common import feed_key
     from pipelines.defs.jobs import fetch_job
     from pipelines.defs.venues import step_name
 
-    for venue, feeds, newest in FETCHED:
-        first = max(plan.first, plan.last - timedelta(days=newest - 1)) if newest else plan.first
-        job = fetch_job(venue)
-        config = {"first": str(first), "last": str(plan.last), "assets": list(ASSETS), "again": False}
-        session.run(
-            job,
-            assets=[feed_key(venue, feed) for feed in feeds],
-            config={"ops": {step_name(venue, "daily"): {"config": config}}},
-        )
+    first = max(plan.first, plan.last - timedelta(days=newest - 1)) if newest else plan.first
+    config = {"first": str(first), "last": str(plan.last), "assets": list(ASSETS), "again": False}
+    session.run(
+        fetch_job(venue),
+        assets=[feed_key(venue, feed) for feed in feeds],
+        config={"ops": {step_name(venue, "daily"): {"config": config}}},
+    )
 
 
 def _load_and_build(session: Session) -> None:

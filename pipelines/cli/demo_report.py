@@ -5,9 +5,10 @@ Reads the published file only, as everybody does.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from pipelines.cli.report import print_missing, print_refused, published
@@ -45,9 +46,20 @@ class Judged:
     said: str
 
 
-def judge(con: duckdb.DuckDBPyConnection, episodes: Sequence[Episode]) -> list[Judged]:
-    """Look for every planted episode where it must be found: a signal that is on, a gap in the coverage."""
-    return [_gap(con, e) if e.signal is None else _signal(con, e, e.signal) for e in episodes]
+def judge(con: duckdb.DuckDBPyConnection, market: SimulatedMarket) -> list[Judged]:
+    """Look for every planted episode where it must be found: a signal that is on, a gap in the coverage, an implausible change,
+    two versions of a landing."""
+    found = []
+    for episode in market.episodes:
+        if episode.signal is not None:
+            found.append(_signal(con, episode, episode.signal))
+        elif episode.kind == "outage":
+            found.append(_gap(con, episode))
+        elif episode.kind == "unit_error":
+            found.append(_implausible(con, episode))
+        else:
+            found.append(_versions(con, episode, market))
+    return found
 
 
 def _signal(con: duckdb.DuckDBPyConnection, episode: Episode, signal: str) -> Judged:
@@ -77,6 +89,52 @@ def _gap(con: duckdb.DuckDBPyConnection, episode: Episode) -> Judged:
     )  # fmt: skip
 
 
+def _implausible(con: duckdb.DuckDBPyConnection, episode: Episode) -> Judged:
+    """A change of open interest by more than was traded, of an instrument of the asset; and what the gate said of the load."""
+    rows = con.execute(
+        "select p.trade_date, p.worst_instrument || ' changed by ' || cast(round(p.worst_change_to_volume) as bigint) "
+        "|| ' times its volume' from marts.oi_plausibility_daily as p "
+        "join marts.dim_instrument as i on i.venue = p.venue and i.instrument = p.worst_instrument "
+        "where p.venue = ? and p.trade_date between ? and ? and p.violations > 0 and i.asset = ? order by all",
+        [episode.venue, episode.first_day, episode.last_day, episode.asset],
+    ).fetchall()
+    checks = con.execute(
+        "select distinct check_name from ops.check_results "
+        "where not passed and table_name = 'open_interest' and starts_with(source, ?) order by 1",
+        [f"{episode.venue}."],
+    ).fetchall()
+    said = [text for _, text in rows] + [f"gate: {name}" for (name,) in checks]
+    return Judged(
+        episode.kind, f"{episode.venue} {episode.asset}", episode.first_day, episode.last_day, "implausible change",
+        bool(rows and checks), sorted({day for day, _ in rows}), "; ".join(said) or "nothing",
+    )  # fmt: skip
+
+
+def _versions(con: duckdb.DuckDBPyConnection, episode: Episode, market: SimulatedMarket) -> Judged:
+    """A day that was landed twice: first without the file and then with it, or with one file and then with another. The mart
+    must hold what the second one says."""
+    from pipelines.sandbox.world import Listing
+
+    landed = con.execute(
+        "select completeness from ops.landings where starts_with(source, ?) and partition = ? order by version",
+        [f"{episode.venue}_archive.", str(episode.first_day)],
+    ).fetchall()
+    versions = [completeness for (completeness,) in landed]
+    first = "complete" if episode.kind == "restated" else "partial"
+    held = con.execute(
+        "select oi_base from marts.fct_open_interest_daily where venue = ? and asset = ? and trade_date = ?",
+        [episode.venue, episode.asset, episode.first_day],
+    ).fetchall()
+    listing = Listing(episode.venue or "", f"{episode.asset}USDT", episode.asset)
+    [true] = market.open_interest(listing, 1440, episode.end, episode.end + timedelta(days=1))["oi_base"]
+    is_true = len(held) == 1 and held[0][0] is not None and math.isclose(held[0][0], true, rel_tol=1e-9)
+    said = f"landed {', then '.join(versions) or 'never'}; the mart holds {'the last' if is_true else 'something else'}"
+    return Judged(
+        episode.kind, f"{episode.venue} {episode.asset}", episode.first_day, episode.last_day, "two landings, the last in the mart",
+        versions == [first, "complete"] and is_true, [episode.first_day], said,
+    )  # fmt: skip
+
+
 def fired(con: duckdb.DuckDBPyConnection) -> list[Mapping[str, Any]]:
     """Signals by how often they were on, off and unknown over all assets and days."""
     rows = con.execute(
@@ -84,6 +142,23 @@ def fired(con: duckdb.DuckDBPyConnection) -> list[Mapping[str, Any]]:
         "count(*) filter (state = 'unknown') from marts.signals_daily group by signal order by signal"
     ).fetchall()
     return [dict(zip(("signal", "on", "off", "unknown"), row, strict=True)) for row in rows]
+
+
+def findings(con: duckdb.DuckDBPyConnection) -> list[Mapping[str, Any]]:
+    """Checks of the gate that failed, and days on which sources that tell the same fact disagree."""
+    gate = con.execute(
+        "select source, table_name, check_name, severity, count(*) from ops.check_results where not passed "
+        "group by all order by all"
+    ).fetchall()
+    apart = con.execute(
+        "select table_name, venue, count(*) from marts.source_disagreements_daily where not agree group by all order by all"
+    ).fetchall()
+    return [
+        *({"by": "gate", "of": source, "says": f"{table}.{check} ({severity})", "times": times}
+          for source, table, check, severity, times in gate),
+        *({"by": "source_disagreements_daily", "of": venue, "says": f"sources of {table} disagree", "times": times}
+          for table, venue, times in apart),
+    ]  # fmt: skip
 
 
 def layers(con: duckdb.DuckDBPyConnection) -> list[Mapping[str, Any]]:
@@ -114,10 +189,11 @@ def print_demo(
     truth: list[Judged] = []
     signals: list[Mapping[str, Any]] = []
     held: list[Mapping[str, Any]] = []
+    quality: list[Mapping[str, Any]] = []
     if record.publication:
         with reader(settings) as con:
-            truth = judge(con, market.episodes) if market else []
-            signals, held = fired(con), layers(con)
+            truth = judge(con, market) if market else []
+            signals, held, quality = fired(con), layers(con), findings(con)
     warnings = [node.name for node in record.build.nodes if node.status == "warn"] if record.build else []
     faults = [node.name for node in record.build.faults] if record.build else []
     if as_json:
@@ -134,6 +210,7 @@ def print_demo(
                 "signals": signals,
                 "refused": [plain(row) for row in status.refused] if status else None,
                 "missing": [plain(row) for row in status.missing] if status else None,
+                "quality": quality,
                 "warnings": warnings,
                 "faults": faults,
                 "published": record.publication.database if record.publication else None,
@@ -146,7 +223,8 @@ def print_demo(
     if market:
         rows = [
             {"planted": t.kind, "in": t.asset, "from": t.first_day, "to": t.last_day, "expected": t.expected,
-             "result": "found" if t.found else "NOT FOUND", "on": ", ".join(map(str, t.on_days)) or t.said}
+             "result": "found" if t.found else "NOT FOUND",
+             "how": ", ".join(map(str, t.on_days)) if t.said == "on" else t.said}
             for t in truth
         ]  # fmt: skip
         screen.table("Planted and found", rows, empty="nothing is planted in so few days; 120 hold everything")
@@ -154,6 +232,7 @@ def print_demo(
     if status:
         print_refused(screen, status)
         print_missing(screen, status)
+    screen.table("Quality findings", quality, empty="none")
     checks = [
         {"check": name, "says": says} for says, names in (("warning", warnings), ("fault", faults)) for name in names
     ]

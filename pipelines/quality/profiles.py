@@ -317,6 +317,14 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
             ) as d on d.chain = s.chain
         """,
     ),
+    "lending_bad_debt": Profile(
+        key=("chain", "event_id"),
+        clock="occurred_at",
+        series=("chain", "protocol", "debt_token"),
+        known_at="occurred_at",
+        not_ahead="occurred_at",
+        rows={"debt_token": "debt_token", "debt_usd": "debt_usd"},
+    ),
     "option_chain": Profile(
         key=("venue", "instrument", "snapshot_at"),
         clock="snapshot_at",

@@ -444,6 +444,16 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
                 "time runs backwards along block numbers: a wrong clock or chain", high=BLOCK_DISORDER),
         _agrees(AGREE_TOKEN),
     ),
+    # Bad debt is rare and comes in heaps: what share of it should be null, or how it should compare, is not to be said.
+    "lending_bad_debt": (
+        *_VOLUME, *_REPEATS, *_STAMPED, *_FILED,
+        _keys("chain", "event_id"),
+        _at_most("largest_event", "warn", "rows", "debt_usd",
+                "a single event larger than any on record", high=LARGEST_EVENT_USD),
+        Check("tokens_spelled", "error", "rows", "ExpectColumnValuesToMatchRegex",
+              "a token neither as a lower-case address nor as a lower-case symbol: it joins no registry",
+              {"column": "debt_token", "regex": _SPELLED}),
+    ),
     "option_chain": (
         *_VOLUME, *_REPEATS, *_NULLS, *_STAMPED, *_FILED,
         _keys("venue", "instrument", "snapshot_at"),

@@ -70,68 +70,65 @@ def option_chain(
     put_tilt: float,
 ) -> pl.DataFrame:
     """The chain as World.option_chain promises it. `put_tilt` multiplies the open interest of all puts."""
-    rows = []
-    for rank, expiry in enumerate(expiries(at)):
+    listed = expiries(at)
+    grids, forwards, years, centres, ages = [], [], [], [], []
+    for rank, expiry in enumerate(listed):
         settles = datetime.combine(expiry, datetime.min.time()) + SETTLED_AT
-        years = (settles - at) / timedelta(days=365)
+        left = (settles - at) / timedelta(days=365)
         centre = price_at(settles - LISTED_BEFORE)
         step = strike_step(centre)
         middle = round(centre / step)
-        strikes = np.array([k * step for k in range(max(1, middle - STRIKES_EACH_WAY), middle + STRIKES_EACH_WAY + 1)])
+        ladder = np.arange(max(1, middle - STRIKES_EACH_WAY), middle + STRIKES_EACH_WAY + 1)
+        grids.append(ladder * step)
+        forwards.append(price * math.exp(0.05 * left))
+        years.append(left)
+        centres.append(centre)
         age = 1 - math.exp(-((at - settles + LISTED_BEFORE) / timedelta(days=1)) / 30)
-        rows.append(_expiry(expiry, strikes, centre, price, years, volatility, put_tilt, age / math.sqrt(rank + 1)))
-    chain = pl.concat(rows)
-    weight = pl.col("weight") / pl.col("weight").filter(pl.col("option_type") == "call").sum()
-    oi = (weight * oi_base * OPTIONS_TO_PERPETUALS).round(1)
-    return chain.select(
-        "expiry_date",
-        "strike",
-        "option_type",
-        oi.alias("open_interest_base"),
-        (oi * 0.12).round(1).alias("volume_24h_base"),
-        "mark_iv",
-        "mark_price_base",
-        "underlying_price",
-        pl.lit(price).alias("index_price"),
-        "delta",
-    )
-
-
-def _expiry(
-    expiry: date, strikes: Numbers, centre: float, price: float, years: float, volatility: float, put_tilt: float,
-    weight: float,
-) -> pl.DataFrame:  # fmt: skip
-    forward = price * math.exp(0.05 * years)
+        ages.append(age / math.sqrt(rank + 1))
+    lengths = [len(grid) for grid in grids]
+    strikes = np.concatenate(grids)
+    forward, time_left, centre_of, weight = (np.repeat(each, lengths) for each in (forwards, years, centres, ages))
     depth = np.log(strikes / forward)
     # Smiles flatten with the square root of time; what is expected far ahead is nearer to the usual.
-    level = volatility + (0.6 - volatility) * (1 - math.exp(-years * 4))
-    iv = np.round(np.clip(level + (SKEW * depth + CURVATURE * depth**2) / math.sqrt(max(years, 0.04)), 0.15, 3.0), 4)
-    sd = iv * math.sqrt(years)
+    level = volatility + (0.6 - volatility) * (1 - np.exp(-time_left * 4))
+    smile = (SKEW * depth + CURVATURE * depth**2) / np.sqrt(np.maximum(time_left, 0.04))
+    iv = np.round(np.clip(level + smile, 0.15, 3.0), 4)
+    sd = iv * np.sqrt(time_left)
     d1 = -depth / sd + sd / 2
     call_delta, other = _normal(d1), _normal(d1 - sd)
     call = call_delta - strikes / forward * other
-    held = np.log(strikes / centre)
+    held = np.log(strikes / centre_of)
     calls_held = weight * np.exp(-(((held - CENTRE) / SPREAD) ** 2) / 2)
     puts_held = weight * PUTS_TO_CALLS * put_tilt * np.exp(-(((held + CENTRE) / SPREAD) ** 2) / 2)
+    oi_per_weight = oi_base * OPTIONS_TO_PERPETUALS / calls_held.sum()
+    expiry_dates = pl.Series([day for day, length in zip(listed, lengths, strict=True) for _ in range(length)])
+    common = pl.DataFrame(
+        {"expiry_date": expiry_dates, "strike": np.round(strikes, 8), "mark_iv": iv, "forward": forward}
+    )
     sides = {
         "call": (call, call_delta, calls_held),
         "put": (call - 1 + strikes / forward, call_delta - 1, puts_held),
     }
-    return pl.concat(
-        pl.DataFrame(
-            {
-                "strike": np.round(strikes, 8),
-                "mark_price_base": np.maximum(p, 0.0),
-                "delta": d,
-                "weight": w,
-                "mark_iv": iv,
-            }
-        ).with_columns(
-            pl.lit(expiry).alias("expiry_date"),
+    chain = pl.concat(
+        common.with_columns(
             pl.lit(kind).alias("option_type"),
-            pl.lit(forward).alias("underlying_price"),
+            pl.Series("mark_price_base", np.maximum(value, 0.0)),
+            pl.Series("delta", delta),
+            pl.Series("open_interest_base", np.round(held_here * oi_per_weight, 1)),
         )
-        for kind, (p, d, w) in sides.items()
+        for kind, (value, delta, held_here) in sides.items()
+    )
+    return chain.select(
+        "expiry_date",
+        "strike",
+        "option_type",
+        "open_interest_base",
+        (pl.col("open_interest_base") * 0.12).round(1).alias("volume_24h_base"),
+        "mark_iv",
+        "mark_price_base",
+        pl.col("forward").alias("underlying_price"),
+        pl.lit(price).alias("index_price"),
+        "delta",
     )
 
 

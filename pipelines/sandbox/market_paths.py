@@ -25,6 +25,10 @@ DAY: Final = 288
 """Steps of a day."""
 OPENED_EVERY: Final = 24
 """Steps between two cohorts of positions: two hours."""
+LAST_PART: Final = 0.2
+"""Part of a cohort that is never closed by force: who holds on when four of five have left adds margin instead. With them, half of
+all liquidations would be next to nothing, an ordinary one ten typical ones, and cascades would be found on 14% of all days; without
+them on 4% (bitcoin 2.7%, ether 3.2%). The record has 3.4% for bitcoin and 3.3% for ether (Binance, day totals, 2022 and 2023)."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +212,7 @@ def _positions(reached: Path, price: Path, opening: Path, stock: float, *, long:
         size = stock * tier.share * opening[opened] * (1 - tier.kept**OPENED_EVERY)
         level = price[opened] * (1 + side * tier.distance)
         end = first_crossings(reached, opened, level, below=long)
-        hit = end < steps
+        hit = (end < steps) & (tier.kept ** (end - opened) >= LAST_PART)
         left = size[hit] * tier.kept ** (end[hit] - opened[hit])
         flow = np.zeros(steps)
         np.add.at(flow, opened, size)

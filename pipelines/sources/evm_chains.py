@@ -19,6 +19,7 @@ from pipelines.extract.limits import Limit
 from pipelines.extract.logs import NODE_REQUESTS, PORTAL, PORTAL_REQUESTS, LogFilter, LogSource, PortalLogs
 from pipelines.extract.logs_node import NodeLogs, check_node, nodes_of
 from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Span, Venue
+from pipelines.sources import evm_bad_debt as bad_debt
 from pipelines.sources import evm_emitters as emitters
 from pipelines.sources import evm_fluid as fluid
 from pipelines.sources import evm_lending as lending
@@ -48,7 +49,8 @@ class Chain:
 class Protocol:
     """A lending protocol: `events` are all it takes to make `rows`, `since` the month in which its first market opened.
 
-    `announces` is the event by which the listed emitters tell of further ones, in its first indexed word.
+    `announces` is the event by which the listed emitters tell of further ones, in its first indexed word. `bad_debt` is how
+    it tells of debt that no collateral was left for; None where no event does.
     """
 
     name: str
@@ -57,6 +59,13 @@ class Protocol:
     events: tuple[EventSpec, ...]
     rows: lending.Rows
     announces: EventSpec | None = None
+    bad_debt: bad_debt.BadDebt | None = None
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Hashes of all events it is asked for."""
+        told = self.bad_debt.own if self.bad_debt else ()
+        return tuple(sorted({event.topic0 for event in (*self.events, *told)}))
 
 
 # Ethereum: two epochs. Rollups are as final as the batch that Ethereum holds of them. ?
@@ -92,7 +101,9 @@ FAMILIES: Final[Mapping[str, tuple[Protocol, ...]]] = {
             {"ethereum": date(2020, 12, 1), "polygon": date(2021, 3, 1), "avalanche": date(2021, 10, 1)},
             emitters.AAVE_V2, (AAVE_LIQUIDATION_CALL,), lending.AAVE,
         ),
-        Protocol("aave_v3", _AAVE_V3_SINCE, emitters.AAVE_V3, (AAVE_LIQUIDATION_CALL,), lending.AAVE),
+        Protocol(
+            "aave_v3", _AAVE_V3_SINCE, emitters.AAVE_V3, (AAVE_LIQUIDATION_CALL,), lending.AAVE, bad_debt=bad_debt.AAVE
+        ),
         Protocol("spark", {"ethereum": date(2023, 5, 1)}, emitters.SPARK, (AAVE_LIQUIDATION_CALL,), lending.AAVE),
     ),
     "compound_v2": tuple(
@@ -109,13 +120,13 @@ FAMILIES: Final[Mapping[str, tuple[Protocol, ...]]] = {
     "comet": (
         Protocol(
             "compound_v3", _COMET_SINCE, emitters.COMPOUND_V3,
-            (lending.ABSORB_COLLATERAL, lending.ABSORB_DEBT), lending.absorbed,
+            (lending.ABSORB_COLLATERAL, lending.ABSORB_DEBT), lending.absorbed, bad_debt=bad_debt.COMET,
         ),
     ),
     "morpho": (
         Protocol(
             "morpho_blue", dict.fromkeys(emitters.MORPHO_BLUE, date(2024, 1, 1)), emitters.MORPHO_BLUE,
-            (lending.MORPHO_LIQUIDATE, lending.MORPHO_CREATE_MARKET), lending.morpho,
+            (lending.MORPHO_LIQUIDATE, lending.MORPHO_CREATE_MARKET), lending.morpho, bad_debt=bad_debt.MORPHO,
         ),
     ),
     "maker": (
@@ -138,6 +149,7 @@ FAMILIES: Final[Mapping[str, tuple[Protocol, ...]]] = {
         Protocol(
             "euler_v2", dict.fromkeys(emitters.EULER_V2, date(2024, 8, 1)), emitters.EULER_V2,
             (lending.EULER_LIQUIDATE, lending.EULER_PROXY_CREATED), lending.euler, lending.EULER_PROXY_CREATED,
+            bad_debt.EULER,
         ),
     ),
     "fluid": (
@@ -150,13 +162,15 @@ FAMILIES: Final[Mapping[str, tuple[Protocol, ...]]] = {
 """Families of protocols that are fetched together, by the name of their feed."""
 
 DESCRIPTIONS: Final = {
-    "aave": "LiquidationCall of Aave v1, v2, v3 and Spark: collateral seized and debt repaid, raw.",
+    "aave": "LiquidationCall of Aave v1, v2, v3 and Spark: collateral seized and debt repaid, raw; DeficitCreated of v3.",
     "compound_v2": "LiquidateBorrow of Compound v2 and its kin: debt repaid; collateral in cTokens, which have no price.",
-    "comet": "AbsorbCollateral of Compound v3 in dollars of the event, AbsorbDebt on the last collateral of its account.",
-    "morpho": "Liquidate of Morpho Blue, its markets' tokens from CreateMarket.",
+    "comet": "AbsorbCollateral of Compound v3 in dollars of the event, AbsorbDebt on the last collateral of its account; "
+    "debt absorbed without collateral is bad debt.",
+    "morpho": "Liquidate of Morpho Blue, its markets' tokens from CreateMarket; its bad debt apart.",
     "maker": "Bite and Bark of Maker: collateral and debt sent to auction; the auction's sales are not added.",
     "liquity": "TroveLiquidated of Liquity v1; Liquidation of Liquity v2, summed over the troves of a call.",
-    "euler": "Liquidate of the vaults of Euler v2: debt repaid; collateral in shares of a vault, which have no price.",
+    "euler": "Liquidate of the vaults of Euler v2: debt repaid; collateral in shares of a vault, which have no price; "
+    "DebtSocialized is bad debt.",
     "fluid": "LogLiquidate of Fluid's vaults, summed over the positions of a call; tokens from LogOperate of the liquidity "
     "under them, and shares of pools without a price.",
 }
@@ -207,7 +221,7 @@ def _feed(chain: Chain, family: str) -> Feed:
     since = min(protocol.since[chain.name] for protocol in protocols)
     return Feed(
         name=family,
-        tables=(TABLE,),
+        tables=(TABLE, bad_debt.TABLE) if any(protocol.bad_debt for protocol in protocols) else (TABLE,),
         description=DESCRIPTIONS[family],
         fetch=partial(_FETCHES.get(family, _fetch), chain=chain, protocols=protocols),
         parse=partial(_parse, chain=chain, protocols=protocols),
@@ -224,7 +238,7 @@ async def _fetch(api: Api, job: Job, *, chain: Chain, protocols: Sequence[Protoc
     source = log_source(api, chain)
     blocks = await source.blocks(job.span)
     listed = sorted({address for protocol in protocols for address in protocol.emitters[chain.name]})
-    topics = sorted({event.topic0 for protocol in protocols for event in protocol.events})
+    topics = sorted({topic for protocol in protocols for topic in protocol.topics})
     async for page in source.logs(blocks, LogFilter(tuple(listed), tuple(topics))):
         yield page
 
@@ -262,7 +276,8 @@ async def _fetch_euler(api: Api, job: Job, *, chain: Chain, protocols: Sequence[
     vaults = sorted(set(_announced(read_logs(created))))
     for start in range(0, len(vaults), VAULTS_AT_ONCE):
         listed = tuple(vaults[start : start + VAULTS_AT_ONCE])
-        async for page in source.logs(blocks, LogFilter(listed, (lending.EULER_LIQUIDATE.topic0,))):
+        wanted = (lending.EULER_LIQUIDATE.topic0, bad_debt.DEBT_SOCIALIZED.topic0)
+        async for page in source.logs(blocks, LogFilter(listed, wanted)):
             yield page
 
 
@@ -326,28 +341,54 @@ def _parse(pages: Sequence[Page], context: Context, *, chain: Chain, protocols: 
         stamp="occurred_at",
         instrument="address",
     )
+    told_apart = [
+        (protocol, *_apart(logs.filter(protocol=protocol.name).drop("protocol"), protocol)) for protocol in protocols
+    ]
     made = [
-        lending.lending_rows(
-            logs.filter(protocol=protocol.name).drop("protocol"),
-            protocol.name, chain.name, protocol.events, protocol.rows, finality=chain.finality,
-        )
-        for protocol in protocols
-    ]  # fmt: skip
+        lending.lending_rows(mine, protocol.name, chain.name, protocol.events, protocol.rows, finality=chain.finality)
+        for protocol, mine, _ in told_apart
+    ]
     yield Parsed(
         TABLE,
         pl.concat([rows for rows, _ in made]),
         pl.concat([no_rejects(), unlisted, *(rejects for _, rejects in made)]),
     )
+    lost = [
+        bad_debt.bad_debt_rows(theirs, protocol.name, chain.name, protocol.bad_debt, finality=chain.finality)
+        for protocol, _, theirs in told_apart
+        if protocol.bad_debt is not None
+    ]
+    if lost:
+        yield Parsed(
+            bad_debt.TABLE,
+            pl.concat([rows for rows, _ in lost]),
+            pl.concat([no_rejects(), *(rejects for _, rejects in lost)]),
+        )
+
+
+def _apart(logs: pl.DataFrame, protocol: Protocol) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The logs of one protocol that are about liquidations, and those that are about bad debt; some are about both."""
+    if protocol.bad_debt is None:
+        return logs, logs.clear()
+    topic0 = pl.col("topics").str.slice(0, 66).str.to_lowercase()
+    own = topic0.is_in([event.topic0 for event in protocol.bad_debt.own])
+    about = topic0.is_in([event.topic0 for event in protocol.bad_debt.events])
+    return logs.filter(~own), logs.filter(about)
 
 
 def _rules(spans: Sequence[Span], *, chain: Chain, protocols: Sequence[Protocol]) -> SourceRules:
-    """A protocol has coverage from its first day: no event on a landed day means that nothing was liquidated."""
+    """A protocol has coverage from its first day: no event on a landed day means that nothing was liquidated, or lost."""
+    begins = [(TABLE, protocol.name, protocol.since[chain.name]) for protocol in protocols] + [
+        (bad_debt.TABLE, protocol.name, protocol.bad_debt.since.get(chain.name, protocol.since[chain.name]))
+        for protocol in protocols
+        if protocol.bad_debt is not None
+    ]
     return SourceRules(
         spans=tuple(
-            CoverageSpan(TABLE, protocol.name, max(first, protocol.since[chain.name]), last, series=chain.name)
-            for protocol in protocols
+            CoverageSpan(table, name, max(first, since), last, series=chain.name)
+            for table, name, since in begins
             for first, last in runs_of_days(spans)
-            if last >= protocol.since[chain.name]
+            if last >= since
         )
     )
 

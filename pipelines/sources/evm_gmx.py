@@ -258,7 +258,9 @@ def _parsed(
         (pl.col("occurred_at") + finality).alias("available_at"),
         LINE,
     )
-    turned_away = logs.join(pl.concat(faults).unique(LINE, keep="first", maintain_order=True), on=LINE, maintain_order="left")
+    turned_away = logs.join(
+        pl.concat(faults).unique(LINE, keep="first", maintain_order=True), on=LINE, maintain_order="left"
+    )
     rejects = rejected(
         turned_away, reason="undecodable", detail=pl.col("fault"), stamp="occurred_at", instrument="address"
     )

@@ -1,13 +1,13 @@
 """Events of lending protocols to rows of clean.lending_liquidations: one declaration per event, one field map per protocol
 and a function only where two events make one row.
 
-Which contracts are believed stands in evm_protocols, how logs are fetched in extract/logs. Amounts stay raw: decimals and
-prices are applied by dbt from the token registry.
+Which contracts are believed stands in evm_emitters, how logs are fetched in extract/logs, what is lost for good in
+evm_bad_debt. Amounts stay raw: decimals and prices are applied by dbt from the token registry.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -40,7 +40,10 @@ DAI: Final = "0x6b175474e89094c44da98b954eedeac495271d0f"
 LUSD: Final = "0x5f98805a4e8be255a32880fdec7f6728c6568ba0"
 BOLD: Final = "0x6440f144b7e50d6a8439336510312d2f54beb01d"
 
-_PLACE: Final = ("address", "tx_hash", "log_index", "block_number", "occurred_at", LINE)
+PLACE: Final = ("address", "tx_hash", "log_index", "block_number", "occurred_at", LINE)
+
+ABSORPTION: Final = ("tx_hash", "address", "borrower")
+"""What the events of one absorption of Compound v3 have in common."""
 
 # Aave v1: the pool. `timestamp` repeats the block's time.
 AAVE_V1_LIQUIDATION_CALL: Final = EventSpec.declared(
@@ -161,18 +164,15 @@ def fields(**columns: str | pl.Expr) -> Rows:
     """Each log is a row: columns of ROW by the word that is one, or by an expression over words."""
 
     def rows(decoded: Decoded) -> pl.DataFrame:
-        return pl.concat([frame.select(*_PLACE, **columns) for frame in decoded.values()])
+        return pl.concat([frame.select(*PLACE, **columns) for frame in decoded.values()])
 
     return rows
 
 
-def lending_rows(
-    logs: pl.DataFrame, protocol: str, chain: str, events: tuple[EventSpec, ...], rows: Rows, *, finality: timedelta
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows of clean.lending_liquidations and rejects from one protocol's logs (evm_logs.SCHEMA and `emitter_token`).
-
-    Every log becomes a row, part of one, a fact about a market, or a reject: none is dropped.
-    """
+def decode_events(
+    logs: pl.DataFrame, protocol: str, events: Sequence[EventSpec]
+) -> tuple[dict[str, pl.DataFrame], list[pl.DataFrame]]:
+    """The logs of each event decoded, and LINE and `fault` of those that follow none of them."""
     decoded: dict[str, pl.DataFrame] = {}
     faults: list[pl.DataFrame] = []
     topic0 = pl.col("topics").str.slice(0, 66).str.to_lowercase()
@@ -190,14 +190,28 @@ def lending_rows(
         )
     stray = pl.format("{} topics from {} are no event of " + protocol, topics, topic0)
     faults.append(logs.filter(~known).select(LINE, stray.alias("fault")))
+    return decoded, faults
+
+
+def turned_away(logs: pl.DataFrame, faults: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The logs with a fault as rejects."""
+    away = logs.join(pl.concat(faults).drop_nulls("fault"), on=LINE, maintain_order="left")
+    return rejected(away, reason="undecodable", detail=pl.col("fault"), stamp="occurred_at", instrument="address")
+
+
+def lending_rows(
+    logs: pl.DataFrame, protocol: str, chain: str, events: tuple[EventSpec, ...], rows: Rows, *, finality: timedelta
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows of clean.lending_liquidations and rejects from one protocol's logs (evm_logs.SCHEMA and `emitter_token`).
+
+    Every log becomes a row, part of one, a fact about a market, or a reject: none is dropped.
+    """
+    decoded, faults = decode_events(logs, protocol, events)
     made = rows(decoded)
     absent = {name: kind for name, kind in {**ROW, "fault": pl.String()}.items() if name not in made.columns}
     made = made.with_columns(*(pl.lit(None, kind).alias(name) for name, kind in absent.items()))
     faults.append(made.select(LINE, "fault"))
-    turned_away = logs.join(pl.concat(faults).drop_nulls("fault"), on=LINE, maintain_order="left")
-    rejects = rejected(
-        turned_away, reason="undecodable", detail=pl.col("fault"), stamp="occurred_at", instrument="address"
-    )
+    rejects = turned_away(logs, faults)
     stated = pl.any_horizontal(pl.col("collateral_usd", "debt_usd").is_not_null())
     kept = made.filter(pl.col("fault").is_null()).select(
         pl.lit(chain).alias("chain"),
@@ -221,50 +235,51 @@ def lending_rows(
 
 def absorbed(decoded: Decoded) -> pl.DataFrame:
     """Compound v3: a row per collateral absorbed. The debt of an absorption is one event behind its collateral's events; it
-    stands on the last of them, so that it is counted once."""
-    key = ["tx_hash", "address", "borrower"]
+    stands on the last of them, so that it is counted once. Debt without collateral is bad debt and no row here."""
     seized = decoded[ABSORB_COLLATERAL.name].sort("log_index")
-    debts = decoded[ABSORB_DEBT.name].sort("log_index")
-    placed = debts.join_asof(
-        seized.select(*key, "log_index", pl.col("log_index").alias("seized_at")),
-        on="log_index", by=key, strategy="backward", check_sortedness=False,
-    )  # fmt: skip
-    # A second debt behind the same collateral had none of its own.
-    lone = pl.col("seized_at").is_null() | ~pl.struct(*key, "seized_at").is_first_distinct()
-    placed = placed.with_columns(lone.alias("lone"))
-    carried = placed.filter(~pl.col("lone")).select(
-        *key,
-        pl.col("seized_at").alias("log_index"),
-        pl.col("emitter_token").alias("debt_token"),
-        pl.col("base_paid_out").alias("debt_amount_raw"),
-        _scaled("usd_value", 8).alias("debt_usd"),
+    carried = (
+        placed_debts(decoded)
+        .filter(~pl.col("lone"))
+        .select(
+            *ABSORPTION,
+            pl.col("seized_at").alias("log_index"),
+            pl.col("emitter_token").alias("debt_token"),
+            pl.col("base_paid_out").alias("debt_amount_raw"),
+            scaled("usd_value", 8).alias("debt_usd"),
+        )
     )
-    rows = seized.join(carried, on=[*key, "log_index"], how="left", maintain_order="left").select(
-        *_PLACE,
+    return seized.join(carried, on=[*ABSORPTION, "log_index"], how="left", maintain_order="left").select(
+        *PLACE,
         "borrower",
         pl.col("absorber").alias("liquidator"),
         pl.col("asset").alias("collateral_token"),
         pl.col("collateral_absorbed").alias("collateral_amount_raw"),
-        _scaled("usd_value", 8).alias("collateral_usd"),
+        scaled("usd_value", 8).alias("collateral_usd"),
         "debt_token",
         "debt_amount_raw",
         "debt_usd",
     )
-    bad_debt = placed.filter(pl.col("lone")).select(
-        *_PLACE,
-        pl.format("debt of {} was absorbed without collateral: bad debt, no liquidation", "borrower").alias("fault"),
-    )
-    return pl.concat([rows, bad_debt], how="diagonal")
+
+
+def placed_debts(decoded: Decoded) -> pl.DataFrame:
+    """The absorbed debts of Compound v3 with `seized_at`, the log index of the last collateral before them in their
+    absorption, and `lone` where there is none, or where it carries another debt already."""
+    seized = decoded[ABSORB_COLLATERAL.name].sort("log_index")
+    placed = decoded[ABSORB_DEBT.name].sort("log_index").join_asof(
+        seized.select(*ABSORPTION, "log_index", pl.col("log_index").alias("seized_at")),
+        on="log_index", by=list(ABSORPTION), strategy="backward", check_sortedness=False,
+    )  # fmt: skip
+    lone = pl.col("seized_at").is_null() | ~pl.struct(*ABSORPTION, "seized_at").is_first_distinct()
+    return placed.with_columns(lone.alias("lone"))
 
 
 def morpho(decoded: Decoded) -> pl.DataFrame:
     """Morpho Blue: the market's id stands for two tokens, which its creation names. Bad debt is not repaid debt."""
-    markets = decoded[MORPHO_CREATE_MARKET.name].select("id", "loan_token", "collateral_token").unique("id")
     return (
         decoded[MORPHO_LIQUIDATE.name]
-        .join(markets, on="id", how="left", maintain_order="left")
+        .join(morpho_markets(decoded), on="id", how="left", maintain_order="left")
         .select(
-            *_PLACE,
+            *PLACE,
             "borrower",
             pl.col("caller").alias("liquidator"),
             "collateral_token",
@@ -278,19 +293,18 @@ def morpho(decoded: Decoded) -> pl.DataFrame:
     )
 
 
+def morpho_markets(decoded: Decoded) -> pl.DataFrame:
+    """What each market lends and takes: id, loan_token, collateral_token."""
+    return decoded[MORPHO_CREATE_MARKET.name].select("id", "loan_token", "collateral_token").unique("id")
+
+
 def euler(decoded: Decoded) -> pl.DataFrame:
     """Euler v2: what a vault lends is in its creation."""
-    vaults = (
-        decoded[EULER_PROXY_CREATED.name]
-        .filter(pl.col("length") == "60")
-        .select(pl.col("proxy").alias("address"), pl.col("trailing").str.slice(0, 42).alias("debt_token"))
-        .unique("address")
-    )
     return (
         decoded[EULER_LIQUIDATE.name]
-        .join(vaults, on="address", how="left", maintain_order="left")
+        .join(euler_vaults(decoded), on="address", how="left", maintain_order="left")
         .select(
-            *_PLACE,
+            *PLACE,
             pl.col("violator").alias("borrower"),
             "liquidator",
             pl.col("collateral").alias("collateral_token"),
@@ -301,6 +315,16 @@ def euler(decoded: Decoded) -> pl.DataFrame:
             .then(pl.format("the creation of vault {} does not tell its asset", "address"))
             .alias("fault"),
         )
+    )
+
+
+def euler_vaults(decoded: Decoded) -> pl.DataFrame:
+    """What each vault lends: address, debt_token."""
+    return (
+        decoded[EULER_PROXY_CREATED.name]
+        .filter(pl.col("length") == "60")
+        .select(pl.col("proxy").alias("address"), pl.col("trailing").str.slice(0, 42).alias("debt_token"))
+        .unique("address")
     )
 
 
@@ -316,7 +340,8 @@ _ILK_TOKEN: Final = (
 )
 
 
-def _scaled(column: str, decimals: int) -> pl.Expr:
+def scaled(column: str, decimals: int) -> pl.Expr:
+    """A decimal text as a number with `decimals` behind the point."""
     return pl.col(column).cast(pl.Float64) / 10.0**decimals
 
 
@@ -352,7 +377,7 @@ COMPOUND_V2: Final = fields(
 MAKER: Final = fields(
     borrower="urn",
     collateral_token=_ILK_TOKEN,
-    collateral_amount=_scaled("ink", 18),
+    collateral_amount=scaled("ink", 18),
     debt_token=pl.lit(DAI),
     # 45 decimals to Dai's 18; what is less than one of them is cut off.
     debt_amount_raw=pl.col("due").str.head(-27).replace("", "0"),

@@ -23,7 +23,7 @@ INSTRUMENTS: Final = "instruments"
 TURNOVER: Final = "turnover"
 """Name of the feed that ranks assets for the universe."""
 
-EVENT_TABLES: Final = ("liquidations", "liquidation_totals", "lending_liquidations")
+EVENT_TABLES: Final = ("liquidations", "liquidation_totals", "lending_liquidations", "lending_bad_debt")
 """Tables in which no row means that nothing happened, wherever the source was listening."""
 
 SCHEMA: Final[dict[str, pl.DataType]] = {

@@ -15,7 +15,10 @@ from typer.testing import CliRunner
 from pipelines.cli import app
 from pipelines.settings import PROJECT_ROOT
 
-KINDS = {"outage", "cascade", "expansion", "positive_funding", "negative_funding", "capitulation"}
+KINDS = {
+    "outage", "unit_error", "late", "restated", "cascade", "expansion", "positive_funding", "negative_funding",
+    "capitulation", "divergence",
+}  # fmt: skip
 
 
 def leverhouse(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -68,6 +71,11 @@ class TestDemo:
         assert {one["reason"] for one in shown["refused"]} == {"sentinel"}
         assert shown["faults"] == []
         assert all(run["succeeded"] for run in shown["runs"])
+
+    def test_a_wrong_unit_is_a_finding_of_the_gate(self, shown: dict[str, Any]) -> None:
+        said = [one for one in shown["quality"] if one["by"] == "gate"]
+        assert [one["says"] for one in said] == ["open_interest.oi_base_day_jump (warn)"]
+        assert said[0]["of"] == "bybit.open_interest"
 
     def test_its_queries_can_be_tried(self, shown: dict[str, Any]) -> None:
         for query in shown["queries"]:

@@ -20,6 +20,7 @@ from pipelines.sandbox.market import (
     clamped,
     dead_banded,
 )
+from pipelines.sandbox.market_episodes import FIRST_TOLD
 from pipelines.sandbox.market_options import expiries
 from pipelines.sandbox.market_paths import CHARACTERS, DAY, STEP, TIERS, first_crossings
 from pipelines.sandbox.world import Listing
@@ -86,6 +87,12 @@ def test_forced_closings_take_open_interest_away(market: SimulatedMarket) -> Non
     states = market.open_interest(listing, 5, begins, ends + STEP)["oi_base"]
     assert longs > 20 * events.filter(pl.col("side") == "short")["quantity_base"].sum()
     assert states[0] - states[-1] == pytest.approx(longs / 2, rel=0.5)
+
+
+def test_the_last_fifth_of_a_cohort_is_closed_at_will(market: SimulatedMarket) -> None:
+    """Nobody of it is left to be liquidated: no liquidation is a thousandth of the usual one."""
+    forced = market.paths("SOL").forced
+    assert forced.quantity.min() > 0.01 * np.median(forced.quantity)
 
 
 def test_funding_is_the_mean_premium_clamped_around_interest(market: SimulatedMarket) -> None:
@@ -246,9 +253,28 @@ def test_an_outage_leaves_no_state_of_its_days_and_every_other(market: Simulated
     assert len(states) == 119 * DAY
 
 
+def test_a_wrong_unit_is_of_one_venue_asset_and_day(market: SimulatedMarket) -> None:
+    (episode,) = [e for e in market.episodes if e.kind == "unit_error"]
+    wrong, other = Listing("bybit", "AVAXUSDT", "AVAX"), Listing("okx", "AVAX-USDT-SWAP", "AVAX")
+    told, true = (market.open_interest(x, 5, START, END) for x in (wrong, other))
+    inside = (told["event_at"] > episode.start) & (told["event_at"] <= episode.end)
+    level = told.join(true, on="event_at")["oi_base"] / told.join(true, on="event_at")["oi_base_right"]
+    np.testing.assert_allclose(level.filter(inside).to_numpy() / level.filter(~inside).median(), 1000, rtol=1e-6)
+    np.testing.assert_allclose(level.filter(~inside).to_numpy() / level.filter(~inside).median(), 1, rtol=1e-6)
+
+
+def test_what_was_told_first_differs_in_open_interest_only(market: SimulatedMarket) -> None:
+    first = market.first_told()
+    ratio = (
+        first.open_interest(BYBIT, 60, START, END)["oi_base"] / market.open_interest(BYBIT, 60, START, END)["oi_base"]
+    )
+    np.testing.assert_allclose(ratio.to_numpy(), FIRST_TOLD, rtol=1e-6)
+    assert_frame_equal(first.candles(BYBIT, "perp", 60, START, END), market.candles(BYBIT, "perp", 60, START, END))
+
+
 def test_only_what_can_be_judged_is_planted() -> None:
     short = SimulatedMarket(LAST - timedelta(days=39), LAST, seed=7)
-    assert {e.kind for e in short.episodes} == {"cascade"}
+    assert {e.kind for e in short.episodes} == {"cascade", "restated", "late"}
 
 
 def test_margins_end_before_the_position_is_lost() -> None:

@@ -67,15 +67,15 @@ def answer(logs: Sequence[dict[str, Any]]) -> Page:
     return Page("*", {"endpoint": "rpc", "path": "", "body": {"method": "eth_getLogs"}}, 200, AT, body)
 
 
-def parsed(venue: str, feed: str, *pages: Page) -> Parsed:
+def parsed(venue: str, feed: str, *pages: Page, table: str = "lending_liquidations") -> Parsed:
     span = Span(datetime(2019, 1, 1), AT)
-    [one] = registry.venue(venue).feed(feed).parse(pages, Context(venue, AT, span, InstrumentHistory.none()))
-    return one
+    made = registry.venue(venue).feed(feed).parse(pages, Context(venue, AT, span, InstrumentHistory.none()))
+    return {one.table: one for one in made}[table]
 
 
-def rows(venue: str, feed: str, *logs: Log) -> list[dict[str, Any]]:
+def rows(venue: str, feed: str, *logs: Log, table: str = "lending_liquidations") -> list[dict[str, Any]]:
     """Rows made of the logs, none of which is turned away."""
-    one = parsed(venue, feed, stream(*logs))
+    one = parsed(venue, feed, stream(*logs), table=table)
     assert one.rejects is not None
     assert one.rejects.is_empty(), one.rejects["detail"].to_list()
     return one.rows.to_dicts()

@@ -532,6 +532,13 @@ def test_size_order_and_overlap_of_pages_change_nothing(manners: emulated.Manner
     assert_frame_equal(of_day[0].sort(keys), of_day[1].sort(keys))
 
 
+def test_a_day_of_funding_holds_its_first_settlement() -> None:
+    feed, day = okx.VENUE.feed("funding"), date(2024, 3, 9)
+    pages = brought(feed, Direct(emulated.routes(emulated.POLITE), WORLD, NOW), job("BTC-USD-SWAP", day, day))
+    found = rows(list(feed.parse(pages, context("okx", SWAPS, at=NOW))))
+    assert sorted(found["settled_at"].dt.hour()) == [0, 8, 16]
+
+
 @given(rows_of_page=st.integers(5, 100), minutes=st.integers(1, 30))
 @hypothesis_settings(max_examples=15)
 def test_every_liquidation_comes_once_whatever_the_pages(rows_of_page: int, minutes: int) -> None:

@@ -74,6 +74,13 @@ ROWS: Final[dict[str, str]] = {
             occurred_at as available_at
         from {_HOURS}
     """,
+    "lending_bad_debt": f"""
+        select 'ethereum' as chain, {_ABS_HOUR} || ':' || i as event_id, 'aave_v3' as protocol, '0xpool' as market,
+            'DeficitCreated' as event, (1000000 + {_ABS_HOUR} * 300) as block_number, {_OPENED} as occurred_at,
+            '0x' || repeat(cast(i as varchar), 40) as debt_token, '1000000' as debt_amount_raw, {_PRICE} as debt_usd,
+            'event' as price_source, 0 as price_gap_seconds, 'full' as completeness, occurred_at as available_at
+        from {_HOURS}
+    """,
     "option_chain": """
         select 'deribit' as venue, u || '-' || k || '-' || t as instrument,
             timestamp '{first}' + d * interval '1' day + interval '8' hour as snapshot_at, u as underlying,
@@ -111,6 +118,7 @@ _STATES: Final = ("open_interest", "long_short_ratios")
 _CLOCK: Final = {
     "open_interest": "event_at", "candles": "opened_at", "funding_rates": "settled_at", "long_short_ratios": "event_at",
     "liquidations": "occurred_at", "liquidation_totals": "event_at", "lending_liquidations": "occurred_at",
+    "lending_bad_debt": "occurred_at",
     "option_chain": "snapshot_at", "volatility_index": "opened_at", "token_prices": "priced_at",
     "instruments": "valid_from",
 }  # fmt: skip

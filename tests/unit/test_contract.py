@@ -16,6 +16,7 @@ CLEAN_TABLES = [
     "candles",
     "funding_rates",
     "instruments",
+    "lending_bad_debt",
     "lending_liquidations",
     "liquidation_totals",
     "liquidations",

@@ -189,8 +189,9 @@ def _finalised(asked: Asked, world: World) -> int:
 
 
 def _chain(world: World) -> ChainWorld:
-    """The world's chain; an empty one where it has none."""
-    return world if isinstance(world, ChainWorld) else ChainWorld()
+    """The world's chain, which it is or has; an empty one where it has none."""
+    chain = getattr(world, "chain", world)
+    return chain if isinstance(chain, ChainWorld) else ChainWorld()
 
 
 def _result(number: Any, result: Any) -> dict[str, Any]:

@@ -26,6 +26,10 @@ liquidations as (
     select * from {{ ref('fct_liquidations_daily') }}
 ),
 
+bad_debt as (
+    select * from {{ ref('fct_lending_bad_debt_daily') }}
+),
+
 seen as (
     select
         asset,
@@ -51,6 +55,11 @@ seen as (
         asset,
         trade_date
     from liquidations
+    union
+    select
+        asset,
+        trade_date
+    from bad_debt
 ),
 
 days as (

@@ -1,0 +1,23 @@
+select
+    chain,
+    event_id,
+    tx_hash,
+    log_index,
+    protocol,
+    market,
+    event,
+    block_number,
+    occurred_at,
+    borrower,
+    debt_token,
+    debt_amount_raw,
+    debt_usd,
+    price_source,
+    price_gap_seconds,
+    completeness,
+    trade_date,
+    source,
+    landing_id,
+    available_at,
+    loaded_at
+from {{ source('clean', 'lending_bad_debt') }}

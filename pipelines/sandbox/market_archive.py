@@ -1,0 +1,51 @@
+"""Binance's archive in the simulated market with its planted faults: a day's file that comes late, another that is replaced.
+
+The files themselves are venues/binance_archive.py's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from pipelines.sandbox.emulator import Answer, Asked, Handler, Route
+from pipelines.sandbox.market import SimulatedMarket
+from pipelines.sandbox.market_episodes import LATE_BY, RESTATED_AFTER
+from pipelines.sandbox.venues import binance_archive
+from pipelines.sandbox.world import World
+
+METRICS: Final = "/data/futures/um/daily/metrics/"
+NAME: Final = "binance_archive"
+VENUE: Final = "binance"
+
+
+def routes(market: SimulatedMarket) -> Sequence[Route]:
+    """The archive's routes; its daily metrics by what is planted in `market`."""
+    return [
+        replace(route, handler=_faulty(route.handler, market)) if route.handler is binance_archive.file else route
+        for route in binance_archive.ROUTES
+    ]
+
+
+def _faulty(handler: Handler, market: SimulatedMarket) -> Handler:
+    names = {(x.asset, x.contract_type): x.instrument for x in binance_archive.LISTINGS if x.quote == "USDT"}
+    # <symbol>-metrics-<day>.zip, and its checksum.
+    files = {
+        f"{names[e.asset, 'linear']}-metrics-{e.first_day}.zip": e
+        for e in market.episodes
+        if e.venue == VENUE and e.kind in ("late", "restated")
+    }
+    first_told = market.first_told()
+
+    def file(asked: Asked, world: World) -> Answer:
+        planted = files.get(asked.params["file"].removesuffix(".CHECKSUM")) if asked.path.startswith(METRICS) else None
+        if planted is None:
+            return handler(asked, world)
+        if planted.kind == "late" and asked.now < planted.end + LATE_BY:
+            return handler(replace(asked, now=planted.start), world)
+        if planted.kind == "restated" and asked.now < planted.end + RESTATED_AFTER:
+            return handler(asked, first_told)
+        return handler(asked, world)
+
+    return file

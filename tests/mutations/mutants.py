@@ -1,0 +1,324 @@
+"""The defects that tests are tested with: each is one change of one text, and names the tests that must see it.
+
+A mutant belongs here when somebody could make the mistake in good faith and no error would tell. `tests` are pytest node
+ids, as narrow as they can be; `units` are unit tests of dbt. How they are run: test_mutants.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`text` stands in `file` exactly once; with `instead` in its place, at least one of the tests must fail."""
+
+    name: str
+    file: str
+    text: str
+    instead: str
+    tests: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+
+
+SOURCES: Final = "pipelines/sources"
+HERE: Final = "tests/sources"
+INTERMEDIATE: Final = "dbt_project/models/intermediate"
+MARTS: Final = "dbt_project/models/marts"
+
+SIDES: Final = (
+    Mutant(
+        "binance archive: a forced buy is taken for a liquidated long",
+        f"{SOURCES}/binance_archive_events.py",
+        '{"BUY": "short", "SELL": "long"}',
+        '{"BUY": "long", "SELL": "short"}',
+        (
+            f"{HERE}/test_binance_archive_files.py::test_a_forced_buy_closed_a_short_and_both_rows_of_a_pair_are_one_event",
+        ),
+    ),
+    Mutant(
+        "dydx: the side of the taker's order is taken for that of the position",
+        f"{SOURCES}/dydx.py",
+        '{"SELL": "long", "BUY": "short"}',
+        '{"SELL": "short", "BUY": "long"}',
+        (f"{HERE}/test_dydx.py::test_recorded_trades_say_which_position_was_closed_and_how",),
+    ),
+    Mutant(
+        "okx: a netted position has the side of its forced order",
+        f"{SOURCES}/okx_capture.py",
+        '{"sell": "long", "buy": "short"}',
+        '{"sell": "short", "buy": "long"}',
+        (
+            f"{HERE}/test_okx.py::test_a_netted_position_is_known_by_its_forced_order_and_a_contradiction_is_turned_away",
+        ),
+    ),
+)
+
+UNITS: Final = (
+    Mutant(
+        "okx: contracts are taken for coin",
+        f"{SOURCES}/okx_capture.py",
+        '(pl.col("contracts") * pl.col("contract_size")).alias("amount")',
+        'pl.col("contracts").alias("amount")',
+        (f"{HERE}/test_okx.py::test_a_recorded_liquidation_is_a_short_bought_back",),
+    ),
+    Mutant(
+        "binance: contracts of 100 dollars are taken for dollars",
+        f"{SOURCES}/binance.py",
+        '.then(pl.col("amount") * pl.col("contract_size"))',
+        '.then(pl.col("amount"))',
+        (f"{HERE}/test_binance.py::test_coin_margined_open_interest_is_contracts_and_coin",),
+    ),
+    Mutant(
+        "binance archive: the value of a coin-margined contract is taken for its number",
+        f"{SOURCES}/binance_archive_metrics.py",
+        'base, usd, unit = pl.col("value"), pl.col("amount") * pl.col("contract_size"), "contracts"',
+        'base, usd, unit = pl.col("amount"), pl.col("value") * pl.col("contract_size"), "contracts"',
+        (f"{HERE}/test_binance_archive_files.py::test_coin_margined_metrics_are_contracts_with_their_value_in_coin",),
+    ),
+    Mutant(
+        "coinalyze: funding in percent is taken for a fraction",
+        f"{SOURCES}/coinalyze.py",
+        '(pl.col("percent") / 100).alias("rate")',
+        'pl.col("percent").alias("rate")',
+        (f"{HERE}/test_coinalyze.py::test_funding_is_in_percent_and_settled_at_16",),
+    ),
+    Mutant(
+        "deribit: volatility in percent is taken for a fraction",
+        f"{SOURCES}/deribit_capture.py",
+        '(pl.col("mark_iv_percent") / 100).alias("mark_iv")',
+        'pl.col("mark_iv_percent").alias("mark_iv")',
+        (f"{HERE}/test_deribit.py::test_a_decimal_strike_is_read_from_the_list_and_a_linear_mark_becomes_coin",),
+    ),
+    Mutant(
+        "lending: every token has eighteen decimals",
+        "dbt_project/macros/lending_prices.sql",
+        "power(10e0, n.decimals)",
+        "power(10e0, 18)",
+        units=("loans_are_scaled_and_priced_by_the_last_price_known_at_the_event",),
+    ),
+    Mutant(
+        "funding: a rate per interval is taken for one per eight hours",
+        f"{INTERMEDIATE}/int_funding_settlements.sql",
+        "s.rate * 8e0 / s.interval_hours as rate_8h",
+        "s.rate as rate_8h",
+        units=(
+            "a_whole_day_of_settlements_wins_over_one_that_stands_for_it",
+            "a_change_of_interval_is_seen_and_a_missing_settlement_is_not_one",
+        ),
+    ),
+    Mutant(
+        "scaled contracts: a unit of 1000PEPE is one PEPE",
+        "dbt_project/macros/units.sql",
+        "{{ amount }} * {{ multiplier }}",
+        "{{ amount }}",
+        units=("totals_in_base_take_the_close_and_quiet_days_are_zero_only_inside_coverage",),
+    ),
+)
+
+PAGES: Final = (
+    Mutant(
+        "paging forward: the last, short page is dropped",
+        "pipelines/extract/paging.py",
+        "        yield page\n        if len(seen) < limit:\n            return\n        first = _advanced(",
+        "        if len(seen) < limit:\n            return\n        yield page\n        first = _advanced(",
+        ("tests/unit/test_paging.py::test_forward_and_backward_bring_every_row_of_the_span_once",),
+    ),
+    Mutant(
+        "paging backward: one page is taken for all of them",
+        "pipelines/extract/paging.py",
+        "        if not seen or (spacing is None and len(seen) < limit):\n            return\n",
+        "        return\n",
+        ("tests/unit/test_paging.py::test_forward_and_backward_bring_every_row_of_the_span_once",),
+    ),
+    Mutant(
+        "cursors: the first page is taken for all of them",
+        "pipelines/extract/paging.py",
+        "        if not after or is_done(page):\n            return\n",
+        "        return\n",
+        ("tests/unit/test_paging.py::test_cursors_are_followed_to_the_end",),
+    ),
+    Mutant(
+        "okx: exclusive bounds are taken for inclusive ones",
+        f"{SOURCES}/okx_history.py",
+        "wire.FUNDING, job.subject, instId=job.subject, before=first - 1, after=last + 1, limit=LIMIT",
+        "wire.FUNDING, job.subject, instId=job.subject, before=first, after=last, limit=LIMIT",
+        (f"{HERE}/test_okx.py::test_a_day_of_funding_holds_its_first_settlement",),
+    ),
+    Mutant(
+        "fetching: a subject that failed counts as covered",
+        "pipelines/extract/fetch.py",
+        '                    self.failures[f"{chunk.partition} {name}"] = outcome\n',
+        '                    self.failures[f"{chunk.partition} {name}"] = outcome\n'
+        '                    fetched[name] = "empty"\n',
+        ("tests/unit/test_fetch.py::test_an_instrument_that_fails_half_way_leaves_nothing_of_itself",),
+    ),
+)
+
+TIME: Final = (
+    Mutant(
+        "loading: a state of 00:00 belongs to the day that begins",
+        "pipelines/clean/stage.py",
+        "((day - pl.duration(microseconds=1)) if table.day_is_state else day)",
+        "day",
+        ("tests/unit/test_load.py::test_state_at_midnight_belongs_to_the_day_before",),
+    ),
+    Mutant(
+        "volatility: the window before a day holds the day",
+        f"{MARTS}/facts/fct_price_daily.sql",
+        "range between interval '{{ threshold(\"volatility_window_days\") }}' day preceding "
+        "and interval '1' day preceding",
+        "range between interval '{{ threshold(\"volatility_window_days\") }}' day preceding and current row",
+        units=("volatility_looks_only_at_whole_windows_before_the_day",),
+    ),
+    Mutant(
+        "windows of rows: a day is judged by itself",
+        "dbt_project/macros/stats_windows.sql",
+        "    rows between {{ periods }} preceding and 1 preceding\n",
+        "    rows between {{ periods }} preceding and current row\n",
+        units=(
+            "a_window_without_spread_has_no_z_score",
+            "a_market_is_healthy_inside_the_band_and_calmer_than_its_median",
+        ),
+    ),
+    Mutant(
+        "liquidation zones: the map of a day holds the day",
+        f"{INTERMEDIATE}/liquidations/int_liquidation_zones_daily.sql",
+        "range between interval '{{ threshold(\"zone_window_days\") }}' day preceding and interval '1' day preceding",
+        "range between interval '{{ threshold(\"zone_window_days\") }}' day preceding and current row",
+        units=("the_map_of_zones_is_that_of_the_days_before",),
+    ),
+)
+
+COUNTS: Final = (
+    Mutant(
+        "two sources of one fact are added up",
+        f"{INTERMEDIATE}/int_liquidations_daily.sql",
+        "            partition by venue, chain, series, subject, trade_date\n"
+        "            order by feed_rank, {{ best_source_first() }}, table_name\n",
+        "            partition by source, venue, chain, series, subject, trade_date\n"
+        "            order by feed_rank, {{ best_source_first() }}, table_name\n",
+        units=("a_full_source_replaces_a_sample_and_the_two_are_never_added",),
+    ),
+    Mutant(
+        "events and the totals of the same events are added up",
+        f"{INTERMEDIATE}/int_liquidations_daily.sql",
+        "            and j.table_name = c.table_name\n            and j.period_minutes = c.period_minutes\n",
+        "",
+        units=("events_of_a_source_and_its_totals_are_never_added",),
+    ),
+    Mutant(
+        "open interest: every source of an instrument counts",
+        "dbt_project/macros/sources.sql",
+        "            partition by {{ series | join(', ') }}, trade_date\n",
+        "            partition by {{ series | join(', ') }}, trade_date, source, period\n",
+        units=("the_more_complete_day_wins_then_the_module_then_the_finer_grain",),
+    ),
+    Mutant(
+        "loading: a row that came twice is kept twice",
+        "pipelines/clean/stage.py",
+        "from ranked where position > 1",
+        "from ranked where position > 2",
+        ("tests/unit/test_load.py::test_equal_rows_of_one_key_are_counted_as_duplicates",),
+    ),
+    Mutant(
+        "loading: rows that break the contract vanish instead of going to quarantine",
+        "pipelines/clean/stage.py",
+        "\"where o.outcome in ('contract', 'conflicting_duplicate')\"\n",
+        "\"where o.outcome in ('conflicting_duplicate')\"\n",
+        ("tests/unit/test_load.py::test_rows_that_break_the_contract_are_kept_whole_with_the_rule_they_break",),
+    ),
+    Mutant(
+        "loading: the oldest version of a landing is the one that counts",
+        "pipelines/extract/landing.py",
+        "if held is None or landing.version > held.version:",
+        "if held is None or landing.version < held.version:",
+        ("tests/unit/test_load.py::test_a_restated_file_replaces_its_days_and_days_it_no_longer_holds_disappear",),
+    ),
+    Mutant(
+        "loading: of two landings the older one's row stays",
+        "pipelines/clean/stage.py",
+        "order by _rank desc, _line, _field nulls first",
+        "order by _rank, _line, _field nulls first",
+        ("tests/unit/test_load.py::test_the_newest_landing_wins_over_an_older_one_and_the_loser_is_counted",),
+    ),
+)
+
+GAPS: Final = (
+    Mutant(
+        "liquidations: a day that nobody watched is a day without any",
+        f"{INTERMEDIATE}/int_liquidations_by_source_daily.sql",
+        "(c.status = 'empty' or (",
+        "(c.status in ('empty', 'missing') or (",
+        units=("totals_in_base_take_the_close_and_quiet_days_are_zero_only_inside_coverage",),
+    ),
+    Mutant(
+        "coverage: a day that is not there is called empty",
+        "pipelines/clean/coverage.py",
+        "case when is_empty then 'empty' else 'missing' end, case when not is_empty then reason end",
+        "'empty', case when not is_empty then reason end",
+        ("tests/unit/test_load.py::test_gaps_carry_their_reason",),
+    ),
+    Mutant(
+        "open interest of a venue is that of the instruments that are known",
+        f"{MARTS}/facts/fct_open_interest_daily.sql",
+        "case when count(*) = count(oi_usd) then sum(oi_usd) end as oi_usd",
+        "sum(oi_usd) as oi_usd",
+        units=("open_interest_of_a_venue_is_known_only_if_every_instrument_is",),
+    ),
+)
+
+METRICS: Final = (
+    Mutant(
+        "max pain is where options pay most",
+        f"{MARTS}/options/options_max_pain_daily.sql",
+        "(calls_at_or_below - puts_above) / nullif(",
+        "(puts_above - calls_at_or_below) / nullif(",
+        units=("max_pain_is_where_all_options_together_pay_least",),
+    ),
+    Mutant(
+        "put/call is call/put",
+        f"{MARTS}/options/options_structure_daily.sql",
+        "    put_oi_base / nullif(call_oi_base, 0) as put_call_oi_ratio,",
+        "    call_oi_base / nullif(put_oi_base, 0) as put_call_oi_ratio,",
+        units=("ratios_walls_and_far_puts_add_up_over_venues_and_volatility_is_the_largest_venues",),
+    ),
+    Mutant(
+        "capitulation is called while open interest grows",
+        f"{MARTS}/risk/positioning_divergence_daily.sql",
+        "' and daily.oi_base_change_judged < 0'",
+        "' and daily.oi_base_change_judged > 0'",
+        units=("capitulation_stands_on_its_borders_and_is_unknown_without_an_input",),
+    ),
+    Mutant(
+        "an expansion needs a moving price",
+        f"{MARTS}/trends/oi_trends_daily.sql",
+        "' and abs(r) <= flat_border'",
+        "' and abs(r) >= flat_border'",
+        units=("borders_are_neutral_and_missing_inputs_are_unknown",),
+    ),
+    Mutant(
+        "shorts are named where longs build up",
+        f"{MARTS}/trends/oi_trends_daily.sql",
+        "when r > quadrant_return_border and o > quadrant_oi_border then 'long_build_up'",
+        "when r < -quadrant_return_border and o > quadrant_oi_border then 'long_build_up'",
+        units=("borders_are_neutral_and_missing_inputs_are_unknown",),
+    ),
+    Mutant(
+        "extreme funding is called below its border",
+        f"{INTERMEDIATE}/trends/int_funding_regime_steps.sql",
+        "ranks.percentile >= {{ threshold('funding_extreme_high_percentile') }}",
+        "ranks.percentile <= {{ threshold('funding_extreme_high_percentile') }}",
+        units=("an_extreme_is_confirmed_held_while_elevated_and_left_only_inside",),
+    ),
+    Mutant(
+        "lending: what was repaid is counted as seized",
+        "dbt_project/macros/lending.sql",
+        "when 'collateral' then 'collateral_seized' else 'debt_repaid' end",
+        "when 'debt' then 'collateral_seized' else 'debt_repaid' end",
+        units=("a_dollar_loan_on_a_coin_is_long_and_unknown_tokens_are_counted",),
+    ),
+)
+
+MUTANTS: Final = (*SIDES, *UNITS, *PAGES, *TIME, *COUNTS, *GAPS, *METRICS)

@@ -1,0 +1,57 @@
+"""The archive of the simulated market: one day's file is not there until days later, another is replaced by a true one."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from datetime import date, datetime, timedelta
+
+import polars as pl
+import pytest
+
+from pipelines.sandbox.emulator import Answer, Asked
+from pipelines.sandbox.market import SimulatedMarket
+from pipelines.sandbox.market_archive import routes
+from pipelines.sandbox.market_episodes import FIRST_TOLD, Episode
+
+FIRST, LAST = date(2025, 5, 1), date(2025, 5, 31)
+
+
+@pytest.fixture(scope="module")
+def market() -> SimulatedMarket:
+    return SimulatedMarket(FIRST, LAST, seed=7, assets=("BTC", "ETH"))
+
+
+def asked(market: SimulatedMarket, symbol: str, day: date, now: datetime) -> Answer:
+    path = f"/data/futures/um/daily/metrics/{symbol}/{symbol}-metrics-{day}.zip"
+    [route] = [r for r in routes(market) if r.path == "/data/futures/um/daily/metrics/{symbol}/{file}"]
+    params = {"symbol": symbol, "file": path.rpartition("/")[2]}
+    return route.handler(Asked("GET", "archive", path, params, b"", now), market)
+
+
+def open_interest(answer: Answer) -> float:
+    with zipfile.ZipFile(io.BytesIO(answer.body)) as archive:
+        frame = pl.read_csv(archive.read(archive.namelist()[0]))
+    return float(frame["sum_open_interest"][-1])
+
+
+def planted(market: SimulatedMarket, kind: str) -> Episode:
+    [episode] = [e for e in market.episodes if e.kind == kind]
+    return episode
+
+
+def test_a_late_file_is_missing_while_others_of_its_day_are_there(market: SimulatedMarket) -> None:
+    late = planted(market, "late")
+    soon, then = late.end + timedelta(days=1), late.end + timedelta(days=7)
+    assert asked(market, "BTCUSDT", late.first_day, soon).status == 404
+    assert asked(market, "ETHUSDT", late.first_day, soon).status == 200
+    assert asked(market, "BTCUSDT", late.first_day, then).status == 200
+
+
+def test_a_restated_file_says_first_less_than_is_true(market: SimulatedMarket) -> None:
+    restated = planted(market, "restated")
+    soon, then = restated.end + timedelta(days=1), restated.end + timedelta(days=6)
+    first, second = (open_interest(asked(market, "ETHUSDT", restated.first_day, now)) for now in (soon, then))
+    assert first / second == pytest.approx(FIRST_TOLD, rel=1e-6)
+    before, after = (open_interest(asked(market, "BTCUSDT", restated.first_day, now)) for now in (soon, then))
+    assert before == after

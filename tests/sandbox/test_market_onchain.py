@@ -1,0 +1,104 @@
+"""Borrowers of the simulated market: whoever is liquidated owed too much at a price the oracle told, and what the chain keeps of
+it is what the pipeline's decoders read."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+import numpy as np
+import polars as pl
+import pytest
+
+from pipelines.sandbox.market import SimulatedMarket
+from pipelines.sandbox.market_onchain import BONUS, CLOSE_ALL_BELOW, CUT, CUT_AT, POOL, RESERVES, logs
+from pipelines.sandbox.market_paths import STEP
+from pipelines.sandbox.venues.evm import BLOCK_SECONDS, GENESIS
+from pipelines.sources.evm import AAVE_LIQUIDATION_CALL, decode_logs
+from pipelines.sources.evm_emitters import AAVE_V3
+
+FIRST, LAST = date(2025, 2, 1), date(2025, 5, 31)
+ASSETS = tuple(RESERVES)
+
+
+@pytest.fixture(scope="module", params=[7, 8])
+def market(request: pytest.FixtureRequest) -> SimulatedMarket:
+    return SimulatedMarket(FIRST, LAST, seed=request.param, assets=ASSETS)
+
+
+@pytest.mark.parametrize("asset", ASSETS)
+def test_nobody_is_liquidated_whose_health_factor_is_one_or_more(market: SimulatedMarket, asset: str) -> None:
+    loans = market.loans(asset)
+    assert loans.height > 1000
+    assert (loans["health_factor"] <= 1).all()
+    assert loans["loan"].is_unique().all()
+
+
+@pytest.mark.parametrize("asset", ASSETS)
+def test_a_liquidation_comes_some_blocks_after_the_oracles_price_and_at_that_price(
+    market: SimulatedMarket, asset: str
+) -> None:
+    loans = market.loans(asset)
+    lag = (loans["occurred_at"] - loans["reached_at"]).dt.total_seconds()
+    assert lag.is_between(2 * BLOCK_SECONDS, 900 + BLOCK_SECONDS).all()
+    assert ((loans["occurred_at"] - GENESIS).dt.total_seconds() % BLOCK_SECONDS == 0).all()
+    assert (loans["reached_at"].dt.minute() == 0).all()
+    step = ((loans["reached_at"] - market.start).dt.total_seconds() // STEP.seconds - 1).to_numpy()
+    np.testing.assert_allclose(loans["price"].to_numpy(), market.paths(asset).price[step], rtol=1e-12)
+
+
+@pytest.mark.parametrize("asset", ASSETS)
+def test_collateral_pays_the_debt_and_the_bonus_and_half_a_debt_is_left_where_it_is_sound(
+    market: SimulatedMarket, asset: str
+) -> None:
+    loans = market.loans(asset)
+    seized = loans["collateral_base"] * loans["price"]
+    np.testing.assert_allclose((seized / loans["debt_usd"]).to_numpy(), 1 + BONUS, rtol=1e-9)
+    assert (loans["collateral_base"] <= loans["left_base"] * (1 + 1e-9)).all()
+    owed = loans["left_base"] * loans["price"] * RESERVES[asset].threshold / loans["health_factor"]
+    part = (loans["debt_usd"] / owed).to_numpy()
+    # Where the threshold was lowered the health factor is of the lower one; and a liquidator repays no bad debt.
+    same = (loans["occurred_at"] < datetime(2025, 5, 29)).to_numpy() & (
+        (loans["collateral_base"] < loans["left_base"] * (1 - 1e-9)).to_numpy()
+    )
+    expected = np.where(loans["health_factor"].to_numpy() < CLOSE_ALL_BELOW, 1.0, 0.5)
+    np.testing.assert_allclose(part[same], expected[same], rtol=1e-9)
+    assert np.count_nonzero(same & (expected == 1.0)) > 0
+
+
+def test_a_lower_threshold_liquidates_without_a_move_of_the_price(market: SimulatedMarket) -> None:
+    (cut,) = [e for e in market.episodes if e.kind == "divergence"]
+    null = SimulatedMarket(FIRST, LAST, seed=market.seed, assets=ASSETS, planted=False)
+
+    def seized(of: SimulatedMarket) -> float:
+        day = of.loans(cut.asset).filter(pl.col("occurred_at").is_between(cut.start, cut.end))
+        return float((day["collateral_base"] * day["price"]).sum())
+
+    assert seized(market) > 10 * seized(null) + 1e6
+    after = market.loans(cut.asset).filter(pl.col("occurred_at") >= cut.start + CUT_AT).head(20)
+    # Who stood at most CUT above the old threshold is below the new one, and not by more.
+    assert (after["health_factor"] > (1 - CUT) * 0.95).all()
+
+
+def test_the_chain_keeps_what_was_liquidated_as_logs_that_the_decoder_reads(market: SimulatedMarket) -> None:
+    loans = market.loans("ETH").head(200)
+    frame = pl.DataFrame(
+        [
+            (x.address, str(list(x.topics)), x.data, hex(x.block), x.transaction, hex(x.index))
+            for x in logs("ETH", loans)
+        ],
+        schema=["address", "topics", "data", "blockNumber", "transactionHash", "logIndex"],
+        orient="row",
+    )
+    read = decode_logs(frame, AAVE_LIQUIDATION_CALL)
+    assert read["undecodable"].null_count() == read.height
+    assert set(read["address"]) == {POOL} <= set(AAVE_V3["ethereum"])
+    amounts = read["liquidated_collateral_amount"].cast(pl.Float64) / 1e18
+    np.testing.assert_allclose(amounts.to_numpy(), loans["collateral_base"].to_numpy(), atol=1e-10)
+    debts = read["debt_to_cover"].cast(pl.Float64) / 1e6
+    np.testing.assert_allclose(debts.to_numpy(), loans["debt_usd"].to_numpy(), atol=1e-6)
+    assert set(read["collateral_asset"]) == {RESERVES["ETH"].token}
+
+
+def test_no_two_events_of_a_block_have_one_index(market: SimulatedMarket) -> None:
+    places = [(log.block, log.index) for log in market.chain.logs]
+    assert len(set(places)) == len(places) > 2000
