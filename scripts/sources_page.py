@@ -58,7 +58,8 @@ def _on_chain() -> Iterator[str]:
     yield "|---|---|---|"
     for family in FAMILIES.values():
         for protocol in family:
-            yield _protocol(protocol.name, protocol.since, "collateral seized, debt repaid")
+            measures = "collateral seized, debt repaid" + (", bad debt" if protocol.bad_debt else "")
+            yield _protocol(protocol.name, protocol.since, measures)
     for name, since in evm_gmx.SINCE.items():
         yield _protocol(name, since, "position notional")
     for name in EXCHANGES_ON_CHAIN:
