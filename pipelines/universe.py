@@ -49,8 +49,8 @@ WRAPPED: Final = {
     "WSOL": "SOL",
 }
 
-# Kraken and BitMEX write ISO-like codes: X for what no country issues.
-SPELLINGS: Final = {"XBT": "BTC", "XXBT": "BTC", "XETH": "ETH", "XDG": "DOGE", "XXDG": "DOGE"}
+# Kraken and BitMEX write ISO-like codes: X for what no country issues. GMX writes the whole of one name.
+SPELLINGS: Final = {"XBT": "BTC", "XXBT": "BTC", "XETH": "ETH", "XDG": "DOGE", "XXDG": "DOGE", "SPX6900": "SPX"}
 
 # 1000SHIB, 10000LADYS, 1000000MOG (Binance, Bybit); 1MBABYDOGE (Binance); kPEPE (Hyperliquid); SHIB1000 (Bybit).
 # A letter must follow the number: 1INCH is a name, and so is 0X0. Only 10³ to 10⁶ are ever used.

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import date
 from pathlib import Path
 
 from pipelines.extract.limits import Limit
 from pipelines.extract.venue import Feed, Venue
-from pipelines.sources import registry
+from pipelines.sources import evm_gmx, registry
+from pipelines.sources.evm_chains import FAMILIES
+from pipelines.sources.instruments import EVENT_TABLES
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "sources.md"
+
+EXCHANGES_ON_CHAIN = ("dydx", "hyperliquid", "hyperliquid_fills", "orderly")
 
 HEAD = """# Sources
 
@@ -38,7 +43,34 @@ follow.
 
 def page() -> str:
     """The whole page."""
-    return "\n".join([HEAD, *(line for name in registry.VENUES for line in _venue(registry.venue(name)))]) + "\n"
+    venues = (line for name in registry.VENUES for line in _venue(registry.venue(name)))
+    return "\n".join([HEAD, *_on_chain(), *venues]) + "\n"
+
+
+def _on_chain() -> Iterator[str]:
+    """Whose liquidations are read where on chain, since when, and what is measured."""
+    yield "## On chain\n"
+    yield (
+        "Liquidations of lending protocols and of perpetual exchanges that live on a chain. Measures stand side by side and are "
+        "never added up; auto-deleveraging is kept apart (`is_adl`).\n"
+    )
+    yield "| protocol | chains, each from the month in which it is asked for | measure |"
+    yield "|---|---|---|"
+    for family in FAMILIES.values():
+        for protocol in family:
+            measures = "collateral seized, debt repaid" + (", bad debt" if protocol.bad_debt else "")
+            yield _protocol(protocol.name, protocol.since, measures)
+    for name, since in evm_gmx.SINCE.items():
+        yield _protocol(name, since, "position notional")
+    for name in EXCHANGES_ON_CHAIN:
+        first = min(feed.since for feed in registry.venue(name).feeds if set(feed.tables) & set(EVENT_TABLES))
+        yield _protocol(name, {"its own": first}, "position notional")
+    yield ""
+
+
+def _protocol(name: str, since: Mapping[str, date], measure: str) -> str:
+    chains = ", ".join(f"{chain} {first:%Y-%m}" for chain, first in sorted(since.items(), key=lambda one: one[1]))
+    return f"| {name} | {chains} | {measure} |"
 
 
 def _venue(venue: Venue) -> Iterator[str]:

@@ -5,7 +5,7 @@ A node over JSON-RPC is the other source (logs_node). What a log means stands in
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -105,13 +105,18 @@ class PortalLogs:
         return BlockRange(first, after - 1)
 
     async def logs(self, blocks: BlockRange, wanted: LogFilter) -> AsyncIterator[Page]:
-        """The stream may end anywhere; its last line is the last block it looked at, found something or not."""
+        async for page in self.stream(blocks, lambda part: query(part, wanted)):
+            yield page
+
+    async def stream(self, blocks: BlockRange, body: Callable[[BlockRange], Mapping[str, Any]]) -> AsyncIterator[Page]:
+        """Everything of `blocks` that the query `body` asks for, of whatever kind of chain. The stream may end anywhere; its last
+        line is the last block it looked at, found something or not."""
         position, tries = blocks.first, 0
         while position <= blocks.last:
             page = await self._api.post(
                 "/finalized-stream",
                 endpoint=PORTAL,
-                body=query(BlockRange(position, min(blocks.last, position + MOST_BLOCKS - 1)), wanted),
+                body=body(BlockRange(position, min(blocks.last, position + MOST_BLOCKS - 1))),
                 costs=PORTAL_COSTS,
                 accept=(200, 204, 409),
                 is_json=False,

@@ -1,7 +1,7 @@
 """Hyperliquid: perpetuals, funding, candles, the state of the hour, and its statistics page's liquidated notional. No key.
 
-Facts from Hyperliquid's documentation; what was not seen live is marked "?". There is no list of the venue's liquidations:
-fills that carry one are shown per account only, or sold in bulk, and no feed here reads them.
+Facts from Hyperliquid's documentation; what was not seen live is marked "?". The venue's API has no list of its liquidations:
+fills that carry one are shown per account only; hyperliquid_fills reads them elsewhere.
 """
 
 from __future__ import annotations
@@ -310,8 +310,8 @@ VENUE: Final = Venue(
     concurrency=4,
     check=check,
     notes=(
-        "Single liquidations are published per account only. `stats` is the unofficial source of the venue's statistics page: "
-        "it may end or move without notice."
+        "Single liquidations are published per account only; `hyperliquid_fills` reads them elsewhere. `stats` is the "
+        "unofficial source of the venue's statistics page: it may end or move without notice."
     ),
     feeds=(
         Feed(

@@ -42,6 +42,7 @@ VENUES: Final[Mapping[str, str]] = {
     "evm_polygon": "pipelines.sources.evm_chains:POLYGON",
     "gate": "pipelines.sources.gate",
     "hyperliquid": "pipelines.sources.hyperliquid",
+    "hyperliquid_fills": "pipelines.sources.hyperliquid_fills",
     "kraken": "pipelines.sources.kraken",
     "okx": "pipelines.sources.okx",
     "orderly": "pipelines.sources.orderly",
