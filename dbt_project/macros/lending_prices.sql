@@ -28,6 +28,10 @@
         select * from {{ ref('token_registry') }}
     ),
 
+    receipts as (
+        select * from {{ ref('receipt_tokens') }}
+    ),
+
     assets as (
         select * from {{ ref('assets') }}
     ),
@@ -37,7 +41,7 @@
     ),
 
     -- A source names a token by its address or, where it dropped that, by its symbol.
-    names as (
+    own_names as (
         select
             chain,
             token as name,
@@ -53,6 +57,30 @@
             asset,
             decimals
         from registry
+    ),
+
+    -- A receipt is reported under what it stands for; how much of it a unit is, nobody says, so that it is not scaled, and its
+    -- price is no price of the asset.
+    names as (
+        select
+            o.chain,
+            o.name,
+            o.token,
+            o.asset,
+            o.decimals,
+            o.asset as price_of
+        from own_names as o
+        anti join receipts as r on o.chain = r.chain and o.token = r.token
+        union all
+        select
+            r.chain,
+            r.token as name,
+            r.token,
+            o.asset,
+            cast(null as int) as decimals,
+            cast(null as string) as price_of
+        from receipts as r
+        left join own_names as o on r.chain = o.chain and r.claim_on = o.name
     ),
 
     scaled as (
@@ -158,7 +186,7 @@
     service_prices as (
         select
             t.chain || ' ' || coalesce(n.token, t.token) as price_key,
-            n.asset,
+            n.price_of as asset,
             t.chain,
             t.token,
             t.priced_at,

@@ -163,7 +163,7 @@ FAMILIES: Final[Mapping[str, tuple[Protocol, ...]]] = {
 
 DESCRIPTIONS: Final = {
     "aave": "LiquidationCall of Aave v1, v2, v3 and Spark: collateral seized and debt repaid, raw; DeficitCreated of v3.",
-    "compound_v2": "LiquidateBorrow of Compound v2 and its kin: debt repaid; collateral in cTokens, which have no price.",
+    "compound_v2": "LiquidateBorrow of Compound v2 and its kin: debt repaid; collateral in cTokens, which marts value by the debt.",
     "comet": "AbsorbCollateral of Compound v3 in dollars of the event, AbsorbDebt on the last collateral of its account; "
     "debt absorbed without collateral is bad debt.",
     "morpho": "Liquidate of Morpho Blue, its markets' tokens from CreateMarket; its bad debt apart.",

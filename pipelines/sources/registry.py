@@ -31,6 +31,7 @@ VENUES: Final[Mapping[str, str]] = {
     "bitfinex": "pipelines.sources.bitfinex",
     "bybit": "pipelines.sources.bybit",
     "coinalyze": "pipelines.sources.coinalyze",
+    "defillama": "pipelines.sources.defillama",
     "deribit": "pipelines.sources.deribit",
     "dydx": "pipelines.sources.dydx",
     "evm_arbitrum": "pipelines.sources.evm_chains:ARBITRUM",

@@ -378,3 +378,18 @@ def test_a_hundred_thousand_events_decode_in_seconds() -> None:
     started = time.process_time()
     assert parsed("evm_ethereum", "aave", page).rows.height == 100_000
     assert time.process_time() - started < 10
+
+
+def test_the_seed_of_receipts_says_of_every_ctoken_what_its_emitter_lends() -> None:
+    seeds = Path(__file__).resolve().parents[2] / "dbt_project" / "seeds"
+    told = set(pl.read_csv(seeds / "receipt_tokens.csv").rows())
+    protocols = FAMILIES["compound_v2"]
+    assert told == {
+        (chain, ctoken, lent)
+        for protocol in protocols
+        for chain, listed in protocol.emitters.items()
+        for ctoken, lent in listed.items()
+        if lent
+    }
+    incentives = set(pl.read_csv(seeds / "liquidation_incentives.csv")["protocol"])
+    assert {protocol.name for protocol in protocols} <= incentives

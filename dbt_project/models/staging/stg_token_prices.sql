@@ -5,6 +5,7 @@ select
     price_usd,
     decimals,
     price_source,
+    confidence,
     trade_date,
     source,
     landing_id,

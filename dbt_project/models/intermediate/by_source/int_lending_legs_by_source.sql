@@ -40,24 +40,71 @@ legs as (
     where debt_token is not null or debt_usd is not null
 ),
 
-priced as ({{ priced_legs('legs') }})
+priced as ({{ priced_legs('legs') }}),
+
+receipts as (
+    select * from {{ ref('receipt_tokens') }}
+),
+
+incentives as (
+    select
+        protocol,
+        incentive,
+        holds_from,
+        coalesce(
+            lead(holds_from) over (partition by protocol order by holds_from), date '9999-12-31'
+        ) as holds_until
+    from {{ ref('liquidation_incentives') }}
+),
+
+-- What a liquidator takes is worth the debt repaid times the protocol's incentive.
+estimates as (
+    select
+        c.source,
+        c.chain,
+        c.event_id,
+        d.amount_usd * i.incentive as amount_usd,
+        d.price_gap_seconds,
+        d.price_from,
+        d.available_at
+    from priced as c
+    inner join receipts as r on c.chain = r.chain and c.token = r.token
+    inner join priced as d
+        on
+            c.source = d.source
+            and c.chain = d.chain
+            and c.event_id = d.event_id
+            and d.leg = 'debt'
+    inner join incentives as i
+        on
+            c.protocol = i.protocol
+            and c.trade_date >= i.holds_from
+            and c.trade_date < i.holds_until
+    where c.leg = 'collateral' and c.amount_usd is null and d.amount_usd is not null
+)
 
 select
-    source,
-    chain,
-    event_id,
-    leg,
-    protocol,
-    occurred_at,
-    token,
-    asset,
-    asset_kind,
-    amount,
-    amount_usd,
-    price_source,
-    price_gap_seconds,
-    price_from,
-    completeness,
-    available_at,
-    trade_date
-from priced
+    p.source,
+    p.chain,
+    p.event_id,
+    p.leg,
+    p.protocol,
+    p.occurred_at,
+    p.token,
+    p.asset,
+    p.asset_kind,
+    p.amount,
+    coalesce(p.amount_usd, e.amount_usd) as amount_usd,
+    case when e.amount_usd is not null then 'debt_times_incentive' else p.price_source end as price_source,
+    coalesce(p.price_gap_seconds, e.price_gap_seconds) as price_gap_seconds,
+    coalesce(p.price_from, e.price_from) as price_from,
+    p.completeness,
+    greatest(p.available_at, coalesce(e.available_at, p.available_at)) as available_at,
+    p.trade_date
+from priced as p
+left join estimates as e
+    on
+        p.source = e.source
+        and p.chain = e.chain
+        and p.event_id = e.event_id
+        and p.leg = 'collateral'

@@ -36,7 +36,10 @@ select
     d.venue_kind,
     d.events,
     d.notional_usd,
-    case when d.completeness = 'full' and d.unpriced_events = 0 then d.notional_usd end as notional_usd_upper,
+    case
+        when d.completeness = 'full' and d.unpriced_events = 0 and d.price_source <> 'debt_times_incentive'
+            then d.notional_usd
+    end as notional_usd_upper,
     d.quantity_base,
     d.largest_usd,
     d.completeness,

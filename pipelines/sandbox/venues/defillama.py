@@ -1,0 +1,91 @@
+"""DefiLlama's prices as documented: a point near every hour asked for, nothing about tokens it does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from pipelines.sandbox.emulator import Answer, Asked, Route
+from pipelines.sandbox.world import Listing, World
+from pipelines.sources.defillama import CHAINS, COIN
+from pipelines.sources.tokens import NATIVE, registered
+
+MOST_POINTS: Final = 500
+PERIODS: Final = {"1h": timedelta(hours=1), "1d": timedelta(days=1)}
+OUR_CHAIN: Final = {theirs: ours for ours, theirs in CHAINS.items()}
+
+
+@dataclass(frozen=True)
+class Manners:
+    """What the service does not promise: `unknown` are assets it has no price of; every point lies up to `off` beside its
+    hour, and `shouts` gives addresses back with capitals."""
+
+    unknown: frozenset[str] = frozenset()
+    off: timedelta = timedelta(minutes=3)
+    shouts: bool = False
+
+
+POLITE: Final = Manners()
+
+
+def prices_of(world: World, asset: str, stamps: Sequence[datetime]) -> list[float]:
+    """Dollars per token at full minutes; stamps in order."""
+    if asset.startswith("USD") or asset in ("DAI", "FRAX", "LUSD"):
+        return [1.0] * len(stamps)
+    minutes = [at.replace(second=0, microsecond=0) for at in stamps]
+    listing = Listing("defillama", asset, asset, quote="USD")
+    candles = world.candles(listing, "spot", 1, minutes[0], minutes[-1] + timedelta(minutes=1))
+    opened = dict(candles.select("opened_at", "open").iter_rows())
+    return [float(opened[minute]) for minute in minutes]
+
+
+def stamp_of(hour: datetime, manners: Manners) -> datetime:
+    """When the price nearest to an hour was struck: beside it by turns, never at it."""
+    return hour + (manners.off if hour.hour % 2 == 0 else -manners.off)
+
+
+def chart(asked: Asked, world: World, manners: Manners) -> Answer:
+    names = asked.params["coins"].split(",")
+    try:
+        start = datetime(1970, 1, 1) + timedelta(seconds=int(asked.params["start"]))
+        points, step = int(asked.params.get("span", 0)), PERIODS[asked.params.get("period", "1d")]
+        reach = timedelta(seconds=int(asked.params["searchWidth"]))
+    except (KeyError, ValueError):
+        return Answer({"message": "start, span, period and searchWidth are wanted"}, status=400)
+    if points * len(names) > MOST_POINTS:
+        return Answer({"message": f"more than {MOST_POINTS} points"}, status=400)
+    tokens = {(chain, token): rest for chain, token, *rest in registered().iter_rows()}
+    coins: dict[str, Any] = {}
+    for name in names:
+        chain, _, address = name.partition(":")
+        known = tokens.get((OUR_CHAIN.get(chain, chain), NATIVE if address == COIN else address))
+        if known is None or known[1] in manners.unknown:
+            continue
+        symbol, asset, decimals = known
+        hours = [start + step * number for number in range(points)]
+        stamps = [at for hour in hours if manners.off <= reach and (at := stamp_of(hour, manners)) <= asked.now]
+        prices = prices_of(world, asset, stamps) if stamps else []
+        coins[f"{chain}:{address.upper().replace('0X', '0x')}" if manners.shouts else name] = {
+            "symbol": symbol,
+            "confidence": 0.99,
+            "decimals": decimals,
+            "prices": [
+                {"timestamp": int((at - datetime(1970, 1, 1)).total_seconds()), "price": price}
+                for at, price in zip(stamps, prices, strict=True)
+            ],
+        }
+    return Answer({"coins": coins})
+
+
+def routes(manners: Manners) -> Sequence[Route]:
+    """The routes of a DefiLlama with these manners."""
+
+    def mannered(answering: Callable[[Asked, World, Manners], Answer]) -> Callable[[Asked, World], Answer]:
+        return lambda asked, world: answering(asked, world, manners)
+
+    return (Route("GET", "api", "/chart/{coins}", mannered(chart)),)
+
+
+ROUTES: Final[Sequence[Route]] = routes(POLITE)

@@ -1,0 +1,25 @@
+"""The tokens of the registry, dbt_project/seeds/token_registry.csv, for sources that ask about tokens.
+
+Read only; which token is which asset, and how many decimals it has, is written in the seed. What is read of a token on chain
+stands in evm_tokens.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+import polars as pl
+
+from pipelines.settings import PROJECT_ROOT
+
+REGISTRY: Final = PROJECT_ROOT / "dbt_project" / "seeds" / "token_registry.csv"
+
+NATIVE: Final = "0xeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee"
+"""Stands for the chain's own coin, which has no contract."""
+
+
+@cache
+def registered() -> pl.DataFrame:
+    """The rows of the registry: chain, token (address in lower case), symbol, asset, decimals."""
+    return pl.read_csv(REGISTRY, schema_overrides={"decimals": pl.Int64})
