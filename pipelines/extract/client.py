@@ -32,7 +32,7 @@ from pipelines.errors import (
     TransientError,
     VenueUnavailableError,
 )
-from pipelines.extract import mirror
+from pipelines.extract import journal, mirror
 from pipelines.extract.landing import Clock, utc_now
 from pipelines.extract.limits import Pacer, Sleep
 from pipelines.extract.venue import WHOLE_VENUE, Page, Venue
@@ -130,6 +130,7 @@ class HttpApi:
             retry=tenacity.retry_if_exception(self._is_worth_a_retry),
             wait=self._wait_before_retry,
             sleep=self._sleep,
+            before_sleep=_note_retry,
             reraise=True,
         )
         async for attempt in retrying:
@@ -276,6 +277,12 @@ async def open_api(
             sleep=sleep,
             jitter=jitter,
         )
+
+
+def _note_retry(state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    if error is not None:
+        journal.note(journal.problem_of(error), str(error), effect="asked_again")
 
 
 def _plain(body: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> dict[str, Any] | list[dict[str, Any]]:
