@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 from pipelines.clean.contract import load_contract
 from pipelines.clean.load import Gate, LoadReport, Progress, find_work, load_source, no_progress
+from pipelines.clean.problems import record_fetch_problems
 from pipelines.errors import ConfigError, LandingError, LeverhouseError, PermanentError, TransientError
 from pipelines.extract.fetch import FetchReport, fetch_feed, plan_capture, plan_days
+from pipelines.extract.journal import Journal
 from pipelines.extract.landing import Clock, Landing, LandingStore, utc_now
 from pipelines.extract.venue import Api, Feed
 from pipelines.quality.gate import run_gate
@@ -87,6 +89,7 @@ def load_pending(
     reports: list[LoadReport] = []
     failures: dict[str, LeverhouseError] = {}
     with writer(settings, what="load") as con:
+        record_fetch_problems(con, settings.raw_dir)
         for source, mine in by_source.items():
             if find_work(con, source, mine).is_empty:
                 continue
@@ -199,4 +202,5 @@ def fetch(
             wanted = [feed for feed in ordered if feeds is None or feed.name in {*feeds, *first_of_all}]
             return [await bring(feed, api) for feed in wanted]
 
-    return tuple(asyncio.run(everything()))
+    with Journal(settings.raw_dir, venue, clock).keeping():
+        return tuple(asyncio.run(everything()))

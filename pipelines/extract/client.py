@@ -31,7 +31,7 @@ from pipelines.errors import (
     TransientError,
     VenueUnavailableError,
 )
-from pipelines.extract import mirror
+from pipelines.extract import journal, mirror
 from pipelines.extract.landing import Clock, utc_now
 from pipelines.extract.limits import Pacer, Sleep
 from pipelines.extract.venue import WHOLE_VENUE, Page, Venue
@@ -134,6 +134,7 @@ class HttpApi:
                 too_long = isinstance(error, ThrottledError) and (error.wait_seconds or 0) > self._patience.longest_wait
                 if too_long or attempt >= self._patience.attempts:
                     raise
+                journal.note(journal.problem_of(error), str(error), effect="asked_again")
             else:
                 return page
             await self._sleep(self._backoff(attempt))

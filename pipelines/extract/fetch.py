@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from pipelines.errors import BlockedError, LeverhouseError
+from pipelines.extract import journal
 from pipelines.extract.landing import Clock, Completeness, Landing, LandingStore, PackDraft, utc_now
 from pipelines.extract.pack import Pack
 from pipelines.extract.venue import Api, Feed, Job, NotYetPublishedError, Outcome, Page, Span, Venue
@@ -254,12 +255,14 @@ class _Run:
             blocked: BlockedError | None = None
             fetched: dict[str, Outcome] = {}
             outcomes = await asyncio.gather(
-                *(self._job(_with_held(plan[name], held), writer) for name in sorted(due)),
+                *(self._job(chunk, _with_held(plan[name], held), writer) for name in sorted(due)),
                 return_exceptions=True,
             )
             for name, outcome in zip(sorted(due), outcomes, strict=True):
                 if isinstance(outcome, LeverhouseError):
                     self.failures[f"{chunk.partition} {name}"] = outcome
+                    problem, lost = journal.problem_of(outcome), journal.Subject(self.source, chunk.partition, name)
+                    journal.note(problem, str(outcome), effect="given_up", subject=lost)
                     blocked = outcome if isinstance(outcome, BlockedError) else blocked
                 elif isinstance(outcome, BaseException):
                     raise outcome
@@ -270,8 +273,9 @@ class _Run:
         if blocked is not None:
             raise blocked
 
-    async def _job(self, job: Job, writer: _Writer) -> Outcome:
+    async def _job(self, chunk: Chunk, job: Job, writer: _Writer) -> Outcome:
         """Fetch one subject. Its pages are written only when all of them are there, so that a landing never holds half."""
+        journal.about(journal.Subject(self.source, chunk.partition, job.subject))
         async with self.job_turns:
             try:
                 pages = [page async for page in self.feed.fetch(self.api, job)]

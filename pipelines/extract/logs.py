@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 import orjson
 
 from pipelines.errors import SourceFormatError, VenueUnavailableError
+from pipelines.extract import journal
 from pipelines.extract.venue import Api, NotYetPublishedError, Page, Span, milliseconds
 
 PORTAL: Final = "portal"
@@ -133,6 +134,8 @@ class PortalLogs:
                         f"{page.where}: block {position}: status {page.status}, no whole stream in {tries} tries: "
                         f"{page.excerpt}"
                     )
+                detail = f"{page.where}: block {position}: status {page.status}, the stream is not whole"
+                journal.note("broken_off", detail, effect="asked_again")
                 continue
             tries = 0
             yield page

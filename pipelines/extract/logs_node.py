@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from pipelines.errors import RequestRefusedError, SourceFormatError, ThrottledError, VenueUnavailableError
+from pipelines.extract import journal
 from pipelines.extract.logs import NODE_REQUESTS, BlockRange, LogFilter
 from pipelines.extract.venue import Api, NotYetPublishedError, Page, Span
 
@@ -116,6 +117,8 @@ class NodeLogs:
             try:
                 answer = await ask(node)
             except _FAULTS as fault:
+                # Another node may know.
+                journal.note(journal.problem_of(fault), str(fault), effect="asked_again")
                 faults.append(fault)
                 continue
             if any(answer == earlier for _, earlier in answers):

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
 from pipelines.errors import SourceFormatError
+from pipelines.extract import journal
 from pipelines.extract.venue import Page, Span
 
 Stamps = Callable[[Page], Sequence[int]]
@@ -108,7 +109,11 @@ async def _asked_twice(get: GetSlice, stamps: Stamps, first: int, last: int) -> 
     if seen := stamps(page):
         return page, seen
     page = await get(first, last)
-    return page, stamps(page)
+    if seen := stamps(page):
+        journal.note(
+            "empty_answer", f"{page.where}: no rows at first, {len(seen)} when asked again", effect="asked_again"
+        )
+    return page, seen
 
 
 def slices(span: Span, *, width_ms: int) -> list[tuple[int, int]]:

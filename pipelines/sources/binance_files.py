@@ -19,6 +19,7 @@ import polars as pl
 
 from pipelines.clean.batch import no_rejects
 from pipelines.errors import SourceFormatError, VenueUnavailableError
+from pipelines.extract import journal
 from pipelines.extract.venue import Api, Fetch, Job, NotYetPublishedError, Page
 from pipelines.sources.records import LINE, SUBJECT, Field, Records
 
@@ -130,6 +131,7 @@ async def _verified(api: Api, subject: str, path: str, held: Page | None) -> Pag
             )
         if said == _sha256(page.body):
             return page
+        journal.note("checksum", f"{page.where}: the file is not what its {CHECKSUM} says", effect="asked_again")
     raise VenueUnavailableError(
         f"{NAME}: {page.where}: the file has sha256 {_sha256(page.body)}, its {CHECKSUM} says {said}. Ask again later; in a "
         "mirror, copy both anew."

@@ -27,7 +27,7 @@ from pipelines.storage.warehouse import open_snapshot, writer
 STORAGE_VERSION: Final = "v1.2.0"
 """File format that DuckDB 1.2 and everything newer can read."""
 
-OPS_TABLES: Final = ("landings", "loads", "lineage", "quarantine", "check_results")
+OPS_TABLES: Final = ("landings", "loads", "lineage", "quarantine", "check_results", "fetch_problems")
 """What readers need to trace a number back to its file."""
 
 

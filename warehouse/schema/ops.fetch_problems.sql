@@ -1,0 +1,28 @@
+-- key: venue, noted_on, line
+create table if not exists ops.fetch_problems (
+    venue varchar not null,
+    noted_on date not null,
+    line bigint not null,
+    noted_at timestamp not null,
+    source varchar,
+    partition varchar,
+    subject varchar,
+    problem varchar not null,
+    effect varchar not null,
+    detail varchar not null,
+    check (problem in ('throttled', 'unavailable', 'blocked', 'refused', 'malformed', 'checksum', 'empty_answer', 'broken_off',
+        'other')),
+    check (effect in ('asked_again', 'given_up')),
+    check (line >= 1)
+);
+comment on table ops.fetch_problems is 'One row per answer of a venue that was not taken, as the journal of fetching noted it: a failed fetch leaves no landing.';
+comment on column ops.fetch_problems.venue is 'Venue that was asked.';
+comment on column ops.fetch_problems.noted_on is 'UTC day on which it was noted.';
+comment on column ops.fetch_problems.line is 'Line in the journal of the venue and day, from 1.';
+comment on column ops.fetch_problems.noted_at is 'UTC instant at which it was noted.';
+comment on column ops.fetch_problems.source is 'Module and dataset that was being fetched; null where it is about the venue as a whole.';
+comment on column ops.fetch_problems.partition is 'Day or month that was being fetched.';
+comment on column ops.fetch_problems.subject is 'What was asked for: an instrument, or * for the whole venue.';
+comment on column ops.fetch_problems.problem is 'throttled, unavailable (no whole answer), blocked, refused, malformed (not the format of the venue), checksum (a file is not what its digest says), empty_answer (rows came only when asked again), broken_off (a stream that ended early) or other.';
+comment on column ops.fetch_problems.effect is 'asked_again: repeated in the same run. given_up: the run ended without it, and the next one asks again.';
+comment on column ops.fetch_problems.detail is 'What the venue said or did, without secrets.';
