@@ -10,6 +10,17 @@
     nullif(concat_ws(',', array_sort(collect_set({{ text }}))), '')
 {%- endmacro %}
 
+{#- The first few, by the alphabet, of the texts that meet a condition, joined with a comma; null where there are none. -#}
+{% macro first_texts(text, condition, how_many) -%}
+    {{ return(adapter.dispatch('first_texts', 'leverhouse')(text, condition, how_many)) }}
+{%- endmacro %}
+{% macro default__first_texts(text, condition, how_many) -%}
+    array_to_string(min({{ text }}, {{ how_many }}) filter (where {{ condition }}), ',')
+{%- endmacro %}
+{% macro spark__first_texts(text, condition, how_many) -%}
+    nullif(concat_ws(',', slice(array_sort(collect_list({{ text }}) filter (where {{ condition }})), 1, {{ how_many }})), '')
+{%- endmacro %}
+
 {#- Seconds from one instant to a later one, as a double. -#}
 {% macro seconds_between(earlier, later) %}
     {{- return(adapter.dispatch('seconds_between', 'leverhouse')(earlier, later)) -}}
