@@ -1,13 +1,35 @@
 {#- Spellings that differ between DuckDB and Spark. Everything else is written once, portably. -#}
 
 {#- Distinct texts, sorted, joined with a comma; null where there are none. On DuckDB string_agg(distinct … order by …)
-    says the same and takes five times as long. -#}
+    says the same and takes five times as long; a distinct aggregate keeps a table of its own per group. -#}
 {% macro sorted_list(text) %}{{ return(adapter.dispatch('sorted_list', 'leverhouse')(text)) }}{% endmacro %}
 {% macro default__sorted_list(text) -%}
-    array_to_string(list_sort(list(distinct {{ text }}) filter (where {{ text }} is not null)), ',')
+    array_to_string(list_sort(list_distinct(list({{ text }}) filter (where {{ text }} is not null))), ',')
 {%- endmacro %}
 {% macro spark__sorted_list(text) -%}
     nullif(concat_ws(',', array_sort(collect_set({{ text }}))), '')
+{%- endmacro %}
+
+{#- How many distinct texts of a small group meet a condition. -#}
+{% macro distinct_count(text, condition) -%}
+    {{ return(adapter.dispatch('distinct_count', 'leverhouse')(text, condition)) }}
+{%- endmacro %}
+{% macro default__distinct_count(text, condition) -%}
+    coalesce(len(list_distinct(list({{ text }}) filter (where {{ condition }}))), 0)
+{%- endmacro %}
+{% macro spark__distinct_count(text, condition) -%}
+    count(distinct {{ text }}) filter (where {{ condition }})
+{%- endmacro %}
+
+{#- The first few, by the alphabet, of the texts that meet a condition, joined with a comma; null where there are none. -#}
+{% macro first_texts(text, condition, how_many) -%}
+    {{ return(adapter.dispatch('first_texts', 'leverhouse')(text, condition, how_many)) }}
+{%- endmacro %}
+{% macro default__first_texts(text, condition, how_many) -%}
+    array_to_string(min({{ text }}, {{ how_many }}) filter (where {{ condition }}), ',')
+{%- endmacro %}
+{% macro spark__first_texts(text, condition, how_many) -%}
+    nullif(concat_ws(',', slice(array_sort(collect_list({{ text }}) filter (where {{ condition }})), 1, {{ how_many }})), '')
 {%- endmacro %}
 
 {#- Seconds from one instant to a later one, as a double. -#}

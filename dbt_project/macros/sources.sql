@@ -23,18 +23,33 @@
     {%- endfor -%}
 {%- endmacro %}
 
-{#- A whole query: of a relation with one row per series, day, source and period, the rows of the best source of each
-    day. -#}
-{% macro best_source_of_day(relation, series) %}
-    select candidate.*
-    from {{ relation }} as candidate
-    anti join ({{ contested_series(relation, series, ['source', 'period']) }}) as contested
+{#- A whole query: of a table with one row per series, day, source and period, the rows of the best source of each day,
+    and how complete the day is. Only contested series are judged; the others pass as they are read. -#}
+{% macro best_source_of_day(table, series, present) %}
+    with contested as (
+        {{ contested_series(table, series, ['source', 'period']) }}
+    ),
+
+    judged as (
+        select
+            candidate.*,
+            {{ share_of_day('candidate.' ~ present, 'candidate.period_minutes') }} as day_completeness,
+            ranks.precedence
+        from {{ table }} as candidate
+        semi join contested
+            on {{ same_series('candidate', 'contested', series) }}
+        left join {{ ref('int_source_ranks') }} as ranks on candidate.source = ranks.source
+    )
+
+    select
+        candidate.*,
+        {{ share_of_day('candidate.' ~ present, 'candidate.period_minutes') }} as day_completeness,
+        cast(null as int) as precedence
+    from {{ table }} as candidate
+    anti join contested
         on {{ same_series('candidate', 'contested', series) }}
     union all
-    select candidate.*
-    from {{ relation }} as candidate
-    semi join ({{ contested_series(relation, series, ['source', 'period']) }}) as contested
-        on {{ same_series('candidate', 'contested', series) }}
+    select * from judged
     qualify
         row_number() over (
             partition by {{ series | join(', ') }}, trade_date

@@ -74,7 +74,7 @@ import sys, time
 from pathlib import Path
 import duckdb
 warehouse, made, script, storage = sys.argv[1:]
-con = duckdb.connect(made, config={"threads": 2, "storage_compatibility_version": storage})
+con = duckdb.connect(made, config={"threads": 2, "storage_compatibility_version": storage, "preserve_insertion_order": False})
 con.execute("set TimeZone = 'UTC'")
 con.execute("set enable_progress_bar = false")
 con.execute(f"attach '{warehouse}' as w (read_only)")

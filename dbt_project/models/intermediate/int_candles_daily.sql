@@ -1,8 +1,4 @@
-with candles as (
-    select * from {{ ref('int_candles_by_source') }}
-),
-
-instruments as (
+with instruments as (
     select * from {{ ref('int_instruments') }}
 ),
 
@@ -11,21 +7,8 @@ dollars as (
     where kind = 'stable'
 ),
 
-source_ranks as (
-    select * from {{ ref('int_source_ranks') }}
-),
-
-judged as (
-    select
-        c.*,
-        {{ share_of_day('c.periods_present', 'c.period_minutes') }} as day_completeness,
-        r.precedence
-    from candles as c
-    left join source_ranks as r on c.source = r.source
-),
-
 chosen as (
-    {{ best_source_of_day('judged', ['venue', 'instrument', 'market']) }}
+    {{ best_source_of_day(ref('int_candles_by_source'), ['venue', 'instrument', 'market'], 'periods_present') }}
 ),
 
 in_asset_units as (

@@ -1,26 +1,11 @@
-with ratios as (
-    select * from {{ ref('int_long_short_by_source') }}
-),
-
-instruments as (
+-- A view: one model reads it, and writing it would cost twice what choosing the source does.
+{{ config(materialized='view') }}
+with instruments as (
     select * from {{ ref('int_instruments') }}
 ),
 
-source_ranks as (
-    select * from {{ ref('int_source_ranks') }}
-),
-
-judged as (
-    select
-        l.*,
-        {{ share_of_day('l.observations', 'l.period_minutes') }} as day_completeness,
-        r.precedence
-    from ratios as l
-    left join source_ranks as r on l.source = r.source
-),
-
 chosen as (
-    {{ best_source_of_day('judged', ['venue', 'instrument', 'measure']) }}
+    {{ best_source_of_day(ref('int_long_short_by_source'), ['venue', 'instrument', 'measure'], 'observations') }}
 )
 
 select

@@ -1,30 +1,13 @@
-with open_interest as (
-    select * from {{ ref('int_open_interest_by_source') }}
-),
-
-instruments as (
+with instruments as (
     select * from {{ ref('int_instruments') }}
-),
-
-source_ranks as (
-    select * from {{ ref('int_source_ranks') }}
 ),
 
 prices as (
     select * from {{ ref('fct_price_daily') }}
 ),
 
-judged as (
-    select
-        o.*,
-        {{ share_of_day('o.observations', 'o.period_minutes') }} as day_completeness,
-        r.precedence
-    from open_interest as o
-    left join source_ranks as r on o.source = r.source
-),
-
 chosen as (
-    {{ best_source_of_day('judged', ['venue', 'instrument']) }}
+    {{ best_source_of_day(ref('int_open_interest_by_source'), ['venue', 'instrument'], 'observations') }}
 ),
 
 in_asset_units as (

@@ -25,20 +25,6 @@ with liquidations as (
     group by venue, chain, asset, trade_date, venue_kind, measure
 ),
 
-open_interest as (
-    select
-        venue,
-        asset,
-        trade_date,
-        oi_base,
-        oi_usd,
-        oi_base - oi_base_before_1d as oi_base_change_1d,
-        sources,
-        available_at
-    from {{ ref('int_oi_by_venue_daily') }}
-    where is_reported
-),
-
 prices as (
     select
         asset,
@@ -69,8 +55,8 @@ select
         when liquidations.completeness = 'full' then liquidations.notional_usd
         when prices.move is null or prices.move_border is null then null
         when prices.move <= prices.move_border then liquidations.notional_usd
-        when today.oi_base_change_1d is null or prices.close_usd is null then null
-        else greatest(liquidations.notional_usd, -today.oi_base_change_1d * prices.close_usd)
+        when today.oi_base_before_1d is null or prices.close_usd is null then null
+        else greatest(liquidations.notional_usd, (today.oi_base_before_1d - today.oi_base) * prices.close_usd)
     end as notional_usd_upper,
     liquidations.quantity_base,
     liquidations.quantity_base_long,
@@ -96,9 +82,9 @@ select
 from liquidations
 left join prices on liquidations.asset = prices.asset and liquidations.trade_date = prices.trade_date
 -- Lending protocols have no open interest, so only positions find a partner here.
-left join open_interest as today
+left join {{ ref('int_oi_by_venue_daily') }} as today
     on liquidations.venue = today.venue and liquidations.asset = today.asset
-    and liquidations.trade_date = today.trade_date
-left join open_interest as day_before
+    and liquidations.trade_date = today.trade_date and today.is_reported
+left join {{ ref('int_oi_by_venue_daily') }} as day_before
     on liquidations.venue = day_before.venue and liquidations.asset = day_before.asset
-    and liquidations.trade_date - 1 = day_before.trade_date
+    and liquidations.trade_date - 1 = day_before.trade_date and day_before.is_reported

@@ -55,7 +55,7 @@ foremost as (
         today.period,
         ln(today.close_usd / day_before.close_usd) as log_return
     from ranked as today
-    left join candles as day_before
+    left join {{ ref('int_candles_daily') }} as day_before
         on
             today.venue = day_before.venue
             and today.instrument = day_before.instrument
@@ -101,7 +101,7 @@ days as (
         sum(volume_base) filter (where market = 'perp') as volume_base,
         sum(volume_usd) filter (where market = 'perp') as volume_usd,
         sum(volume_base) filter (where market = 'spot') as spot_volume_base,
-        cast(count(distinct venue) filter (where market = 'perp' and volume_base is not null) as int) as volume_venues,
+        cast({{ distinct_count('venue', "market = 'perp' and volume_base is not null") }} as int) as volume_venues,
         {{ stats_gathered_list('source') }} as source_lists,
         max(available_at) as available_at
     from series

@@ -1,24 +1,9 @@
-with coverage as (
-    select * from {{ ref('stg_coverage') }}
-),
+{%- set severity = "case status when 'missing' then 3 when 'partial' then 2 when 'complete' then 1 else 0 end" -%}
 
-severities as (
-    select
-        source,
-        table_name,
-        venue,
-        instrument,
-        series,
-        trade_date,
-        expected,
-        present,
-        quarantined,
-        case status when 'missing' then 3 when 'partial' then 2 when 'complete' then 1 else 0 end as severity
-    from coverage
-),
-
-contested as (
-    {{ contested_series('severities', ['source', 'table_name', 'venue', 'instrument'], ['series']) }}
+-- The books are the longest table of the warehouse, so each step reads them as they stand: a query named here and used
+-- twice would be written out first.
+with contested as (
+    {{ contested_series(ref('stg_coverage'), ['source', 'table_name', 'venue', 'instrument'], ['series']) }}
 ),
 
 -- An instrument is as complete as its least complete series; most have one series and need no grouping.
@@ -32,8 +17,8 @@ instruments as (
         s.expected,
         s.present,
         s.quarantined,
-        s.severity
-    from severities as s
+        {{ severity }} as severity
+    from {{ ref('stg_coverage') }} as s
     anti join contested as c
         on {{ same_series('s', 'c', ['source', 'table_name', 'venue', 'instrument']) }}
     union all
@@ -46,38 +31,11 @@ instruments as (
         sum(s.expected) as expected,
         sum(s.present) as present,
         sum(s.quarantined) as quarantined,
-        max(s.severity) as severity
-    from severities as s
+        max({{ severity }}) as severity
+    from {{ ref('stg_coverage') }} as s
     semi join contested as c
         on {{ same_series('s', 'c', ['source', 'table_name', 'venue', 'instrument']) }}
     group by s.source, s.table_name, s.venue, s.instrument, s.trade_date
-),
-
-missing as (
-    select
-        source,
-        table_name,
-        venue,
-        trade_date,
-        instrument
-    from instruments
-    where severity = 3
-    qualify
-        row_number() over (
-            partition by source, table_name, venue, trade_date
-            order by instrument
-        ) <= {{ threshold('missing_instruments_listed') }}
-),
-
-missing_lists as (
-    select
-        source,
-        table_name,
-        venue,
-        trade_date,
-        {{ sorted_list('instrument') }} as missing_instruments
-    from missing
-    group by source, table_name, venue, trade_date
 ),
 
 worst as (
@@ -87,7 +45,7 @@ worst as (
         venue,
         trade_date,
         reason as worst_reason
-    from coverage
+    from {{ ref('stg_coverage') }}
     where reason is not null
     qualify
         row_number() over (
@@ -111,7 +69,8 @@ days as (
         case when count(*) = count(expected) then cast(sum(expected) as bigint) end as periods_expected,
         cast(sum(present) as bigint) as periods_present,
         cast(sum(quarantined) as bigint) as quarantined,
-        case max(severity) when 3 then 'missing' when 2 then 'partial' when 1 then 'complete' else 'empty' end as status
+        case max(severity) when 3 then 'missing' when 2 then 'partial' when 1 then 'complete' else 'empty' end as status,
+        {{ first_texts('instrument', 'severity = 3', threshold('missing_instruments_listed')) }} as missing_instruments
     from instruments
     group by source, table_name, venue, trade_date
 )
@@ -129,7 +88,7 @@ select
     d.quarantined,
     case when d.status = 'missing' and d.instruments_present > 0 then 'partial' else d.status end as status,
     w.worst_reason,
-    m.missing_instruments
+    d.missing_instruments
 from days as d
 left join worst as w
     on
@@ -137,9 +96,3 @@ left join worst as w
         and d.table_name = w.table_name
         and d.venue = w.venue
         and d.trade_date = w.trade_date
-left join missing_lists as m
-    on
-        d.source = m.source
-        and d.table_name = m.table_name
-        and d.venue = m.venue
-        and d.trade_date = m.trade_date
