@@ -209,7 +209,6 @@ class _Writer:
     async def add(self, pages: Iterable[Page]) -> None:
         """Take the pages of one subject; returns when there is room for more."""
         for page in pages:
-            page.forget()
             self.waiting.append(page)
             self.size += len(page.body)
         if self.size >= BATCH:
@@ -314,7 +313,11 @@ class _Run:
         """Fetch one subject. Its pages are written only when all of them are there, so that a landing never holds half."""
         async with self.job_turns:
             try:
-                pages = [page async for page in self.feed.fetch(self.api, job)]
+                pages = []
+                async for page in self.feed.fetch(self.api, job):
+                    # What pages are linked by was read before they came here.
+                    page.forget()
+                    pages.append(page)
             except NotYetPublishedError:
                 self.not_yet_published += 1
                 return "not_yet_published"

@@ -181,6 +181,9 @@ class Context:
 
 
 Fetch = Callable[[Api, Job], AsyncIterator[Page]]
+"""Brings the pages of a job. Reads what they are linked by before it yields them: the JSON of a page that is handed on is let go,
+for a page parsed takes many times its room, and the collector's time."""
+
 Parse = Callable[[Sequence[Page], Context], Iterator[Parsed]]
 Subjects = Callable[["pl.DataFrame"], Mapping[str, Mapping[str, Any]]]
 """Names of what a feed asks for, each with the row of clean.instruments behind it (empty where there is none)."""

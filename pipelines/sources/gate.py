@@ -172,12 +172,13 @@ async def pages_upward(
     while first < end:
         wanted = min(most, -(-(end - first) // step))
         page = await get(first, wanted)
-        if not stamps(page):
+        if not (came := stamps(page)):
             # Believed when said twice: a venue in trouble may answer like one in which nothing happened.
             page = await get(first, wanted)
+            came = stamps(page)
         yield page
-        seen = [stamp for stamp in stamps(page) if stamp >= first]
-        if stamps(page) and not seen:
+        seen = [stamp for stamp in came if stamp >= first]
+        if came and not seen:
             raise SourceFormatError(
                 f"{page.where}: rows before the bound only; Gate ignores it or its paging changed: {page.excerpt}"
             )
