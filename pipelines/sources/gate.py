@@ -2,6 +2,9 @@
 
 Facts from Gate's v4 documentation and from public collectors of it; what was not seen live is marked "?". Nothing here opens
 a database.
+
+Statistics hold the open interest of every five minutes and are asked for as soon as their day is over: the state of the moment
+is not captured beside them.
 """
 
 from __future__ import annotations
