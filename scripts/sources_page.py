@@ -91,7 +91,9 @@ def _feed(feed: Feed) -> str:
     keeps = "everything" if feed.keeps_days is None else f"{feed.keeps_days} days"
     hours = feed.published_after.total_seconds() / 3600 + 24 * feed.recheck_days
     if feed.cadence == "daily":
-        cadence = f"daily, final after {hours:g} h" + (", past months as one" if feed.by_month else "")
+        together = ", past months as one" if feed.by_month else ""
+        together = f", up to {feed.most_days} days in a row as one" if feed.most_days else together
+        cadence = f"daily, final after {hours:g} h{together}"
     else:
         cadence, keeps = f"captured every {feed.every_hours} h", "nothing"
     since = f"{feed.since}" + (f" to {feed.until}" if feed.until else "")

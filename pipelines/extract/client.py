@@ -151,7 +151,6 @@ class HttpApi:
         base = self._endpoints[request["endpoint"]]
         if base.startswith("file:"):
             return self._from_mirror(base, request, subject)
-        where = f"{self.venue.name}: {request['endpoint']}{request['path']}"
         try:
             async with self._session.request(
                 request["method"],
@@ -161,16 +160,16 @@ class HttpApi:
                 headers=self._headers | ({"Content-Type": "application/json"} if "body" in request else {}),
                 allow_redirects=False,
             ) as response:
-                body = await self._read(response, where)
+                body = await self._read(response, request)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             # Only the kind: the message of some of these holds the address, and an address may hold a token.
-            raise VenueUnavailableError(f"{where}: no whole answer ({type(error).__name__}).") from error
+            raise VenueUnavailableError(f"{self._where(request)}: no whole answer ({type(error).__name__}).") from error
         for secret in self._headers.values():
             # A venue that says our key back must not bring it into the landing or into an error.
             body = body.replace(secret.encode(), b"[key]")
-        headers = {name.lower(): value for name, value in response.headers.items()}
+        headers = response.headers
         for budget, header in self.venue.weights.items():
-            if (spent := headers.get(header.lower(), "")).isdigit():
+            if (spent := headers.get(header, "")).isdigit():
                 self._pacer.observe(budget, float(spent))
         return Page(
             subject=subject,
@@ -181,13 +180,18 @@ class HttpApi:
             headers={name: headers[name] for name in KEPT_HEADERS if name in headers},
         )
 
-    async def _read(self, response: aiohttp.ClientResponse, where: str) -> bytes:
+    def _where(self, request: Mapping[str, Any]) -> str:
+        """The request without its parameters, for errors."""
+        return f"{self.venue.name}: {request['endpoint']}{request['path']}"
+
+    async def _read(self, response: aiohttp.ClientResponse, request: Mapping[str, Any]) -> bytes:
         parts: list[bytes] = []
         size = 0
         async for part in response.content.iter_chunked(1 << 16):
             size += len(part)
             if size > self._patience.largest_body:
-                raise SourceFormatError(f"{where}: the answer is larger than {self._patience.largest_body >> 20} MiB.")
+                limit = self._patience.largest_body >> 20
+                raise SourceFormatError(f"{self._where(request)}: the answer is larger than {limit} MiB.")
             parts.append(part)
         return b"".join(parts)
 
@@ -197,7 +201,6 @@ class HttpApi:
 
     def _judge(self, page: Page, accept: Sequence[int], *, is_json: bool) -> None:
         """Raise for an answer that is none."""
-        where = f"{self.venue.name}: {page.where}"
         status = page.status
         if status in accept and status != 200:
             return
@@ -210,6 +213,7 @@ class HttpApi:
                     raise VenueUnavailableError(f"{self.venue.name}: {error}") from error
             self._check(page)
             return
+        where = f"{self.venue.name}: {page.where}"
         if status in (418, 429) or (status == 403 and self.venue.forbidden_wait is not None):
             wait = _retry_after(page.headers.get("retry-after"), self._clock())
             if status == 403 and wait is None:

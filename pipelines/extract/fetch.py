@@ -1,7 +1,8 @@
 """Fetching: which parts of a feed's history are missing or may have changed, and bringing them into the landing.
 
-One landing holds what one feed says of one span (a UTC day, a past month, an hour's capture), for all its subjects. What is
-landed and final is not asked for again; what failed is named and asked for next time. No parsing, no database.
+One landing holds what one feed says of one span (a UTC day, days in a row, a past month, an hour's capture), for all its
+subjects. What is landed and final is not asked for again; what failed is named and asked for next time. No parsing, no
+database.
 """
 
 from __future__ import annotations
@@ -92,6 +93,8 @@ def plan_days(feed: Feed, first: date, last: date, *, now: datetime, landed: Ite
     )
     if feed.keeps_days is not None:
         days = [day for day in days if day >= (now - timedelta(days=feed.keeps_days)).date()]
+    if feed.most_days is not None:
+        return _plan_runs(feed, days, final, known, feed.most_days)
     by_month: dict[str, list[date]] = {}
     for day in days:
         by_month.setdefault(f"{day:%Y-%m}", []).append(day)
@@ -110,6 +113,43 @@ def plan_days(feed: Feed, first: date, last: date, *, now: datetime, landed: Ite
         else:
             chunks += [Chunk(f"{day:%Y-%m-%d}", EVERYTHING, Span.of_days(day, day)) for day in mine]
     return chunks
+
+
+def _plan_runs(feed: Feed, days: Sequence[date], final: datetime, known: Iterable[str], most: int) -> list[Chunk]:
+    """Days in a row as one chunk of at most `most`, named by the first and the last. What is landed keeps its bounds, so that
+    it is found again; days that may still be restated stay single."""
+    held = {day: partition for partition in sorted(known) for day in _days_named(partition)}
+    runs: list[list[date]] = []
+    joined: set[date] = set()
+    names: dict[str, None] = {}
+    for day in days:
+        if day in held:
+            names[held[day]] = None
+            continue
+        settled = Span.of_days(day, day).end + timedelta(days=feed.recheck_days) <= final
+        follows = settled and day - timedelta(days=1) in joined and len(runs[-1]) < most
+        if follows:
+            runs[-1].append(day)
+        else:
+            runs.append([day])
+        if settled:
+            joined.add(day)
+    names |= {f"{run[0]}" if len(run) == 1 else f"{run[0]}_{run[-1]}": None for run in runs}
+    chunks = [Chunk(name, EVERYTHING, Span.of_days(*_bounds_named(name))) for name in names]
+    return sorted(chunks, key=lambda chunk: chunk.span.start)
+
+
+def _days_named(partition: str) -> list[date]:
+    return Span.of_days(*_bounds_named(partition)).days
+
+
+def _bounds_named(partition: str) -> tuple[date, date]:
+    """First and last day of a partition: a day, a month, or a run of days."""
+    first, _, last = partition.partition("_")
+    if len(first) == len("2024-01"):
+        days = _month(date.fromisoformat(f"{first}-01")).days
+        return days[0], days[-1]
+    return date.fromisoformat(first), date.fromisoformat(last or first)
 
 
 def plan_capture(feed: Feed, *, now: datetime) -> list[Chunk]:
@@ -170,7 +210,6 @@ class _Writer:
     async def add(self, pages: Iterable[Page]) -> None:
         """Take the pages of one subject; returns when there is room for more."""
         for page in pages:
-            page.forget()
             self.waiting.append(page)
             self.size += len(page.body)
         if self.size >= BATCH:
@@ -278,7 +317,11 @@ class _Run:
         journal.about(journal.Subject(self.source, chunk.partition, job.subject))
         async with self.job_turns:
             try:
-                pages = [page async for page in self.feed.fetch(self.api, job)]
+                pages = []
+                async for page in self.feed.fetch(self.api, job):
+                    # What pages are linked by was read before they came here.
+                    page.forget()
+                    pages.append(page)
             except NotYetPublishedError:
                 self.not_yet_published += 1
                 return "not_yet_published"

@@ -1,6 +1,7 @@
 """Paging that cannot loop, skip or stop early: three shapes of paging, each with the guards all venues need.
 
-Which shape an endpoint has stands in its venue's module. A page's rows are only counted and their stamps read here.
+Which shape an endpoint has stands in its venue's module. A page's rows are only counted and their stamps read here, and that
+before the page is handed on: whoever takes it lets go of what was read.
 """
 
 from __future__ import annotations
@@ -90,9 +91,10 @@ async def pages_by_cursor(
     after: str | None = None
     for _ in range(MOST_PAGES):
         page = await get(after)
-        yield page
         after = cursor(page)
-        if not after or is_done(page):
+        is_last = not after or is_done(page)
+        yield page
+        if after is None or is_last:
             return
         if after in seen:
             raise SourceFormatError(

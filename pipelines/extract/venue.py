@@ -181,6 +181,9 @@ class Context:
 
 
 Fetch = Callable[[Api, Job], AsyncIterator[Page]]
+"""Brings the pages of a job. Reads what they are linked by before it yields them: the JSON of a page that is handed on is let go,
+for a page parsed takes many times its room, and the collector's time."""
+
 Parse = Callable[[Sequence[Page], Context], Iterator[Parsed]]
 Subjects = Callable[["pl.DataFrame"], Mapping[str, Mapping[str, Any]]]
 """Names of what a feed asks for, each with the row of clean.instruments behind it (empty where there is none)."""
@@ -197,7 +200,8 @@ class Feed:
     remembers (None: everything); `published_after` how long after a day's end it is complete; `recheck_days` for how many
     days after that a day may still be restated and is asked for again; `every_hours` is how often a capture is made. A past
     month is fetched as one where `by_month` (fewer, fuller pages), else day by day; where `months_only`, a month is fetched
-    as one or not at all: there are no files of days. `subjects` picks, from the instruments of the universe, what the feed
+    as one or not at all: there are no files of days. Where `most_days` is given, past days in a row are fetched as one, so many
+    at most: for venues that count requests and not rows. `subjects` picks, from the instruments of the universe, what the feed
     asks for; without it, it asks once for the whole venue. `completeness` says for people, and for the coverage of event
     tables, how much of the truth the venue tells.
     """
@@ -216,6 +220,7 @@ class Feed:
     every_hours: int = 1
     by_month: bool = False
     months_only: bool = False
+    most_days: int | None = None
     until: date | None = None
     completeness: str = "full"
     rules: Rules | None = None

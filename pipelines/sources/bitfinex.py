@@ -3,6 +3,8 @@
 Facts from Bitfinex's v2 documentation and from public collectors; what was not seen live is marked "?". Funding is not here:
 whether CURRENT_FUNDING (field 11 of the derivative status) is paid at the start or at the end of its eight hours is written
 nowhere, and a rate eight hours off would pass for a true one. Nothing here opens a database.
+
+The history of open interest is asked for by the day when it is over: the state of the moment is not captured beside it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What Bybit remembers of its perpetuals and spot pairs: open interest, settled funding, account ratios, candles.
 
 Facts from Bybit's v5 documentation; what was not seen live is marked "?". All four answer with the newest rows of bounds that
-are both included.
+are both included. Open interest goes back to the launch, so that its state of the moment is not captured beside it.
 """
 
 from __future__ import annotations

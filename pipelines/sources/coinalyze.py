@@ -409,7 +409,9 @@ VENUE: Final = Venue(
                 parse=parse,
                 since=date(2020, 1, 1),
                 subjects=each_market(condition),
-                by_month=True,
+                # Calls are counted, whatever they ask for: a year at once is a small answer, and two years of a thousand
+                # series take an hour instead of a day.
+                most_days=366,
                 published_after=timedelta(hours=2),
                 # A day that is over is not restated; asking twice would use up half of the calls.
                 recheck_days=0,

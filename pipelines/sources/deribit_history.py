@@ -175,8 +175,8 @@ async def fetch_liquidations(api: Api, job: Job) -> AsyncIterator[Page]:
     start, end = job.span.start_ms, job.span.end_ms
     while True:
         page = await get(start, end - 1)
-        yield page
         stamps, has_more = _stamps_and_more(page)
+        yield page
         if not has_more:
             return
         if start == job.span.start_ms and min(stamps) > start:

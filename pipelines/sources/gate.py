@@ -2,6 +2,9 @@
 
 Facts from Gate's v4 documentation and from public collectors of it; what was not seen live is marked "?". Nothing here opens
 a database.
+
+Statistics hold the open interest of every five minutes and are asked for as soon as their day is over: the state of the moment
+is not captured beside them.
 """
 
 from __future__ import annotations
@@ -172,12 +175,13 @@ async def pages_upward(
     while first < end:
         wanted = min(most, -(-(end - first) // step))
         page = await get(first, wanted)
-        if not stamps(page):
+        if not (came := stamps(page)):
             # Believed when said twice: a venue in trouble may answer like one in which nothing happened.
             page = await get(first, wanted)
+            came = stamps(page)
         yield page
-        seen = [stamp for stamp in stamps(page) if stamp >= first]
-        if stamps(page) and not seen:
+        seen = [stamp for stamp in came if stamp >= first]
+        if came and not seen:
             raise SourceFormatError(
                 f"{page.where}: rows before the bound only; Gate ignores it or its paging changed: {page.excerpt}"
             )

@@ -97,13 +97,15 @@ async def pages_while_more(
     first = start
     while first < end:
         page = await get(first, end)
-        if not stamps(page):
+        if not (seen := stamps(page)):
             # Believed when said twice: a venue in trouble may answer like one in which nothing happened.
             page = await get(first, end)
+            seen = stamps(page)
+        more = has_more(page)
         yield page
-        if not has_more(page):
+        if not more:
             return
-        newest = max((in_seconds(stamp) for stamp in stamps(page)), default=first - 1)
+        newest = max(map(in_seconds, seen), default=first - 1)
         if newest < first:
             raise SourceFormatError(f"{page.where}: there should be more, and no row is newer; the paging changed.")
         first = newest + 1

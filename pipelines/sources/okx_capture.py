@@ -75,8 +75,8 @@ async def fetch_liquidations(api: Api, job: Job) -> AsyncIterator[Page]:
             api, wire.LIQUIDATIONS, job.subject,
             instType="SWAP", instFamily=job.subject.removesuffix(SWAP), state="filled", limit=LIQUIDATION_LIMIT, **bound,
         )  # fmt: skip
-        yield page
         seen = stamps(page)
+        yield page
         if not seen or (oldest is not None and min(seen) >= oldest):
             if len(seen) >= LIQUIDATION_LIMIT:
                 raise SourceFormatError(
@@ -191,8 +191,9 @@ def midnight(day: date) -> datetime:
 async def fetch_option_chain(api: Api, job: Job) -> AsyncIterator[Page]:
     """Every family of options OKX lists: contracts, open interest, volatilities, marks, volume and the index."""
     page = await wire.ask(api, wire.UNDERLYINGS, instType="OPTION")
+    listed = families(page)
     yield page
-    for family in families(page):
+    for family in listed:
         for path in (wire.INSTRUMENTS, wire.OPEN_INTEREST_NOW, wire.MARK_PRICES, wire.TICKERS):
             yield await wire.ask(api, path, instType="OPTION", instFamily=family)
         yield await wire.ask(api, wire.OPTION_SUMMARY, instFamily=family)

@@ -1,6 +1,9 @@
 """What OKX remembers: open interest, settled funding, candles, positioning. Captures of what it forgets stand in okx_capture.py.
 
 Facts from OKX's v5 documentation; what was not seen live is marked "?".
+
+Open interest of five minutes is kept for days and that of hours for weeks, so that a day is had whole when it is over: the
+state of the moment is not captured beside it.
 """
 
 from __future__ import annotations

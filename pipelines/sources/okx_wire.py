@@ -115,8 +115,8 @@ async def pages_down(
     last = end - 1
     while last >= start:
         page = await get(start, last)
-        yield page
         seen = stamps_of(page)
+        yield page
         if not seen:
             return
         if min(seen) > last:
@@ -152,8 +152,8 @@ async def finest_first(
             return await get(period, first, last)
 
         async for page in pages_down(bounded, stamps_of, start=start - shift + 1, end=end - shift + 1, step=step):
-            yield page
             oldest = min([oldest, *stamps_of(page)])
+            yield page
         if oldest <= start - shift + step:
             return
 

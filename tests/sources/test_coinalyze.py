@@ -24,7 +24,7 @@ from pipelines.extract.landing import LandingStore
 from pipelines.extract.venue import Context, Page, Span
 from pipelines.home import environment
 from pipelines.ingest import fetch
-from pipelines.sandbox.emulator import Asked, Fault
+from pipelines.sandbox.emulator import Asked, Emulator, Fault
 from pipelines.sandbox.venues import coinalyze as emulated
 from pipelines.sandbox.world import FormulaWorld
 from pipelines.settings import Settings
@@ -201,6 +201,41 @@ def test_days_over_http_are_what_the_markets_did(key: str, settings: Settings, s
     columns = ("opened_at", "open", "high", "low", "close", "volume_base", "taker_buy_base", "trades")
     assert_frame_equal(candles.select(columns), WORLD.candles(scaled, "perp", 1440, start, end).select(columns))
     assert quarantined(there).is_empty()
+
+
+def test_a_backfill_asks_once_a_year_and_brings_what_asking_by_days_would(
+    key: str, tmp_path: Path, serve: Serve, clock: Clock
+) -> None:
+    def bring(there: Settings, first: date, last: date) -> None:
+        reports = fetch(
+            there, "coinalyze", feeds=["liquidations"], first=first, last=last, assets=["PEPE"],
+            patience=HURRIED, clock=clock,
+        )  # fmt: skip
+        assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
+
+    def questions(emulator: Emulator) -> int:
+        return sum("liquidation-history" in hit.where for hit in emulator.hits)
+
+    days = [date(2024, 2, 19) + timedelta(days=n) for n in range(20)]
+    with serve("coinalyze", settings=Settings(home=tmp_path / "days")) as (emulator, by_days):
+        for day in days:
+            bring(by_days, day, day)
+        assert questions(emulator) == len(days)
+    with serve("coinalyze", settings=Settings(home=tmp_path / "run")) as (emulator, at_once):
+        bring(at_once, days[0], days[-1])
+        assert questions(emulator) == 1
+        # Of two years, what is not landed yet: one question for each year or part of one.
+        bring(at_once, date(2022, 3, 10), days[-1])
+        assert questions(emulator) == 1 + 2
+        bring(at_once, date(2022, 3, 10), days[-1])
+        assert questions(emulator) == 1 + 2
+    rows = loaded(at_once, "liquidation_totals", clock=clock)
+    assert (rows["trade_date"].min(), rows["trade_date"].max()) == (date(2022, 3, 10), days[-1])
+    same = pl.exclude("landing_id", "loaded_at")
+    assert_frame_equal(
+        rows.filter(pl.col("trade_date") >= days[0]).sort("event_at").select(same),
+        loaded(by_days, "liquidation_totals", clock=clock).sort("event_at").select(same),
+    )
 
 
 # The key

@@ -97,6 +97,27 @@ def test_where_there_are_only_files_of_months_a_month_is_waited_for() -> None:
     assert planned(months, date(2024, 2, 5), date(2024, 2, 6), now=datetime(2024, 2, 29)) == []
 
 
+def test_days_in_a_row_are_asked_for_as_one_where_requests_are_counted() -> None:
+    runs = replace(DAILY, most_days=31, recheck_days=0)
+    assert planned(runs, date(2024, 1, 20), date(2024, 3, 9)) == ["2024-01-20_2024-02-19", "2024-02-20_2024-03-09"]
+    [chunk] = plan_days(runs, date(2024, 2, 28), date(2024, 3, 1), now=NOON, landed=[])
+    assert chunk == Chunk("2024-02-28_2024-03-01", "all", Span(datetime(2024, 2, 28), datetime(2024, 3, 2)))
+    assert planned(runs, date(2024, 3, 9), date(2024, 3, 9)) == ["2024-03-09"]
+    # The last two days may be restated, each for itself.
+    restated = replace(runs, recheck_days=2)
+    assert planned(restated, date(2024, 3, 4), date(2024, 3, 9)) == [
+        "2024-03-04_2024-03-07", "2024-03-08", "2024-03-09",
+    ]  # fmt: skip
+
+
+def test_what_is_landed_of_a_run_keeps_its_bounds() -> None:
+    runs = replace(DAILY, most_days=366, recheck_days=0)
+    landed = ["2024-01-30_2024-02-02", "2024-02-06", "2024-03"]
+    assert planned(runs, date(2024, 2, 1), date(2024, 3, 9), landed=landed) == [
+        "2024-01-30_2024-02-02", "2024-02-03_2024-02-05", "2024-02-06", "2024-02-07_2024-02-29", "2024-03",
+    ]  # fmt: skip
+
+
 days = st.dates(date(2023, 12, 1), date(2024, 4, 1))
 
 
@@ -104,13 +125,14 @@ days = st.dates(date(2023, 12, 1), date(2024, 4, 1))
     first=days,
     last=days,
     by_month=st.booleans(),
+    most=st.none() | st.integers(1, 40),
     keeps=st.none() | st.integers(1, 40),
     begun=st.lists(days, max_size=3),
 )
 def test_every_published_day_is_in_one_chunk(
-    first: date, last: date, by_month: bool, keeps: int | None, begun: list[date]
+    first: date, last: date, by_month: bool, most: int | None, keeps: int | None, begun: list[date]
 ) -> None:
-    feed = replace(DAILY, by_month=by_month, keeps_days=keeps)
+    feed = replace(DAILY, by_month=by_month, most_days=most, keeps_days=keeps)
     chunks = plan_days(feed, first, last, now=NOON, landed=[f"{day:%Y-%m-%d}" for day in begun])
     oldest = max(first, feed.since, NOON.date() - timedelta(days=keeps if keeps is not None else 10_000))
     wanted = [oldest + timedelta(days=n) for n in range((min(last, date(2024, 3, 9)) - oldest).days + 1)]
