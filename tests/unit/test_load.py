@@ -11,6 +11,7 @@ import duckdb
 import polars as pl
 import pytest
 
+from pipelines.clean import stage
 from pipelines.clean.batch import (
     ABSENT_SCHEMA,
     REJECT_SCHEMA,
@@ -372,3 +373,40 @@ select trade_date, received, accepted, duplicates, restated, quarantined from op
 qualify row_number() over (partition by source, table_name, trade_date order by load_seq desc) = 1
 order by trade_date
 """
+
+
+def test_texts_that_all_rows_say_alike_are_loaded_as_they_were_said(desk: Desk) -> None:
+    desk.land("a.csv", oi(("O'NE", "2024-01-01 00:05", 1.0), ("O'NE", "2024-01-01 00:10", 2.0)))
+    desk.load()
+    assert {row[0] for row in held(desk)} == {"O'NE"}
+
+
+def test_a_text_that_each_file_says_alike_but_no_other_file_is_that_of_the_file(desk: Desk) -> None:
+    a = desk.land("a.csv", oi(("AUSDT", "2024-01-01 00:05", 1.0)))
+    b = desk.land("b.csv", oi(("BUSDT", "2024-01-01 00:05", 2.0)))
+    desk.load()
+    assert desk.rows("select instrument, landing_id from clean.open_interest order by all") == [
+        ("AUSDT", a.landing_id),
+        ("BUSDT", b.landing_id),
+    ]
+
+
+def test_a_required_text_that_no_row_has_puts_every_row_into_quarantine(desk: Desk) -> None:
+    batch = oi(("BTCUSDT", "2024-01-01 00:05", 1.0), ("BTCUSDT", "2024-01-01 00:10", 2.0))
+    batch["rows"] = batch["rows"].with_columns(pl.lit(None, pl.String).alias("venue"))
+    desk.land("a.csv", batch)
+    desk.load()
+    assert held(desk) == []
+    assert desk.rows("select reason, detail from ops.quarantine") == [("contract", "venue is null")] * 2
+
+
+def test_keys_that_are_compared_in_many_passes_are_found_twice_all_the_same(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "STAGE_ROWS_PER_PASS", 2)
+    stamps = [f"2024-01-0{day} 00:05" for day in range(1, 6)]
+    desk.land("old.csv", oi(*(("BTCUSDT", stamp, 1.0) for stamp in stamps)))
+    desk.land("new.csv", oi(*(("BTCUSDT", stamp, 2.0) for stamp in stamps)))
+    report = desk.load()
+    assert [row[2] for row in held(desk)] == [2.0] * 5
+    assert (report.tables[0].received, report.tables[0].accepted, report.tables[0].restated) == (10, 5, 5)
