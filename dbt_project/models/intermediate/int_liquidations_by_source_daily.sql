@@ -1,3 +1,5 @@
+-- A view: one model reads it, and reads it once.
+{{ config(materialized='view') }}
 with events as (
     select * from {{ ref('int_liquidation_events_by_source') }}
 ),

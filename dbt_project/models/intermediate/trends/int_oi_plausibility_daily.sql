@@ -1,6 +1,7 @@
 -- Whether a change of open interest can have been traded at all: no more contracts can open or close in a day than
 -- change hands. Instrument by instrument, since volume of one cannot explain another. Rates per venue are
--- oi_plausibility_daily's.
+-- oi_plausibility_daily's. A view: its two readers reckon it again in less time than its rows would take to write.
+{{ config(materialized='view') }}
 with changes as (
     select
         today.venue,

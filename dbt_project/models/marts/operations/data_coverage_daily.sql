@@ -70,7 +70,8 @@ days as (
         cast(sum(present) as bigint) as periods_present,
         cast(sum(quarantined) as bigint) as quarantined,
         case max(severity) when 3 then 'missing' when 2 then 'partial' when 1 then 'complete' else 'empty' end as status,
-        {{ first_texts('instrument', 'severity = 3', threshold('missing_instruments_listed')) }} as missing_instruments
+        {{ first_texts('instrument', 'severity = 3', threshold('missing_instruments_listed')) }}
+            as missing_instruments
     from instruments
     group by source, table_name, venue, trade_date
 )
