@@ -209,7 +209,8 @@ def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve
 
     interest = loaded(there, "open_interest", clock=clock).sort("event_at")
     for name, amount in (("1000PEPEUSDT", "oi_base"), ("BTCUSD", "oi_usd")):
-        true = WORLD.open_interest(emulated.BY_NAME[name], 5, *states).select("event_at", amount)
+        listing = emulated.BY_NAME[name]
+        true = WORLD.open_interest(listing, 5, *states).select("event_at", pl.col(amount) / listing.multiplier)
         assert_frame_equal(interest.filter(instrument=name).select("event_at", amount), true)
 
     funding = loaded(there, "funding_rates", clock=clock).sort("settled_at")

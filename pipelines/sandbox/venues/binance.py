@@ -145,7 +145,7 @@ def funding(asked: Asked, world: World) -> Answer:
                 "symbol": found.instrument,
                 "fundingRate": f"{r:.8f}",
                 "fundingTime": at + n % 7,
-                "markPrice": f"{mark:.8f}",
+                "markPrice": f"{mark * found.multiplier:.8f}",
             }
             for n, (r, at, mark) in enumerate(rows)
         ]
@@ -162,6 +162,7 @@ def premium(asked: Asked, world: World) -> Answer:
         .select("rate", pl.col("settled_at").dt.epoch("ms"), "mark_price")
         .iter_rows()
     )
+    mark *= found.multiplier
     row = {
         "symbol": found.instrument, "markPrice": f"{mark:.8f}", "indexPrice": f"{mark:.8f}", "estimatedSettlePrice": f"{mark:.8f}",
         "lastFundingRate": f"{rate:.8f}", "nextFundingTime": at, "interestRate": "0.00010000", "time": milliseconds(asked.now),

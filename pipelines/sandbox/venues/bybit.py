@@ -115,7 +115,8 @@ class Bybit:
         if asked.params.get("intervalTime") != "5min":
             return refused(10001, "params error: intervalTime invalid")
         frame = self._page(lambda first, end: world.open_interest(listing, 5, first, end), "event_at", asked, most=200)
-        both = pl.col("oi_usd" if listing.contract_type == "inverse" else "oi_base") * 2
+        inverse = listing.contract_type == "inverse"
+        both = 2 * (pl.col("oi_usd") if inverse else pl.col("oi_base") / listing.multiplier)
         rows = [
             {"openInterest": f"{amount:.8f}", "timestamp": str(at)}
             | ({"singleOpenInterest": f"{amount / 2:.8f}"} if at >= SINGLE_SINCE_MS else {})

@@ -46,12 +46,13 @@ INTERVALS: Final = (60, 300, 900, 1800, 3600, 14400, 43200, 86400, 604800)
 
 @dataclass(frozen=True)
 class Manners:
-    """What Kraken does not promise: rows of a page, how many before the bound it repeats, and the unit of the analytics'
-    stamps."""
+    """What Kraken does not promise: rows of a page, how many before the bound it repeats, the unit of the analytics' stamps, and
+    how many days of funding it tells of."""
 
     rows: int = 1000
     overlap: int = 0
     in_milliseconds: bool = False
+    funding_days: int = 60
 
 
 POLITE: Final = Manners()
@@ -153,12 +154,13 @@ def longs() -> pl.Expr:
     return (pl.col("ratio") / (1 + pl.col("ratio")) * 1000).round().cast(pl.Int64)
 
 
-def funding(asked: Asked, world: World) -> Answer:
+def funding(asked: Asked, world: World, *, manners: Manners = POLITE) -> Answer:
     listing = BY_NAME.get(asked.params.get("symbol", ""))
     if listing is None:
         return failed("contractNotFound")
-    # All there is: that of the last 60 days stands for years.
-    frame = world.funding(listing, asked.now - timedelta(days=60), asked.now).sort("settled_at", descending=True)
+    # All there is, whatever was asked: some weeks of it stand for years.
+    first = asked.now - timedelta(days=manners.funding_days)
+    frame = world.funding(listing, first, asked.now).sort("settled_at", descending=True)
     rows = [
         {
             "timestamp": f"{settled_at:%Y-%m-%dT%H:%M:%S}.000Z",
@@ -192,7 +194,7 @@ def routes(manners: Manners = POLITE) -> Sequence[Route]:
     """All endpoints of a Kraken with these manners."""
     return (
         Route("GET", "api", "/derivatives/api/v3/instruments", instruments),
-        Route("GET", "api", "/derivatives/api/v4/historicalfundingrates", funding),
+        Route("GET", "api", "/derivatives/api/v4/historicalfundingrates", partial(funding, manners=manners)),
         *(
             route
             for name in BY_NAME
