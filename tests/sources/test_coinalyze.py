@@ -142,12 +142,9 @@ def test_a_series_without_history_and_an_object_are_errors() -> None:
         coinalyze.check(Page("*", {}, 200, NOW, b'{"message":"Invalid API key"}'))
 
 
-def test_the_emulator_answers_as_the_vendor_does(samples_dir: Path) -> None:
-    header = sample(samples_dir, "coinalyze_liquidation_history_1min.csv").decode().splitlines()[0].split(",")
+def test_the_emulator_answers_nobody_without_a_key() -> None:
     route = next(route for route in emulated.ROUTES if route.path == "/liquidation-history")
     params = {"symbols": "BTCUSDT_PERP.3", "interval": "daily", "from": str(MIDNIGHT), "to": str(MIDNIGHT)}
-    [answer] = route.handler(Asked("GET", "api", route.path, params, b"", NOW, {"api_key": "k"}), WORLD).content
-    assert list(answer["history"][0]) == header
     assert route.handler(Asked("GET", "api", route.path, params, b"", NOW), WORLD).status == 401
 
 

@@ -41,6 +41,14 @@ LISTINGS: Final = (
     ),
 )
 BY_NAME: Final = {listing.instrument: listing for listing in LISTINGS}
+
+UNREAD: Final[dict[str, object]] = {
+    "underlying": "rr_xbtusd", "fundingRateCoefficient": 8, "maxRelativeFundingRate": 0.001, "isin": "GB00J62YGL67",
+    "marginLevels": [{"contracts": 0, "initialMargin": 0.02, "maintenanceMargin": 0.01}],
+    "retailMarginLevels": [{"contracts": 0, "initialMargin": 0.5, "maintenanceMargin": 0.25}],
+}  # fmt: skip
+"""What the description of a contract says besides."""
+
 INTERVALS: Final = (60, 300, 900, 1800, 3600, 14400, 43200, 86400, 604800)
 
 
@@ -65,6 +73,7 @@ def at(seconds: str) -> datetime:
 def instruments(asked: Asked, world: World) -> Answer:
     rows: list[dict[str, object]] = [
         {
+            **UNREAD,
             "symbol": x.instrument,
             "type": "futures_inverse" if x.contract_type == "inverse" else "flexible_futures",
             "tickSize": 0.5,
