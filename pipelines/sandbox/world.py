@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Literal, Protocol
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
+
+Stamps = NDArray[np.int64]
+"""Milliseconds since the epoch."""
+Numbers = NDArray[np.float64]
+MINUTE_MS: Final = 60_000
 
 Market = Literal["spot", "perp", "mark", "index"]
 Measure = Literal["account_global", "account_top", "position_top", "taker_volume"]
@@ -78,7 +85,8 @@ class FormulaWorld:
     """Smooth curves, different for every venue and instrument: asked twice, in any slices, it says the same. It has no
     economics; it is there so that a test knows every number a pipeline must find.
 
-    Values are rounded to what venues print, so that wire text gives them back exactly.
+    Values are rounded to what venues print, so that wire text gives them back exactly. Made with numpy: emulators ask for a few
+    rows at a time, thousands of times, and an expression of polars costs more than the rows.
     """
 
     prices: Mapping[str, float] = field(default_factory=lambda: dict(PRICES))
@@ -86,55 +94,65 @@ class FormulaWorld:
 
     def candles(self, listing: Listing, market: Market, minutes: int, start: datetime, end: datetime) -> pl.DataFrame:
         shift = {"perp": 0.0, "spot": -0.0004, "mark": 0.0001, "index": -0.0002}[market]
-        frame = self._stamps(start, end, minutes).rename({"at": "opened_at"})
-        opened = self._price(listing, pl.col("opened_at"), shift)
-        closed = self._price(listing, pl.col("opened_at").dt.offset_by(f"{minutes}m"), shift)
-        volume = (50 + 40 * self._wave(listing, pl.col("opened_at"), 7, "volume")).round(3) * minutes
+        at = _stamps(start, end, minutes)
+        opened = self._price(listing, at, shift)
+        closed = self._price(listing, at + minutes * MINUTE_MS, shift)
+        volume = np.round(50 + 40 * _wave(listing, at, 7, "volume"), 3) * minutes
         spread = 1.0005
-        return frame.select(
-            "opened_at",
-            opened.alias("open"),
-            self._tick(listing, pl.max_horizontal(opened, closed) * spread).alias("high"),
-            self._tick(listing, pl.min_horizontal(opened, closed) / spread).alias("low"),
-            closed.alias("close"),
-            volume.alias("volume_base"),
-            (volume * opened).round(8).alias("volume_quote"),
-            (volume / 2).round(4).alias("taker_buy_base"),
-            (pl.col("opened_at").dt.epoch("s") // 60 % 977 + 1).cast(pl.Int64).alias("trades"),
+        return pl.DataFrame(
+            {
+                "opened_at": _moments(at),
+                "open": opened,
+                "high": self._tick(listing, np.maximum(opened, closed) * spread),
+                "low": self._tick(listing, np.minimum(opened, closed) / spread),
+                "close": closed,
+                "volume_base": volume,
+                "volume_quote": np.round(volume * opened, 8),
+                "taker_buy_base": np.round(volume / 2, 4),
+                "trades": at // MINUTE_MS % 977 + 1,
+            }
         )
 
     def open_interest(self, listing: Listing, minutes: int, start: datetime, end: datetime) -> pl.DataFrame:
-        base = (20_000 * (1 + 0.2 * self._wave(listing, pl.col("at"), 3, "oi"))).round(2)
-        price = self._price(listing, pl.col("at"), 0.0)
-        return self._stamps(start, end, minutes).select(
-            pl.col("at").alias("event_at"), base.alias("oi_base"), (base * price).round(8).alias("oi_usd")
-        )
+        at = _stamps(start, end, minutes)
+        base = np.round(20_000 * (1 + 0.2 * _wave(listing, at, 3, "oi")), 2)
+        usd = np.round(base * self._price(listing, at, 0.0), 8)
+        return pl.DataFrame({"event_at": _moments(at), "oi_base": base, "oi_usd": usd})
 
     def funding(self, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
-        rate = (0.0001 + 0.0002 * self._wave(listing, pl.col("at"), 5, "funding")).round(8)
-        return self._stamps(start, end, listing.interval_hours * 60).select(
-            pl.col("at").alias("settled_at"),
-            rate.alias("rate"),
-            pl.lit(float(listing.interval_hours)).alias("interval_hours"),
-            self._price(listing, pl.col("at"), 0.0001).alias("mark_price"),
+        at = _stamps(start, end, listing.interval_hours * 60)
+        return pl.DataFrame(
+            {
+                "settled_at": _moments(at),
+                "rate": np.round(0.0001 + 0.0002 * _wave(listing, at, 5, "funding"), 8),
+                "interval_hours": np.full(at.size, float(listing.interval_hours)),
+                "mark_price": self._price(listing, at, 0.0001),
+            }
         )
 
     def ratios(self, listing: Listing, measure: Measure, minutes: int, start: datetime, end: datetime) -> pl.DataFrame:
-        ratio = (1.2 + 0.5 * self._wave(listing, pl.col("at"), 4, measure)).round(4)
-        return self._stamps(start, end, minutes).select(pl.col("at").alias("event_at"), ratio.alias("ratio"))
+        at = _stamps(start, end, minutes)
+        return pl.DataFrame(
+            {"event_at": _moments(at), "ratio": np.round(1.2 + 0.5 * _wave(listing, at, 4, measure), 4)}
+        )
 
     def liquidations(self, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
         """One event every `liquidation_minutes`, a few seconds and milliseconds off the minute, sides in turn."""
-        number = pl.col("at").dt.epoch("s") // (60 * self.liquidation_minutes)
-        occurred = pl.col("at") + pl.duration(milliseconds=(number * 7919) % 59_000)
-        wide = self._stamps(start - timedelta(minutes=self.liquidation_minutes), end, self.liquidation_minutes)
-        return wide.select(
-            occurred.alias("occurred_at"),
-            number.alias("number"),
-            pl.when(number % 2 == 0).then(pl.lit("long")).otherwise(pl.lit("short")).alias("side"),
-            self._price(listing, occurred, 0.0).alias("price"),
-            (10 * (2 + (number % 17))).cast(pl.Float64).alias("quantity_base"),
-        ).filter(pl.col("occurred_at") >= start, pl.col("occurred_at") < end)
+        step = self.liquidation_minutes
+        planned = _stamps(start - timedelta(minutes=step), end, step)
+        number = planned // (step * MINUTE_MS)
+        at = planned + number * 7919 % 59_000
+        inside = (at * 1000 >= _microseconds(start)) & (at * 1000 < _microseconds(end))
+        at, number = at[inside], number[inside]
+        return pl.DataFrame(
+            {
+                "occurred_at": _moments(at),
+                "number": number,
+                "side": pl.Series(["short" if odd else "long" for odd in (number % 2).tolist()], dtype=pl.String),
+                "price": self._price(listing, at, 0.0),
+                "quantity_base": 10.0 * (2 + number % 17),
+            }
+        )
 
     def option_chain(self, underlying: str, at: datetime) -> pl.DataFrame:
         index = self._level(underlying)
@@ -163,38 +181,40 @@ class FormulaWorld:
         )
 
     def volatility_index(self, asset: str, minutes: int, start: datetime, end: datetime) -> pl.DataFrame:
-        seed = Listing("index", asset, asset)
-        value = (0.6 + 0.1 * self._wave(seed, pl.col("at"), 6, "iv")).round(4)
-        return self._stamps(start, end, minutes).select(
-            pl.col("at").alias("opened_at"),
-            value.alias("open"),
-            (value + 0.01).round(4).alias("high"),
-            (value - 0.01).round(4).alias("low"),
-            (value + 0.002).round(4).alias("close"),
-        )
+        at = _stamps(start, end, minutes)
+        value = np.round(0.6 + 0.1 * _wave(Listing("index", asset, asset), at, 6, "iv"), 4)
+        moved = {"open": 0.0, "high": 0.01, "low": -0.01, "close": 0.002}
+        return pl.DataFrame({"opened_at": _moments(at)} | {name: np.round(value + by, 4) for name, by in moved.items()})
 
     def _level(self, asset: str) -> float:
         return self.prices.get(asset, 1.0 + zlib.crc32(asset.encode()) % 1000)
 
-    def _price(self, listing: Listing, at: pl.Expr, shift: float) -> pl.Expr:
-        curve = 1 + shift + 0.1 * self._wave(Listing("all", listing.asset, listing.asset), at, 11, "price")
+    def _price(self, listing: Listing, at: Stamps, shift: float) -> Numbers:
+        curve = 1 + shift + 0.1 * _wave(Listing("all", listing.asset, listing.asset), at, 11, "price")
         return self._tick(listing, self._level(listing.asset) * curve)
 
-    def _tick(self, listing: Listing, price: pl.Expr) -> pl.Expr:
+    def _tick(self, listing: Listing, price: Numbers) -> Numbers:
         """Six significant digits at the asset's level."""
-        return price.round(max(0, 5 - math.floor(math.log10(self._level(listing.asset)))))
+        return np.round(price, max(0, 5 - math.floor(math.log10(self._level(listing.asset)))))
 
-    @staticmethod
-    def _wave(listing: Listing, at: pl.Expr, days: int, kind: str) -> pl.Expr:
-        """Between -1 and 1, with a period of `days` and a faster one inside it."""
-        phase = zlib.crc32(f"{listing.venue} {listing.instrument} {kind}".encode()) / 2**32 * 2 * math.pi
-        turns = at.dt.epoch("ms") / 86_400_000 * (2 * math.pi / days)
-        return 0.8 * (turns + phase).sin() + 0.2 * (turns * 13 + phase).sin()
 
-    @staticmethod
-    def _stamps(start: datetime, end: datetime, minutes: int) -> pl.DataFrame:
-        step = timedelta(minutes=minutes)
-        epoch = datetime(1970, 1, 1)
-        first = epoch + -(-(start - epoch) // step) * step
-        stamps = pl.datetime_range(first, end, interval=step, closed="left", time_unit="us", eager=True)
-        return pl.DataFrame({"at": stamps if first < end else stamps.clear()})
+def _wave(listing: Listing, at: Stamps, days: int, kind: str) -> Numbers:
+    """Between -1 and 1, with a period of `days` and a faster one inside it."""
+    phase = zlib.crc32(f"{listing.venue} {listing.instrument} {kind}".encode()) / 2**32 * 2 * math.pi
+    turns = at / 86_400_000 * (2 * math.pi / days)
+    return 0.8 * np.sin(turns + phase) + 0.2 * np.sin(turns * 13 + phase)
+
+
+def _stamps(start: datetime, end: datetime, minutes: int) -> Stamps:
+    """Multiples of the period in [start, end), in milliseconds."""
+    step = minutes * MINUTE_MS
+    first, last = (-(-_microseconds(moment) // (step * 1000)) * step for moment in (start, end))
+    return np.arange(first, last, step, dtype=np.int64)
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - datetime(1970, 1, 1)) // timedelta(microseconds=1)
+
+
+def _moments(at: Stamps) -> pl.Series:
+    return pl.Series(at * 1000).cast(pl.Datetime("us"))

@@ -108,25 +108,9 @@ def test_contract_sizes_are_read_and_the_inverse_contract_is_a_dollar(samples_di
     assert parsed.rejects is not None and parsed.rejects["instrument"].to_list() == ["ETH_USD"]
 
 
-def shape(value: object) -> object:
-    return {key: type(item) for key, item in value.items()} if isinstance(value, dict) else type(value)
-
-
 def ask(path: str, **params: str) -> Answer:
     route = next(route for route in emulated.ROUTES if route.path == path)
     return route.handler(Asked("GET", "api", path, params, b"", NOW), WORLD)
-
-
-def test_the_emulator_answers_as_gate_does(samples_dir: Path) -> None:
-    hour = {"from": "1709683200", "to": "1709690399"}
-    [first, *_] = ask("/futures/usdt/contract_stats", contract="BTC_USDT", interval="5m", **hour).content
-    assert shape(first) == shape(orjson.loads(sample(samples_dir, "gate_contract_stats.json"))[0])
-    orders = ask("/futures/usdt/liq_orders", **{"from": "1709683200", "to": "1709686800"}).content
-    [order] = [order for order in orders if order["contract"] == "BTC_USDT"]
-    assert shape(order) == shape(orjson.loads(sample(samples_dir, "gate_liq_orders.json"))[0])
-    real = orjson.loads(sample(samples_dir, "gate_futures_usdt_contracts.json"))["data"][0]
-    contract = ask("/futures/usdt/contracts").content[0]
-    assert {key: type(real[key]) for key in contract} == shape(contract)
 
 
 def test_an_order_window_of_more_than_an_hour_and_a_candle_limit_are_refused() -> None:

@@ -176,21 +176,6 @@ def emulate(**body: Any) -> Any:
 MORNING: dict[str, Any] = {"coin": "BTC", "startTime": 1_710_000_000_000, "endTime": 1_710_050_000_000}
 
 
-@pytest.mark.parametrize(
-    ("name", "asked"),
-    [
-        ("funding_history_2023_05.json", {"type": "fundingHistory", **MORNING}),
-        ("candle_snapshot.json", {"type": "candleSnapshot", "req": {"interval": "1h", **MORNING}}),
-    ],
-)
-def test_the_emulator_speaks_as_the_samples_do(samples_dir: Path, name: str, asked: dict[str, Any]) -> None:
-    meta, sampled = recorded(samples_dir, name)
-    assert {key: type(value) for key, value in sampled[0].items()} == {
-        key: type(value) for key, value in emulate(**asked)[0].items()
-    }
-    assert meta["universe"][0].keys() == emulate(type="meta")["universe"][0].keys()
-
-
 def test_the_emulator_answers_with_the_candle_that_holds_a_bound(samples_dir: Path) -> None:
     """As the sample does: asked from 20:46:47 to 19:46:47 of the day after, it begins with 20:00 and ends with 19:00."""
     start = 1_709_900_000_000 // 3_600_000 * 3_600_000 + 2_807_000

@@ -16,7 +16,6 @@ from polars.testing import assert_frame_equal
 from pipelines.errors import RequestRefusedError, SourceFormatError, ThrottledError
 from pipelines.extract.venue import Context, Job, Page, Span
 from pipelines.ingest import fetch
-from pipelines.sandbox.emulator import Answer, Asked
 from pipelines.sandbox.venues import kraken as emulated
 from pipelines.sandbox.world import FormulaWorld
 from pipelines.settings import Settings
@@ -138,38 +137,6 @@ def test_an_error_in_a_200_is_no_answer(body: bytes, error: type[Exception]) -> 
     with pytest.raises(error):
         kraken.check(Page("*", {}, 200, NOW, body))
     kraken.check(Page("*", {}, 200, NOW, analytics([], [])))
-
-
-def ask(path: str, **params: str) -> Answer:
-    route = next(route for route in emulated.ROUTES if route.path == path)
-    return route.handler(Asked("GET", "api", path, params, b"", NOW), WORLD)
-
-
-def shape(value: dict[str, object]) -> dict[str, type]:
-    return {key: type(item) for key, item in value.items()}
-
-
-def test_the_emulator_answers_as_kraken_does(samples_dir: Path) -> None:
-    real = orjson.loads(sample(samples_dir, "krakenfutures_charts_candles_trade.json"))
-    bounds = {"from": "1709683200", "to": "1709690400"}
-    answer = ask("/api/charts/v1/trade/PI_XBTUSD/1h", **bounds).content
-    assert shape(answer) == shape(real)
-    assert shape(answer["candles"][0]) == shape(real["candles"][0])
-    real = orjson.loads(sample(samples_dir, "krakenfutures_historical_funding_rates.json"))
-    answer = ask("/derivatives/api/v4/historicalfundingrates", symbol="PF_XBTUSD").content
-    assert shape(answer) == shape(real)
-    assert shape(answer["rates"][0]) == shape(real["rates"][0])
-    real = orjson.loads(sample(samples_dir, "krakenfutures_tickers.json"))
-    answer = ask("/derivatives/api/v3/tickers").content
-    assert shape(answer) == shape(real)
-    ticker = answer["tickers"][0]
-    assert shape(ticker) == shape({key: real["tickers"][0][key] for key in ticker})
-    listed = orjson.loads(sample(samples_dir, "krakenfutures_instruments.json"))["data"][0]
-    contract = ask("/derivatives/api/v3/instruments").content["instruments"][0]
-    assert {key: type(listed[key]) for key in contract if key in listed} | {
-        "openingDate": str,
-        "tickSize": float,
-    } == shape(contract)
 
 
 # Over HTTP

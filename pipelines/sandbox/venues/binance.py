@@ -32,6 +32,16 @@ MEASURES: Final[Mapping[str, Measure]] = {
 UNDERLYINGS: Final = ("BTC", "ETH")
 UNIT: Final = 1
 
+UNREAD: Final[Mapping[str, Any]] = {
+    "maintMarginPercent": "2.5000", "requiredMarginPercent": "5.0000", "pricePrecision": 2, "quantityPrecision": 3,
+    "baseAssetPrecision": 8, "quotePrecision": 8, "underlyingType": "COIN", "underlyingSubType": [],
+    "triggerProtect": "0.0500", "liquidationFee": "0.012000", "marketTakeBound": "0.30",
+    "filters": [{"minPrice": "0.01", "maxPrice": "1000000", "filterType": "PRICE_FILTER", "tickSize": "0.01"}],
+    "orderTypes": ["LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"],
+    "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
+}  # fmt: skip
+"""What the description of a contract says besides."""
+
 
 def refused(code: int, message: str) -> Answer:
     return Answer({"code": code, "msg": message}, status=400, headers=_weighed())
@@ -56,6 +66,7 @@ def exchange_info(asked: Asked, world: World) -> Answer:
 def _contract(listing: Listing, endpoint: str) -> dict[str, Any]:
     pair = listing.instrument.partition("_")[0]
     shared = {
+        **UNREAD,
         "symbol": listing.instrument,
         "pair": pair,
         "contractType": "PERPETUAL",
@@ -70,8 +81,10 @@ def _contract(listing: Listing, endpoint: str) -> dict[str, Any]:
             "contractStatus": "TRADING",
             "contractSize": int(listing.contract_size or 0),
             "marginAsset": listing.asset,
+            "equalQtyPrecision": 4,
+            "maxMoveOrderLimit": 10_000,
         }
-    return {**shared, "status": "TRADING", "marginAsset": listing.quote}
+    return {**shared, "status": "TRADING", "marginAsset": listing.quote, "settlePlan": 0}
 
 
 def prices(asked: Asked, world: World) -> Answer:
@@ -163,7 +176,7 @@ def funding(asked: Asked, world: World) -> Answer:
                 "symbol": found.instrument,
                 "fundingRate": f"{r:.8f}",
                 "fundingTime": at + n % 7,
-                "markPrice": f"{mark:.8f}",
+                "markPrice": f"{mark * found.multiplier:.8f}",
             }
             for n, (r, at, mark) in enumerate(rows)
         ]
@@ -180,6 +193,7 @@ def premium(asked: Asked, world: World) -> Answer:
         .select("rate", pl.col("settled_at").dt.epoch("ms"), "mark_price")
         .iter_rows()
     )
+    mark *= found.multiplier
     row = {
         "symbol": found.instrument, "markPrice": f"{mark:.8f}", "indexPrice": f"{mark:.8f}", "estimatedSettlePrice": f"{mark:.8f}",
         "lastFundingRate": f"{rate:.8f}", "nextFundingTime": at, "interestRate": "0.00010000", "time": milliseconds(asked.now),

@@ -29,6 +29,18 @@ RATIOS_SINCE_MS: Final = 1_595_203_200_000
 """2020-07-20: the first day with account ratios."""
 
 OPTIONS: Final = ("BTC", "ETH")
+
+UNREAD: Final[Mapping[str, str]] = {
+    **dict.fromkeys(
+        ("markPrice", "prevPrice24h", "highPrice24h", "lowPrice24h", "prevPrice1h", "openInterestValue", "bid1Price",
+         "ask1Price", "bid1Size", "ask1Size"), "1"),
+    **dict.fromkeys(
+        ("predictedDeliveryPrice", "basis", "basisRate", "basisRateYear", "deliveryFeeRate", "preOpenPrice", "preQty",
+         "curPreListingPhase"), ""),
+    "price24hPcnt": "0.01", "nextFundingTime": "1760371200000", "deliveryTime": "0", "fundingIntervalHour": "8",
+    "fundingCap": "0.005",
+}  # fmt: skip
+"""What a ticker says besides."""
 INSTRUMENTS_PAGE: Final = 40
 
 
@@ -104,7 +116,7 @@ class Bybit:
             return listed_as(category, _options(coin, asked, world) if coin in OPTIONS else [], asked)
         rows = [
             {
-                "symbol": x.instrument, "lastPrice": "1", "indexPrice": "1", "openInterest": "1",
+                **UNREAD, "symbol": x.instrument, "lastPrice": "1", "indexPrice": "1", "openInterest": "1",
                 "turnover24h": f"{1e9 / (1 + place):.4f}", "volume24h": "1", "fundingRate": "0.0001",
             }
             for place, x in enumerate(x for x in self.listings if _category(x) == category)
@@ -115,7 +127,8 @@ class Bybit:
         if asked.params.get("intervalTime") != "5min":
             return refused(10001, "params error: intervalTime invalid")
         frame = self._page(lambda first, end: world.open_interest(listing, 5, first, end), "event_at", asked, most=200)
-        both = pl.col("oi_usd" if listing.contract_type == "inverse" else "oi_base") * 2
+        inverse = listing.contract_type == "inverse"
+        both = 2 * (pl.col("oi_usd") if inverse else pl.col("oi_base") / listing.multiplier)
         rows = [
             {"openInterest": f"{amount:.8f}", "timestamp": str(at)}
             | ({"singleOpenInterest": f"{amount / 2:.8f}"} if at >= SINGLE_SINCE_MS else {})

@@ -77,7 +77,7 @@ Rows = Callable[[World, Listing, datetime, datetime], pl.DataFrame]
 
 def open_interest(world: World, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
     frame = world.open_interest(listing, 1440, start + DAY, end + DAY)
-    amount = pl.col("oi_usd" if listing.contract_type == "inverse" else "oi_base")
+    amount = pl.col("oi_usd") if listing.contract_type == "inverse" else pl.col("oi_base") / listing.multiplier
     return frame.select(
         (pl.col("event_at") - DAY).alias("at"),
         amount.alias("o"),
@@ -98,7 +98,8 @@ def funding(world: World, listing: Listing, start: datetime, end: datetime) -> p
 
 
 def liquidations(world: World, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
-    amount = pl.col("quantity_base") * (pl.col("price") if listing.contract_type == "inverse" else 1.0)
+    inverse = listing.contract_type == "inverse"
+    amount = pl.col("quantity_base") * (pl.col("price") if inverse else 1 / listing.multiplier)
     return (
         world.liquidations(listing, start, end)
         .group_by(pl.col("occurred_at").dt.truncate("1d").alias("at"))
@@ -119,12 +120,12 @@ def ratios(world: World, listing: Listing, start: datetime, end: datetime) -> pl
 
 def candles(world: World, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
     frame = world.candles(listing, "perp", 1440, start, end)
-    inverse = listing.contract_type == "inverse"
+    inverse, many = listing.contract_type == "inverse", listing.multiplier
     return frame.select(
         pl.col("opened_at").alias("at"),
-        *(pl.col(name).alias(name[0]) for name in ("open", "high", "low", "close")),
-        pl.col("volume_quote" if inverse else "volume_base").alias("v"),
-        pl.col("taker_buy_base").alias("bv"),
+        *((pl.col(name) * many).alias(name[0]) for name in ("open", "high", "low", "close")),
+        (pl.col("volume_quote") if inverse else pl.col("volume_base") / many).alias("v"),
+        (pl.col("taker_buy_base") / many).alias("bv"),
         pl.col("trades").alias("tx"),
         (pl.col("trades") // 2).alias("btx"),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -162,17 +162,33 @@ def trades(asked: Asked, world: World, manners: Manners) -> Answer:
     if count > 1000:
         return wrong("count")
     start, end = _bounds(asked)
-    found = sorted(
-        (
-            trade
-            for number, listing in enumerate(_listed(currency))
-            for trade in _trades(listing, number, world, start, end)
-        ),
-        key=lambda trade: (trade["timestamp"], trade["trade_id"]),
-    )
     limit = min(count, manners.trades)
-    page = found[:limit] if asked.params.get("sorting") == "asc" else found[-limit:]
-    return answered({"has_more": len(page) < len(found), "trades": page})
+    oldest_first = asked.params.get("sorting") == "asc"
+    found: list[dict[str, Any]] = []
+    has_more = False
+    # An hour's trades at a time, as far as the page goes: days of many instruments are long.
+    for first, last in _hours(start, end, oldest_first=oldest_first):
+        found += sorted(
+            (
+                trade
+                for number, listing in enumerate(_listed(currency))
+                for trade in _trades(listing, number, world, first, last)
+            ),
+            key=lambda trade: (trade["timestamp"], trade["trade_id"]),
+            reverse=not oldest_first,
+        )
+        if has_more := len(found) > limit:
+            break
+    page = found[:limit]
+    return answered({"has_more": has_more, "trades": page if oldest_first else page[::-1]})
+
+
+def _hours(start: datetime, end: datetime, *, oldest_first: bool) -> Iterator[tuple[datetime, datetime]]:
+    """[start, end) by the hour."""
+    step, done = timedelta(hours=1), timedelta(0)
+    while done < end - start:
+        done, before = min(done + step, end - start), done
+        yield (start + before, start + done) if oldest_first else (end - done, end - before)
 
 
 def _trades(listing: Listing, number: int, world: World, start: datetime, end: datetime) -> list[dict[str, Any]]:

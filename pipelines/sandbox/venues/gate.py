@@ -28,6 +28,19 @@ LISTINGS: Final = (
 )
 BY_NAME: Final = {listing.instrument: listing for listing in LISTINGS}
 
+UNREAD: Final[dict[str, Any]] = {
+    **dict.fromkeys(
+        ("funding_rate_indicative", "mark_price_round", "risk_limit_base", "interest_rate", "index_price",
+         "order_price_round", "ref_rebate_rate", "ref_discount_rate", "order_price_deviate", "maintenance_rate",
+         "risk_limit_step", "leverage_min", "funding_rate", "last_price", "funding_impact_value", "leverage_max",
+         "risk_limit_max", "maker_fee_rate", "taker_fee_rate"), "0.01"),
+    **dict.fromkeys(
+        ("funding_offset", "order_size_min", "order_size_max", "funding_next_apply", "short_users", "long_users",
+         "config_change_time", "trade_size", "orders_limit", "trade_id", "orderbook_id"), 1),
+    "mark_type": "index", "enable_bonus": True, "enable_credit": True,
+}  # fmt: skip
+"""What the description of a contract says besides."""
+
 MOST_STATISTICS: Final = 1000
 MOST_ORDERS: Final = 1000
 MOST_CANDLES: Final = 2000
@@ -76,6 +89,7 @@ def contracts(asked: Asked, world: World, *, settled_in: str) -> Answer:
     return Answer(
         [
             {
+                **UNREAD,
                 "name": x.instrument,
                 "type": "inverse" if settled_in == "btc" else "direct",
                 "quanto_multiplier": "0" if settled_in == "btc" else f"{x.contract_size:.10f}".rstrip("0").rstrip("."),

@@ -129,25 +129,34 @@ def _refused() -> Answer:
 
 
 def liquidated(asked: Asked, world: World) -> Answer:
-    """The file as of last midnight, of a month: every second coin is absent on every second day."""
+    """The file as of last midnight, of a year and a month: every second coin is absent on every second day."""
     midnight = asked.now.replace(hour=0, minute=0, second=0, microsecond=0)
-    days = [midnight - timedelta(days=count) for count in range(40, 0, -1)]
+    first = midnight - FILE_DAYS
+    days = pl.concat(
+        world.liquidations(listing, first, midnight)
+        .group_by(pl.col("occurred_at").dt.truncate("1d").alias("day"))
+        .agg(NOTIONAL.alias("usd"))
+        .filter((place + pl.col("day").dt.day()) % 2 == 1)
+        .select("day", pl.lit(listing.instrument).alias("coin"), "usd", pl.lit(place).alias("place"))
+        for place, listing in enumerate(LISTINGS)
+    ).sort("day", "place")
     return Answer(
         {
             "chart_data": [
-                {"time": day.isoformat(), "coin": name, "daily_notional_liquidated": liquidated_usd(world, name, day)}
-                for day in days
-                for place, name in enumerate(BY_NAME)
-                if (place + day.day) % 2
+                {"time": day.isoformat(), "coin": name, "daily_notional_liquidated": usd}
+                for day, name, usd, _ in days.iter_rows()
             ]
         }
     )
 
 
+NOTIONAL: Final = (pl.col("price") * pl.col("quantity_base")).sum().round(6)
+FILE_DAYS: Final = timedelta(days=400)
+
+
 def liquidated_usd(world: World, name: str, day: datetime) -> float:
     """What the file must say of a coin and day."""
-    events = world.liquidations(BY_NAME[name], day, day + timedelta(days=1))
-    return float(events.select((pl.col("price") * pl.col("quantity_base")).sum().round(6)).item())
+    return float(world.liquidations(BY_NAME[name], day, day + timedelta(days=1)).select(NOTIONAL).item())
 
 
 ROUTES: Final[Sequence[Route]] = (

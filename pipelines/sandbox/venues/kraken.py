@@ -41,17 +41,26 @@ LISTINGS: Final = (
     ),
 )
 BY_NAME: Final = {listing.instrument: listing for listing in LISTINGS}
+
+UNREAD: Final[dict[str, object]] = {
+    "underlying": "rr_xbtusd", "fundingRateCoefficient": 8, "maxRelativeFundingRate": 0.001, "isin": "GB00J62YGL67",
+    "marginLevels": [{"contracts": 0, "initialMargin": 0.02, "maintenanceMargin": 0.01}],
+    "retailMarginLevels": [{"contracts": 0, "initialMargin": 0.5, "maintenanceMargin": 0.25}],
+}  # fmt: skip
+"""What the description of a contract says besides."""
+
 INTERVALS: Final = (60, 300, 900, 1800, 3600, 14400, 43200, 86400, 604800)
 
 
 @dataclass(frozen=True)
 class Manners:
-    """What Kraken does not promise: rows of a page, how many before the bound it repeats, and the unit of the analytics'
-    stamps."""
+    """What Kraken does not promise: rows of a page, how many before the bound it repeats, the unit of the analytics' stamps, and
+    how many days of funding it tells of."""
 
     rows: int = 1000
     overlap: int = 0
     in_milliseconds: bool = False
+    funding_days: int = 60
 
 
 POLITE: Final = Manners()
@@ -64,6 +73,7 @@ def at(seconds: str) -> datetime:
 def instruments(asked: Asked, world: World) -> Answer:
     rows: list[dict[str, object]] = [
         {
+            **UNREAD,
             "symbol": x.instrument,
             "type": "futures_inverse" if x.contract_type == "inverse" else "flexible_futures",
             "tickSize": 0.5,
@@ -80,14 +90,23 @@ def instruments(asked: Asked, world: World) -> Answer:
 def tickers(asked: Asked, world: World) -> Answer:
     """All contracts at the moment, for which stands the last whole five minutes; an index, which has no open interest, too."""
     last = asked.now.replace(minute=asked.now.minute // 5 * 5, second=0, microsecond=0)
-    rows: list[dict[str, object]] = [
-        {"symbol": x.instrument, "tag": "perpetual", "openInterest": held, "suspended": False}
-        for x in LISTINGS
-        for held in world.open_interest(x, 5, last, last + timedelta(minutes=5))[
+    said_at = f"{last:%Y-%m-%dT%H:%M:%S}.000Z"
+    rows: list[dict[str, object]] = []
+    for x in LISTINGS:
+        [held] = world.open_interest(x, 5, last, last + timedelta(minutes=5))[
             "oi_usd" if x.contract_type == "inverse" else "oi_base"
         ]
-    ]
-    index: dict[str, object] = {"symbol": "in_xbtusd", "last": 60_000.0, "lastTime": f"{last:%Y-%m-%dT%H:%M:%S}.000Z"}
+        [price] = world.candles(x, "perp", 5, last - timedelta(minutes=5), last)["close"]
+        prices = dict.fromkeys(("last", "markPrice", "bid", "ask", "open24h", "high24h", "low24h", "indexPrice"), price)
+        amounts = dict.fromkeys(("bidSize", "askSize", "lastSize", "vol24h", "volumeQuote"), 10.0)
+        rates = {"fundingRate": -4.0e-09, "fundingRatePrediction": 6.0e-08, "change24h": 1.5}
+        rows.append(
+            {
+                "symbol": x.instrument, "pair": f"{BASES[x.asset]}:USD", "tag": "perpetual", "lastTime": said_at,
+                "openInterest": held, "suspended": False, "postOnly": False, **prices, **amounts, **rates,
+            }
+        )  # fmt: skip
+    index: dict[str, object] = {"symbol": "in_xbtusd", "last": 60_000.0, "lastTime": said_at}
     return Answer({"result": "success", "serverTime": f"{asked.now:%Y-%m-%dT%H:%M:%S}.000Z", "tickers": [*rows, index]})
 
 
@@ -167,12 +186,13 @@ def longs() -> pl.Expr:
     return (pl.col("ratio") / (1 + pl.col("ratio")) * 1000).round().cast(pl.Int64)
 
 
-def funding(asked: Asked, world: World) -> Answer:
+def funding(asked: Asked, world: World, *, manners: Manners = POLITE) -> Answer:
     listing = BY_NAME.get(asked.params.get("symbol", ""))
     if listing is None:
         return failed("contractNotFound")
-    # All there is: that of the last 60 days stands for years.
-    frame = world.funding(listing, asked.now - timedelta(days=60), asked.now).sort("settled_at", descending=True)
+    # All there is, whatever was asked: some weeks of it stand for years.
+    first = asked.now - timedelta(days=manners.funding_days)
+    frame = world.funding(listing, first, asked.now).sort("settled_at", descending=True)
     rows = [
         {
             "timestamp": f"{settled_at:%Y-%m-%dT%H:%M:%S}.000Z",
@@ -207,7 +227,7 @@ def routes(manners: Manners = POLITE) -> Sequence[Route]:
     return (
         Route("GET", "api", "/derivatives/api/v3/instruments", instruments),
         Route("GET", "api", "/derivatives/api/v3/tickers", tickers),
-        Route("GET", "api", "/derivatives/api/v4/historicalfundingrates", funding),
+        Route("GET", "api", "/derivatives/api/v4/historicalfundingrates", partial(funding, manners=manners)),
         *(
             route
             for name in BY_NAME
