@@ -357,8 +357,8 @@ def test_every_chain_has_its_own_dataset_and_its_families() -> None:
     found = pl.DataFrame([{"venue": name, "feed": feed.name} for name, venue in venues.items() for feed in venue.feeds])
     assert dict(found.group_by("venue").agg(pl.col("feed")).rows()) == {
         "evm_ethereum": ["aave", "compound_v2", "comet", "morpho", "maker", "liquity", "euler"],
-        "evm_arbitrum": ["aave", "comet", "morpho"],
-        "evm_optimism": ["aave", "comet", "morpho"],
+        "evm_arbitrum": ["aave", "compound_v2", "comet", "morpho"],
+        "evm_optimism": ["aave", "compound_v2", "comet", "morpho"],
         "evm_polygon": ["aave", "comet", "morpho"],
         "evm_base": ["aave", "compound_v2", "comet", "morpho", "euler"],
         "evm_avalanche": ["aave", "compound_v2"],
