@@ -131,7 +131,7 @@ def test_each_protocol_has_its_rows_and_the_measures_of_the_comparison_are_their
         """,
     )
     assert {venue for venue, measure in told if measure == "collateral_seized"} >= protocols
-    assert {measure for _, measure in told} == {"collateral_seized", "debt_repaid"}
+    assert {measure for _, measure in told} <= {"collateral_seized", "debt_repaid"}
     differing = rows(
         published,
         f"""
