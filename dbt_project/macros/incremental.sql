@@ -7,7 +7,7 @@
 
 {#- Which clean tables an incremental model reads: `same_day` change their own day, `next_day` also the day after (a
     price may value an event up to 24 hours later), `every_day` change everything. A model that
-    follows_registry is also built again whole when the token registry knows a token it could not name. Written here and
+    follows_registry is also built again whole when int_tokens knows a token that it could not name or scale. Written here and
     not in the models' meta, because a unit test does not see its model's meta. -#}
 {% macro reads_of(model_name) -%}
     {%- set reads = {
@@ -24,13 +24,13 @@
         'int_liquidation_totals_by_source_hourly': {'same_day': ['liquidation_totals']},
         'int_volatility_index_by_source': {'same_day': ['volatility_index']},
         'int_lending_bad_debt_by_source': {
-            'same_day': ['lending_bad_debt'],
+            'same_day': ['lending_bad_debt', 'tokens'],
             'next_day': ['candles', 'token_prices'],
             'every_day': ['instruments'],
             'follows_registry': true,
         },
         'int_lending_legs_by_source': {
-            'same_day': ['lending_liquidations'],
+            'same_day': ['lending_liquidations', 'tokens'],
             'next_day': ['candles', 'token_prices'],
             'every_day': ['instruments'],
             'follows_registry': true,
@@ -79,9 +79,14 @@
     or exists (
         select 1
         from {{ this }} as l
-        inner join {{ ref('token_registry') }} as r
-            on l.chain = r.chain and (l.token = r.token or l.token = lower(r.symbol))
-        where l.asset is null or l.asset <> r.asset
+        inner join {{ ref('int_tokens') }} as r
+            on l.chain = r.chain and (l.token = r.token or (r.is_registered and l.token = lower(r.symbol)))
+        where
+            r.claim_on is null
+            and (
+                (r.asset is not null and (l.asset is null or l.asset <> r.asset))
+                or (l.price_source = 'none' and l.amount is null and r.decimals is not null)
+            )
     )
     {%- endif -%}
 {%- endmacro %}

@@ -24,12 +24,8 @@
         select * from {{ ref('int_instruments') }}
     ),
 
-    registry as (
-        select * from {{ ref('token_registry') }}
-    ),
-
-    receipts as (
-        select * from {{ ref('receipt_tokens') }}
+    tokens as (
+        select * from {{ ref('int_tokens') }}
     ),
 
     assets as (
@@ -40,7 +36,7 @@
         select * from {{ ref('venues') }}
     ),
 
-    -- A source names a token by its address or, where it dropped that, by its symbol.
+    -- A source names a token by its address or, where it dropped that, by its symbol, which only the registry may say.
     own_names as (
         select
             chain,
@@ -48,7 +44,8 @@
             token,
             asset,
             decimals
-        from registry
+        from tokens
+        where claim_on is null
         union all
         select
             chain,
@@ -56,21 +53,21 @@
             token,
             asset,
             decimals
-        from registry
+        from tokens
+        where claim_on is null and is_registered
     ),
 
     -- A receipt is reported under what it stands for; how much of it a unit is, nobody says, so that it is not scaled, and its
     -- price is no price of the asset.
     names as (
         select
-            o.chain,
-            o.name,
-            o.token,
-            o.asset,
-            o.decimals,
-            o.asset as price_of
-        from own_names as o
-        anti join receipts as r on o.chain = r.chain and o.token = r.token
+            chain,
+            name,
+            token,
+            asset,
+            decimals,
+            asset as price_of
+        from own_names
         union all
         select
             r.chain,
@@ -79,8 +76,9 @@
             o.asset,
             cast(null as int) as decimals,
             cast(null as string) as price_of
-        from receipts as r
+        from tokens as r
         left join own_names as o on r.chain = o.chain and r.claim_on = o.name
+        where r.claim_on is not null
     ),
 
     scaled as (

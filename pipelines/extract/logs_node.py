@@ -19,6 +19,7 @@ from pipelines.extract.venue import Api, NotYetPublishedError, Page, Span
 NODE: Final = "rpc"
 COSTS: Final = {NODE_REQUESTS: 1.0}
 HEADERS_AT_ONCE: Final = 100
+CALLS_AT_ONCE: Final = 99
 
 TOO_WIDE: Final = re.compile(
     r"query returned more than|block range|range (is )?(too (large|wide|big)|limit)|exceed(s|ed)? .*(range|limit|size)"
@@ -108,6 +109,25 @@ class NodeLogs:
         for start in range(0, len(numbers), HEADERS_AT_ONCE):
             for page in await self._headers(numbers[start : start + HEADERS_AT_ONCE], undated):
                 yield page
+
+    async def calls(self, wanted: Sequence[Mapping[str, Any]]) -> AsyncIterator[Page]:
+        """Answers to eth_call at the head, CALLS_AT_ONCE in a batch, each as two nodes give it. What a contract refuses is an
+        error in its answer, and no fault of the node."""
+        for start in range(0, len(wanted), CALLS_AT_ONCE):
+            part = wanted[start : start + CALLS_AT_ONCE]
+            for page in (await self._agreed(lambda node, part=part: self._calls(node, part))).pages:  # type: ignore[misc]
+                yield page
+
+    async def _calls(self, node: str, wanted: Sequence[Mapping[str, Any]]) -> _Calls:
+        batch = [_request("eth_call", [call, "latest"], n) for n, call in enumerate(wanted, start=1)]
+        page = await self._api.post("", body=batch, endpoint=node, costs=COSTS, accept=(200, 400))
+        if page.status == 200 and isinstance(page.json(), list) and len(page.json()) == len(batch):
+            return _Calls([page])
+        pages = [await self._api.post("", body=one, endpoint=node, costs=COSTS, accept=(200,)) for one in batch]
+        for one in pages:
+            if not isinstance(one.json(), dict) or ("error" not in one.json() and "result" not in one.json()):
+                raise SourceFormatError(f"{one.where}: {node}: the answer is no JSON-RPC: {one.excerpt}")
+        return _Calls(pages)
 
     async def _agreed(self, ask: Callable[[str], Awaitable[T]]) -> T:
         """What two nodes say alike. With one node, or one that answers, there is nothing to check it by: its word is taken."""
@@ -230,6 +250,21 @@ class NodeLogs:
                 raise _TooWideError(f"{node}: {said}")
             raise RequestRefusedError(f"{node}: {method}: {said}")
         return page, answer["result"]
+
+
+class _Calls:
+    """Answers to calls. Two are equal that answer the same to each."""
+
+    def __init__(self, pages: Sequence[Page]) -> None:
+        self.pages = pages
+        answers = [one for page in pages for one in (page.json() if isinstance(page.json(), list) else [page.json()])]
+        self._said = frozenset((one.get("id"), one.get("result")) for one in answers)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Calls) and self._said == other._said
+
+    def __hash__(self) -> int:
+        return hash(self._said)
 
 
 class _Logs:

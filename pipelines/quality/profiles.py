@@ -400,6 +400,24 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
             group by chain, token
         """,
     ),
+    "tokens": Profile(
+        key=("chain", "token", "named_at"),
+        clock="named_at",
+        series=("chain", "token"),
+        known_at="read_at",
+        not_ahead="named_at",
+        rows={"token": "token"},
+        extra="""
+            select chain, token, cast(count(distinct decimals) as double) as decimals_seen
+            from (
+                select chain, token, decimals from {staged}
+                union all
+                select chain, token, decimals from clean.tokens
+                where token in (select token from {staged}) and source <> {source}
+            )
+            group by chain, token
+        """,
+    ),
     "instruments": Profile(
         key=("venue", "instrument", "valid_from"),
         clock="valid_from",

@@ -493,6 +493,16 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
               {"column": "token", "regex": _SPELLED}),
         _agrees(AGREE_TOKEN),
     ),
+    # What a contract answers is no series: it is the same every day, or the contract was replaced.
+    "tokens": (
+        *_VOLUME, *_REPEATS, *_STAMPED, *_FILED,
+        _keys("chain", "token", "named_at"),
+        Check("tokens_spelled", "error", "rows", "ExpectColumnValuesToMatchRegex",
+              "a token neither as a lower-case address nor as a lower-case symbol: it joins no registry",
+              {"column": "token", "regex": _SPELLED}),
+        _at_most("one_decimals_per_token", "error", "series", "decimals_seen",
+                "a token with two decimals: every amount of it is off by a power of ten", high=1),
+    ),
     "instruments": (
         *_VOLUME, *_NULLS, *_FILED,
         _keys("venue", "instrument", "valid_from"),

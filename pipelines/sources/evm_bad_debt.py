@@ -180,9 +180,6 @@ def _venus(decoded: Decoded) -> pl.DataFrame:
         "borrower",
         pl.col("emitter_token").alias("debt_token"),
         pl.col("bad_debt_delta").alias("debt_amount_raw"),
-        pl.when(pl.col("emitter_token").is_null())
-        .then(pl.format("what {} lends is not on record", "address"))
-        .alias("fault"),
     )
 
 

@@ -7,10 +7,11 @@ are asked instead. Events and rows stand in evm_lending, contracts in evm_emitte
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from functools import partial
 from typing import Final
+from typing import Protocol as Callback
 
 import polars as pl
 
@@ -23,6 +24,8 @@ from pipelines.sources import evm_bad_debt as bad_debt
 from pipelines.sources import evm_emitters as emitters
 from pipelines.sources import evm_fluid as fluid
 from pipelines.sources import evm_lending as lending
+from pipelines.sources import evm_markets as markets
+from pipelines.sources import evm_tokens as tokens
 from pipelines.sources.evm import AAVE_LIQUIDATION_CALL, EventSpec
 from pipelines.sources.evm_gmx import gmx_feeds
 from pipelines.sources.evm_logs import read_logs
@@ -31,7 +34,7 @@ from pipelines.sources.records import rejected
 
 TABLE: Final = "lending_liquidations"
 MARKETS_AT_ONCE: Final = 100
-VAULTS_AT_ONCE: Final = 500
+EMITTERS_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ class Chain:
 class Protocol:
     """A lending protocol: `events` are all it takes to make `rows`, `since` the month in which its first market opened.
 
-    `announces` is the event by which the listed emitters tell of further ones, in its first indexed word. `bad_debt` is how
+    `announces` are the events by which `registries` (by chain; where there are none, the listed emitters) tell of further
+    emitters, in the word that evm_markets.ANNOUNCED names. `bad_debt` is how
     it tells of debt that no collateral was left for; None where no event does.
     """
 
@@ -58,8 +62,13 @@ class Protocol:
     emitters: emitters.Emitters
     events: tuple[EventSpec, ...]
     rows: lending.Rows
-    announces: EventSpec | None = None
+    announces: tuple[EventSpec, ...] = ()
+    registries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     bad_debt: bad_debt.BadDebt | None = None
+
+    def announcers(self, chain: str) -> tuple[str, ...]:
+        """Who is believed about further emitters."""
+        return (self.registries.get(chain) or tuple(self.emitters[chain])) if self.announces else ()
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -89,6 +98,10 @@ _COMET_SINCE: Final = {
     "ethereum": date(2022, 8, 1), "polygon": date(2023, 2, 1), "arbitrum": date(2023, 5, 1), "base": date(2023, 8, 1),
     "optimism": date(2024, 3, 1),
 }  # fmt: skip
+_VENUS_ISOLATED_SINCE: Final = {
+    "bnb": date(2023, 6, 1), "ethereum": date(2023, 12, 1), "arbitrum": date(2024, 5, 1), "optimism": date(2024, 8, 1),
+    "base": date(2024, 11, 1),
+}  # fmt: skip
 
 FAMILIES: Final[Mapping[str, tuple[Protocol, ...]]] = {
     "aave": (
@@ -108,13 +121,22 @@ FAMILIES: Final[Mapping[str, tuple[Protocol, ...]]] = {
     ),
     "compound_v2": tuple(
         Protocol(
-            name, {chain: since}, listed, (lending.LIQUIDATE_BORROW, lending.LIQUIDATE_BORROW_INDEXED), lending.COMPOUND_V2
+            name, since, listed, (lending.LIQUIDATE_BORROW, lending.LIQUIDATE_BORROW_INDEXED), lending.COMPOUND_V2,
+            announces, markets.REGISTRIES.get(name, {}), lost,
         )
-        for name, chain, since, listed in (
-            ("compound_v2", "ethereum", date(2019, 5, 1), emitters.COMPOUND_V2),
-            ("benqi", "avalanche", date(2021, 8, 1), emitters.BENQI),
-            ("venus", "bnb", date(2020, 11, 1), emitters.VENUS),
-            ("moonwell", "base", date(2023, 8, 1), emitters.MOONWELL),
+        for name, since, listed, announces, lost in (
+            # Its markets are all on the list: none was opened since 2021.
+            ("compound_v2", {"ethereum": date(2019, 5, 1)}, emitters.COMPOUND_V2, (), None),
+            ("benqi", {"avalanche": date(2021, 8, 1)}, emitters.BENQI, markets.COMPTROLLER, None),
+            ("venus", {"bnb": date(2020, 11, 1)}, emitters.VENUS, markets.COMPTROLLER, None),
+            (
+                "venus_isolated", _VENUS_ISOLATED_SINCE, {key: {} for key in _VENUS_ISOLATED_SINCE},
+                markets.VENUS_ISOLATED, bad_debt.VENUS_ISOLATED,
+            ),
+            (
+                "moonwell", {"base": date(2023, 8, 1), "optimism": date(2024, 6, 1)},
+                {"optimism": {}, **emitters.MOONWELL}, markets.COMPTROLLER, None,
+            ),
         )
     ),
     "comet": (
@@ -148,14 +170,14 @@ FAMILIES: Final[Mapping[str, tuple[Protocol, ...]]] = {
     "euler": (
         Protocol(
             "euler_v2", dict.fromkeys(emitters.EULER_V2, date(2024, 8, 1)), emitters.EULER_V2,
-            (lending.EULER_LIQUIDATE, lending.EULER_PROXY_CREATED), lending.euler, lending.EULER_PROXY_CREATED,
-            bad_debt.EULER,
+            (lending.EULER_LIQUIDATE, lending.EULER_PROXY_CREATED), lending.euler, (lending.EULER_PROXY_CREATED,),
+            bad_debt=bad_debt.EULER,
         ),
     ),
     "fluid": (
         Protocol(
             "fluid", {"ethereum": date(2024, 1, 1), "arbitrum": date(2024, 6, 1), "base": date(2024, 6, 1)}, emitters.FLUID,
-            fluid.EVENTS, fluid.fluid, fluid.VAULT_DEPLOYED,
+            fluid.EVENTS, fluid.fluid, (fluid.VAULT_DEPLOYED,),
         ),
     ),
 }  # fmt: skip
@@ -163,7 +185,8 @@ FAMILIES: Final[Mapping[str, tuple[Protocol, ...]]] = {
 
 DESCRIPTIONS: Final = {
     "aave": "LiquidationCall of Aave v1, v2, v3 and Spark: collateral seized and debt repaid, raw; DeficitCreated of v3.",
-    "compound_v2": "LiquidateBorrow of Compound v2 and its kin: debt repaid; collateral in cTokens, which marts value by the debt.",
+    "compound_v2": "LiquidateBorrow of Compound v2 and its kin, in every market their comptrollers announced: debt repaid; "
+    "collateral in cTokens, which marts value by the debt. BadDebtIncreased of Venus' isolated pools.",
     "comet": "AbsorbCollateral of Compound v3 in dollars of the event, AbsorbDebt on the last collateral of its account; "
     "debt absorbed without collateral is bad debt.",
     "morpho": "Liquidate of Morpho Blue, its markets' tokens from CreateMarket; its bad debt apart.",
@@ -174,6 +197,12 @@ DESCRIPTIONS: Final = {
     "fluid": "LogLiquidate of Fluid's vaults, summed over the positions of a call; tokens from LogOperate of the liquidity "
     "under them, and shares of pools without a price.",
 }
+
+
+class EventFetch(Callback):
+    """A fetch of a family's events on one chain."""
+
+    def __call__(self, api: Api, job: Job, *, chain: Chain, protocols: Sequence[Protocol]) -> AsyncIterator[Page]: ...
 
 
 def log_source(api: Api, chain: Chain) -> LogSource:
@@ -206,7 +235,10 @@ def chain_venue(chain: Chain) -> Venue:
         concurrency=2,
         notes=(
             f"Event logs of {chain.name}: finalised blocks from SQD's portal, hours behind; or from nodes, where the settings "
-            f"name some under `evm_{chain.name}.rpc`, `evm_{chain.name}.rpc_2`, … (two or more check one another)."
+            f"name some under `evm_{chain.name}.rpc`, `evm_{chain.name}.rpc_2`, … (two or more check one another). A node is "
+            "also asked for symbol, decimals and underlying of tokens that the registry does not list. Not read: pools of Venus "
+            "beside the core pool outside BNB chain, Moonwell on Moonbeam and Moonriver, the trove manager of Liquity v2 for "
+            "rETH, and any market that neither a list nor a listed comptroller, registry or factory names."
         ),
     )
 
@@ -221,9 +253,9 @@ def _feed(chain: Chain, family: str) -> Feed:
     since = min(protocol.since[chain.name] for protocol in protocols)
     return Feed(
         name=family,
-        tables=(TABLE, bad_debt.TABLE) if any(protocol.bad_debt for protocol in protocols) else (TABLE,),
+        tables=(TABLE, *((bad_debt.TABLE,) if any(p.bad_debt for p in protocols) else ()), tokens.TABLE),
         description=DESCRIPTIONS[family],
-        fetch=partial(_FETCHES.get(family, _fetch), chain=chain, protocols=protocols),
+        fetch=partial(_fetch_and_read, events=_FETCHES.get(family, _fetch), chain=chain, protocols=protocols),
         parse=partial(_parse, chain=chain, protocols=protocols),
         since=since,
         published_after=timedelta(hours=6),
@@ -263,27 +295,27 @@ async def _fetch_morpho(api: Api, job: Job, *, chain: Chain, protocols: Sequence
             yield page
 
 
-async def _fetch_euler(api: Api, job: Job, *, chain: Chain, protocols: Sequence[Protocol]) -> AsyncIterator[Page]:
-    """All vaults there have ever been, then the liquidations in them."""
-    [protocol] = protocols
+async def _fetch_announced(api: Api, job: Job, *, chain: Chain, protocols: Sequence[Protocol]) -> AsyncIterator[Page]:
+    """All emitters there have ever been, as those who are believed about them announced them, then the events of the span."""
     source = log_source(api, chain)
     blocks = await source.blocks(job.span)
-    life = await source.blocks(Span(datetime.combine(protocol.since[chain.name], time()), job.span.end))
-    factories = LogFilter(tuple(protocol.emitters[chain.name]), (lending.EULER_PROXY_CREATED.topic0,))
-    created = [page async for page in source.logs(life, factories)]
-    for page in created:
-        yield page
-    vaults = sorted(set(_announced(read_logs(created))))
-    for start in range(0, len(vaults), VAULTS_AT_ONCE):
-        listed = tuple(vaults[start : start + VAULTS_AT_ONCE])
-        wanted = (lending.EULER_LIQUIDATE.topic0, bad_debt.DEBT_SOCIALIZED.topic0)
-        async for page in source.logs(blocks, LogFilter(listed, wanted)):
+    listed = {address for protocol in protocols for address in protocol.emitters[chain.name]}
+    for protocol in protocols:
+        if not protocol.announces:
+            continue
+        life = await source.blocks(Span(datetime.combine(protocol.since[chain.name], time()), job.span.end))
+        topics = tuple(sorted({event.topic0 for event in protocol.announces}))
+        told = [p async for p in source.logs(life, LogFilter(protocol.announcers(chain.name), topics))]
+        for page in told:
             yield page
-
-
-def _announced(logs: pl.DataFrame) -> pl.Series:
-    """The address in the first indexed word of each log."""
-    return logs.select(pl.format("0x{}", pl.col("topics").str.slice(93, 40).str.to_lowercase())).to_series()
+        listed |= set(markets.announced(read_logs(told), protocol.announces))
+    every = sorted(listed)
+    topics = tuple(
+        sorted({t for p in protocols for t in p.topics} - {e.topic0 for p in protocols for e in p.announces})
+    )
+    for start in range(0, len(every), EMITTERS_AT_ONCE):
+        async for page in source.logs(blocks, LogFilter(tuple(every[start : start + EMITTERS_AT_ONCE]), topics)):
+            yield page
 
 
 async def _fetch_fluid(api: Api, job: Job, *, chain: Chain, protocols: Sequence[Protocol]) -> AsyncIterator[Page]:
@@ -296,10 +328,10 @@ async def _fetch_fluid(api: Api, job: Job, *, chain: Chain, protocols: Sequence[
     created = [page async for page in source.logs(life, LogFilter(listed, (fluid.VAULT_DEPLOYED.topic0,)))]
     for page in created:
         yield page
-    vaults = sorted(set(_announced(read_logs(created))))
+    vaults = sorted(set(markets.announced(read_logs(created), protocol.announces)))
     liquidated: set[str] = set()
-    for start in range(0, len(vaults), VAULTS_AT_ONCE):
-        theirs = LogFilter(tuple(vaults[start : start + VAULTS_AT_ONCE]), (fluid.LOG_LIQUIDATE.topic0,))
+    for start in range(0, len(vaults), EMITTERS_AT_ONCE):
+        theirs = LogFilter(tuple(vaults[start : start + EMITTERS_AT_ONCE]), (fluid.LOG_LIQUIDATE.topic0,))
         pages = [page async for page in source.logs(blocks, theirs)]
         for page in pages:
             yield page
@@ -311,11 +343,36 @@ async def _fetch_fluid(api: Api, job: Job, *, chain: Chain, protocols: Sequence[
             yield page
 
 
-_FETCHES: Final = {"morpho": _fetch_morpho, "euler": _fetch_euler, "fluid": _fetch_fluid}
+_FETCHES: Final = {
+    "morpho": _fetch_morpho, "euler": _fetch_announced, "compound_v2": _fetch_announced, "fluid": _fetch_fluid,
+}  # fmt: skip
+
+
+async def _fetch_and_read(
+    api: Api, job: Job, *, events: EventFetch, chain: Chain, protocols: Sequence[Protocol]
+) -> AsyncIterator[Page]:
+    """The events; then, where nodes are named, what the tokens in them say of themselves that the registry does not list."""
+    pages: list[Page] = []
+    async for page in events(api, job, chain=chain, protocols=protocols):
+        pages.append(page)
+        yield page
+    if nodes_of(api.endpoints) and pages:
+        names = tokens.named(chain.name, [one.rows for one in _made(pages, chain=chain, protocols=protocols)])
+        node = NodeLogs(api, confirmations=chain.confirmations)
+        async for page in node.calls(tokens.calls(names["token"].to_list())):
+            yield page
 
 
 def _parse(pages: Sequence[Page], context: Context, *, chain: Chain, protocols: Sequence[Protocol]) -> Iterator[Parsed]:
-    """Logs to liquidations. What an unlisted contract emitted is turned away: anyone can emit anything."""
+    """Logs to liquidations and bad debt, and what tokens say of themselves."""
+    made = list(_made(pages, chain=chain, protocols=protocols))
+    yield from made
+    names = tokens.named(chain.name, [one.rows for one in made])
+    yield Parsed(tokens.TABLE, tokens.read_tokens(pages, chain.name, names))
+
+
+def _made(pages: Sequence[Page], *, chain: Chain, protocols: Sequence[Protocol]) -> Iterator[Parsed]:
+    """What an unlisted contract emitted is turned away: anyone can emit anything."""
     listed = pl.DataFrame(
         [
             (address, protocol.name, token or None)
@@ -327,11 +384,15 @@ def _parse(pages: Sequence[Page], context: Context, *, chain: Chain, protocols: 
     )
     read = read_logs(pages).with_columns(pl.col("address").str.to_lowercase())
     for protocol in protocols:
-        if protocol.announces is not None:
-            told = pl.col("topics").str.to_lowercase().str.starts_with(protocol.announces.topic0)
-            listed_here = pl.col("address").is_in(list(protocol.emitters[chain.name]))
-            further = pl.DataFrame({"address": _announced(read.filter(told, listed_here)).unique()})
-            listed = pl.concat([listed, further.with_columns(protocol=pl.lit(protocol.name))], how="diagonal")
+        believed = read.filter(pl.col("address").is_in(list(protocol.announcers(chain.name))))
+        further = pl.DataFrame({"address": markets.announced(believed, protocol.announces)}).unique()
+        new = further.join(listed, on="address", how="anti").with_columns(protocol=pl.lit(protocol.name))
+        listed = pl.concat([listed, new], how="diagonal")
+        # Registries that emit nothing else have told what they had to tell.
+        told = pl.col("address").is_in(list(protocol.registries.get(chain.name, ()))) & markets.announces(
+            protocol.announces
+        )
+        read = read.filter(~told)
     logs = read.join(listed, on="address", how="left", maintain_order="left")
     strangers = logs.filter(pl.col("protocol").is_null())
     unlisted = rejected(

@@ -2,8 +2,8 @@
 
 Lists only. Aave's, Compound v3's, Morpho's, Maker's, Liquity's and Fluid's are from their own deployment records; the cTokens from
 those of Compound (compound-config), Venus (venus-protocol) and Moonwell (contracts-v2), Benqi's from its indexer. A market
-that is opened later is missing until its line is here. A token is an address, or its symbol in lower case where the record
-gives no address; "" where events name their tokens themselves.
+that is opened later is missing until its line is here, unless its comptroller announces it (evm_markets). A token is an
+address, or its symbol in lower case where the record gives no address; "" where events name their tokens themselves.
 """
 
 from __future__ import annotations

@@ -42,7 +42,9 @@ def read_logs(pages: Iterable[Page]) -> pl.DataFrame:
         try:
             if page.request.get("endpoint") == PORTAL:
                 _read_stream(page, columns)
-            elif _method(page) == "eth_getBlockByNumber":
+            elif (method := method_of(page)) == "eth_call":
+                continue
+            elif method == "eth_getBlockByNumber":
                 times |= {int(one["number"], 16): int(one["timestamp"], 16) for one in headers_of(page)}
             else:
                 answers.append((page, [log for log in page.json()["result"] if not log.get("removed")]))
@@ -99,6 +101,7 @@ def _frame(columns: _Columns) -> pl.DataFrame:
     ).select(*LOG_COLUMNS, from_seconds("seconds").alias("occurred_at"), LINE)
 
 
-def _method(page: Page) -> str:
+def method_of(page: Page) -> str:
+    """What a node was asked by the request of a page, or by the first of a batch; empty for the portal."""
     body = page.request["body"]
-    return str((body[0] if isinstance(body, list) else body)["method"])
+    return str((body[0] if isinstance(body, list) else body).get("method", ""))

@@ -13,7 +13,7 @@ import polars as pl
 
 from pipelines.settings import PROJECT_ROOT
 
-REGISTRY: Final = PROJECT_ROOT / "dbt_project" / "seeds" / "token_registry.csv"
+SEEDS: Final = PROJECT_ROOT / "dbt_project" / "seeds"
 
 NATIVE: Final = "0xeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee"
 """Stands for the chain's own coin, which has no contract."""
@@ -22,4 +22,10 @@ NATIVE: Final = "0xeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee"
 @cache
 def registered() -> pl.DataFrame:
     """The rows of the registry: chain, token (address in lower case), symbol, asset, decimals."""
-    return pl.read_csv(REGISTRY, schema_overrides={"decimals": pl.Int64})
+    return pl.read_csv(SEEDS / "token_registry.csv", schema_overrides={"decimals": pl.Int64})
+
+
+@cache
+def receipts() -> pl.DataFrame:
+    """The receipts of lending protocols: chain, token (address in lower case), claim_on."""
+    return pl.read_csv(SEEDS / "receipt_tokens.csv")

@@ -116,6 +116,45 @@ def test_exchange_and_on_chain_liquidations_stand_side_by_side(
     assert lending > 0
 
 
+@pytest.mark.parametrize(
+    ("asset", "protocols"), [("BTC", {"aave_v2", "aave_v3"}), ("ETH", {"aave_v2", "aave_v3", "liquity_v1"})]
+)
+def test_each_protocol_has_its_rows_and_the_measures_of_the_comparison_are_theirs(
+    published: duckdb.DuckDBPyConnection, asset: str, protocols: set[str]
+) -> None:
+    """Collateral, debt and position notional: none of the three holds a dollar of another."""
+    told = rows(
+        published,
+        f"""
+        select distinct venue, measure from marts.fct_liquidations_daily
+        where asset = '{asset}' and venue_kind = 'lending' and events > 0 and notional_usd > 0
+        """,
+    )
+    assert {venue for venue, measure in told if measure == "collateral_seized"} >= protocols
+    assert {measure for _, measure in told} <= {"collateral_seized", "debt_repaid"}
+    differing = rows(
+        published,
+        f"""
+        with facts as (
+            select
+                trade_date,
+                sum(notional_usd) filter (where measure = 'collateral_seized') as collateral,
+                sum(notional_usd) filter (where measure = 'debt_repaid') as debt
+            from marts.fct_liquidations_daily
+            where asset = '{asset}'
+            group by trade_date
+        )
+        select trade_date
+        from marts.liquidation_comparison_daily as c
+        join facts using (trade_date)
+        where c.asset = '{asset}'
+            and (abs(coalesce(c.lending_collateral_seized_usd, 0) - coalesce(facts.collateral, 0)) > 1e-6 * facts.collateral
+            or abs(coalesce(c.lending_debt_repaid_usd, 0) - coalesce(facts.debt, 0)) > 1e-6 * facts.debt)
+        """,
+    )
+    assert differing == []
+
+
 def test_a_number_leads_back_to_the_file_it_came_from(published: duckdb.DuckDBPyConnection) -> None:
     ((name, digest),) = rows(
         published,

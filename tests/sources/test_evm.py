@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,11 @@ from pipelines.sources import registry
 from pipelines.sources.instruments import InstrumentHistory
 from pipelines.storage.warehouse import writer
 from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined
+from tests.sources.evm_events import address, encoded
 from tests.sources.test_evm_events import (
+    COMET_USDC,
+    absorb,
+    absorb_debt,
     create_market,
     liquidation_call,
     morpho_liquidate,
@@ -313,6 +318,55 @@ def test_the_address_of_a_node_is_nowhere_on_disk(
 
 
 @pytest.mark.parametrize("nodes", [[], ["rpc"]], ids=["portal", "node"])
+def test_what_is_sold_after_an_absorption_is_no_second_liquidation(
+    settings: Settings, serve: Serve, clock: Clock, nodes: list[str]
+) -> None:
+    at: dict[str, Any] = {"tx_hash": "0x" + "a" * 64}
+    logs = [
+        replace(absorb(1, 100, 2 * 10**18, 300_100_000_000, **at), block=FIRST + 5),
+        replace(absorb_debt(2, 2_900_250_000, 290_025_000_000, **at), block=FIRST + 5),
+        encoded(
+            "BuyCollateral(address,address,uint256,uint256)", COMET_USDC, [("address", address(8)), ("address", address(100))],
+            [("uint256", 2_800_000_000), ("uint256", 2 * 10**18)], block=FIRST + 900,
+        ),
+    ]  # fmt: skip
+    there, failures, _ = bring(settings, serve, clock, ChainWorld(logs=logs), feed="comet", nodes=nodes)
+    assert failures == {}
+    rows = loaded(there, "lending_liquidations", clock=clock)
+    assert rows.select("collateral_usd", "debt_usd").rows() == [(3001.0, 2900.25)]
+    assert quarantined(there).is_empty()
+
+
+@pytest.mark.parametrize("nodes", [[], ["rpc"]], ids=["portal", "node"])
+def test_the_auction_of_a_bark_is_no_second_liquidation(
+    settings: Settings, serve: Serve, clock: Clock, nodes: list[str]
+) -> None:
+    dog, clipper = list(emitters.MAKER["ethereum"])[2], "0xc67963a226eddd77b91ad8c421630a1b0adff270"
+    ilk, numbers = b"ETH-A".ljust(32, b"\0"), [("uint256", 10**18)] * 4
+    logs = [
+        encoded(
+            "Bark(bytes32,address,uint256,uint256,uint256,address,uint256)", dog,
+            [("bytes32", ilk), ("address", address(6)), ("uint256", 77)],
+            [("uint256", 125 * 10**17), ("uint256", 1), ("uint256", 20_000 * 10**45), ("address", clipper)],
+            block=FIRST + 5,
+        ),
+        encoded(
+            "Kick(uint256,uint256,uint256,uint256,address,address,uint256)", clipper,
+            [("uint256", 77), ("address", address(6)), ("address", address(7))], numbers, block=FIRST + 5, index=2,
+        ),
+        encoded(
+            "Take(uint256,uint256,uint256,uint256,uint256,uint256,address)", clipper,
+            [("uint256", 77), ("address", address(6))], [*numbers, ("uint256", 1)], block=FIRST + 99,
+        ),
+    ]  # fmt: skip
+    there, failures, _ = bring(settings, serve, clock, ChainWorld(logs=logs), feed="maker", nodes=nodes)
+    assert failures == {}
+    rows = loaded(there, "lending_liquidations", clock=clock)
+    assert rows.select("collateral_token", "collateral_amount").rows() == [("eth", 12.5)]
+    assert quarantined(there).is_empty()
+
+
+@pytest.mark.parametrize("nodes", [[], ["rpc"]], ids=["portal", "node"])
 def test_the_creation_of_a_morpho_market_is_found_however_old(
     settings: Settings, serve: Serve, clock: Clock, nodes: list[str]
 ) -> None:
@@ -357,8 +411,8 @@ def test_every_chain_has_its_own_dataset_and_its_families() -> None:
     found = pl.DataFrame([{"venue": name, "feed": feed.name} for name, venue in venues.items() for feed in venue.feeds])
     assert dict(found.group_by("venue").agg(pl.col("feed")).rows()) == {
         "evm_ethereum": ["aave", "compound_v2", "comet", "morpho", "maker", "liquity", "euler", "fluid"],
-        "evm_arbitrum": ["aave", "comet", "morpho", "fluid", "gmx_v1", "gmx_v2"],
-        "evm_optimism": ["aave", "comet", "morpho"],
+        "evm_arbitrum": ["aave", "compound_v2", "comet", "morpho", "fluid", "gmx_v1", "gmx_v2"],
+        "evm_optimism": ["aave", "compound_v2", "comet", "morpho"],
         "evm_polygon": ["aave", "comet", "morpho"],
         "evm_base": ["aave", "compound_v2", "comet", "morpho", "euler", "fluid"],
         "evm_avalanche": ["aave", "compound_v2", "gmx_v1", "gmx_v2"],

@@ -48,7 +48,9 @@ def test_every_emitter_is_an_address_of_a_known_chain_and_of_one_protocol() -> N
         for protocol in protocols:
             assert set(protocol.emitters) <= chains
             assert set(protocol.emitters) == set(protocol.since), protocol.name
-            frame = pl.Series([a for listed in protocol.emitters.values() for a in listed])
+            believed = [a for there in protocol.registries.values() for a in there]
+            listed_here = [a for listed in protocol.emitters.values() for a in listed]
+            frame = pl.Series([*listed_here, *believed], dtype=pl.String)
             assert frame.str.contains("^0x[0-9a-f]{40}$").all(), protocol.name
 
 

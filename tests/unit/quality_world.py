@@ -102,6 +102,11 @@ ROWS: Final[dict[str, str]] = {
             {_PRICE} as price_usd, 18 as decimals, 'vendor' as price_source, priced_at as available_at
         from {_HOURS}
     """,
+    "tokens": f"""
+        select 'ethereum' as chain, '0x' || repeat(cast(i as varchar), 40) as token, {_OPENED} as named_at,
+            'T' || i as symbol, 18 as decimals, named_at as read_at, named_at as available_at
+        from {_HOURS}
+    """,
     "instruments": """
         select 'binance' as venue, case when n = 0 then '1000PEPEUSDT' else 'COIN' || n || 'USD' end as instrument,
             timestamp '{first}' as valid_from, case when n = 0 then 'PEPE' else 'COIN' || n end as asset,
@@ -120,6 +125,7 @@ _CLOCK: Final = {
     "liquidations": "occurred_at", "liquidation_totals": "event_at", "lending_liquidations": "occurred_at",
     "lending_bad_debt": "occurred_at",
     "option_chain": "snapshot_at", "volatility_index": "opened_at", "token_prices": "priced_at",
+    "tokens": "named_at",
     "instruments": "valid_from",
 }  # fmt: skip
 

@@ -24,6 +24,7 @@ CLEAN_TABLES = [
     "open_interest",
     "option_chain",
     "token_prices",
+    "tokens",
     "volatility_index",
 ]
 

@@ -140,6 +140,8 @@ BROKEN_ROWS: list[tuple[str, str, set[str]]] = [
      {"price_usd_day_jump"}),
     ("token_prices", "update {rows} set decimals = 6 where hour(priced_at) = 3", {"one_decimals_per_token"}),
     ("token_prices", "update {rows} set token = 'WETH' where token like '0x1%'", {"tokens_spelled"}),
+    ("tokens", "update {rows} set decimals = 6 where hour(named_at) = 3", {"one_decimals_per_token"}),
+    ("tokens", "update {rows} set token = 'WETH' where token like '0x1%'", {"tokens_spelled"}),
     ("instruments", "update {rows} set listed_at = '2025-06-01' where instrument = 'COIN1USD'",
      {"listed_before_delisted"}),
     ("instruments", "update {rows} set contract_size = null where instrument = 'COIN1USD'", {"inverse_has_size"}),

@@ -12,7 +12,7 @@ create table if not exists clean.lending_bad_debt (
     block_number bigint,
     occurred_at timestamp not null,
     borrower varchar,
-    debt_token varchar not null,
+    debt_token varchar,
     debt_amount_raw varchar not null,
     debt_usd double,
     price_source varchar,
@@ -41,7 +41,7 @@ comment on column clean.lending_bad_debt.event is 'Name of the contract''s event
 comment on column clean.lending_bad_debt.block_number is 'Block height.';
 comment on column clean.lending_bad_debt.occurred_at is 'UTC time of the block.';
 comment on column clean.lending_bad_debt.borrower is 'Address of the borrower who owed it; null where the protocol has none.';
-comment on column clean.lending_bad_debt.debt_token is 'Address in lower case of the token that is owed, or its symbol in lower case where the record of the market gives no address.';
+comment on column clean.lending_bad_debt.debt_token is 'Address in lower case of the token that is owed, or its symbol in lower case where the record of the market gives no address; null where what the market lends is not on record (marts ask what was read of the market).';
 comment on column clean.lending_bad_debt.debt_amount_raw is 'Bad debt in the token''s smallest unit, decimal text (exceeds 64 bits).';
 comment on column clean.lending_bad_debt.debt_usd is 'Bad debt in US dollars as the event states it; null where it states none (marts price it).';
 comment on column clean.lending_bad_debt.price_source is 'event where the event states dollars; else null.';

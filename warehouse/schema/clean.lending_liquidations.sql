@@ -55,7 +55,7 @@ comment on column clean.lending_liquidations.collateral_token is 'Token address 
 comment on column clean.lending_liquidations.collateral_amount_raw is 'Collateral in the token''s smallest unit, decimal text (exceeds 64 bits); null where the source scaled it.';
 comment on column clean.lending_liquidations.collateral_amount is 'Collateral in whole tokens where the source scaled it; null where marts scale collateral_amount_raw by the token registry.';
 comment on column clean.lending_liquidations.collateral_usd is 'Collateral in US dollars as the source states it at event time; null where it states none (marts price it).';
-comment on column clean.lending_liquidations.debt_token is 'Token address (or symbol) of the debt; null where the source has one leg only.';
+comment on column clean.lending_liquidations.debt_token is 'Token address (or symbol) of the debt; null where the source has one leg only, or where what the market lends is not on record (marts ask what was read of the market).';
 comment on column clean.lending_liquidations.debt_amount_raw is 'Debt repaid in the token''s smallest unit, decimal text; null where scaled or absent.';
 comment on column clean.lending_liquidations.debt_amount is 'Debt repaid in whole tokens where the source scaled it.';
 comment on column clean.lending_liquidations.debt_usd is 'Debt repaid in US dollars as the source states it; null where it states none.';

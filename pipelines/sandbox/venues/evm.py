@@ -42,7 +42,7 @@ class Log:
 class Manners:
     """How a node behaves. `most_blocks` a request may span, else `range_error` (status, code, message); `stamps` is what its
     logs say of their block's time; `hides` is how many of the oldest logs it keeps back, `shifts` by how much its clock lies;
-    `broken` answers every request with an error."""
+    `broken` answers every request with an error; `renames` gives tokens one decimal more than they have."""
 
     most_blocks: int = 10_000
     range_error: tuple[int, int, str] = (200, -32005, "query returned more than 10000 results")
@@ -51,12 +51,14 @@ class Manners:
     hides: int = 0
     shifts: timedelta = timedelta(0)
     broken: bool = False
+    renames: bool = False
 
 
 @dataclass(frozen=True)
 class ChainWorld(FormulaWorld):
     """A world with a chain in it. `logs` may be changed between two runs, which is a reorg; `fork` changes block hashes.
 
+    `contracts` are what contracts answer: address → selector → data.
     `stream_blocks` is after how many blocks the portal ends a stream, `behind` how far it is behind the head.
     """
 
@@ -65,6 +67,7 @@ class ChainWorld(FormulaWorld):
     stream_blocks: int = 5_000
     behind: timedelta = timedelta(hours=2)
     fork: list[str] = field(default_factory=list)
+    contracts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def block_hash(self, number: int) -> str:
         return "0x" + hashlib.sha256(f"{self.fork} {number}".encode()).hexdigest()
@@ -133,6 +136,8 @@ def _answered(asked: Asked, request: Mapping[str, Any], world: World, manners: M
         stamp = seconds_of(block) + int(manners.shifts.total_seconds())
         header = {"number": hex(block), "hash": chain.block_hash(block), "timestamp": hex(stamp)}
         return 200, _result(number, header if block <= head else None)
+    if request["method"] == "eth_call":
+        return 200, _called(chain, number, request["params"], manners)
     if request["method"] != "eth_getLogs":
         return 200, _error(number, -32601, "the method does not exist")
     [wanted] = request["params"]
@@ -145,6 +150,22 @@ def _answered(asked: Asked, request: Mapping[str, Any], world: World, manners: M
     hidden = set(sorted(chain.logs, key=lambda log: (log.block, log.index))[: manners.hides])
     found = _matching([log for log in chain.logs if log not in hidden], first, last, [item])
     return 200, _result(number, [_rpc_log(chain, log, manners) for log in found])
+
+
+def _called(chain: ChainWorld, number: Any, params: Sequence[Any], manners: Manners) -> dict[str, Any]:
+    """What a contract answers. One that has no such function reverts; where there is no contract, the answer is empty."""
+    call, block = params
+    if block != "latest" or set(call) != {"to", "data"}:
+        return _error(number, -32602, "invalid argument")
+    functions = chain.contracts.get(call["to"])
+    if functions is None:
+        return _result(number, "0x")
+    if call["data"] not in functions:
+        return _error(number, 3, "execution reverted")
+    answer = functions[call["data"]]
+    if manners.renames and len(answer) == 66:
+        answer = f"0x{int(answer, 16) + 1:064x}"
+    return _result(number, answer)
 
 
 def _matching(logs: Iterable[Log], first: int, last: int, items: Sequence[Mapping[str, Any]]) -> list[Log]:

@@ -1,21 +1,32 @@
-with legs as (
-    select
-        source,
-        chain,
-        event_id,
-        'bad_debt' as leg,
-        protocol,
-        occurred_at,
-        debt_token as token,
-        debt_amount_raw as amount_raw,
-        cast(null as double) as amount,
-        debt_usd as stated_usd,
-        price_gap_seconds,
-        completeness,
-        available_at,
-        trade_date
-    from {{ ref('stg_lending_bad_debt') }}
+with events as (
+    select * from {{ ref('stg_lending_bad_debt') }}
     where {{ is_affected('int_lending_bad_debt_by_source', 'trade_date') }}
+),
+
+receipts as (
+    select * from {{ ref('int_tokens') }}
+    where claim_on is not null
+),
+
+-- What a market lends that is not on record was perhaps read of the market; else the market stands for it, unpriced.
+legs as (
+    select
+        e.source,
+        e.chain,
+        e.event_id,
+        'bad_debt' as leg,
+        e.protocol,
+        e.occurred_at,
+        coalesce(e.debt_token, m.claim_on, e.market) as token,
+        e.debt_amount_raw as amount_raw,
+        cast(null as double) as amount,
+        e.debt_usd as stated_usd,
+        e.price_gap_seconds,
+        e.completeness,
+        e.available_at,
+        e.trade_date
+    from events as e
+    left join receipts as m on e.chain = m.chain and e.market = m.token
 ),
 
 priced as ({{ priced_legs('legs') }})

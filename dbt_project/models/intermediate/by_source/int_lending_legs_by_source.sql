@@ -3,6 +3,11 @@ with events as (
     where {{ is_affected('int_lending_legs_by_source', 'trade_date') }}
 ),
 
+receipts as (
+    select * from {{ ref('int_tokens') }}
+    where claim_on is not null
+),
+
 legs as (
     select
         source,
@@ -21,30 +26,30 @@ legs as (
         trade_date
     from events
     union all
+    -- What a market lends that is not on record was perhaps read of the market; else the market stands for it, unpriced.
     select
-        source,
-        chain,
-        event_id,
+        e.source,
+        e.chain,
+        e.event_id,
         'debt' as leg,
-        protocol,
-        occurred_at,
-        debt_token as token,
-        debt_amount_raw as amount_raw,
-        debt_amount as amount,
-        debt_usd as stated_usd,
-        price_gap_seconds,
-        completeness,
-        available_at,
-        trade_date
-    from events
-    where debt_token is not null or debt_usd is not null
+        e.protocol,
+        e.occurred_at,
+        coalesce(
+            e.debt_token, case when e.debt_amount_raw is not null then coalesce(m.claim_on, e.market) end
+        ) as token,
+        e.debt_amount_raw as amount_raw,
+        e.debt_amount as amount,
+        e.debt_usd as stated_usd,
+        e.price_gap_seconds,
+        e.completeness,
+        e.available_at,
+        e.trade_date
+    from events as e
+    left join receipts as m on e.chain = m.chain and e.market = m.token
+    where e.debt_token is not null or e.debt_usd is not null or e.debt_amount_raw is not null
 ),
 
 priced as ({{ priced_legs('legs') }}),
-
-receipts as (
-    select * from {{ ref('receipt_tokens') }}
-),
 
 incentives as (
     select

@@ -1,0 +1,14 @@
+select
+    chain,
+    token,
+    named_at,
+    symbol,
+    decimals,
+    claim_on,
+    read_at,
+    trade_date,
+    source,
+    landing_id,
+    available_at,
+    loaded_at
+from {{ source('clean', 'tokens') }}
