@@ -136,7 +136,7 @@ def test_an_error_while_writing_frees_the_warehouse(home: Settings) -> None:
 def test_the_contract_is_in_place_for_every_writer(home: Settings) -> None:
     with writer(home, what="test") as con:
         tables = con.execute("select count(*) from duckdb_tables() where schema_name in ('clean', 'ops')").fetchone()
-    assert tables == (18,)
+    assert tables == (20,)
 
 
 def without_some_tables(path: Path) -> None:
