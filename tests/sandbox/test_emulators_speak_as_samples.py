@@ -369,4 +369,4 @@ def kind(value: Any) -> str:
         return "a number"
     if isinstance(value, str):
         return next((name for pattern, name in _KINDS if re.fullmatch(pattern, value)), "text")
-    return {dict: "an object", list: "an array"}.get(type(value), "null")
+    return "an object" if isinstance(value, dict) else "an array" if isinstance(value, list) else "null"
