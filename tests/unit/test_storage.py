@@ -61,7 +61,7 @@ _KILLED_WRITERS = """
 import os, random, signal, sys, time
 from pathlib import Path
 from pipelines.clean.contract import load_contract
-from pipelines.settings import PROJECT_ROOT, Settings
+from pipelines.settings import Settings
 from pipelines.storage.warehouse import writer
 
 folder, old, chance = Path(sys.argv[1]), Path(sys.argv[2]), random.Random(4)

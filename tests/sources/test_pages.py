@@ -1,0 +1,86 @@
+"""The order in which answers lie in a landing, and answers that lie there twice, change nothing: for every daily feed of every
+exchange. Sizes, bounds and overlaps of pages are each venue's own and tested beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, Final
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from pipelines.extract.venue import Context, Feed, Job, Page, Span
+from pipelines.sandbox.world import FormulaWorld
+from pipelines.sources import registry
+from pipelines.sources.instruments import INSTRUMENTS, SCHEMA, InstrumentHistory
+from tests.sources.direct import Direct, brought
+from tests.sources.ways import WAYS, Way
+
+WORLD: Final = FormulaWorld()
+FEEDS: Final = {
+    f"{way.venue}.{feed.name}": (way, feed)
+    for way in WAYS
+    for feed in registry.venue(way.venue).feeds
+    if feed.cadence == "daily" and not feed.months_only
+}
+
+
+def direct(way: Way) -> Direct:
+    return Direct(way.emulated.ROUTES, WORLD, way.now)
+
+
+@cache
+def instruments(venue: str) -> pl.DataFrame:
+    """What the venue lists, as its landing of today says it."""
+    way = next(way for way in WAYS if way.venue == venue)
+    feed = registry.venue(venue).feed(INSTRUMENTS)
+    day = Span.of_days(way.day, way.day)
+    context = Context(venue, way.now, day, InstrumentHistory.none())
+    parsed = feed.parse(brought(feed, direct(way), Job("*", day)), context)
+    return pl.concat(
+        one.rows.select(*(pl.col(c) if c in one.rows.columns else pl.lit(None, t).alias(c) for c, t in SCHEMA.items()))
+        for one in parsed
+        if one.table == INSTRUMENTS
+    )
+
+
+def told(way: Way, feed: Feed, pages: Sequence[Page]) -> Mapping[str, pl.DataFrame]:
+    """Rows by table, each once."""
+    context = Context(way.venue, way.now, Span.of_days(way.day, way.day), instruments(way.venue))
+    tables: dict[str, list[pl.DataFrame]] = {}
+    for one in feed.parse(pages, context):
+        tables.setdefault(one.table, []).append(one.rows.drop("_line"))
+    return {name: pl.concat(frames).unique() for name, frames in tables.items()}
+
+
+@cache
+def pages_of(source: str) -> tuple[Page, ...]:
+    """The pages of a day, about two instruments where the feed asks for instruments."""
+    way, feed = FEEDS[source]
+    listed = instruments(way.venue).filter(pl.col("asset").is_in(list(way.assets)))
+    subjects: Mapping[str, Mapping[str, Any]] = {"*": {}} if feed.subjects is None else feed.subjects(listed)
+    day = Span.of_days(way.day, way.day)
+    return tuple(
+        page for name, row in list(subjects.items())[:2] for page in brought(feed, direct(way), Job(name, day, row))
+    )
+
+
+@pytest.mark.parametrize("source", FEEDS)
+@given(data=st.data())
+@hypothesis_settings(max_examples=4, deadline=None)
+def test_order_and_repetition_of_pages_change_nothing(source: str, data: st.DataObject) -> None:
+    way, feed = FEEDS[source]
+    pages = pages_of(source)
+    places = range(len(pages))
+    repeated = data.draw(st.lists(st.sampled_from(places), max_size=3))
+    shuffled = [pages[place] for place in data.draw(st.permutations([*places, *repeated]))]
+    expected, found = told(way, feed, pages), told(way, feed, shuffled)
+    assert expected.keys() == found.keys()
+    assert sum(frame.height for frame in expected.values()) > 0
+    for table, frame in expected.items():
+        assert_frame_equal(found[table], frame, check_row_order=False, check_exact=True)
