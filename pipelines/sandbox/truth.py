@@ -35,7 +35,7 @@ NULL_BOUNDS: Final[Mapping[str, float]] = {
     # One fall in six days, and open interest that moved by half a deviation with it: forced closings make it a fall more often.
     "b03_bought_dip": 0.05, "b03_deleveraging": 0.10,
     # States in which a market is much of the time, and not events.
-    "b04_healthy_funding": 0.50, "b06_dense_zone": 0.60,
+    "b04_healthy_funding": 0.50, "b06_dense_zone": 0.45,
     "b05_normalisation": 0.02,
     "b08_capitulation": 0.05,
     # Both percentiles high or low at once: 20% of 20%, more where funding follows open interest.
