@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
+from urllib.parse import urlsplit
 
 import typer
 
 from pipelines.cli.demo_report import print_demo
 from pipelines.cli.screen import Screen
 from pipelines.cli.session import Session, open_session
-from pipelines.errors import ConfigError
+from pipelines.errors import ConfigError, VenueUnavailableError
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ EARLY: Final = ("binance_archive", ("um_metrics",), 4)
 EARLY_AFTER: Final = timedelta(days=2, hours=6)
 """How long after the last day's beginning the early fetch is made."""
 
+CONNECT_SECONDS: Final = 5.0
 MARKER: Final = "demo.json"
 
 
@@ -117,11 +120,14 @@ def demo(
             "venues": tuple(dict.fromkeys(venue for venue, _, _ in FETCHED)),
         }
     )
+    if live:
+        settings = settings.model_copy(update={"venues": reachable(settings, screen)})
     _prepare(settings, plan, screen, fresh=not keep)
     if live:
         with open_session(settings, screen) as session:
             _fetch(session, plan)
-            _capture_now(session)
+            if "deribit" in settings.venues:
+                _capture_now(session)
             _load_and_build(session)
         print_demo(screen, session, None, first=plan.first, last=plan.last, as_json=as_json)
     else:
@@ -136,6 +142,49 @@ def demo(
             _load_and_build(session)
         print_demo(screen, session, market, first=plan.first, last=plan.last, as_json=as_json)
     session.raise_errors()
+
+
+def reachable(settings: Settings, screen: Screen) -> tuple[str, ...]:
+    """The followed venues that take a connection at one of their addresses or more; a note on every address that does not.
+
+    Retrying inside requests would take minutes to say so. Raises VenueUnavailableError, which names every address, where there
+    is none.
+    """
+    from pipelines.sources.registry import followed_venues
+
+    dead: dict[str, str] = {}
+    names = []
+    for venue in followed_venues(settings):
+        addresses = {
+            f"{venue.name}.{name}": settings.endpoints.get(f"{venue.name}.{name}", base)
+            for name, base in venue.endpoints.items()
+        }
+        silent = {name: f"{base} ({why})" for name, base in addresses.items() if (why := _no_connection(base))}
+        dead |= silent
+        if len(silent) < len(addresses):
+            names.append(venue.name)
+    told = "; ".join(f"{name}: {base}" for name, base in dead.items())
+    if not names:
+        raise VenueUnavailableError(
+            f"demo --live: no venue can be reached from here. {told}. Connect this machine to the network, name other "
+            "addresses with LEVERHOUSE_ENDPOINTS, or leave --live out: the simulated demo needs no network."
+        )
+    if dead:
+        screen.note(f"going on without what cannot be reached: {told}")
+    return tuple(names)
+
+
+def _no_connection(base: str) -> str | None:
+    """Why nothing listens at an address; None where something does. A file:// mirror is looked for on the disk."""
+    parts = urlsplit(base)
+    if parts.scheme == "file":
+        return None if Path(parts.path).is_dir() else "no such folder"
+    port = parts.port or {"http": 80}.get(parts.scheme, 443)
+    try:
+        with socket.create_connection((parts.hostname or "", port), timeout=CONNECT_SECONDS):
+            return None
+    except OSError as error:
+        return " ".join(str(error).split())
 
 
 def _prepare(settings: Settings, plan: Plan, screen: Screen, *, fresh: bool) -> None:
@@ -225,7 +274,7 @@ def _capture_now(session: Session) -> None:
 
 def _fetch(session: Session, plan: Plan) -> None:
     """Run the fetch jobs of FETCHED."""
-    for venue, feeds, newest in FETCHED:
+    for venue, feeds, newest in (one for one in FETCHED if one[0] in session.settings.venues):
         _run(session, plan, venue, feeds, newest)
 
 

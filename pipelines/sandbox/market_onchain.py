@@ -29,7 +29,7 @@ CLOSE_ALL_BELOW: Final = 0.95
 """Aave v3: half of a debt may be repaid by a liquidator, all of it where the health factor is below this."""
 BONUS: Final = 0.05
 """Collateral a liquidator gets beyond the debt repaid."""
-CUT: Final = 0.15
+CUT: Final = 0.2
 """By what part the liquidation threshold is lowered in a planted divergence, at noon: nothing else happens to the price."""
 CUT_AT: Final = timedelta(hours=12)
 LAG_SECONDS: Final = (24, 900)

@@ -302,7 +302,7 @@ CRASH_HOUR: Final = 13
 def _shape_returns(returns: Path, episode: Episode, start: datetime) -> None:
     """A flat day, a crash with a recovery of a quarter over six hours, or a slide: what the planted episode says of the price."""
     inside = _within(episode, start, len(returns))
-    if episode.kind == "expansion":
+    if episode.kind in ("expansion", "divergence"):
         returns[inside] *= 0.3
         returns[inside] -= returns[inside].mean()
     elif episode.kind == "cascade":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,10 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines.cli import app
-from pipelines.settings import PROJECT_ROOT
+from pipelines.cli.demo import reachable
+from pipelines.cli.screen import Screen
+from pipelines.errors import VenueUnavailableError
+from pipelines.settings import PROJECT_ROOT, Settings
 
 KINDS = {
     "outage", "unit_error", "late", "restated", "cascade", "expansion", "positive_funding", "negative_funding",
@@ -105,3 +109,47 @@ def test_it_begins_in_no_folder_that_holds_something_else(tmp_path: Path, monkey
         assert refused.exit_code == 78
         assert "holds no demo" in refused.stderr
     assert other.read_text() == "not a demo"
+
+
+ADDRESSES = (
+    "bybit.api", "binance_archive.archive", "binance_archive.listing", "okx.api", "okx.files", "evm_ethereum.portal", "deribit.api",
+)  # fmt: skip
+
+
+def closed_address() -> str:
+    """An address of this machine at which nothing listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+def test_live_without_a_network_names_what_cannot_be_reached_and_makes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = closed_address()
+    monkeypatch.setenv("LEVERHOUSE_HOME", str(tmp_path))
+    monkeypatch.setenv("LEVERHOUSE_ENDPOINTS", json.dumps(dict.fromkeys(ADDRESSES, nobody)))
+    refused = CliRunner().invoke(app, ["demo", "--live"])
+    assert refused.exit_code == VenueUnavailableError.exit_code
+    for name in ADDRESSES:
+        assert f"{name}: {nobody}" in refused.stderr
+    assert "leave --live out" in refused.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_live_goes_on_with_the_venues_that_can_be_reached(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
+    nobody = closed_address()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        somebody = f"http://127.0.0.1:{server.getsockname()[1]}"
+        there = Settings(
+            home=tmp_path,
+            venues=("bybit", "okx"),
+            endpoints={"bybit.api": nobody, "okx.api": somebody, "okx.files": nobody},
+        )
+        screen = Screen()
+        assert reachable(there, screen) == ("okx",)
+        screen.close()
+    assert f"bybit.api: {nobody}" in capsys.readouterr().err

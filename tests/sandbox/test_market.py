@@ -21,7 +21,7 @@ from pipelines.sandbox.market import (
     dead_banded,
 )
 from pipelines.sandbox.market_episodes import FIRST_TOLD
-from pipelines.sandbox.market_options import expiries
+from pipelines.sandbox.market_options import OPTIONS_TO_PERPETUALS, PUTS_TO_CALLS, expiries
 from pipelines.sandbox.market_paths import CHARACTERS, DAY, STEP, TIERS, first_crossings
 from pipelines.sandbox.world import Listing
 
@@ -185,6 +185,18 @@ def test_venues_hold_no_more_than_all_positions() -> None:
 @pytest.fixture
 def chain(market: SimulatedMarket) -> pl.DataFrame:
     return market.option_chain("BTC", datetime(2025, 4, 10, 8, 30))
+
+
+def test_open_interest_of_options_follows_that_of_perpetuals(market: SimulatedMarket, chain: pl.DataFrame) -> None:
+    """Calls have their part of it; puts PUTS_TO_CALLS of that, times how many are bought just now; no strike holds less than
+    nothing."""
+    paths = market.paths("BTC")
+    now = (datetime(2025, 4, 10, 8, 30) - market.start) // STEP - 1
+    held = dict(chain.group_by("option_type").agg(pl.col("open_interest_base").sum()).iter_rows())
+    assert held["call"] == pytest.approx(paths.oi[now] * OPTIONS_TO_PERPETUALS, rel=1e-3)
+    assert held["put"] / held["call"] == pytest.approx(PUTS_TO_CALLS * paths.put_tilt[now], rel=0.15)
+    assert (chain["open_interest_base"] >= 0).all()
+    assert (chain["volume_24h_base"] <= chain["open_interest_base"]).all()
 
 
 def test_put_and_call_of_a_strike_agree(chain: pl.DataFrame) -> None:
