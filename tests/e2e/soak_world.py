@@ -264,14 +264,14 @@ class Chaos:
 
 
 def child(arguments: Sequence[str]) -> None:
-    """What a process that is going to be killed does: one night's fetch of a venue and its load, or a build."""
+    """What is done in a process of its own, to be killed or not: a night's fetches and load, or a build."""
     what, home, endpoints, day, days = arguments
     settings = Settings(home=Path(home), endpoints=json.loads(endpoints), assets=ASSETS, venues=VENUES)
     night = date.fromisoformat(day)
     if what == "build":
         from pipelines.build import build_marts
 
-        build_marts(settings)
+        build_marts(settings).raise_faults()
         return
     clock = Stopped(datetime.combine(night + timedelta(days=1), DAILY_AT))
     mine = House(settings, None, clock, None, int(days))  # type: ignore[arg-type]
