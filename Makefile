@@ -18,7 +18,7 @@ DUCKDB2 := $(CURDIR)/.venv-duckdb2-overlay
 # The tests of a module run in one worker, so that what a module builds is built once.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --durations 15
 
-.PHONY: help setup demo recorded test lint unit test-slow mutants test-duckdb2 bench docs ui lock clean
+.PHONY: help setup demo recorded test lint unit test-slow soak mutants test-duckdb2 bench docs ui lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ unit: setup ## the tests of make test, without the linters
 
 test-slow: setup ## kill whole runs at random moments, and race them against each other
 	$(PYTEST) -m slow $(ARGS)
+
+soak: setup ## thirty days of scheduled operation with faults, kills and restatements, against an undisturbed run
+	$(BIN)/python -m pytest -n 0 --durations 5 -m slow tests/e2e/test_soak.py $(ARGS)
 
 mutants: setup ## put known defects into a copy of the project: its tests must see every one
 	$(BIN)/python -m pytest -n 0 --durations 5 -m mutation tests/mutations $(ARGS)

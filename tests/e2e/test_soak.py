@@ -1,0 +1,423 @@
+"""A month of scheduled operation with faults, kills and restatements ends in the tables of one undisturbed run.
+
+The undisturbed run makes the same captures, since what is forgotten cannot be asked for later, and brings everything else once
+at the end. One hour is lost for good, on purpose: it is missing in both and must be seen missing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time as clock_time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import pytest
+
+from pipelines.build import build_marts
+from pipelines.extract.landing import LandingStore
+from pipelines.sandbox.emulator import Fault
+from pipelines.sandbox.venues.evm import Log
+from pipelines.settings import PROJECT_ROOT, Settings
+from pipelines.storage.fingerprint import Fingerprint, compare, fingerprint_table
+from tests.e2e.soak_world import (
+    CAPTURED,
+    CLOSED_AFTER,
+    DAILY,
+    DAILY_AT,
+    FORGETFUL,
+    LISTED,
+    LISTED_AT,
+    START,
+    Chaos,
+    House,
+    Injected,
+    SoakWorld,
+    chain_of,
+    house,
+    lasting,
+    passing,
+)
+
+VERSIONS: Final = ("landing_id",)
+"""A day that came in two parts is the second version of its landing: the same rows, of another id."""
+
+OF_LOADS: Final = ("source_freshness",)
+"""Marts that tell of loads and landings and not of the market."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What happens in a soak besides chance. Days are numbered from 0."""
+
+    days: int
+    outage: datetime
+    late: int
+    restated: tuple[int, ...]
+    restated_after: int
+    reorganised: int
+    share: float
+    killed: Mapping[int, str]
+    built: tuple[int, ...] = ()
+    by_dagster: tuple[int, ...] = ()
+
+    @property
+    def planned(self) -> set[int]:
+        """Nights that see what is changed after them: what goes wrong in them by chance passes."""
+        return {number + 1 for number in (self.late, self.reorganised, *self.restated)}
+
+    def day(self, number: int) -> date:
+        return START + timedelta(days=number)
+
+
+SHORT: Final = Plan(
+    days=2, outage=datetime.combine(START, time(17, 5)) + timedelta(days=1), late=0, restated=(0,),
+    restated_after=1, reorganised=0, share=0.25, killed={},
+)  # fmt: skip
+MONTH: Final = Plan(
+    days=30, outage=datetime.combine(START, time(17, 5)) + timedelta(days=12), late=6, restated=(3, 17),
+    restated_after=3, reorganised=9, share=0.12, built=(2, 14, 22), by_dagster=(11, 25),
+    killed={5: "fetch", 8: "load", 14: "build", 21: "fetch", 23: "load"},
+)  # fmt: skip
+
+
+def operate(here: House, plan: Plan, chaos: Chaos) -> None:
+    """The month as it is lived: hourly captures, nightly fetches and loads, and what goes wrong."""
+    wrong = here.world.wrong
+    wrong.update(plan.day(number) for number in plan.restated)
+    for at in here.captures():
+        number = (at.date() - START).days
+        if at.time() == time(4, 5) and number:
+            _night(here, plan, chaos, number - 1)
+        _capture(here, plan, chaos, at)
+        if at.time() == LISTED_AT:
+            _capture_listings(here, chaos, at)
+    _capture_listings(here, chaos, datetime.combine(here.last, LISTED_AT) + timedelta(days=1))
+    _night(here, plan, chaos, plan.days - 1)
+    _close(here)
+    here.load()
+
+
+def _capture(here: House, plan: Plan, chaos: Chaos, at: datetime) -> None:
+    """An hour's capture; a run that failed is made once more, as Dagster does."""
+    venue, _ = CAPTURED
+    is_out = at == plan.outage
+    down = next(fault for fault in lasting(venue) if fault.kind == "down")
+    with chaos.round(venue, at=at, may_last=True, certain=down if is_out else None):
+        failed = any(report.failures for report in here.capture(at))
+    if failed and not is_out:
+        assert not any(report.failures for report in here.capture(at))
+
+
+def _capture_listings(here: House, chaos: Chaos, at: datetime) -> None:
+    for venue in LISTED:
+        with chaos.round(venue, at=at, may_last=True):
+            failed = any(report.failures for report in here.capture_listing(venue, at))
+        if failed:
+            assert not any(report.failures for report in here.capture_listing(venue, at))
+
+
+def _night(here: House, plan: Plan, chaos: Chaos, number: int) -> None:
+    """The night after a day: its fetches, each with what goes wrong, then the load; on some nights the build."""
+    day = plan.day(number)
+    at = datetime.combine(day + timedelta(days=1), DAILY_AT)
+    if number in plan.killed and plan.killed[number] != "build":
+        _kill(here, chaos.chance, plan.killed[number], day)
+    if number in plan.by_dagster:
+        _by_dagster(here, day)
+        return
+    for venue in DAILY:
+        is_late = venue == "binance_archive" and number == plan.late + 1
+        certain = _missing_file(plan.day(plan.late)) if is_late else None
+        with chaos.round(venue, at=at, may_last=number not in plan.planned, certain=certain):
+            here.bring_day(venue, day)
+    here.load()
+    # What venues correct, they correct by day.
+    here.world.wrong.discard(plan.day(number - plan.restated_after))
+    if number == plan.reorganised + 1:
+        _reorganise(here.world.logs, plan.reorganised)
+    if number in plan.built:
+        if plan.killed.get(number) == "build":
+            _kill(here, chaos.chance, "build", day)
+        build_marts(here.settings).raise_faults()
+
+
+def _close(here: House) -> None:
+    """Everything once more when it is final. What is landed and cannot change any more is not asked for."""
+    at = datetime.combine(here.last, time()) + CLOSED_AFTER
+    for venue in DAILY:
+        for report in here.bring(venue, at, first=START, last=here.last):
+            assert report.failures == {}
+
+
+def undisturbed(here: House, plan: Plan) -> None:
+    """The same captures; the rest is brought at the end and loaded once."""
+    _reorganise(here.world.logs, plan.reorganised)
+    for at in here.captures():
+        if at.time() == LISTED_AT:
+            for venue in LISTED:
+                here.capture_listing(venue, at)
+        if at != plan.outage:
+            assert not any(report.failures for report in here.capture(at))
+    for venue in LISTED:
+        here.capture_listing(venue, datetime.combine(here.last, LISTED_AT) + timedelta(days=1))
+    at = datetime.combine(here.last, DAILY_AT) + timedelta(days=1)
+    here.bring(FORGETFUL, at, first=START, last=here.last)
+    _close(here)
+    here.load()
+
+
+def _missing_file(day: date) -> Injected:
+    """A file that comes a day late."""
+    fault = Fault(f"BTCUSDT-metrics-{day}.zip", "status", times=999, status=404)
+    return Injected("file a day late", fault, "", "not_yet_published")
+
+
+def _reorganise(logs: list[Log], number: int) -> None:
+    """Of the day's four liquidations one is gone and one is in the next block."""
+    gone, moved = logs[4 * number : 4 * number + 2]
+    logs[logs.index(moved)] = Log(moved.block + 1, 0, moved.address, moved.topics, moved.data)
+    logs.remove(gone)
+
+
+def _by_dagster(here: House, day: date) -> None:
+    """The same night by the jobs that the scheduler starts."""
+    from pipelines.cli.screen import Screen
+    from pipelines.cli.session import open_session
+    from pipelines.defs.common import feed_key
+    from pipelines.defs.jobs import BUILD, LOAD, fetch_job
+    from pipelines.defs.venues import step_name
+
+    here.clock.now = datetime.combine(day + timedelta(days=1), DAILY_AT)
+    with open_session(here.settings, Screen(), clock=here.clock) as session:
+        for venue, feeds in DAILY.items():
+            first = max(day - timedelta(days=3), here.forgetful_from if venue == FORGETFUL else START)
+            days = {"first": str(min(first, day)), "last": str(day)}
+            session.run(
+                fetch_job(venue),
+                assets=[feed_key(venue, feed) for feed in feeds],
+                config={"ops": {step_name(venue, "daily"): {"config": days}}},
+            )
+        session.run(LOAD)
+        session.run(BUILD)
+        session.raise_errors()
+
+
+def _start(settings: Settings, stage: str, day: date, days: int) -> subprocess.Popen[str]:
+    """A night, or a build, in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.e2e.soak_world", stage, str(settings.root), json.dumps(settings.endpoints),
+         str(day), str(days)],
+        cwd=PROJECT_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def _kill(here: House, chance: random.Random, what: str, day: date) -> None:
+    """Start the night in a process of its own and kill it somewhere in the stage `what`."""
+    here.clock.now = datetime.combine(day + timedelta(days=1), DAILY_AT)
+    asked = len(here.emulator.hits) + chance.randint(2, 12)
+    says = {"load": "load", "build": "dbt build"}.get(what)
+    stage = "build" if what == "build" else "night"
+    process = _start(here.settings, stage, day, here.days)
+    deadline = clock_time.monotonic() + 300
+    while not (_holds(here, says, process.pid) if says else len(here.emulator.hits) >= asked):
+        assert clock_time.monotonic() < deadline
+        if process.poll() is not None:
+            pytest.fail(f"ended before its {what} came: {process.communicate()[1][-2000:]}")
+        clock_time.sleep(0.002)
+    clock_time.sleep(chance.uniform(0.0, {"fetch": 0.02, "load": 1.0, "build": 6.0}[what]))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+def _holds(here: House, says: str, pid: int) -> bool:
+    """Whether the process holds the writer's lock for what it says it does."""
+    try:
+        text = here.settings.lock_file.with_suffix(".holder.json").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return text == json.dumps({"pid": pid, "what": says})
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    con = duckdb.connect()
+    try:
+        con.execute(f"attach '{settings.database}' as house (read_only)")
+        con.execute("use house")
+        yield con
+    finally:
+        con.close()
+
+
+def tables(settings: Settings, schema: str) -> dict[str, Fingerprint]:
+    """Fingerprints of what the tables of a schema hold, without the ids of versions."""
+    with opened(settings) as con:
+        con.execute("create schema memory.held")
+        found = {}
+        for (name,) in con.execute(
+            "select table_name from duckdb_tables() where database_name = 'house' and schema_name = ? order by 1",
+            [schema],
+        ).fetchall():
+            columns = [row[0] for row in con.execute(f"describe house.{schema}.{name}").fetchall()]
+            kept = ", ".join(f'"{column}"' for column in columns if column not in VERSIONS)
+            con.execute(f"create view memory.held.{name} as select {kept} from house.{schema}.{name}")
+        con.execute("use memory")
+        for (name,) in con.execute("select view_name from duckdb_views() where schema_name = 'held'").fetchall():
+            found[name] = fingerprint_table(con, "held", name, exact_doubles=schema == "clean")
+    return found
+
+
+def rows(settings: Settings, query: str) -> list[tuple[Any, ...]]:
+    with opened(settings) as con:
+        return con.execute(query).fetchall()
+
+
+def coverage(settings: Settings) -> list[tuple[Any, ...]]:
+    return rows(settings, "select * from ops.coverage order by all")
+
+
+@dataclass(frozen=True)
+class Soaked:
+    """A warehouse that lived through a plan, what went wrong, and one that was spared."""
+
+    plan: Plan
+    lived: Settings
+    spared: Settings
+    chaos: Chaos
+
+
+def soak(folder: Path, plan: Plan, *, seed: int) -> Soaked:
+    with house(Settings(home=folder / "lived"), SoakWorld(logs=chain_of(plan.days)), plan.days) as here:
+        chaos = Chaos(here, random.Random(seed), plan.share)
+        operate(here, plan, chaos)
+        lived = here.settings
+    with house(Settings(home=folder / "spared"), SoakWorld(logs=chain_of(plan.days)), plan.days) as there:
+        undisturbed(there, plan)
+        spared = there.settings
+    return Soaked(plan, lived, spared, chaos)
+
+
+def check_clean_tables(soaked: Soaked) -> None:
+    assert compare(tables(soaked.spared, "clean"), tables(soaked.lived, "clean")) == []
+    assert coverage(soaked.lived) == coverage(soaked.spared)
+
+
+def check_nothing_is_lost(soaked: Soaked) -> None:
+    """By the present state of every partition, and byte for byte in the landing."""
+    newest = """
+        select table_name, sum(received), sum(accepted), sum(duplicates), sum(quarantined)
+        from (from ops.loads qualify row_number() over (
+            partition by source, table_name, trade_date order by load_seq desc) = 1)
+        group by table_name
+    """
+    counted = rows(soaked.lived, newest)
+    assert len(counted) >= 6
+    for table, received, accepted, duplicates, quarantined in counted:
+        assert received == accepted + duplicates + quarantined
+        if table != "instruments":
+            assert rows(soaked.lived, f"select count(*) from clean.{table}") == [(accepted,)], table
+    store = LandingStore(soaked.lived.root)
+    assert list(store.verify(store.all())) == []
+
+
+def check_faults_are_visible(soaked: Soaked) -> None:
+    """Every fault that met a request left what it must leave, at its instant."""
+    told = set(rows(soaked.lived, "select venue, noted_at, problem, effect from ops.fetch_problems"))
+    met = [seen for seen in soaked.chaos.seen if seen.injected.problem]
+    unseen = [s for s in met if (s.venue, s.at, s.injected.problem, s.injected.effect) not in told]
+    assert unseen == []
+    assert rows(soaked.spared, "select * from ops.fetch_problems") == []
+
+
+def check_what_came_late_or_changed(soaked: Soaked) -> None:
+    plan = soaked.plan
+    versions = "select completeness from ops.landings where source = '{}' and partition = '{}' order by version"
+    late = rows(soaked.lived, versions.format("binance_archive.um_metrics", plan.day(plan.late)))
+    assert late[0][0] in ("partial", "not_yet_published")
+    assert late[-1] == ("complete",)
+    for number in plan.restated:
+        assert len(rows(soaked.lived, versions.format("binance_archive.um_metrics", plan.day(number)))) >= 2
+    assert len(rows(soaked.lived, versions.format("evm_ethereum.aave", plan.day(plan.reorganised)))) >= 2
+
+
+def check_the_lost_hour(soaked: Soaked) -> None:
+    """The hour is no row, its day is one capture short, and the journal says why."""
+    outage = soaked.plan.outage
+    captures = (
+        "select trade_date, max(present) from ops.coverage where table_name = 'option_chain' group by 1 order by 1"
+    )
+    short = [day for day, present in rows(soaked.lived, captures) if present < 24]
+    assert short == [outage.date()]
+    given_up = f"from ops.fetch_problems where noted_at = timestamp '{outage}' and effect = 'given_up' and problem = 'unavailable'"
+    assert ("okx.option_chain",) in rows(soaked.lived, f"select distinct source {given_up}")
+
+
+def test_two_days_with_faults_end_in_the_clean_tables_of_one_undisturbed_run(tmp_path: Path) -> None:
+    soaked = soak(tmp_path, SHORT, seed=4)
+    check_clean_tables(soaked)
+    check_nothing_is_lost(soaked)
+    check_faults_are_visible(soaked)
+    check_what_came_late_or_changed(soaked)
+    check_the_lost_hour(soaked)
+    assert len(soaked.chaos.seen) > 10
+
+
+@pytest.fixture(scope="module")
+def month(tmp_path_factory: pytest.TempPathFactory) -> Soaked:
+    soaked = soak(tmp_path_factory.mktemp("soak"), MONTH, seed=30)
+    for settings in (soaked.lived, soaked.spared):
+        # One process each: dbt keeps the log of its first warehouse open.
+        process = _start(settings, "build", START, MONTH.days)
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
+    return soaked
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+class TestMonth:
+    """Thirty days, with kills and builds in between."""
+
+    def test_every_kind_of_fault_met_a_request(self, month: Soaked) -> None:
+        met = {(seen.venue, seen.injected.kind) for seen in month.chaos.seen}
+        chance = random.Random(0)
+        wanted = {
+            (venue, fault.kind)
+            for venue in (CAPTURED[0], *DAILY)
+            for fault in (*passing(venue, chance), *lasting(venue))
+        }
+        assert {kind for _, kind in wanted} <= {kind for _, kind in met}
+        assert len(wanted - met) < len(wanted) / 4
+
+    def test_clean_tables_and_coverage_are_those_of_the_undisturbed_run(self, month: Soaked) -> None:
+        check_clean_tables(month)
+
+    def test_marts_are_those_of_the_undisturbed_run(self, month: Soaked) -> None:
+        lived, spared = tables(month.lived, "marts"), tables(month.spared, "marts")
+        for name in OF_LOADS:
+            del lived[name], spared[name]
+        assert compare(spared, lived) == []
+        assert sum(found.rows > 0 for found in lived.values()) > 15
+
+    def test_nothing_received_is_lost(self, month: Soaked) -> None:
+        check_nothing_is_lost(month)
+
+    def test_every_fault_is_on_record(self, month: Soaked) -> None:
+        check_faults_are_visible(month)
+
+    def test_late_and_restated_files_and_the_reorganised_chain_are_versions_of_landings(self, month: Soaked) -> None:
+        check_what_came_late_or_changed(month)
+
+    def test_the_lost_hour_is_a_gap_and_on_record(self, month: Soaked) -> None:
+        check_the_lost_hour(month)
