@@ -2,19 +2,38 @@ with instruments as (
     select * from {{ ref('int_long_short_daily') }}
 ),
 
+-- Where a venue has several instruments of an asset, their mean speaks; most assets have one, and nothing to average.
+shared as (
+    {{ contested_series('instruments', ['venue', 'asset', 'measure'], ['instrument']) }}
+),
+
 days as (
     select
-        venue,
-        asset,
-        measure,
-        trade_date,
-        avg(long_share) as long_share,
+        i.venue,
+        i.asset,
+        i.measure,
+        i.trade_date,
+        i.long_share,
+        1 as instruments,
+        i.period as input_grain,
+        i.source as source_lists,
+        i.available_at
+    from instruments as i
+    anti join shared on {{ same_series('i', 'shared', ['venue', 'asset', 'measure']) }}
+    union all
+    select
+        i.venue,
+        i.asset,
+        i.measure,
+        i.trade_date,
+        avg(i.long_share) as long_share,
         cast(count(*) as int) as instruments,
-        max_by(period, period_minutes) as input_grain,
-        {{ stats_gathered_list('source') }} as source_lists,
-        max(available_at) as available_at
-    from instruments
-    group by venue, asset, measure, trade_date
+        max_by(i.period, i.period_minutes) as input_grain,
+        {{ stats_gathered_list('i.source') }} as source_lists,
+        max(i.available_at) as available_at
+    from instruments as i
+    semi join shared on {{ same_series('i', 'shared', ['venue', 'asset', 'measure']) }}
+    group by i.venue, i.asset, i.measure, i.trade_date
 ),
 
 source_lists as ({{ stats_tidy_lists('days', 'source_lists') }})

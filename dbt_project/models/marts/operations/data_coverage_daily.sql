@@ -69,7 +69,8 @@ days as (
         case when count(*) = count(expected) then cast(sum(expected) as bigint) end as periods_expected,
         cast(sum(present) as bigint) as periods_present,
         cast(sum(quarantined) as bigint) as quarantined,
-        case max(severity) when 3 then 'missing' when 2 then 'partial' when 1 then 'complete' else 'empty' end as status,
+        case max(severity) when 3 then 'missing' when 2 then 'partial' when 1 then 'complete' else 'empty' end
+            as status,
         {{ first_texts('instrument', 'severity = 3', threshold('missing_instruments_listed')) }}
             as missing_instruments
     from instruments
