@@ -37,11 +37,11 @@ PARSE_SHARE = 0.5
 """Landings to canonical rows: at most half of what the narrow stream costs in all. Measured: 0.28."""
 
 TIMES_SLOWER = 1.5
-"""The whole way against the plain design that stores the same rows, by the processor. Measured at 1.4 million records: 1.0 to
-1.4 on a busy machine (11.4 to 12.3 s against 8.5 to 11.4)."""
+"""The whole way against the plain design that stores the same rows, by the processor. Measured at 1.4 million records: 1.33 to
+1.37; by the clock 0.9 to 1.1."""
 
 TIMES_SLOWER_THAN_NARROW = 2.6
-"""Against the plain design that stores no more than the files say. Measured: 2.2; 1.5 of it cannot be reached with rows as wide
+"""Against the plain design that stores no more than the files say. Measured: 2.1 to 2.5. 1.5 cannot be reached with rows as wide
 as the contract: to stream those, unverified against any rule, costs 1.45 to 1.55 already in the best file format (7.6 to 8.5 s
 of 5.3), and 2.0 in DuckDB's default. Of the load's 11.3 s at 1.4 million records, 5.1 are DuckDB's insert (2.1 of them its
 texts, which it copies, compares, hashes and counts row by row however they arrive; as ENUMs of all words they would cost 0.1 to
