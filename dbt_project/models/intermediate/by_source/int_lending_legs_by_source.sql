@@ -26,7 +26,7 @@ legs as (
         trade_date
     from events
     union all
-    -- What a market lends that is not on record was perhaps read of the market; else the market stands for it, unpriced.
+    -- What a market lends that is not on record was perhaps read of it; else the market stands for it, unpriced.
     select
         e.source,
         e.chain,
