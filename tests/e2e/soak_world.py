@@ -139,7 +139,7 @@ def lasting(venue: str) -> list[Injected]:
         Injected("451", Fault(f"{venue}.", "status", times=999, status=451), "blocked", "given_up"),
     ]
     if venue == "bybit":
-        again = replaced(b'"nextPageCursor":""', b'"nextPageCursor":"page2"')
+        again = replaced(b'"nextPageCursor":""', b'"nextPageCursor":"1"')
         renamed = replaced(b'"timestamp":"', b'"time":"')
         found += [
             Injected(

@@ -15,7 +15,7 @@ import sys
 import time as clock_time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -67,6 +67,10 @@ class Plan:
     reorganised: int
     share: float
     killed: Mapping[int, str]
+    certain: Mapping[tuple[int, str], str] = field(default_factory=dict)
+    """Faults that are not left to chance, because few requests can meet them: by night and venue."""
+    listing: Mapping[tuple[int, str], str] = field(default_factory=dict)
+    """The same of what venues are asked before: what they list."""
     built: tuple[int, ...] = ()
     by_dagster: tuple[int, ...] = ()
 
@@ -86,6 +90,12 @@ SHORT: Final = Plan(
 MONTH: Final = Plan(
     days=30, outage=datetime.combine(START, time(17, 5)) + timedelta(days=12), late=6, restated=(3, 17),
     restated_after=3, reorganised=9, share=0.12, built=(2, 14, 22), by_dagster=(11, 25),
+    certain={
+        (10, "binance_archive"): "wrong checksum", (13, "binance_archive"): "truncated zip", (13, "bybit"): "empty page",
+        (15, "bybit"): "slow", (16, "evm_ethereum"): "stream broken off", (19, "bybit"): "renamed field",
+        (22, "bybit"): "html", (24, "bybit"): "truncated", (26, "bybit"): "400",
+    },
+    listing={(20, "bybit"): "repeated cursor"},
     killed={5: "fetch", 8: "load", 14: "build", 21: "fetch", 23: "load"},
 )  # fmt: skip
 
@@ -100,8 +110,8 @@ def operate(here: House, plan: Plan, chaos: Chaos) -> None:
             _night(here, plan, chaos, number - 1)
         _capture(here, plan, chaos, at)
         if at.time() == LISTED_AT:
-            _capture_listings(here, chaos, at)
-    _capture_listings(here, chaos, datetime.combine(here.last, LISTED_AT) + timedelta(days=1))
+            _capture_listings(here, plan, chaos, at)
+    _capture_listings(here, plan, chaos, datetime.combine(here.last, LISTED_AT) + timedelta(days=1))
     _night(here, plan, chaos, plan.days - 1)
     _close(here)
     here.load()
@@ -118,9 +128,10 @@ def _capture(here: House, plan: Plan, chaos: Chaos, at: datetime) -> None:
         assert not any(report.failures for report in here.capture(at))
 
 
-def _capture_listings(here: House, chaos: Chaos, at: datetime) -> None:
+def _capture_listings(here: House, plan: Plan, chaos: Chaos, at: datetime) -> None:
     for venue in LISTED:
-        with chaos.round(venue, at=at, may_last=True):
+        planned = _fault(venue, plan.listing.get(((at.date() - START).days, venue)))
+        with chaos.round(venue, at=at, may_last=True, certain=planned):
             failed = any(report.failures for report in here.capture_listing(venue, at))
         if failed:
             assert not any(report.failures for report in here.capture_listing(venue, at))
@@ -137,7 +148,8 @@ def _night(here: House, plan: Plan, chaos: Chaos, number: int) -> None:
         return
     for venue in DAILY:
         is_late = venue == "binance_archive" and number == plan.late + 1
-        certain = _missing_file(plan.day(plan.late)) if is_late else None
+        planned = _fault(venue, plan.certain.get((number, venue)))
+        certain = _missing_file(plan.day(plan.late)) if is_late else planned
         with chaos.round(venue, at=at, may_last=number not in plan.planned, certain=certain):
             here.bring_day(venue, day)
     here.load()
@@ -174,6 +186,11 @@ def undisturbed(here: House, plan: Plan) -> None:
     here.bring(FORGETFUL, at, first=START, last=here.last)
     _close(here)
     here.load()
+
+
+def _fault(venue: str, kind: str | None) -> Injected | None:
+    menu = [*passing(venue, random.Random(0)), *lasting(venue)]
+    return next((fault for fault in menu if fault.kind == kind), None)
 
 
 def _missing_file(day: date) -> Injected:
