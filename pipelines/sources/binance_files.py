@@ -118,8 +118,11 @@ class Archive:
 
 async def _verified(api: Api, subject: str, path: str, held: Page | None) -> Page:
     """The file at `path` with the digest that stands beside it; or a 404. The held file where the digest is still its own."""
-    if held is not None and (said := await _digest(api, subject, path)) is not None and said == _sha256(held.body):
-        return held
+    was_doubted = False
+    if held is not None and (said := await _digest(api, subject, path)) is not None:
+        if said == _sha256(held.body):
+            return held
+        was_doubted = True
     for _ in range(ATTEMPTS):
         page = await api.get(path, endpoint=ARCHIVE, subject=subject, accept=(200, 404), is_json=False)
         if page.status == 404:
@@ -130,6 +133,9 @@ async def _verified(api: Api, subject: str, path: str, held: Page | None) -> Pag
                 f"{NAME}: {page.where}: no {CHECKSUM} beside the file. Ask again later; a mirror needs both."
             )
         if said == _sha256(page.body):
+            if held is not None and was_doubted and page.body == held.body:
+                # The file is the held one after all: what was wrong is the digest that was told first.
+                journal.note("checksum", f"{page.where}: {CHECKSUM} was not that of the file", effect="asked_again")
             return page
         journal.note("checksum", f"{page.where}: the file is not what its {CHECKSUM} says", effect="asked_again")
     raise VenueUnavailableError(

@@ -263,6 +263,28 @@ class Chaos:
         return self.chance.choice(new or menu)
 
 
+def by_dagster(mine: House, night: date) -> None:
+    """A night by the jobs that the scheduler starts: fetch by venue, load, build and publish."""
+    from pipelines.cli.screen import Screen
+    from pipelines.cli.session import open_session
+    from pipelines.defs.common import feed_key
+    from pipelines.defs.jobs import BUILD, LOAD, fetch_job
+    from pipelines.defs.venues import step_name
+
+    with open_session(mine.settings, Screen(), clock=mine.clock) as session:
+        for venue, feeds in DAILY.items():
+            first = mine.forgetful_from if venue == FORGETFUL else max(START, night - timedelta(days=3))
+            days = {"first": str(min(first, night)), "last": str(night)}
+            session.run(
+                fetch_job(venue),
+                assets=[feed_key(venue, feed) for feed in feeds],
+                config={"ops": {step_name(venue, "daily"): {"config": days}}},
+            )
+        session.run(LOAD)
+        session.run(BUILD)
+    session.raise_errors()
+
+
 def child(arguments: Sequence[str]) -> None:
     """What is done in a process of its own, to be killed or not: a night's fetches and load, or a build."""
     what, home, endpoints, day, days = arguments
@@ -275,6 +297,9 @@ def child(arguments: Sequence[str]) -> None:
         return
     clock = Stopped(datetime.combine(night + timedelta(days=1), DAILY_AT))
     mine = House(settings, None, clock, None, int(days))  # type: ignore[arg-type]
+    if what == "dagster":
+        by_dagster(mine, night)
+        return
     for venue in DAILY:
         mine.bring_day(venue, night)
     mine.load()

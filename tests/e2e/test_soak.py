@@ -23,7 +23,6 @@ from typing import Any, Final
 import duckdb
 import pytest
 
-from pipelines.build import build_marts
 from pipelines.extract.landing import LandingStore
 from pipelines.sandbox.emulator import Fault
 from pipelines.sandbox.venues.evm import Log
@@ -144,7 +143,8 @@ def _night(here: House, plan: Plan, chaos: Chaos, number: int) -> None:
     if number in plan.killed and plan.killed[number] != "build":
         _kill(here, chaos.chance, plan.killed[number], day)
     if number in plan.by_dagster:
-        _by_dagster(here, day)
+        here.clock.now = at
+        _run(here.settings, "dagster", day, here.days)
         return
     for venue in DAILY:
         is_late = venue == "binance_archive" and number == plan.late + 1
@@ -160,7 +160,7 @@ def _night(here: House, plan: Plan, chaos: Chaos, number: int) -> None:
     if number in plan.built:
         if plan.killed.get(number) == "build":
             _kill(here, chaos.chance, "build", day)
-        build_marts(here.settings).raise_faults()
+        _run(here.settings, "build", day, here.days)
 
 
 def _close(here: House) -> None:
@@ -206,29 +206,6 @@ def _reorganise(logs: list[Log], number: int) -> None:
     logs.remove(gone)
 
 
-def _by_dagster(here: House, day: date) -> None:
-    """The same night by the jobs that the scheduler starts."""
-    from pipelines.cli.screen import Screen
-    from pipelines.cli.session import open_session
-    from pipelines.defs.common import feed_key
-    from pipelines.defs.jobs import BUILD, LOAD, fetch_job
-    from pipelines.defs.venues import step_name
-
-    here.clock.now = datetime.combine(day + timedelta(days=1), DAILY_AT)
-    with open_session(here.settings, Screen(), clock=here.clock) as session:
-        for venue, feeds in DAILY.items():
-            first = max(day - timedelta(days=3), here.forgetful_from if venue == FORGETFUL else START)
-            days = {"first": str(min(first, day)), "last": str(day)}
-            session.run(
-                fetch_job(venue),
-                assets=[feed_key(venue, feed) for feed in feeds],
-                config={"ops": {step_name(venue, "daily"): {"config": days}}},
-            )
-        session.run(LOAD)
-        session.run(BUILD)
-        session.raise_errors()
-
-
 def _start(settings: Settings, stage: str, day: date, days: int) -> subprocess.Popen[str]:
     """A night, or a build, in a process of its own."""
     return subprocess.Popen(
@@ -236,6 +213,13 @@ def _start(settings: Settings, stage: str, day: date, days: int) -> subprocess.P
          str(day), str(days)],
         cwd=PROJECT_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
+
+
+def _run(settings: Settings, stage: str, day: date, days: int) -> None:
+    """The same, until it ends. dbt would keep its log open in the process of the tests."""
+    process = _start(settings, stage, day, days)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors[-4000:]
 
 
 def _kill(here: House, chance: random.Random, what: str, day: date) -> None:
@@ -394,10 +378,7 @@ def test_two_days_with_faults_end_in_the_clean_tables_of_one_undisturbed_run(tmp
 def month(tmp_path_factory: pytest.TempPathFactory) -> Soaked:
     soaked = soak(tmp_path_factory.mktemp("soak"), MONTH, seed=30)
     for settings in (soaked.lived, soaked.spared):
-        # One process each: dbt keeps the log of its first warehouse open.
-        process = _start(settings, "build", START, MONTH.days)
-        _, errors = process.communicate()
-        assert process.returncode == 0, errors
+        _run(settings, "build", START, MONTH.days)
     return soaked
 
 
