@@ -66,8 +66,8 @@ UNITS: Final = (
     Mutant(
         "binance: contracts of 100 dollars are taken for dollars",
         f"{SOURCES}/binance.py",
-        '.then(pl.col("amount") * pl.col("contract_size"))',
-        '.then(pl.col("amount"))',
+        '.then(pl.col("amount") * pl.col("contract_size")).otherwise(in_dollars)',
+        '.then(pl.col("amount")).otherwise(in_dollars)',
         (f"{HERE}/test_binance.py::test_coin_margined_open_interest_is_contracts_and_coin",),
     ),
     Mutant(
@@ -135,7 +135,7 @@ PAGES: Final = (
     Mutant(
         "cursors: the first page is taken for all of them",
         "pipelines/extract/paging.py",
-        "        if not after or is_done(page):\n            return\n",
+        "        if after is None or is_last:\n            return\n",
         "        return\n",
         ("tests/unit/test_paging.py::test_cursors_are_followed_to_the_end",),
     ),
@@ -239,8 +239,8 @@ COUNTS: Final = (
     Mutant(
         "loading: of two landings the older one's row stays",
         "pipelines/clean/stage.py",
-        "order by _rank desc, _line, _field nulls first",
-        "order by _rank, _line, _field nulls first",
+        "order by rank desc, _line, _field nulls first",
+        "order by rank, _line, _field nulls first",
         ("tests/unit/test_load.py::test_the_newest_landing_wins_over_an_older_one_and_the_loser_is_counted",),
     ),
 )
@@ -263,8 +263,8 @@ GAPS: Final = (
     Mutant(
         "open interest of a venue is that of the instruments that are known",
         f"{MARTS}/facts/fct_open_interest_daily.sql",
-        "case when count(*) = count(oi_usd) then sum(oi_usd) end as oi_usd",
-        "sum(oi_usd) as oi_usd",
+        "case when count(*) = count(i.oi_usd) then sum(i.oi_usd) end as oi_usd",
+        "sum(i.oi_usd) as oi_usd",
         units=("open_interest_of_a_venue_is_known_only_if_every_instrument_is",),
     ),
 )

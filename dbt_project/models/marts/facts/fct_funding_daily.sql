@@ -6,6 +6,16 @@ open_interest as (
     select * from {{ ref('int_open_interest_daily') }}
 ),
 
+last_settlements as (
+    select
+        venue,
+        asset,
+        trade_date,
+        max(settled_at) as settled_at
+    from settlements
+    group by venue, asset, trade_date
+),
+
 -- What longs paid rests on the open interest at the end of the day before, the last one known at every settlement.
 paid as (
     select
@@ -13,8 +23,13 @@ paid as (
         case when s.input_grain = 'daily' then 24e0 / s.interval_hours else 1e0 end * s.rate * o.oi_usd as cost_usd,
         o.available_at as oi_available_at,
         o.source as oi_source,
-        max(s.settled_at) over (partition by s.venue, s.asset, s.trade_date) as last_settled_at
+        last_settlements.settled_at as last_settled_at
     from settlements as s
+    inner join last_settlements
+        on
+            s.venue = last_settlements.venue
+            and s.asset = last_settlements.asset
+            and s.trade_date = last_settlements.trade_date
     left join open_interest as o
         on
             s.venue = o.venue
