@@ -250,7 +250,7 @@ def _found(con: duckdb.DuckDBPyConnection, episodes: Mapping[str, Sequence[Episo
         orient="row",
     )
     con.register("planted", planted)
-    looked = con.execute(
+    looked = con.sql(
         """
         select
             p.kind, p.seed,

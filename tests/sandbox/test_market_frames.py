@@ -100,8 +100,8 @@ def test_the_direct_way_and_the_way_over_http_end_in_the_same_rows(market: Simul
                 if table == "instruments"
                 else f"trade_date between '{FIRST}' and '{LAST}'"
             )
-            found = con.execute(
-                f"select distinct {names} from clean.{table} where source = ? and {which}", [source]
+            found = con.sql(
+                f"select distinct {names} from clean.{table} where source = ? and {which}", params=[source]
             ).pl()
             if table == "option_chain":
                 found = found.with_columns(pl.col("snapshot_at").dt.truncate("1m")).filter(underlying="BTC")

@@ -104,10 +104,10 @@ def compare(
             true = pl.concat(
                 fact.truth(WORLD, x, when).select(*name, pl.all()) for x, name in zip(subjects, names, strict=True)
             )
-            held = con.execute(
+            held = con.sql(
                 f"select {', '.join(true.columns)} from clean.{fact.table} where source = ? and {fact.key} in "
                 "(select unnest(?))",
-                [f"{way.venue}.{fact.feed}", [x.instrument for x in subjects]],
+                params=[f"{way.venue}.{fact.feed}", [x.instrument for x in subjects]],
             ).pl()
             keys = true.select(~selectors.float()).columns
             assert held.height > 0, fact
