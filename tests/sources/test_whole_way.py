@@ -115,7 +115,7 @@ def compare(
             told[place] += true.height
         for (feed, table), rows in told.items():
             count = con.execute(f"select count(*) from clean.{table} where source = ?", [f"{way.venue}.{feed}"])
-            assert count.fetchone() == (rows,), (feed, table)
+            assert count.fetchall() == [(rows,)], (feed, table)
         refused = con.sql("select distinct source, reason from ops.quarantine").fetchall()
         assert {(source.partition(".")[2], reason) for source, reason in refused} <= way.turned_away
 
