@@ -9,7 +9,7 @@ import duckdb
 import polars as pl
 
 from pipelines.extract.journal import noted
-from pipelines.storage.query import execute_with
+from pipelines.storage.query import execute_with, transaction
 
 
 def record_fetch_problems(con: duckdb.DuckDBPyConnection, raw_dir: Path) -> int:
@@ -42,16 +42,11 @@ def record_fetch_problems(con: duckdb.DuckDBPyConnection, raw_dir: Path) -> int:
     )  # fmt: skip
     if rows.is_empty():
         return 0
-    con.execute("begin transaction")
-    try:
+    with transaction(con):
         execute_with(
             con,
             rows,
             "delete from ops.fetch_problems where (venue, noted_on) in (select distinct venue, noted_on from frame)",
         )
         execute_with(con, rows, "insert into ops.fetch_problems by name select * from frame")
-        con.execute("commit")
-    except BaseException:
-        con.execute("rollback")
-        raise
     return rows.height

@@ -28,7 +28,7 @@ from pipelines.clean.ledger import (
 )
 from pipelines.errors import ContractError, ReconciliationError, WarehouseDamagedError
 from pipelines.quality.gate import CheckResult, GateInput
-from pipelines.storage.query import execute_with, first_row, scalar
+from pipelines.storage.query import execute_with, first_row, scalar, transaction
 
 _MIX: Final = 0x9E3779B97F4A7C15
 """An odd number with well-spread bits: multiplying by it, hashes of columns do not cancel each other."""
@@ -185,8 +185,7 @@ class Stage:
     ) -> tuple[TableLoad, ...]:
         """Replace the touched partitions and write every ops row in one transaction."""
         con = self.con
-        con.execute("begin transaction")
-        try:
+        with transaction(con):
             for table in self.tables.values():
                 self._replace_rows(table)
             reports = write_loads(con, list(self.tables), self._totals(), self.source, load_seq, self.now)
@@ -195,10 +194,6 @@ class Stage:
             write_landings(con, work, self.home)
             write_coverage(con, self.contract, self.source, rules)
             record_checks(con, results, self.source, load_seq, self.now)
-            con.execute("commit")
-        except BaseException:
-            con.execute("rollback")
-            raise
         con.execute("checkpoint")
         return reports
 

@@ -1,4 +1,4 @@
-"""Reading a single row and writing a frame.
+"""Reading a single row, writing a frame, and doing all of something or nothing.
 
 `fetchall` on purpose: in DuckDB 2.0 a `fetchone` leaves its result open, and the next relation on the same connection is
 refused.
@@ -6,7 +6,8 @@ refused.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import duckdb
@@ -31,3 +32,15 @@ def execute_with(con: duckdb.DuckDBPyConnection, frame: pl.DataFrame, sql: str, 
         con.execute(sql, list(parameters))
     finally:
         con.unregister("frame")
+
+
+@contextmanager
+def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Commit what the block does, or undo all of it where the block raises, an interruption included."""
+    con.execute("begin transaction")
+    try:
+        yield
+        con.execute("commit")
+    except BaseException:
+        con.execute("rollback")
+        raise
