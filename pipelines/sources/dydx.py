@@ -155,8 +155,8 @@ async def fetch_liquidations(api: Api, job: Job) -> AsyncIterator[Page]:
         page = await get()
         if lowest is None and not trades(page):
             page = await get()  # an answer without rows is asked for again before it is believed
-        yield page
         stamps, heights = stamps_of(page), heights_of(page)
+        yield page
         if not stamps and lowest is None:
             return
         if not stamps or max(stamps) >= end or (lowest is not None and max(heights) > lowest):

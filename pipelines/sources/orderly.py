@@ -81,9 +81,9 @@ async def fetch_liquidations(api: Api, job: Job) -> AsyncIterator[Page]:
             subject=job.subject,
             params={"start_t": job.span.start_ms - 1, "end_t": job.span.end_ms + 1, "page": number, "size": PAGE_SIZE},
         )
-        yield page
         before, total = len(seen), total_of(page)
         seen |= {orjson.dumps(row) for row in events(page)}
+        yield page
         if len(seen) >= total:
             return
         if len(seen) == before:
