@@ -6,6 +6,7 @@ An event is one EventSpec; adding a protocol is adding one. Fetching logs, token
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
@@ -116,6 +117,22 @@ def decode_logs(logs: pl.DataFrame, event: EventSpec) -> pl.DataFrame:
         .drop([f"word:{name}" for name in words])
         .drop([name for name in LOG_COLUMNS if name != "address"])
     )
+
+
+TOPIC0: Final = pl.col("topics").str.slice(0, 66).str.to_lowercase()
+TOPICS: Final = pl.col("topics").str.count_matches("0x", literal=True)
+"""The first topic of a landed log, and how many it has; `topics` is the text of their list with blanks between."""
+
+
+def names_event(events: Sequence[EventSpec]) -> pl.Expr:
+    """Whether a landed log has the hash of one of `events`. Events of other shapes may have the same."""
+    return TOPIC0.is_in([event.topic0 for event in events])
+
+
+def is_event(events: Sequence[EventSpec]) -> pl.Expr:
+    """Whether a landed log has the hash of one of `events`, and as many topics."""
+    fits = ((event.topic0 == TOPIC0) & (len(event.indexed) + 1 == TOPICS) for event in events)
+    return pl.any_horizontal(pl.lit(value=False), *fits)
 
 
 def _quantity(column: str) -> pl.Expr:

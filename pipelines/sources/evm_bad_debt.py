@@ -12,7 +12,7 @@ from typing import Final
 
 import polars as pl
 
-from pipelines.sources.evm import EventSpec
+from pipelines.sources.evm import EventSpec, names_event
 from pipelines.sources.evm_lending import (
     ABSORB_COLLATERAL,
     ABSORB_DEBT,
@@ -22,14 +22,14 @@ from pipelines.sources.evm_lending import (
     PLACE,
     Decoded,
     Rows,
+    clean_rows,
     decode_events,
-    euler_vaults,
+    euler_lent,
     morpho_markets,
     placed_debts,
     scaled,
     turned_away,
 )
-from pipelines.sources.records import LINE
 
 TABLE: Final = "lending_bad_debt"
 
@@ -88,30 +88,10 @@ def bad_debt_rows(
     A log of an event that tells of liquidations too is turned away there where it cannot be read, and not a second time here.
     """
     decoded, faults = decode_events(logs, protocol, told.events)
-    made = told.rows(decoded)
-    absent = {name: kind for name, kind in {**ROW, "fault": pl.String()}.items() if name not in made.columns}
-    made = made.with_columns(*(pl.lit(None, kind).alias(name) for name, kind in absent.items()))
-    stated = pl.col("debt_usd").is_not_null()
-    kept = made.filter(pl.col("fault").is_null()).select(
-        pl.lit(chain).alias("chain"),
-        pl.format("{}:{}", "tx_hash", "log_index").alias("event_id"),
-        "tx_hash",
-        "log_index",
-        pl.lit(protocol).alias("protocol"),
-        pl.col("address").alias("market"),
-        "block_number",
-        "occurred_at",
-        *(pl.col(name).cast(kind) for name, kind in ROW.items()),
-        pl.when(stated).then(pl.lit("event")).alias("price_source"),
-        pl.when(stated).then(pl.lit(0, pl.Int64)).alias("price_gap_seconds"),
-        pl.lit("full").alias("completeness"),
-        (pl.col("occurred_at") + finality).alias("available_at"),
-        LINE,
+    made, unsound = clean_rows(
+        told.rows(decoded), ROW, protocol, chain, stated=pl.col("debt_usd").is_not_null(), finality=finality
     )
-    own = pl.any_horizontal(
-        pl.lit(value=False), *(pl.col("topics").str.to_lowercase().str.starts_with(e.topic0) for e in told.own)
-    )
-    return kept, turned_away(logs.filter(own), [*faults, made.select(LINE, "fault")])
+    return made, turned_away(logs.filter(names_event(told.own)), [*faults, unsound])
 
 
 def _aave(decoded: Decoded) -> pl.DataFrame:
@@ -157,19 +137,13 @@ def _morpho(decoded: Decoded) -> pl.DataFrame:
 
 
 def _euler(decoded: Decoded) -> pl.DataFrame:
-    return (
-        decoded[DEBT_SOCIALIZED.name]
-        .join(euler_vaults(decoded), on="address", how="left", maintain_order="left")
-        .select(
-            *PLACE,
-            pl.lit("DebtSocialized").alias("event"),
-            pl.col("account").alias("borrower"),
-            "debt_token",
-            pl.col("assets").alias("debt_amount_raw"),
-            pl.when(pl.col("debt_token").is_null())
-            .then(pl.format("the creation of vault {} does not tell its asset", "address"))
-            .alias("fault"),
-        )
+    return euler_lent(decoded, DEBT_SOCIALIZED).select(
+        *PLACE,
+        pl.lit("DebtSocialized").alias("event"),
+        pl.col("account").alias("borrower"),
+        "debt_token",
+        pl.col("assets").alias("debt_amount_raw"),
+        "fault",
     )
 
 

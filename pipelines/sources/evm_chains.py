@@ -26,7 +26,7 @@ from pipelines.sources import evm_fluid as fluid
 from pipelines.sources import evm_lending as lending
 from pipelines.sources import evm_markets as markets
 from pipelines.sources import evm_tokens as tokens
-from pipelines.sources.evm import AAVE_LIQUIDATION_CALL, EventSpec
+from pipelines.sources.evm import AAVE_LIQUIDATION_CALL, EventSpec, is_event, names_event
 from pipelines.sources.evm_gmx import gmx_feeds
 from pipelines.sources.evm_logs import read_logs
 from pipelines.sources.instruments import runs_of_days
@@ -389,9 +389,7 @@ def _made(pages: Sequence[Page], *, chain: Chain, protocols: Sequence[Protocol])
         new = further.join(listed, on="address", how="anti").with_columns(protocol=pl.lit(protocol.name))
         listed = pl.concat([listed, new], how="diagonal")
         # Registries that emit nothing else have told what they had to tell.
-        told = pl.col("address").is_in(list(protocol.registries.get(chain.name, ()))) & markets.announces(
-            protocol.announces
-        )
+        told = pl.col("address").is_in(list(protocol.registries.get(chain.name, ()))) & is_event(protocol.announces)
         read = read.filter(~told)
     logs = read.join(listed, on="address", how="left", maintain_order="left")
     strangers = logs.filter(pl.col("protocol").is_null())
@@ -431,10 +429,7 @@ def _apart(logs: pl.DataFrame, protocol: Protocol) -> tuple[pl.DataFrame, pl.Dat
     """The logs of one protocol that are about liquidations, and those that are about bad debt; some are about both."""
     if protocol.bad_debt is None:
         return logs, logs.clear()
-    topic0 = pl.col("topics").str.slice(0, 66).str.to_lowercase()
-    own = topic0.is_in([event.topic0 for event in protocol.bad_debt.own])
-    about = topic0.is_in([event.topic0 for event in protocol.bad_debt.events])
-    return logs.filter(~own), logs.filter(about)
+    return logs.filter(~names_event(protocol.bad_debt.own)), logs.filter(names_event(protocol.bad_debt.events))
 
 
 def _rules(spans: Sequence[Span], *, chain: Chain, protocols: Sequence[Protocol]) -> SourceRules:

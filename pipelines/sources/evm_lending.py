@@ -13,7 +13,7 @@ from typing import Final
 
 import polars as pl
 
-from pipelines.sources.evm import AAVE_LIQUIDATION_CALL, EventSpec, Word, decode_logs
+from pipelines.sources.evm import AAVE_LIQUIDATION_CALL, TOPIC0, TOPICS, EventSpec, Word, decode_logs, is_event
 from pipelines.sources.records import LINE, rejected
 
 Decoded = Mapping[str, pl.DataFrame]
@@ -175,21 +175,16 @@ def decode_events(
     """The logs of each event decoded, and LINE and `fault` of those that follow none of them."""
     decoded: dict[str, pl.DataFrame] = {}
     faults: list[pl.DataFrame] = []
-    topic0 = pl.col("topics").str.slice(0, 66).str.to_lowercase()
-    topics = pl.col("topics").str.count_matches("0x", literal=True)
-    known = pl.lit(value=False)
     for event in events:
-        is_event = (topic0 == event.topic0) & (topics == len(event.indexed) + 1)
-        known = known | is_event
-        frame = decode_logs(logs.filter(is_event), event)
+        frame = decode_logs(logs.filter(is_event((event,))), event)
         faults.append(frame.select(LINE, pl.col("undecodable").alias("fault")))
         decoded[event.name] = (
             frame.filter(pl.col("undecodable").is_null())
             .drop("undecodable")
             .with_columns(pl.col("log_index", "block_number").cast(pl.Int64))
         )
-    stray = pl.format("{} topics from {} are no event of " + protocol, topics, topic0)
-    faults.append(logs.filter(~known).select(LINE, stray.alias("fault")))
+    stray = pl.format("{} topics from {} are no event of " + protocol, TOPICS, TOPIC0)
+    faults.append(logs.filter(~is_event(events)).select(LINE, stray.alias("fault")))
     return decoded, faults
 
 
@@ -207,12 +202,27 @@ def lending_rows(
     Every log becomes a row, part of one, a fact about a market, or a reject: none is dropped.
     """
     decoded, faults = decode_events(logs, protocol, events)
-    made = rows(decoded)
-    absent = {name: kind for name, kind in {**ROW, "fault": pl.String()}.items() if name not in made.columns}
-    made = made.with_columns(*(pl.lit(None, kind).alias(name) for name, kind in absent.items()))
-    faults.append(made.select(LINE, "fault"))
-    rejects = turned_away(logs, faults)
     stated = pl.any_horizontal(pl.col("collateral_usd", "debt_usd").is_not_null())
+    kept, unsound = clean_rows(rows(decoded), ROW, protocol, chain, stated=stated, finality=finality)
+    return kept, turned_away(logs, [*faults, unsound])
+
+
+def clean_rows(
+    made: pl.DataFrame,
+    row: Mapping[str, pl.DataType],
+    protocol: str,
+    chain: str,
+    *,
+    stated: pl.Expr,
+    finality: timedelta,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What a protocol's Rows made as a clean table of lending has it, and LINE and `fault` of all of it.
+
+    `row` are the table's columns beside those that tell where a row is from; what a protocol does not tell is null. `stated`
+    is whether the event tells dollars.
+    """
+    absent = {name: kind for name, kind in {**row, "fault": pl.String()}.items() if name not in made.columns}
+    made = made.with_columns(*(pl.lit(None, kind).alias(name) for name, kind in absent.items()))
     kept = made.filter(pl.col("fault").is_null()).select(
         pl.lit(chain).alias("chain"),
         pl.format("{}:{}", "tx_hash", "log_index").alias("event_id"),
@@ -222,7 +232,7 @@ def lending_rows(
         pl.col("address").alias("market"),
         "block_number",
         "occurred_at",
-        *(pl.col(name).cast(kind) for name, kind in ROW.items()),
+        *(pl.col(name).cast(kind) for name, kind in row.items()),
         # A dollar value in an event is the protocol's own, of its block.
         pl.when(stated).then(pl.lit("event")).alias("price_source"),
         pl.when(stated).then(pl.lit(0, pl.Int64)).alias("price_gap_seconds"),
@@ -230,7 +240,7 @@ def lending_rows(
         (pl.col("occurred_at") + finality).alias("available_at"),
         LINE,
     )
-    return kept, rejects
+    return kept, made.select(LINE, "fault")
 
 
 def absorbed(decoded: Decoded) -> pl.DataFrame:
@@ -300,31 +310,31 @@ def morpho_markets(decoded: Decoded) -> pl.DataFrame:
 
 def euler(decoded: Decoded) -> pl.DataFrame:
     """Euler v2: what a vault lends is in its creation."""
-    return (
-        decoded[EULER_LIQUIDATE.name]
-        .join(euler_vaults(decoded), on="address", how="left", maintain_order="left")
-        .select(
-            *PLACE,
-            pl.col("violator").alias("borrower"),
-            "liquidator",
-            pl.col("collateral").alias("collateral_token"),
-            pl.col("yield_balance").alias("collateral_amount_raw"),
-            "debt_token",
-            pl.col("repay_assets").alias("debt_amount_raw"),
-            pl.when(pl.col("debt_token").is_null())
-            .then(pl.format("the creation of vault {} does not tell its asset", "address"))
-            .alias("fault"),
-        )
+    return euler_lent(decoded, EULER_LIQUIDATE).select(
+        *PLACE,
+        pl.col("violator").alias("borrower"),
+        "liquidator",
+        pl.col("collateral").alias("collateral_token"),
+        pl.col("yield_balance").alias("collateral_amount_raw"),
+        "debt_token",
+        pl.col("repay_assets").alias("debt_amount_raw"),
+        "fault",
     )
 
 
-def euler_vaults(decoded: Decoded) -> pl.DataFrame:
-    """What each vault lends: address, debt_token."""
-    return (
+def euler_lent(decoded: Decoded, event: EventSpec) -> pl.DataFrame:
+    """The logs of an event of vaults with `debt_token`, what the vault lends, and `fault` where its creation does not tell."""
+    vaults = (
         decoded[EULER_PROXY_CREATED.name]
         .filter(pl.col("length") == "60")
         .select(pl.col("proxy").alias("address"), pl.col("trailing").str.slice(0, 42).alias("debt_token"))
         .unique("address")
+    )
+    untold = pl.format("the creation of vault {} does not tell its asset", "address")
+    return (
+        decoded[event.name]
+        .join(vaults, on="address", how="left", maintain_order="left")
+        .with_columns(pl.when(pl.col("debt_token").is_null()).then(untold).alias("fault"))
     )
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import polars as pl
 
-from pipelines.sources.evm import EventSpec
+from pipelines.sources.evm import EventSpec, is_event
 
 ANNOUNCED: Final = ("market", "proxy", "vault")
 """The word of an announcing event that is the new emitter."""
@@ -81,15 +81,6 @@ def announced(logs: pl.DataFrame, events: Sequence[EventSpec]) -> pl.Series:
             place = pl.col("topics").str.slice(67 * (1 + event.indexed.index(word)) + 26, 40)
         else:
             place = pl.col("data").str.slice(2 + _WORD * event.data.index(word) + 24, 40)
-        mine = logs.filter(announces((event,)))
+        mine = logs.filter(is_event((event,)))
         found.append(mine.select(pl.format("0x{}", place.str.to_lowercase()).alias("address")).to_series())
     return pl.concat(found)
-
-
-def announces(events: Sequence[EventSpec]) -> pl.Expr:
-    """Whether a log is one of `events`."""
-    topic0 = pl.col("topics").str.slice(0, 66).str.to_lowercase()
-    topics = pl.col("topics").str.count_matches("0x", literal=True)
-    return pl.any_horizontal(
-        pl.lit(value=False), *((topic0 == e.topic0) & (topics == len(e.indexed) + 1) for e in events)
-    )
