@@ -105,37 +105,16 @@
     -- What each event's token may be priced by, in order.
     keys as (
         select
-            1 as tier,
-            asset as price_key,
-            asset,
-            chain,
-            token,
-            occurred_at,
-            trade_date
-        from scaled
-        where stated_usd is null and asset is not null
-        union all
-        select
-            2 as tier,
-            chain || ' ' || priced_token as price_key,
-            asset,
-            chain,
-            token,
-            occurred_at,
-            trade_date
-        from scaled
-        where stated_usd is null and token is not null
-        union all
-        select
-            3 as tier,
-            asset as price_key,
-            asset,
-            chain,
-            token,
-            occurred_at,
-            trade_date
-        from scaled
-        where stated_usd is null and asset is not null
+            t.tier,
+            case t.tier when 2 then s.chain || ' ' || s.priced_token else s.asset end as price_key,
+            s.asset,
+            s.chain,
+            s.token,
+            s.occurred_at,
+            s.trade_date
+        from scaled as s
+        cross join (values (1), (2), (3)) as t (tier)
+        where s.stated_usd is null and case t.tier when 2 then s.token else s.asset end is not null
     ),
 
     wanted_days as (
