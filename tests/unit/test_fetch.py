@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from pipelines.errors import BlockedError, LeverhouseError, VenueUnavailableError
 from pipelines.extract.fetch import (
-    BATCH,
     GIVE_UP_AFTER,
     RECHECK_EVERY,
+    WRITTEN_ASIDE,
     Chunk,
     FetchReport,
     fetch_feed,
@@ -264,9 +264,9 @@ def test_an_instrument_that_fails_half_way_leaves_nothing_of_itself(house: House
     assert list(house.bodies()) == ["A", "B"]
 
 
-def test_answers_of_many_batches_are_all_kept(house: House) -> None:
-    """Written by the batch while others arrive: none may fall between two of them."""
-    house.says = {f"{n:02d}": f"{n:02d}".encode() * (BATCH // 8) for n in range(24)}
+def test_small_answers_and_large_ones_are_all_kept(house: House) -> None:
+    """Large ones are written in a thread while small ones arrive, which are not: they may not get in between."""
+    house.says = {f"{n:02d}": f"{n:02d}".encode() * (n % 4 * WRITTEN_ASIDE // 4 + 1) for n in range(24)}
     assert house.bring().failures == {}
     assert house.bodies() == {name: [b"first of two", body] for name, body in house.says.items()}
 
