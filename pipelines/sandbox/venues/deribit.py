@@ -166,8 +166,8 @@ def trades(asked: Asked, world: World, manners: Manners) -> Answer:
     oldest_first = asked.params.get("sorting") == "asc"
     found: list[dict[str, Any]] = []
     has_more = False
-    # An hour's trades at a time, as far as the page goes: days of many instruments are long.
-    for first, last in _hours(start, end, oldest_first=oldest_first):
+    # Six hours of trades at a time, as far as the page goes: days of many instruments are long.
+    for first, last in _parts(start, end, oldest_first=oldest_first):
         found += sorted(
             (
                 trade
@@ -183,9 +183,9 @@ def trades(asked: Asked, world: World, manners: Manners) -> Answer:
     return answered({"has_more": has_more, "trades": page if oldest_first else page[::-1]})
 
 
-def _hours(start: datetime, end: datetime, *, oldest_first: bool) -> Iterator[tuple[datetime, datetime]]:
-    """[start, end) by the hour."""
-    step, done = timedelta(hours=1), timedelta(0)
+def _parts(start: datetime, end: datetime, *, oldest_first: bool) -> Iterator[tuple[datetime, datetime]]:
+    """[start, end) by six hours."""
+    step, done = timedelta(hours=6), timedelta(0)
     while done < end - start:
         done, before = min(done + step, end - start), done
         yield (start + before, start + done) if oldest_first else (end - done, end - before)
