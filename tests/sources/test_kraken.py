@@ -186,6 +186,26 @@ def test_the_moments_open_interest_over_http_is_what_the_market_holds(
     assert quarantined(there).is_empty()
 
 
+def test_a_year_of_funding_is_asked_for_once_a_contract(settings: Settings, serve: Serve, clock: Clock) -> None:
+    with serve("kraken", settings=settings) as (emulator, there):
+
+        def bring(last: date) -> int:
+            before = len(emulator.hits)
+            fetch(
+                there, "kraken", ["funding"], first=date(2023, 3, 1), last=last, assets=["BTC", "ETH"], patience=HURRIED,
+                clock=clock,
+            )  # fmt: skip
+            return sum("historicalfundingrates" in str(hit) for hit in emulator.hits[before:])
+
+        # PF_XBTUSD, PI_XBTUSD and PF_ETHUSD.
+        assert bring(date(2024, 2, 29)) == 3
+        assert bring(date(2024, 2, 29)) == 0
+        # Nine days later: eight in a row, and one that may still be restated.
+        assert bring(date(2024, 3, 9)) == 6
+        clock.now += timedelta(hours=7)
+        assert bring(date(2024, 3, 9)) == 3
+
+
 # Under any manners
 
 
