@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -114,13 +114,26 @@ class CoverageSpan:
 
 
 @dataclass(frozen=True)
+class Captures:
+    """When a source that is captured was captured: the beginnings of the slots that are landed, each `every_hours` long.
+
+    A version of the same slot is no other slot.
+    """
+
+    every_hours: int
+    slots: frozenset[datetime]
+
+
+@dataclass(frozen=True)
 class SourceRules:
     """What a source says about its own completeness, and what in it is unlikely and true.
 
-    `expected_per_day` overrides, per table, how many periods a complete day holds.
+    `expected_per_day` overrides, per table, how many periods a complete day holds. `captures` is for sources whose days hold
+    what was captured in time; event tables have spans instead, for a capture of events may reach back over others.
     """
 
     expected_per_day: Mapping[str, int] = field(default_factory=dict)
     spans: tuple[CoverageSpan, ...] = ()
     gaps: tuple[KnownGap, ...] = ()
     exceptions: tuple[AcceptedException, ...] = ()
+    captures: Captures | None = None

@@ -42,7 +42,8 @@ class Column:
 class CoverageRule:
     """How ops.coverage counts a table: SQL expressions for venue, instrument and series, and what a full day holds.
 
-    `expected` is period (24 h / period), interval (24 h / interval_hours), captures or events (no fixed number).
+    `expected` is period (24 h / period), interval (24 h / interval_hours), captures (the slots of the feed, where it has some) or
+    events (no fixed number).
     """
 
     venue: str

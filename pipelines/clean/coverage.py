@@ -1,7 +1,7 @@
 """Coverage: what a source should hold per instrument and day against what it holds, with the reason of every gap.
 
 Works on what a load has staged (accepted_<table>, counted_<table>, touched, stage_rejects, stage_absent) inside the load's
-transaction: the accepted rows are all rows of the touched partitions.
+transaction: the accepted rows are all rows of the touched partitions. What is captured is judged by the slots that are landed.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from typing import Final
 import duckdb
 import polars as pl
 
-from pipelines.clean.batch import SourceRules
+from pipelines.clean.batch import Captures, SourceRules
 from pipelines.clean.contract import Contract, CoverageRule, Table
+from pipelines.storage.query import execute_with
 
 _PERIOD_MINUTES: Final = (
     "case period when '1m' then 1 when '5m' then 5 when '15m' then 15 when '30m' then 30 when '1h' then 60 "
@@ -44,6 +45,8 @@ def write_coverage(con: duckdb.DuckDBPyConnection, contract: Contract, source: s
                 if name in touched:
                     _count_touched_days(con, table, table.coverage, source, rules.expected_per_day.get(name))
                 _fill_gaps(con, table, table.coverage, source)
+        if rules.captures is not None and rules.captures.slots:
+            _judge_captures(con, contract, source, rules.captures)
     finally:
         con.unregister("known_gaps")
         con.unregister("known_spans")
@@ -166,6 +169,79 @@ def _fill_gaps(con: duckdb.DuckDBPyConnection, table: Table, rule: CoverageRule,
         from absent
         """,
         {"source": source, "table": table.name},
+    )
+
+
+def _judge_captures(con: duckdb.DuckDBPyConnection, contract: Contract, source: str, captures: Captures) -> None:
+    """Hold every day of a captured source against the slots that are landed of it: what was not captured is lost.
+
+    All days are judged again, since the newest is over, and judged as a whole, once a later one has a slot. Where a day's
+    rows are states, they are counted as well: one instrument may lack what the slot has of others. Days that are known to be
+    incomplete keep their reason.
+    """
+    execute_with(con, _slots(captures), "create or replace temp table slots as select * from frame")
+    for (name,) in con.execute("select distinct table_name from ops.coverage where source = ?", [source]).fetchall():
+        rule = contract.table(name).coverage
+        if rule is None or rule.expected == "events":
+            continue
+        # A prediction is one row for all captures before its settlement.
+        expected = "c.expected" if rule.expected == "interval" else "s.wanted"
+        con.execute(
+            f"""
+            update ops.coverage as o
+            set expected = j.expected, status = j.status, reason = j.reason
+            from (
+                select
+                    c.venue, c.instrument, c.series, c.trade_date, {expected} as expected,
+                    case
+                        when c.present = 0 then 'missing'
+                        when s.had < s.wanted or c.present < {expected} then 'partial'
+                        else 'complete'
+                    end as status,
+                    case
+                        when s.had < s.wanted then 'captured ' || s.had || ' of ' || s.wanted || ' slots'
+                        when c.present >= {expected} or c.present > 0 and {expected} is null then null
+                        when c.quarantined > 0 then c.quarantined || ' rows in quarantine'
+                        else 'not in the source'
+                    end as reason
+                from ops.coverage as c
+                join slots as s on s.trade_date = c.trade_date
+                where c.source = $source and c.table_name = $table and not exists (
+                    select 1 from known_gaps as k
+                    where k.table_name = c.table_name and c.trade_date between k.first_day and k.last_day
+                        and (k.instrument is null or k.instrument = c.instrument)
+                )
+            ) as j
+            where o.source = $source and o.table_name = $table and o.venue = j.venue and o.instrument = j.instrument
+                and o.series = j.series and o.trade_date = j.trade_date
+                and (
+                    o.expected is distinct from j.expected or o.status <> j.status or o.reason is distinct from j.reason
+                )
+            """,
+            {"source": source, "table": name},
+        )
+    con.execute("drop table slots")
+
+
+def _slots(captures: Captures) -> pl.DataFrame:
+    """slots(trade_date, had, wanted) of every day from the first slot to the newest, of whose day no more is wanted than has
+    been."""
+    newest = max(captures.slots)
+    day = pl.col("trade_date")
+    landed = pl.DataFrame({"trade_date": [slot.date() for slot in captures.slots]}, schema={"trade_date": pl.Date})
+    had = landed.group_by("trade_date").agg(pl.len().cast(pl.Int64).alias("had"))
+    return (
+        landed.select(pl.date_range(day.min(), day.max()).alias("trade_date"))
+        .join(had, on="trade_date", how="left")
+        .select(
+            day,
+            pl.col("had").fill_null(0),
+            pl.when(day < newest.date())
+            .then(24 // captures.every_hours)
+            .otherwise(newest.hour // captures.every_hours + 1)
+            .cast(pl.Int64)
+            .alias("wanted"),
+        )
     )
 
 

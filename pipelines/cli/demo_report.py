@@ -28,7 +28,7 @@ SIMULATED: Final = (
 TRY: Final = (
     "select asset, trade_date, signal, value, threshold from marts.signals_daily where state = 'on' order by trade_date desc",
     "select started_at, asset, notional_usd, price_move, reversal_1h from marts.liquidation_cascades order by 3 desc limit 10",
-    "select trade_date, venue, table_name, status, worst_reason from marts.data_coverage_daily where status <> 'complete'",
+    "select venue, table_name, worst_reason, count(*) from marts.data_coverage_daily where status <> 'complete' group by all",
 )
 
 

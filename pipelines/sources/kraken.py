@@ -436,7 +436,8 @@ VENUE: Final = Venue(
             parse=parse_funding,
             since=date(2018, 9, 1),
             subjects=each_instrument(),
-            by_month=True,
+            # Whatever is asked, all is answered: days in a row are one question, be they years.
+            most_days=36_525,
         ),
         Feed(
             name="candles",

@@ -13,7 +13,7 @@ from typing import Final
 
 import polars as pl
 
-from pipelines.clean.batch import ParsedBatch, Parser, SourceRules, no_rejects
+from pipelines.clean.batch import Captures, ParsedBatch, Parser, SourceRules, no_rejects
 from pipelines.clean.contract import Contract
 from pipelines.errors import ConfigError
 from pipelines.extract.fetch import span_of
@@ -117,6 +117,8 @@ def open_source(store: LandingStore, contract: Contract, source: str, landings: 
     rules: SourceRules = feed.rules(spans) if feed.rules else event_rules(there, feed, spans)
     partial = [span_of(landing) for landing in landings if landing.completeness == "partial"]
     rules = replace(rules, gaps=(*rules.gaps, *partial_gaps(feed, partial)))
+    if feed.cadence == "capture":
+        rules = replace(rules, captures=Captures(feed.every_hours, frozenset(s.start for s in (*spans, *partial))))
     return OpenSource(parse=_parser(there, feed, instrument_history(store, there)), rules=rules)
 
 

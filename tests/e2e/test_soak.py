@@ -360,6 +360,10 @@ def check_the_lost_hour(soaked: Soaked) -> None:
     )
     short = [day for day, present in rows(soaked.lived, captures) if present < 24]
     assert short == [outage.date()]
+    gaps = "from ops.coverage where table_name = 'option_chain' and status <> 'complete'"
+    assert rows(soaked.lived, f"select distinct trade_date, status, reason {gaps}") == [
+        (outage.date(), "partial", "captured 23 of 24 slots")
+    ]
     given_up = f"from ops.fetch_problems where noted_at = timestamp '{outage}' and effect = 'given_up' and problem = 'unavailable'"
     assert ("okx.option_chain",) in rows(soaked.lived, f"select distinct source {given_up}")
 

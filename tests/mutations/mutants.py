@@ -261,6 +261,13 @@ GAPS: Final = (
         ("tests/unit/test_load.py::test_gaps_carry_their_reason",),
     ),
     Mutant(
+        "coverage: a day of captures wants no more slots than it had",
+        "pipelines/clean/coverage.py",
+        ".then(24 // captures.every_hours)",
+        '.then(pl.col("had"))',
+        ("tests/unit/test_load.py::test_a_day_of_captures_is_complete_only_with_every_slot_of_it",),
+    ),
+    Mutant(
         "open interest of a venue is that of the instruments that are known",
         f"{MARTS}/facts/fct_open_interest_daily.sql",
         "case when count(*) = count(i.oi_usd) then sum(i.oi_usd) end as oi_usd",

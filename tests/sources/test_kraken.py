@@ -21,6 +21,7 @@ from pipelines.sandbox.world import FormulaWorld
 from pipelines.settings import Settings
 from pipelines.sources import kraken
 from pipelines.sources.instruments import SCHEMA
+from pipelines.storage.warehouse import writer
 from tests.sources.conftest import HURRIED, NOW, Clock, Serve, loaded, parse_payloads, quarantined, sample
 from tests.sources.direct import Direct, brought, rows
 
@@ -184,6 +185,51 @@ def test_the_moments_open_interest_over_http_is_what_the_market_holds(
         [row] = got.filter(instrument=name).iter_rows(named=True)
         assert row[unit] == true[unit][0]
     assert quarantined(there).is_empty()
+
+
+def test_what_was_captured_is_held_against_the_slots_of_the_day(settings: Settings, serve: Serve, clock: Clock) -> None:
+    # Two versions of one slot; a day without; two of the first three slots of the newest.
+    moments = (
+        datetime(2024, 3, 8, 22, 5),
+        datetime(2024, 3, 8, 22, 35),
+        datetime(2024, 3, 10, 0, 5),
+        datetime(2024, 3, 10, 2, 5),
+    )
+    with serve("kraken", settings=settings) as (_, there):
+        for clock.now in moments:
+            fetch(
+                there, "kraken", feeds=["instruments", "current_open_interest"], again=True, patience=HURRIED, clock=clock
+            )  # fmt: skip
+    loaded(there, "open_interest", clock=clock)
+    with writer(there, what="test") as con:
+        said = con.sql(
+            "select distinct trade_date, expected, present, status, reason from ops.coverage order by 1"
+        ).fetchall()
+    assert said == [
+        (date(2024, 3, 8), 24, 1, "partial", "captured 1 of 24 slots"),
+        (date(2024, 3, 9), 24, 0, "missing", "captured 0 of 24 slots"),
+        (date(2024, 3, 10), 3, 2, "partial", "captured 2 of 3 slots"),
+    ]
+
+
+def test_a_year_of_funding_is_asked_for_once_a_contract(settings: Settings, serve: Serve, clock: Clock) -> None:
+    with serve("kraken", settings=settings) as (emulator, there):
+
+        def bring(last: date) -> int:
+            before = len(emulator.hits)
+            fetch(
+                there, "kraken", ["funding"], first=date(2023, 3, 1), last=last, assets=["BTC", "ETH"], patience=HURRIED,
+                clock=clock,
+            )  # fmt: skip
+            return sum("historicalfundingrates" in str(hit) for hit in emulator.hits[before:])
+
+        # PF_XBTUSD, PI_XBTUSD and PF_ETHUSD.
+        assert bring(date(2024, 2, 29)) == 3
+        assert bring(date(2024, 2, 29)) == 0
+        # Nine days later: eight in a row, and one that may still be restated.
+        assert bring(date(2024, 3, 9)) == 6
+        clock.now += timedelta(hours=7)
+        assert bring(date(2024, 3, 9)) == 3
 
 
 # Under any manners

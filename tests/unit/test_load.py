@@ -15,6 +15,7 @@ from pipelines.clean import stage
 from pipelines.clean.batch import (
     ABSENT_SCHEMA,
     REJECT_SCHEMA,
+    Captures,
     CoverageSpan,
     KnownGap,
     ParsedBatch,
@@ -366,6 +367,58 @@ def test_an_instrument_without_a_row_inside_a_declared_span_of_totals_had_no_liq
         (date(2024, 1, 3), "missing", "missing in the file"),
         (date(2024, 1, 4), "complete", None),
     ]
+
+
+def hours(day: int, first: int, last: int, *, without: Sequence[int] = ()) -> list[datetime]:
+    """The slots of a day of January 2024 from the hour `first` through `last`."""
+    return [datetime(2024, 1, day, hour) for hour in range(first, last + 1) if hour not in without]
+
+
+def capture(desk: Desk, *slots: datetime, instruments: Sequence[str] = ("BTCUSDT",)) -> None:
+    """Land and load what was open five minutes into each slot."""
+    before = desk.rules.captures.slots if desk.rules.captures else frozenset()
+    desk.rules = SourceRules(captures=Captures(1, before | frozenset(slots)))
+    for slot in slots:
+        batch = oi(*((name, f"{slot + timedelta(minutes=5)}", 5.0) for name in instruments))
+        batch["rows"] = batch["rows"].with_columns(pl.lit("snapshot").alias("period"))
+        desk.land(f"{slot:%H%M}", batch, partition=f"{slot:%Y-%m-%d}")
+    desk.load()
+
+
+def judged(desk: Desk, instrument: str = "BTCUSDT") -> list[tuple[Any, ...]]:
+    return desk.rows(
+        "select day(trade_date), expected, present, status, reason from ops.coverage "
+        f"where instrument = '{instrument}' order by trade_date"
+    )
+
+
+def test_a_day_of_captures_is_complete_only_with_every_slot_of_it(desk: Desk) -> None:
+    lost = hours(3, 0, 23, without=[7])
+    capture(desk, *hours(1, 14, 23), *hours(2, 0, 23), *lost, *hours(5, 0, 1))
+    assert judged(desk) == [
+        (1, 24, 10, "partial", "captured 10 of 24 slots"),
+        (2, 24, 24, "complete", None),
+        (3, 24, 23, "partial", "captured 23 of 24 slots"),
+        (4, 24, 0, "missing", "captured 0 of 24 slots"),
+        (5, 2, 2, "complete", None),
+    ]
+
+
+def test_the_newest_day_of_captures_is_judged_as_a_whole_when_it_is_over(desk: Desk) -> None:
+    capture(desk, *hours(1, 0, 23), *hours(2, 0, 4, without=[3]))
+    assert judged(desk)[1:] == [(2, 5, 4, "partial", "captured 4 of 5 slots")]
+    capture(desk, *hours(2, 5, 20))
+    assert judged(desk)[1:] == [(2, 21, 20, "partial", "captured 20 of 21 slots")]
+    # Nothing of the second is loaded with the third.
+    capture(desk, *hours(3, 0, 0))
+    assert judged(desk)[1:] == [(2, 24, 20, "partial", "captured 20 of 24 slots"), (3, 1, 1, "complete", None)]
+
+
+def test_an_instrument_that_lacks_what_the_slots_hold_of_others_is_partial(desk: Desk) -> None:
+    capture(desk, *hours(1, 0, 11), instruments=["BTCUSDT", "ETHUSDT"])
+    capture(desk, *hours(1, 12, 23))
+    assert judged(desk) == [(1, 24, 24, "complete", None)]
+    assert judged(desk, "ETHUSDT") == [(1, 24, 12, "partial", "not in the source")]
 
 
 _LATEST = """

@@ -22,7 +22,7 @@ comment on column ops.coverage.venue is 'Venue id, or the protocol for lending.'
 comment on column ops.coverage.instrument is 'The venue''s symbol; * for event tables, where a day without events is a fact of the source and not of an instrument.';
 comment on column ops.coverage.series is 'What tells series of one instrument apart: market and period of candles, measure and period of ratios; empty where nothing does.';
 comment on column ops.coverage.trade_date is 'UTC day.';
-comment on column ops.coverage.expected is 'Periods a complete day holds; null for event tables and irregular captures.';
+comment on column ops.coverage.expected is 'Periods a complete day holds; of captures the slots of the day, of the newest day those up to the newest capture; null for event tables, and for captures that came as files.';
 comment on column ops.coverage.present is 'Periods (or events) accepted.';
 comment on column ops.coverage.quarantined is 'Rows of the day in quarantine.';
 comment on column ops.coverage.status is 'complete, partial, missing, or empty (inside the source''s coverage, and nothing happened).';
