@@ -21,7 +21,7 @@ gaps as (
     window series as (partition by source, venue, instrument order by settled_at)
 ),
 
--- Most venues state the interval with every settlement: only the series of others are looked at for one.
+-- Where every settlement comes with its interval there is nothing to look for: only other series are judged by gaps.
 unstated as (
     select
         source,
