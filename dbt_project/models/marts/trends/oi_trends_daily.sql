@@ -29,31 +29,25 @@ price_windows as (
     )
 ),
 
-oi_deviations as (
+oi_windows as (
     select
         asset,
         trade_date,
         {{ stats_where_full(
-            'stddev_samp(oi_log_change_1d) over before',
-            'oi_log_change_1d', threshold('volatility_window_days'), 'before'
-        ) }} as oi_log_change_sd_30d
+            'stddev_samp(oi_log_change_1d) over month_before',
+            'oi_log_change_1d', threshold('volatility_window_days'), 'month_before'
+        ) }} as oi_log_change_sd_30d,
+        {{ stats_zscore('oi_log_level', threshold('oi_zscore_window_days'), 'quarter_before') }} as oi_zscore_90d
     from oi
-    window before as (
-        partition by asset, level_segment
-        order by trade_date {{ stats_rows_before(threshold('volatility_window_days')) }}
-    )
-),
-
-oi_scores as (
-    select
-        asset,
-        trade_date,
-        {{ stats_zscore('oi_log_level', threshold('oi_zscore_window_days'), 'before') }} as oi_zscore_90d
-    from oi
-    window before as (
-        partition by asset, level_segment
-        order by trade_date {{ stats_rows_before(threshold('oi_zscore_window_days')) }}
-    )
+    window
+        month_before as (
+            partition by asset, level_segment
+            order by trade_date {{ stats_rows_before(threshold('volatility_window_days')) }}
+        ),
+        quarter_before as (
+            partition by asset, level_segment
+            order by trade_date {{ stats_rows_before(threshold('oi_zscore_window_days')) }}
+        )
 ),
 
 snapped_levels as (
@@ -99,8 +93,8 @@ measured as (
         leads.oi_lead_correlation,
         leads.oi_lead_band,
         coalesce(leads.oi_lead_pairs, 0) as oi_lead_pairs,
-        oi_deviations.oi_log_change_sd_30d,
-        oi_scores.oi_zscore_90d,
+        oi_windows.oi_log_change_sd_30d,
+        oi_windows.oi_zscore_90d,
         oi_ranks.percentile as oi_percentile_365d,
         price_windows.close_usd,
         price_windows.log_return,
@@ -119,17 +113,16 @@ measured as (
         {{ stats_snap('oi.oi_growth_1d') }} as g,
         {{ stats_snap(threshold('quadrant_return_sigmas') ~ ' * price_windows.realised_vol_30d') }}
             as quadrant_return_border,
-        {{ stats_snap(threshold('quadrant_oi_sigmas') ~ ' * oi_deviations.oi_log_change_sd_30d') }}
+        {{ stats_snap(threshold('quadrant_oi_sigmas') ~ ' * oi_windows.oi_log_change_sd_30d') }}
             as quadrant_oi_border,
         {{ stats_snap(threshold('expansion_flat_sigmas') ~ ' * price_windows.realised_vol_30d') }} as flat_border,
         {{ stats_snap(threshold('divergence_fall_sigmas') ~ ' * price_windows.realised_vol_30d') }} as fall_border,
-        {{ stats_snap(threshold('divergence_oi_sigmas') ~ ' * oi_deviations.oi_log_change_sd_30d') }}
+        {{ stats_snap(threshold('divergence_oi_sigmas') ~ ' * oi_windows.oi_log_change_sd_30d') }}
             as divergence_oi_border,
         -- Too small a part of the market must not speak for all of it.
         case when oi.oi_compared_share_1d >= {{ threshold('oi_comparable_share_min') }} then true end as is_comparable
     from oi
-    left join oi_deviations on oi.asset = oi_deviations.asset and oi.trade_date = oi_deviations.trade_date
-    left join oi_scores on oi.asset = oi_scores.asset and oi.trade_date = oi_scores.trade_date
+    left join oi_windows on oi.asset = oi_windows.asset and oi.trade_date = oi_windows.trade_date
     left join oi_ranks on oi.asset = oi_ranks.asset and oi.trade_date = oi_ranks.trade_date
     left join price_windows on oi.asset = price_windows.asset and oi.trade_date = price_windows.trade_date
     left join plausibility on oi.asset = plausibility.asset and oi.trade_date = plausibility.trade_date
