@@ -20,6 +20,9 @@ from pipelines.sources.instruments import EVENT_TABLES
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "sources.md"
 
+DECADE = 3652
+"""Days from which on a bound is none."""
+
 EXCHANGES_ON_CHAIN = ("dydx", "hyperliquid", "hyperliquid_fills", "orderly")
 
 HEAD = """# Sources
@@ -92,7 +95,9 @@ def _feed(feed: Feed) -> str:
     hours = feed.published_after.total_seconds() / 3600 + 24 * feed.recheck_days
     if feed.cadence == "daily":
         together = ", past months as one" if feed.by_month else ""
-        together = f", up to {feed.most_days} days in a row as one" if feed.most_days else together
+        if feed.most_days:
+            most = f"up to {feed.most_days}" if feed.most_days < DECADE else "all"
+            together = f", {most} days in a row as one"
         cadence = f"daily, final after {hours:g} h{together}"
     else:
         cadence, keeps = f"captured every {feed.every_hours} h", "nothing"

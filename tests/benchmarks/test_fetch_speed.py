@@ -3,9 +3,9 @@
 The venue runs in a process of its own, so that its work is not taken for ours, and answers in three ways: as the emulator
 does, making up each answer; after 20 ms, as no venue is nearer; and at once from memory, which no venue can and which makes
 the comparison one of processor time with pages of nine kilobytes: there the share is about a half, and what is held is that
-it does not fall far below. The plain download asks with the same library and as many connections, and saves each answer in a file, without
-looking at it and without syncing: it is a download, and no more. Both are measured in turn, so that what else the machine
-does falls on both, and the median of the rounds counts.
+it does not fall far below. The plain download asks with the same library and as many connections, and saves each answer in
+a file, without looking at it and without syncing: it is a download, and no more. Both are measured in turn, so that what
+else the machine does falls on both, and the median of the rounds counts.
 """
 
 from __future__ import annotations
