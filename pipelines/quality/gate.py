@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -83,7 +84,7 @@ def run_gate(con: duckdb.DuckDBPyConnection, inputs: Sequence[GateInput]) -> lis
             f"{inputs[0].source}: no suite for clean table {', '.join(unknown)}; add it to pipelines/quality/suites.py."
         )
     with _quiet():
-        runner = _Runner()
+        runner = _runner()
         results = {given.table: runner.judge(given, "shape", measures.shape_frame(con, given)) for given in inputs}
         sound = [given for given in inputs if all(result.passed for result in results[given.table])]
         beside = {given.table: given.staged for given in sound}
@@ -91,6 +92,12 @@ def run_gate(con: duckdb.DuckDBPyConnection, inputs: Sequence[GateInput]) -> lis
             for frame, rows in measures.frames(con, given, beside=beside).items():
                 results[given.table] += runner.judge(given, frame, rows)
     return [result for given in inputs for result in results[given.table]]
+
+
+@cache
+def _runner() -> _Runner:
+    """The runner of this process: making its context takes as long as judging a batch, and it keeps nothing of one."""
+    return _Runner()
 
 
 class _Runner:

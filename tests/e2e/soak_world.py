@@ -76,6 +76,13 @@ class SoakWorld(ChainWorld):
     """`wrong` are days whose open interest is told 3% too high, until they are restated."""
 
     wrong: set[date] = field(default_factory=set)
+    chains: dict[tuple[str, datetime], pl.DataFrame] = field(default_factory=dict)
+    """Told so far: one capture asks for the same one several times."""
+
+    def option_chain(self, underlying: str, at: datetime) -> pl.DataFrame:
+        if (underlying, at) not in self.chains:
+            self.chains[underlying, at] = super().option_chain(underlying, at)
+        return self.chains[underlying, at]
 
     def open_interest(self, listing: Listing, minutes: int, start: datetime, end: datetime) -> pl.DataFrame:
         frame = super().open_interest(listing, minutes, start, end)
