@@ -10,6 +10,7 @@ import json
 import shutil
 import socket
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -19,10 +20,12 @@ from urllib.parse import urlsplit
 
 import typer
 
+from pipelines.build import ensure_manifest
 from pipelines.cli.demo_report import print_demo
-from pipelines.cli.screen import Screen
+from pipelines.cli.screen import Bar, Screen
 from pipelines.cli.session import Session, open_session
 from pipelines.errors import ConfigError, VenueUnavailableError
+from pipelines.home import prepare_home
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -135,11 +138,12 @@ def demo(
             f"simulated market, seed {seed}: {days} days through {last}, {len(ASSETS)} assets, venues on 127.0.0.1"
         )
         clock = SteppedClock(datetime.combine(last, time()) + PUBLISHED_AFTER)
-        with _emulated(settings, plan, clock) as (market, there), open_session(there, screen, clock=clock) as session:
-            _capture_stepwise(session, plan, clock)
-            _fetch_early(session, plan, clock)
-            _fetch(session, plan)
-            _load_and_build(session)
+        with _parsed_ahead(settings), _emulated(settings, plan, clock) as (market, there):
+            _capture_stepwise(there, screen, plan, clock)
+            with open_session(there, screen, clock=clock) as session:
+                _fetch_early(session, plan, clock)
+                _fetch(session, plan)
+                _load_and_build(session)
         print_demo(screen, session, market, first=plan.first, last=plan.last, as_json=as_json)
     session.raise_errors()
 
@@ -239,7 +243,19 @@ def _emulated(settings: Settings, plan: Plan, clock: SteppedClock) -> Iterator[t
         yield market, settings.model_copy(update={"endpoints": dict(emulator.endpoints)})
 
 
-def _capture_stepwise(session: Session, plan: Plan, clock: SteppedClock) -> None:
+@contextmanager
+def _parsed_ahead(settings: Settings) -> Iterator[None]:
+    """dbt parses the project beside what comes before the definitions, which need it: nine seconds in a process of its own.
+
+    Where it fails, the session tries it again and says why.
+    """
+    prepare_home(settings)
+    with ThreadPoolExecutor(1) as beside:
+        beside.submit(ensure_manifest, settings)
+        yield
+
+
+def _capture_stepwise(settings: Settings, screen: Screen, plan: Plan, clock: SteppedClock) -> None:
     """Capture Deribit's chains as if once a day: venues tell of the present only, so the clock is what moves.
 
     A scheduler makes one run of each; here the same function is called, since a hundred runs would be mostly Dagster's.
@@ -248,12 +264,13 @@ def _capture_stepwise(session: Session, plan: Plan, clock: SteppedClock) -> None
 
     after = clock.now
     days = min(plan.days, CAPTURED_DAYS)
-    for number in range(days):
-        clock.now = datetime.combine(plan.last - timedelta(days=days - 1 - number), CAPTURED_AT)
-        session.record.progress("deribit.option_chain", number, days)
-        for report in fetch(session.settings, "deribit", ["option_chain"], clock=clock):
-            report.raise_failures()
-    session.record.bar.line(f"captured deribit.option_chain: {days} days at {CAPTURED_AT:%H:%M}")
+    with Bar(screen) as bar:
+        for number in range(days):
+            clock.now = datetime.combine(plan.last - timedelta(days=days - 1 - number), CAPTURED_AT)
+            bar.show("deribit.option_chain", number, days)
+            for report in fetch(settings, "deribit", ["option_chain"], clock=clock):
+                report.raise_failures()
+        bar.line(f"captured deribit.option_chain: {days} days at {CAPTURED_AT:%H:%M}")
     clock.now = after
 
 

@@ -36,7 +36,7 @@ OPTION_COINS: Final = {"BTC": "BTC", "ETH": "ETH", "XRP": "USDC"}
 """Coins with options, and the currency they are listed under."""
 
 NEVER_MS: Final = 32_503_708_800_000
-FILLER: Final = timedelta(minutes=7)
+FILLER: Final = timedelta(minutes=11)
 
 
 @dataclass(frozen=True)
