@@ -20,9 +20,9 @@ _PERIOD_MINUTES: Final = (
     "when '4h' then 240 when '8h' then 480 when '1d' then 1440 end"
 )
 
+_IN_QUARANTINE: Final = "when c.quarantined > 0 then cast(c.quarantined as varchar) || ' rows in quarantine'"
 _REASON: Final = (
-    "case when g.reason is not null then g.reason "
-    "when c.quarantined > 0 then cast(c.quarantined as varchar) || ' rows in quarantine' "
+    f"case when g.reason is not null then g.reason {_IN_QUARANTINE} "
     "when c.cells > 0 then 'empty in the source' else 'not in the source' end"
 )
 
@@ -201,7 +201,7 @@ def _judge_captures(con: duckdb.DuckDBPyConnection, contract: Contract, source: 
                     case
                         when s.had < s.wanted then 'captured ' || s.had || ' of ' || s.wanted || ' slots'
                         when c.present >= {expected} or c.present > 0 and {expected} is null then null
-                        when c.quarantined > 0 then c.quarantined || ' rows in quarantine'
+                        {_IN_QUARANTINE}
                         else 'not in the source'
                     end as reason
                 from ops.coverage as c
