@@ -12,16 +12,13 @@ from datetime import date
 from pathlib import Path
 
 from pipelines.extract.limits import Limit
-from pipelines.extract.venue import Feed, Venue
+from pipelines.extract.venue import ALL_DAYS, Feed, Venue
 from pipelines.sources import evm_gmx, registry
 from pipelines.sources.evm_chains import FAMILIES
 from pipelines.sources.instruments import EVENT_TABLES
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "sources.md"
-
-DECADE = 3652
-"""Days from which on a bound is none."""
 
 EXCHANGES_ON_CHAIN = ("dydx", "hyperliquid", "hyperliquid_fills", "orderly")
 
@@ -96,7 +93,7 @@ def _feed(feed: Feed) -> str:
     if feed.cadence == "daily":
         together = ", past months as one" if feed.by_month else ""
         if feed.most_days:
-            most = f"up to {feed.most_days}" if feed.most_days < DECADE else "all"
+            most = "all" if feed.most_days == ALL_DAYS else f"up to {feed.most_days}"
             together = f", {most} days in a row as one"
         cadence = f"daily, final after {hours:g} h{together}"
     else:

@@ -192,6 +192,10 @@ Rules = Callable[[Sequence[Span]], Any]
 """What a source says of its completeness (clean.batch.SourceRules), given the spans that are landed."""
 
 
+ALL_DAYS: Final = 36_525
+"""Feed.most_days of an endpoint that answers with all of history whatever is asked: days in a row are one question."""
+
+
 @dataclass(frozen=True)
 class Feed:
     """One data set of a venue: source `<venue>.<name>` feeding `tables`.

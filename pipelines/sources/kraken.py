@@ -19,7 +19,7 @@ import polars as pl
 
 from pipelines.errors import RequestRefusedError, SourceFormatError, ThrottledError, VenueUnavailableError
 from pipelines.extract.limits import Limit
-from pipelines.extract.venue import Api, Context, Feed, Fetch, Job, Page, Parsed, Venue
+from pipelines.extract.venue import ALL_DAYS, Api, Context, Feed, Fetch, Job, Page, Parsed, Venue
 from pipelines.sources.instruments import each_instrument, told_by_name
 from pipelines.sources.records import (
     LINE,
@@ -436,8 +436,7 @@ VENUE: Final = Venue(
             parse=parse_funding,
             since=date(2018, 9, 1),
             subjects=each_instrument(),
-            # Whatever is asked, all is answered: days in a row are one question, be they years.
-            most_days=36_525,
+            most_days=ALL_DAYS,
         ),
         Feed(
             name="candles",
