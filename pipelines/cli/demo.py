@@ -25,7 +25,6 @@ from pipelines.cli.demo_report import print_demo
 from pipelines.cli.screen import Bar, Screen
 from pipelines.cli.session import Session, open_session
 from pipelines.errors import ConfigError, VenueUnavailableError
-from pipelines.home import prepare_home
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -249,7 +248,6 @@ def _parsed_ahead(settings: Settings) -> Iterator[None]:
 
     Where it fails, the session tries it again and says why.
     """
-    prepare_home(settings)
     with ThreadPoolExecutor(1) as beside:
         beside.submit(ensure_manifest, settings)
         yield
