@@ -1,6 +1,6 @@
 """What Dagster loads: the objects of the warehouse that LEVERHOUSE_HOME names. Holds no logic."""
 
+from pipelines.core.settings import Settings
 from pipelines.defs.assemble import build_definitions
-from pipelines.settings import Settings
 
 defs = build_definitions(Settings.load())

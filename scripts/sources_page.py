@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 
-from pipelines.extract.limits import Limit
+from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import ALL_DAYS, Feed, Venue
-from pipelines.sources import evm_gmx, registry
-from pipelines.sources.evm_chains import FAMILIES
+from pipelines.sources import registry
+from pipelines.sources.chain.evm import gmx as evm_gmx
+from pipelines.sources.chain.evm.chains import FAMILIES
 from pipelines.sources.instruments import EVENT_TABLES
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -14,7 +14,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from pipelines.settings import Settings
+from pipelines.core.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 

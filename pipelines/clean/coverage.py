@@ -6,19 +6,18 @@ transaction: the accepted rows are all rows of the touched partitions. What is c
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 import duckdb
 import polars as pl
 
-from pipelines.clean.batch import Captures, SourceRules
-from pipelines.clean.contract import Contract, CoverageRule, Table
+from pipelines.contract.batch import Captures, SourceRules
+from pipelines.contract.ddl import Contract, CoverageRule, Table
+from pipelines.core.periods import period_sql
 from pipelines.storage.query import execute_with
 
-_PERIOD_MINUTES: Final = (
-    "case period when '1m' then 1 when '5m' then 5 when '15m' then 15 when '30m' then 30 when '1h' then 60 "
-    "when '4h' then 240 when '8h' then 480 when '1d' then 1440 end"
-)
+_PERIOD_MINUTES: Final = period_sql(timedelta(minutes=1))
 
 _IN_QUARANTINE: Final = "when c.quarantined > 0 then cast(c.quarantined as varchar) || ' rows in quarantine'"
 _REASON: Final = (

@@ -15,10 +15,10 @@ import duckdb
 import orjson
 import polars as pl
 
-from pipelines.clean.contract import Table
-from pipelines.errors import ReconciliationError
+from pipelines.contract.ddl import Table
+from pipelines.core.errors import ReconciliationError
 from pipelines.extract.landing import Landing
-from pipelines.quality.gate import CheckResult
+from pipelines.quality.batch import CheckResult
 from pipelines.storage.query import execute_with
 
 

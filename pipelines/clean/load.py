@@ -6,31 +6,25 @@ opening of databases: the connection is passed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import duckdb
 
-from pipelines.clean.batch import Parser, SourceRules
-from pipelines.clean.contract import Contract
 from pipelines.clean.ledger import TableLoad, Work, record_checks
 from pipelines.clean.stage import Stage
-from pipelines.errors import GateError
-from pipelines.extract.landing import Landing, current_versions
+from pipelines.contract.batch import SourceRules
+from pipelines.contract.ddl import Contract
+from pipelines.core.errors import GateError
+from pipelines.core.progress import Progress, no_progress
+from pipelines.extract.landing import Landing, Parser, current_versions
+from pipelines.quality.batch import CheckResult, Gate
 from pipelines.quality.exceptions import judge
-from pipelines.quality.gate import CheckResult, Gate
 from pipelines.storage.query import scalar
 
-__all__ = ["Gate", "LoadReport", "Progress", "TableLoad", "Work", "find_work", "load_source", "no_progress"]
-
-Progress = Callable[[str, int, int], None]
-"""Called with (what, done, of) while a load goes on."""
-
-
-def no_progress(what: str, done: int, of: int) -> None:
-    """Report nothing."""
+__all__ = ["LoadReport", "TableLoad", "Work", "find_work", "load_source"]
 
 
 @dataclass(frozen=True)

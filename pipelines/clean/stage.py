@@ -14,8 +14,6 @@ from typing import Final
 import duckdb
 import polars as pl
 
-from pipelines.clean.batch import ParsedBatch, SourceRules
-from pipelines.clean.contract import Contract, Table
 from pipelines.clean.coverage import write_coverage
 from pipelines.clean.ledger import (
     TableLoad,
@@ -26,8 +24,10 @@ from pipelines.clean.ledger import (
     write_loads,
     write_quarantine,
 )
-from pipelines.errors import ContractError, ReconciliationError, WarehouseDamagedError
-from pipelines.quality.gate import CheckResult, GateInput
+from pipelines.contract.batch import ParsedBatch, SourceRules
+from pipelines.contract.ddl import Contract, Table
+from pipelines.core.errors import ContractError, ReconciliationError, WarehouseDamagedError
+from pipelines.quality.batch import CheckResult, GateInput
 from pipelines.storage.query import execute_with, first_row, scalar, transaction
 
 _MIX: Final = 0x9E3779B97F4A7C15

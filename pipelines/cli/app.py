@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from pipelines.cli import demo, doctor, ingest, read, serve, truth
-from pipelines.errors import LeverhouseError
+from pipelines.core.errors import LeverhouseError
 
 
 class Commands(TyperGroup):

@@ -20,12 +20,12 @@ from urllib.parse import urlsplit
 
 import typer
 
-from pipelines.build import ensure_manifest
 from pipelines.cli.demo_report import print_demo
 from pipelines.cli.screen import Bar, Screen
 from pipelines.cli.session import Session, open_session
-from pipelines.errors import ConfigError, VenueUnavailableError
-from pipelines.settings import Settings
+from pipelines.core.errors import ConfigError, VenueUnavailableError
+from pipelines.core.settings import Settings
+from pipelines.operations.build import ensure_manifest
 
 if TYPE_CHECKING:
     from pipelines.sandbox.market import SimulatedMarket
@@ -258,7 +258,7 @@ def _capture_stepwise(settings: Settings, screen: Screen, plan: Plan, clock: Ste
 
     A scheduler makes one run of each; here the same function is called, since a hundred runs would be mostly Dagster's.
     """
-    from pipelines.ingest import fetch
+    from pipelines.operations.fetch import fetch
 
     after = clock.now
     days = min(plan.days, CAPTURED_DAYS)

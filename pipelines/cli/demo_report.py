@@ -113,7 +113,7 @@ def _implausible(con: duckdb.DuckDBPyConnection, episode: Episode) -> Judged:
 def _versions(con: duckdb.DuckDBPyConnection, episode: Episode, market: SimulatedMarket) -> Judged:
     """A day that was landed twice: first without the file and then with it, or with one file and then with another. The mart
     must hold what the second one says."""
-    from pipelines.sandbox.world import Listing
+    from pipelines.sandbox.market_model import Listing
 
     landed = con.execute(
         "select completeness from ops.landings where starts_with(source, ?) and partition = ? order by version",

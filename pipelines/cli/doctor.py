@@ -12,9 +12,9 @@ from typing import Annotated, Final, Literal
 import typer
 
 from pipelines.cli.screen import Bar, Screen
-from pipelines.errors import LeverhouseError, WarehouseDamagedError
-from pipelines.home import dagster_yaml_is_current, environment
-from pipelines.settings import Settings
+from pipelines.core.errors import LeverhouseError, WarehouseDamagedError
+from pipelines.core.paths import dagster_yaml_is_current, environment
+from pipelines.core.settings import Settings
 
 OLDEST_PYTHON: Final = (3, 11)
 OLDEST_DUCKDB: Final = (1, 5)
@@ -66,7 +66,7 @@ def doctor(
 
 def ask(settings: Settings, progress: Callable[[str, int, int], None]) -> Iterator[Finding]:
     """What every feed of the followed venues answers to the smallest question."""
-    from pipelines.probe import probe_venue
+    from pipelines.operations.healthcheck import probe_venue
     from pipelines.sources.registry import followed_venues
 
     venues = followed_venues(settings)
@@ -146,9 +146,9 @@ def _lock(settings: Settings) -> Finding:
 
 
 def _mappings(settings: Settings) -> Iterator[Finding]:
-    from pipelines.clean.contract import load_contract
-    from pipelines.datasets import find_datasets
-    from pipelines.sources.files import load_mapping
+    from pipelines.contract.ddl import load_contract
+    from pipelines.operations.datasets import find_datasets
+    from pipelines.sources.files.source import load_mapping
 
     contract = load_contract(settings.schema_dir)
     datasets = find_datasets(settings)
@@ -183,7 +183,7 @@ def _landings(settings: Settings, progress: Callable[[str, int, int], None]) -> 
 def _database(settings: Settings) -> Finding:
     import duckdb
 
-    from pipelines.inspection import inspect_clean
+    from pipelines.operations.diagnostics import inspect_clean
 
     if not settings.database.exists():
         return Finding("database", "ok", "none yet; the first load makes it")

@@ -13,10 +13,10 @@ import typer
 from pipelines.cli.report import print_run
 from pipelines.cli.screen import Screen
 from pipelines.cli.session import Session, open_session
-from pipelines.datasets import Dataset, claim_folders, find_datasets, read_dataset, waiting_files
-from pipelines.errors import ConfigError, MappingError
+from pipelines.core.errors import ConfigError, MappingError
+from pipelines.core.settings import Settings
 from pipelines.extract.venue import Cadence
-from pipelines.settings import Settings
+from pipelines.operations.datasets import Dataset, claim_folders, find_datasets, read_dataset, waiting_files
 
 if TYPE_CHECKING:
     import dagster as dg

@@ -10,8 +10,8 @@ import typer
 
 from pipelines.cli.report import print_missing, print_refused
 from pipelines.cli.screen import Screen, plain
-from pipelines.errors import ConfigError, PermanentError
-from pipelines.settings import Settings
+from pipelines.core.errors import ConfigError, PermanentError
+from pipelines.core.settings import Settings
 
 SHOWN_ROWS: Final = 1_000
 """Rows of a result on the screen; --csv and --json give all."""
@@ -63,7 +63,7 @@ def sql(
     """Query the published file, read-only and without reach to any other file; without a query, list the examples."""
     import duckdb
 
-    from pipelines.examples import load_examples
+    from pipelines.operations.examples import load_examples
     from pipelines.storage.warehouse import reader
 
     if as_json and as_csv:

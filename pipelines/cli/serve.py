@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from pipelines.home import prepare_home
-from pipelines.settings import PROJECT_ROOT, Settings
+from pipelines.core.paths import prepare_home
+from pipelines.core.settings import PROJECT_ROOT, Settings
 
 
 def register(app: typer.Typer) -> None:

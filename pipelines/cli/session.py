@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from pipelines.cli.screen import Bar, Screen
-from pipelines.errors import LeverhouseError, PermanentError
+from pipelines.core.errors import LeverhouseError, PermanentError
+from pipelines.core.paths import claim_process, environment, forget_dead_processes, prepare_home
+from pipelines.core.settings import Settings
 from pipelines.extract.landing import Clock, utc_now
-from pipelines.home import claim_process, environment, forget_dead_processes, prepare_home
-from pipelines.settings import Settings
-from pipelines.watch import Watch
+from pipelines.operations.observer import Watch
 
 if TYPE_CHECKING:
     import dagster as dg
 
-    from pipelines.build import BuildReport
     from pipelines.clean.load import TableLoad
     from pipelines.extract.fetch import FetchReport
     from pipelines.extract.landing import Landing
-    from pipelines.ingest import LoadOutcome
+    from pipelines.operations.build import BuildReport
+    from pipelines.operations.load import LoadOutcome
     from pipelines.storage.publish import Publication
 
 

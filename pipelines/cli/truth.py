@@ -16,7 +16,7 @@ import typer
 
 from pipelines.cli.demo import ASSETS, LAST_DAY
 from pipelines.cli.screen import Bar, Screen
-from pipelines.settings import Settings
+from pipelines.core.settings import Settings
 
 if TYPE_CHECKING:
     from pipelines.sandbox.truth import Truth

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from pipelines.build import ensure_manifest
-from pipelines.clean.contract import load_contract
-from pipelines.datasets import find_datasets
+from pipelines.contract.ddl import load_contract
+from pipelines.core.settings import Settings
 from pipelines.defs.checks import build_mart_checks
 from pipelines.defs.clean import build_clean_assets
 from pipelines.defs.jobs import build_jobs
@@ -19,9 +18,10 @@ from pipelines.defs.raw import build_raw_assets
 from pipelines.defs.schedules import build_schedules, build_sensors
 from pipelines.defs.venues import build_venue_assets
 from pipelines.extract.landing import Clock, utc_now
-from pipelines.settings import Settings
+from pipelines.operations.build import ensure_manifest
+from pipelines.operations.datasets import find_datasets
+from pipelines.operations.observer import Watch
 from pipelines.sources.registry import followed_venues
-from pipelines.watch import Watch
 
 
 def build_definitions(

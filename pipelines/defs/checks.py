@@ -9,8 +9,8 @@ from typing import Final
 
 import dagster as dg
 
+from pipelines.core.settings import Settings
 from pipelines.defs.common import WRITER_POOL, table_metadata
-from pipelines.settings import Settings
 
 FRESHNESS: Final = dg.AssetKey(["marts", "source_freshness"])
 COVERAGE: Final = dg.AssetKey(["marts", "data_coverage_daily"])
@@ -39,7 +39,7 @@ def _newest_day(settings: Settings) -> dg.AssetChecksDefinition:
     )
     def newest_day() -> dg.AssetCheckResult:
         from pipelines.extract.landing import utc_now
-        from pipelines.inspection import inspect_newest_days
+        from pipelines.operations.diagnostics import inspect_newest_days
 
         found = inspect_newest_days(settings, today=utc_now().date(), behind_days=BEHIND_DAYS)
         return dg.AssetCheckResult(
@@ -63,7 +63,7 @@ def _coverage(settings: Settings) -> dg.AssetChecksDefinition:
         pool=WRITER_POOL,
     )
     def coverage() -> dg.AssetCheckResult:
-        from pipelines.inspection import inspect_coverage
+        from pipelines.operations.diagnostics import inspect_coverage
 
         counts, gaps = inspect_coverage(settings)
         return dg.AssetCheckResult(

@@ -1,6 +1,6 @@
 """The clean tables as one asset step, because one transaction per source may feed several of them.
 
-What it does is ingest.load_pending; what the tables are is written in warehouse/schema. No parsing, no SQL.
+What it does is operations.load.load_pending; what the tables are is written in warehouse/schema. No parsing, no SQL.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from pipelines.clean.contract import Contract, Table
-from pipelines.datasets import Dataset
+from pipelines.contract.ddl import Contract, Table
+from pipelines.core.settings import Settings
 from pipelines.defs.common import (
     BUILT_DAILY,
     LEDGER,
@@ -22,12 +22,12 @@ from pipelines.defs.common import (
     table_metadata,
 )
 from pipelines.extract.venue import Venue
-from pipelines.settings import Settings
-from pipelines.watch import Watch
+from pipelines.operations.datasets import Dataset
+from pipelines.operations.observer import Watch
 
 if TYPE_CHECKING:
     from pipelines.clean.load import TableLoad
-    from pipelines.ingest import LoadOutcome
+    from pipelines.operations.load import LoadOutcome
     from pipelines.storage.status import LedgerState, TableState
 
 Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
@@ -69,8 +69,8 @@ def build_clean_assets(
         pool=WRITER_POOL,
     )
     def clean(context: dg.AssetExecutionContext) -> Iterator[Result]:
-        from pipelines.ingest import load_pending
-        from pipelines.inspection import inspect_clean
+        from pipelines.operations.diagnostics import inspect_clean
+        from pipelines.operations.load import load_pending
 
         with step(context, settings, watch):
             outcome = load_pending(settings, progress=watch.progress)

@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import dagster as dg
 
-from pipelines.errors import LeverhouseError, TransientError
-from pipelines.home import claim_process
-from pipelines.settings import Settings
-from pipelines.watch import Watch
+from pipelines.core.errors import LeverhouseError, TransientError
+from pipelines.core.paths import claim_process
+from pipelines.core.settings import Settings
+from pipelines.operations.observer import Watch
 
 OWNERS: Final = ["team:data"]
 

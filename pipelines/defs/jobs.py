@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import dagster as dg
 
+from pipelines.core.settings import Settings
 from pipelines.defs.common import WRITER_POOL, feed_key, step
 from pipelines.extract.venue import Venue
-from pipelines.settings import Settings
-from pipelines.watch import Watch
+from pipelines.operations.observer import Watch
 
 INGEST_FILES: Final = "ingest_files"
 LOAD: Final = "load"
@@ -99,7 +99,7 @@ def _rebuild_job(settings: Settings, watch: Watch) -> dg.JobDefinition:
         pool=WRITER_POOL,
     )
     def rebuild_clean_tables(context: dg.OpExecutionContext) -> None:
-        from pipelines.ingest import rebuild
+        from pipelines.operations.rebuild import rebuild
 
         with step(context, settings, watch):
             outcome = rebuild(settings, progress=watch.progress)

@@ -10,10 +10,10 @@ from typing import Any, Final
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 
-from pipelines.build import NodeResult
+from pipelines.core.settings import Settings
 from pipelines.defs.common import BUILT_DAILY, LEDGER, OWNERS, WRITER_POOL, clean_key, step, table_metadata
-from pipelines.settings import Settings
-from pipelines.watch import Watch
+from pipelines.operations.build import NodeResult
+from pipelines.operations.observer import Watch
 
 LAYERS: Final = ("staging", "intermediate", "marts")
 UNIQUE_ID: Final = "dagster_dbt/unique_id"
@@ -79,7 +79,7 @@ def build_mart_assets(settings: Settings, manifest: Path, *, watch: Watch) -> dg
 
     @dbt_assets(manifest=manifest, name="dbt", dagster_dbt_translator=translator, pool=WRITER_POOL)
     def dbt(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-        from pipelines.build import build_marts, check_marts
+        from pipelines.operations.build import build_marts, check_marts
 
         keys = {spec.metadata[UNIQUE_ID]: spec.key for spec in context.assets_def.specs}
         selected = _names(context.selected_asset_keys)

@@ -5,9 +5,9 @@ from typing import Any
 
 import dagster as dg
 
+from pipelines.core.settings import Settings
 from pipelines.defs.common import BUILT_DAILY, OWNERS, WRITER_POOL, step
-from pipelines.settings import Settings
-from pipelines.watch import Watch
+from pipelines.operations.observer import Watch
 
 PUBLISHED = dg.AssetKey(["published", "leverhouse"])
 

@@ -1,4 +1,4 @@
-"""Assets of the landing: one per data set of files. What they do is ingest.import_files; nothing is parsed here."""
+"""Assets of the landing: one per data set of files. What they do is operations.load.import_files; nothing is parsed here."""
 
 import time
 from collections.abc import Sequence
@@ -7,11 +7,11 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
-from pipelines.datasets import Dataset, waiting_files
+from pipelines.core.errors import MappingError
+from pipelines.core.settings import Settings
 from pipelines.defs.common import OWNERS, raw_key, step, table_metadata
-from pipelines.errors import MappingError
-from pipelines.settings import Settings
-from pipelines.watch import Watch
+from pipelines.operations.datasets import Dataset, waiting_files
+from pipelines.operations.observer import Watch
 
 
 class FilesConfig(dg.Config):
@@ -39,7 +39,7 @@ def _raw_asset(settings: Settings, dataset: Dataset, watch: Watch) -> dg.AssetsD
     )
     def landing(context: dg.AssetExecutionContext, config: FilesConfig) -> dg.MaterializeResult:  # type: ignore[type-arg]
         from pipelines.extract.landing import LandingStore, utc_now
-        from pipelines.ingest import import_files
+        from pipelines.operations.load import import_files
 
         with step(context, settings, watch):
             if dataset.fault is not None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dagster as dg
 
+from pipelines.core.paths import process_is_alive
+from pipelines.core.settings import Settings
 from pipelines.defs.common import PROCESS_TAG
-from pipelines.home import process_is_alive
-from pipelines.settings import Settings
 
 UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import dagster as dg
 
-from pipelines.datasets import Dataset, changed_files, files_key, waiting_files
+from pipelines.core.settings import Settings
 from pipelines.defs.common import LEDGER, clean_key, raw_key
 from pipelines.defs.jobs import (
     BUILD,
@@ -25,7 +25,7 @@ from pipelines.defs.jobs import (
     fetch_job,
 )
 from pipelines.extract.venue import Venue
-from pipelines.settings import Settings
+from pipelines.operations.datasets import Dataset, changed_files, files_key, waiting_files
 
 DAILY_AT: Final = "30 3 * * *"
 """03:30 UTC: the venues' archives of the day before are out by then."""

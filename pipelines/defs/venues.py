@@ -1,4 +1,4 @@
-"""Landing assets of venues, one per feed. What they do is ingest.fetch; nothing is parsed here.
+"""Landing assets of venues, one per feed. What they do is operations.fetch; nothing is parsed here.
 
 One step brings all daily feeds of a venue, another its captures: a venue has one client, and its limits are kept once.
 """
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 import dagster as dg
 from pydantic import Field
 
+from pipelines.core.settings import Settings
 from pipelines.defs.common import DAYS, OWNERS, feed_key, step, table_metadata
 from pipelines.extract.landing import Clock, utc_now
 from pipelines.extract.venue import Cadence, Feed, Venue
-from pipelines.settings import Settings
-from pipelines.watch import Watch
+from pipelines.operations.observer import Watch
 
 if TYPE_CHECKING:
     from pipelines.extract.fetch import FetchReport
@@ -75,7 +75,7 @@ def _step(
         context: dg.AssetExecutionContext,
         config: FetchConfig,
     ) -> Iterator[dg.MaterializeResult[Any]]:
-        from pipelines.ingest import fetch
+        from pipelines.operations.fetch import fetch
 
         with step(context, settings, watch):
             chosen = [by_key[key] for key in context.selected_asset_keys]

@@ -22,7 +22,7 @@ from typing import Any, Final
 import aiohttp
 import orjson
 
-from pipelines.errors import (
+from pipelines.core.errors import (
     BlockedError,
     ConfigError,
     RequestRefusedError,
@@ -31,9 +31,10 @@ from pipelines.errors import (
     TransientError,
     VenueUnavailableError,
 )
-from pipelines.extract import journal, mirror
+from pipelines.extract import fetch_log as journal
+from pipelines.extract import mirror
 from pipelines.extract.landing import Clock, utc_now
-from pipelines.extract.limits import Pacer, Sleep
+from pipelines.extract.rate_limits import Pacer, Sleep
 from pipelines.extract.venue import WHOLE_VENUE, Page, Venue
 
 KEPT_HEADERS: Final = ("content-type", "date", "etag", "last-modified", "retry-after")

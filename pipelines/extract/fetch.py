@@ -14,8 +14,9 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from pipelines.errors import BlockedError, LeverhouseError
-from pipelines.extract import journal
+from pipelines.core.errors import BlockedError, LeverhouseError
+from pipelines.core.progress import Progress, no_progress
+from pipelines.extract import fetch_log as journal
 from pipelines.extract.landing import Clock, Completeness, Landing, LandingStore, PackDraft, utc_now
 from pipelines.extract.pack import Pack
 from pipelines.extract.venue import Api, Feed, Job, NotYetPublishedError, Outcome, Page, Span, Venue
@@ -35,14 +36,9 @@ WRITTEN_ASIDE: Final = 1 << 20
 """Bytes of answers from which on they are compressed and written in a thread."""
 
 Result = TypeVar("Result")
-Progress = Callable[[str, int, int], None]
 Plan = Mapping[str, Job]
 JobsOf = Callable[[Span], Plan]
 """The jobs of a span by subject: which instruments there were then."""
-
-
-def no_progress(what: str, done: int, of: int) -> None:
-    """Report nothing."""
 
 
 @dataclass(frozen=True)

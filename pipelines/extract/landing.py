@@ -24,7 +24,9 @@ from typing import Any, BinaryIO, Final, Literal
 
 import orjson
 
-from pipelines.errors import LandingError
+from pipelines.contract.batch import ParsedBatch
+from pipelines.core.errors import LandingError
+from pipelines.core.files import write_atomically
 from pipelines.extract.pack import PackWriter
 from pipelines.extract.venue import Page
 
@@ -64,6 +66,10 @@ class Landing:
         return (self.source, self.partition, self.part)
 
 
+Parser = Callable[[Landing], Iterator[ParsedBatch]]
+"""Reads a landing into batches of clean rows and rejected ones."""
+
+
 class PackDraft:
     """Pages of one fetch on their way into the landing. Made by LandingStore.draft."""
 
@@ -101,7 +107,7 @@ class PackDraft:
         newest = self._store.newest(*self._identity)
         stated = json.loads(_canonical({**request, "content": content}))
         if newest and newest.request == stated and newest.completeness == completeness:
-            _write_atomically(_checked(newest), clock().isoformat().encode("ascii"))
+            write_atomically(_checked(newest), clock().isoformat().encode("ascii"))
             return newest
         sha256, size = _digest(self._temporary)
         landing = self._store._next_version(  # noqa: SLF001 - the store's own part
@@ -243,7 +249,7 @@ class LandingStore:
         os.fsync(sink.fileno())
         temporary.replace(landing.path)
         manifest = landing.path.with_name(landing.path.name + _MANIFEST_SUFFIX)
-        _write_atomically(manifest, self._manifest(landing).encode())
+        write_atomically(manifest, self._manifest(landing).encode())
 
     def keep_mapping(self, source: str, text: bytes) -> str:
         """Keep the text of a mapping beside the landings of `source`; returns its sha256, its name there."""
@@ -251,7 +257,7 @@ class LandingStore:
         target = self.mapping_path(source, digest)
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            _write_atomically(target, text)
+            write_atomically(target, text)
         return digest
 
     def mapping_path(self, source: str, digest: str) -> Path:
@@ -356,18 +362,3 @@ def _temporary(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
             yield temporary, sink
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _write_atomically(target: Path, content: bytes) -> None:
-    """Write, fsync, rename, fsync the folder: after this returns a power cut does not take it back."""
-    temporary = target.with_name(f".{secrets.token_hex(8)}.part")
-    with temporary.open("wb") as sink:
-        sink.write(content)
-        sink.flush()
-        os.fsync(sink.fileno())
-    temporary.replace(target)
-    descriptor = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

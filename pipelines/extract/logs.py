@@ -12,8 +12,8 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from pipelines.errors import SourceFormatError, VenueUnavailableError
-from pipelines.extract import journal
+from pipelines.core.errors import SourceFormatError, VenueUnavailableError
+from pipelines.extract import fetch_log as journal
 from pipelines.extract.venue import Api, NotYetPublishedError, Page, Span, milliseconds
 
 PORTAL: Final = "portal"

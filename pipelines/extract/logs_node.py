@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
-from pipelines.errors import RequestRefusedError, SourceFormatError, ThrottledError, VenueUnavailableError
-from pipelines.extract import journal
+from pipelines.core.errors import RequestRefusedError, SourceFormatError, ThrottledError, VenueUnavailableError
+from pipelines.extract import fetch_log as journal
 from pipelines.extract.logs import NODE_REQUESTS, BlockRange, LogFilter
 from pipelines.extract.venue import Api, NotYetPublishedError, Page, Span
 

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final
 import orjson
 from isal import isal_zlib
 
-from pipelines.errors import LandingError
+from pipelines.core.errors import LandingError
 from pipelines.extract.venue import Page
 
 INDEX: Final = "index.jsonl"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
-from pipelines.errors import SourceFormatError
-from pipelines.extract import journal
+from pipelines.core.errors import SourceFormatError
+from pipelines.extract import fetch_log as journal
 from pipelines.extract.venue import Page, Span
 
 Stamps = Callable[[Page], Sequence[int]]

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import orjson
 
-from pipelines.errors import SourceFormatError
-from pipelines.extract.limits import Limit
+from pipelines.core.errors import SourceFormatError
+from pipelines.extract.rate_limits import Limit
 
 if TYPE_CHECKING:
     import polars as pl

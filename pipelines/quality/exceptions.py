@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pipelines.clean.batch import AcceptedException
-from pipelines.clean.contract import Contract
-from pipelines.errors import MappingError
-from pipelines.quality.gate import CheckResult, Gate, GateInput
+from pipelines.contract.batch import AcceptedException
+from pipelines.contract.ddl import Contract
+from pipelines.core.errors import MappingError
+from pipelines.quality.batch import CheckResult, Gate, GateInput
 from pipelines.quality.suites import SUITES
 from pipelines.storage.query import scalar
 

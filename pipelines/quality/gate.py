@@ -9,15 +9,15 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from pipelines.errors import ContractError, PermanentError
+from pipelines.core.errors import ContractError, PermanentError
 from pipelines.quality import measures
+from pipelines.quality.batch import CheckResult, GateInput
 from pipelines.quality.suites import SUITES, Check, Frame, Severity
 
 if TYPE_CHECKING:
@@ -34,39 +34,6 @@ class GateBrokenError(PermanentError):
     """Great Expectations could not evaluate a check. This says nothing about the batch."""
 
     exit_code = 70
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """Outcome of one check: what was observed, and up to ten offending values or rows."""
-
-    table: str
-    check_name: str
-    severity: Severity
-    passed: bool
-    observed: Mapping[str, Any]
-    sample: list[Any]
-
-
-@dataclass(frozen=True)
-class GateInput:
-    """A batch for one clean table.
-
-    `staged` names the DuckDB table or view with the rows about to be committed: every column of the contract, already
-    past NOT NULL and CHECK, deduplicated. The counts are the loader's, in rows.
-    """
-
-    table: str
-    source: str
-    staged: str
-    received: int
-    accepted: int
-    duplicates: int
-    quarantined: int
-
-
-Gate = Callable[["duckdb.DuckDBPyConnection", Sequence[GateInput]], list[CheckResult]]
-"""What judges the batches of a load before they are committed."""
 
 
 def run_gate(con: duckdb.DuckDBPyConnection, inputs: Sequence[GateInput]) -> list[CheckResult]:

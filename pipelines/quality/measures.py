@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from pipelines.errors import ContractError
+from pipelines.core.errors import ContractError
+from pipelines.quality.batch import GateInput
 from pipelines.quality.profiles import DAYS, PROFILES, Agreement, Profile, StampRule
 from pipelines.quality.suites import (
     CONSTANT_ROWS,
@@ -27,8 +28,6 @@ from pipelines.storage.query import first_row
 if TYPE_CHECKING:
     import duckdb
     import pandas as pd
-
-    from pipelines.quality.gate import GateInput
 
 STAMPS_SHOWN: Final = 1000
 """Suspicious stamps that leave DuckDB; one is enough to fail."""

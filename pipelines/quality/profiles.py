@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Final, Literal
 
+from pipelines.core.periods import period_sql
 from pipelines.quality.suites import (
     FLAT_SET,
     NEIGHBOUR_DAYS,
@@ -20,10 +22,7 @@ from pipelines.quality.suites import (
     ZERO_SET,
 )
 
-_SECONDS: Final[dict[str, int]] = {
-    "1m": 60, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "4h": 14400, "8h": 28800, "1d": 86400,
-}  # fmt: skip
-_PERIOD_SECONDS: Final = "case period " + " ".join(f"when '{k}' then {v}" for k, v in _SECONDS.items()) + " end"
+_PERIOD_SECONDS: Final = period_sql(timedelta(seconds=1))
 _PERIOD_END: Final = "{clock} + " + _PERIOD_SECONDS + " * interval '1' second"
 
 DAYS: Final = "gate_days"

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, Self
 import orjson
 from aiohttp import web
 
-from pipelines.sandbox.world import World
+from pipelines.sandbox.market_model import World
 
 FaultKind = Literal["status", "reset", "slow", "truncated", "html", "body", "answer", "skip_rows"]
 """status: `status` with `headers` and `body`; reset: the connection ends in the middle of the body; slow: the body stops for

@@ -18,9 +18,9 @@ import numpy as np
 import polars as pl
 
 from pipelines.sandbox.market_episodes import FIRST_TOLD, UNIT_FACTOR, Episode, Kind, plant
+from pipelines.sandbox.market_model import Listing, Market, Measure
 from pipelines.sandbox.market_options import option_chain
 from pipelines.sandbox.market_paths import CHARACTERS, DAY, HEDGER_ACCOUNT_USD, STEP, TIERS, Path, Paths, simulate
-from pipelines.sandbox.world import Listing, Market, Measure
 
 if TYPE_CHECKING:
     from pipelines.sandbox.venues.evm import ChainWorld

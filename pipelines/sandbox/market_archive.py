@@ -12,8 +12,8 @@ from typing import Final
 from pipelines.sandbox.emulator import Answer, Asked, Handler, Route
 from pipelines.sandbox.market import SimulatedMarket
 from pipelines.sandbox.market_episodes import LATE_BY, RESTATED_AFTER
+from pipelines.sandbox.market_model import World
 from pipelines.sandbox.venues import binance_archive
-from pipelines.sandbox.world import World
 
 METRICS: Final = "/data/futures/um/daily/metrics/"
 NAME: Final = "binance_archive"

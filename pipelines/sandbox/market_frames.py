@@ -13,10 +13,10 @@ from typing import Final
 import polars as pl
 
 from pipelines.sandbox.market import SimulatedMarket
+from pipelines.sandbox.market_model import Listing, Market
 from pipelines.sandbox.market_onchain import RESERVES, logs
 from pipelines.sandbox.venues import binance_archive, bybit, deribit, okx
 from pipelines.sandbox.venues.evm import BLOCK_SECONDS, GENESIS
-from pipelines.sandbox.world import Listing, Market
 
 ARCHIVE_LAG: Final = timedelta(days=1)
 """How long after a day its archive counts as published."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from pipelines.core.progress import Progress
+from pipelines.core.settings import Settings
 from pipelines.sandbox.market import SimulatedMarket
 from pipelines.sandbox.market_episodes import SIGNALS, Episode, Kind
 from pipelines.sandbox.market_frames import Scope, rows
-from pipelines.settings import Settings
 
 if TYPE_CHECKING:
     import duckdb
 
-    from pipelines.clean.batch import ParsedBatch, SourceRules
+    from pipelines.contract.batch import ParsedBatch, SourceRules
     from pipelines.extract.landing import Landing
 
 PUBLISHED_AFTER: Final = timedelta(days=9)
@@ -57,8 +58,6 @@ ELSEWHERE: Final[Mapping[Kind, str]] = {
     "unit_error": "an implausible change",
 }
 """Planted episodes of data that rows alone can show. Late and restated files are of the way over HTTP, which the demo goes."""
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -149,8 +148,8 @@ def judge_markets(
 def _judge(
     settings: Settings, seeds: Sequence[int], *, first: date, last: date, assets: Sequence[str], progress: Progress
 ) -> tuple[list[Found], list[NullRate]]:
-    from pipelines.build import build_marts
-    from pipelines.home import prepare_home
+    from pipelines.core.paths import prepare_home
+    from pipelines.operations.build import build_marts
     from pipelines.storage.warehouse import writer
 
     prepare_home(settings)
@@ -187,8 +186,8 @@ def _all_rates(parts: Sequence[Sequence[NullRate]]) -> Iterator[NullRate]:
 def _load(settings: Settings, folder: Path, first: date, last: date, progress: Progress) -> None:
     """Every source as one landing, by the loader that loads everything else; without the gate, which judges one batch at a time
     and no crowd of markets."""
-    from pipelines.clean.contract import load_contract
     from pipelines.clean.load import load_source
+    from pipelines.contract.ddl import load_contract
     from pipelines.storage.warehouse import writer
 
     contract = load_contract(settings.schema_dir)
@@ -196,7 +195,7 @@ def _load(settings: Settings, folder: Path, first: date, last: date, progress: P
     now = datetime.combine(last, time()) + PUBLISHED_AFTER
 
     def parse(landing: Landing) -> Iterator[ParsedBatch]:
-        from pipelines.clean.batch import ParsedBatch
+        from pipelines.contract.batch import ParsedBatch
 
         for file in sorted(folder.glob(f"{landing.source}~*")):
             table = file.name.split("~")[1]

@@ -1,1 +1,1 @@
-"""One module per venue or chain family: endpoints, paging, error codes, wire format to canonical frame. No Dagster, no database."""
+"""The data sources, in groups: cex and dex venues, chains, files. Beside the groups what all share. No Dagster, no database."""

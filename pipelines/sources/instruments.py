@@ -1,6 +1,6 @@
 """What a venue traded when: its captured instrument lists as history, and what follows from them for fetching and coverage.
 
-How a venue spells its list stands in its module; which asset a name carries in pipelines.universe.
+How a venue spells its list stands in its module; which asset a name carries in pipelines.core.universe.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import polars as pl
 
-from pipelines.clean.batch import CoverageSpan, KnownGap, SourceRules
+from pipelines.contract.batch import CoverageSpan, KnownGap, SourceRules
+from pipelines.core.universe import parse_symbol
 from pipelines.extract.landing import Landing
 from pipelines.extract.venue import Feed, Job, Span, Venue
-from pipelines.universe import parse_symbol
 
 INSTRUMENTS: Final = "instruments"
 """Name of the feed, and of its table."""

@@ -13,8 +13,8 @@ from typing import Any, Final
 import orjson
 import polars as pl
 
-from pipelines.clean.batch import REJECT_SCHEMA, no_rejects
-from pipelines.errors import SourceFormatError
+from pipelines.contract.batch import REJECT_SCHEMA, no_rejects
+from pipelines.core.errors import SourceFormatError
 from pipelines.extract.venue import Page
 
 LINE: Final = "_line"

@@ -13,40 +13,40 @@ from typing import Final
 
 import polars as pl
 
-from pipelines.clean.batch import Captures, ParsedBatch, Parser, SourceRules, no_rejects
-from pipelines.clean.contract import Contract
-from pipelines.errors import ConfigError
+from pipelines.contract.batch import Captures, ParsedBatch, SourceRules, no_rejects
+from pipelines.contract.ddl import Contract
+from pipelines.core.errors import ConfigError
+from pipelines.core.settings import Settings
+from pipelines.core.universe import choose_universe
 from pipelines.extract.fetch import span_of
-from pipelines.extract.landing import Landing, LandingStore
+from pipelines.extract.landing import Landing, LandingStore, Parser
 from pipelines.extract.pack import Pack
 from pipelines.extract.venue import Context, Feed, Venue
-from pipelines.settings import Settings
-from pipelines.sources import files
+from pipelines.sources.files import source as files
 from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHistory, event_rules, partial_gaps
-from pipelines.universe import choose_universe
 
 VENUES: Final[Mapping[str, str]] = {
-    "binance": "pipelines.sources.binance",
-    "binance_archive": "pipelines.sources.binance_archive",
-    "bitfinex": "pipelines.sources.bitfinex",
-    "bybit": "pipelines.sources.bybit",
-    "coinalyze": "pipelines.sources.coinalyze",
-    "defillama": "pipelines.sources.defillama",
-    "deribit": "pipelines.sources.deribit",
-    "dydx": "pipelines.sources.dydx",
-    "evm_arbitrum": "pipelines.sources.evm_chains:ARBITRUM",
-    "evm_avalanche": "pipelines.sources.evm_chains:AVALANCHE",
-    "evm_base": "pipelines.sources.evm_chains:BASE",
-    "evm_bnb": "pipelines.sources.evm_chains:BNB",
-    "evm_ethereum": "pipelines.sources.evm_chains:ETHEREUM",
-    "evm_optimism": "pipelines.sources.evm_chains:OPTIMISM",
-    "evm_polygon": "pipelines.sources.evm_chains:POLYGON",
-    "gate": "pipelines.sources.gate",
-    "hyperliquid": "pipelines.sources.hyperliquid",
-    "hyperliquid_fills": "pipelines.sources.hyperliquid_fills",
-    "kraken": "pipelines.sources.kraken",
-    "okx": "pipelines.sources.okx",
-    "orderly": "pipelines.sources.orderly",
+    "binance": "pipelines.sources.cex.binance.venue",
+    "binance_archive": "pipelines.sources.cex.binance_archive.venue",
+    "bitfinex": "pipelines.sources.cex.bitfinex",
+    "bybit": "pipelines.sources.cex.bybit.venue",
+    "coinalyze": "pipelines.sources.cex.coinalyze",
+    "defillama": "pipelines.sources.chain.defillama",
+    "deribit": "pipelines.sources.cex.deribit.venue",
+    "dydx": "pipelines.sources.dex.dydx",
+    "evm_arbitrum": "pipelines.sources.chain.evm.chains:ARBITRUM",
+    "evm_avalanche": "pipelines.sources.chain.evm.chains:AVALANCHE",
+    "evm_base": "pipelines.sources.chain.evm.chains:BASE",
+    "evm_bnb": "pipelines.sources.chain.evm.chains:BNB",
+    "evm_ethereum": "pipelines.sources.chain.evm.chains:ETHEREUM",
+    "evm_optimism": "pipelines.sources.chain.evm.chains:OPTIMISM",
+    "evm_polygon": "pipelines.sources.chain.evm.chains:POLYGON",
+    "gate": "pipelines.sources.cex.gate",
+    "hyperliquid": "pipelines.sources.dex.hyperliquid.venue",
+    "hyperliquid_fills": "pipelines.sources.dex.hyperliquid.fills",
+    "kraken": "pipelines.sources.cex.kraken",
+    "okx": "pipelines.sources.cex.okx.venue",
+    "orderly": "pipelines.sources.dex.orderly",
 }
 """Venues by name: the module whose VENUE describes each, or "module:NAME" where one module describes several."""
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import polars as pl
 
-from pipelines.settings import PROJECT_ROOT
+from pipelines.core.settings import PROJECT_ROOT
 
 SEEDS: Final = PROJECT_ROOT / "dbt_project" / "seeds"
 

@@ -5,15 +5,15 @@ A kill at any moment leaves a file that opens. Who may write is decided in wareh
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Final
 
 import duckdb
 
-from pipelines.clean.contract import Contract, apply_ddl, load_contract
-from pipelines.errors import TransientError, WarehouseDamagedError
-from pipelines.settings import Settings
+from pipelines.contract.ddl import Contract, apply_ddl, load_contract
+from pipelines.core.errors import TransientError, WarehouseDamagedError
+from pipelines.core.files import sync
+from pipelines.core.settings import Settings
 
 STORAGE_VERSION: Final = "v1.4.0"
 """File format of a new working database, which only leverhouse opens. Since 1.3 DuckDB weighs one way to compress texts
@@ -82,9 +82,9 @@ def replace_database(settings: Settings, finished: Path) -> None:
         except WarehouseDamagedError:
             # A database that cannot be opened is what a rebuild repairs.
             log.unlink()
-    _fsync(finished)
+    sync(finished)
     finished.replace(settings.database)
-    _fsync(settings.database.parent)
+    sync(settings.database.parent)
 
 
 def _create(settings: Settings, contract: Contract) -> None:
@@ -146,11 +146,3 @@ def _refuse_another_version(con: duckdb.DuckDBPyConnection, settings: Settings, 
             f"{settings.database} was made by another version of leverhouse: {', '.join(other)} has other columns now. "
             "'leverhouse rebuild' makes it again from the landing."
         )
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

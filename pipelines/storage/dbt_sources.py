@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pipelines.clean.contract import Table, load_contract
+from pipelines.contract.ddl import Table, load_contract
 
 SOURCES_HEADER = """\
 # Generated from warehouse/schema/*.sql; edit the DDL, then run: python -m pipelines.storage.dbt_sources

@@ -8,7 +8,6 @@ A reader that has the old file open keeps it; a new one sees the new file; nobod
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import time
@@ -20,8 +19,9 @@ from typing import Final
 
 import duckdb
 
-from pipelines.errors import PublishError
-from pipelines.settings import Settings
+from pipelines.core.errors import PublishError
+from pipelines.core.files import sync
+from pipelines.core.settings import Settings
 from pipelines.storage.warehouse import open_snapshot, writer
 
 STORAGE_VERSION: Final = "v1.2.0"
@@ -63,10 +63,10 @@ def publish(
             tables, rows = _copy(con, temporary, parquet, now, progress)
             _verify(temporary, tables, rows)
             for written in (temporary, *parquet.iterdir(), parquet):
-                _fsync(written)
+                sync(written)
             temporary.replace(target)
             _swap_link(link, parquet)
-            _fsync(settings.published_dir)
+            sync(settings.published_dir)
         except BaseException:
             temporary.unlink(missing_ok=True)
             if not _is_linked(link, parquet):
@@ -179,14 +179,6 @@ def _remove_leftovers(folder: Path) -> None:
     older = sorted((p for p in folder.glob("parquet-*") if p.name != present), key=lambda p: p.stat().st_mtime)
     for stale in older[:-1]:
         shutil.rmtree(stale)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _quoted(text: str) -> str:

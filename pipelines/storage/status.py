@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     import duckdb
 
-    from pipelines.clean.contract import Contract
+    from pipelines.contract.ddl import Contract
 
 SAMPLES: Final = 10
 """Examples kept of anything that is counted."""

@@ -15,8 +15,8 @@ from typing import Any
 import duckdb
 from filelock import FileLock, Timeout
 
-from pipelines.errors import ConfigError, WarehouseBusyError
-from pipelines.settings import Settings
+from pipelines.core.errors import ConfigError, WarehouseBusyError
+from pipelines.core.settings import Settings
 from pipelines.storage.database import open_with_tables
 
 

@@ -23,8 +23,8 @@ from typing import Any
 import polars as pl
 import pytest
 
+from pipelines.core.settings import PROJECT_ROOT
 from pipelines.sandbox.venues.binance_archive import METRICS_COLUMNS, checksum, zipped
-from pipelines.settings import PROJECT_ROOT
 
 # Read before the environment is cleaned for tests.
 SYMBOLS = int(os.environ.get("LEVERHOUSE_BENCH_SYMBOLS", "50"))
@@ -137,10 +137,11 @@ _LEVERHOUSE = (
     + """
 import great_expectations  # 8 s of import that a load pays once per process, whatever its size: not part of the rate
 from datetime import date
-from pipelines.clean.contract import load_contract
+from pipelines.contract.ddl import load_contract
 from pipelines.extract.landing import LandingStore
-from pipelines.ingest import fetch, load_pending
-from pipelines.settings import Settings
+from pipelines.operations.fetch import fetch
+from pipelines.operations.load import load_pending
+from pipelines.core.settings import Settings
 from pipelines.sources.registry import open_source
 mirror, home, first, last = sys.argv[1:]
 base = f"file://{mirror}"

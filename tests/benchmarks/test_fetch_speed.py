@@ -26,15 +26,15 @@ from typing import Any
 import aiohttp
 import pytest
 
+from pipelines.core.settings import PROJECT_ROOT
 from pipelines.extract.client import open_api
 from pipelines.extract.fetch import fetch_feed, plan_days
 from pipelines.extract.landing import LandingStore
-from pipelines.extract.limits import Limit
 from pipelines.extract.pack import Pack
+from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import Job, Span, Venue
 from pipelines.sandbox.venues import bybit as emulated
-from pipelines.settings import PROJECT_ROOT
-from pipelines.sources.bybit import VENUE
+from pipelines.sources.cex.bybit.venue import VENUE
 
 FIRST, LAST = date(2025, 1, 1), date(2025, 4, 30)
 DAYS = 120
@@ -56,7 +56,7 @@ import json, sys
 from datetime import datetime
 from pipelines.sandbox.emulator import Answer, Emulator, Route
 from pipelines.sandbox.venues import bybit
-from pipelines.sandbox.world import FormulaWorld
+from pipelines.sandbox.market_model import FormulaWorld
 
 answers = {}
 ways = {"kept": True}

@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines.settings import PROJECT_ROOT, Settings
+from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.storage.warehouse import writer
 
 INSTRUMENTS = 50
@@ -22,8 +22,8 @@ ADDED_DAYS = 3
 _BUILD = """
 import sys
 from pathlib import Path
-from pipelines.build import build_marts
-from pipelines.settings import Settings
+from pipelines.operations.build import build_marts
+from pipelines.core.settings import Settings
 
 build_marts(Settings(home=Path(sys.argv[1]))).raise_faults()
 """

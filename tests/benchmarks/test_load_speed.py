@@ -14,8 +14,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipelines.settings import PROJECT_ROOT
-from tests.unit.files_world import LONG, LONG_HEADER
+from pipelines.core.settings import PROJECT_ROOT
+from tests.unit.files_fixture import LONG, LONG_HEADER
 
 SYMBOLS = 100
 STAMPS = 100_000
@@ -60,8 +60,8 @@ _LEVERHOUSE = (
     _REPORT
     + """
 import great_expectations  # 8 s of import that a load pays once per process, whatever its size: not part of the rate
-from pipelines.ingest import import_files, load_pending
-from pipelines.settings import Settings
+from pipelines.operations.load import import_files, load_pending
+from pipelines.core.settings import Settings
 csv, home = sys.argv[1:]
 settings = Settings(home=Path(home))
 started, cpu = time.perf_counter(), time.process_time()

@@ -31,9 +31,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines.settings import PROJECT_ROOT, Settings
+from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.storage.database import STORAGE_VERSION, open_with_tables
-from tests.benchmarks.marts_world import Size, write_market
+from tests.benchmarks.marts_fixture import Size, write_market
 
 SIZE = Size(assets=200, days=3 * 365 + 1, liquidation_days=365)
 ROUNDS = 3

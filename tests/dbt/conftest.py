@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines.clean.contract import apply_ddl, load_contract
+from pipelines.contract.ddl import apply_ddl, load_contract
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = ROOT / "dbt_project"

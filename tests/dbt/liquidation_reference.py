@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tests.dbt.liquidation_world import (
+from tests.dbt.liquidation_fixture import (
     ASSETS,
     FEED_DOWN,
     INSTRUMENT,

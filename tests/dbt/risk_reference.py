@@ -11,9 +11,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from tests.dbt import trend_reference
-from tests.dbt.risk_world import RATIOS
+from tests.dbt.risk_fixture import RATIOS
+from tests.dbt.trend_fixture import Row, World
 from tests.dbt.trend_reference import DAY, Key, by_series, days_before, last_report, mid_rank, snapped, span
-from tests.dbt.trend_world import Row, World
 
 Series = Mapping[dt.date, float | None]
 

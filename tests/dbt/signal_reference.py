@@ -7,8 +7,8 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from tests.dbt.trend_fixture import Row, World
 from tests.dbt.trend_reference import DAY, days_before, mid_rank, snapped, span
-from tests.dbt.trend_world import Row, World
 
 Key = tuple[str, dt.date, str]
 Number = float | None

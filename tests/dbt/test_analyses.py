@@ -12,8 +12,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines.errors import ContractError
-from pipelines.examples import load_examples
+from pipelines.core.errors import ContractError
+from pipelines.operations.examples import load_examples
 
 from .conftest import PROJECT, Dbt
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.errors import ContractError
+from pipelines.core.errors import ContractError
 from pipelines.storage.dbt_sources import render_sources_yml, render_staging_yml
 
 ROOT = Path(__file__).resolve().parents[2]

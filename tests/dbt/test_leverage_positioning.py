@@ -15,10 +15,11 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.dbt import risk_reference, risk_world
+from tests.dbt import risk_fixture as risk_world
+from tests.dbt import risk_reference
 from tests.dbt.conftest import Dbt
+from tests.dbt.trend_fixture import Row, World, day, known_after
 from tests.dbt.trend_reference import Key
-from tests.dbt.trend_world import Row, World, day, known_after
 
 MARTS: Mapping[str, Callable[[World], dict[Key, Row]]] = {
     "leverage_daily": risk_reference.leverage,

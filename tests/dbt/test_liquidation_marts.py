@@ -16,8 +16,8 @@ import pytest
 
 from tests.dbt import liquidation_reference
 from tests.dbt.conftest import Dbt
+from tests.dbt.liquidation_fixture import Row, World, invent, known_after
 from tests.dbt.liquidation_reference import Key
-from tests.dbt.liquidation_world import Row, World, invent, known_after
 
 TOLERANCE = 1e-9
 HEATMAP, CASCADES = "marts.liquidation_heatmap_daily", "marts.liquidation_cascades"

@@ -18,7 +18,7 @@ import jinja2
 import pytest
 
 from tests.dbt.conftest import PROJECT, Dbt
-from tests.dbt.options_world import DAYS, GAP, Capture, captured, cases, day, load, pair, ratios, smile
+from tests.dbt.options_fixture import DAYS, GAP, Capture, captured, cases, day, load, pair, ratios, smile
 
 Row = dict[str, Any]
 Key = tuple[Any, ...]

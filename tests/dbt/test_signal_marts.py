@@ -16,9 +16,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.dbt import signal_reference, signal_world
+from tests.dbt import signal_fixture as signal_world
+from tests.dbt import signal_reference
 from tests.dbt.conftest import Dbt
-from tests.dbt.trend_world import Row, World, day, known_after
+from tests.dbt.trend_fixture import Row, World, day, known_after
 
 KEYS: Mapping[str, tuple[str, ...]] = {
     "signals_daily": ("asset", "trade_date", "signal"),

@@ -18,7 +18,7 @@ import pytest
 from tests.dbt import trend_reference
 from tests.dbt import trend_reference_liquidations as liquidations
 from tests.dbt.conftest import Dbt
-from tests.dbt.trend_world import Row, World, day, invent, known_after
+from tests.dbt.trend_fixture import Row, World, day, invent, known_after
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from tests.dbt.trend_world import Row, World
+from tests.dbt.trend_fixture import Row, World
 
 Key = tuple[str, dt.date]
 Keyed = dict[tuple[Any, ...], Row]

@@ -12,6 +12,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
+from tests.dbt.trend_fixture import Row, World
 from tests.dbt.trend_reference import (
     DAY,
     Key,
@@ -25,7 +26,6 @@ from tests.dbt.trend_reference import (
     span,
     z_score,
 )
-from tests.dbt.trend_world import Row, World
 
 SIDES = {
     "exchange": ("cex", "position_notional", "exchange_position_notional_usd"),

@@ -7,9 +7,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipelines.build import ensure_manifest
+from pipelines.core.settings import Settings
 from pipelines.defs.assemble import build_definitions
-from pipelines.settings import Settings
+from pipelines.operations.build import ensure_manifest
 from tests.e2e.example_history import MAPPING
 
 

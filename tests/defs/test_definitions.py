@@ -10,12 +10,12 @@ from pathlib import Path
 
 import dagster as dg
 
-from pipelines.build import ensure_manifest
-from pipelines.clean.contract import load_contract
+from pipelines.contract.ddl import load_contract
+from pipelines.core.paths import environment, prepare_home
+from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.defs.assemble import build_definitions
 from pipelines.defs.common import WRITER_POOL
-from pipelines.home import environment, prepare_home
-from pipelines.settings import PROJECT_ROOT, Settings
+from pipelines.operations.build import ensure_manifest
 from pipelines.sources import registry
 
 LAYERS = ["landing", "clean", "staging", "intermediate", "marts", "published"]

@@ -7,18 +7,18 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from pipelines.core.errors import GateError, LeverhouseError, WarehouseBusyError
+from pipelines.core.paths import claim_process
+from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.defs.common import PROCESS_TAG, RETRY_TAG, step
 from pipelines.defs.runs import fail_orphaned_runs
-from pipelines.errors import GateError, LeverhouseError, WarehouseBusyError
-from pipelines.home import claim_process
-from pipelines.settings import PROJECT_ROOT, Settings
-from pipelines.watch import Watch
+from pipelines.operations.observer import Watch
 
 _CLAIM = """
 import sys
 from pathlib import Path
-from pipelines.home import claim_process
-from pipelines.settings import Settings
+from pipelines.core.paths import claim_process
+from pipelines.core.settings import Settings
 print(claim_process(Settings(home=Path(sys.argv[1]))), flush=True)
 sys.stdin.readline()
 """

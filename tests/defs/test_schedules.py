@@ -10,9 +10,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipelines.datasets import Dataset
+from pipelines.core.settings import Settings
 from pipelines.defs.schedules import RunTimes, build_sensors, run_is_due
-from pipelines.settings import Settings
+from pipelines.operations.datasets import Dataset
 from pipelines.sources import registry
 
 NOW = 1_700_000_000.0

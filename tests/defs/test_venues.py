@@ -15,14 +15,14 @@ import dagster as dg
 import duckdb
 import pytest
 
+from pipelines.core.paths import environment
+from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.defs.assemble import build_definitions
 from pipelines.defs.schedules import build_schedules
 from pipelines.defs.venues import lookback
 from pipelines.extract.landing import LandingStore
-from pipelines.home import environment
 from pipelines.sandbox.emulator import Emulator, Fault
-from pipelines.sandbox.world import FormulaWorld
-from pipelines.settings import PROJECT_ROOT, Settings
+from pipelines.sandbox.market_model import FormulaWorld
 from pipelines.sources import registry
 
 

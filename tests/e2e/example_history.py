@@ -9,8 +9,8 @@ import sys
 from datetime import date, timedelta
 from pathlib import Path
 
-from pipelines.settings import PROJECT_ROOT, Settings
-from tests.unit.files_world import PERPETUALS
+from pipelines.core.settings import PROJECT_ROOT, Settings
+from tests.unit.files_fixture import PERPETUALS
 
 DAYS = 100
 FIRST = date(2023, 1, 1)

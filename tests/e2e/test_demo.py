@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from pipelines.cli import app
 from pipelines.cli.demo import reachable
 from pipelines.cli.screen import Screen
-from pipelines.errors import VenueUnavailableError
-from pipelines.settings import PROJECT_ROOT, Settings
+from pipelines.core.errors import VenueUnavailableError
+from pipelines.core.settings import PROJECT_ROOT, Settings
 
 KINDS = {
     "outage", "unit_error", "late", "restated", "cascade", "expansion", "positive_funding", "negative_funding",

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.core.settings import PROJECT_ROOT
 from pipelines.extract.landing import LandingStore
-from pipelines.settings import PROJECT_ROOT
 from pipelines.storage.fingerprint import Fingerprint, compare, fingerprint_schemas
 from pipelines.storage.warehouse import reader, writer
 from tests.e2e.example_history import run, settings_of, start, write_history

@@ -23,12 +23,12 @@ from typing import Any, Final
 import duckdb
 import pytest
 
+from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.extract.landing import LandingStore
 from pipelines.sandbox.emulator import Fault
 from pipelines.sandbox.venues.evm import Log
-from pipelines.settings import PROJECT_ROOT, Settings
 from pipelines.storage.fingerprint import Fingerprint, compare, fingerprint_table
-from tests.e2e.soak_world import (
+from tests.e2e.soak_fixture import (
     CAPTURED,
     CLOSED_AFTER,
     DAILY,
@@ -209,7 +209,7 @@ def _reorganise(logs: list[Log], number: int) -> None:
 def _start(settings: Settings, stage: str, day: date, days: int) -> subprocess.Popen[str]:
     """A night, or a build, in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.e2e.soak_world", stage, str(settings.root), json.dumps(settings.endpoints),
+        [sys.executable, "-m", "tests.e2e.soak_fixture", stage, str(settings.root), json.dumps(settings.endpoints),
          str(day), str(days)],
         cwd=PROJECT_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip

@@ -20,8 +20,8 @@ from xml.etree import ElementTree as ET
 import orjson
 import pytest
 
-from pipelines.clean.contract import load_contract
-from pipelines.settings import PROJECT_ROOT, Settings
+from pipelines.contract.ddl import load_contract
+from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.storage.warehouse import writer
 from tests.mutations.mutants import MUTANTS, Mutant
 

@@ -16,12 +16,12 @@ import polars as pl
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.sources import files_text
-from pipelines.sources.evm import AAVE_LIQUIDATION_CALL, decode_logs
-from pipelines.sources.files_mapping import Time
-from pipelines.sources.files_time import to_instants
-from pipelines.universe import asset_unit, canonical_asset, is_safe_symbol
-from tests.unit.files_world import LONG, put_through
+from pipelines.core.universe import asset_unit, canonical_asset, is_safe_symbol
+from pipelines.sources.chain.evm.abi import AAVE_LIQUIDATION_CALL, decode_logs
+from pipelines.sources.files import text_blocks
+from pipelines.sources.files.mapping import Time
+from pipelines.sources.files.times import to_instants
+from tests.unit.files_fixture import LONG, put_through
 
 SLOW = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
@@ -34,12 +34,12 @@ anything = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_si
 
 @contextmanager
 def blocks_of(size: int) -> Iterator[None]:
-    held = files_text.BLOCK_BYTES
-    files_text.BLOCK_BYTES = size  # type: ignore[misc]
+    held = text_blocks.BLOCK_BYTES
+    text_blocks.BLOCK_BYTES = size  # type: ignore[misc]
     try:
         yield
     finally:
-        files_text.BLOCK_BYTES = held  # type: ignore[misc]
+        text_blocks.BLOCK_BYTES = held  # type: ignore[misc]
 
 
 def written(rows: list[list[str]], *, line_end: str, quoting: int, mark: bool, packed: bool) -> bytes:

@@ -12,12 +12,12 @@ import polars as pl
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.clean.batch import ParsedBatch, SourceRules
-from pipelines.clean.contract import apply_ddl, load_contract
 from pipelines.clean.load import load_source
+from pipelines.contract.batch import ParsedBatch, SourceRules
+from pipelines.contract.ddl import apply_ddl, load_contract
+from pipelines.core.settings import PROJECT_ROOT
 from pipelines.extract.landing import Landing, LandingStore
-from pipelines.quality.gate import CheckResult, GateInput
-from pipelines.settings import PROJECT_ROOT
+from pipelines.quality.batch import CheckResult, GateInput
 
 CONTRACT = load_contract(PROJECT_ROOT / "warehouse" / "schema")
 Row = tuple[str, int, float]

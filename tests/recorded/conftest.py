@@ -11,12 +11,12 @@ import duckdb
 import polars as pl
 import pytest
 
-from pipelines.clean.contract import Contract, load_contract
+from pipelines.contract.ddl import Contract, load_contract
+from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.extract.landing import LandingStore
-from pipelines.settings import PROJECT_ROOT, Settings
-from pipelines.sources.files import land_matches, open_landings
+from pipelines.sources.files.source import land_matches, open_landings
 from pipelines.storage.warehouse import open_snapshot
-from tests.recorded.recorded_world import FOLDERS, MAPPINGS, Dataset, Job, Load
+from tests.recorded.recorded_fixture import FOLDERS, MAPPINGS, Dataset, Job, Load
 
 
 @pytest.fixture(scope="module")

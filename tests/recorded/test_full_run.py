@@ -13,11 +13,11 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines.examples import load_examples
-from pipelines.settings import PROJECT_ROOT
-from pipelines.sources.files import load_mapping
+from pipelines.core.settings import PROJECT_ROOT
+from pipelines.operations.examples import load_examples
+from pipelines.sources.files.source import load_mapping
 from pipelines.storage.fingerprint import compare
-from tests.recorded.recorded_world import MAPPINGS, Job
+from tests.recorded.recorded_fixture import MAPPINGS, Job
 
 EXAMPLES = load_examples(PROJECT_ROOT / "dbt_project")
 EXAMPLE_SECONDS = 0.1

@@ -12,9 +12,9 @@ import duckdb
 import polars as pl
 import pytest
 
-from pipelines.clean.contract import Contract, apply_ddl
-from pipelines.sources.files import load_mapping, match_files
-from tests.recorded.recorded_world import FOLDERS, MAPPINGS, Load, at, close_to, only
+from pipelines.contract.ddl import Contract, apply_ddl
+from pipelines.sources.files.source import load_mapping, match_files
+from tests.recorded.recorded_fixture import FOLDERS, MAPPINGS, Load, at, close_to, only
 
 ROWS = {
     "binance_daily_2022_2023": {

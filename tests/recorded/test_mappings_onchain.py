@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipelines.sources.files import load_mapping
-from tests.recorded.recorded_world import FOLDERS, MAPPINGS, Load, at, only
+from pipelines.sources.files.source import load_mapping
+from tests.recorded.recorded_fixture import FOLDERS, MAPPINGS, Load, at, only
 
 
 def test_all_raw_aave_logs_decode_to_exactly_the_decoded_rows(load: Load, recorded_dir: Path) -> None:

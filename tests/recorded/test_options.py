@@ -21,9 +21,9 @@ import duckdb
 import polars as pl
 import pytest
 
-from pipelines.clean.contract import Contract, apply_ddl
+from pipelines.contract.ddl import Contract, apply_ddl
 from tests.dbt.conftest import Dbt
-from tests.recorded.recorded_world import FOLDERS, Load
+from tests.recorded.recorded_fixture import FOLDERS, Load
 
 TOLERANCE = 1e-9
 TENORS = {"7d": 7, "30d": 30}

@@ -20,8 +20,8 @@ import orjson
 import pytest
 
 from pipelines.sandbox.emulator import Asked, Route, module_of
+from pipelines.sandbox.market_model import FormulaWorld, World
 from pipelines.sandbox.venues.evm import ChainWorld, Log
-from pipelines.sandbox.world import FormulaWorld, World
 
 NOW: Final = datetime(2024, 3, 10, 6)
 SINGLE_INTEREST: Final = datetime(2026, 6, 12)

@@ -21,9 +21,9 @@ from pipelines.sandbox.market import (
     dead_banded,
 )
 from pipelines.sandbox.market_episodes import FIRST_TOLD
+from pipelines.sandbox.market_model import Listing
 from pipelines.sandbox.market_options import OPTIONS_TO_PERPETUALS, PUTS_TO_CALLS, expiries
 from pipelines.sandbox.market_paths import CHARACTERS, DAY, STEP, TIERS, first_crossings
-from pipelines.sandbox.world import Listing
 
 FIRST, LAST = date(2025, 2, 1), date(2025, 5, 31)
 ASSETS = tuple(CHARACTERS)

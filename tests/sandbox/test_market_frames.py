@@ -11,14 +11,15 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from pipelines.core.settings import Settings
 from pipelines.extract.landing import Clock
-from pipelines.ingest import fetch, load_pending
+from pipelines.operations.fetch import fetch
+from pipelines.operations.load import load_pending
 from pipelines.sandbox.emulator import Emulator
 from pipelines.sandbox.market import SimulatedMarket
 from pipelines.sandbox.market_frames import CAPTURED_AT, Scope, rows
 from pipelines.sandbox.market_paths import CHARACTERS
 from pipelines.sandbox.venues import evm
-from pipelines.settings import Settings
 
 # Before the 15th of April, whose file holds the archive's sentinel row.
 FIRST, LAST = date(2025, 3, 4), date(2025, 3, 5)

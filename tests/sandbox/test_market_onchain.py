@@ -13,8 +13,8 @@ from pipelines.sandbox.market import SimulatedMarket
 from pipelines.sandbox.market_onchain import BONUS, CLOSE_ALL_BELOW, CUT, CUT_AT, POOL, RESERVES, logs
 from pipelines.sandbox.market_paths import STEP
 from pipelines.sandbox.venues.evm import BLOCK_SECONDS, GENESIS
-from pipelines.sources.evm import AAVE_LIQUIDATION_CALL, decode_logs
-from pipelines.sources.evm_emitters import AAVE_V3
+from pipelines.sources.chain.evm.abi import AAVE_LIQUIDATION_CALL, decode_logs
+from pipelines.sources.chain.evm.contracts import AAVE_V3
 
 FIRST, LAST = date(2025, 2, 1), date(2025, 5, 31)
 ASSETS = tuple(RESERVES)

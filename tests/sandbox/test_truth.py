@@ -11,9 +11,9 @@ import pytest
 
 from pipelines.cli.demo import ASSETS
 from pipelines.cli.truth import markdown
+from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.sandbox.market_episodes import SIGNALS
 from pipelines.sandbox.truth import ELSEWHERE, NULL_BOUNDS, Found, NullRate, Truth, judge_markets
-from pipelines.settings import PROJECT_ROOT, Settings
 
 FIRST, LAST = date(2025, 2, 1), date(2025, 5, 31)
 SEEDS = (1, 2)

@@ -9,8 +9,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.sandbox.emulator import Emulator
-from pipelines.settings import PROJECT_ROOT, Settings
 
 
 def real_now() -> datetime:

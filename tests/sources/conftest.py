@@ -12,14 +12,14 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipelines.clean.contract import load_contract
+from pipelines.contract.ddl import load_contract
+from pipelines.core.settings import Settings
 from pipelines.extract.client import Patience
 from pipelines.extract.landing import LandingStore
 from pipelines.extract.venue import Context, Page, Parsed, Span
-from pipelines.ingest import load_pending
+from pipelines.operations.load import load_pending
 from pipelines.sandbox.emulator import Emulator, Fault
-from pipelines.sandbox.world import FormulaWorld, World
-from pipelines.settings import Settings
+from pipelines.sandbox.market_model import FormulaWorld, World
 from pipelines.sources import registry
 from pipelines.storage.warehouse import writer
 

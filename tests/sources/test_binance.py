@@ -14,16 +14,23 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from pipelines.errors import BlockedError, RequestRefusedError, SourceFormatError, ThrottledError, VenueUnavailableError
+from pipelines.core.errors import (
+    BlockedError,
+    RequestRefusedError,
+    SourceFormatError,
+    ThrottledError,
+    VenueUnavailableError,
+)
+from pipelines.core.settings import Settings
 from pipelines.extract.fetch import FetchReport, plan_days
 from pipelines.extract.venue import Page, Span
-from pipelines.ingest import fetch
+from pipelines.operations.fetch import fetch
 from pipelines.sandbox.emulator import Asked, Fault
+from pipelines.sandbox.market_model import FormulaWorld, Listing
 from pipelines.sandbox.venues import binance as emulated
-from pipelines.sandbox.world import FormulaWorld, Listing
-from pipelines.settings import Settings
-from pipelines.sources import binance, registry
-from tests.sources.binance_world import INVERSE, known, landed, parsed
+from pipelines.sources import registry
+from pipelines.sources.cex.binance import venue as binance
+from tests.sources.binance_fixture import INVERSE, known, landed, parsed
 from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined, sample
 
 WORLD = FormulaWorld()

@@ -11,17 +11,18 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from pipelines.errors import SourceFormatError, VenueUnavailableError
+from pipelines.core.errors import SourceFormatError, VenueUnavailableError
+from pipelines.core.settings import Settings
 from pipelines.extract.fetch import FetchReport, plan_days
 from pipelines.extract.landing import LandingStore
-from pipelines.ingest import fetch
+from pipelines.operations.fetch import fetch
 from pipelines.sandbox.emulator import Fault
+from pipelines.sandbox.market_model import FormulaWorld, Listing
 from pipelines.sandbox.venues import binance_archive as emulated
-from pipelines.sandbox.world import FormulaWorld, Listing
-from pipelines.settings import Settings
-from pipelines.sources import binance_files, registry
+from pipelines.sources import registry
+from pipelines.sources.cex.binance_archive import wire as binance_files
 from pipelines.storage.warehouse import writer
-from tests.sources.binance_world import landed
+from tests.sources.binance_fixture import landed
 from tests.sources.conftest import HURRIED, Clock, Serve, landings, loaded, quarantined
 
 WORLD = FormulaWorld()

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from pipelines.errors import SourceFormatError
+from pipelines.core.errors import SourceFormatError
+from pipelines.sandbox.market_model import FormulaWorld
 from pipelines.sandbox.venues import binance_archive as emulated
-from pipelines.sandbox.world import FormulaWorld
-from pipelines.sources import binance_files
-from tests.sources.binance_world import INVERSE, archived, parsed
+from pipelines.sources.cex.binance_archive import wire as binance_files
+from tests.sources.binance_fixture import INVERSE, archived, parsed
 from tests.sources.conftest import sample
 
 WORLD = FormulaWorld()

@@ -13,17 +13,17 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from pipelines.errors import RequestRefusedError, SourceFormatError, ThrottledError
+from pipelines.core.errors import RequestRefusedError, SourceFormatError, ThrottledError
+from pipelines.core.settings import Settings
 from pipelines.extract.venue import Job, Page, Span
-from pipelines.ingest import fetch
+from pipelines.operations.fetch import fetch
 from pipelines.sandbox.emulator import Answer, Asked
+from pipelines.sandbox.market_model import FormulaWorld
 from pipelines.sandbox.venues import bitfinex as emulated
-from pipelines.sandbox.world import FormulaWorld
-from pipelines.settings import Settings
-from pipelines.sources import bitfinex
+from pipelines.sources.cex import bitfinex
 from pipelines.sources.instruments import SCHEMA
 from tests.sources.conftest import HURRIED, NOW, Clock, Serve, loaded, parse_payloads, quarantined, sample
-from tests.sources.direct import Direct, brought, context, rows
+from tests.sources.in_process import Direct, brought, context, rows
 
 WORLD = FormulaWorld()
 PAIRS = pl.DataFrame(

@@ -15,17 +15,17 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from pipelines.errors import RequestRefusedError
+from pipelines.core.errors import RequestRefusedError
+from pipelines.core.settings import Settings
 from pipelines.extract.venue import Context, Job, Page, Span
-from pipelines.ingest import fetch
+from pipelines.operations.fetch import fetch
 from pipelines.sandbox.emulator import Asked, Fault
+from pipelines.sandbox.market_model import FormulaWorld, Market
 from pipelines.sandbox.venues import bybit as emulated
-from pipelines.sandbox.world import FormulaWorld, Market
-from pipelines.settings import Settings
-from pipelines.sources import bybit
+from pipelines.sources.cex.bybit import venue as bybit
 from pipelines.sources.instruments import SCHEMA
 from tests.sources.conftest import HURRIED, NOW, Clock, Serve, loaded, parse_payloads, quarantined, sample
-from tests.sources.direct import Direct, brought, rows
+from tests.sources.in_process import Direct, brought, rows
 
 WORLD = FormulaWorld()
 # bybit_ws_liquidations.jsonl is of the websocket, which is not listened to; recordings of it are imported (test_recordings).

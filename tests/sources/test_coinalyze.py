@@ -16,21 +16,22 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from pipelines.core.errors import ConfigError, RequestRefusedError, SourceFormatError
+from pipelines.core.paths import environment
+from pipelines.core.settings import Settings
 from pipelines.defs.common import feed_key
 from pipelines.defs.venues import build_venue_assets
-from pipelines.errors import ConfigError, RequestRefusedError, SourceFormatError
 from pipelines.extract import client
 from pipelines.extract.landing import LandingStore
 from pipelines.extract.venue import Context, Page, Span
-from pipelines.home import environment
-from pipelines.ingest import fetch
+from pipelines.operations.fetch import fetch
+from pipelines.operations.observer import Watch
 from pipelines.sandbox.emulator import Asked, Emulator, Fault
+from pipelines.sandbox.market_model import FormulaWorld
 from pipelines.sandbox.venues import coinalyze as emulated
-from pipelines.sandbox.world import FormulaWorld
-from pipelines.settings import Settings
-from pipelines.sources import coinalyze, registry
+from pipelines.sources import registry
+from pipelines.sources.cex import coinalyze
 from pipelines.sources.instruments import SCHEMA, InstrumentHistory
-from pipelines.watch import Watch
 from tests.sources.conftest import HURRIED, NOW, Clock, Serve, loaded, parse_payloads, quarantined, sample
 
 WORLD = FormulaWorld()

@@ -8,19 +8,19 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipelines.errors import SourceFormatError
+from pipelines.core.errors import SourceFormatError
+from pipelines.core.settings import Settings
 from pipelines.extract.landing import LandingStore
 from pipelines.extract.venue import Context, Job, Parsed, Span
-from pipelines.ingest import fetch
+from pipelines.operations.fetch import fetch
 from pipelines.sandbox.emulator import Fault
+from pipelines.sandbox.market_model import FormulaWorld
 from pipelines.sandbox.venues import defillama as emulated
-from pipelines.sandbox.world import FormulaWorld
-from pipelines.settings import Settings
-from pipelines.sources import defillama
+from pipelines.sources.chain import defillama
 from pipelines.sources.instruments import InstrumentHistory
 from pipelines.sources.tokens import NATIVE, registered
 from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined
-from tests.sources.direct import Direct, brought, page
+from tests.sources.in_process import Direct, brought, page
 
 WORLD = FormulaWorld()
 NOW = datetime(2024, 3, 10, 6)

@@ -15,19 +15,19 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from pipelines.errors import SourceFormatError
+from pipelines.core.errors import SourceFormatError
+from pipelines.core.settings import Settings
+from pipelines.core.universe import parse_symbol
 from pipelines.extract.venue import Job, Page, Parsed, Span, milliseconds
-from pipelines.ingest import fetch
+from pipelines.operations.fetch import fetch
 from pipelines.sandbox.emulator import Asked, Fault
+from pipelines.sandbox.market_model import FormulaWorld
 from pipelines.sandbox.venues import deribit as emulated
-from pipelines.sandbox.world import FormulaWorld
-from pipelines.settings import Settings
-from pipelines.sources import deribit
-from pipelines.sources import deribit_wire as wire
+from pipelines.sources.cex.deribit import venue as deribit
+from pipelines.sources.cex.deribit import wire
 from pipelines.sources.instruments import InstrumentHistory
-from pipelines.universe import parse_symbol
 from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined, sample
-from tests.sources.direct import Direct, brought, context, page, rows
+from tests.sources.in_process import Direct, brought, context, page, rows
 
 WORLD = FormulaWorld()
 NOW = datetime(2024, 3, 10, 6)

@@ -9,10 +9,11 @@ import orjson
 import polars as pl
 import pytest
 
-from pipelines.ingest import fetch, load_pending
+from pipelines.core.settings import Settings
+from pipelines.operations.fetch import fetch
+from pipelines.operations.load import load_pending
 from pipelines.quality.suites import AGREE_STATE
-from pipelines.sandbox.world import FormulaWorld, Listing
-from pipelines.settings import Settings
+from pipelines.sandbox.market_model import FormulaWorld, Listing
 from pipelines.storage.publish import OPS_TABLES
 from pipelines.storage.warehouse import writer
 from tests.sources.conftest import HURRIED, Clock, Serve

@@ -14,17 +14,17 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from pipelines.errors import RequestRefusedError, SourceFormatError
+from pipelines.core.errors import RequestRefusedError, SourceFormatError
+from pipelines.core.settings import Settings
 from pipelines.extract.venue import Context, Job, Page, Parsed, Span
-from pipelines.ingest import fetch
+from pipelines.operations.fetch import fetch
 from pipelines.sandbox.emulator import Asked, Fault
+from pipelines.sandbox.market_model import FormulaWorld
 from pipelines.sandbox.venues import dydx as emulated
-from pipelines.sandbox.world import FormulaWorld
-from pipelines.settings import Settings
-from pipelines.sources import dydx
+from pipelines.sources.dex import dydx
 from pipelines.sources.instruments import InstrumentHistory
 from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined
-from tests.sources.direct import Direct, brought, page, rows
+from tests.sources.in_process import Direct, brought, page, rows
 
 WORLD = FormulaWorld()
 NOW = datetime(2024, 3, 10, 6)

@@ -11,7 +11,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipelines.errors import LeverhouseError
+from pipelines.core.errors import LeverhouseError
+from pipelines.core.settings import Settings
 from pipelines.extract import logs as logs_module
 from pipelines.extract.fetch import span_of
 from pipelines.extract.landing import LandingStore
@@ -19,12 +20,11 @@ from pipelines.extract.logs import MOST_ITEMS, BlockRange, LogFilter, query
 from pipelines.extract.logs_node import TOO_WIDE
 from pipelines.extract.pack import Pack
 from pipelines.extract.venue import Context
-from pipelines.ingest import fetch
+from pipelines.operations.fetch import fetch
 from pipelines.sandbox.emulator import Fault
 from pipelines.sandbox.venues.evm import GENESIS, ChainWorld, Log, Manners, block_of
-from pipelines.settings import Settings
-from pipelines.sources import evm_emitters as emitters
 from pipelines.sources import registry
+from pipelines.sources.chain.evm import contracts as emitters
 from pipelines.sources.instruments import InstrumentHistory
 from pipelines.storage.warehouse import writer
 from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined

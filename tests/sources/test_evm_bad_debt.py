@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from pipelines.clean.contract import load_contract
+from pipelines.contract.ddl import load_contract
+from pipelines.core.settings import Settings
 from pipelines.sandbox.venues.evm import ChainWorld, Log, block_of
-from pipelines.settings import Settings
 from pipelines.sources import registry
-from pipelines.sources.evm_bad_debt import TABLE
-from pipelines.sources.evm_chains import FAMILIES
+from pipelines.sources.chain.evm.bad_debt import TABLE
+from pipelines.sources.chain.evm.chains import FAMILIES
 from pipelines.storage.warehouse import writer
 from tests.sources.conftest import Clock, Serve, loaded, quarantined
 from tests.sources.evm_events import address, encoded, parsed, rows, stream

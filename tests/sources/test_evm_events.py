@@ -11,15 +11,15 @@ import orjson
 import polars as pl
 import pytest
 
-from pipelines.clean.contract import load_contract
-from pipelines.errors import SourceFormatError
+from pipelines.contract.ddl import load_contract
+from pipelines.core.errors import SourceFormatError
+from pipelines.core.settings import Settings
 from pipelines.sandbox.venues.evm import Log
-from pipelines.settings import Settings
-from pipelines.sources import evm_emitters as emitters
-from pipelines.sources.evm import EventSpec
-from pipelines.sources.evm_bad_debt import EVENTS as BAD_DEBT_EVENTS
-from pipelines.sources.evm_chains import CHAINS, FAMILIES, deployed
-from pipelines.sources.evm_lending import BOLD, DAI, ETHER, EVENTS, LUSD
+from pipelines.sources.chain.evm import contracts as emitters
+from pipelines.sources.chain.evm.abi import EventSpec
+from pipelines.sources.chain.evm.bad_debt import EVENTS as BAD_DEBT_EVENTS
+from pipelines.sources.chain.evm.chains import CHAINS, FAMILIES, deployed
+from pipelines.sources.chain.evm.lending import BOLD, DAI, ETHER, EVENTS, LUSD
 from tests.sources.evm_events import address, amounts, answer, encoded, event_hash, parsed, rows, stream
 
 POOL_V3 = next(iter(emitters.AAVE_V3["ethereum"]))

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from pipelines.ingest import fetch
+from pipelines.core.settings import Settings
+from pipelines.operations.fetch import fetch
 from pipelines.sandbox.venues.evm import ChainWorld, Log, Manners, block_of
-from pipelines.settings import Settings
-from pipelines.sources import evm_emitters as emitters
-from pipelines.sources.evm import EventSpec
-from pipelines.sources.evm_fluid import EVENTS
-from pipelines.sources.evm_lending import ETHER
+from pipelines.sources.chain.evm import contracts as emitters
+from pipelines.sources.chain.evm.abi import EventSpec
+from pipelines.sources.chain.evm.fluid import EVENTS
+from pipelines.sources.chain.evm.lending import ETHER
 from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined
 from tests.sources.evm_events import address, encoded, event_hash, parsed, rows, stream
 

@@ -14,18 +14,18 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from pipelines.clean.contract import load_contract
+from pipelines.contract.ddl import load_contract
+from pipelines.core.settings import Settings
+from pipelines.core.universe import parse_symbol
 from pipelines.extract.venue import Context, Page, Parsed, Span
-from pipelines.ingest import fetch
+from pipelines.operations.fetch import fetch
 from pipelines.sandbox.venues.evm import ChainWorld, Log, Manners, block_of
-from pipelines.settings import Settings
-from pipelines.sources import evm_gmx as gmx
 from pipelines.sources import registry
-from pipelines.sources.evm_gmx_markets import DECIMALS, EVENT_EMITTERS, INDEX_TOKENS, MARKETS, VAULTS
+from pipelines.sources.chain.evm import gmx
+from pipelines.sources.chain.evm.gmx_markets import DECIMALS, EVENT_EMITTERS, INDEX_TOKENS, MARKETS, VAULTS
 from pipelines.sources.instruments import InstrumentHistory
 from pipelines.sources.records import LINE
 from pipelines.storage.warehouse import writer
-from pipelines.universe import parse_symbol
 from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined
 from tests.sources.evm_events import AT, address, encoded, event_hash, stream
 

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from eth_abi.abi import encode
 
+from pipelines.core.settings import Settings
 from pipelines.extract.landing import LandingStore
-from pipelines.ingest import fetch
+from pipelines.operations.fetch import fetch
 from pipelines.sandbox.venues.evm import ChainWorld, Log, Manners, block_of
-from pipelines.settings import Settings
-from pipelines.sources import evm_emitters as emitters
-from pipelines.sources.evm import EventSpec
-from pipelines.sources.evm_markets import EVENTS, REGISTRIES
-from pipelines.sources.evm_tokens import DECIMALS, SYMBOL, UNDERLYING, address_of, decimals_of, text_of
+from pipelines.sources.chain.evm import contracts as emitters
+from pipelines.sources.chain.evm.abi import EventSpec
+from pipelines.sources.chain.evm.registries import EVENTS, REGISTRIES
+from pipelines.sources.chain.evm.tokens import DECIMALS, SYMBOL, UNDERLYING, address_of, decimals_of, text_of
 from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined
 from tests.sources.evm_events import address, encoded, event_hash, parsed, rows, stream
 from tests.sources.test_evm import FIRST, VENUE, bring

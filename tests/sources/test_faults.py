@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from pipelines.clean.contract import load_contract
-from pipelines.errors import (
+from pipelines.contract.ddl import load_contract
+from pipelines.core.errors import (
     BlockedError,
     LeverhouseError,
     RequestRefusedError,
@@ -20,13 +20,13 @@ from pipelines.errors import (
     ThrottledError,
     TransientError,
 )
+from pipelines.core.settings import Settings
 from pipelines.extract.fetch import FetchReport
 from pipelines.extract.landing import LandingStore
-from pipelines.ingest import fetch
+from pipelines.operations.fetch import fetch
 from pipelines.sandbox.emulator import Fault
+from pipelines.sandbox.market_model import FormulaWorld
 from pipelines.sandbox.venues import bybit as emulated
-from pipelines.sandbox.world import FormulaWorld
-from pipelines.settings import Settings
 from pipelines.sources import registry
 from tests.sources.conftest import HURRIED, Clock, Serve
 

@@ -14,19 +14,20 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from pipelines.clean.contract import load_contract
-from pipelines.errors import RequestRefusedError, SourceFormatError
+from pipelines.contract.ddl import load_contract
+from pipelines.core.errors import RequestRefusedError, SourceFormatError
+from pipelines.core.settings import Settings
 from pipelines.extract.landing import LandingStore
 from pipelines.extract.venue import Context, Job, NotYetPublishedError, Page, Parsed, Span
-from pipelines.ingest import fetch
+from pipelines.operations.fetch import fetch
 from pipelines.sandbox.emulator import Asked, Fault
+from pipelines.sandbox.market_model import FormulaWorld
 from pipelines.sandbox.venues import hyperliquid as emulated
-from pipelines.sandbox.world import FormulaWorld
-from pipelines.settings import Settings
-from pipelines.sources import hyperliquid, registry
+from pipelines.sources import registry
+from pipelines.sources.dex.hyperliquid import venue as hyperliquid
 from pipelines.sources.instruments import InstrumentHistory
 from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined
-from tests.sources.direct import Direct, brought, rows
+from tests.sources.in_process import Direct, brought, rows
 
 WORLD = FormulaWorld()
 NOW = datetime(2024, 3, 10, 6)

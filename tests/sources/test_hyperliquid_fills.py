@@ -13,16 +13,16 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from pipelines.errors import SourceFormatError
+from pipelines.core.errors import SourceFormatError
+from pipelines.core.settings import Settings
 from pipelines.extract.landing import LandingStore
 from pipelines.extract.logs import BlockRange
 from pipelines.extract.venue import Context, Page, Parsed, Span
-from pipelines.ingest import fetch
+from pipelines.operations.fetch import fetch
 from pipelines.sandbox.emulator import Fault
+from pipelines.sandbox.market_model import FormulaWorld
 from pipelines.sandbox.venues import hyperliquid_fills as emulated
-from pipelines.sandbox.world import FormulaWorld
-from pipelines.settings import Settings
-from pipelines.sources import hyperliquid_fills as source
+from pipelines.sources.dex.hyperliquid import fills as source
 from pipelines.sources.instruments import InstrumentHistory
 from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined
 

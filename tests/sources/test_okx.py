@@ -18,20 +18,22 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from pipelines.errors import RequestRefusedError, SourceFormatError
+from pipelines.core.errors import RequestRefusedError, SourceFormatError
+from pipelines.core.settings import Settings
 from pipelines.extract.venue import Context, Job, NotYetPublishedError, Page, Parsed, Span, milliseconds
-from pipelines.ingest import fetch
+from pipelines.operations.fetch import fetch
 from pipelines.sandbox.emulator import Asked, Fault
+from pipelines.sandbox.market_model import FormulaWorld
 from pipelines.sandbox.venues import okx as emulated
-from pipelines.sandbox.world import FormulaWorld
-from pipelines.settings import Settings
-from pipelines.sources import okx, okx_archive, okx_capture
-from pipelines.sources import okx_wire as wire
+from pipelines.sources.cex.okx import archive as okx_archive
+from pipelines.sources.cex.okx import capture as okx_capture
+from pipelines.sources.cex.okx import venue as okx
+from pipelines.sources.cex.okx import wire
 from pipelines.sources.instruments import SCHEMA
 from pipelines.sources.records import read_records
 from pipelines.storage.warehouse import writer
 from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined, sample
-from tests.sources.direct import Direct, brought, context, page, rows
+from tests.sources.in_process import Direct, brought, context, page, rows
 
 WORLD = FormulaWorld()
 NOW = datetime(2024, 3, 10, 6)

@@ -14,18 +14,18 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from pipelines.errors import RequestRefusedError, SourceFormatError, ThrottledError
+from pipelines.core.errors import RequestRefusedError, SourceFormatError, ThrottledError
+from pipelines.core.settings import Settings
+from pipelines.core.universe import parse_symbol
 from pipelines.extract.venue import Context, Job, Page, Parsed, Span
-from pipelines.ingest import fetch
+from pipelines.operations.fetch import fetch
 from pipelines.sandbox.emulator import Fault
+from pipelines.sandbox.market_model import FormulaWorld
 from pipelines.sandbox.venues import orderly as emulated
-from pipelines.sandbox.world import FormulaWorld
-from pipelines.settings import Settings
-from pipelines.sources import orderly
+from pipelines.sources.dex import orderly
 from pipelines.sources.instruments import InstrumentHistory
-from pipelines.universe import parse_symbol
 from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined
-from tests.sources.direct import Direct, brought, page, rows
+from tests.sources.in_process import Direct, brought, page, rows
 
 WORLD = FormulaWorld()
 NOW = datetime(2024, 3, 10, 6)

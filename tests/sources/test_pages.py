@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from pipelines.extract.venue import Context, Feed, Job, Page, Span
-from pipelines.sandbox.world import FormulaWorld
+from pipelines.sandbox.market_model import FormulaWorld
 from pipelines.sources import registry
 from pipelines.sources.instruments import INSTRUMENTS, SCHEMA, InstrumentHistory
-from tests.sources.direct import Direct, brought
-from tests.sources.ways import WAYS, Way
+from tests.sources.in_process import Direct, brought
+from tests.sources.venue_cases import WAYS, Way
 
 WORLD: Final = FormulaWorld()
 FEEDS: Final = {

@@ -10,10 +10,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipelines.clean.contract import load_contract
+from pipelines.contract.ddl import load_contract
+from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.extract.landing import LandingStore
-from pipelines.settings import PROJECT_ROOT, Settings
-from pipelines.sources.files import land_matches, open_landings
+from pipelines.sources.files.source import land_matches, open_landings
 
 EXAMPLES = PROJECT_ROOT / "docs" / "mappings"
 COLUMNS = ("instrument", "occurred_at", "side", "price", "quantity_base", "notional_usd", "completeness")

@@ -13,15 +13,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipelines.clean.contract import load_contract
-from pipelines.errors import ConfigError
+from pipelines.contract.ddl import load_contract
+from pipelines.core.errors import ConfigError
+from pipelines.core.settings import Settings
+from pipelines.core.universe import ALWAYS_FOLLOWED, DEFAULT_UNIVERSE, UNIVERSE_SIZE, choose_universe
 from pipelines.extract.landing import LandingStore
 from pipelines.extract.venue import Context, Feed, Page, Parsed, Span, Venue
 from pipelines.sandbox.emulator import module_of
-from pipelines.settings import Settings
 from pipelines.sources import registry
 from pipelines.sources.instruments import INSTRUMENTS, SCHEMA
-from pipelines.universe import ALWAYS_FOLLOWED, DEFAULT_UNIVERSE, UNIVERSE_SIZE, choose_universe
 
 ROOT = Path(__file__).resolve().parents[2]
 START = datetime(2024, 1, 1)

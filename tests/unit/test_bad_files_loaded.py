@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.clean.contract import load_contract
-from pipelines.errors import LeverhouseError
-from pipelines.ingest import import_files, load_pending
-from pipelines.settings import Settings
+from pipelines.contract.ddl import load_contract
+from pipelines.core.errors import LeverhouseError
+from pipelines.core.settings import Settings
+from pipelines.operations.load import import_files, load_pending
 from pipelines.storage.warehouse import writer
-from tests.unit.files_world import GOOD_ROW, LONG, LONG_HEADER
+from tests.unit.files_fixture import GOOD_ROW, LONG, LONG_HEADER
 
 GOOD = LONG_HEADER + GOOD_ROW
 OTHER = GOOD_ROW.replace("00:05", "00:10")

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 from pipelines.cli import app
 from pipelines.cli.app import Commands
 from pipelines.cli.screen import Screen
+from pipelines.core.paths import prepare_home
+from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.extract.landing import LandingStore
-from pipelines.home import prepare_home
-from pipelines.ingest import import_files, load_pending
-from pipelines.settings import PROJECT_ROOT, Settings
+from pipelines.operations.load import import_files, load_pending
 from pipelines.storage.publish import publish
 from pipelines.storage.warehouse import writer
 from tests.e2e.example_history import write_history
@@ -81,8 +81,9 @@ def test_every_command_and_option_explains_itself(command: str) -> None:
 
 
 def test_every_exit_code_of_an_error_is_documented() -> None:
-    from pipelines import build, errors
     from pipelines.cli import read, session
+    from pipelines.core import errors
+    from pipelines.operations import build
 
     kinds = [kind for module in (errors, build, read, session) for kind in vars(module).values()]
     codes = {kind.exit_code for kind in kinds if isinstance(kind, type) and issubclass(kind, errors.LeverhouseError)}

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from pipelines.errors import ConfigError, RequestRefusedError, SourceFormatError, ThrottledError
+from pipelines.core.errors import ConfigError, RequestRefusedError, SourceFormatError, ThrottledError
 from pipelines.extract.client import HttpApi, Patience, open_api
 from pipelines.extract.landing import LandingStore
-from pipelines.extract.limits import Limit
+from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import Page, Secret, Venue
 from pipelines.sandbox.emulator import Answer, Asked, Emulator, Fault, Route
-from pipelines.sandbox.world import FormulaWorld, World
+from pipelines.sandbox.market_model import FormulaWorld, World
 
 NOW = datetime(2024, 3, 10, 6)
 HURRIED = Patience(attempts=3, first_wait=0.01, longest_backoff=0.02, longest_wait=2.0, total_seconds=5.0)

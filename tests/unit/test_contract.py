@@ -7,9 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipelines.clean.contract import COMMON_COLUMNS, load_contract
-from pipelines.errors import ContractError
-from pipelines.settings import PROJECT_ROOT
+from pipelines.contract.ddl import COMMON_COLUMNS, load_contract
+from pipelines.core.errors import ContractError
+from pipelines.core.settings import PROJECT_ROOT
 
 SCHEMA_DIR = PROJECT_ROOT / "warehouse" / "schema"
 CLEAN_TABLES = [

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.datasets import claim_folders, find_datasets, read_dataset, waiting_files
-from pipelines.settings import Settings
+from pipelines.core.settings import Settings
+from pipelines.operations.datasets import claim_folders, find_datasets, read_dataset, waiting_files
 
 MAPPING = """
 dataset = "{name}"

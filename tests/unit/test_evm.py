@@ -7,7 +7,7 @@ import json
 import polars as pl
 import pytest
 
-from pipelines.sources.evm import AAVE_LIQUIDATION_CALL, EVENTS, decode_logs, decoded_columns
+from pipelines.sources.chain.evm.abi import AAVE_LIQUIDATION_CALL, EVENTS, decode_logs, decoded_columns
 
 POOL = "0x" + "ab" * 20
 TX = "0x" + "cd" * 32

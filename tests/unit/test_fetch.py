@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.errors import BlockedError, LeverhouseError, VenueUnavailableError
+from pipelines.core.errors import BlockedError, LeverhouseError, VenueUnavailableError
 from pipelines.extract.fetch import (
     GIVE_UP_AFTER,
     RECHECK_EVERY,

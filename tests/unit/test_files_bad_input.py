@@ -13,10 +13,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipelines.errors import SourceFormatError
-from pipelines.sources.files import match_files
-from tests.unit import files_world as world
-from tests.unit.files_world import GOOD_ROW, LONG_HEADER, put_through
+from pipelines.core.errors import SourceFormatError
+from pipelines.sources.files.source import match_files
+from tests.unit import files_fixture as world
+from tests.unit.files_fixture import GOOD_ROW, LONG_HEADER, put_through
 
 
 def zipped(members: dict[str, bytes]) -> bytes:
@@ -289,7 +289,7 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
 
 
 def test_bad_rows_beyond_the_first_block_keep_their_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.sources.files_text.BLOCK_BYTES", 256)
+    monkeypatch.setattr("pipelines.sources.files.text_blocks.BLOCK_BYTES", 256)
     rows = [GOOD_ROW] * 40
     rows[30] = GOOD_ROW.replace("1.5", "x")
     parsed = put_through(tmp_path, LONG_HEADER + "".join(rows))

@@ -9,11 +9,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipelines.errors import LandingError, MappingError, SourceFormatError
+from pipelines.core.errors import LandingError, MappingError, SourceFormatError
 from pipelines.extract.landing import LandingStore
-from pipelines.sources.files import land_matches, load_mapping, match_files, open_landings
-from tests.unit import files_world as world
-from tests.unit.files_world import GOOD_ROW, LONG, LONG_HEADER, put_through
+from pipelines.sources.files.source import land_matches, load_mapping, match_files, open_landings
+from tests.unit import files_fixture as world
+from tests.unit.files_fixture import GOOD_ROW, LONG, LONG_HEADER, put_through
 
 JSON_DOCUMENT = LONG.replace('format = "csv"', 'format = "json"\nrecord_path = "data.list"').replace("*.csv", "*.json")
 JSON_LINES = LONG.replace('format = "csv"', 'format = "jsonl"').replace("*.csv", "*.jsonl")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.errors import MappingError
-from pipelines.sources.files import load_mapping
-from tests.unit import files_world as world
-from tests.unit.files_world import LONG, WIDE
+from pipelines.core.errors import MappingError
+from pipelines.sources.files.source import load_mapping
+from tests.unit import files_fixture as world
+from tests.unit.files_fixture import LONG, WIDE
 
 
 def broken(folder: Path, old: str, new: str, text: str = LONG) -> str:

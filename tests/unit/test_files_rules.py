@@ -8,9 +8,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pipelines.errors import SourceFormatError
-from tests.unit import files_world as world
-from tests.unit.files_world import LONG, LONG_HEADER, WIDE, put_through
+from pipelines.core.errors import SourceFormatError
+from tests.unit import files_fixture as world
+from tests.unit.files_fixture import LONG, LONG_HEADER, WIDE, put_through
 
 
 def utc(*parts: int) -> datetime:

@@ -8,8 +8,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipelines.sources.files_mapping import Time
-from pipelines.sources.files_time import to_instants
+from pipelines.sources.files.mapping import Time
+from pipelines.sources.files.times import to_instants
 
 
 def read(cells: list[Any], **settings: Any) -> list[datetime | None]:

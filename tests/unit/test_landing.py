@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.errors import LandingError
+from pipelines.core.errors import LandingError
 from pipelines.extract.landing import Landing, LandingStore
 
 

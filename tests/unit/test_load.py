@@ -12,7 +12,8 @@ import polars as pl
 import pytest
 
 from pipelines.clean import stage
-from pipelines.clean.batch import (
+from pipelines.clean.load import LoadReport, find_work, load_source
+from pipelines.contract.batch import (
     ABSENT_SCHEMA,
     REJECT_SCHEMA,
     Captures,
@@ -22,12 +23,11 @@ from pipelines.clean.batch import (
     SourceRules,
     no_rejects,
 )
-from pipelines.clean.contract import Contract, apply_ddl, load_contract
-from pipelines.clean.load import LoadReport, find_work, load_source
-from pipelines.errors import ContractError, GateError, WarehouseDamagedError
+from pipelines.contract.ddl import Contract, apply_ddl, load_contract
+from pipelines.core.errors import ContractError, GateError, WarehouseDamagedError
+from pipelines.core.settings import PROJECT_ROOT
 from pipelines.extract.landing import Landing, LandingStore
-from pipelines.quality.gate import CheckResult, GateInput
-from pipelines.settings import PROJECT_ROOT
+from pipelines.quality.batch import CheckResult, GateInput
 
 SOURCE = "files.example"
 NOW = datetime(2024, 2, 1)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.errors import LandingError
+from pipelines.core.errors import LandingError
 from pipelines.extract.pack import INDEX, Pack, PackWriter
 from pipelines.extract.venue import Page
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.errors import SourceFormatError
+from pipelines.core.errors import SourceFormatError
 from pipelines.extract.paging import pages_backward, pages_by_cursor, pages_by_slices, pages_forward
 from pipelines.extract.venue import Page
 

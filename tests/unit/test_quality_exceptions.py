@@ -10,16 +10,17 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines.clean.batch import AcceptedException
-from pipelines.clean.contract import Contract, apply_ddl, load_contract
-from pipelines.errors import MappingError, PermanentError
-from pipelines.ingest import import_files, load_pending
+from pipelines.contract.batch import AcceptedException
+from pipelines.contract.ddl import Contract, apply_ddl, load_contract
+from pipelines.core.errors import MappingError, PermanentError
+from pipelines.core.settings import PROJECT_ROOT, Settings
+from pipelines.operations.load import import_files, load_pending
+from pipelines.quality.batch import CheckResult
 from pipelines.quality.exceptions import judge
-from pipelines.quality.gate import CheckResult, run_gate
-from pipelines.settings import PROJECT_ROOT, Settings
+from pipelines.quality.gate import run_gate
 from pipelines.storage.warehouse import writer
-from tests.unit import quality_world as world
-from tests.unit.files_world import LONG, LONG_HEADER
+from tests.unit import quality_fixture as world
+from tests.unit.files_fixture import LONG, LONG_HEADER
 
 MOVE = "update {rows} set oi_base = oi_base * 100, oi_raw = oi_raw * 100 where instrument = '%s'"
 REDENOMINATED = AcceptedException(

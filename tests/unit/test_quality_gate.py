@@ -15,12 +15,13 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines.clean.contract import Contract, apply_ddl, load_contract
-from pipelines.errors import ContractError
+from pipelines.contract.ddl import Contract, apply_ddl, load_contract
+from pipelines.core.errors import ContractError
 from pipelines.quality import gate, measures
-from pipelines.quality.gate import CheckResult, GateBrokenError, GateInput, run_gate
+from pipelines.quality.batch import CheckResult, GateInput
+from pipelines.quality.gate import GateBrokenError, run_gate
 from pipelines.quality.suites import SHAPE, SUITES, Check
-from tests.unit import quality_world as world
+from tests.unit import quality_fixture as world
 
 SCHEMA_DIR = Path(__file__).resolve().parents[2] / "warehouse" / "schema"
 

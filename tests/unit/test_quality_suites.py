@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.clean.contract import Contract, load_contract
+from pipelines.contract.ddl import Contract, load_contract
 from pipelines.quality.profiles import PROFILES
 from pipelines.quality.suites import SUITES
 

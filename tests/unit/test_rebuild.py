@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.errors import LandingError
+from pipelines.core.errors import LandingError
+from pipelines.core.settings import Settings
 from pipelines.extract.landing import LandingStore
-from pipelines.ingest import import_files, load_pending, rebuild
-from pipelines.settings import Settings
+from pipelines.operations.load import import_files, load_pending
+from pipelines.operations.rebuild import rebuild
 from pipelines.storage.fingerprint import Fingerprint, compare, fingerprint_schemas
 from pipelines.storage.warehouse import writer
 from tests.e2e.example_history import write_history

@@ -9,8 +9,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines.clean.contract import Contract, load_contract
-from pipelines.settings import Settings
+from pipelines.contract.ddl import Contract, load_contract
+from pipelines.core.settings import Settings
 from pipelines.storage import status
 from pipelines.storage.warehouse import writer
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines.errors import ConfigError, PublishError, TransientError, WarehouseBusyError, WarehouseDamagedError
-from pipelines.settings import PROJECT_ROOT, Settings
+from pipelines.core.errors import ConfigError, PublishError, TransientError, WarehouseBusyError, WarehouseDamagedError
+from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.storage.fingerprint import compare, fingerprint_schemas
 from pipelines.storage.publish import publish
 from pipelines.storage.warehouse import reader, writer
@@ -40,7 +40,7 @@ def build(settings: Settings, rows: int = 3) -> None:
 _HOLD = """
 import sys
 from pathlib import Path
-from pipelines.settings import PROJECT_ROOT, Settings
+from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.storage.warehouse import writer
 
 with writer(Settings(home=Path(sys.argv[1])), what="a long load"):
@@ -60,8 +60,8 @@ print(open_snapshot(Path(sys.argv[1])).execute("select count(*) from marts.fct_e
 _KILLED_WRITERS = """
 import os, random, signal, sys, time
 from pathlib import Path
-from pipelines.clean.contract import load_contract
-from pipelines.settings import Settings
+from pipelines.contract.ddl import load_contract
+from pipelines.core.settings import Settings
 from pipelines.storage.warehouse import writer
 
 folder, old, chance = Path(sys.argv[1]), Path(sys.argv[2]), random.Random(4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.universe import (
+from pipelines.core.universe import (
     AssetUnit,
     asset_unit,
     canonical_asset,

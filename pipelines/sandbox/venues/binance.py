@@ -10,8 +10,8 @@ import polars as pl
 
 from pipelines.extract.venue import milliseconds
 from pipelines.sandbox.emulator import Answer, Asked, Handler, Route, utc
+from pipelines.sandbox.market_model import Listing, Market, Measure, World
 from pipelines.sandbox.venues.binance_archive import LISTINGS
-from pipelines.sandbox.world import Listing, Market, Measure, World
 
 BY_PLACE: Final = {
     ({"linear": "fapi", "inverse": "dapi", "spot": "spot"}[x.contract_type], x.instrument.replace("/", "")): x

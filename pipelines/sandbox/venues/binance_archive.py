@@ -17,7 +17,7 @@ from xml.sax.saxutils import escape
 import polars as pl
 
 from pipelines.sandbox.emulator import Answer, Asked, Route
-from pipelines.sandbox.world import Listing, Market, Measure, World
+from pipelines.sandbox.market_model import Listing, Market, Measure, World
 
 LISTINGS: Final = (
     Listing("binance", "BTCUSDT", "BTC"),

@@ -13,7 +13,7 @@ import polars as pl
 
 from pipelines.extract.venue import milliseconds
 from pipelines.sandbox.emulator import Answer, Asked, Route, utc
-from pipelines.sandbox.world import Listing, World
+from pipelines.sandbox.market_model import Listing, World
 
 LISTINGS: Final = tuple(
     Listing("bitfinex", f"t{asset}F0:USTF0", asset) for asset in ("BTC", "ETH", "SOL", "AVAX", "XRP", "DOGE")

@@ -11,7 +11,7 @@ import polars as pl
 
 from pipelines.extract.venue import milliseconds
 from pipelines.sandbox.emulator import Answer, Asked, Route, stamp_ms, utc
-from pipelines.sandbox.world import Listing, Market, World
+from pipelines.sandbox.market_model import Listing, Market, World
 
 LISTINGS: Final = (
     *(Listing("bybit", f"{asset}USDT", asset) for asset in ("BTC", "ETH", "SOL", "AVAX", "XRP", "DOGE")),

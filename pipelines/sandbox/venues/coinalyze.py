@@ -11,7 +11,7 @@ from typing import Any, Final
 import polars as pl
 
 from pipelines.sandbox.emulator import Answer, Asked, Route
-from pipelines.sandbox.world import Listing, World
+from pipelines.sandbox.market_model import Listing, World
 
 CODES: Final = {"Binance": "A", "Bybit": "6", "OKX": "3", "Gate.io": "Y", "Hyperliquid": "H", "Huobi": "4"}
 

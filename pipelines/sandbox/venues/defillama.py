@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pipelines.sandbox.emulator import Answer, Asked, Route
-from pipelines.sandbox.world import Listing, World
-from pipelines.sources.defillama import CHAINS, COIN
+from pipelines.sandbox.market_model import Listing, World
+from pipelines.sources.chain.defillama import CHAINS, COIN
 from pipelines.sources.tokens import NATIVE, registered
 
 MOST_POINTS: Final = 500

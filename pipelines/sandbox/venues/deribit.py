@@ -11,7 +11,7 @@ import polars as pl
 
 from pipelines.extract.venue import milliseconds
 from pipelines.sandbox.emulator import Answer, Asked, Route, utc
-from pipelines.sandbox.world import Listing, World
+from pipelines.sandbox.market_model import Listing, World
 
 INVERSE: Final = {"BTC": 10.0, "ETH": 1.0}
 LINEAR: Final = {"SOL": 0.1, "AVAX": 1.0, "XRP": 1.0, "DOGE": 10.0}

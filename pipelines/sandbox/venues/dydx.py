@@ -10,7 +10,7 @@ import polars as pl
 
 from pipelines.extract.venue import milliseconds
 from pipelines.sandbox.emulator import Answer, Asked, Route
-from pipelines.sandbox.world import Listing, World
+from pipelines.sandbox.market_model import Listing, World
 
 LISTINGS: Final = tuple(
     Listing("dydx", f"{coin}-USD", coin, quote="USD", interval_hours=1, listed_at=datetime(2023, 10, 26))

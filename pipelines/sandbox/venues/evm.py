@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from pipelines.sandbox.emulator import Answer, Asked, Route
-from pipelines.sandbox.world import FormulaWorld, World
+from pipelines.sandbox.market_model import FormulaWorld, World
 
 GENESIS: Final = datetime(2023, 12, 1)
 BLOCK_SECONDS: Final = 12

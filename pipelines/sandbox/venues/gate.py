@@ -12,7 +12,7 @@ from typing import Any, Final
 import polars as pl
 
 from pipelines.sandbox.emulator import Answer, Asked, Route
-from pipelines.sandbox.world import Listing, Measure, World
+from pipelines.sandbox.market_model import Listing, Measure, World
 
 SIZES: Final = {"BTC": 0.0001, "ETH": 0.01, "SOL": 1.0, "AVAX": 1.0, "XRP": 10.0, "DOGE": 10.0, "PEPE": 10_000_000.0}
 """Coins in a contract (quanto_multiplier). Gate has no 1000PEPE: its contract holds ten million of the coin instead."""

@@ -14,8 +14,8 @@ import polars as pl
 
 from pipelines.extract.venue import milliseconds
 from pipelines.sandbox.emulator import Answer, Asked, Route
+from pipelines.sandbox.market_model import World
 from pipelines.sandbox.venues.hyperliquid import LISTINGS
-from pipelines.sandbox.world import World
 
 GENESIS: Final = datetime(2025, 10, 2)
 FIRST_BLOCK: Final = 750_000_000

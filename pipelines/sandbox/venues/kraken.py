@@ -12,7 +12,7 @@ from typing import Final
 import polars as pl
 
 from pipelines.sandbox.emulator import Answer, Asked, Route
-from pipelines.sandbox.world import Listing, World
+from pipelines.sandbox.market_model import Listing, World
 
 BASES: Final = {"BTC": "XBT", "ETH": "ETH", "SOL": "SOL", "AVAX": "AVAX", "XRP": "XRP", "DOGE": "DOGE", "PEPE": "PEPE"}
 

@@ -13,7 +13,7 @@ import polars as pl
 
 from pipelines.extract.venue import milliseconds
 from pipelines.sandbox.emulator import Answer, Asked, Route, stamp_ms, utc
-from pipelines.sandbox.world import Listing, Measure, World
+from pipelines.sandbox.market_model import Listing, Measure, World
 
 SIZES: Final = {"BTC": 0.01, "ETH": 0.1, "SOL": 1.0, "AVAX": 1.0, "XRP": 100.0, "DOGE": 1000.0, "PEPE": 10_000_000.0}
 """Coins in a contract. OKX has no 1000PEPE: its contract holds ten million of the coin instead."""

@@ -1,0 +1,52 @@
+"""Copies the journal of fetching into ops.fetch_problems. What is noted, and when: extract/journal.py."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import polars as pl
+
+from pipelines.extract.fetch_log import noted
+from pipelines.storage.query import execute_with, transaction
+
+
+def record_fetch_problems(con: duckdb.DuckDBPyConnection, raw_dir: Path) -> int:
+    """Bring ops.fetch_problems up to the journal and return the number of lines it read.
+
+    Whole days of a venue are replaced, from the day before the newest recorded one on: a day is written to only while it
+    lasts, and by a process whose clock is a little behind.
+    """
+    newest: dict[str, date] = dict(
+        con.execute("select venue, max(noted_on) from ops.fetch_problems group by venue").fetchall()
+    )
+    found = list(noted(raw_dir, since={venue: day - timedelta(days=1) for venue, day in newest.items()}))
+    rows = pl.DataFrame(
+        [
+            {
+                "venue": day.venue,
+                "noted_on": day.noted_on,
+                "line": number,
+                **entry,
+                "noted_at": datetime.fromisoformat(entry["noted_at"]),
+            }
+            for day in found
+            for number, entry in enumerate(day.lines, start=1)
+        ],
+        schema={
+            "venue": pl.String, "noted_on": pl.Date, "line": pl.Int64, "noted_at": pl.Datetime("us"),
+            "source": pl.String, "partition": pl.String, "subject": pl.String,
+            "problem": pl.String, "effect": pl.String, "detail": pl.String,
+        },
+    )  # fmt: skip
+    if rows.is_empty():
+        return 0
+    with transaction(con):
+        execute_with(
+            con,
+            rows,
+            "delete from ops.fetch_problems where (venue, noted_on) in (select distinct venue, noted_on from frame)",
+        )
+        execute_with(con, rows, "insert into ops.fetch_problems by name select * from frame")
+    return rows.height

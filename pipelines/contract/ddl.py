@@ -1,0 +1,235 @@
+"""The contract: what warehouse/schema/*.sql says about every table, as Python objects.
+
+The DDL is the only place where columns, types, rules and comments are written; everything here is derived from it by
+letting DuckDB read it into an in-memory catalogue. No warehouse is opened here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.core.errors import ContractError
+
+if TYPE_CHECKING:
+    import duckdb
+    import polars as pl
+
+COMMON_COLUMNS = ("trade_date", "source", "landing_id", "available_at", "loaded_at")
+"""Columns every clean table ends with."""
+
+LOADER_COLUMNS = ("trade_date", "source", "landing_id", "loaded_at")
+"""Columns the loader fills; a parser never does."""
+
+_HEADER = re.compile(r"^-- (key|day|load|coverage): (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: DuckDB's type name and the comment of the DDL."""
+
+    name: str
+    type: str
+    nullable: bool
+    comment: str
+
+
+@dataclass(frozen=True)
+class CoverageRule:
+    """How ops.coverage counts a table: SQL expressions for venue, instrument and series, and what a full day holds.
+
+    `expected` is period (24 h / period), interval (24 h / interval_hours), captures (the slots of the feed, where it has some) or
+    events (no fixed number).
+    """
+
+    venue: str
+    instrument: str
+    series: str
+    expected: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the contract.
+
+    `key` identifies a row. `day_column` decides the partition day; where `day_is_state`, a stamp of exactly 00:00 belongs
+    to the day that ends there. `merge` tables are upserted by key instead of replaced by day.
+    """
+
+    schema: str
+    name: str
+    comment: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    day_column: str | None
+    day_is_state: bool
+    merge: bool
+    coverage: CoverageRule | None
+    checks: tuple[str, ...]
+
+    @property
+    def qualified(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def wire_columns(self) -> tuple[Column, ...]:
+        """Columns a parser delivers, `available_at` included."""
+        return tuple(column for column in self.columns if column.name not in LOADER_COLUMNS)
+
+    @property
+    def instrument_column(self) -> str | None:
+        """The column that says what a row is about, where the table has one."""
+        names = ("instrument", "index_name", "token", "collateral_token")
+        return next((name for name in names if name in self.column_names), None)
+
+    @property
+    def value_columns(self) -> tuple[str, ...]:
+        """Columns that make two rows of one key equal or different."""
+        return tuple(c.name for c in self.wire_columns if c.name not in self.key and c.name != "available_at")
+
+    @property
+    def series_columns(self) -> tuple[str, ...]:
+        """The key without source and clock: what tells the series of one source apart."""
+        return tuple(c for c in self.key if c not in ("source", self.day_column))
+
+    def polars_schema(self) -> dict[str, pl.DataType]:
+        """The parser's columns as polars types; timestamps are naive microseconds in UTC."""
+        return {column.name: polars_type(column.type) for column in self.wire_columns}
+
+
+@dataclass(frozen=True)
+class Contract:
+    """All tables, by name without schema, in the order of their files."""
+
+    clean: Mapping[str, Table]
+    ops: Mapping[str, Table]
+    ddl: tuple[str, ...]
+
+    def table(self, name: str) -> Table:
+        """The clean table `name`. Raises ContractError naming the tables there are."""
+        try:
+            return self.clean[name]
+        except KeyError as error:
+            raise ContractError(
+                f"there is no clean table {name!r}; warehouse/schema has {', '.join(self.clean)}."
+            ) from error
+
+
+def polars_type(duckdb_type: str) -> pl.DataType:
+    """The polars type of a DuckDB type of the contract. Raises ContractError for a type the contract does not use."""
+    import polars as pl
+
+    types: dict[str, pl.DataType] = {
+        "VARCHAR": pl.String(),
+        "DOUBLE": pl.Float64(),
+        "BIGINT": pl.Int64(),
+        "INTEGER": pl.Int32(),
+        "BOOLEAN": pl.Boolean(),
+        "DATE": pl.Date(),
+        "TIMESTAMP": pl.Datetime("us"),
+    }
+    try:
+        return types[duckdb_type]
+    except KeyError as error:
+        raise ContractError(f"type {duckdb_type} has no polars counterpart; use one of {', '.join(types)}.") from error
+
+
+def apply_ddl(con: duckdb.DuckDBPyConnection, contract: Contract) -> None:
+    """Create the schemas and every table that is not there yet. Idempotent."""
+    for schema in ("clean", "ops"):
+        con.execute(f"create schema if not exists {schema}")
+    for statement in contract.ddl:
+        con.execute(statement)
+
+
+@lru_cache(maxsize=4)
+def load_contract(schema_dir: Path) -> Contract:
+    """Read the DDL below `schema_dir`. Raises ContractError naming the file that is missing, wrong or incomplete."""
+    import duckdb
+
+    files = sorted(schema_dir.glob("*.sql"))
+    if not files:
+        raise ContractError(f"no DDL in {schema_dir}; the checkout is incomplete.")
+    con = duckdb.connect(":memory:")
+    try:
+        con.execute("create schema clean")
+        con.execute("create schema ops")
+        texts: dict[tuple[str, str], str] = {}
+        for file in files:
+            schema, _, table = file.stem.partition(".")
+            texts[schema, table] = file.read_text(encoding="utf-8")
+            try:
+                con.execute(texts[schema, table])
+            except duckdb.Error as error:
+                raise ContractError(f"{file.name} does not run: {error}") from error
+        tables = [_table(con, schema, table, text) for (schema, table), text in texts.items()]
+    finally:
+        con.close()
+    return Contract(
+        clean={t.name: t for t in tables if t.schema == "clean"},
+        ops={t.name: t for t in tables if t.schema == "ops"},
+        ddl=tuple(texts.values()),
+    )
+
+
+def _table(con: duckdb.DuckDBPyConnection, schema: str, name: str, text: str) -> Table:
+    # The names are ours, and no parameters are bound: to bind one, DuckDB imports pandas, which costs seconds.
+    here = f"schema_name = '{schema}' and table_name = '{name}'"
+    columns = tuple(
+        Column(name=row[0], type=row[1], nullable=row[2], comment=row[3] or "")
+        for row in con.execute(
+            f"select column_name, data_type, is_nullable, comment from duckdb_columns() where {here} order by column_index"
+        ).fetchall()
+    )
+    if not columns:
+        raise ContractError(f"{schema}.{name}.sql does not create {schema}.{name}; name the file after its table.")
+    comment_row = con.execute(f"select comment from duckdb_tables() where {here}").fetchone()
+    checks = tuple(
+        row[0]
+        for row in con.execute(
+            f"select expression from duckdb_constraints() where {here} and constraint_type = 'CHECK' "
+            "order by constraint_index"
+        ).fetchall()
+    )
+    header = dict(_HEADER.findall(text))
+    names = {column.name for column in columns}
+    key = tuple(part.strip() for part in header.get("key", "").split(",") if part.strip())
+    day_text = header.get("day")
+    day_column, _, day_kind = (day_text or "").partition(" ")
+    if not key or not set(key) <= names or (day_text and day_column not in names):
+        raise ContractError(f"{schema}.{name}.sql: '-- key:' and '-- day:' must name columns of the table.")
+    if not comment_row or not comment_row[0] or any(not column.comment for column in columns):
+        raise ContractError(f"{schema}.{name}.sql: the table and every column need a 'comment on'.")
+    if schema == "clean" and (day_text is None or "coverage" not in header):
+        raise ContractError(f"{schema}.{name}.sql: a clean table needs '-- day:' and '-- coverage:' headers.")
+    return Table(
+        schema=schema,
+        name=name,
+        comment=comment_row[0],
+        columns=columns,
+        key=key,
+        day_column=day_column or None,
+        day_is_state=day_kind.strip() == "(state)",
+        merge=header.get("load", "").strip() == "merge",
+        coverage=_coverage(header.get("coverage", "none"), f"{schema}.{name}"),
+        checks=checks,
+    )
+
+
+def _coverage(text: str, table: str) -> CoverageRule | None:
+    if text.strip() == "none":
+        return None
+    parts = [part.strip() for part in text.split(";")]
+    if len(parts) != 4 or parts[3] not in {"period", "interval", "captures", "events"}:
+        raise ContractError(
+            f"{table}: '-- coverage:' is venue; instrument; series; period|interval|captures|events, or none."
+        )
+    return CoverageRule(venue=parts[0], instrument=parts[1], series=parts[2], expected=parts[3])

@@ -1,0 +1,105 @@
+"""The home of a warehouse and the processes that work in it: folders, Dagster's settings file, who is still alive.
+
+No Dagster is imported and no database opened here.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from filelock import FileLock, Timeout
+
+from pipelines.core.errors import ConfigError
+from pipelines.core.settings import PROJECT_ROOT, Settings
+
+DAGSTER_YAML: Final = PROJECT_ROOT / "warehouse" / "dagster_home" / "dagster.yaml"
+"""The settings of Dagster that every warehouse gets a copy of."""
+
+_held: dict[Path, tuple[str, FileLock]] = {}
+
+
+def prepare_home(settings: Settings) -> None:
+    """Create the folders of the warehouse and renew dagster.yaml where it is missing or differs from the project's.
+
+    Raises ConfigError where the home cannot be written.
+    """
+    try:
+        for folder in (settings.root, settings.dagster_home, settings.dagster_home / "logs", settings.inbox_dir):
+            folder.mkdir(parents=True, exist_ok=True)
+        if not dagster_yaml_is_current(settings):
+            target = settings.dagster_home / "dagster.yaml"
+            temporary = target.with_name(f".{secrets.token_hex(4)}.yaml")
+            temporary.write_bytes(DAGSTER_YAML.read_bytes())
+            temporary.replace(target)
+    except OSError as error:
+        raise ConfigError(
+            f"LEVERHOUSE_HOME {settings.root}: {error.strerror} ({error.filename}). Name a folder that can be written."
+        ) from error
+
+
+def dagster_yaml_is_current(settings: Settings) -> bool:
+    """True where the warehouse's dagster.yaml is the project's."""
+    target = settings.dagster_home / "dagster.yaml"
+    return target.exists() and target.read_bytes() == DAGSTER_YAML.read_bytes()
+
+
+def claim_process(settings: Settings) -> str:
+    """A token by which other processes can tell that this one lives. The same one for every call in a process.
+
+    Behind it is a file lock, which the operating system frees however the process ends; process numbers are used again
+    and prove nothing.
+    """
+    folder = settings.dagster_home / "processes"
+    held = _held.get(folder)
+    if held is not None and held[1].is_locked and held[0].split("~")[1] == str(os.getpid()):
+        return held[0]
+    folder.mkdir(parents=True, exist_ok=True)
+    token = f"{socket.gethostname()}~{os.getpid()}~{secrets.token_hex(6)}"
+    lock = FileLock(folder / f"{token}.lock")
+    lock.acquire(timeout=0)
+    _held[folder] = (token, lock)
+    return token
+
+
+def process_is_alive(settings: Settings, token: str) -> bool:
+    """False where the process that claimed `token` on this host has ended. Processes of other hosts count as alive."""
+    if token.split("~")[0] != socket.gethostname():
+        return True
+    path = settings.dagster_home / "processes" / f"{token}.lock"
+    if not path.exists():
+        return False
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def forget_dead_processes(settings: Settings) -> None:
+    """Remove the lock files of processes of this host that have ended."""
+    for path in (settings.dagster_home / "processes").glob("*.lock"):
+        if not process_is_alive(settings, path.stem):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """Set environment variables for libraries that read nothing else, and take them back."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

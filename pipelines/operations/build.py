@@ -1,0 +1,290 @@
+"""Building the marts: prepares dbt's manifest and runs dbt, once per build, under the writer's lock.
+
+dbt runs inside this process: a killed build takes dbt down with it, where a dbt of its own would go on writing after
+the lock was freed; and the adapter is loaded already. No Dagster, no SQL of models here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from filelock import FileLock
+
+from pipelines.core.errors import ContractError, PermanentError, TransientError
+from pipelines.core.paths import environment
+from pipelines.core.progress import Progress, no_progress
+from pipelines.core.settings import Settings
+
+if TYPE_CHECKING:
+    from dbt.contracts.results import RunResult
+
+Status = Literal["success", "warn", "fail", "error", "skipped"]
+
+
+SAMPLE_ROWS: Final = 5
+"""Rows of a failed test that are kept in its result."""
+
+QUIET: Final = ("--log-level", "none", "--log-level-file", "info", "--no-use-colors", "--no-use-colors-file")
+"""dbt logs into its log file and not onto the terminal."""
+
+_TOTALS: Final = {"LogModelResult": "total", "LogSeedResult": "total", "LogTestResult": "num_models"}
+"""Events of dbt that end a node, and what each calls the number of nodes."""
+
+_NOT_SOURCES: Final = {"target", "logs", "dbt_packages"}
+_STATUS: Final[Mapping[str, Status]] = {
+    "success": "success",
+    "pass": "success",
+    "warn": "warn",
+    "fail": "fail",
+    "error": "error",
+    "runtime error": "error",
+    "skipped": "skipped",
+    "partial success": "error",
+    "no-op": "success",
+}
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """What dbt did with one model, seed or test. `rows` of tables, `failures` and a `sample` of tests."""
+
+    unique_id: str
+    name: str
+    kind: str
+    status: Status
+    seconds: float
+    message: str
+    rows: int | None = None
+    failures: int | None = None
+    sample: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """Results in the order in which dbt ended them."""
+
+    nodes: tuple[NodeResult, ...]
+    seconds: float
+
+    @property
+    def models(self) -> tuple[NodeResult, ...]:
+        return tuple(node for node in self.nodes if node.kind in {"model", "seed", "snapshot"})
+
+    @property
+    def tests(self) -> tuple[NodeResult, ...]:
+        return tuple(node for node in self.nodes if node.kind == "test")
+
+    @property
+    def faults(self) -> tuple[NodeResult, ...]:
+        """Nodes that make the build fail: errors, and tests of severity error that failed."""
+        return tuple(node for node in self.nodes if node.status in {"fail", "error"})
+
+    def raise_faults(self) -> None:
+        """Raise one error naming every node at fault; without any, do nothing."""
+        if not self.faults:
+            return
+        skipped = sum(node.status == "skipped" for node in self.nodes)
+        lines = "\n".join(f"{node.kind} {node.name}: {node.message}" for node in self.faults[:10])
+        more = f"\nand {len(self.faults) - 10} more" if len(self.faults) > 10 else ""
+        raise BuildError(
+            f"dbt: {len(self.faults)} of {len(self.nodes)} nodes failed, {skipped} were skipped; nothing is "
+            f"published.\n"
+            f"{lines}{more}\nCorrect the model or the data and build again."
+        )
+
+
+class BuildError(PermanentError):
+    """dbt could not build a model, or a blocking test failed. The published snapshot is untouched."""
+
+    exit_code = 65
+
+
+class BuildBrokenError(PermanentError):
+    """dbt itself could not run: project or profile are wrong."""
+
+    exit_code = 70
+
+
+def manifest_is_current(settings: Settings) -> bool:
+    """True where the prepared manifest belongs to the dbt project as it is now."""
+    return _manifest_path(settings).exists()
+
+
+def ensure_manifest(settings: Settings) -> Path:
+    """Path of dbt's manifest of the project as it is now; parses the project only where it changed since the last time.
+
+    Safe when several processes do it at once. Raises BuildBrokenError where the project cannot be parsed.
+    """
+    path = _manifest_path(settings)
+    if path.exists():
+        return path
+    folder = _parse_dir(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(settings.dbt_target_dir / "parse.lock"):
+        if path.exists():
+            return path
+        _parse(settings, folder)
+        temporary = path.with_name(f".{secrets.token_hex(4)}.json")
+        temporary.write_bytes((folder / "manifest.json").read_bytes())
+        temporary.replace(path)
+        for stale in settings.dbt_target_dir.glob("manifest-*.json"):
+            if stale != path:
+                stale.unlink(missing_ok=True)
+    return path
+
+
+def build_marts(settings: Settings, *, select: Sequence[str] = (), progress: Progress = no_progress) -> BuildReport:
+    """Run dbt over the whole project, or over the models named in `select`, with the tests that belong to them.
+
+    Unit tests are left out: they test the project and not the data. Raises WarehouseBusyError while another process
+    writes, BuildBrokenError where dbt cannot run at all; faults of single nodes are in the report.
+    """
+    return _run(settings, "build", select, progress)
+
+
+def check_marts(settings: Settings, *, select: Sequence[str], progress: Progress = no_progress) -> BuildReport:
+    """Run the dbt tests of the models named in `select` on the tables as they are. Raises as build_marts does."""
+    return _run(settings, "test", select, progress)
+
+
+def _run(settings: Settings, command: str, select: Sequence[str], progress: Progress) -> BuildReport:
+    from pipelines.storage.warehouse import writer, writer_lock
+
+    started = time.monotonic()
+    ensure_manifest(settings)
+    # dbt reads the tables of clean and ops, which a new warehouse does not have yet.
+    with writer(settings, what=f"prepare dbt {command}"):
+        pass
+    arguments = [
+        command,
+        "--exclude-resource-type",
+        "unit_test",
+        "--partial-parse-file-path",
+        str(_parse_dir(settings) / "partial_parse.msgpack"),
+        *_folders(settings, settings.dbt_target_dir),
+        *(["--select", *select] if select else []),
+    ]
+    with writer_lock(settings, what=f"dbt {command}"):
+        results = _invoke(settings, arguments, progress=progress)
+        nodes = _describe(settings, results)
+    return BuildReport(nodes=nodes, seconds=time.monotonic() - started)
+
+
+def _parse(settings: Settings, target: Path) -> None:
+    """Parse the project in a process of its own: whoever only wants the definitions is spared dbt's imports."""
+    loud = [*QUIET, "--log-level", "error"]
+    command = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", *loud, "parse", *_folders(settings, target)]
+    done = subprocess.run(
+        command, env={**os.environ, **_variables(settings)}, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        text = " ".join((done.stdout + done.stderr).split())[-2000:]
+        raise BuildBrokenError(f"dbt parse: {text} Details: {settings.dbt_target_dir / 'logs' / 'dbt.log'}")
+
+
+def _describe(settings: Settings, results: Sequence[RunResult]) -> tuple[NodeResult, ...]:
+    """Results as plain values, with row counts of tables and samples of failed tests, read in one connection."""
+    from pipelines.storage.database import open_database
+    from pipelines.storage.status import count_rows, sample_query
+
+    con = open_database(settings)
+    try:
+        built = [r for r in results if _STATUS[str(r.status)] in {"success", "warn"} and _is_table(r.node)]
+        rows = count_rows(con, [(r.node.schema, r.node.alias) for r in built])
+        described = []
+        for result in results:
+            node = result.node
+            status = _STATUS[str(result.status)]
+            failed_test = node.resource_type == "test" and status in {"fail", "warn"}
+            described.append(
+                NodeResult(
+                    unique_id=node.unique_id,
+                    name=node.name,
+                    kind=str(node.resource_type),
+                    status=status,
+                    seconds=result.execution_time,
+                    message=" ".join((result.message or "").split()),
+                    rows=rows.get((node.schema, node.alias)) if node.resource_type in {"model", "seed"} else None,
+                    failures=result.failures,
+                    sample=sample_query(con, str(node.compiled_code), SAMPLE_ROWS) if failed_test else (),
+                )
+            )
+    finally:
+        con.close()
+    return tuple(described)
+
+
+def _is_table(node: Any) -> bool:
+    return node.resource_type in {"model", "seed"} and node.config.materialized not in {"view", "ephemeral"}
+
+
+def _invoke(settings: Settings, arguments: list[str], *, progress: Progress | None = None) -> Sequence[RunResult]:
+    """Run one dbt command in this process; the results of its nodes. Leaves no connection open."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+    from dbt.adapters.factory import reset_adapters
+    from dbt.cli.main import dbtRunner
+
+    def relay(event: Any) -> None:
+        if progress is not None and event.info.name in _TOTALS:
+            progress(event.data.node_info.node_name, event.data.index, getattr(event.data, _TOTALS[event.info.name]))
+
+    with environment(**_variables(settings)):
+        try:
+            outcome = dbtRunner(callbacks=[relay]).invoke([*QUIET, *arguments])
+        finally:
+            reset_adapters()
+            DuckDBConnectionManager.close_all_connections()
+    if outcome.exception is not None:
+        text = " ".join(str(outcome.exception).split())
+        if "Could not set lock on file" in text:
+            raise TransientError(
+                f"dbt: {text}. A program other than leverhouse has {settings.database} open; close it."
+            )
+        raise BuildBrokenError(f"dbt {arguments[0]}: {text}. Details: {settings.dbt_target_dir / 'logs' / 'dbt.log'}")
+    results = getattr(outcome.result, "results", ())
+    if not outcome.success and not results:
+        raise BuildBrokenError(f"dbt {arguments[0]} failed. Details: {settings.dbt_target_dir / 'logs' / 'dbt.log'}")
+    return tuple(results)
+
+
+def _variables(settings: Settings) -> dict[str, str]:
+    return {"LEVERHOUSE_DATABASE": str(settings.database), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+
+
+def _folders(settings: Settings, target: Path) -> list[str]:
+    project = str(settings.dbt_project_dir)
+    log = str(settings.dbt_target_dir / "logs")
+    return ["--project-dir", project, "--profiles-dir", project, "--target-path", str(target), "--log-path", log]
+
+
+def _parse_dir(settings: Settings) -> Path:
+    """Artifacts of parsing, apart from those of building, so that neither reads the other's half-written files."""
+    return settings.dbt_target_dir / "parse"
+
+
+def _manifest_path(settings: Settings) -> Path:
+    return settings.dbt_target_dir / f"manifest-{_project_digest(settings.dbt_project_dir)}.json"
+
+
+def _project_digest(project: Path) -> str:
+    """Digest of everything a manifest follows from: the files of the project and the version of dbt."""
+    if not (project / "dbt_project.yml").exists():
+        raise ContractError(f"no dbt project in {project}; the checkout is incomplete.")
+    digest = hashlib.sha256(version("dbt-core").encode())
+    for folder, names, files in os.walk(project):
+        names[:] = sorted(name for name in names if name not in _NOT_SOURCES and not name.startswith("."))
+        for file in sorted(files):
+            path = Path(folder) / file
+            digest.update(f"\0{path.relative_to(project).as_posix()}\0".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:20]

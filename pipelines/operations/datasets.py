@@ -1,0 +1,169 @@
+"""Which data sets of files this warehouse knows, and which dropped files wait for them.
+
+Reads no more of a mapping than its name and its tables, so that a wrong mapping cannot keep the others from loading;
+sources.files checks the whole of it before anything is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+from pipelines.core.settings import Settings
+
+SETTLED_SECONDS: Final = 10.0
+"""A file younger than this may still be being written."""
+
+Seen = Mapping[str, tuple[int, int]]
+"""Size and modification time (ns) of files by path."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set of files: source `files.<name>`, read as `mapping` says, feeding `tables`.
+
+    `required`, `optional` and `ignored` are shell patterns on file names. `fault` says why the mapping cannot be used;
+    landing such a data set fails and no other one does.
+    """
+
+    name: str
+    mapping: Path
+    tables: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    description: str = ""
+    fault: str | None = None
+
+    @property
+    def source(self) -> str:
+        return f"files.{self.name}"
+
+
+def find_datasets(settings: Settings, *, extra: Iterable[Path] = ()) -> tuple[Dataset, ...]:
+    """Data sets in the order of their names.
+
+    A mapping named in `extra` wins over one of the same name in settings.mappings_dir, and that over the newest one the
+    landing keeps from an earlier import.
+    """
+    found: dict[str, Dataset] = {}
+    for path in _kept_mappings(settings.raw_dir):
+        dataset = read_dataset(path)
+        if dataset.fault is None:
+            found[dataset.name] = dataset
+    for path in (*_toml_files(settings.mappings_dir), *extra):
+        dataset = read_dataset(path)
+        found[dataset.name] = dataset
+    return tuple(found[name] for name in sorted(found))
+
+
+def read_dataset(path: Path) -> Dataset:
+    """The data set a mapping file describes; named after the file where not even its name can be read."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = {str(rows["table"]): None for file in data["file"] for rows in file["rows"]}
+        if data.get("instrument"):
+            tables["instruments"] = None
+        return Dataset(
+            name=str(data["dataset"]),
+            mapping=path,
+            tables=tuple(tables),
+            required=tuple(str(file["pattern"]) for file in data["file"] if file.get("required", True)),
+            optional=tuple(str(file["pattern"]) for file in data["file"] if not file.get("required", True)),
+            ignored=tuple(str(ignore["pattern"]) for ignore in data.get("ignore", ())),
+            description=str(data.get("description", "")),
+        )
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        return Dataset(name=_name_from(path), mapping=path, fault=f"mapping {path}: {reason}. Correct it.")
+
+
+@dataclass(frozen=True)
+class Claims:
+    """Which folders below a root belong to which data set, and the folders with files that belong to none."""
+
+    folders: Mapping[str, tuple[Path, ...]]
+    unclaimed: tuple[Path, ...]
+
+
+def claim_folders(datasets: Iterable[Dataset], root: Path) -> Claims:
+    """Share the folders below `root` out among data sets.
+
+    File names such as open_interest.csv occur in many data sets, so it is folders that are told apart: a folder belongs
+    to a data set whose mapping accounts for every file in it and misses none that it requires.
+    """
+    folders: dict[Path, list[str]] = {}
+    for path in _files(root):
+        folders.setdefault(path.parent, []).append(path.name)
+    claimed: dict[str, list[Path]] = {}
+    for dataset in datasets:
+        for folder, names in folders.items():
+            if _accounts_for(dataset, names):
+                claimed.setdefault(dataset.name, []).append(folder)
+    owned = {folder for mine in claimed.values() for folder in mine}
+    return Claims(
+        folders={name: tuple(mine) for name, mine in claimed.items()},
+        unclaimed=tuple(folder for folder in folders if folder not in owned),
+    )
+
+
+def _accounts_for(dataset: Dataset, names: Sequence[str]) -> bool:
+    patterns = (*dataset.required, *dataset.optional)
+    explained = all(any(fnmatchcase(name, pattern) for pattern in (*patterns, *dataset.ignored)) for name in names)
+    complete = all(any(fnmatchcase(name, pattern) for name in names) for pattern in dataset.required)
+    return explained and complete and any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
+
+
+def waiting_files(settings: Settings, dataset: str, *, now: float) -> tuple[Path, ...]:
+    """Files dropped into the inbox of `dataset` that nobody writes any more, in the order of their names.
+
+    `now` is seconds since the epoch, as the file system counts. Hidden files are somebody's temporary files.
+    """
+    folder = settings.inbox_dir / dataset
+    if not folder.is_dir():
+        return ()
+    return tuple(path for path in _files(folder) if now - path.stat().st_mtime > SETTLED_SECONDS)
+
+
+def changed_files(files: Iterable[Path], seen: Seen) -> dict[Path, tuple[int, int]]:
+    """The files that are new or differ in size or time from what was `seen`."""
+    states = {path: _state(path) for path in files}
+    return {path: state for path, state in states.items() if seen.get(str(path)) != state}
+
+
+def files_key(dataset: str, files: Mapping[Path, tuple[int, int]]) -> str:
+    """A key that is the same for the same files in the same state, for telling one drop from the next."""
+    text = "\0".join(f"{path}\0{size}\0{time}" for path, (size, time) in sorted(files.items()))
+    return f"{dataset}:{hashlib.sha256(text.encode()).hexdigest()[:20]}"
+
+
+def _state(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return (stat.st_size, stat.st_mtime_ns)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not hidden and path.is_file():
+            yield path
+
+
+def _toml_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.toml")) if folder.is_dir() else []
+
+
+def _kept_mappings(raw_dir: Path) -> list[Path]:
+    """Mappings beside the landings of imported files, oldest first."""
+    if not raw_dir.is_dir():
+        return []
+    return sorted(raw_dir.glob("files.*/_mappings/*.toml"), key=lambda path: path.stat().st_mtime)
+
+
+def _name_from(path: Path) -> str:
+    return "".join(c if c.isalnum() else "_" for c in path.stem.lower()) or "unnamed"

@@ -1,0 +1,51 @@
+"""Looking into the working database for asset checks and doctor: opens it as writer, asks storage.status, closes it.
+
+Readers have the published file instead. No Dagster, no SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, Final
+
+from pipelines.contract.ddl import load_contract
+from pipelines.core.settings import Settings
+from pipelines.storage import status
+from pipelines.storage.warehouse import writer
+
+IMPORTED: Final = "files."
+"""Sources that nobody fetches on a schedule begin with this."""
+
+
+@dataclass(frozen=True)
+class NewestDays:
+    """Newest day of every source and table, of every venue in every mart, and the scheduled sources that are behind."""
+
+    sources: Sequence[Mapping[str, Any]]
+    venues: Sequence[Mapping[str, Any]]
+    behind: Sequence[Mapping[str, Any]]
+
+
+def inspect_clean(settings: Settings) -> tuple[dict[str, status.TableState], status.LedgerState]:
+    """State of every clean table, and of the ledger."""
+    with writer(settings, what="inspect clean tables") as con:
+        return status.clean_states(con, load_contract(settings.schema_dir)), status.ledger_state(con)
+
+
+def inspect_newest_days(settings: Settings, *, today: date, behind_days: int) -> NewestDays:
+    """How new the rows of the marts are. A scheduled source is behind when its newest day is more than `behind_days`
+    before `today` (UTC); imported files are history and never behind."""
+    with writer(settings, what="inspect newest days") as con:
+        sources, venues = status.source_newest_days(con), status.newest_days(con)
+    oldest = today - timedelta(days=behind_days)
+    scheduled = [row for row in sources if not row["source"].startswith(IMPORTED)]
+    behind = [row for row in scheduled if row["newest_day"] is None or row["newest_day"] < oldest]
+    return NewestDays(sources=sources, venues=venues, behind=behind)
+
+
+def inspect_coverage(settings: Settings) -> tuple[dict[str, int], Sequence[Mapping[str, Any]]]:
+    """Days of the coverage mart by status, and the newest days that are missing or partial."""
+    with writer(settings, what="inspect coverage") as con:
+        return status.coverage_gaps(con)

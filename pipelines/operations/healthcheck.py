@@ -1,0 +1,144 @@
+"""The smallest real request to every feed of a venue, and what differs from what its module expects. Nothing is landed.
+
+The first thing to run on a connected machine: `leverhouse doctor --live`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+import polars as pl
+
+from pipelines.contract.ddl import Contract, load_contract
+from pipelines.core.errors import LeverhouseError
+from pipelines.core.settings import Settings
+from pipelines.extract.fetch import plan_capture
+from pipelines.extract.landing import Clock, utc_now
+from pipelines.extract.venue import Api, Context, Feed, Job, NotYetPublishedError, Page, Span, Venue
+from pipelines.sources.instruments import INSTRUMENTS, SCHEMA, InstrumentHistory
+
+if TYPE_CHECKING:
+    from pipelines.extract.client import Patience
+
+PROBED_ASSET = "BTC"
+"""What every venue trades."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one question to a feed showed. `asked` is recent or oldest: the newest published day, or the oldest the module
+    says there is."""
+
+    source: str
+    asked: Literal["recent", "oldest"]
+    verdict: Literal["as expected", "differs", "failed"]
+    found: str
+    pages: int = 0
+    rows: int = 0
+    seconds: float = 0.0
+
+
+def probe_venue(
+    settings: Settings, venue: Venue, *, patience: Patience | None = None, clock: Clock = utc_now
+) -> tuple[Probe, ...]:
+    """Ask every feed of `venue` for one instrument and one day. Errors become probes; nothing is raised for them."""
+    from pipelines.extract.client import PATIENT, open_api
+
+    contract = load_contract(settings.schema_dir)
+
+    async def probe() -> list[Probe]:
+        found: list[Probe] = []
+        instruments = InstrumentHistory.none()
+        async with open_api(
+            venue,
+            endpoints=settings.endpoints_of(venue.name),
+            contact=settings.contact,
+            patience=patience or PATIENT,
+            clock=clock,
+        ) as api:
+            for feed in sorted(venue.feeds, key=lambda feed: feed.name != INSTRUMENTS):
+                for asked, span in _spans(feed, clock()):
+                    one, rows = await _ask(venue, feed, api, asked, span, instruments, contract, clock)
+                    found.append(one)
+                    if feed.name == INSTRUMENTS and rows is not None:
+                        instruments = _known(rows)
+        return found
+
+    return tuple(asyncio.run(probe()))
+
+
+def _spans(feed: Feed, now: datetime) -> Iterator[tuple[Literal["recent", "oldest"], Span]]:
+    if feed.cadence == "capture":
+        yield "recent", plan_capture(feed, now=now)[0].span
+        return
+    newest = (now - feed.published_after).date() - timedelta(days=1)
+    yield "recent", Span.of_days(newest, newest)
+    oldest = (now - timedelta(days=feed.keeps_days - 1)).date() if feed.keeps_days is not None else feed.since
+    yield "oldest", Span.of_days(oldest, oldest)
+
+
+async def _ask(
+    venue: Venue,
+    feed: Feed,
+    api: Api,
+    asked: Literal["recent", "oldest"],
+    span: Span,
+    instruments: pl.DataFrame,
+    contract: Contract,
+    clock: Clock,
+) -> tuple[Probe, pl.DataFrame | None]:
+    source, started = venue.source(feed), time.monotonic()
+    job = _job(feed, instruments, span)
+    if job is None:
+        return Probe(source, asked, "differs", f"no instrument on {PROBED_ASSET} that this feed has"), None
+    pages: list[Page] = []
+    try:
+        pages = [page async for page in feed.fetch(api, job)]
+        context = Context(venue.name, clock(), span, instruments)
+        parsed = list(feed.parse(pages, context))
+    except NotYetPublishedError:
+        verdict: Literal["as expected", "differs"] = "as expected" if asked == "recent" else "differs"
+        return Probe(source, asked, verdict, f"{job.subject}: not published", seconds=time.monotonic() - started), None
+    except LeverhouseError as error:
+        return Probe(source, asked, "failed", str(error), len(pages), seconds=time.monotonic() - started), None
+    rows = sum(one.rows.height for one in parsed)
+    turned_away = sum(one.rejects.height for one in parsed if one.rejects is not None)
+    wrong = [
+        f"{one.table}.{column} is {kind}"
+        for one in parsed
+        for column, kind in one.rows.schema.items()
+        if column != "_line" and contract.table(one.table).polars_schema().get(column) != kind
+    ]
+    faults = [*wrong, *([f"{turned_away} records turned away"] if turned_away else [])]
+    if feed.tables and not rows:
+        faults.append(f"no rows on {span.start:%Y-%m-%d}")
+    said = f"{job.subject} {span.start:%Y-%m-%d}: {rows} rows in {len(pages)} answers"
+    return (
+        Probe(
+            source,
+            asked,
+            "differs" if faults else "as expected",
+            "; ".join([said, *faults]),
+            len(pages),
+            rows,
+            round(time.monotonic() - started, 2),
+        ),
+        next((one.rows for one in parsed if one.table == INSTRUMENTS), None),
+    )
+
+
+def _job(feed: Feed, instruments: pl.DataFrame, span: Span) -> Job | None:
+    if feed.subjects is None:
+        return Job("*", span)
+    there: Mapping[str, Mapping[str, object]] = feed.subjects(instruments.filter(pl.col("asset") == PROBED_ASSET))
+    name = next(iter(sorted(there)), None)
+    return None if name is None else Job(name, span, there[name])
+
+
+def _known(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.select(*(pl.col(c) if c in rows.columns else pl.lit(None, t).alias(c) for c, t in SCHEMA.items()))

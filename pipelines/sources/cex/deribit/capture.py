@@ -1,0 +1,164 @@
+"""What Deribit says of this moment only, captured every hour: option chains, and open interest of perpetuals.
+
+Facts from Deribit's documentation; what was not seen live is marked "?".
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Final
+
+import polars as pl
+
+from pipelines.core.errors import RequestRefusedError
+from pipelines.core.universe import canonical_asset, parse_symbol
+from pipelines.extract.venue import Api, Context, Job, Page, Parsed
+from pipelines.sources.cex.deribit import wire
+from pipelines.sources.records import LINE, Field, Record, from_ms, read_records, rejected
+
+NAME: Final = wire.NAME
+
+OPTIONS: Final = (
+    Field("instrument_name", "instrument", str),
+    Field("option_type", "option_type", str),
+    Field("strike", "strike", float),
+    Field("expiration_timestamp", "expires_ms", int),
+    Field("base_currency", "base", str),
+    Field("quote_currency", "quote", str),
+)
+OPTION_SUMMARY: Final = (
+    Field("instrument_name", "instrument", str),
+    Field("open_interest", "open_interest_base", float),
+    Field("volume", "volume_24h_base", float, optional=True),
+    Field("mark_iv", "mark_iv_percent", float, optional=True),
+    Field("mark_price", "mark_price", float, optional=True),
+    Field("underlying_price", "underlying_price", float, optional=True),
+)
+INDEX: Final = (Field("index_name", "index_name", str), Field("index_price", "index_price", float))
+PERPETUAL_SUMMARY: Final = (
+    Field("instrument_name", "instrument", str),
+    Field("open_interest", "open_interest", float),
+    Field("creation_timestamp", "at_ms", int),
+)
+
+
+async def fetch_option_chain(api: Api, job: Job) -> AsyncIterator[Page]:
+    """All options: summaries first, so that what they name is in the lists that follow, then every index they stand on."""
+    indices: dict[str, None] = {}
+    for currency in wire.CURRENCIES:
+        yield await wire.ask(api, wire.BOOK_SUMMARY, currency=currency, kind="option")
+        listed = await wire.ask(api, wire.INSTRUMENTS, currency=currency, kind="option", expired="false")
+        yield listed
+        names = read_records([listed], wire.results, OPTIONS).frame.select(index_name()).to_series()
+        indices |= dict.fromkeys(names.unique(maintain_order=True))
+    for name in indices:
+        try:
+            yield await wire.ask(api, wire.INDEX_PRICE, index_name=name)
+        except RequestRefusedError:
+            # The chain cannot be had again. An index that Deribit does not have under this name leaves index_price unknown.
+            continue
+
+
+def index_name() -> pl.Expr:
+    """The index an option settles by: btc_usd for inverse options, which are quoted in their coin, else sol_usdc."""
+    quote = pl.when(pl.col("quote") == pl.col("base")).then(pl.lit("USD")).otherwise("quote")
+    return pl.concat_str("base", quote, separator="_").str.to_lowercase().alias("index_name")
+
+
+def index_prices(page: Page) -> Sequence[Record]:
+    """The one price of an answer, with the name that was asked for: the answer does not repeat it."""
+    return [{**wire.result(page, "index_price"), "index_name": page.request["params"]["index_name"]}]
+
+
+def parse_option_chain(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
+    """One row per option, all at the instant the last summary came.
+
+    Open interest and volume are in coin, volatility is percent and becomes a fraction. Inverse options are quoted in coin;
+    linear ones in USDC, and become coin at the forward, as Deribit itself quotes inverse ones. Strike and expiry come from the
+    list, where names spell a decimal point as d (0d625). Summaries have no delta.
+    """
+    summaries, lists, prices = wire.kinds(pages, wire.BOOK_SUMMARY, wire.INSTRUMENTS, wire.INDEX_PRICE)
+    if not summaries:
+        return
+    summary = read_records(summaries, wire.results, OPTION_SUMMARY)
+    options = read_records(lists, wire.results, OPTIONS)
+    index = read_records(prices, index_prices, INDEX)
+    captured_at = max(page.received_at for page in summaries)
+    listed = options.frame.with_columns(index_name()).drop("subject", "received_at", LINE)
+    priced = index.frame.drop("subject", "received_at", LINE)
+    frame = summary.frame.join(
+        listed.unique("instrument", keep="last", maintain_order=True),
+        on="instrument",
+        how="left",
+        maintain_order="left",
+    ).join(
+        priced.unique("index_name", keep="last", maintain_order=True),
+        on="index_name",
+        how="left",
+        maintain_order="left",
+    )
+    known = pl.col("strike").is_not_null() & pl.col("option_type").is_in(["call", "put"])
+    assets = {base: canonical_asset(base) for base in listed["base"].drop_nulls().unique()}
+    in_coin = pl.col("quote") == pl.col("base")
+    rows = frame.filter(known).select(
+        pl.lit(NAME).alias("venue"),
+        "instrument",
+        pl.lit(captured_at, pl.Datetime("us")).alias("snapshot_at"),
+        pl.col("base").replace_strict(assets, return_dtype=pl.String).alias("underlying"),
+        from_ms("expires_ms").dt.date().alias("expiry_date"),
+        "strike",
+        "option_type",
+        "open_interest_base",
+        "volume_24h_base",
+        (pl.col("mark_iv_percent") / 100).alias("mark_iv"),
+        pl.when(in_coin)
+        .then("mark_price")
+        .otherwise(pl.col("mark_price") / pl.col("underlying_price"))
+        .alias("mark_price_base"),
+        "underlying_price",
+        "index_price",
+        pl.lit(None, pl.Float64).alias("delta"),
+        pl.lit(captured_at, pl.Datetime("us")).alias("available_at"),
+        LINE,
+    )
+    unknown = rejected(
+        frame.filter(~known.fill_null(value=False)), reason="unknown_instrument", instrument="instrument",
+        detail="Deribit's list of options does not have it",
+    )  # fmt: skip
+    yield Parsed("option_chain", rows, pl.concat([summary.rejects, options.rejects, index.rejects, unknown]))
+
+
+async def fetch_open_interest(api: Api, job: Job) -> AsyncIterator[Page]:
+    """Summaries of all futures; there is no history of open interest."""
+    for currency in wire.CURRENCIES:
+        yield await wire.ask(api, wire.BOOK_SUMMARY, currency=currency, kind="future")
+
+
+def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
+    """One-sided open interest of perpetuals: dollars where inverse, coin where linear. Dated futures stay in the landing."""
+    found = read_records(pages, wire.results, PERPETUAL_SUMMARY)
+    perpetuals = found.frame.filter(pl.col("instrument").str.ends_with(wire.PERPETUAL))
+    facts = {name: parse_symbol(NAME, name) for name in perpetuals["instrument"].unique()}
+    kinds = {name: f.contract_type for name, f in facts.items() if f is not None}
+    frame = perpetuals.with_columns(
+        pl.col("instrument").replace_strict(kinds, default=None, return_dtype=pl.String).alias("contract_type")
+    )
+    inverse = pl.col("contract_type") == "inverse"
+    rows = frame.filter(pl.col("contract_type").is_not_null()).select(
+        pl.lit(NAME).alias("venue"),
+        "instrument",
+        pl.lit("snapshot").alias("period"),
+        from_ms("at_ms").alias("event_at"),
+        pl.when(~inverse).then("open_interest").alias("oi_base"),
+        pl.when(inverse).then("open_interest").alias("oi_usd"),
+        pl.col("open_interest").alias("oi_raw"),
+        pl.when(inverse).then(pl.lit("usd")).otherwise(pl.lit("base")).alias("oi_raw_unit"),
+        pl.lit("one_sided").alias("counting"),
+        pl.col("received_at").alias("available_at"),
+        LINE,
+    )
+    unknown = rejected(
+        frame.filter(pl.col("contract_type").is_null()), reason="unknown_instrument", instrument="instrument",
+        detail="the name follows no rule of Deribit's",
+    )  # fmt: skip
+    yield Parsed("open_interest", rows, pl.concat([found.rejects, unknown]))

@@ -1,0 +1,160 @@
+"""Deribit v2: the venue and its perpetuals. Public endpoints; no key. What is read of it stands in deribit_history.py and
+deribit_capture.py, how it is asked in deribit_wire.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+import polars as pl
+
+from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Venue
+from pipelines.sources.cex.deribit import capture, history, wire
+from pipelines.sources.instruments import each_instrument, told_by_name
+from pipelines.sources.records import LINE, Field, from_ms, read_records, rejected
+
+NAME: Final = wire.NAME
+
+FUTURES: Final = (
+    Field("instrument_name", "instrument", str),
+    Field("contract_size", "contract_size", float),
+    Field("creation_timestamp", "listed_ms", int),
+    Field("expiration_timestamp", "expires_ms", int),
+)
+NEVER: Final = datetime(2500, 1, 1)
+"""Perpetuals are said to expire in the year 3000."""
+
+
+async def fetch_instruments(api: Api, job: Job) -> AsyncIterator[Page]:
+    """Futures and perpetuals that are traded now."""
+    for currency in wire.CURRENCIES:
+        yield await wire.ask(api, wire.INSTRUMENTS, currency=currency, kind="future", expired="false")
+
+
+def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
+    """Perpetuals. A contract is 10 dollars of bitcoin or 1 of ether, or so much coin; amounts elsewhere are in dollars or coin
+    already, not in contracts. Options are read with their chains: they live for days and would be a thousand rows a day here.
+    """
+    found = read_records(pages, wire.results, FUTURES)
+    perpetuals = found.frame.filter(pl.col("instrument").str.ends_with(wire.PERPETUAL))
+    known = told_by_name(NAME, perpetuals["instrument"])
+    frame = perpetuals.join(known, on="instrument", how="left", maintain_order="left")
+    inverse = pl.col("contract_type") == "inverse"
+    expires = from_ms("expires_ms")
+    rows = frame.filter(pl.col("asset").is_not_null()).select(
+        pl.lit(NAME).alias("venue"),
+        "instrument",
+        pl.col("received_at").dt.truncate("1d").alias("valid_from"),
+        "asset",
+        "quote",
+        "contract_type",
+        "contract_size",
+        pl.when(inverse).then(pl.lit("usd")).otherwise(pl.lit("base")).alias("contract_size_unit"),
+        "multiplier",
+        from_ms("listed_ms").alias("listed_at"),
+        pl.when(expires < NEVER).then(expires).alias("delisted_at"),
+        pl.col("received_at").alias("available_at"),
+        LINE,
+    )
+    unknown = rejected(
+        frame.filter(pl.col("asset").is_null()), reason="unknown_instrument", instrument="instrument",
+        detail="the name follows no rule of Deribit's",
+    )  # fmt: skip
+    yield Parsed("instruments", rows, pl.concat([found.rejects, unknown]))
+
+
+def each_currency(instruments: pl.DataFrame) -> Mapping[str, Mapping[str, Any]]:
+    """What trades are asked by: BTC and ETH, and USDC for all that is linear."""
+    inverse = pl.col("contract_type") == "inverse"
+    names = instruments.select(pl.when(inverse).then("asset").otherwise("quote").alias("currency")).to_series()
+    return {name: {} for name in names.unique(maintain_order=True)}
+
+
+def each_indexed_coin(instruments: pl.DataFrame) -> Mapping[str, Mapping[str, Any]]:
+    """Coins with a volatility index."""
+    return {coin: {} for coin in ("BTC", "ETH") if coin in instruments["asset"]}
+
+
+VENUE: Final = Venue(
+    name=NAME,
+    endpoints=wire.ENDPOINTS,
+    limits=wire.LIMITS,
+    concurrency=8,
+    check=wire.check,
+    notes="Open interest and option chains are of the moment; everything else goes back to the beginning.",
+    feeds=(
+        Feed(
+            name="instruments",
+            tables=("instruments",),
+            description="Inverse and linear perpetuals with their contract sizes.",
+            fetch=fetch_instruments,
+            parse=parse_instruments,
+            since=date(2018, 8, 14),
+            cadence="capture",
+            every_hours=24,
+        ),
+        Feed(
+            name="funding",
+            tables=("funding_rates",),
+            description="Funding of every hour.",
+            fetch=history.fetch_funding,
+            parse=history.parse_funding,
+            since=date(2018, 8, 14),
+            subjects=each_instrument(),
+            by_month=True,
+        ),
+        Feed(
+            name="volatility_index",
+            tables=("volatility_index",),
+            description="DVOL of bitcoin and ether, hourly.",
+            fetch=history.fetch_volatility_index,
+            parse=history.parse_volatility_index,
+            since=date(2021, 3, 24),
+            subjects=each_indexed_coin,
+            by_month=True,
+        ),
+        Feed(
+            name="candles",
+            tables=("candles",),
+            description="Hourly candles of perpetuals, back to their listing.",
+            fetch=history.fetch_candles,
+            parse=history.parse_candles,
+            since=date(2018, 8, 14),
+            subjects=each_instrument(),
+            by_month=True,
+        ),
+        Feed(
+            name="liquidations",
+            tables=("liquidations",),
+            description="Trades of perpetuals that are flagged as liquidations, out of all trades.",
+            fetch=history.fetch_liquidations,
+            parse=history.parse_liquidations,
+            since=date(2018, 8, 14),
+            subjects=each_currency,
+            # How far the history host is behind is not documented (?).
+            published_after=timedelta(hours=24),
+        ),
+        Feed(
+            name="open_interest",
+            tables=("open_interest",),
+            description="Open interest of perpetuals, captured every hour.",
+            fetch=capture.fetch_open_interest,
+            parse=capture.parse_open_interest,
+            since=date(2018, 8, 14),
+            cadence="capture",
+            published_after=timedelta(0),
+        ),
+        Feed(
+            name="option_chain",
+            tables=("option_chain",),
+            description="All option chains: open interest, volume, implied volatility; captured every hour.",
+            fetch=capture.fetch_option_chain,
+            parse=capture.parse_option_chain,
+            since=date(2018, 8, 14),
+            cadence="capture",
+            published_after=timedelta(0),
+        ),
+    ),
+)

@@ -1,0 +1,264 @@
+"""What OKX remembers: open interest, settled funding, candles, positioning. Captures of what it forgets stand in okx_capture.py.
+
+Facts from OKX's v5 documentation; what was not seen live is marked "?".
+
+Open interest of five minutes is kept for days and that of hours for weeks, so that a day is had whole when it is over: the
+state of the moment is not captured beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import timedelta
+from typing import Final
+
+import polars as pl
+
+from pipelines.extract.paging import pages_backward
+from pipelines.extract.venue import Api, Context, Job, Page, Parsed
+from pipelines.sources.cex.okx import wire
+from pipelines.sources.records import LINE, SUBJECT, Field, from_ms, read_records, rejected
+
+NAME: Final = wire.NAME
+
+ALL_CONTRACTS: Final = "-CONTRACTS"
+"""OKX's account ratio and taker volume are those of a coin over all its contracts, linear, inverse and dated together (it calls
+that instType CONTRACTS). They are of no single instrument, so they get a name of their own, BTC-CONTRACTS, which okx.py lists
+among the instruments with the coin as its asset."""
+
+HOUR_MS: Final = 3_600_000
+# 100 rows are what every version of these endpoints gave; since 2025 candles allow 300 and funding 400. A server that still caps at
+# 100 would make a full page look like the last one.
+LIMIT: Final = 100
+
+OPEN_INTEREST: Final = (
+    Field("ts", "at_ms", int),
+    Field("oi", "contracts", float),
+    Field("oiCcy", "oi_base", float),
+    Field("oiUsd", "oi_usd", float),
+    Field("period", "bar", str),
+)
+FUNDING: Final = (
+    Field("instId", "instrument", str),
+    Field("realizedRate", "rate", float),
+    Field("fundingTime", "at_ms", int),
+)
+CANDLES: Final = (
+    Field("ts", "at_ms", int),
+    *(Field(name, name, float) for name in ("open", "high", "low", "close")),
+    Field("vol", "contracts", float),
+    Field("volCcy", "volume_base", float),
+    Field("volCcyQuote", "volume_quote", float),
+    Field("confirm", "confirm", str),
+)
+RATIO: Final = (Field("ts", "at_ms", int), Field("ratio", "ratio", float), Field("period", "bar", str))
+TAKER: Final = (
+    Field("ts", "at_ms", int),
+    Field("sellVol", "sold", float),
+    Field("buyVol", "bought", float),
+    Field("period", "bar", str),
+)
+
+OPEN_INTEREST_CELLS: Final = wire.keyed("ts", "oi", "oiCcy", "oiUsd", params=("period",))
+CANDLE_CELLS: Final = wire.keyed("ts", "open", "high", "low", "close", "vol", "volCcy", "volCcyQuote", "confirm")
+RATIO_CELLS: Final = wire.keyed("ts", "ratio", params=("period",))
+# Selling comes first; clients that read it as [ts, buy, sell] have the sign of the flow wrong.
+TAKER_CELLS: Final = wire.keyed("ts", "sellVol", "buyVol", params=("period",))
+
+
+async def fetch_open_interest(api: Api, job: Job) -> AsyncIterator[Page]:
+    """Open interest of a swap by the finest period that OKX still has; the bounds are exclusive, newest first."""
+
+    async def get(period: str, first: int, last: int) -> Page:
+        return await wire.ask(
+            api, wire.OPEN_INTEREST, job.subject,
+            instId=job.subject, period=period, begin=first - 1, end=last + 1, limit=LIMIT,
+        )  # fmt: skip
+
+    async for page in wire.finest_first(
+        get, wire.stamps(0), start=job.span.start_ms, end=job.span.end_ms, periods=("5m", "1H", "4H")
+    ):
+        yield page
+
+
+def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
+    """One-sided. oiCcy is in coin and oiUsd in dollars for linear and inverse swaps alike; the contracts are kept as received."""
+    found = read_records(pages, OPEN_INTEREST_CELLS, OPEN_INTEREST)
+    rows = found.frame.select(
+        pl.lit(NAME).alias("venue"),
+        pl.col(SUBJECT).alias("instrument"),
+        _period(),
+        from_ms("at_ms").alias("event_at"),
+        "oi_base",
+        "oi_usd",
+        pl.col("contracts").alias("oi_raw"),
+        pl.lit("contracts").alias("oi_raw_unit"),
+        pl.lit("one_sided").alias("counting"),
+        _known_at().alias("available_at"),
+        LINE,
+    )
+    yield Parsed("open_interest", rows, found.rejects)
+
+
+async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
+    """Settlements of the last three months, newest first; `before` and `after` are exclusive."""
+
+    async def get(first: int, last: int) -> Page:
+        return await wire.ask(
+            api, wire.FUNDING, job.subject, instId=job.subject, before=first - 1, after=last + 1, limit=LIMIT
+        )
+
+    stamps = wire.stamps("fundingTime")
+    async for page in pages_backward(get, stamps, start=job.span.start_ms, end=job.span.end_ms, limit=LIMIT):
+        yield page
+
+
+def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
+    """The rate that was paid (realizedRate); fundingRate beside it is what was predicted before the settlement.
+
+    A fraction of the interval, which is 8, 4, 2 or 1 hours, changes, and is not in the payload: it is observed from the gaps.
+    """
+    found = read_records(pages, wire.records, FUNDING)
+    rows = found.frame.select(
+        pl.lit(NAME).alias("venue"),
+        "instrument",
+        pl.lit("settled").alias("kind"),
+        from_ms("at_ms").dt.round("1m").alias("settled_at"),
+        "rate",
+        from_ms("at_ms").alias("available_at"),
+        LINE,
+    )
+    yield Parsed("funding_rates", rows, found.rejects)
+
+
+async def fetch_candles(api: Api, job: Job) -> AsyncIterator[Page]:
+    """Hourly candles, newest first; `before` and `after` are exclusive. Hours are the same in Hong Kong and in UTC; a day of OKX
+    is a Hong Kong day unless it is asked for as 1Dutc, which is why days are made of hours here."""
+
+    async def get(first: int, last: int) -> Page:
+        return await wire.ask(
+            api, wire.CANDLES, job.subject,
+            instId=job.subject, bar="1H", before=first - 1, after=last + 1, limit=LIMIT,
+        )  # fmt: skip
+
+    start, end = job.span.start_ms, job.span.end_ms
+    async for page in wire.pages_down(get, wire.stamps(0), start=start, end=end, step=HOUR_MS):
+        yield page
+
+
+def parse_candles(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
+    """Volume in coin (volCcy) and quote (volCcyQuote); vol is in contracts, which makes bitcoin's 50 to 100 times too large.
+
+    A candle received before its close is turned away. The flag `confirm` alone does not tell: recorded answers carry 0 for
+    candles of years ago.
+    """
+    found = read_records(pages, CANDLE_CELLS, CANDLES)
+    closed_at = from_ms("at_ms") + timedelta(hours=1)
+    moving = (pl.col("confirm") == "0") & (closed_at > pl.col("received_at"))
+    rows = found.frame.filter(~moving).select(
+        pl.lit(NAME).alias("venue"),
+        pl.col(SUBJECT).alias("instrument"),
+        pl.lit("perp").alias("market"),
+        pl.lit("1h").alias("period"),
+        from_ms("at_ms").alias("opened_at"),
+        *("open", "high", "low", "close"),
+        "volume_base",
+        "volume_quote",
+        closed_at.alias("available_at"),
+        LINE,
+    )
+    early = rejected(
+        found.frame.filter(moving).with_columns(from_ms("at_ms").alias("opened_at")),
+        reason="undecodable", detail="the candle was received before its close", stamp="opened_at", field="confirm",
+    )  # fmt: skip
+    yield Parsed("candles", rows, pl.concat([found.rejects, early]))
+
+
+async def fetch_positioning(api: Api, job: Job) -> AsyncIterator[Page]:
+    """Account ratio and taker volume of a coin. OKX keeps 5 minutes for 2 days and hours for 30; its days are Hong Kong days."""
+    coin = job.subject.removesuffix(ALL_CONTRACTS)
+    start, end, bars = job.span.start_ms, job.span.end_ms, ("5m", "1H")
+
+    async def ratio(period: str, first: int, last: int) -> Page:
+        return await wire.ask(
+            api, wire.ACCOUNT_RATIO, job.subject, ccy=coin, period=period, begin=first - 1, end=last + 1
+        )
+
+    async def volume(period: str, first: int, last: int) -> Page:
+        return await wire.ask(
+            api, wire.TAKER_VOLUME, job.subject,
+            ccy=coin, instType="CONTRACTS", period=period, begin=first - 1, end=last + 1,
+        )  # fmt: skip
+
+    async for page in wire.finest_first(ratio, wire.stamps(0), start=start, end=end, periods=bars):
+        yield page
+    async for page in wire.finest_first(volume, wire.stamps(0), start=start, end=end, periods=bars, lag=1):
+        yield page
+
+
+def parse_positioning(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
+    """account_global as OKX states it; taker_volume as bought over sold."""
+    accounts, takers = wire.kinds(pages, wire.ACCOUNT_RATIO, wire.TAKER_VOLUME)
+    yield _ratios(accounts, measure="account_global")
+    found = read_records(takers, TAKER_CELLS, TAKER)
+    rows = found.frame.select(
+        pl.lit(NAME).alias("venue"),
+        pl.col(SUBJECT).alias("instrument"),
+        pl.lit("taker_volume").alias("measure"),
+        _period(),
+        _known_at().alias("event_at"),
+        pl.when(pl.col("sold") > 0).then(pl.col("bought") / pl.col("sold")).alias("ratio"),
+        (pl.col("bought") / (pl.col("bought") + pl.col("sold"))).alias("long_share"),
+        _known_at().alias("available_at"),
+        LINE,
+    )
+    yield Parsed("long_short_ratios", rows, found.rejects)
+
+
+async def fetch_top_traders(api: Api, job: Job) -> AsyncIterator[Page]:
+    """Ratios of the 5% of accounts with the largest positions in a swap: by head, and by position."""
+    for path in (wire.TOP_ACCOUNTS, wire.TOP_POSITIONS):
+
+        async def get(period: str, first: int, last: int, path: str = path) -> Page:
+            return await wire.ask(
+                api, path, job.subject, instId=job.subject, period=period, begin=first - 1, end=last + 1, limit=LIMIT
+            )
+
+        start, end = job.span.start_ms, job.span.end_ms
+        async for page in wire.finest_first(get, wire.stamps(0), start=start, end=end, periods=("5m", "1H", "4H")):
+            yield page
+
+
+def parse_top_traders(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
+    accounts, positions = wire.kinds(pages, wire.TOP_ACCOUNTS, wire.TOP_POSITIONS)
+    yield _ratios(accounts, measure="account_top")
+    yield _ratios(positions, measure="position_top")
+
+
+def _ratios(pages: Sequence[Page], *, measure: str) -> Parsed:
+    found = read_records(pages, RATIO_CELLS, RATIO)
+    rows = found.frame.select(
+        pl.lit(NAME).alias("venue"),
+        pl.col(SUBJECT).alias("instrument"),
+        pl.lit(measure).alias("measure"),
+        _period(),
+        from_ms("at_ms").alias("event_at"),
+        "ratio",
+        (pl.col("ratio") / (1 + pl.col("ratio"))).alias("long_share"),
+        _known_at().alias("available_at"),
+        LINE,
+    )
+    return Parsed("long_short_ratios", rows, found.rejects)
+
+
+def _period() -> pl.Expr:
+    return pl.col("bar").replace_strict({bar: name for bar, (name, _) in wire.PERIODS.items()}).alias("period")
+
+
+def _known_at() -> pl.Expr:
+    """The end of the row's period. OKX does not say whether a statistic's stamp is the start of its period or the state at it (?):
+    ratios and open interest are taken at their stamp, volume from it on, and none is called known before the period is over."""
+    minutes = pl.col("bar").replace_strict(
+        {bar: minutes for bar, (_, minutes) in wire.PERIODS.items()}, return_dtype=pl.Int64
+    )
+    return from_ms("at_ms") + pl.duration(minutes=minutes)

@@ -1,0 +1,229 @@
+"""OKX v5: the venue and its instruments. Public endpoints of www.okx.com; no key.
+
+What is read of it stands in okx_history.py, okx_archive.py and okx_capture.py, how it is asked in okx_wire.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Final
+
+import polars as pl
+
+from pipelines.core.errors import SourceFormatError
+from pipelines.core.universe import asset_unit
+from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Venue
+from pipelines.sources.cex.okx import archive, capture, history, wire
+from pipelines.sources.instruments import each_instrument, told_by_name
+from pipelines.sources.records import LINE, Field, from_ms, read_records, rejected
+
+NAME: Final = wire.NAME
+
+SWAPS: Final = (
+    Field("instId", "instrument", str),
+    Field("ctType", "contract_type", str),
+    Field("ctVal", "contract_value", float),
+    Field("ctMult", "contract_multiplier", float),
+    Field("ctValCcy", "contract_currency", str),
+    Field("listTime", "listed_ms", int, optional=True),
+    Field("expTime", "delisted_ms", int, optional=True),
+)
+
+
+async def fetch_instruments(api: Api, job: Job) -> AsyncIterator[Page]:
+    """Swaps as they are traded now, and the coins that have statistics. Contract sizes change, so both come every day."""
+    yield await wire.ask(api, wire.INSTRUMENTS, instType="SWAP")
+    yield await wire.ask(api, wire.SUPPORTED_COINS)
+
+
+def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
+    """Swaps with ctVal × ctMult of ctValCcy as their size, and <coin>-CONTRACTS for what OKX says of a coin as a whole."""
+    listed, supported = wire.kinds(pages, wire.INSTRUMENTS, wire.SUPPORTED_COINS)
+    found = read_records(listed, wire.records, SWAPS)
+    # The list states the contract's type itself.
+    base = pl.col("instrument").str.split("-").list.first().alias("base")
+    known = told_by_name(NAME, found.frame["instrument"]).drop("contract_type").with_columns(base)
+    # Linear contracts are stated in coin (0.01 BTC), inverse ones in dollars (100 USD).
+    currency = pl.col("contract_currency")
+    unit = pl.when(currency == pl.col("base")).then(pl.lit("base")).when(currency == "USD").then(pl.lit("usd"))
+    frame = found.frame.join(known, on="instrument", how="left", maintain_order="left").with_columns(
+        unit.alias("contract_size_unit")
+    )
+    understood = (
+        pl.col("asset").is_not_null()
+        & pl.col("contract_size_unit").is_not_null()
+        & pl.col("contract_type").is_in(["linear", "inverse"])
+    )
+    rows = frame.filter(understood).select(
+        pl.lit(NAME).alias("venue"),
+        "instrument",
+        pl.col("received_at").dt.truncate("1d").alias("valid_from"),
+        "asset",
+        "quote",
+        "contract_type",
+        (pl.col("contract_value") * pl.col("contract_multiplier")).alias("contract_size"),
+        "contract_size_unit",
+        "multiplier",
+        from_ms("listed_ms").alias("listed_at"),
+        # Empty for a perpetual until its delisting is announced.
+        from_ms("delisted_ms").alias("delisted_at"),
+        pl.col("received_at").alias("available_at"),
+        LINE,
+    )
+    unknown = rejected(
+        frame.filter(~understood), reason="unknown_instrument", instrument="instrument",
+        detail="name, ctType or ctValCcy follows no rule of OKX's swaps",
+    )  # fmt: skip
+    coins = _whole_coins(supported, first_line=found.frame.height + found.rejects.height + 1)
+    yield Parsed("instruments", pl.concat([rows, coins]), pl.concat([found.rejects, unknown]))
+
+
+def _whole_coins(pages: Sequence[Page], *, first_line: int) -> pl.DataFrame:
+    """<coin>-CONTRACTS for every coin OKX has statistics of. It is no contract: no size, and `linear` only because amounts of it
+    are in coin."""
+    coins = [
+        {"coin": coin, "asset": unit.asset, "multiplier": unit.multiplier, "received_at": page.received_at}
+        for page in pages
+        for coin, unit in ((coin, asset_unit(coin)) for coin in supported_coins(page))
+    ]
+    schema = {
+        "coin": pl.String(), "asset": pl.String(), "multiplier": pl.Float64(), "received_at": pl.Datetime("us"),
+    }  # fmt: skip
+    frame = pl.DataFrame(coins, schema=schema).unique("coin", keep="last", maintain_order=True)
+    return frame.select(
+        pl.lit(NAME).alias("venue"),
+        (pl.col("coin") + history.ALL_CONTRACTS).alias("instrument"),
+        pl.col("received_at").dt.truncate("1d").alias("valid_from"),
+        "asset",
+        pl.lit("USD").alias("quote"),
+        pl.lit("linear").alias("contract_type"),
+        pl.lit(None, pl.Float64).alias("contract_size"),
+        pl.lit(None, pl.String).alias("contract_size_unit"),
+        "multiplier",
+        pl.lit(None, pl.Datetime("us")).alias("listed_at"),
+        pl.lit(None, pl.Datetime("us")).alias("delisted_at"),
+        pl.col("received_at").alias("available_at"),
+        pl.int_range(first_line, first_line + pl.len(), dtype=pl.Int64).alias(LINE),
+    )
+
+
+def supported_coins(page: Page) -> list[str]:
+    """Coins with statistics of contracts: {"contract": [...], "option": [...], "spot": [...]}."""
+    data = page.json().get("data")
+    if not isinstance(data, Mapping) or not isinstance(data.get("contract"), list):
+        raise SourceFormatError(f"{page.where}: no list of coins in data.contract: {page.excerpt}")
+    return [str(coin) for coin in data["contract"]]
+
+
+IS_SWAP: Final = pl.col("instrument").str.ends_with(capture.SWAP)
+IS_WHOLE_COIN: Final = pl.col("instrument").str.ends_with(history.ALL_CONTRACTS)
+
+VENUE: Final = Venue(
+    name=NAME,
+    endpoints={"api": "https://www.okx.com", "files": f"https://{archive.FILE_HOST}"},
+    limits=wire.LIMITS,
+    concurrency=16,
+    check=wire.check,
+    notes="Statistics are kept for 2 to 240 days by period; liquidations for about a day.",
+    feeds=(
+        Feed(
+            name="instruments",
+            tables=("instruments",),
+            description="Perpetual swaps with their contract sizes, and the coins OKX has statistics of.",
+            fetch=fetch_instruments,
+            parse=parse_instruments,
+            since=date(2020, 1, 1),
+            cadence="capture",
+            every_hours=24,
+        ),
+        Feed(
+            name="open_interest",
+            tables=("open_interest",),
+            description="Open interest of swaps: 5 minutes for 5 days, hours for 60, 4 hours for 240.",
+            fetch=history.fetch_open_interest,
+            parse=history.parse_open_interest,
+            since=date(2024, 1, 1),
+            subjects=each_instrument(IS_SWAP),
+            keeps_days=239,  # 1,440 entries of 4 hours (?)
+        ),
+        Feed(
+            name="funding",
+            tables=("funding_rates",),
+            description="Funding as it was paid, for three months.",
+            fetch=history.fetch_funding,
+            parse=history.parse_funding,
+            since=date(2020, 1, 1),
+            subjects=each_instrument(IS_SWAP),
+            keeps_days=89,
+            by_month=True,
+        ),
+        Feed(
+            name="funding_archive",
+            tables=("funding_rates",),
+            description="Settled funding since 2022-03 from monthly files.",
+            fetch=archive.fetch_funding,
+            parse=archive.parse_funding,
+            since=date(2022, 3, 1),
+            subjects=each_instrument(IS_SWAP),
+            months_only=True,
+            # The last hours of a month are in the next month's file, which appears a few days after that month.
+            published_after=timedelta(days=36),
+        ),
+        Feed(
+            name="candles",
+            tables=("candles",),
+            description="Hourly candles of swaps, back to their listing.",
+            fetch=history.fetch_candles,
+            parse=history.parse_candles,
+            since=date(2020, 1, 1),
+            subjects=each_instrument(IS_SWAP),
+            by_month=True,
+        ),
+        Feed(
+            name="positioning",
+            tables=("long_short_ratios",),
+            description="Accounts long over short and taker volume of a coin over all its contracts: 5 minutes for 2 days, "
+            "hours for 30.",
+            fetch=history.fetch_positioning,
+            parse=history.parse_positioning,
+            since=date(2020, 1, 1),
+            subjects=each_instrument(IS_WHOLE_COIN),
+            keeps_days=29,
+        ),
+        Feed(
+            name="top_traders",
+            tables=("long_short_ratios",),
+            description="Top traders long over short in a swap, by account and by position: 5 minutes for 5 days, hours for 60, "
+            "4 hours for 240.",
+            fetch=history.fetch_top_traders,
+            parse=history.parse_top_traders,
+            since=date(2024, 1, 1),
+            subjects=each_instrument(IS_SWAP),
+            keeps_days=239,
+        ),
+        Feed(
+            name="liquidations",
+            tables=("liquidations",),
+            description="Liquidation orders of swaps of about the last day, captured every hour.",
+            fetch=capture.fetch_liquidations,
+            parse=capture.parse_liquidations,
+            since=date(2020, 1, 1),
+            subjects=each_instrument(IS_SWAP),
+            cadence="capture",
+            published_after=timedelta(0),
+            completeness="throttled",
+            rules=capture.liquidation_rules,
+        ),
+        Feed(
+            name="option_chain",
+            tables=("option_chain",),
+            description="All option chains: open interest, volume, implied volatility, delta; captured every hour.",
+            fetch=capture.fetch_option_chain,
+            parse=capture.parse_option_chain,
+            since=date(2020, 1, 1),
+            cadence="capture",
+            published_after=timedelta(0),
+        ),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Blockchains as sources, and prices of what they hold."""

@@ -1,0 +1,142 @@
+"""DefiLlama: hourly dollar prices of the registry's tokens, from a service that needs no key. For valuing events on chain.
+
+Facts from DefiLlama's documentation and public clients; what was not seen live is marked "?". Its other data are not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+
+import polars as pl
+
+from pipelines.core.errors import SourceFormatError
+from pipelines.extract.rate_limits import Limit
+from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Venue
+from pipelines.sources.records import LINE, Field, Record, from_seconds, read_records
+from pipelines.sources.tokens import NATIVE, registered
+
+NAME: Final = "defillama"
+
+CHAINS: Final[Mapping[str, str]] = {
+    "ethereum": "ethereum", "arbitrum": "arbitrum", "optimism": "optimism", "base": "base", "polygon": "polygon",
+    "avalanche": "avax", "bnb": "bsc",
+}  # fmt: skip
+"""DefiLlama's name of a chain by ours."""
+
+# The zero address stands for a chain's own coin.
+COIN: Final = "0x" + "0" * 40
+
+POINTS_AT_ONCE: Final = 480
+"""Points of one request, twenty days of hours; more than 500 are refused (?)."""
+
+SEARCH_SECONDS: Final = 1800
+"""How far from an hour a price may lie that is given for it."""
+
+PRICES: Final = (
+    Field("chain", "chain", str),
+    Field("token", "token", str),
+    Field("timestamp", "at_seconds", int),
+    Field("price", "price_usd", float),
+    Field("decimals", "decimals", int, optional=True),
+    Field("confidence", "confidence", float, optional=True),
+)
+
+
+def subjects(instruments: pl.DataFrame) -> Mapping[str, Mapping[str, Any]]:
+    """Every token of the registry on a chain that the service knows, as "<chain>:<token>"."""
+    return {
+        f"{chain}:{token}": {} for chain, token in registered().select("chain", "token").iter_rows() if chain in CHAINS
+    }
+
+
+def coin_of(subject: str) -> str:
+    """The service's name of a token."""
+    chain, _, token = subject.partition(":")
+    return f"{CHAINS[chain]}:{COIN if token == NATIVE else token}"
+
+
+async def fetch_prices(api: Api, job: Job) -> AsyncIterator[Page]:
+    """The price nearest to every full hour of the span; of hours that have none within reach there is no point."""
+    at, hours = job.span.start, int((job.span.end - job.span.start) / timedelta(hours=1))
+    while hours > 0:
+        points = min(hours, POINTS_AT_ONCE)
+        yield await api.get(
+            f"/chart/{coin_of(job.subject)}",
+            subject=job.subject,
+            params={
+                "start": int((at - datetime(1970, 1, 1)).total_seconds()), "span": points, "period": "1h",
+                "searchWidth": SEARCH_SECONDS,
+            },
+        )  # fmt: skip
+        at, hours = at + timedelta(hours=points), hours - points
+
+
+def points_of(page: Page) -> Sequence[Record]:
+    """The points of the token asked for, each with what the answer says once for all of them. A token that the service does
+    not know is not in the answer."""
+    coins = page.json().get("coins") if isinstance(page.json(), dict) else None
+    if not isinstance(coins, dict):
+        raise SourceFormatError(f"{page.where}: no object 'coins' in the answer: {page.excerpt}")
+    chain, _, token = page.subject.partition(":")
+    # Addresses come back as they were asked for, or with the capitals of their checksum (?).
+    asked = coin_of(page.subject)
+    told = next((coin for name, coin in coins.items() if name.lower() == asked), None)
+    if told is None:
+        return []
+    if not isinstance(told, dict) or not isinstance(told.get("prices"), list):
+        raise SourceFormatError(f"{page.where}: {asked} has no array 'prices': {page.excerpt}")
+    once = {
+        "chain": chain, "token": token, "decimals": told.get("decimals"), "confidence": told.get("confidence"),
+    }  # fmt: skip
+    return [{**once, **point} for point in told["prices"]]
+
+
+def parse_prices(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
+    """One row per point, at the instant the service says it is of. Points beyond the span are of the neighbouring landing;
+    a point that answers for two hours is one."""
+    found = read_records(pages, points_of, PRICES)
+    rows = (
+        found.frame.with_columns(from_seconds("at_seconds").alias("priced_at"))
+        .filter(pl.col("priced_at").is_between(context.span.start, context.span.end, closed="left"))
+        .unique(["chain", "token", "priced_at", "price_usd"], keep="first", maintain_order=True)
+        .select(
+            "chain",
+            "token",
+            "priced_at",
+            "price_usd",
+            pl.col("decimals").cast(pl.Int32),
+            pl.lit(NAME).alias("price_source"),
+            "confidence",
+            # The service records prices as they are struck; when a point was first served it does not say.
+            pl.col("priced_at").alias("available_at"),
+            LINE,
+        )
+    )
+    yield Parsed("token_prices", rows, found.rejects)
+
+
+VENUE: Final = Venue(
+    name=NAME,
+    endpoints={"api": "https://coins.llama.fi"},
+    # Published as 500 a minute (?).
+    limits=(Limit(300, 60.0),),
+    concurrency=4,
+    notes=(
+        "Prices gathered from exchanges and oracles, with the service's own confidence. Marts use one only where no candle of "
+        "the warehouse closed in the day before an event."
+    ),
+    feeds=(
+        Feed(
+            name="prices",
+            tables=("token_prices",),
+            description="Hourly dollar prices of the tokens in seeds/token_registry.csv, with decimals and confidence.",
+            fetch=fetch_prices,
+            parse=parse_prices,
+            since=date(2020, 1, 1),
+            subjects=subjects,
+            by_month=True,
+        ),
+    ),
+)

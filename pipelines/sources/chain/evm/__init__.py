@@ -1,0 +1,1 @@
+"""EVM chains: log sources, the ABI, one module per protocol family, contracts and tokens."""

@@ -1,0 +1,155 @@
+"""What contracts say of themselves: symbol(), decimals() and underlying() of tokens that events name and the registry does
+not list, read from a node where the settings name one. Enrichment only: no event waits for it or changes by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import polars as pl
+
+from pipelines.core.errors import SourceFormatError
+from pipelines.extract.venue import Page
+from pipelines.sources.chain.evm.logs import method_of
+from pipelines.sources.records import LINE
+from pipelines.sources.tokens import NATIVE, receipts, registered
+
+TABLE: Final = "tokens"
+
+SYMBOL: Final = "0x95d89b41"
+DECIMALS: Final = "0x313ce567"
+UNDERLYING: Final = "0x6f307dc3"
+SELECTORS: Final = (SYMBOL, DECIMALS, UNDERLYING)
+
+MOST_DECIMALS: Final = 77
+"""Above it, not even one whole token fits 256 bits."""
+
+_WORD: Final = 64
+
+SCHEMA: Final[dict[str, pl.DataType]] = {
+    "chain": pl.String(),
+    "token": pl.String(),
+    "named_at": pl.Datetime("us"),
+    "symbol": pl.String(),
+    "decimals": pl.Int32(),
+    "claim_on": pl.String(),
+    "read_at": pl.Datetime("us"),
+    "available_at": pl.Datetime("us"),
+    LINE: pl.Int64(),
+}
+
+
+def named(chain: str, events: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """The contracts that rows of events name and the registry does not list, with the time of the first: token, named_at.
+
+    A market stands in for what it lends where its record does not say that.
+    """
+    known = registered().filter(chain=chain)["token"].to_list() + receipts().filter(chain=chain)["token"].to_list()
+    columns = [
+        frame.select(
+            pl.when(pl.col("debt_token").is_null() & pl.col("debt_amount_raw").is_not_null()).then("market").otherwise(name)
+            .alias("token")
+            if name == "debt_token"
+            else pl.col(name).alias("token"),
+            pl.col("occurred_at").alias("named_at"),
+        )
+        for frame in events
+        for name in ("collateral_token", "debt_token")
+        if name in frame.columns
+    ]  # fmt: skip
+    return (
+        pl.concat(columns)
+        .filter(pl.col("token").str.contains("^0x[0-9a-f]{40}$"), ~pl.col("token").is_in([*known, NATIVE]))
+        .group_by("token")
+        .agg(pl.col("named_at").min())
+        .sort("token")
+    )
+
+
+def calls(tokens: Sequence[str]) -> list[Mapping[str, Any]]:
+    """The parameters of eth_call that ask every token for what SELECTORS name."""
+    return [{"to": token, "data": selector} for token in tokens for selector in SELECTORS]
+
+
+def read_tokens(pages: Iterable[Page], chain: str, names: pl.DataFrame) -> pl.DataFrame:
+    """Rows of clean.tokens (SCHEMA) from the answers to `calls`, of the tokens in `names`. A call that a contract refuses
+    answers nothing; a contract that answers none of them is no row."""
+    told: dict[str, dict[str, str]] = {}
+    read_at: dict[str, datetime] = {}
+    for page in pages:
+        if method_of(page) == "eth_call":
+            for token, selector, data in _answers(page):
+                told.setdefault(token, {})[selector] = data
+                read_at[token] = page.received_at
+    first: dict[str, datetime] = dict(names.iter_rows())
+    rows = [
+        {
+            "chain": chain,
+            "token": token,
+            "named_at": first[token],
+            "symbol": text_of(said.get(SYMBOL, "")),
+            "decimals": decimals_of(said.get(DECIMALS, "")),
+            "claim_on": address_of(said.get(UNDERLYING, "")),
+            "read_at": read_at[token],
+            "available_at": read_at[token],
+            LINE: number,
+        }
+        for number, (token, said) in enumerate(sorted(told.items()), start=1)
+        if token in first
+    ]
+    frame = pl.DataFrame(rows, schema=SCHEMA)
+    return frame.filter(pl.any_horizontal(pl.col("symbol", "decimals", "claim_on").is_not_null()))
+
+
+def _answers(page: Page) -> Iterator[tuple[str, str, str]]:
+    """Token, selector and hexadecimal answer of every call of the page that was answered."""
+    asked = page.request["body"]
+    answered = page.json()
+    requests = asked if isinstance(asked, list) else [asked]
+    results = answered if isinstance(answered, list) else [answered]
+    try:
+        by_number = {result["id"]: result.get("result") for result in results}
+        for request in requests:
+            data = by_number.get(request["id"])
+            if isinstance(data, str):
+                call = request["params"][0]
+                yield call["to"], call["data"], data.removeprefix("0x").lower()
+    except (KeyError, TypeError, IndexError) as error:
+        raise SourceFormatError(
+            f"{page.where}: answers to calls are not as documented ({error!r}): {page.excerpt}"
+        ) from error
+
+
+def text_of(data: str) -> str | None:
+    """A string by the ABI, or 32 bytes as old tokens answer (MKR); None where the hexadecimal `data` is neither, or no text."""
+    try:
+        raw = bytes.fromhex(data)
+        if len(raw) == 32:
+            return raw.rstrip(b"\0").decode() or None
+        offset, length = int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:64], "big")
+        if offset != 32 or len(raw) < 64 + length:
+            return None
+        text = raw[64 : 64 + length].decode()
+    except ValueError:
+        return None
+    return text if text.isprintable() and text.strip() else None
+
+
+def decimals_of(data: str) -> int | None:
+    """A small whole number; None where it is no word or more than any token has. Never a default."""
+    if len(data) != _WORD:
+        return None
+    try:
+        number = int(data, 16)
+    except ValueError:
+        return None
+    return number if number <= MOST_DECIMALS else None
+
+
+def address_of(data: str) -> str | None:
+    """An address; None where it is no word, or nobody's."""
+    if len(data) != _WORD or data[:24].strip("0") or not data[24:].strip("0"):
+        return None
+    return f"0x{data[24:]}"

@@ -1,0 +1,1 @@
+"""Hyperliquid: its interface, and liquidations among the fills of its chain."""

@@ -1,0 +1,41 @@
+"""Instruments of the exchanges on chain: linear perpetuals whose amounts are in coin, so that no contract has a size.
+
+What a list looks like stands in the venue's module, what a name means in pipelines.core.universe.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from pipelines.extract.venue import Parsed
+from pipelines.sources.instruments import told_by_name
+from pipelines.sources.records import LINE, Records, rejected
+
+
+def listed(venue: str, found: Records) -> Parsed:
+    """`found.frame` has a column `instrument`; each becomes a row of clean.instruments, valid from the day it was received.
+
+    Neither the day of listing nor that of delisting is in these lists. Names that follow no rule of the venue are rejected.
+    """
+    known = told_by_name(venue, found.frame["instrument"])
+    frame = found.frame.join(known, on="instrument", how="left", maintain_order="left")
+    rows = frame.filter(pl.col("asset").is_not_null()).select(
+        pl.lit(venue).alias("venue"),
+        "instrument",
+        pl.col("received_at").dt.truncate("1d").alias("valid_from"),
+        "asset",
+        "quote",
+        pl.lit("linear").alias("contract_type"),
+        pl.lit(None, pl.Float64).alias("contract_size"),
+        pl.lit(None, pl.String).alias("contract_size_unit"),
+        "multiplier",
+        pl.lit(None, pl.Datetime("us")).alias("listed_at"),
+        pl.lit(None, pl.Datetime("us")).alias("delisted_at"),
+        pl.col("received_at").alias("available_at"),
+        LINE,
+    )
+    unknown = rejected(
+        frame.filter(pl.col("asset").is_null()), reason="unknown_instrument", instrument="instrument",
+        detail=f"the name follows no rule of {venue}'s",
+    )  # fmt: skip
+    return Parsed("instruments", rows, pl.concat([found.rejects, unknown]))

@@ -1,0 +1,1 @@
+"""History in files, described by a mapping: mapping, readers, cells, shape."""

@@ -1,0 +1,187 @@
+"""One cell rule of a mapping to the polars expressions that read it: the value, when it is wrong, and how to say so.
+
+Expressions only; which rows they are applied to and what becomes of a wrong row is files_shape.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from pipelines.contract.ddl import Column
+from pipelines.sources.files.mapping import Cell
+from pipelines.sources.files.times import to_instants
+
+SIZE = "_size"
+"""Column with the contract size of the row's instrument in base; null where it has none."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """`expression` reads the value; `wrong` looks at it once it is a column (named `shaped`); `source` is the column of
+    the file that is named when it is wrong."""
+
+    expression: pl.Expr
+    wrong: pl.Expr
+    source: str
+    detail: pl.Expr
+
+
+@dataclass(frozen=True)
+class Absence:
+    """The null rule of a file: which cell texts hold no value. An empty text stands for null as well."""
+
+    texts: tuple[str, ...]
+
+    def holds(self, raw: pl.Expr) -> pl.Expr:
+        if not self.texts:
+            return pl.lit(value=False)
+        listed = raw.cast(pl.String).is_in(self.texts)
+        return (listed | raw.is_null()).fill_null(value=True) if "" in self.texts else listed.fill_null(value=False)
+
+    @property
+    def numbers(self) -> list[str]:
+        """Those that would be read as a number if nobody asked."""
+        return [text for text in self.texts if _is_number(text)]
+
+
+def prepare(frame: pl.DataFrame, cells: Mapping[str, Cell]) -> pl.DataFrame:
+    """`frame` with a column #name for every cell that has to be computed beside the expressions: times and digests."""
+    extra: list[pl.Series] = []
+    for name, cell in cells.items():
+        if cell.time is not None:
+            extra.append(to_instants(frame[cell.time.column], cell.time).alias(f"#{name}"))
+        elif cell.digest is not None:
+            extra.append(_digest(frame, cell.digest).alias(f"#{name}"))
+    return frame.with_columns(extra) if extra else frame
+
+
+def value_of(cell: Cell, column: Column, *, absence: Absence, shaped: str, factor: pl.Expr | None) -> Value:
+    """How `cell` fills `column` of a clean table; `factor` multiplies numbers (adjusted scales)."""
+    if cell.time is not None or cell.digest is not None:
+        return _prepared(cell, column, shaped)
+    if cell.template is not None:
+        names = re.findall(r"\{([^{}]*)\}", cell.template)
+        text = pl.format(re.sub(r"\{[^{}]*\}", "{}", cell.template), *(pl.col(name).cast(pl.String) for name in names))
+        return _text(
+            cell, column, raw=text, source=names[0] if names else column.name, absence=Absence(()), shaped=shaped
+        )
+    assert cell.column is not None  # noqa: S101 - the model demands one origin
+    raw = pl.col(cell.column)
+    if column.type == "DOUBLE":
+        return _number(cell, column, raw=raw, absence=absence, shaped=shaped, factor=factor)
+    if column.type in {"BIGINT", "INTEGER"}:
+        dtype = pl.Int64() if column.type == "BIGINT" else pl.Int32()
+        value = raw.cast(dtype, strict=False)
+        wrong = pl.col(shaped).is_null() & ~_may_be_absent(column, absence, raw)
+        return Value(value, wrong, cell.column, says(cell.column, raw, "is not a whole number"))
+    return _text(cell, column, raw=raw, source=cell.column, absence=absence, shaped=shaped)
+
+
+def text_of(cell: Cell) -> pl.Expr:
+    """The text a cell rule gives, null where it gives none: for names of instruments."""
+    if cell.template is not None:
+        names = re.findall(r"\{([^{}]*)\}", cell.template)
+        return _transformed(
+            cell,
+            pl.format(re.sub(r"\{[^{}]*\}", "{}", cell.template), *(pl.col(name).cast(pl.String) for name in names)),
+        )
+    return _transformed(cell, pl.col(cell.column or ""))
+
+
+def _number(
+    cell: Cell, column: Column, *, raw: pl.Expr, absence: Absence, shaped: str, factor: pl.Expr | None
+) -> Value:
+    value = raw.cast(pl.Float64, strict=False)
+    if absence.numbers:
+        value = pl.when(raw.cast(pl.String).is_in(absence.numbers)).then(None).otherwise(value)
+    if cell.scale != 1:
+        value = value * cell.scale
+    if factor is not None:
+        value = value * factor
+    if cell.times is not None:
+        value = value * pl.col(cell.times).cast(pl.Float64, strict=False)
+    if cell.over is not None:
+        value = value / pl.col(cell.over).cast(pl.Float64, strict=False)
+    if cell.contracts:
+        value = value * pl.col(SIZE)
+    if cell.as_ == "long_share":
+        value = value / (1 + value)
+    wrong = ~pl.col(shaped).is_finite().fill_null(value=False)
+    if column.nullable:
+        wrong = wrong & ~absence.holds(raw)
+    partners = [name for name in (cell.times, cell.over) if name is not None]
+    suffix = f" (with {' and '.join(partners)})" if partners else ""
+    suffix += " or its instrument has no contract size in base" if cell.contracts else ""
+    return Value(value, wrong, cell.column or "", says(cell.column or "", raw, f"is not a finite number{suffix}"))
+
+
+def _text(cell: Cell, column: Column, *, raw: pl.Expr, source: str, absence: Absence, shaped: str) -> Value:
+    value = _transformed(cell, raw)
+    if absence.texts:
+        value = pl.when(~absence.holds(raw)).then(value)
+    if column.type == "BOOLEAN":
+        value = value.str.to_lowercase().replace_strict(
+            {"true": True, "false": False}, default=None, return_dtype=pl.Boolean
+        )
+    wrong = pl.col(shaped).is_null() & ~_may_be_absent(column, absence, raw)
+    if cell.translate is not None:
+        why = f"is none of {', '.join(cell.translate)}"
+    elif cell.extract is not None:
+        why = f"does not match {cell.extract}"
+    elif column.type == "BOOLEAN":
+        why = "is neither true nor false"
+    else:
+        why = "is not given"
+    return Value(value, wrong, source, says(source, raw, why))
+
+
+def _prepared(cell: Cell, column: Column, shaped: str) -> Value:
+    value = pl.col(f"#{column.name}")
+    if column.type == "DATE":
+        value = value.dt.date()
+    wrong = pl.col(shaped).is_null() if not column.nullable or cell.time is not None else pl.lit(value=False)
+    source = cell.sources[0]
+    wanted = f"is not a time in {' or '.join(cell.time.format)}" if cell.time else "cannot be hashed"
+    return Value(value, wrong, source, says(source, pl.col(source), wanted))
+
+
+def _transformed(cell: Cell, raw: pl.Expr) -> pl.Expr:
+    text = raw.cast(pl.String)
+    if cell.extract is not None:
+        text = text.str.extract(cell.extract, 1 if re.compile(cell.extract).groups else 0)
+    if cell.lower:
+        text = text.str.to_lowercase()
+    if cell.translate is not None:
+        text = text.replace_strict(cell.translate, default=None, return_dtype=pl.String)
+    return text
+
+
+def _may_be_absent(column: Column, absence: Absence, raw: pl.Expr) -> pl.Expr:
+    return absence.holds(raw) if column.nullable else pl.lit(value=False)
+
+
+def says(source: str, raw: pl.Expr, what: str) -> pl.Expr:
+    """The sentence about a wrong cell: column, value, what is wrong with it."""
+    text = raw.cast(pl.String).fill_null("")
+    shown = pl.when(text == "").then(pl.lit("(empty)")).otherwise(text)
+    return pl.concat_str(pl.lit(f"column {source!r}: "), shown, pl.lit(f" {what}"))
+
+
+def _digest(frame: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
+    """sha256 of the cells as text, 32 hex digits: the same for the same row on every machine and in every version."""
+    cells = frame.select(pl.concat_list(pl.col(name).cast(pl.String).fill_null("") for name in columns)).to_series()
+    digests = [hashlib.sha256("\x1f".join(row).encode()).hexdigest()[:32] for row in cells.to_list()]
+    return pl.Series("digest", digests, dtype=pl.String)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,144 @@
+"""Reading a mapping and checking it: against its own model and against the contract of the clean tables.
+
+A wrong mapping is one MappingError that names the file, every wrong key and what is allowed there.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipelines.contract.ddl import Contract, Table
+from pipelines.core.errors import ContractError, MappingError
+from pipelines.sources.files.mapping import PERIODS, Cell, File, Instrument, Mapping, Rows, Scalar
+
+
+def load_mapping(path: Path, *, contract: Contract | None = None) -> Mapping:
+    """Read the mapping at `path`; with `contract`, check tables and columns too.
+
+    Raises MappingError naming the file, every wrong key and what is allowed there.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise MappingError(f"mapping {path}: cannot be read ({error.strerror}). Check the path.") from error
+    try:
+        data = tomllib.loads(text.decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise MappingError(f"mapping {path}: not TOML in UTF-8: {error}.") from error
+    try:
+        mapping = Mapping.model_validate({**data, "path": path, "text": text})
+    except ValidationError as error:
+        raise MappingError(f"mapping {path}: " + "; ".join(_fault(fault) for fault in error.errors())) from error
+    if contract is not None:
+        check_mapping(mapping, contract)
+    return mapping
+
+
+def check_mapping(mapping: Mapping, contract: Contract) -> None:
+    """Raise MappingError with everything in which `mapping` does not fit `contract`: tables, columns, constants."""
+    faults: list[str] = []
+    for number, file in enumerate(mapping.file):
+        for position, rows in enumerate(file.rows):
+            where = f"file.{number}.rows.{position}"
+            try:
+                table = contract.table(rows.table)
+            except ContractError as error:
+                faults.append(f"{where}.table: {error}")
+                continue
+            faults += [f"{where}.{fault}" for fault in _table_faults(file, rows, table)]
+    named = [("gap", gap.table) for gap in mapping.gap] + [("span", span.table) for span in mapping.span]
+    named += [("accept", accept.table) for accept in mapping.accept]
+    named += [("expected_per_day", table) for table in mapping.expected_per_day]
+    faults += [f"{key}: no clean table {table!r}" for key, table in named if table not in contract.clean]
+    for position, rule in enumerate(mapping.instrument):
+        faults += [f"instrument.{position}.{fault}" for fault in _template_faults(rule)]
+    if faults:
+        raise MappingError(f"mapping {mapping.path}: " + "; ".join(faults))
+
+
+def constant(value: Scalar, column_type: str) -> object:
+    """`value` of a `set` table for a column of DuckDB type `column_type`. Raises ValueError where it does not fit."""
+    expected: dict[str, type | tuple[type, ...]] = {
+        "VARCHAR": str,
+        "DOUBLE": (int, float),
+        "BIGINT": int,
+        "INTEGER": int,
+        "BOOLEAN": bool,
+    }
+    fits = expected.get(column_type)
+    if fits is None or not isinstance(value, fits) or (isinstance(value, bool) != (column_type == "BOOLEAN")):
+        raise ValueError(f"{value!r} is not a constant of type {column_type}")
+    return float(value) if column_type == "DOUBLE" else value
+
+
+def _table_faults(file: File, rows: Rows, table: Table) -> list[str]:
+    faults = []
+    types = {column.name: column.type for column in table.wire_columns}
+    resolved = {"available_at", table.day_column, *(("instrument",) if "instrument" in types else ())}
+    settable = sorted(set(types) - resolved)
+    given = set(rows.columns) | set(rows.set)
+    for key, names in (("columns", rows.columns), ("set", rows.set)):
+        faults += [
+            f"{key}.{name}: {table.name} takes {', '.join(settable)} here" for name in names if name not in settable
+        ]
+    for adjust in rows.adjust:
+        unknown = (set(adjust.set) - set(settable)) | (set(adjust.scale) - set(rows.columns))
+        faults += [f"adjust.{name}: not a column this rule fills" for name in sorted(unknown)]
+    faults += [f"{name}: given as a column and as a constant" for name in sorted(set(rows.columns) & set(rows.set))]
+    for name, value in [*rows.set.items(), *(item for adjust in rows.adjust for item in adjust.set.items())]:
+        if name in settable:
+            try:
+                constant(value, types[name])
+            except ValueError as error:
+                faults.append(f"set.{name}: {error}")
+    needed = {column.name for column in table.wire_columns if not column.nullable} - resolved
+    if missing := sorted(needed - given):
+        faults.append(f"columns: {table.name} needs {', '.join(missing)} as a column or a constant")
+    for name, cell in rows.columns.items():
+        if name in settable:
+            faults += [f"columns.{name}: {fault}" for fault in _cell_faults(cell, types[name])]
+    if rows.where is not None and rows.where.instrument is not None:
+        faults.append("where.instrument: a symbol is known only inside the rule; use the cells it is made of")
+    if any(x.where.instrument is not None for x in file.distrust) and "instrument" not in types:
+        faults.append(f"distrust.where.instrument: {table.name} has no instruments")
+    if "instrument" in types and not (file.wide or file.instrument):
+        faults.append(f"table: {table.name} needs [file.instrument] or a wide file")
+    if rows.available.after == "period" and rows.set.get("period") not in PERIODS:
+        faults.append(f"available.after: period needs set.period, one of {', '.join(PERIODS)}")
+    return faults
+
+
+def _cell_faults(cell: Cell, column_type: str) -> list[str]:
+    """What a cell rule says that a column of this type cannot follow: it would be passed over in silence."""
+    numeric = [key for key in ("times", "over", "as_") if getattr(cell, key) is not None]
+    numeric += ["contracts"] * cell.contracts + ["scale"] * (cell.scale != 1)
+    textual = [key for key in ("extract", "translate") if getattr(cell, key) is not None] + ["lower"] * cell.lower
+    is_text = column_type in {"VARCHAR", "BOOLEAN"}
+    wrong = [] if column_type == "DOUBLE" else numeric
+    wrong += [] if is_text else [*textual, *(key for key in ("template", "digest") if getattr(cell, key) is not None)]
+    if (cell.time is not None) != (column_type in {"DATE", "TIMESTAMP"}):
+        wrong.append("time" if cell.time is not None else "column, for a time needs { time = … }")
+    if (cell.time is not None or cell.digest is not None) and (numeric or textual):
+        wrong += [*numeric, *textual]
+    return [f"{key.rstrip('_')} does not fit type {column_type}" for key in dict.fromkeys(wrong)]
+
+
+def _template_faults(rule: Instrument) -> list[str]:
+    groups = re.compile(rule.name).groupindex
+    faults = []
+    for key in ("symbol", "base", "quote"):
+        unknown = sorted(set(re.findall(r"\{([^{}]*)\}", getattr(rule, key))) - {"name", *groups})
+        faults += [f"{key}: name has no group {group!r}" for group in unknown]
+    return faults
+
+
+def _fault(fault: Any) -> str:
+    where = ".".join(str(part) for part in fault["loc"] if part not in {"path", "text"})
+    shown = fault.get("input")
+    value = f" (found {shown!r})" if isinstance(shown, str | int | float | bool) else ""
+    return f"{where or 'top level'}: {fault['msg'].removeprefix('Value error, ')}{value}"

@@ -1,0 +1,125 @@
+"""Names in a file to a venue's symbols, by the [[instrument]] rules of the mapping, and the rows of clean.instruments.
+
+Which asset a symbol carries is pipelines.core.universe; nothing here reads files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+import polars as pl
+
+from pipelines.core.universe import asset_unit, canonical_asset, is_safe_symbol
+from pipelines.sources.files.mapping import Instrument
+from pipelines.sources.files.records import LINE
+
+VALID_FROM: Final = datetime(1970, 1, 1)
+"""Files do not say since when a contract size holds."""
+
+_SEPARATOR: Final = "\x1f"
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """An instrument as a rule of the mapping describes it."""
+
+    venue: str
+    symbol: str
+    asset: str
+    multiplier: float
+    quote: str
+    rule: Instrument
+
+
+@dataclass
+class InstrumentBook:
+    """What the names of one landing turned out to be. Keeps, per instrument, the first line and the earliest
+    availability of its accepted rows, from which the rows of clean.instruments are made."""
+
+    rules: Sequence[Instrument]
+    _names: dict[tuple[str, str], Resolved | None] = field(default_factory=dict)
+    _seen: dict[tuple[str, str], tuple[int, datetime]] = field(default_factory=dict)
+
+    def resolve(self, venues: pl.Series | str, names: pl.Series) -> tuple[pl.Series, pl.Series]:
+        """The venue's symbol of every name (null where no rule knows it), and the contract size in base (or null)."""
+        keys = names if isinstance(venues, str) else venues + _SEPARATOR + names
+        symbols: dict[str, str] = {}
+        sizes: dict[str, float] = {}
+        for key in keys.drop_nulls().unique().to_list():
+            venue, _, name = (venues, "", key) if isinstance(venues, str) else key.partition(_SEPARATOR)
+            one = self._resolved(venue, name)
+            if one is not None:
+                symbols[key] = one.symbol
+                if one.rule.contract_size is not None and one.rule.contract_size_unit == "base":
+                    sizes[key] = one.rule.contract_size
+        return _looked_up(keys, symbols, pl.String()), _looked_up(keys, sizes, pl.Float64())
+
+    def saw(self, rows: pl.DataFrame) -> None:
+        """Note the accepted `rows` (venue, instrument, available_at, _line)."""
+        venues = rows["venue"].unique().to_list()
+        for venue in venues:
+            of_venue = rows if len(venues) == 1 else rows.filter(pl.col("venue") == venue)
+            first = of_venue.group_by("instrument").agg(pl.col(LINE).min(), pl.col("available_at").min())
+            for symbol, line, available in first.iter_rows():
+                held = self._seen.get((venue, symbol), (line, available))
+                self._seen[venue, symbol] = (min(held[0], line), min(held[1], available))
+
+    def rows(self) -> pl.DataFrame:
+        """One row of clean.instruments per instrument with accepted rows, in the order of venue and symbol."""
+        known = {(one.venue, one.symbol): one for one in self._names.values() if one}
+        return pl.DataFrame(
+            [
+                {
+                    "venue": one.venue,
+                    "instrument": one.symbol,
+                    "valid_from": VALID_FROM,
+                    "asset": one.asset,
+                    "quote": one.quote,
+                    "contract_type": one.rule.contract_type,
+                    "contract_size": one.rule.contract_size,
+                    "contract_size_unit": one.rule.contract_size_unit,
+                    "multiplier": one.multiplier,
+                    "available_at": available,
+                    LINE: line,
+                    "_field": None,
+                }
+                for (venue, symbol), (line, available) in sorted(self._seen.items())
+                if (one := known.get((venue, symbol))) is not None
+            ],
+            schema_overrides={
+                "contract_size": pl.Float64(),
+                "contract_size_unit": pl.String(),
+                LINE: pl.Int64(),
+                "_field": pl.String(),
+                "valid_from": pl.Datetime("us"),
+                "available_at": pl.Datetime("us"),
+            },
+        )
+
+    def _resolved(self, venue: str, name: str) -> Resolved | None:
+        if (venue, name) not in self._names:
+            self._names[venue, name] = self._match(venue, name)
+        return self._names[venue, name]
+
+    def _match(self, venue: str, name: str) -> Resolved | None:
+        for rule in self.rules:
+            if rule.venue != venue or (match := re.fullmatch(rule.name, name)) is None:
+                continue
+            groups = {"name": name, **{key: text or "" for key, text in match.groupdict().items()}}
+            symbol = rule.symbol.format_map(groups)
+            unit = asset_unit(rule.base.format_map(groups))
+            if not is_safe_symbol(symbol) or not unit.asset:
+                return None
+            quote = canonical_asset(rule.quote.format_map(groups))
+            return Resolved(venue, symbol, unit.asset, unit.multiplier, quote, rule)
+        return None
+
+
+def _looked_up(keys: pl.Series, table: Mapping[str, object], dtype: pl.DataType) -> pl.Series:
+    if not table:
+        return pl.Series(keys.name, [None] * len(keys), dtype=dtype)
+    return keys.replace_strict(list(table), list(table.values()), default=None, return_dtype=dtype)

@@ -1,0 +1,232 @@
+"""Records of a file to rows of the clean tables it feeds: the rules of a mapping applied, and what they reject.
+
+A cell that cannot be read costs its row, never a silent null: the row goes to `rejects` with reason, column and value.
+How one cell is read is files_cells; the contract's own checks are the loader's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from pipelines.contract.batch import ABSENT_SCHEMA, REJECT_SCHEMA, ParsedBatch
+from pipelines.contract.ddl import Contract, Table, polars_type
+from pipelines.sources.files.cells import SIZE, Absence, prepare, says, text_of, value_of
+from pipelines.sources.files.check import constant
+from pipelines.sources.files.instruments import InstrumentBook
+from pipelines.sources.files.mapping import PERIODS, File, Rows, Where
+from pipelines.sources.files.records import LINE
+from pipelines.sources.files.times import moved, to_instants, within_history
+from pipelines.sources.files.wide import FIELD, INSTRUMENT
+
+_EVENT = "_event"
+_SYMBOL = "_symbol"
+_NAME = "_name"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that may be wrong with a row: when, in which column of the file (null: the row), why."""
+
+    wrong: pl.Expr
+    source: str | None
+    reason: str
+    detail: pl.Expr
+
+
+def as_json(columns: list[str]) -> pl.Expr:
+    """The cells of `columns` as one JSON object of texts."""
+    return pl.struct(pl.col(name).cast(pl.String) for name in columns).struct.json_encode()
+
+
+@dataclass(frozen=True)
+class Shaper:
+    """The rules of one [[file]] of a mapping, for the records of one landing. `wide_names` tells the column of the file
+    by instrument and metric, so that a rejected cell is named as the file names it."""
+
+    file: File
+    contract: Contract
+    book: InstrumentBook
+    landing_id: str
+    wide_names: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+    def batches(self, records: pl.DataFrame, raw: pl.Expr) -> Iterator[ParsedBatch]:
+        """One batch per rule with rows. `records` holds the cells, `_line` and `_field`; `raw` gives a rejected row as
+        it was received, as JSON. A row that no rule covers is rejected for the table of the first rule."""
+        labelled = records.with_columns(to_instants(records[self.file.time.column], self.file.time).alias(_EVENT))
+        covered = pl.lit(value=False)
+        for rows in self.file.rows:
+            part = labelled
+            if rows.where is not None:
+                chosen = _meets(rows.where)
+                covered = covered | chosen
+                part = labelled.filter(chosen)
+            if part.height:
+                yield self._apply(rows, part, raw)
+        if all(rows.where is not None for rows in self.file.rows):
+            lost = labelled.filter(~covered)
+            if lost.height:
+                why = Fault(pl.lit(value=True), None, "unparsable", pl.lit("no rule of the mapping covers this row"))
+                yield self.refuse(lost, why, raw)
+
+    def refuse(self, records: pl.DataFrame, why: Fault, raw: pl.Expr) -> ParsedBatch:
+        """All of `records` rejected for one reason, on account of the table of the first rule."""
+        table = self.contract.table(self.file.rows[0].table)
+        if _EVENT not in records.columns:
+            event = to_instants(records[self.file.time.column], self.file.time)
+            records = records.with_columns(event.alias(_EVENT))
+        rejects = self._rejects(_flagged(records, [why]), [why], table, raw)
+        return ParsedBatch(table=table.name, landing_id=self.landing_id, rows=_no_rows(), rejects=rejects)
+
+    def absent(self, records: pl.DataFrame) -> ParsedBatch:
+        """Records of a wide file without any value, counted per day and instrument for the table of the first rule."""
+        rows = self.file.rows[0]
+        table = self.contract.table(rows.table)
+        label = to_instants(records[self.file.time.column], self.file.time)
+        event = moved(label, shift=rows.time.shift, rounding=rows.time.round)
+        named = self._named(rows, table, records.with_columns(event.alias(_EVENT)))
+        counted = named.group_by(
+            _day(table, pl.col(_EVENT)).alias("trade_date"),
+            pl.coalesce(_SYMBOL, _NAME).alias("instrument"),
+            maintain_order=True,
+        ).agg(pl.len().cast(pl.Int64).alias("cells"))
+        cells = counted.select(list(ABSENT_SCHEMA))
+        return ParsedBatch(table=table.name, landing_id=self.landing_id, rows=_no_rows(), absent=cells)
+
+    def _apply(self, rows: Rows, part: pl.DataFrame, raw: pl.Expr) -> ParsedBatch:
+        table = self.contract.table(rows.table)
+        event = within_history(moved(part[_EVENT], shift=rows.time.shift, rounding=rows.time.round))
+        work = prepare(self._named(rows, table, part.with_columns(event.alias(_EVENT))), rows.columns)
+        values, faults = self._read(rows, table)
+        shaped = _flagged(
+            work.with_columns(expression.alias(f"={name}") for name, expression in values.items()), faults
+        )
+        flags = [f"!{number}" for number in range(len(faults))]
+        bad = shaped.select(pl.any_horizontal(flags)).to_series()
+        accepted, rejected = (shaped.filter(~bad), shaped.filter(bad)) if bad.any() else (shaped, shaped.clear())
+        out = accepted.select(*(pl.col(f"={name}").alias(name) for name in values), LINE, FIELD)
+        if "instrument" in values and out.height:
+            self.book.saw(out)
+        rejects = self._rejects(rejected, faults, table, raw)
+        return ParsedBatch(table=table.name, landing_id=self.landing_id, rows=out, rejects=rejects)
+
+    def _named(self, rows: Rows, table: Table, part: pl.DataFrame) -> pl.DataFrame:
+        """`part` with the venue's symbol and contract size of every row, where the table has instruments."""
+        if "instrument" not in table.column_names:
+            return part
+        name = pl.col(INSTRUMENT) if self.file.instrument is None else text_of(self.file.instrument)
+        named = part.with_columns(name.alias(_NAME))
+        venue = rows.set.get("venue")
+        venues = str(venue) if venue is not None else named.select(text_of(rows.columns["venue"])).to_series()
+        symbols, sizes = self.book.resolve(venues, named[_NAME])
+        return named.with_columns(symbols.alias(_SYMBOL), sizes.alias(SIZE))
+
+    def _read(self, rows: Rows, table: Table) -> tuple[dict[str, pl.Expr], list[Fault]]:
+        """Expression per column of the table, in the table's order, and what may be wrong, the worst first."""
+        time = self.file.time
+        wanted = f"is not a time in {' or '.join(time.format)} from 2009 to 2100"
+        no_time = says(time.column, pl.col(time.column), wanted)
+        faults = [Fault(_meets(x.where), None, "sentinel", pl.lit(x.because)) for x in self.file.distrust]
+        faults.append(Fault(pl.col(_EVENT).is_null(), time.column, "unparsable", no_time))
+        values: dict[str, pl.Expr] = {}
+        for column in table.wire_columns:
+            name = column.name
+            if name == table.day_column:
+                values[name] = pl.col(_EVENT)
+            elif name == "available_at":
+                values[name] = pl.col(_EVENT) + self._known_after(rows)
+            elif name == "instrument":
+                values[name] = pl.col(_SYMBOL)
+                detail = pl.format("no [[instrument]] rule of the mapping knows {}", pl.col(_NAME).fill_null("(empty)"))
+                faults.append(Fault(pl.col(_SYMBOL).is_null(), None, "unknown_instrument", detail))
+            elif name in rows.columns:
+                value = value_of(
+                    rows.columns[name],
+                    column,
+                    absence=Absence(self.file.absent),
+                    shaped=f"={name}",
+                    factor=_factor(rows, name),
+                )
+                values[name] = value.expression
+                faults.append(Fault(value.wrong, value.source, "unparsable", value.detail))
+            elif (fixed := _constant(rows, name, column.type)) is not None:
+                values[name] = fixed
+        return values, faults
+
+    def _known_after(self, rows: Rows) -> pl.Expr:
+        lag = rows.available.lag
+        return pl.lit(lag + PERIODS[str(rows.set["period"])] if rows.available.after == "period" else lag)
+
+    def _rejects(self, rejected: pl.DataFrame, faults: list[Fault], table: Table, raw: pl.Expr) -> pl.DataFrame:
+        if rejected.is_empty():
+            return pl.DataFrame(schema=REJECT_SCHEMA)
+        numbered = list(enumerate(faults))
+        field_name = pl.coalesce(
+            pl.when(pl.col(f"!{number}")).then(pl.lit(fault.source or "", dtype=pl.String))
+            for number, fault in numbered
+        )
+        instrument = pl.coalesce(
+            *(name for name in (_SYMBOL, _NAME, INSTRUMENT) if name in rejected.columns), pl.lit(None, dtype=pl.String)
+        )
+        found = rejected.select(
+            _day(table, pl.col(_EVENT)).alias("trade_date"),
+            pl.col(LINE).alias("line"),
+            field_name.alias("field"),
+            instrument.alias("instrument"),
+            pl.coalesce(pl.when(pl.col(f"!{n}")).then(pl.lit(fault.reason)) for n, fault in numbered).alias("reason"),
+            pl.coalesce(pl.when(pl.col(f"!{n}")).then(fault.detail) for n, fault in numbered).alias("detail"),
+            raw.alias("raw"),
+            pl.col(FIELD),
+            *([pl.col(INSTRUMENT).alias("_wide")] if self.wide_names else []),
+        )
+        if self.wide_names:
+            named = {f"{name}\x1f{metric}": column for (name, metric), column in self.wide_names.items()}
+            key = pl.col("_wide") + "\x1f" + pl.col("field")
+            found = found.with_columns(
+                key.replace_strict(named, default=pl.col("field"), return_dtype=pl.String).alias("field")
+            )
+        own = pl.when(pl.col("field") != "").then(pl.col("field"))
+        return found.with_columns(pl.coalesce(own, pl.col(FIELD)).alias("field")).select(list(REJECT_SCHEMA))
+
+
+def _flagged(frame: pl.DataFrame, faults: list[Fault]) -> pl.DataFrame:
+    return frame.with_columns(fault.wrong.fill_null(value=True).alias(f"!{n}") for n, fault in enumerate(faults))
+
+
+def _meets(where: Where) -> pl.Expr:
+    conditions = [pl.col(name).cast(pl.String).is_in(texts) for name, texts in where.cells.items()]
+    if where.instrument is not None:
+        conditions.append(pl.col(_SYMBOL).is_in(where.instrument))
+    if where.from_ is not None:
+        conditions.append(pl.col(_EVENT) >= pl.lit(where.from_).cast(pl.Datetime("us")))
+    if where.before is not None:
+        conditions.append(pl.col(_EVENT) < pl.lit(where.before).cast(pl.Datetime("us")))
+    return pl.all_horizontal(conditions).fill_null(value=False)
+
+
+def _factor(rows: Rows, name: str) -> pl.Expr | None:
+    factor: pl.Expr | None = None
+    for adjust in rows.adjust:
+        if name in adjust.scale:
+            before = pl.lit(1.0) if factor is None else factor
+            factor = pl.when(_meets(adjust.where)).then(pl.lit(adjust.scale[name])).otherwise(before)
+    return factor
+
+
+def _constant(rows: Rows, name: str, column_type: str) -> pl.Expr | None:
+    fixed = pl.lit(constant(rows.set[name], column_type), dtype=polars_type(column_type)) if name in rows.set else None
+    for adjust in rows.adjust:
+        if name in adjust.set:
+            value = pl.lit(constant(adjust.set[name], column_type), dtype=polars_type(column_type))
+            fixed = pl.when(_meets(adjust.where)).then(value).otherwise(fixed)
+    return fixed
+
+
+def _day(table: Table, event: pl.Expr) -> pl.Expr:
+    return (event - pl.duration(microseconds=1) if table.day_is_state else event).dt.date()
+
+
+def _no_rows() -> pl.DataFrame:
+    return pl.DataFrame(schema={LINE: pl.Int64(), FIELD: pl.String()})

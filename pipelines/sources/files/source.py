@@ -1,0 +1,239 @@
+"""File import: history that people bought or downloaded, described by a mapping, as parsed batches.
+
+This is the source's door: which files belong to a mapping, landing them, parsing a landing. The mapping's model is
+files_mapping, reading files_read, shaping files_shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from pipelines.contract.batch import REJECT_SCHEMA, ParsedBatch, SourceRules
+from pipelines.contract.ddl import Contract
+from pipelines.core.errors import LandingError, MappingError, SourceFormatError
+from pipelines.core.progress import Progress, no_progress
+from pipelines.extract.landing import Clock, Landing, LandingStore, Parser, utc_now
+from pipelines.sources.chain.evm.abi import EVENTS, decode_logs
+from pipelines.sources.files.cells import Absence
+from pipelines.sources.files.check import check_mapping, load_mapping
+from pipelines.sources.files.instruments import InstrumentBook
+from pipelines.sources.files.mapping import File, Mapping
+from pipelines.sources.files.reader import read_records
+from pipelines.sources.files.records import LINE, Columns, Records
+from pipelines.sources.files.shape import Fault, Shaper, as_json
+from pipelines.sources.files.wide import FIELD, INSTRUMENT, WideLayout, lengthen, wide_layout
+
+__all__ = ["FileMatch", "Mapping", "land_matches", "load_mapping", "match_files", "open_landings", "parse"]
+
+PARTITION: Final = "history"
+"""Imported files are not scheduled by day: one partition holds them all."""
+
+_RECEIVED: Final = "_received"
+
+MAPPING_KEY: Final = "mapping"
+"""Where a landing's request names the mapping it is read with, by its digest (LandingStore.mapping_path)."""
+
+
+@dataclass(frozen=True)
+class FileMatch:
+    """A file that a mapping imports; `part` is its name inside the landing."""
+
+    path: Path
+    part: str
+    file: File
+
+
+def match_files(mapping: Mapping, root: Path) -> list[FileMatch]:
+    """The files below `root` (or `root` itself, if it is a file) that `mapping` imports, by name.
+
+    Raises SourceFormatError for a file no pattern matches, and, for a folder, for a required pattern no file matches.
+    """
+    if not root.exists():
+        raise SourceFormatError(f"{mapping.source}: {root} does not exist. Check the path.")
+    paths = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
+    matches: list[FileMatch] = []
+    for path in paths:
+        section = _section(mapping, path.name)
+        if section is not None:
+            matches.append(FileMatch(path, path.name, section))
+        elif not any(fnmatchcase(path.name, ignored.pattern) for ignored in mapping.ignore):
+            patterns = ", ".join(file.pattern for file in mapping.file)
+            raise SourceFormatError(
+                f"{mapping.source}: {path} matches no pattern of {mapping.path.name} ({patterns})."
+                " Add a [[file]] for it, or an [[ignore]] with the reason."
+            )
+    if root.is_dir():
+        missing = [
+            file.pattern for file in mapping.file if file.required and all(match.file != file for match in matches)
+        ]
+        if missing:
+            raise SourceFormatError(
+                f"{mapping.source}: no file in {root} matches {missing[0]!r}. Add the file, or set required = false."
+            )
+    _refuse_namesakes(mapping, matches)
+    return matches
+
+
+def land_matches(
+    store: LandingStore,
+    mapping: Path,
+    *,
+    files: Sequence[Path] | None = None,
+    root: Path | None = None,
+    clock: Clock = utc_now,
+    progress: Progress = no_progress,
+) -> tuple[Landing, ...]:
+    """Land the named files, or all below `root`, that the mapping imports, and keep the mapping beside them.
+
+    A file that is landed already with the same mapping stays as it is. All files are matched before any is landed.
+    Raises MappingError, SourceFormatError (a file the mapping does not match, or that is not there) or LandingError.
+    """
+    loaded = load_mapping(mapping)
+    places = [*(files or ()), *((root,) if root is not None else ())]
+    if not places:
+        raise SourceFormatError(f"{loaded.source}: no files to import. Name some, or a folder.")
+    matches = [match for place in places for match in match_files(loaded, place)]
+    _refuse_namesakes(loaded, matches)
+    if not matches:
+        raise SourceFormatError(f"{loaded.source}: {loaded.path.name} lists every file given under [[ignore]].")
+    digest = store.keep_mapping(loaded.source, loaded.text)
+    landed = []
+    for done, match in enumerate(matches):
+        progress(f"land {match.part}", done, len(matches))
+        landed.append(
+            store.land_file(
+                match.path,
+                source=loaded.source,
+                partition=PARTITION,
+                part=match.part,
+                request={MAPPING_KEY: digest},
+                clock=clock,
+            )
+        )
+    progress("land files", len(matches), len(matches))
+    return tuple(landed)
+
+
+def open_landings(store: LandingStore, contract: Contract, landings: Sequence[Landing]) -> tuple[Parser, SourceRules]:
+    """Parser of the landings of one data set, each with the mapping it was landed with; rules of the newest mapping."""
+    mappings: dict[str, Mapping] = {}
+    for landing in landings:
+        digest = landing.request.get(MAPPING_KEY)
+        if not isinstance(digest, str):
+            raise LandingError(
+                f"{landing.source}: landing {landing.landing_id} names no mapping. Import the file again."
+            )
+        if digest not in mappings:
+            mappings[digest] = load_mapping(store.mapping_path(landing.source, digest), contract=contract)
+
+    def parser(landing: Landing) -> Iterator[ParsedBatch]:
+        return parse(landing, mappings[landing.request[MAPPING_KEY]], contract)
+
+    newest = max(landings, key=lambda landing: (landing.fetched_at, landing.landing_id), default=None)
+    return parser, mappings[newest.request[MAPPING_KEY]].rules if newest else SourceRules()
+
+
+def parse(landing: Landing, mapping: Mapping, contract: Contract) -> Iterator[ParsedBatch]:
+    """The rows of `landing` for every table it feeds, `instruments` last.
+
+    Raises MappingError where mapping and contract disagree, SourceFormatError for a structural fault of the file:
+    nothing of the landing must be loaded then, whatever was yielded before.
+    """
+    check_mapping(mapping, contract)
+    file = _section(mapping, landing.original_name)
+    if file is None:
+        raise MappingError(
+            f"mapping {mapping.path}: no pattern matches {landing.original_name!r}, landed as {mapping.source}."
+            " Add a [[file]] for it."
+        )
+    book = InstrumentBook(mapping.instrument)
+    columns = Columns(used=file.used, ignored=frozenset(file.ignore), wide=file.wide is not None)
+    shaper = Shaper(file, contract, book, landing.landing_id)
+    layout: WideLayout | None = None
+    for records in read_records(landing.path, file, landing.original_name, columns):
+        if records.broken.height:
+            yield _broken(records, file, landing)
+        if records.frame.is_empty():
+            continue
+        if file.wide is None:
+            yield from _long(records.frame, file, shaper)
+            continue
+        if layout is None:
+            layout = wide_layout(
+                records.frame.columns,
+                file.wide,
+                used=file.used,
+                ignored=frozenset(file.ignore),
+                place=landing.original_name,
+            )
+            shaper = Shaper(file, contract, book, landing.landing_id, layout.names)
+        yield from _wide(records.frame, file, shaper, layout)
+    instruments = book.rows()
+    if instruments.height:
+        yield ParsedBatch(table="instruments", landing_id=landing.landing_id, rows=instruments)
+
+
+def _long(frame: pl.DataFrame, file: File, shaper: Shaper) -> Iterator[ParsedBatch]:
+    raw = as_json([name for name in frame.columns if name != LINE])
+    frame = frame.with_columns(pl.lit(None, dtype=pl.String).alias(FIELD))
+    if file.decode is not None:
+        frame = decode_logs(frame.with_columns(raw.alias(_RECEIVED)), EVENTS[file.decode])
+        raw = pl.col(_RECEIVED)
+        lost = frame.filter(pl.col("undecodable").is_not_null())
+        if lost.height:
+            why = Fault(pl.lit(value=True), None, "undecodable", pl.col("undecodable"))
+            yield shaper.refuse(lost, why, raw)
+        frame = frame.filter(pl.col("undecodable").is_null())
+    yield from shaper.batches(frame, raw)
+
+
+def _wide(frame: pl.DataFrame, file: File, shaper: Shaper, layout: WideLayout) -> Iterator[ParsedBatch]:
+    assert file.wide is not None  # noqa: S101 - only wide files come here
+    raw = as_json([*layout.fixed, INSTRUMENT, *file.wide.metrics])
+    for long, absent in lengthen(frame, layout, file.wide, Absence(file.absent)):
+        if absent.height:
+            yield shaper.absent(absent)
+        yield from shaper.batches(long, raw)
+
+
+def _broken(records: Records, file: File, landing: Landing) -> ParsedBatch:
+    """Lines that are no record, on account of the table of the first rule."""
+    rejects = records.broken.select(
+        pl.lit(None, dtype=pl.Date).alias("trade_date"),
+        "line",
+        pl.lit(None, dtype=pl.String).alias("field"),
+        pl.lit(None, dtype=pl.String).alias("instrument"),
+        pl.lit("unparsable").alias("reason"),
+        "detail",
+        "raw",
+    ).select(list(REJECT_SCHEMA))
+    rows = pl.DataFrame(schema={LINE: pl.Int64(), FIELD: pl.String()})
+    return ParsedBatch(file.rows[0].table, landing.landing_id, rows, rejects)
+
+
+def _refuse_namesakes(mapping: Mapping, matches: Sequence[FileMatch]) -> None:
+    """Two files of one name would be two versions of one part: the second would replace the first."""
+    paths: dict[str, Path] = {}
+    for match in matches:
+        held = paths.setdefault(match.part, match.path)
+        if held != match.path:
+            raise SourceFormatError(
+                f"{mapping.source}: {held} and {match.path} have the same name. Import one of them."
+            )
+
+
+def _section(mapping: Mapping, name: str) -> File | None:
+    """The [[file]] whose pattern `name` matches. Raises MappingError where two do."""
+    found = [file for file in mapping.file if fnmatchcase(name, file.pattern)]
+    if len(found) > 1:
+        patterns = " and ".join(repr(file.pattern) for file in found)
+        raise MappingError(
+            f"mapping {mapping.path}: {name!r} matches {patterns}. Make the patterns exclude each other."
+        )
+    return found[0] if found else None

@@ -1,0 +1,107 @@
+"""A byte stream as blocks of whole lines of UTF-8 text, with bounded memory whatever the stream holds.
+
+Shared by every format that is read line by line; nothing here knows a delimiter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from pipelines.core.errors import SourceFormatError
+from pipelines.sources.files.unpack import ByteStream, Member
+
+BLOCK_BYTES: Final = 16 << 20
+MAX_LINE_BYTES: Final = 1 << 20
+"""The widest recorded header has 5 KB; a line beyond this is not a line but a file that is not what it claims."""
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Whole lines: `ends` line ends, the first line being line `line` of its stream. Only the last block may lack the
+    end of its last line."""
+
+    data: bytes
+    line: int
+    ends: int
+    is_last: bool
+
+
+def text_blocks(stream: ByteStream, member: Member) -> Iterator[Block]:
+    """The stream in blocks of whole lines; a quoted cell that spans lines is never cut."""
+    rest = b""
+    line = 1
+    while True:
+        chunk = stream.read(BLOCK_BYTES)
+        block = rest + chunk
+        if not chunk:
+            if block:
+                _check_text(block, member, line)
+                yield Block(block, line, block.count(b"\n"), is_last=True)
+            return
+        _check_lines(block, member, line)
+        cut = _cut(block)
+        if cut == 0:
+            if len(block) > MAX_LINE_BYTES:
+                raise SourceFormatError(
+                    f"{member.name}, line {line}: a quoted cell does not end within {len(block)} bytes."
+                    " Correct the quotes of the file."
+                )
+            rest = block
+            continue
+        whole, rest = block[:cut], block[cut:]
+        _check_text(whole, member, line)
+        ends = whole.count(b"\n")
+        rest = rest or stream.read(1)  # the stream may end here: look ahead, so that the last block is known as such
+        yield Block(whole, line, ends, is_last=not rest)
+        if not rest:
+            return
+        line += ends
+
+
+def _cut(block: bytes) -> int:
+    """Position after the last line end that is not inside quotes; 0 where there is none."""
+    end = block.rfind(b"\n") + 1
+    open_quote = block.count(b'"', 0, end) % 2
+    while end and open_quote:
+        before = block.rfind(b"\n", 0, block.rfind(b'"', 0, end)) + 1
+        open_quote ^= block.count(b'"', before, end) % 2
+        end = before
+    return end
+
+
+def _check_lines(block: bytes, member: Member, line: int) -> None:
+    """Raise SourceFormatError where a line exceeds MAX_LINE_BYTES, looking at one position per MAX_LINE_BYTES."""
+    position = 0
+    while position + MAX_LINE_BYTES < len(block):
+        end = block.rfind(b"\n", position, position + MAX_LINE_BYTES)
+        if end < 0:
+            number = line + block.count(b"\n", 0, position)
+            raise SourceFormatError(
+                f"{member.name}, line {number}: longer than {MAX_LINE_BYTES} bytes, beginning "
+                f"{block[position : position + 40]!r}. This is not the file the mapping describes."
+            )
+        position = end + 1
+
+
+def _check_text(block: bytes, member: Member, line: int) -> None:
+    _check_lines(block, member, line)
+    position = block.find(b"\0")
+    reason = "a NUL byte"
+    if position < 0:
+        if block.isascii():
+            return
+        try:
+            block.decode("utf-8")
+        except UnicodeDecodeError as error:
+            position, reason = error.start, f"byte 0x{block[error.start]:02x} is not UTF-8"
+        else:
+            return
+    number = line + block.count(b"\n", 0, position)
+    column = position - block.rfind(b"\n", 0, position)
+    raise SourceFormatError(
+        f"{member.name}, line {number}, byte {column}: {reason}, near {block[max(position - 20, 0) : position + 20]!r}."
+        " Save the file as UTF-8 or obtain it again."
+    )

@@ -1,0 +1,137 @@
+"""What lies in a landed file: the file itself, a gzip stream, or the members of a zip, opened one after the other.
+
+An archive is untrusted: names that leave it, encrypted or absurdly compressed members are refused before they cost
+memory or disk. Nothing is ever written: members are read as streams.
+"""
+
+from __future__ import annotations
+
+import gzip
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import Final, Protocol
+
+from pipelines.core.errors import SourceFormatError
+
+MAX_UNPACKED_BYTES: Final = 16 << 30
+MAX_RATIO: Final = 200
+"""Five-minute CSV of an exchange deflates 5 to 20 times; zeros 1,000 times."""
+RATIO_FLOOR_BYTES: Final = 16 << 20
+"""Below this a high ratio is harmless (a short file of one repeated row)."""
+
+_GZIP: Final = b"\x1f\x8b"
+_ZIP: Final = b"PK\x03\x04"
+_EMPTY_ZIP: Final = b"PK\x05\x06"
+
+
+class ByteStream(Protocol):
+    """What can be read piece by piece and closed."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Member:
+    """One readable stream and the name errors call it by."""
+
+    name: str
+    stream: ByteStream
+
+
+def open_members(path: Path, *, name: str, pattern: str) -> Iterator[Member]:
+    """The streams in `path`, which is called `name`, in the order of their names. First bytes tell containers apart.
+
+    Raises SourceFormatError for an archive that is damaged, unsafe, or has a member that `pattern` does not match.
+    """
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise SourceFormatError(f"{name}: cannot be read ({error.strerror}). Land the file again.") from error
+    if magic.startswith(_GZIP):
+        with path.open("rb") as packed:
+            stream = _Guarded(gzip.GzipFile(fileobj=packed), name=name, packed=path.stat().st_size)
+            yield Member(name, stream)
+    elif magic in {_ZIP, _EMPTY_ZIP}:
+        yield from _zip_members(path, name, pattern)
+    else:
+        yield Member(name, path.open("rb"))
+
+
+def _zip_members(path: Path, name: str, pattern: str) -> Iterator[Member]:
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise SourceFormatError(f"{name}: a damaged zip archive ({error}). Obtain it again.") from error
+    with archive:
+        entries = sorted(
+            (entry for entry in archive.infolist() if not entry.is_dir()), key=lambda entry: entry.filename
+        )
+        for entry in entries:
+            _refuse_unsafe(entry, name)
+        if sum(entry.file_size for entry in entries) > MAX_UNPACKED_BYTES:
+            raise SourceFormatError(f"{name}: unpacks to more than {MAX_UNPACKED_BYTES} bytes. Split the archive.")
+        wrong = [entry.filename for entry in entries if not fnmatchcase(PurePosixPath(entry.filename).name, pattern)]
+        if wrong or not entries:
+            raise SourceFormatError(
+                f"{name}: "
+                + (f"member {wrong[0]!r} does not match {pattern!r}." if wrong else "the archive is empty.")
+                + " Correct the archive or member in the mapping."
+            )
+        for entry in entries:
+            try:
+                stream = archive.open(entry)
+            except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+                raise SourceFormatError(f"{name}, member {entry.filename!r}: cannot be opened ({error}).") from error
+            label = f"{name}, member {entry.filename!r}"
+            yield Member(label, _Guarded(stream, name=label, packed=max(entry.compress_size, 1)))
+
+
+def _refuse_unsafe(entry: zipfile.ZipInfo, name: str) -> None:
+    parts = PurePosixPath(entry.filename.replace("\\", "/")).parts
+    leaves = ".." in parts or (parts and (parts[0] == "/" or ":" in parts[0]))
+    is_link = stat.S_ISLNK(entry.external_attr >> 16)
+    if leaves or is_link or not parts:
+        kind = "is a link" if is_link else "leaves the archive"
+        raise SourceFormatError(
+            f"{name}: member {entry.filename!r} {kind}; the archive is refused. Do not trust its origin."
+        )
+    if entry.flag_bits & 0x1:
+        raise SourceFormatError(
+            f"{name}: member {entry.filename!r} is encrypted. Unpack it yourself and import the result."
+        )
+
+
+class _Guarded:
+    """A decompressing stream that counts what comes out: declared sizes in a bomb lie."""
+
+    def __init__(self, inner: ByteStream, *, name: str, packed: int) -> None:
+        self._inner = inner
+        self._name = name
+        self._packed = packed
+        self._count = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        try:
+            data = self._inner.read(size)
+        except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+            raise SourceFormatError(f"{self._name}: damaged or truncated ({error}). Obtain it again.") from error
+        self._count += len(data)
+        if self._count > MAX_UNPACKED_BYTES or (
+            self._count > RATIO_FLOOR_BYTES and self._count > MAX_RATIO * self._packed
+        ):
+            raise SourceFormatError(
+                f"{self._name}: {self._packed} bytes unpack to more than {self._count}, as a decompression bomb does."
+                " Unpack and split it yourself if it is genuine."
+            )
+        return data
+
+    def close(self) -> None:
+        self._inner.close()

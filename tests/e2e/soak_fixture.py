@@ -1,0 +1,317 @@
+"""Thirty days of scheduled operation on emulated venues, with what goes wrong on the way: the market, the schedule, the faults.
+
+What must come out of it is test_soak.py's. Time stands still inside a round: two runs that ask at the same instants are told,
+and keep, the same to the last stamp.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from pipelines.core.settings import Settings
+from pipelines.defs.venues import lookback
+from pipelines.extract.client import Patience
+from pipelines.extract.fetch import FetchReport
+from pipelines.operations.fetch import fetch
+from pipelines.operations.load import load_pending
+from pipelines.sandbox.emulator import Emulator, Fault
+from pipelines.sandbox.market_model import Listing
+from pipelines.sandbox.venues.evm import ChainWorld, Log, block_of
+from pipelines.sources import registry
+from tests.sources.test_evm_events import liquidation_call
+from tests.sources.test_faults import replaced, without_rows
+
+ASSETS: Final = ("BTC", "ETH")
+START: Final = date(2024, 3, 1)
+CAPTURED: Final = ("okx", ("liquidations", "option_chain"))
+"""What is forgotten: a chain within the hour, liquidations within a day."""
+
+DAILY: Final = {
+    "bybit": ("funding", "long_short_ratios", "candles"),
+    "binance_archive": ("um_metrics",),
+    "binance": ("long_short_ratios",),
+    "evm_ethereum": ("aave",),
+}
+CAPTURE_MINUTE: Final = 5
+LISTING: Final = "instruments"
+LISTED: Final = ("bybit", "binance_archive", "binance")
+LISTED_AT: Final = time(3, CAPTURE_MINUTE)
+"""When the venues of DAILY are asked what they list; those of captures are asked by their first one of the day."""
+
+FORGETFUL: Final = "binance"
+"""Remembers its last 29 days."""
+
+VENUES: Final = (CAPTURED[0], *DAILY)
+DAILY_AT: Final = time(3, 30)
+CLOSED_AFTER: Final = timedelta(days=9, hours=6)
+"""After the last day: everything is published, and nothing is restated any more."""
+
+TOO_SLOW: Final = 10.0
+"""Seconds. Long enough for a busy machine, which must not be taken for a fault of the venue."""
+
+HURRIED: Final = Patience(attempts=4, first_wait=0.01, longest_backoff=0.02, longest_wait=1.0, total_seconds=TOO_SLOW)
+
+
+@dataclass
+class Stopped:
+    """A clock that shows what it was set to."""
+
+    now: datetime
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@dataclass(frozen=True)
+class SoakWorld(ChainWorld):
+    """`wrong` are days whose open interest is told 3% too high, until they are restated."""
+
+    wrong: set[date] = field(default_factory=set)
+    chains: dict[tuple[str, datetime], pl.DataFrame] = field(default_factory=dict)
+    """Told so far: one capture asks for the same one several times."""
+
+    def option_chain(self, underlying: str, at: datetime) -> pl.DataFrame:
+        if (underlying, at) not in self.chains:
+            self.chains[underlying, at] = super().option_chain(underlying, at)
+        return self.chains[underlying, at]
+
+    def open_interest(self, listing: Listing, minutes: int, start: datetime, end: datetime) -> pl.DataFrame:
+        frame = super().open_interest(listing, minutes, start, end)
+        day = (pl.col("event_at") - timedelta(microseconds=1)).dt.date()
+        share = pl.when(day.is_in(list(self.wrong))).then(1.03).otherwise(1.0)
+        return frame.with_columns(pl.col("oi_base", "oi_usd") * share) if self.wrong else frame
+
+
+def chain_of(days: int) -> list[Log]:
+    """Four liquidations a day, as the chain keeps them in the end."""
+    first = block_of(datetime.combine(START, time()))
+    return [liquidation_call(n + 1, n + 1, block=first + 40 + 1800 * n, index=n % 7) for n in range(4 * days)]
+
+
+@dataclass(frozen=True)
+class Injected:
+    """A kind of fault: `problem` and `effect` are how ops.fetch_problems must tell of it."""
+
+    kind: str
+    fault: Fault
+    problem: str
+    effect: str = "asked_again"
+
+
+def passing(venue: str, chance: random.Random) -> list[Injected]:
+    """Faults that pass when the venue is asked again; each of one answer, somewhere among the first few."""
+    nth = chance.randint(1, 3)
+    common = [
+        Injected("429", Fault(f"{venue}.", "status", first=nth, status=429, headers={"Retry-After": "0"}), "throttled"),
+        Injected("500", Fault(f"{venue}.", "status", first=nth, status=500), "unavailable"),
+        Injected("503", Fault(f"{venue}.", "status", first=nth, status=503), "unavailable"),
+        Injected("reset", Fault(f"{venue}.", "reset", first=nth), "unavailable"),
+    ]
+    in_json = [
+        Injected("html", Fault(f"{venue}.api", "html", first=nth), "unavailable"),
+        Injected("truncated", Fault(f"{venue}.api", "truncated", first=nth), "unavailable"),
+    ]
+    busy = b'{"code":"50001","msg":"Service temporarily unavailable","data":[]}'
+    wrong = b"0" * 64 + b"  file.zip\n"
+    own = {
+        "okx": [*in_json, Injected("error in a 200", Fault("okx.api", "body", first=nth, body=busy), "unavailable")],
+        "bybit": [
+            *in_json,
+            Injected("empty page", Fault("account-ratio", "answer", change=without_rows), "empty_answer"),
+            Injected("slow", Fault("account-ratio", "slow", seconds=TOO_SLOW + 1), "unavailable"),
+        ],
+        "binance_archive": [
+            Injected("truncated zip", Fault("-metrics-", "truncated", first=nth), "unavailable"),
+            Injected("wrong checksum", Fault(".CHECKSUM", "body", body=wrong), "checksum"),
+        ],
+        "evm_ethereum": [Injected("stream broken off", Fault("finalized-stream", "truncated"), "broken_off")],
+    }
+    return [*common, *own.get(venue, [])]
+
+
+def lasting(venue: str) -> list[Injected]:
+    """Faults that a run ends with: what it could not have is asked for by the next."""
+    down = Fault(f"{venue}.", "status", times=999, status=503)
+    found = [
+        Injected("down", down, "unavailable", "given_up"),
+        Injected("451", Fault(f"{venue}.", "status", times=999, status=451), "blocked", "given_up"),
+    ]
+    if venue == "bybit":
+        again = replaced(b'"nextPageCursor":""', b'"nextPageCursor":"1"')
+        renamed = replaced(b'"timestamp":"', b'"time":"')
+        found += [
+            Injected(
+                "repeated cursor", Fault("instruments-info", "answer", times=999, change=again), "malformed", "given_up"
+            ),
+            Injected(
+                "renamed field", Fault("account-ratio", "answer", times=999, change=renamed), "malformed", "given_up"
+            ),
+            Injected("400", Fault("market/", "status", times=999, status=400, body=b"bad"), "refused", "given_up"),
+        ]
+    return found
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A fault that met at least one request: when, where, and what must be told of it."""
+
+    at: datetime
+    venue: str
+    injected: Injected
+
+
+@dataclass
+class House:
+    """A warehouse and its venues."""
+
+    settings: Settings
+    emulator: Emulator
+    clock: Stopped
+    world: SoakWorld
+    days: int
+
+    @property
+    def last(self) -> date:
+        return START + timedelta(days=self.days - 1)
+
+    @property
+    def forgetful_from(self) -> date:
+        """The first day that a venue of 29 days is still asked about when the last one is over."""
+        return max(START, self.last - timedelta(days=26))
+
+    def captures(self) -> Iterator[datetime]:
+        for hour in range(24 * self.days):
+            yield datetime.combine(START, time()) + timedelta(hours=hour, minutes=CAPTURE_MINUTE)
+
+    def capture(self, at: datetime) -> Sequence[FetchReport]:
+        self.clock.now = at
+        venue, feeds = CAPTURED
+        return fetch(self.settings, venue, feeds, assets=ASSETS, patience=HURRIED, clock=self.clock)
+
+    def capture_listing(self, venue: str, at: datetime) -> Sequence[FetchReport]:
+        """What is listed: captured once a day, so that a day's first capture is the one that counts."""
+        self.clock.now = at
+        return fetch(self.settings, venue, [LISTING], patience=HURRIED, clock=self.clock)
+
+    def bring(self, venue: str, at: datetime, *, first: date, last: date) -> Sequence[FetchReport]:
+        self.clock.now = at
+        first = max(first, self.forgetful_from) if venue == FORGETFUL else max(first, START)
+        return fetch(
+            self.settings, venue, DAILY[venue], first=first, last=min(last, self.last), assets=ASSETS,
+            patience=HURRIED, clock=self.clock,
+        )  # fmt: skip
+
+    def bring_day(self, venue: str, day: date) -> Sequence[FetchReport]:
+        """What the schedule brings in the night after `day`: it, and the days before it that may have changed."""
+        there = registry.venue(venue)
+        back = lookback([feed for feed in there.feeds if feed.cadence == "daily"])
+        at = datetime.combine(day + timedelta(days=1), DAILY_AT)
+        return self.bring(venue, at, first=day - back, last=day)
+
+    def load(self) -> None:
+        load_pending(self.settings, clock=self.clock).raise_failures()
+
+
+@contextmanager
+def house(settings: Settings, world: SoakWorld, days: int) -> Iterator[House]:
+    """The venues of `world` for the length of the block; the chain is told by its portal."""
+    clock = Stopped(datetime.combine(START, time()))
+    with Emulator(world, VENUES, now=lambda: clock.now) as emulator:
+        endpoints = {k: v for k, v in emulator.endpoints.items() if not k.startswith("evm_ethereum.rpc")}
+        known = settings.model_copy(update={"endpoints": endpoints, "assets": ASSETS, "venues": VENUES})
+        yield House(known, emulator, clock, world, days)
+
+
+NIGHTS_TO_HOURS: Final = 4
+"""How much likelier a fault is in a night's fetch than in an hour's capture, of which there are many more."""
+
+
+@dataclass
+class Chaos:
+    """What goes wrong in a round, by chance; remembers what met a request. Nothing goes wrong on the first day."""
+
+    house: House
+    chance: random.Random
+    share: float
+    seen: list[Seen] = field(default_factory=list)
+
+    @contextmanager
+    def round(self, venue: str, *, at: datetime, may_last: bool, certain: Injected | None = None) -> Iterator[None]:
+        """At most one kind of fault at a time, so that each can be told by what it left."""
+        chosen = certain or self._choose(venue, at, may_last=may_last)
+        faults = self.house.emulator.faults
+        faults[:] = [chosen.fault] if chosen else []
+        self.house.emulator._seen.clear()
+        try:
+            yield
+        finally:
+            met = self.house.emulator._seen.get(0, 0)
+            faults.clear()
+            if chosen and met >= chosen.fault.first:
+                self.seen.append(Seen(at, venue, chosen))
+
+    def _choose(self, venue: str, at: datetime, *, may_last: bool) -> Injected | None:
+        is_first = at < datetime.combine(START, DAILY_AT) + timedelta(days=1, hours=1)
+        often = 1 if venue == CAPTURED[0] else NIGHTS_TO_HOURS
+        if is_first or self.chance.random() > often * self.share:
+            return None
+        menu = passing(venue, self.chance) + (lasting(venue) if may_last else [])
+        # Kinds that have not been seen yet come first, so that a month holds them all.
+        new = [x for x in menu if (venue, x.kind) not in {(s.venue, s.injected.kind) for s in self.seen}]
+        return self.chance.choice(new or menu)
+
+
+def by_dagster(mine: House, night: date) -> None:
+    """A night by the jobs that the scheduler starts: fetch by venue, load, build and publish."""
+    from pipelines.cli.screen import Screen
+    from pipelines.cli.session import open_session
+    from pipelines.defs.common import feed_key
+    from pipelines.defs.jobs import BUILD, LOAD, fetch_job
+    from pipelines.defs.venues import step_name
+
+    with open_session(mine.settings, Screen(), clock=mine.clock) as session:
+        for venue, feeds in DAILY.items():
+            first = mine.forgetful_from if venue == FORGETFUL else max(START, night - timedelta(days=3))
+            days = {"first": str(min(first, night)), "last": str(night)}
+            session.run(
+                fetch_job(venue),
+                assets=[feed_key(venue, feed) for feed in feeds],
+                config={"ops": {step_name(venue, "daily"): {"config": days}}},
+            )
+        session.run(LOAD)
+        session.run(BUILD)
+    session.raise_errors()
+
+
+def child(arguments: Sequence[str]) -> None:
+    """What is done in a process of its own, to be killed or not: a night's fetches and load, or a build."""
+    what, home, endpoints, day, days = arguments
+    settings = Settings(home=Path(home), endpoints=json.loads(endpoints), assets=ASSETS, venues=VENUES)
+    night = date.fromisoformat(day)
+    if what == "build":
+        from pipelines.operations.build import build_marts
+
+        build_marts(settings).raise_faults()
+        return
+    clock = Stopped(datetime.combine(night + timedelta(days=1), DAILY_AT))
+    mine = House(settings, None, clock, None, int(days))  # type: ignore[arg-type]
+    if what == "dagster":
+        by_dagster(mine, night)
+        return
+    for venue in DAILY:
+        mine.bring_day(venue, night)
+    mine.load()
+
+
+if __name__ == "__main__":
+    child(sys.argv[1:])

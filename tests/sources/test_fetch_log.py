@@ -1,0 +1,87 @@
+"""What goes wrong while fetching is written down as it happens and ends in ops.fetch_problems, whatever became of the fetch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import pytest
+
+from pipelines.clean.fetch_problems import record_fetch_problems
+from pipelines.core.settings import Settings
+from pipelines.extract.fetch_log import FOLDER
+from pipelines.operations.fetch import fetch
+from pipelines.operations.load import load_pending
+from pipelines.operations.rebuild import rebuild
+from pipelines.sandbox.emulator import Fault
+from pipelines.storage.warehouse import writer
+from tests.sources.conftest import HURRIED, Clock, Serve
+from tests.sources.test_faults import OI, without_rows
+
+DAY = date(2024, 3, 5)
+FEED = "bybit.open_interest"
+
+
+def bring(settings: Settings, clock: Clock) -> None:
+    fetch(settings, "bybit", ["open_interest"], first=DAY, assets=["SOL"], patience=HURRIED, clock=clock)
+
+
+def problems(settings: Settings, columns: str) -> Sequence[tuple[Any, ...]]:
+    with writer(settings, what="test") as con:
+        return con.execute(f"select {columns} from ops.fetch_problems order by venue, noted_on, line").fetchall()
+
+
+@pytest.mark.parametrize(
+    ("fault", "problem"),
+    [
+        (Fault(OI, "status", status=429), "throttled"),
+        (Fault(OI, "reset"), "unavailable"),
+        (Fault(OI, "html"), "unavailable"),
+        (Fault(OI, "answer", change=without_rows), "empty_answer"),
+    ],
+    ids=["429", "reset", "html", "empty"],
+)
+def test_what_was_survived_is_on_record(
+    settings: Settings, serve: Serve, clock: Clock, fault: Fault, problem: str
+) -> None:
+    with serve("bybit", settings=settings, faults=[fault]) as (_, there):
+        bring(there, clock)
+    load_pending(settings, clock=clock).raise_failures()
+    assert problems(settings, "venue, source, partition, subject, problem, effect") == [
+        ("bybit", FEED, "2024-03-05", "SOLUSDT", problem, "asked_again")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "problem"), [(503, "unavailable"), (451, "blocked"), (400, "refused")], ids=["503", "451", "400"]
+)
+def test_what_could_not_be_had_is_on_record_although_nothing_was_landed(
+    settings: Settings, serve: Serve, clock: Clock, status: int, problem: str
+) -> None:
+    with serve("bybit", settings=settings, faults=[Fault(OI, "status", times=99, status=status)]) as (_, there):
+        bring(there, clock)
+    load_pending(settings, clock=clock).raise_failures()
+    given_up = [row for row in problems(settings, "source, partition, subject, problem, effect") if "given_up" in row]
+    assert given_up == [(FEED, "2024-03-05", "SOLUSDT", problem, "given_up")]
+
+
+def test_loading_again_and_rebuilding_tell_the_same(settings: Settings, serve: Serve, clock: Clock) -> None:
+    with serve("bybit", settings=settings, faults=[Fault(OI, "status", times=2)]) as (_, there):
+        bring(there, clock)
+        load_pending(settings, clock=clock)
+        first = problems(settings, "*")
+        load_pending(settings, clock=clock)
+        assert problems(settings, "*") == first
+        rebuild(settings, clock=clock).raise_failures()
+        assert problems(settings, "*") == first
+    assert len(first) == 2
+
+
+def test_a_line_that_was_torn_is_kept_and_stops_nothing(settings: Settings) -> None:
+    file = settings.raw_dir / FOLDER / "bybit" / "2024-03-05.jsonl"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b'{"noted_at": "2024-03-05T0')
+    with writer(settings, what="test") as con:
+        assert record_fetch_problems(con, settings.raw_dir) == 1
+    assert problems(settings, "problem, detail") == [("other", 'damaged line: {"noted_at": "2024-03-05T0')]

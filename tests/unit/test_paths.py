@@ -1,0 +1,86 @@
+"""Preparing the home of a warehouse, and telling living processes from dead ones."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.core.errors import ConfigError
+from pipelines.core.paths import (
+    DAGSTER_YAML,
+    claim_process,
+    environment,
+    forget_dead_processes,
+    prepare_home,
+    process_is_alive,
+)
+from pipelines.core.settings import PROJECT_ROOT, Settings
+
+_CLAIM = """
+import sys
+from pathlib import Path
+from pipelines.core.paths import claim_process
+from pipelines.core.settings import Settings
+print(claim_process(Settings(home=Path(sys.argv[1]))))
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "home")
+
+
+@pytest.fixture
+def dead(home: Settings) -> str:
+    """The token of a process that has ended."""
+    done = subprocess.run(
+        [sys.executable, "-c", _CLAIM, str(home.home)], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_a_new_home_gets_the_projects_dagster_settings(home: Settings) -> None:
+    prepare_home(home)
+    assert (home.dagster_home / "dagster.yaml").read_bytes() == DAGSTER_YAML.read_bytes()
+
+
+def test_changed_dagster_settings_are_renewed(home: Settings) -> None:
+    prepare_home(home)
+    (home.dagster_home / "dagster.yaml").write_text("telemetry: {enabled: true}\n", encoding="utf-8")
+    prepare_home(home)
+    assert (home.dagster_home / "dagster.yaml").read_bytes() == DAGSTER_YAML.read_bytes()
+
+
+def test_a_home_that_cannot_be_written_is_a_settings_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    with pytest.raises(ConfigError, match="LEVERHOUSE_HOME"):
+        prepare_home(Settings(home=tmp_path / "file" / "home"))
+
+
+def test_a_process_has_one_token_and_is_alive(home: Settings) -> None:
+    token = claim_process(home)
+    assert claim_process(home) == token
+    assert process_is_alive(home, token)
+
+
+def test_the_token_of_an_ended_process_is_dead(home: Settings, dead: str) -> None:
+    assert not process_is_alive(home, dead)
+
+
+def test_only_lock_files_of_ended_processes_are_removed(home: Settings, dead: str) -> None:
+    mine = claim_process(home)
+    forget_dead_processes(home)
+    assert [path.stem for path in (home.dagster_home / "processes").glob("*.lock")] == [mine]
+    assert dead != mine
+
+
+def test_the_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXAMPLE_KEPT", "before")
+    with environment(EXAMPLE_KEPT="during", EXAMPLE_NEW="during"):
+        assert (os.environ["EXAMPLE_KEPT"], os.environ["EXAMPLE_NEW"]) == ("during", "during")
+    assert os.environ["EXAMPLE_KEPT"] == "before"
+    assert "EXAMPLE_NEW" not in os.environ
