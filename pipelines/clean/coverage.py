@@ -1,7 +1,7 @@
 """Coverage: what a source should hold per instrument and day against what it holds, with the reason of every gap.
 
-Works on what a load has staged (accepted_<table>, counted_<table>, touched, stage_rejects, stage_absent) inside the load's
-transaction: the accepted rows are all rows of the touched partitions. What is captured is judged by the slots that are landed.
+Works on what a load has staged (accepted_<table>, counted_<table>, affected_partitions, stage_rejects, stage_null_cells) inside its
+transaction: the accepted rows are all rows of the affected partitions. Captures are judged by the slots that are landed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _REASON: Final = (
 
 
 def write_coverage(con: duckdb.DuckDBPyConnection, contract: Contract, source: str, rules: SourceRules) -> None:
-    """Renew ops.coverage of `source`: the touched days from the clean tables, and the gaps between first and last day.
+    """Renew ops.coverage of `source`: the affected days from the clean tables, and the gaps between first and last day.
 
     Gaps are worked out from ops.coverage itself, which is small, so that a day costs the same however long the history.
     """
@@ -35,13 +35,15 @@ def write_coverage(con: duckdb.DuckDBPyConnection, contract: Contract, source: s
     con.register("known_gaps", gaps)
     con.register("known_spans", spans)
     try:
-        touched = {name for (name,) in con.execute("select distinct table_name from touched").fetchall()}
+        affected_partitions = {
+            name for (name,) in con.execute("select distinct table_name from affected_partitions").fetchall()
+        }
         # A span of which no event is known yet was listened to all the same: its days are empty.
-        for name in sorted(touched | {span.table for span in rules.spans}):
+        for name in sorted(affected_partitions | {span.table for span in rules.spans}):
             table = contract.table(name)
             if table.coverage is not None:
                 _collect_causes(con, table, table.coverage)
-                if name in touched:
+                if name in affected_partitions:
                     _count_touched_days(con, table, table.coverage, source, rules.expected_per_day.get(name))
                 _fill_gaps(con, table, table.coverage, source)
         if rules.captures is not None and rules.captures.slots:
@@ -49,22 +51,22 @@ def write_coverage(con: duckdb.DuckDBPyConnection, contract: Contract, source: s
     finally:
         con.unregister("known_gaps")
         con.unregister("known_spans")
-        con.execute("drop table if exists causes")
+        con.execute("drop table if exists gap_reasons")
 
 
 def _collect_causes(con: duckdb.DuckDBPyConnection, table: Table, rule: CoverageRule) -> None:
-    """causes(instrument, trade_date, quarantined, cells): why a touched day may hold less than it should."""
+    """gap_reasons(instrument, trade_date, quarantined, cells): why an affected day may hold less than it should."""
     instrument = rule.instrument if rule.instrument.startswith("'") else "instrument"
     con.execute(
         f"""
-        create or replace temp table causes as
+        create or replace temp table gap_reasons as
         with
         both_causes as (
             select {instrument} as instrument, trade_date, 1 as quarantined, 0 as cells
             from stage_rejects where table_name = ?
             union all
             select {instrument} as instrument, trade_date, 0, cells
-            from stage_absent where table_name = ?
+            from stage_null_cells where table_name = ?
         )
         select instrument, trade_date, sum(quarantined) as quarantined, sum(cells) as cells
         from both_causes
@@ -92,7 +94,7 @@ def _count_touched_days(
         present, counted, accepted = "sum(n)", f"counted_{table.name}", "where outcome is null"
     con.execute(
         "delete from ops.coverage where source = ? and table_name = ? and trade_date in "
-        "(select trade_date from touched where table_name = ?)",
+        "(select trade_date from affected_partitions where table_name = ?)",
         [source, table.name, table.name],
     )
     con.execute(
@@ -113,7 +115,7 @@ def _count_touched_days(
             case when g.reason is not null or h.present < h.expected then 'partial' else 'complete' end as status,
             case when g.reason is not null or h.present < h.expected then {_REASON} end as reason
         from held as h
-        left join causes as c on c.instrument = h.instrument and c.trade_date = h.trade_date
+        left join gap_reasons as c on c.instrument = h.instrument and c.trade_date = h.trade_date
         {_gap_join("h", table)}
         """,
         [source, table.name],
@@ -146,7 +148,7 @@ def _fill_gaps(con: duckdb.DuckDBPyConnection, table: Table, rule: CoverageRule,
                 cast(unnest(generate_series(first_day, last_day, interval 1 day)) as date) as trade_date
             from series_days
         ),
-        absent as (
+        null_cells as (
             select
                 h.venue, h.instrument, h.series, h.trade_date, coalesce(c.quarantined, 0) as quarantined,
                 exists (
@@ -159,13 +161,13 @@ def _fill_gaps(con: duckdb.DuckDBPyConnection, table: Table, rule: CoverageRule,
             anti join ops.coverage as o
                 on o.source = $source and o.table_name = $table and o.venue = h.venue and o.instrument = h.instrument
                 and o.series = h.series and o.trade_date = h.trade_date
-            left join causes as c on c.instrument = h.instrument and c.trade_date = h.trade_date
+            left join gap_reasons as c on c.instrument = h.instrument and c.trade_date = h.trade_date
             {_gap_join("h", table)}
         )
         select
             $source, $table, venue, instrument, series, trade_date, null, 0, quarantined,
             case when is_empty then 'empty' else 'missing' end, case when not is_empty then reason end
-        from absent
+        from null_cells
         """,
         {"source": source, "table": table.name},
     )

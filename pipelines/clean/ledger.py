@@ -1,7 +1,7 @@
 """What a load writes about itself into ops: counts by day, quarantine, lineage, landings and the results of the gate.
 
-Works on what the load has staged (counted_<table>, touched, stage_rejects, stage_absent) inside the load's transaction.
-Coverage has a module of its own.
+Works on what the load has staged (counted_<table>, affected_partitions, stage_rejects, stage_null_cells), inside its
+transaction. Coverage has a module of its own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pipelines.storage.query import execute_with
 
 @dataclass(frozen=True)
 class TableLoad:
-    """Counts of one table in one load; `days` is [first, last] of the partitions touched."""
+    """Counts of one table in one load; `days` is [first, last] of the affected partitions."""
 
     table: str
     received: int
@@ -61,7 +61,7 @@ def write_loads(
     load_seq: int,
     now: datetime,
 ) -> tuple[TableLoad, ...]:
-    """One ops.loads row per touched partition; the CHECK of the DDL enforces the identity.
+    """One ops.loads row per affected partition; the CHECK of the DDL enforces the identity.
 
     `totals` are rows received, accepted, duplicate and quarantined, counted in another way: raises ReconciliationError where
     those of the days do not add up to them.
@@ -88,13 +88,13 @@ def write_loads(
                 where table_name = '{name}' and reason not in ('contract', 'conflicting_duplicate')
                 group by trade_date
             ),
-            absent as (
-                select trade_date, sum(cells) as cells from stage_absent where table_name = '{name}' group by trade_date
+            null_cells as (
+                select trade_date, sum(cells) as cells from stage_null_cells where table_name = '{name}' group by trade_date
             ),
             days as (
-                select trade_date from touched where table_name = '{name}'
+                select trade_date from affected_partitions where table_name = '{name}'
                 union
-                select trade_date from absent
+                select trade_date from null_cells
             )
             select
                 ?, ?, '{name}', d.trade_date,
@@ -108,7 +108,7 @@ def write_loads(
             from days as d
             left join staged as s on s.trade_date is not distinct from d.trade_date
             left join parsed_out as p on p.trade_date is not distinct from d.trade_date
-            left join absent as a on a.trade_date is not distinct from d.trade_date
+            left join null_cells as a on a.trade_date is not distinct from d.trade_date
             """,
             [load_seq, source, now],
         )
@@ -131,10 +131,11 @@ def write_loads(
 
 
 def write_quarantine(con: duckdb.DuckDBPyConnection, source: str, work: Work, now: datetime) -> None:
-    """Replace the quarantine of the touched partitions and of superseded landings."""
+    """Replace the quarantine of the affected partitions and of superseded landings."""
     con.execute(
         "delete from ops.quarantine where source = ? and (landing_id in (select unnest(cast(? as varchar[]))) or exists "
-        "(select 1 from touched as t where t.table_name = quarantine.table_name and t.trade_date = quarantine.trade_date))",
+        "(select 1 from affected_partitions as t where t.table_name = quarantine.table_name "
+        "and t.trade_date = quarantine.trade_date))",
         [source, work.superseded],
     )
     con.execute(
@@ -145,11 +146,11 @@ def write_quarantine(con: duckdb.DuckDBPyConnection, source: str, work: Work, no
 
 
 def write_lineage(con: duckdb.DuckDBPyConnection, tables: Mapping[str, Table], source: str, work: Work) -> None:
-    """Which landings the rows of the touched partitions are from. Days of merged tables keep what other landings gave them."""
+    """Which landings the rows of the affected partitions are from. Days of merged tables keep what other landings gave them."""
     merge = [t.name for t in tables.values() if t.merge]
     con.execute(
         "delete from ops.lineage where source = ? and (landing_id in (select unnest(cast(? as varchar[]))) or exists "
-        "(select 1 from touched as t where t.table_name = lineage.table_name and t.trade_date = lineage.trade_date)) "
+        "(select 1 from affected_partitions as t where t.table_name = lineage.table_name and t.trade_date = lineage.trade_date)) "
         "and not (table_name in (select unnest(cast(? as varchar[]))) "
         "and landing_id not in (select unnest(cast(? as varchar[]))))",
         [source, work.superseded, merge, work.superseded],

@@ -76,7 +76,7 @@ def load_source(
 ) -> LoadReport:
     """Load what is pending of `source` in one transaction and say what happened.
 
-    Rows of the touched (table, day) partitions are built again from every current landing that holds some, so a restated
+    Rows of the affected (table, day) partitions are built again from every current landing that holds some, so a restated
     or removed file flows through. Raises SourceFormatError from the parser, GateError where the gate refuses the batch, and
     ReconciliationError where the counts do not add up; the clean tables are then as before.
     """
@@ -96,7 +96,7 @@ def load_source(
         for landing in work.bystanders:
             if landing.landing_id in context:
                 for batch in parse(landing):
-                    stage.add(batch, order[landing.landing_id], bystander=True)
+                    stage.add(batch, order[landing.landing_id], unchanged_landing=True)
         stage.resolve()
         progress(f"{source}: checks", len(work.pending), len(work.pending))
         results = judge(con, contract, stage.gate_inputs(), rules.exceptions, gate=gate)

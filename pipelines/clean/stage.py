@@ -36,13 +36,13 @@ _MIX: Final = 0x9E3779B97F4A7C15
 STAGE_ROWS_PER_PASS: Final = 5_000_000
 """Rows whose keys are compared at a time: bounds the memory of deduplication (8 bytes a row and a set of as many)."""
 
-Words = Mapping[str, str | None]
+ConstantColumns = Mapping[str, str | None]
 """Columns that say one text, or nothing, in all rows, and what they say."""
 
 
 class Stage:
     """One load in the making. Rows lie as Parquet in the scratch folder, so memory stays bounded and nothing is written twice
-    into the database; stage_<table> is the view over them, out_<table> the rows that will not be accepted. Days and hashes of
+    into the database; stage_<table> is the view over them, rejected_<table> the rows that will not be accepted. Days and hashes of
     keys are taken while a batch is in memory, so that no later pass has to read or compute them again.
     """
 
@@ -56,7 +56,7 @@ class Stage:
         self.now = now
         self.tables: dict[str, Table] = {}
         self.days: dict[str, set[date | None]] = {}
-        self.words: dict[str, Words] = {}
+        self.constant_columns: dict[str, ConstantColumns] = {}
         self.ranks: dict[str, int] = {}
         self.folder = home / "scratch" / "load"
         self.staged = 0
@@ -64,15 +64,15 @@ class Stage:
         self.folder.mkdir(parents=True)
         con.execute(
             "create or replace temp table stage_rejects (table_name varchar, landing_id varchar, trade_date date, line bigint, "
-            "field varchar, instrument varchar, reason varchar, detail varchar, raw varchar, bystander boolean)"
+            "field varchar, instrument varchar, reason varchar, detail varchar, raw varchar, unchanged_landing boolean)"
         )
         con.execute(
-            "create or replace temp table stage_absent (table_name varchar, landing_id varchar, trade_date date, "
-            "instrument varchar, cells bigint, bystander boolean)"
+            "create or replace temp table stage_null_cells (table_name varchar, landing_id varchar, trade_date date, "
+            "instrument varchar, cells bigint, unchanged_landing boolean)"
         )
-        con.execute("create or replace temp table touched (table_name varchar, trade_date date)")
+        con.execute("create or replace temp table affected_partitions (table_name varchar, trade_date date)")
 
-    def add(self, batch: ParsedBatch, rank: int, *, bystander: bool = False) -> None:
+    def add(self, batch: ParsedBatch, rank: int, *, unchanged_landing: bool = False) -> None:
         """Stage one batch; `rank` orders landings from old to new."""
         table = self.contract.table(batch.table)
         rows = batch.rows
@@ -87,26 +87,26 @@ class Stage:
             pl.lit(batch.landing_id).alias("landing_id"),
             pl.int_range(self.staged, self.staged + pl.len(), dtype=pl.Int64).alias("_rid"),
         ).with_columns(_key_hash(table).alias("_key"))
-        if bystander:
+        if unchanged_landing:
             rows = rows.clear() if table.merge else rows.join(self._touched_days(table), on="trade_date", how="semi")
         if rows.height:
             file = self.folder / table.name / f"{self.staged}.parquet"
-            words = _constant_texts(rows)
-            rows.select(*_stage_schema(table)).with_columns(*_dictionaries(words, rows.height)).write_parquet(
-                file, compression="uncompressed", statistics=False
-            )
+            constant_columns = _constant_texts(rows)
+            rows.select(*_stage_schema(table)).with_columns(
+                *_dictionaries(constant_columns, rows.height)
+            ).write_parquet(file, compression="uncompressed", statistics=False)
             self.staged += batch.rows.height
             self.days[table.name].update(rows["trade_date"].unique())
-            before = self.words.get(table.name, words)
-            self.words[table.name] = dict(before.items() & words.items())
+            before = self.constant_columns.get(table.name, constant_columns)
+            self.constant_columns[table.name] = dict(before.items() & constant_columns.items())
         aside = {
             "insert into stage_rejects select ?, ?, trade_date, line, field, instrument, reason, detail, raw, ? from frame":
                 batch.rejects,
-            "insert into stage_absent select ?, ?, trade_date, instrument, cells, ? from frame": batch.absent,
+            "insert into stage_null_cells select ?, ?, trade_date, instrument, cells, ? from frame": batch.null_cells,
         }  # fmt: skip
         for sql, frame in aside.items():
             if frame.height:
-                execute_with(self.con, frame, sql, [table.name, batch.landing_id, bystander])
+                execute_with(self.con, frame, sql, [table.name, batch.landing_id, unchanged_landing])
 
     def _check_frame(self, table: Table, rows: pl.DataFrame, rejects: pl.DataFrame) -> None:
         expected = table.polars_schema()
@@ -125,27 +125,29 @@ class Stage:
             )
 
     def touch(self, superseded: list[str]) -> None:
-        """Work out the touched partitions: days staged so far and days the superseded landings had rows in."""
+        """Work out the affected partitions: days staged so far and days the superseded landings had rows in."""
         for name, table in self.tables.items():
             self._open_view(table)
             staged = pl.DataFrame({"trade_date": list(self.days[name])}, schema={"trade_date": pl.Date()})
-            execute_with(self.con, staged, "insert into touched select ?, trade_date from frame", [name])
-        self.con.execute("insert into touched select distinct table_name, trade_date from stage_rejects")
+            execute_with(self.con, staged, "insert into affected_partitions select ?, trade_date from frame", [name])
+        self.con.execute("insert into affected_partitions select distinct table_name, trade_date from stage_rejects")
         self.con.execute(
-            "insert into touched select distinct table_name, trade_date from ops.lineage "
+            "insert into affected_partitions select distinct table_name, trade_date from ops.lineage "
             "where source = ? and landing_id in (select unnest(cast(? as varchar[])))",
             [self.source, superseded],
         )
-        self.con.execute("create or replace temp table touched as select distinct table_name, trade_date from touched")
-        for (name,) in self.con.execute("select distinct table_name from touched").fetchall():
+        self.con.execute(
+            "create or replace temp table affected_partitions as select distinct table_name, trade_date from affected_partitions"
+        )
+        for (name,) in self.con.execute("select distinct table_name from affected_partitions").fetchall():
             if name not in self.tables:
                 self._create(self.contract.table(name))
 
     def landings_in_touched_days(self, *, exclude: list[str]) -> set[str]:
-        """Other landings that hold rows of the touched partitions."""
+        """Other landings that hold rows of the affected partitions."""
         merge = [t.name for t in self.contract.clean.values() if t.merge]
         rows = self.con.execute(
-            "select distinct l.landing_id from ops.lineage as l join touched as t "
+            "select distinct l.landing_id from ops.lineage as l join affected_partitions as t "
             "on t.table_name = l.table_name and t.trade_date is not distinct from l.trade_date "
             "where l.source = ? and t.trade_date is not null "
             "and l.table_name not in (select unnest(cast(? as varchar[]))) "
@@ -157,12 +159,12 @@ class Stage:
     def resolve(self) -> None:
         """Decide which staged rows are not accepted: contract violations, conflicts, duplicates."""
         self.con.execute(
-            "delete from stage_rejects where bystander and (trade_date is null or not exists (select 1 from touched as t "
-            "where t.table_name = stage_rejects.table_name and t.trade_date = stage_rejects.trade_date))"
+            "delete from stage_rejects where unchanged_landing and (trade_date is null or not exists "
+            "(select 1 from affected_partitions as t where t.table_name = stage_rejects.table_name and t.trade_date = stage_rejects.trade_date))"
         )
         self.con.execute(
-            "delete from stage_absent where bystander and not exists (select 1 from touched as t "
-            "where t.table_name = stage_absent.table_name and t.trade_date = stage_absent.trade_date)"
+            "delete from stage_null_cells where unchanged_landing and not exists "
+            "(select 1 from affected_partitions as t where t.table_name = stage_null_cells.table_name and t.trade_date = stage_null_cells.trade_date)"
         )
         for table in self.tables.values():
             self._open_view(table)
@@ -183,7 +185,7 @@ class Stage:
     def commit(
         self, load_seq: int, work: Work, rules: SourceRules, results: Sequence[CheckResult]
     ) -> tuple[TableLoad, ...]:
-        """Replace the touched partitions and write every ops row in one transaction."""
+        """Replace the affected partitions and write every ops row in one transaction."""
         con = self.con
         with transaction(con):
             for table in self.tables.values():
@@ -201,10 +203,10 @@ class Stage:
         """Remove the temporary tables."""
         for name in self.tables:
             self.con.execute(f"drop view if exists accepted_{name}")
-            self.con.execute(f"drop table if exists out_{name}")
+            self.con.execute(f"drop table if exists rejected_{name}")
             self.con.execute(f"drop table if exists counted_{name}")
             self.con.execute(f"drop view if exists stage_{name}")
-        for name in ("stage_rejects", "stage_absent", "touched"):
+        for name in ("stage_rejects", "stage_null_cells", "affected_partitions"):
             self.con.execute(f"drop table if exists {name}")
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -213,7 +215,9 @@ class Stage:
         schema = _stage_schema(table)
         (self.folder / table.name).mkdir()
         pl.DataFrame(schema=schema).write_parquet(self.folder / table.name / "empty.parquet")
-        self.con.execute(f"create or replace temp table out_{table.name} (rid bigint, outcome varchar, detail varchar)")
+        self.con.execute(
+            f"create or replace temp table rejected_{table.name} (rid bigint, outcome varchar, detail varchar)"
+        )
         self.tables[table.name] = table
         self.days[table.name] = set()
         self._open_view(table)
@@ -223,15 +227,17 @@ class Stage:
 
         What all of them say is a constant of the view, which is judged once and not read.
         """
-        words = self.words.get(table.name, {})
-        said = ", ".join(f"cast({_literal(word)} as varchar) as {column}" for column, word in sorted(words.items()))
+        constant_columns = self.constant_columns.get(table.name, {})
+        said = ", ".join(
+            f"cast({_literal(word)} as varchar) as {column}" for column, word in sorted(constant_columns.items())
+        )
         self.con.execute(
             f"create or replace temp view stage_{table.name} as select *{f' replace ({said})' if said else ''} from "
             f"read_parquet('{_quoted(str(self.folder / table.name))}/*.parquet')"
         )
 
     def _touched_days(self, table: Table) -> pl.DataFrame:
-        return self.con.sql("select trade_date from touched where table_name = ?", params=[table.name]).pl()
+        return self.con.sql("select trade_date from affected_partitions where table_name = ?", params=[table.name]).pl()
 
     def _find_violations(self, table: Table) -> None:
         """Rows that break a NOT NULL or CHECK of the DDL, with the first rule broken."""
@@ -243,7 +249,7 @@ class Stage:
             [f"{c} is null" for c in required] + [f"not ({check})" for check in table.checks]
         )
         self.con.execute(
-            f"insert into out_{table.name} select _rid, 'contract', case {' '.join(whens)} end "
+            f"insert into rejected_{table.name} select _rid, 'contract', case {' '.join(whens)} end "
             f"from stage_{table.name} where {broken}"
         )
 
@@ -262,14 +268,14 @@ class Stage:
             select
                 s._rid as rid, {key}, s.landing_id, s._line, s._field, hash({values}) as content
             from stage_{table.name} as s
-            where s._key in (select _key from frame) and s._rid not in (select rid from out_{table.name})
+            where s._key in (select _key from frame) and s._rid not in (select rid from rejected_{table.name})
             """,
         )
         execute_with(
             self.con,
             pl.DataFrame({"landing_id": list(self.ranks), "rank": list(self.ranks.values())}),
             f"""
-            insert into out_{table.name}
+            insert into rejected_{table.name}
             with
             judged as (
                 select s.*, f.rank, min(s.content) over w <> max(s.content) over w as contradicts
@@ -312,7 +318,7 @@ class Stage:
         self.con.execute(
             f"insert into stage_rejects select '{table.name}', s.landing_id, s.trade_date, s._line, s._field, {instrument}, "
             f"o.outcome, o.detail, cast(to_json(struct_pack({columns})) as varchar), false "
-            f"from stage_{table.name} as s join out_{table.name} as o on o.rid = s._rid "
+            f"from stage_{table.name} as s join rejected_{table.name} as o on o.rid = s._rid "
             "where o.outcome in ('contract', 'conflicting_duplicate')"
         )
 
@@ -323,9 +329,9 @@ class Stage:
         """
         by_series = table.coverage is not None and table.coverage.expected == "period"
         columns = [f"s.{c}" for c in table.series_columns] if by_series else []
-        some_out = scalar(self.con, f"select count(*) from out_{table.name}")
+        some_out = scalar(self.con, f"select count(*) from rejected_{table.name}")
         outcome = "o.outcome" if some_out else "cast(null as varchar)"
-        joined = f" left join out_{table.name} as o on o.rid = s._rid" if some_out else ""
+        joined = f" left join rejected_{table.name} as o on o.rid = s._rid" if some_out else ""
         self.con.execute(
             f"create or replace temp table counted_{table.name} as "
             f"select {', '.join([*columns, 's.trade_date', 's.landing_id'])}, {outcome} as outcome, count(*) as n "
@@ -339,8 +345,8 @@ class Stage:
             )
             for c in table.column_names
         )
-        some_out = scalar(self.con, f"select count(*) from out_{table.name}")
-        keep = f" where _rid not in (select rid from out_{table.name})" if some_out else ""
+        some_out = scalar(self.con, f"select count(*) from rejected_{table.name}")
+        keep = f" where _rid not in (select rid from rejected_{table.name})" if some_out else ""
         self.con.execute(
             f"create or replace temp view accepted_{table.name} as select {columns} from stage_{table.name}{keep}"
         )
@@ -357,8 +363,8 @@ class Stage:
                 (select count(*) from stage_{name}),
                 (select count(*) from stage_rejects where table_name = '{name}'
                     and reason not in ('contract', 'conflicting_duplicate')),
-                (select count(*) from out_{name} where outcome in ('duplicate', 'restated')),
-                (select count(*) from out_{name} where outcome in ('contract', 'conflicting_duplicate'))
+                (select count(*) from rejected_{name} where outcome in ('duplicate', 'restated')),
+                (select count(*) from rejected_{name} where outcome in ('contract', 'conflicting_duplicate'))
             """,
         )
         return staged + parsed_out, staged - duplicates - resolved_out, duplicates, parsed_out + resolved_out
@@ -373,7 +379,7 @@ class Stage:
         else:
             con.execute(
                 f"delete from {table.qualified} where source = ? and trade_date in "
-                "(select trade_date from touched where table_name = ?)",
+                "(select trade_date from affected_partitions where table_name = ?)",
                 [self.source, table.name],
             )
         before = scalar(con, f"select count(*) from {table.qualified}")
@@ -406,17 +412,18 @@ def _stage_schema(table: Table) -> dict[str, pl.DataType]:
     }
 
 
-def _constant_texts(rows: pl.DataFrame) -> Words:
+def _constant_texts(rows: pl.DataFrame) -> ConstantColumns:
     texts = rows.select(pl.col(pl.String))
     first = texts.row(0, named=True)
     same = texts.select((pl.all() == pl.all().first()).all(ignore_nulls=False) | pl.all().is_null().all())
     return {name: first[name] for name, constant in same.row(0, named=True).items() if constant}
 
 
-def _dictionaries(words: Words, height: int) -> list[pl.Series]:
+def _dictionaries(constant_columns: ConstantColumns, height: int) -> list[pl.Series]:
     """Columns of one text each as dictionaries of it: written without a search for the texts there are."""
     return [
-        pl.repeat(word, height, dtype=pl.Enum([word or ""]), eager=True).alias(column) for column, word in words.items()
+        pl.repeat(word, height, dtype=pl.Enum([word or ""]), eager=True).alias(column)
+        for column, word in constant_columns.items()
     ]
 
 

@@ -66,13 +66,13 @@ def doctor(
 
 def ask(settings: Settings, progress: Callable[[str, int, int], None]) -> Iterator[Finding]:
     """What every feed of the followed venues answers to the smallest question."""
-    from pipelines.operations.healthcheck import probe_venue
+    from pipelines.operations.healthcheck import check_venue
     from pipelines.sources.registry import followed_venues
 
     venues = followed_venues(settings)
     for done, venue in enumerate(venues):
         progress(f"ask {venue.name}", done, len(venues))
-        for probe in probe_venue(settings, venue):
+        for probe in check_venue(settings, venue):
             verdict: Verdict = "ok" if probe.verdict == "as expected" else "wrong"
             step = (
                 ""

@@ -18,7 +18,7 @@ from pipelines.core.errors import LeverhouseError, PermanentError
 from pipelines.core.paths import claim_process, environment, forget_dead_processes, prepare_home
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import Clock, utc_now
-from pipelines.operations.observer import Watch
+from pipelines.operations.observer import Observer
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -38,7 +38,7 @@ class UnexpectedError(PermanentError):
 
 
 @dataclass
-class Record(Watch):
+class Record(Observer):
     """What the jobs of one command did, shown while it happens."""
 
     bar: Bar
@@ -216,7 +216,7 @@ def open_session(
 
         record = Record(bar)
         bar.show("reading definitions", 0, 0)
-        definitions = build_definitions(settings, watch=record, mappings=tuple(mappings), clock=clock)
+        definitions = build_definitions(settings, observer=record, mappings=tuple(mappings), clock=clock)
         # Two first commands at once would both create the tables of Dagster's storage.
         with FileLock(settings.dagster_home / "storage.lock"):
             instance = dg.DagsterInstance.get()

@@ -1,4 +1,4 @@
-"""What a parser hands to the loader: canonical rows, rejected rows, absent cells, and the rules coverage is judged by.
+"""What a parser hands to the loader: canonical rows, rejected rows, null cells, and the rules coverage is judged by.
 
 Every source produces these and nothing else; no parsing and no database here.
 """
@@ -32,7 +32,7 @@ REJECT_SCHEMA: Final[dict[str, pl.DataType]] = {
     "raw": pl.String(),
 }
 
-ABSENT_SCHEMA: Final[dict[str, pl.DataType]] = {
+NULL_CELLS_SCHEMA: Final[dict[str, pl.DataType]] = {
     "trade_date": pl.Date(),
     "instrument": pl.String(),
     "cells": pl.Int64(),
@@ -44,9 +44,9 @@ def no_rejects() -> pl.DataFrame:
     return pl.DataFrame(schema=REJECT_SCHEMA)
 
 
-def no_absent() -> pl.DataFrame:
-    """An empty frame of absent cells."""
-    return pl.DataFrame(schema=ABSENT_SCHEMA)
+def no_null_cells() -> pl.DataFrame:
+    """An empty frame of null cells."""
+    return pl.DataFrame(schema=NULL_CELLS_SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,15 @@ class ParsedBatch:
     `rows` has the table's wire columns (Contract: all but trade_date, source, landing_id, loaded_at; nullable ones may be
     left out) plus `_line` (Int64: line of the file, the header of a CSV being line 1, or record number from 1) and
     `_field` (String: the wide column the row came from, else null).
-    `rejects` has REJECT_SCHEMA, with `raw` the row as received, as JSON. `absent` has ABSENT_SCHEMA: cells that the source's
-    null rule says hold no value. Rows received = rows + rejects.
+    `rejects` has REJECT_SCHEMA, with `raw` the row as received, as JSON. `null_cells` has NULL_CELLS_SCHEMA: cells that
+    the source's null rule says hold no value. Rows received = rows + rejects.
     """
 
     table: str
     landing_id: str
     rows: pl.DataFrame
     rejects: pl.DataFrame = field(default_factory=no_rejects)
-    absent: pl.DataFrame = field(default_factory=no_absent)
+    null_cells: pl.DataFrame = field(default_factory=no_null_cells)
 
 
 @dataclass(frozen=True)

@@ -20,14 +20,14 @@ from pipelines.defs.venues import build_venue_assets
 from pipelines.extract.landing import Clock, utc_now
 from pipelines.operations.build import ensure_manifest
 from pipelines.operations.datasets import find_datasets
-from pipelines.operations.observer import Watch
+from pipelines.operations.observer import Observer
 from pipelines.sources.registry import followed_venues
 
 
 def build_definitions(
     settings: Settings,
     *,
-    watch: Watch | None = None,
+    observer: Observer | None = None,
     mappings: Iterable[Path] = (),
     manifest: Path | None = None,
     clock: Clock = utc_now,
@@ -39,21 +39,21 @@ def build_definitions(
     time it is. Raises LeverhouseError where contract or dbt project are
     broken; a broken mapping only breaks its own asset.
     """
-    observer = watch or Watch()
+    observer = observer or Observer()
     contract = load_contract(settings.schema_dir)
     datasets = find_datasets(settings, extra=mappings)
     venues = followed_venues(settings)
-    marts = build_mart_assets(settings, manifest or ensure_manifest(settings), watch=observer)
+    marts = build_mart_assets(settings, manifest or ensure_manifest(settings), observer=observer)
     return dg.Definitions(
         assets=[
-            *build_raw_assets(settings, datasets, watch=observer),
-            *build_venue_assets(settings, venues, watch=observer, clock=clock),
-            build_clean_assets(settings, contract, datasets, venues, watch=observer),
+            *build_raw_assets(settings, datasets, observer=observer),
+            *build_venue_assets(settings, venues, observer=observer, clock=clock),
+            build_clean_assets(settings, contract, datasets, venues, observer=observer),
             marts,
-            build_published_asset(settings, mart_keys(marts), watch=observer),
+            build_published_asset(settings, mart_keys(marts), observer=observer),
         ],
         asset_checks=build_mart_checks(settings, marts.keys),
-        jobs=build_jobs(settings, venues, watch=observer),
+        jobs=build_jobs(settings, venues, observer=observer),
         schedules=build_schedules(venues),
         sensors=build_sensors(settings, datasets, list(contract.clean), venues),
         executor=dg.in_process_executor,

@@ -23,7 +23,7 @@ from pipelines.defs.common import (
 )
 from pipelines.extract.venue import Venue
 from pipelines.operations.datasets import Dataset
-from pipelines.operations.observer import Watch
+from pipelines.operations.observer import Observer
 
 if TYPE_CHECKING:
     from pipelines.clean.load import TableLoad
@@ -34,7 +34,7 @@ Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
 
 
 def build_clean_assets(
-    settings: Settings, contract: Contract, datasets: Sequence[Dataset], venues: Sequence[Venue], *, watch: Watch
+    settings: Settings, contract: Contract, datasets: Sequence[Dataset], venues: Sequence[Venue], *, observer: Observer
 ) -> dg.AssetsDefinition:
     """All clean tables and their ledger, with the checks gate, reconciliation and coverage on every table.
 
@@ -72,9 +72,9 @@ def build_clean_assets(
         from pipelines.operations.diagnostics import inspect_clean
         from pipelines.operations.load import load_pending
 
-        with step(context, settings, watch):
-            outcome = load_pending(settings, progress=watch.progress)
-            watch.loaded(outcome)
+        with step(context, settings, observer):
+            outcome = load_pending(settings, progress=observer.progress)
+            observer.loaded(outcome)
             states, ledger = inspect_clean(settings)
             for name in contract.clean:
                 yield dg.MaterializeResult(asset_key=clean_key(name), metadata=_metadata(name, outcome, states[name]))

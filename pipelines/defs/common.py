@@ -15,7 +15,7 @@ import dagster as dg
 from pipelines.core.errors import LeverhouseError, TransientError
 from pipelines.core.paths import claim_process
 from pipelines.core.settings import Settings
-from pipelines.operations.observer import Watch
+from pipelines.operations.observer import Observer
 
 OWNERS: Final = ["team:data"]
 
@@ -55,7 +55,9 @@ def clean_key(table: str) -> dg.AssetKey:
 
 
 @contextmanager
-def step(context: dg.AssetExecutionContext | dg.OpExecutionContext, settings: Settings, watch: Watch) -> Iterator[None]:
+def step(
+    context: dg.AssetExecutionContext | dg.OpExecutionContext, settings: Settings, observer: Observer
+) -> Iterator[None]:
     """Run the body of an asset: mark the run with this process, and hand errors to the watcher and to Dagster.
 
     Only TransientError lets the run be retried, once; every other error ends it.
@@ -66,11 +68,11 @@ def step(context: dg.AssetExecutionContext | dg.OpExecutionContext, settings: Se
     try:
         yield
     except TransientError as error:
-        watch.failed(name, error)
+        observer.failed(name, error)
         context.instance.add_run_tags(context.run.run_id, {RETRY_TAG: "true"})
         raise
     except LeverhouseError as error:
-        watch.failed(name, error)
+        observer.failed(name, error)
         raise dg.Failure(
             description=str(error),
             metadata={"error": type(error).__name__, "exit_code": error.exit_code},

@@ -11,7 +11,7 @@ import dagster as dg
 from pipelines.core.settings import Settings
 from pipelines.defs.common import WRITER_POOL, feed_key, step
 from pipelines.extract.venue import Venue
-from pipelines.operations.observer import Watch
+from pipelines.operations.observer import Observer
 
 INGEST_FILES: Final = "ingest_files"
 LOAD: Final = "load"
@@ -40,7 +40,7 @@ def capture_job(venue: str) -> str:
     return f"capture_{venue}"
 
 
-def build_jobs(settings: Settings, venues: Sequence[Venue], *, watch: Watch) -> list[Any]:
+def build_jobs(settings: Settings, venues: Sequence[Venue], *, observer: Observer) -> list[Any]:
     """All jobs."""
     landing, clean = dg.AssetSelection.key_prefixes(["raw", "files"]), dg.AssetSelection.groups("clean")
     published = dg.AssetSelection.groups("published")
@@ -69,7 +69,7 @@ def build_jobs(settings: Settings, venues: Sequence[Venue], *, watch: Watch) -> 
             selection=landing | clean | layers | published,
             description="Landing to snapshot in one run. Stops at the first step that fails.",
         ),
-        _rebuild_job(settings, watch),
+        _rebuild_job(settings, observer),
         *(job for venue in venues for job in _venue_jobs(venue)),
     ]
 
@@ -92,7 +92,7 @@ def _venue_jobs(venue: Venue) -> Iterator[Any]:
         )
 
 
-def _rebuild_job(settings: Settings, watch: Watch) -> dg.JobDefinition:
+def _rebuild_job(settings: Settings, observer: Observer) -> dg.JobDefinition:
     @dg.op(
         name="rebuild_clean_tables",
         description="Loads every landing into a new database and puts it in the place of the working one.",
@@ -101,9 +101,9 @@ def _rebuild_job(settings: Settings, watch: Watch) -> dg.JobDefinition:
     def rebuild_clean_tables(context: dg.OpExecutionContext) -> None:
         from pipelines.operations.rebuild import rebuild
 
-        with step(context, settings, watch):
-            outcome = rebuild(settings, progress=watch.progress)
-            watch.loaded(outcome)
+        with step(context, settings, observer):
+            outcome = rebuild(settings, progress=observer.progress)
+            observer.loaded(outcome)
             loads = [load for report in outcome.reports for load in report.tables]
             context.add_output_metadata(
                 {

@@ -13,7 +13,7 @@ from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_
 from pipelines.core.settings import Settings
 from pipelines.defs.common import BUILT_DAILY, LEDGER, OWNERS, WRITER_POOL, clean_key, step, table_metadata
 from pipelines.operations.build import NodeResult
-from pipelines.operations.observer import Watch
+from pipelines.operations.observer import Observer
 
 LAYERS: Final = ("staging", "intermediate", "marts")
 UNIQUE_ID: Final = "dagster_dbt/unique_id"
@@ -69,7 +69,7 @@ class Translator(DagsterDbtTranslator):
         )
 
 
-def build_mart_assets(settings: Settings, manifest: Path, *, watch: Watch) -> dg.AssetsDefinition:
+def build_mart_assets(settings: Settings, manifest: Path, *, observer: Observer) -> dg.AssetsDefinition:
     """All models and seeds as one step, with dbt's tests as their checks.
 
     A run of some of them builds those; a run of checks alone tests the tables as they are.
@@ -83,14 +83,14 @@ def build_mart_assets(settings: Settings, manifest: Path, *, watch: Watch) -> dg
 
         keys = {spec.metadata[UNIQUE_ID]: spec.key for spec in context.assets_def.specs}
         selected = _names(context.selected_asset_keys)
-        with step(context, settings, watch):
+        with step(context, settings, observer):
             if not selected:
                 tested = _names(key.asset_key for key in context.selected_asset_check_keys)
-                report = check_marts(settings, select=tested, progress=watch.progress)
+                report = check_marts(settings, select=tested, progress=observer.progress)
             else:
                 some = selected if context.selected_asset_keys != set(keys.values()) else []
-                report = build_marts(settings, select=some, progress=watch.progress)
-            watch.built(report)
+                report = build_marts(settings, select=some, progress=observer.progress)
+            observer.built(report)
             for node in report.models:
                 # A model added while Dagster runs has no asset until the definitions are loaded again.
                 model = keys.get(node.unique_id)

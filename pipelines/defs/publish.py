@@ -7,12 +7,14 @@ import dagster as dg
 
 from pipelines.core.settings import Settings
 from pipelines.defs.common import BUILT_DAILY, OWNERS, WRITER_POOL, step
-from pipelines.operations.observer import Watch
+from pipelines.operations.observer import Observer
 
 PUBLISHED = dg.AssetKey(["published", "leverhouse"])
 
 
-def build_published_asset(settings: Settings, marts: Sequence[dg.AssetKey], *, watch: Watch) -> dg.AssetsDefinition:
+def build_published_asset(
+    settings: Settings, marts: Sequence[dg.AssetKey], *, observer: Observer
+) -> dg.AssetsDefinition:
     """The file that readers open. It follows the marts, so a failed blocking check leaves the old one in place."""
 
     @dg.asset(
@@ -30,9 +32,9 @@ def build_published_asset(settings: Settings, marts: Sequence[dg.AssetKey], *, w
         from pipelines.extract.landing import utc_now
         from pipelines.storage.publish import publish
 
-        with step(context, settings, watch):
-            publication = publish(settings, now=utc_now(), progress=watch.progress)
-            watch.published(publication)
+        with step(context, settings, observer):
+            publication = publish(settings, now=utc_now(), progress=observer.progress)
+            observer.published(publication)
             return dg.MaterializeResult(
                 metadata={
                     "database": dg.MetadataValue.path(publication.database),

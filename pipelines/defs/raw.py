@@ -11,7 +11,7 @@ from pipelines.core.errors import MappingError
 from pipelines.core.settings import Settings
 from pipelines.defs.common import OWNERS, raw_key, step, table_metadata
 from pipelines.operations.datasets import Dataset, waiting_files
-from pipelines.operations.observer import Watch
+from pipelines.operations.observer import Observer
 
 
 class FilesConfig(dg.Config):
@@ -21,12 +21,14 @@ class FilesConfig(dg.Config):
     root: str | None = Field(default=None, description="Folder below which every file the mapping matches is landed.")
 
 
-def build_raw_assets(settings: Settings, datasets: Sequence[Dataset], *, watch: Watch) -> list[dg.AssetsDefinition]:
+def build_raw_assets(
+    settings: Settings, datasets: Sequence[Dataset], *, observer: Observer
+) -> list[dg.AssetsDefinition]:
     """One landing asset per data set."""
-    return [_raw_asset(settings, dataset, watch) for dataset in datasets]
+    return [_raw_asset(settings, dataset, observer) for dataset in datasets]
 
 
-def _raw_asset(settings: Settings, dataset: Dataset, watch: Watch) -> dg.AssetsDefinition:
+def _raw_asset(settings: Settings, dataset: Dataset, observer: Observer) -> dg.AssetsDefinition:
     about = dataset.description or dataset.fault or "Imported files."
 
     @dg.asset(
@@ -41,7 +43,7 @@ def _raw_asset(settings: Settings, dataset: Dataset, watch: Watch) -> dg.AssetsD
         from pipelines.extract.landing import LandingStore, utc_now
         from pipelines.operations.load import import_files
 
-        with step(context, settings, watch):
+        with step(context, settings, observer):
             if dataset.fault is not None:
                 raise MappingError(dataset.fault)
             started = utc_now()
@@ -49,12 +51,12 @@ def _raw_asset(settings: Settings, dataset: Dataset, watch: Watch) -> dg.AssetsD
             root = Path(config.root) if config.root else None
             files = [Path(file) for file in config.files] or ([] if root else list(waiting))
             landings = (
-                import_files(settings, dataset.mapping, files=files or None, root=root, progress=watch.progress)
+                import_files(settings, dataset.mapping, files=files or None, root=root, progress=observer.progress)
                 if files or root
                 else ()
             )
             new = [landing for landing in landings if landing.fetched_at >= started]
-            watch.landed(dataset.name, landings, new=len(new))
+            observer.landed(dataset.name, landings, new=len(new))
             held = LandingStore(settings.root).current(dataset.source)
             return dg.MaterializeResult(
                 metadata={

@@ -14,7 +14,7 @@ from pipelines.core.settings import Settings
 from pipelines.defs.common import DAYS, OWNERS, feed_key, step, table_metadata
 from pipelines.extract.landing import Clock, utc_now
 from pipelines.extract.venue import Cadence, Feed, Venue
-from pipelines.operations.observer import Watch
+from pipelines.operations.observer import Observer
 
 if TYPE_CHECKING:
     from pipelines.extract.fetch import FetchReport
@@ -36,7 +36,7 @@ class FetchConfig(dg.Config):
 
 
 def build_venue_assets(
-    settings: Settings, venues: Sequence[Venue], *, watch: Watch, clock: Clock = utc_now
+    settings: Settings, venues: Sequence[Venue], *, observer: Observer, clock: Clock = utc_now
 ) -> list[dg.AssetsDefinition]:
     """One step for the daily feeds of each venue and one for its captures, where it has such feeds. `clock` says when."""
     steps = []
@@ -44,7 +44,7 @@ def build_venue_assets(
         for cadence in CADENCES:
             feeds = [feed for feed in venue.feeds if feed.cadence == cadence]
             if feeds:
-                steps.append(_step(settings, venue, cadence, feeds, watch, clock))
+                steps.append(_step(settings, venue, cadence, feeds, observer, clock))
     return steps
 
 
@@ -59,7 +59,7 @@ def lookback(feeds: Sequence[Feed]) -> timedelta:
 
 
 def _step(
-    settings: Settings, venue: Venue, cadence: Cadence, feeds: Sequence[Feed], watch: Watch, clock: Clock
+    settings: Settings, venue: Venue, cadence: Cadence, feeds: Sequence[Feed], observer: Observer, clock: Clock
 ) -> dg.AssetsDefinition:
     by_key = {feed_key(venue.name, feed.name): feed for feed in feeds}
 
@@ -77,7 +77,7 @@ def _step(
     ) -> Iterator[dg.MaterializeResult[Any]]:
         from pipelines.operations.fetch import fetch
 
-        with step(context, settings, watch):
+        with step(context, settings, observer):
             chosen = [by_key[key] for key in context.selected_asset_keys]
             first, last = _days(context, config, chosen)
             reports = fetch(
@@ -89,9 +89,9 @@ def _step(
                 assets=config.assets or None,
                 again=config.again,
                 clock=clock,
-                progress=watch.progress,
+                progress=observer.progress,
             )
-            watch.fetched(reports)
+            observer.fetched(reports)
             for report in reports:
                 key = feed_key(*report.source.split("."))
                 if key in context.selected_asset_keys:

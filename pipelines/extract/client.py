@@ -31,17 +31,16 @@ from pipelines.core.errors import (
     TransientError,
     VenueUnavailableError,
 )
-from pipelines.extract import fetch_log as journal
-from pipelines.extract import mirror
+from pipelines.extract import fetch_log, mirror
 from pipelines.extract.landing import Clock, utc_now
-from pipelines.extract.rate_limits import Pacer, Sleep
+from pipelines.extract.rate_limits import RateLimiter, Sleep
 from pipelines.extract.venue import WHOLE_VENUE, Page, Venue
 
 KEPT_HEADERS: Final = ("content-type", "date", "etag", "last-modified", "retry-after")
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long and how often is tried. Seconds; `longest_wait` is the longest ban that is waited for inside a run."""
 
     attempts: int = 6
@@ -53,7 +52,7 @@ class Patience:
     largest_body: int = 64 << 20
 
 
-PATIENT: Final = Patience()
+DEFAULT_RETRY: Final = RetryPolicy()
 
 
 class HttpApi:
@@ -63,10 +62,10 @@ class HttpApi:
         self,
         venue: Venue,
         session: aiohttp.ClientSession,
-        pacer: Pacer,
+        rate_limiter: RateLimiter,
         *,
         endpoints: Mapping[str, str],
-        patience: Patience,
+        retry: RetryPolicy,
         clock: Clock,
         sleep: Sleep,
         jitter: Callable[[], float],
@@ -75,9 +74,9 @@ class HttpApi:
         self.requests = 0
         self.retries = 0
         self._session = session
-        self._pacer = pacer
+        self._rate_limiter = rate_limiter
         self._endpoints = endpoints
-        self._patience = patience
+        self._retry = retry
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
@@ -128,14 +127,14 @@ class HttpApi:
         attempt = 1
         while True:
             try:
-                async with self._pacer.turn(costs):
+                async with self._rate_limiter.acquire(costs):
                     page = await self._send(request, subject)
                 self._judge(page, accept, is_json=is_json)
             except TransientError as error:
-                too_long = isinstance(error, ThrottledError) and (error.wait_seconds or 0) > self._patience.longest_wait
-                if too_long or attempt >= self._patience.attempts:
+                too_long = isinstance(error, ThrottledError) and (error.wait_seconds or 0) > self._retry.longest_wait
+                if too_long or attempt >= self._retry.attempts:
                     raise
-                journal.note(journal.problem_of(error), str(error), effect="asked_again")
+                fetch_log.record(fetch_log.problem_of(error), str(error), effect="asked_again")
             else:
                 return page
             await self._sleep(self._backoff(attempt))
@@ -144,8 +143,8 @@ class HttpApi:
 
     def _backoff(self, attempt: int) -> float:
         """Exponential with full jitter. What a venue asks for is already kept by the pacer, for everybody."""
-        doubled = self._patience.first_wait * float(2 ** (attempt - 1))
-        return min(self._patience.longest_backoff, doubled) * self._jitter()
+        doubled = self._retry.first_wait * float(2 ** (attempt - 1))
+        return min(self._retry.longest_backoff, doubled) * self._jitter()
 
     async def _send(self, request: Mapping[str, Any], subject: str) -> Page:
         self.requests += 1
@@ -171,7 +170,7 @@ class HttpApi:
         headers = response.headers
         for budget, header in self.venue.weights.items():
             if (spent := headers.get(header, "")).isdigit():
-                self._pacer.observe(budget, float(spent))
+                self._rate_limiter.observe(budget, float(spent))
         return Page(
             subject=subject,
             request=request,
@@ -190,8 +189,8 @@ class HttpApi:
         size = 0
         async for part in response.content.iter_chunked(1 << 16):
             size += len(part)
-            if size > self._patience.largest_body:
-                limit = self._patience.largest_body >> 20
+            if size > self._retry.largest_body:
+                limit = self._retry.largest_body >> 20
                 raise SourceFormatError(f"{self._where(request)}: the answer is larger than {limit} MiB.")
             parts.append(part)
         return b"".join(parts)
@@ -219,7 +218,7 @@ class HttpApi:
             wait = _retry_after(page.headers.get("retry-after"), self._clock())
             if status == 403 and wait is None:
                 wait = self.venue.forbidden_wait
-            self._pacer.hold(wait if wait is not None else self._patience.first_wait)
+            self._rate_limiter.pause(wait if wait is not None else self._retry.first_wait)
             asked = f"wait {wait:g} s" if wait is not None else "wait, without saying how long"
             raise ThrottledError(f"{where}: status {status}, the venue asks to {asked}.", wait_seconds=wait)
         if status in (403, 451):
@@ -240,7 +239,7 @@ class HttpApi:
         try:
             self.venue.check(page)
         except ThrottledError as error:
-            self._pacer.hold(error.wait_seconds or self._patience.first_wait)
+            self._rate_limiter.pause(error.wait_seconds or self._retry.first_wait)
             raise
 
 
@@ -250,7 +249,7 @@ async def open_api(
     *,
     endpoints: Mapping[str, str] | None = None,
     contact: str = "",
-    patience: Patience = PATIENT,
+    retry: RetryPolicy = DEFAULT_RETRY,
     clock: Clock = utc_now,
     sleep: Sleep = asyncio.sleep,
     jitter: Callable[[], float] = random.random,
@@ -262,15 +261,15 @@ async def open_api(
     agent = f"leverhouse/{version('leverhouse')}" + (f" ({contact})" if contact else "")
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=venue.concurrency, ssl=_trusted()),
-        timeout=aiohttp.ClientTimeout(total=patience.total_seconds, sock_connect=patience.connect_seconds),
+        timeout=aiohttp.ClientTimeout(total=retry.total_seconds, sock_connect=retry.connect_seconds),
         headers={"User-Agent": agent, "Accept-Encoding": "gzip, deflate"},
     ) as session:
         yield HttpApi(
             venue,
             session,
-            Pacer(venue.limits, longest_hold=patience.longest_wait, sleep=sleep),
+            RateLimiter(venue.limits, longest_pause=retry.longest_wait, sleep=sleep),
             endpoints={**venue.endpoints, **(endpoints or {})},
-            patience=patience,
+            retry=retry,
             clock=clock,
             sleep=sleep,
             jitter=jitter,

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 from pipelines.core.errors import BlockedError, LeverhouseError
 from pipelines.core.progress import Progress, no_progress
-from pipelines.extract import fetch_log as journal
+from pipelines.extract import fetch_log
 from pipelines.extract.landing import Clock, Completeness, Landing, LandingStore, PackDraft, utc_now
 from pipelines.extract.pack import Pack
 from pipelines.extract.venue import Api, Feed, Job, NotYetPublishedError, Outcome, Page, Span, Venue
@@ -30,7 +30,7 @@ RECHECK_EVERY: Final = timedelta(hours=6)
 GIVE_UP_AFTER: Final = timedelta(days=30)
 """What is not published this long after its span is taken for never published; it is fetched again only on request."""
 
-CHUNKS_AT_ONCE: Final = 16
+PARTITIONS_AT_ONCE: Final = 16
 
 WRITTEN_ASIDE: Final = 1 << 20
 """Bytes of answers from which on they are compressed and written in a thread."""
@@ -42,10 +42,10 @@ JobsOf = Callable[[Span], Plan]
 
 
 @dataclass(frozen=True)
-class Chunk:
-    """One landing to be: `partition` and `part` name it, `span` is the history it holds."""
+class Partition:
+    """One landing to be: `name` is its partition in the landing, `part` its part, `span` is the history it holds."""
 
-    partition: str
+    name: str
     part: str
     span: Span
 
@@ -54,7 +54,7 @@ class Chunk:
 class FetchReport:
     """What one fetch of a feed did.
 
-    `landings` are new versions, `unchanged` counts chunks that were asked for again and had not changed, `skipped` those
+    `landings` are new versions, `unchanged` counts partitions that were asked for again and had not changed, `skipped` those
     that were final already. `failures` name what could not be had, by "<partition> <subject>". `forgotten` are days that
     were wanted and that the venue no longer has.
     """
@@ -75,8 +75,8 @@ class FetchReport:
             raise kind(f"{self.source}: {where}: {error}{others} What was received is landed.") from error
 
 
-def plan_days(feed: Feed, first: date, last: date, *, now: datetime, landed: Iterable[str]) -> list[Chunk]:
-    """The chunks that hold the published days from `first` through `last`, old to new.
+def plan_days(feed: Feed, first: date, last: date, *, now: datetime, landed: Iterable[str]) -> list[Partition]:
+    """The partitions that hold the published days from `first` through `last`, old to new.
 
     `landed` are the partitions the feed has already: a month that was begun by days is finished by days.
     """
@@ -94,25 +94,25 @@ def plan_days(feed: Feed, first: date, last: date, *, now: datetime, landed: Ite
     by_month: dict[str, list[date]] = {}
     for day in days:
         by_month.setdefault(f"{day:%Y-%m}", []).append(day)
-    chunks: list[Chunk] = []
+    partitions: list[Partition] = []
     for month, mine in by_month.items():
         if feed.months_only:
             if _month(mine[0]).end <= final:
-                chunks.append(Chunk(month, EVERYTHING, _month(mine[0])))
+                partitions.append(Partition(month, EVERYTHING, _month(mine[0])))
             continue
         whole = Span.of_days(mine[0], mine[-1])
         is_whole = mine[0].day == 1 and (mine[-1] + timedelta(days=1)).day == 1
         is_settled = whole.end + timedelta(days=feed.recheck_days) <= final
         begun = any(f"{day:%Y-%m-%d}" in known for day in mine)
         if feed.by_month and (month in known or (is_whole and is_settled and not begun)):
-            chunks.append(Chunk(month, EVERYTHING, _month(mine[0])))
+            partitions.append(Partition(month, EVERYTHING, _month(mine[0])))
         else:
-            chunks += [Chunk(f"{day:%Y-%m-%d}", EVERYTHING, Span.of_days(day, day)) for day in mine]
-    return chunks
+            partitions += [Partition(f"{day:%Y-%m-%d}", EVERYTHING, Span.of_days(day, day)) for day in mine]
+    return partitions
 
 
-def _plan_runs(feed: Feed, days: Sequence[date], final: datetime, known: Iterable[str], most: int) -> list[Chunk]:
-    """Days in a row as one chunk of at most `most`, named by the first and the last. What is landed keeps its bounds, so that
+def _plan_runs(feed: Feed, days: Sequence[date], final: datetime, known: Iterable[str], most: int) -> list[Partition]:
+    """Days in a row as one partition of at most `most`, named by the first and the last. What is landed keeps its bounds, so that
     it is found again; days that may still be restated stay single."""
     held = {day: partition for partition in sorted(known) for day in _days_named(partition)}
     runs: list[list[date]] = []
@@ -131,8 +131,8 @@ def _plan_runs(feed: Feed, days: Sequence[date], final: datetime, known: Iterabl
         if settled:
             joined.add(day)
     names |= {f"{run[0]}" if len(run) == 1 else f"{run[0]}_{run[-1]}": None for run in runs}
-    chunks = [Chunk(name, EVERYTHING, Span.of_days(*_bounds_named(name))) for name in names]
-    return sorted(chunks, key=lambda chunk: chunk.span.start)
+    partitions = [Partition(name, EVERYTHING, Span.of_days(*_bounds_named(name))) for name in names]
+    return sorted(partitions, key=lambda partition: partition.span.start)
 
 
 def _days_named(partition: str) -> list[date]:
@@ -148,11 +148,11 @@ def _bounds_named(partition: str) -> tuple[date, date]:
     return date.fromisoformat(first), date.fromisoformat(last or first)
 
 
-def plan_capture(feed: Feed, *, now: datetime) -> list[Chunk]:
+def plan_capture(feed: Feed, *, now: datetime) -> list[Partition]:
     """The capture of the present slot (an hour, or feed.every_hours of them)."""
     slot = now.replace(minute=0, second=0, microsecond=0)
     slot -= timedelta(hours=slot.hour % feed.every_hours)
-    return [Chunk(f"{slot:%Y-%m-%d}", f"{slot:%H%M}", Span(slot, slot + timedelta(hours=feed.every_hours)))]
+    return [Partition(f"{slot:%Y-%m-%d}", f"{slot:%H%M}", Span(slot, slot + timedelta(hours=feed.every_hours)))]
 
 
 async def fetch_feed(
@@ -161,23 +161,23 @@ async def fetch_feed(
     feed: Feed,
     api: Api,
     *,
-    chunks: Sequence[Chunk],
+    partitions: Sequence[Partition],
     jobs: JobsOf,
     now: datetime,
     again: bool = False,
     clock: Clock = utc_now,
     progress: Progress = no_progress,
 ) -> FetchReport:
-    """Bring every chunk of `chunks` that is missing, incomplete or not final yet into the landing.
+    """Bring every one of `partitions` that is missing, incomplete or not final yet into the landing.
 
     `again` asks for everything again, final or not. A subject that fails leaves the others as they are; a venue that
     blocks us ends the fetch, after landing what was had. Failures are in the report and not raised.
     """
-    run = _Run(store, venue, feed, api, jobs, now, again, clock, progress, of=len(chunks))
+    run = _Run(store, venue, feed, api, jobs, now, again, clock, progress, of=len(partitions))
     try:
         async with asyncio.TaskGroup() as group:
-            for chunk in chunks:
-                group.create_task(run.bring(chunk))
+            for partition in partitions:
+                group.create_task(run.fetch_partition(partition))
     except* BlockedError as blocked:
         run.failures["everything"] = _first(blocked)
     return FetchReport(
@@ -235,21 +235,21 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.source = self.venue.source(self.feed)
-        self.chunk_turns = asyncio.Semaphore(CHUNKS_AT_ONCE)
+        self.partition_turns = asyncio.Semaphore(PARTITIONS_AT_ONCE)
         self.job_turns = asyncio.Semaphore(self.venue.concurrency)
 
-    async def bring(self, chunk: Chunk) -> None:
-        """Ask for what is due of one chunk and land it."""
-        async with self.chunk_turns:
-            plan = self.jobs(chunk.span)
-            held = self.store.newest(self.source, chunk.partition, chunk.part)
-            due = self._due(plan, held, chunk.span)
+    async def fetch_partition(self, partition: Partition) -> None:
+        """Ask for what is due of one partition and land it."""
+        async with self.partition_turns:
+            plan = self.jobs(partition.span)
+            held = self.store.newest(self.source, partition.name, partition.part)
+            due = self._due(plan, held, partition.span)
             if due:
-                await self._fetch(chunk, plan, due, held)
+                await self._fetch(partition, plan, due, held)
             else:
                 self.skipped += 1
             self.done += 1
-            self.progress(f"{self.source}: {chunk.partition}", self.done, self.of)
+            self.progress(f"{self.source}: {partition.name}", self.done, self.of)
 
     def _due(self, plan: Plan, held: Landing | None, span: Span) -> set[str]:
         if held is None or self.again:
@@ -264,9 +264,9 @@ class _Run:
         rested = self.now - checked >= RECHECK_EVERY
         return {name for name in plan if name not in covers or (name in unpublished and rested)}
 
-    async def _fetch(self, chunk: Chunk, plan: Plan, due: set[str], held: Landing | None) -> None:
-        identity = (self.source, chunk.partition, chunk.part)
-        with self.store.draft(*identity, volatile=self.venue.volatile) as draft:
+    async def _fetch(self, partition: Partition, plan: Plan, due: set[str], held: Landing | None) -> None:
+        identity = (self.source, partition.name, partition.part)
+        with self.store.draft(*identity, ignored_in_digest=self.venue.ignored_in_digest) as draft:
             covers: dict[str, Outcome] = {}
             if held is not None:
                 kept = {s: o for s, o in held.request.get("covers", {}).items() if s not in due}
@@ -277,33 +277,33 @@ class _Run:
             blocked: BlockedError | None = None
             fetched: dict[str, Outcome] = {}
             outcomes = await asyncio.gather(
-                *(self._job(chunk, _with_held(plan[name], held), writer) for name in sorted(due)),
+                *(self._job(partition, _with_held(plan[name], held), writer) for name in sorted(due)),
                 return_exceptions=True,
             )
             for name, outcome in zip(sorted(due), outcomes, strict=True):
                 if isinstance(outcome, LeverhouseError):
-                    self.failures[f"{chunk.partition} {name}"] = outcome
-                    problem, lost = journal.problem_of(outcome), journal.Subject(self.source, chunk.partition, name)
-                    journal.note(problem, str(outcome), effect="given_up", subject=lost)
+                    self.failures[f"{partition.name} {name}"] = outcome
+                    problem, lost = fetch_log.problem_of(outcome), fetch_log.Subject(self.source, partition.name, name)
+                    fetch_log.record(problem, str(outcome), effect="given_up", subject=lost)
                     blocked = outcome if isinstance(outcome, BlockedError) else blocked
                 elif isinstance(outcome, BaseException):
                     raise outcome
                 else:
                     fetched[name] = outcome
             if fetched:
-                await self._land(chunk, writer, covers | fetched, len(plan), held)
+                await self._land(partition, writer, covers | fetched, len(plan), held)
         if blocked is not None:
             raise blocked
 
-    async def _job(self, chunk: Chunk, job: Job, writer: _Writer) -> Outcome:
+    async def _job(self, partition: Partition, job: Job, writer: _Writer) -> Outcome:
         """Fetch one subject. Its pages are written only when all of them are there, so that a landing never holds half."""
-        journal.about(journal.Subject(self.source, chunk.partition, job.subject))
+        fetch_log.set_context(fetch_log.Subject(self.source, partition.name, job.subject))
         async with self.job_turns:
             try:
                 pages = []
                 async for page in self.feed.fetch(self.api, job):
                     # What pages are linked by was read before they came here.
-                    page.forget()
+                    page.clear_cache()
                     pages.append(page)
             except NotYetPublishedError:
                 self.not_yet_published += 1
@@ -312,10 +312,10 @@ class _Run:
             return "complete" if pages else "empty"
 
     async def _land(
-        self, chunk: Chunk, writer: _Writer, covers: Mapping[str, Outcome], wanted: int, held: Landing | None
+        self, partition: Partition, writer: _Writer, covers: Mapping[str, Outcome], wanted: int, held: Landing | None
     ) -> None:
         request: dict[str, Any] = {
-            "span": [chunk.span.start.isoformat(), chunk.span.end.isoformat()],
+            "span": [partition.span.start.isoformat(), partition.span.end.isoformat()],
             "covers": dict(sorted(covers.items())),
         }
         now = self.clock()
@@ -324,7 +324,7 @@ class _Run:
                 writer.draft.land,
                 completeness=_completeness(covers, wanted),
                 request=request,
-                original_name=f"{self.source} {chunk.partition} {chunk.part}.zip",
+                original_name=f"{self.source} {partition.name} {partition.part}.zip",
                 clock=lambda: now,
             )
         )

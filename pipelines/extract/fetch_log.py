@@ -53,7 +53,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Journal:
+class FetchLog:
     """The journal of one venue, kept for the length of a `keeping` block."""
 
     raw_dir: Path
@@ -61,13 +61,13 @@ class Journal:
     clock: Clock
 
     @contextmanager
-    def keeping(self) -> Iterator[None]:
+    def recording(self) -> Iterator[None]:
         """What is noted inside the block, also by the tasks and threads it starts, goes into this journal."""
-        token = _KEPT.set(self)
+        token = _ACTIVE.set(self)
         try:
             yield
         finally:
-            _KEPT.reset(token)
+            _ACTIVE.reset(token)
 
     def write(self, entry: dict[str, Any]) -> None:
         """Append one line in one call of the system: processes that write at once, or are killed, leave whole lines."""
@@ -82,21 +82,21 @@ class Journal:
             os.close(descriptor)
 
 
-_KEPT: Final[ContextVar[Journal | None]] = ContextVar("journal", default=None)
-_ABOUT: Final[ContextVar[Subject | None]] = ContextVar("subject", default=None)
+_ACTIVE: Final[ContextVar[FetchLog | None]] = ContextVar("fetch_log", default=None)
+_CONTEXT: Final[ContextVar[Subject | None]] = ContextVar("subject", default=None)
 
 
-def about(subject: Subject) -> None:
+def set_context(subject: Subject) -> None:
     """What is noted from here on in this task is about `subject`."""
-    _ABOUT.set(subject)
+    _CONTEXT.set(subject)
 
 
-def note(problem: str, detail: str, *, effect: Effect, subject: Subject | None = None) -> None:
+def record(problem: str, detail: str, *, effect: Effect, subject: Subject | None = None) -> None:
     """Write down a problem. Without a journal, as in tests of a single part, nothing is kept."""
-    journal = _KEPT.get()
-    if journal is not None:
-        journal.write(
-            {**asdict(subject or _ABOUT.get() or Subject()), "problem": problem, "effect": effect, "detail": detail}
+    fetch_log = _ACTIVE.get()
+    if fetch_log is not None:
+        fetch_log.write(
+            {**asdict(subject or _CONTEXT.get() or Subject()), "problem": problem, "effect": effect, "detail": detail}
         )
 
 

@@ -79,13 +79,13 @@ class PackDraft:
         identity: tuple[str, str, str],
         temporary: Path,
         sink: BinaryIO,
-        volatile: re.Pattern[bytes] | None,
+        ignored_in_digest: re.Pattern[bytes] | None,
     ) -> None:
         self._store = store
         self._identity = identity
         self._temporary = temporary
         self._sink = sink
-        self._writer = PackWriter(sink, volatile)
+        self._writer = PackWriter(sink, ignored_in_digest)
 
     def add(self, page: Page) -> None:
         """Write a page at once: a month of pages does not fit into memory."""
@@ -186,7 +186,7 @@ class LandingStore:
 
     @contextmanager
     def draft(
-        self, source: str, partition: str, part: str, *, volatile: re.Pattern[bytes] | None = None
+        self, source: str, partition: str, part: str, *, ignored_in_digest: re.Pattern[bytes] | None = None
     ) -> Iterator[PackDraft]:
         """A pack in the making, landed by its `land`; leaving the block without that leaves no trace. What matches
         `volatile` in an answer does not make it another one.
@@ -196,7 +196,7 @@ class LandingStore:
         folder = self.raw_dir / _safe(source) / _safe(partition)
         folder.mkdir(parents=True, exist_ok=True)
         with _temporary(folder) as (temporary, sink):
-            draft = PackDraft(self, (source, partition, part), temporary, sink, volatile)
+            draft = PackDraft(self, (source, partition, part), temporary, sink, ignored_in_digest)
             try:
                 yield draft
             finally:

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 import orjson
 
 from pipelines.core.errors import SourceFormatError, VenueUnavailableError
-from pipelines.extract import fetch_log as journal
+from pipelines.extract import fetch_log
 from pipelines.extract.venue import Api, NotYetPublishedError, Page, Span, milliseconds
 
 PORTAL: Final = "portal"
@@ -135,7 +135,7 @@ class PortalLogs:
                         f"{page.excerpt}"
                     )
                 detail = f"{page.where}: block {position}: status {page.status}, the stream is not whole"
-                journal.note("broken_off", detail, effect="asked_again")
+                fetch_log.record("broken_off", detail, effect="asked_again")
                 continue
             tries = 0
             yield page

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from pipelines.core.errors import RequestRefusedError, SourceFormatError, ThrottledError, VenueUnavailableError
-from pipelines.extract import fetch_log as journal
+from pipelines.extract import fetch_log
 from pipelines.extract.logs import NODE_REQUESTS, BlockRange, LogFilter
 from pipelines.extract.venue import Api, NotYetPublishedError, Page, Span
 
@@ -138,7 +138,7 @@ class NodeLogs:
                 answer = await ask(node)
             except _FAULTS as fault:
                 # Another node may know.
-                journal.note(journal.problem_of(fault), str(fault), effect="asked_again")
+                fetch_log.record(fetch_log.problem_of(fault), str(fault), effect="asked_again")
                 faults.append(fault)
                 continue
             if any(answer == earlier for _, earlier in answers):

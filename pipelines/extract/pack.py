@@ -38,7 +38,7 @@ class PackWriter:
     """
 
     sink: BinaryIO
-    volatile: re.Pattern[bytes] | None = None
+    ignored_in_digest: re.Pattern[bytes] | None = None
     _zip: zipfile.ZipFile = field(init=False)
     _entries: list[dict[str, Any]] = field(default_factory=list)
     _meanings: dict[str, str] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class PackWriter:
         name = f"{len(self._entries):06d}"
         self._write(name, page.body, stored=page.body.startswith(_COMPRESSED))
         digest = hashlib.sha256(page.body).hexdigest()
-        meaning = self.volatile.sub(b"", page.body) if self.volatile else page.body
+        meaning = self.ignored_in_digest.sub(b"", page.body) if self.ignored_in_digest else page.body
         self._meanings[name] = digest if meaning is page.body else hashlib.sha256(meaning).hexdigest()
         self._entries.append(
             {

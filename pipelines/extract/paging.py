@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
 from pipelines.core.errors import SourceFormatError
-from pipelines.extract import fetch_log as journal
+from pipelines.extract import fetch_log
 from pipelines.extract.venue import Page, Span
 
 Stamps = Callable[[Page], Sequence[int]]
@@ -24,7 +24,7 @@ GetAfter = Callable[[str | None], Awaitable[Page]]
 MOST_PAGES: Final = 100_000
 
 
-async def pages_forward(
+async def paginate_forward(
     get: GetSlice, stamps: Stamps, *, start: int, end: int, limit: int, step: int = 1
 ) -> AsyncIterator[Page]:
     """Pages of rows with stamps in [start, end), asked from old to new: each begins behind the newest row so far.
@@ -45,7 +45,7 @@ async def pages_forward(
     raise _endless(page)
 
 
-async def pages_backward(
+async def paginate_backward(
     get: GetSlice, stamps: Stamps, *, start: int, end: int, limit: int, step: int = 1, spacing: int | None = None
 ) -> AsyncIterator[Page]:
     """The same for endpoints that answer with the newest rows of the bounds: each page ends before the oldest row so far.
@@ -65,7 +65,7 @@ async def pages_backward(
     raise _endless(page)
 
 
-async def pages_by_slices(
+async def paginate_by_slices(
     get: GetSlice, stamps: Stamps, *, start: int, end: int, limit: int, width: int
 ) -> AsyncIterator[Page]:
     """For endpoints that cap both the width of the window and the rows, and say nothing about which rows they leave out:
@@ -112,7 +112,7 @@ async def _asked_twice(get: GetSlice, stamps: Stamps, first: int, last: int) -> 
         return page, seen
     page = await get(first, last)
     if seen := stamps(page):
-        journal.note(
+        fetch_log.record(
             "empty_answer", f"{page.where}: no rows at first, {len(seen)} when asked again", effect="asked_again"
         )
     return page, seen

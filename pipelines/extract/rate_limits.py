@@ -50,7 +50,7 @@ class _Window:
     spent: float = 0.0
 
 
-class Pacer:
+class RateLimiter:
     """Keeps all requests to one venue inside its limits, whoever sends them.
 
     A use counts from before it is sent until `seconds` after its answer came. The venue counts it somewhere between the
@@ -61,19 +61,19 @@ class Pacer:
         self,
         limits: Iterable[Limit],
         *,
-        longest_hold: float = math.inf,
+        longest_pause: float = math.inf,
         clock: MonotonicClock = time.monotonic,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        self._longest_hold = longest_hold
+        self._longest_pause = longest_pause
         self._windows = [_Window(limit) for limit in limits]
         self._clock = clock
         self._sleep = sleep
-        self._held_until = float("-inf")
+        self._paused_until = float("-inf")
         self._turn = asyncio.Lock()
 
     @asynccontextmanager
-    async def turn(self, costs: Mapping[str, float] | None = None) -> AsyncIterator[None]:
+    async def acquire(self, costs: Mapping[str, float] | None = None) -> AsyncIterator[None]:
         """Wait until a request with these costs may be sent; the block is the request.
 
         Raises ValueError for a cost above the limit itself, which could never be sent, and ThrottledError where the venue
@@ -82,8 +82,8 @@ class Pacer:
         uses: list[_Use] = []
         async with self._turn:
             while (wait := self._wait_seconds(costs or {})) > 0:
-                held = self._held_until - self._clock()
-                if held > self._longest_hold:
+                held = self._paused_until - self._clock()
+                if held > self._longest_pause:
                     raise ThrottledError(f"the venue wants to be left alone for {held:.0f} s more.", wait_seconds=held)
                 await self._sleep(wait)
             for window in self._windows:
@@ -98,9 +98,9 @@ class Pacer:
             for use in uses:
                 use.ended = ended
 
-    def hold(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
         """Let nobody send for `seconds` from now: the venue asked to wait."""
-        self._held_until = max(self._held_until, self._clock() + seconds)
+        self._paused_until = max(self._paused_until, self._clock() + seconds)
 
     def observe(self, name: str, spent: float) -> None:
         """The venue says that `spent` of the budget `name` is used up in its window, by us and others behind our address.
@@ -116,7 +116,7 @@ class Pacer:
 
     def _wait_seconds(self, costs: Mapping[str, float]) -> float:
         now = self._clock()
-        wait = self._held_until - now
+        wait = self._paused_until - now
         for window in self._windows:
             cost = self._cost(window.limit, costs)
             if cost > window.limit.allowed:

@@ -55,7 +55,7 @@ class Page:
         except orjson.JSONDecodeError as error:
             raise SourceFormatError(f"{self.where}: the answer is not JSON ({error}): {self.excerpt}") from error
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Let go of the JSON, which takes many times the room of the body; `json` reads it again."""
         self.__dict__.pop("_content", None)
 
@@ -266,7 +266,7 @@ class Venue:
     concurrency: int = 8
     forbidden_wait: float | None = None
     secrets: tuple[Secret, ...] = ()
-    volatile: re.Pattern[bytes] | None = None
+    ignored_in_digest: re.Pattern[bytes] | None = None
     turnover: Callable[[Sequence[Page]], Mapping[str, float]] | None = None
     notes: str = ""
 

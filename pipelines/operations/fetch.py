@@ -11,14 +11,14 @@ from pipelines.core.errors import ConfigError
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
 from pipelines.extract.fetch import FetchReport, fetch_feed, plan_capture, plan_days
-from pipelines.extract.fetch_log import Journal
+from pipelines.extract.fetch_log import FetchLog
 from pipelines.extract.landing import Clock, LandingStore, utc_now
 from pipelines.extract.venue import Api, Feed
 from pipelines.sources import registry
 from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHistory, jobs_of
 
 if TYPE_CHECKING:
-    from pipelines.extract.client import Patience
+    from pipelines.extract.client import RetryPolicy
 
 
 def fetch(
@@ -30,7 +30,7 @@ def fetch(
     last: date | None = None,
     assets: Collection[str] | None = None,
     again: bool = False,
-    patience: Patience | None = None,
+    retry: RetryPolicy | None = None,
     clock: Clock = utc_now,
     progress: Progress = no_progress,
 ) -> tuple[FetchReport, ...]:
@@ -42,7 +42,7 @@ def fetch(
     """
     import asyncio
 
-    from pipelines.extract.client import PATIENT, open_api
+    from pipelines.extract.client import DEFAULT_RETRY, open_api
 
     there = registry.venue(venue)
     known = [feed.name for feed in there.feeds]
@@ -60,15 +60,24 @@ def fetch(
     async def bring(feed: Feed, api: Api) -> FetchReport:
         now = clock()
         if feed.cadence == "capture":
-            chunks = plan_capture(feed, now=now)
+            partitions = plan_capture(feed, now=now)
         elif first is None:
             return FetchReport(there.source(feed))
         else:
             landed = [landing.partition for landing in store.current(there.source(feed))]
-            chunks = plan_days(feed, first, last or first, now=now, landed=landed)
+            partitions = plan_days(feed, first, last or first, now=now, landed=landed)
         jobs = jobs_of(feed, listed)
         return await fetch_feed(
-            store, there, feed, api, chunks=chunks, jobs=jobs, now=now, again=again, clock=clock, progress=progress
+            store,
+            there,
+            feed,
+            api,
+            partitions=partitions,
+            jobs=jobs,
+            now=now,
+            again=again,
+            clock=clock,
+            progress=progress,
         )
 
     async def everything() -> list[FetchReport]:
@@ -76,7 +85,7 @@ def fetch(
             there,
             endpoints=settings.endpoints_of(venue),
             contact=settings.contact,
-            patience=patience or PATIENT,
+            retry=retry or DEFAULT_RETRY,
             clock=clock,
         ) as api:
             first_of_all = (TURNOVER, INSTRUMENTS)
@@ -84,5 +93,5 @@ def fetch(
             wanted = [feed for feed in ordered if feeds is None or feed.name in {*feeds, *first_of_all}]
             return [await bring(feed, api) for feed in wanted]
 
-    with Journal(settings.raw_dir, venue, clock).keeping():
+    with FetchLog(settings.raw_dir, venue, clock).recording():
         return tuple(asyncio.run(everything()))

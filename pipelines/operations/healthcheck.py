@@ -23,14 +23,14 @@ from pipelines.extract.venue import Api, Context, Feed, Job, NotYetPublishedErro
 from pipelines.sources.instruments import INSTRUMENTS, SCHEMA, InstrumentHistory
 
 if TYPE_CHECKING:
-    from pipelines.extract.client import Patience
+    from pipelines.extract.client import RetryPolicy
 
-PROBED_ASSET = "BTC"
+CHECKED_ASSET = "BTC"
 """What every venue trades."""
 
 
 @dataclass(frozen=True)
-class Probe:
+class HealthCheck:
     """What one question to a feed showed. `asked` is recent or oldest: the newest published day, or the oldest the module
     says there is."""
 
@@ -43,22 +43,22 @@ class Probe:
     seconds: float = 0.0
 
 
-def probe_venue(
-    settings: Settings, venue: Venue, *, patience: Patience | None = None, clock: Clock = utc_now
-) -> tuple[Probe, ...]:
+def check_venue(
+    settings: Settings, venue: Venue, *, retry: RetryPolicy | None = None, clock: Clock = utc_now
+) -> tuple[HealthCheck, ...]:
     """Ask every feed of `venue` for one instrument and one day. Errors become probes; nothing is raised for them."""
-    from pipelines.extract.client import PATIENT, open_api
+    from pipelines.extract.client import DEFAULT_RETRY, open_api
 
     contract = load_contract(settings.schema_dir)
 
-    async def probe() -> list[Probe]:
-        found: list[Probe] = []
+    async def probe() -> list[HealthCheck]:
+        found: list[HealthCheck] = []
         instruments = InstrumentHistory.none()
         async with open_api(
             venue,
             endpoints=settings.endpoints_of(venue.name),
             contact=settings.contact,
-            patience=patience or PATIENT,
+            retry=retry or DEFAULT_RETRY,
             clock=clock,
         ) as api:
             for feed in sorted(venue.feeds, key=lambda feed: feed.name != INSTRUMENTS):
@@ -91,11 +91,11 @@ async def _ask(
     instruments: pl.DataFrame,
     contract: Contract,
     clock: Clock,
-) -> tuple[Probe, pl.DataFrame | None]:
+) -> tuple[HealthCheck, pl.DataFrame | None]:
     source, started = venue.source(feed), time.monotonic()
     job = _job(feed, instruments, span)
     if job is None:
-        return Probe(source, asked, "differs", f"no instrument on {PROBED_ASSET} that this feed has"), None
+        return HealthCheck(source, asked, "differs", f"no instrument on {CHECKED_ASSET} that this feed has"), None
     pages: list[Page] = []
     try:
         pages = [page async for page in feed.fetch(api, job)]
@@ -103,23 +103,25 @@ async def _ask(
         parsed = list(feed.parse(pages, context))
     except NotYetPublishedError:
         verdict: Literal["as expected", "differs"] = "as expected" if asked == "recent" else "differs"
-        return Probe(source, asked, verdict, f"{job.subject}: not published", seconds=time.monotonic() - started), None
+        return HealthCheck(
+            source, asked, verdict, f"{job.subject}: not published", seconds=time.monotonic() - started
+        ), None
     except LeverhouseError as error:
-        return Probe(source, asked, "failed", str(error), len(pages), seconds=time.monotonic() - started), None
+        return HealthCheck(source, asked, "failed", str(error), len(pages), seconds=time.monotonic() - started), None
     rows = sum(one.rows.height for one in parsed)
-    turned_away = sum(one.rejects.height for one in parsed if one.rejects is not None)
+    rejected_logs = sum(one.rejects.height for one in parsed if one.rejects is not None)
     wrong = [
         f"{one.table}.{column} is {kind}"
         for one in parsed
         for column, kind in one.rows.schema.items()
         if column != "_line" and contract.table(one.table).polars_schema().get(column) != kind
     ]
-    faults = [*wrong, *([f"{turned_away} records turned away"] if turned_away else [])]
+    faults = [*wrong, *([f"{rejected_logs} records turned away"] if rejected_logs else [])]
     if feed.tables and not rows:
         faults.append(f"no rows on {span.start:%Y-%m-%d}")
     said = f"{job.subject} {span.start:%Y-%m-%d}: {rows} rows in {len(pages)} answers"
     return (
-        Probe(
+        HealthCheck(
             source,
             asked,
             "differs" if faults else "as expected",
@@ -135,7 +137,7 @@ async def _ask(
 def _job(feed: Feed, instruments: pl.DataFrame, span: Span) -> Job | None:
     if feed.subjects is None:
         return Job("*", span)
-    there: Mapping[str, Mapping[str, object]] = feed.subjects(instruments.filter(pl.col("asset") == PROBED_ASSET))
+    there: Mapping[str, Mapping[str, object]] = feed.subjects(instruments.filter(pl.col("asset") == CHECKED_ASSET))
     name = next(iter(sorted(there)), None)
     return None if name is None else Job(name, span, there[name])
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pipelines.storage.publish import Publication
 
 
-class Watch:
+class Observer:
     """Receives what a job does, in the order in which it happens. Every method may be overridden; none may raise."""
 
     def progress(self, what: str, done: int, of: int) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, Self
 import orjson
 from aiohttp import web
 
-from pipelines.sandbox.market_model import World
+from pipelines.sandbox.market_model import MarketModel
 
 FaultKind = Literal["status", "reset", "slow", "truncated", "html", "body", "answer", "skip_rows"]
 """status: `status` with `headers` and `body`; reset: the connection ends in the middle of the body; slow: the body stops for
@@ -27,7 +27,7 @@ answer: `change` applied to the true body."""
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """One request as an emulated venue sees it."""
 
     method: str
@@ -46,7 +46,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What it answers. `content` that is no bytes is sent as JSON."""
 
     content: Any
@@ -58,7 +58,7 @@ class Answer:
         return self.content if isinstance(self.content, bytes) else orjson.dumps(self.content)
 
 
-Handler = Callable[[Asked, World], Answer]
+Handler = Callable[[Request, MarketModel], Response]
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Emulator:
 
     def __init__(
         self,
-        world: World,
+        market: MarketModel,
         venues: Iterable[str],
         *,
         now: Callable[[], datetime],
@@ -114,7 +114,7 @@ class Emulator:
         latency: float = 0.0,
         routes: Mapping[str, Sequence[Route]] | None = None,
     ) -> None:
-        self.world = world
+        self.market = market
         self.now = now
         self.faults = list(faults)
         self.latency = latency
@@ -183,12 +183,12 @@ class Emulator:
         return application
 
     def _handler(self, venue: str, route: Route) -> Callable[[web.Request], Any]:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            path = request.path.removeprefix(f"/{venue}/{route.endpoint}")
+        async def handle(received: web.Request) -> web.StreamResponse:
+            path = received.path.removeprefix(f"/{venue}/{route.endpoint}")
             where = f"{venue}.{route.endpoint}{path}"
-            params = {**request.query, **request.match_info}
+            params = {**received.query, **received.match_info}
             self.hits.append(Hit(venue, where, params, time.monotonic()))
-            body = await request.read()
+            body = await received.read()
             if self.latency:
                 await asyncio.sleep(self.latency)
             fault = self._fault(where)
@@ -198,12 +198,12 @@ class Emulator:
                 return web.Response(body=fault.body, content_type="application/json")
             if fault is not None and fault.kind == "html":
                 return web.Response(text="<html><body>Just a moment...</body></html>", content_type="text/html")
-            headers = {name.lower(): value for name, value in request.headers.items()}
-            asked = Asked(request.method, route.endpoint, path, params, body, self.now(), headers)
-            answer = route.handler(asked, self.world)
+            headers = {name.lower(): value for name, value in received.headers.items()}
+            request = Request(received.method, route.endpoint, path, params, body, self.now(), headers)
+            answer = route.handler(request, self.market)
             if fault is None:
                 return web.Response(status=answer.status, headers=dict(answer.headers), body=answer.body)
-            return await _spoiled(request, answer, fault)
+            return await _spoiled(received, answer, fault)
 
         return handle
 
@@ -229,7 +229,7 @@ def utc(ms: int) -> datetime:
     return datetime(1970, 1, 1) + timedelta(milliseconds=ms)
 
 
-async def _spoiled(request: web.Request, answer: Answer, fault: Fault) -> web.StreamResponse:
+async def _spoiled(received: web.Request, answer: Response, fault: Fault) -> web.StreamResponse:
     body = answer.body
     if fault.kind == "answer":
         return web.Response(status=answer.status, headers=dict(answer.headers), body=fault.change(body))
@@ -237,11 +237,11 @@ async def _spoiled(request: web.Request, answer: Answer, fault: Fault) -> web.St
         return web.Response(status=answer.status, headers=dict(answer.headers), body=body[: len(body) // 2])
     response = web.StreamResponse(status=answer.status, headers=dict(answer.headers))
     response.content_length = len(body)
-    await response.prepare(request)
+    await response.prepare(received)
     await response.write(body[: len(body) // 2])
     if fault.kind == "reset":
-        if request.transport is not None:
-            request.transport.abort()
+        if received.transport is not None:
+            received.transport.abort()
         return response
     await asyncio.sleep(fault.seconds)
     await response.write(body[len(body) // 2 :])

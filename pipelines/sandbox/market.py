@@ -23,7 +23,7 @@ from pipelines.sandbox.market_options import option_chain
 from pipelines.sandbox.market_paths import CHARACTERS, DAY, HEDGER_ACCOUNT_USD, STEP, TIERS, Path, Paths, simulate
 
 if TYPE_CHECKING:
-    from pipelines.sandbox.venues.evm import ChainWorld
+    from pipelines.sandbox.venues.evm import ChainMarket
 
 BURN_IN_DAYS: Final = 30
 """Days before the first one, in which positions build up."""
@@ -211,13 +211,13 @@ class SimulatedMarket:
         return liquidated(asset, self.paths(asset).price, self.start, seed=self.seed, episodes=self.episodes)
 
     @cached_property
-    def chain(self) -> ChainWorld:
+    def chain(self) -> ChainMarket:
         """The chain on which loans against the market's assets are liquidated."""
         from pipelines.sandbox.market_onchain import RESERVES, logs
-        from pipelines.sandbox.venues.evm import ChainWorld
+        from pipelines.sandbox.venues.evm import ChainMarket
 
         found = [log for asset in self.assets if asset in RESERVES for log in logs(asset, self.loans(asset))]
-        return ChainWorld(logs=found, stream_blocks=STREAM_BLOCKS)
+        return ChainMarket(logs=found, stream_blocks=STREAM_BLOCKS)
 
     def _of(self, kind: Kind, listing: Listing) -> list[Episode]:
         """Planted episodes of the venue of a listing that touch it."""

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from pipelines.sandbox.emulator import Answer, Asked, Handler, Route
+from pipelines.sandbox.emulator import Handler, Request, Response, Route
 from pipelines.sandbox.market import SimulatedMarket
 from pipelines.sandbox.market_episodes import LATE_BY, RESTATED_AFTER
-from pipelines.sandbox.market_model import World
+from pipelines.sandbox.market_model import MarketModel
 from pipelines.sandbox.venues import binance_archive
 
 METRICS: Final = "/data/futures/um/daily/metrics/"
@@ -38,14 +38,16 @@ def _faulty(handler: Handler, market: SimulatedMarket) -> Handler:
     }
     first_told = market.first_told()
 
-    def file(asked: Asked, world: World) -> Answer:
-        planted = files.get(asked.params["file"].removesuffix(".CHECKSUM")) if asked.path.startswith(METRICS) else None
+    def file(request: Request, model: MarketModel) -> Response:
+        planted = (
+            files.get(request.params["file"].removesuffix(".CHECKSUM")) if request.path.startswith(METRICS) else None
+        )
         if planted is None:
-            return handler(asked, world)
-        if planted.kind == "late" and asked.now < planted.end + LATE_BY:
-            return handler(replace(asked, now=planted.start), world)
-        if planted.kind == "restated" and asked.now < planted.end + RESTATED_AFTER:
-            return handler(asked, first_told)
-        return handler(asked, world)
+            return handler(request, model)
+        if planted.kind == "late" and request.now < planted.end + LATE_BY:
+            return handler(replace(request, now=planted.start), model)
+        if planted.kind == "restated" and request.now < planted.end + RESTATED_AFTER:
+            return handler(request, first_told)
+        return handler(request, model)
 
     return file

@@ -46,7 +46,7 @@ class Listing:
     interval_hours: int = 8
 
 
-class World(Protocol):
+class MarketModel(Protocol):
     """What can be asked about a market. Stamps lie in [start, end), aligned to the period; prices and amounts are per unit of
     the asset (not of a scaled instrument). Frames are sorted by time."""
 
@@ -81,7 +81,7 @@ class World(Protocol):
 
 
 @dataclass(frozen=True)
-class FormulaWorld:
+class AnalyticMarket:
     """Smooth curves, different for every venue and instrument: asked twice, in any slices, it says the same. It has no
     economics; it is there so that a test knows every number a pipeline must find.
 

@@ -43,7 +43,7 @@ SCHEMA: Final[dict[str, pl.DataType]] = {
 """Wire columns of clean.instruments; a test compares them with the contract."""
 
 
-def told_by_name(venue: str, instruments: pl.Series) -> pl.DataFrame:
+def parse_symbols(venue: str, instruments: pl.Series) -> pl.DataFrame:
     """What the names of a venue's instruments say (universe.parse_symbol): instrument, asset, quote, contract_type,
     multiplier. Each name once; those that follow no rule of the venue are not in it."""
     facts = [

@@ -126,8 +126,8 @@ def fetched(server: Server, home: Path, venue: Venue) -> float:
     async def bring() -> float:
         async with open_api(venue, endpoints={"api": server.base}) as api:
             started = time.perf_counter()
-            chunks = plan_days(feed, FIRST, LAST, now=NOW, landed=[])
-            report = await fetch_feed(LandingStore(home), venue, feed, api, chunks=chunks, jobs=jobs, now=NOW)
+            partitions = plan_days(feed, FIRST, LAST, now=NOW, landed=[])
+            report = await fetch_feed(LandingStore(home), venue, feed, api, partitions=partitions, jobs=jobs, now=NOW)
             seconds = time.perf_counter() - started
         assert report.failures == {}
         assert len(report.landings) == DAYS

@@ -52,7 +52,7 @@ def known_after(number: int) -> dt.datetime:
 
 
 @dataclass(frozen=True)
-class World:
+class MarketModel:
     """Clean rows of the market: events, the vendor's totals per day, and closes on a grid of five minutes."""
 
     events: tuple[Row, ...]
@@ -60,9 +60,9 @@ class World:
     closes: Mapping[str, Mapping[dt.datetime, float]]
     """Asset → end of candle → close in dollars per unit of the asset."""
 
-    def until(self, last: int) -> World:
+    def until(self, last: int) -> MarketModel:
         """The same world as it was recorded up to the end of day `last`."""
-        return World(
+        return MarketModel(
             events=tuple(row for row in self.events if row["trade_date"] <= day(last)),
             totals=tuple(row for row in self.totals if row["trade_date"] <= day(last)),
             closes={
@@ -159,7 +159,7 @@ def _instruments() -> Iterator[Row]:
         }
 
 
-def invent(seed: int = 11) -> World:
+def invent(seed: int = 11) -> MarketModel:
     """Four assets on one venue over 128 days.
 
     Events of AAA, BBB and DDD are known but for the days their feed was down, on which the vendor's totals stand in; on AAA's
@@ -169,7 +169,7 @@ def invent(seed: int = 11) -> World:
     random_ = random.Random(seed)
     closes = {asset: _closes(random_, asset) for asset in ASSETS}
     events = tuple(_events(random_, closes))
-    return World(events=events, totals=tuple(_totals(random_)), closes=closes)
+    return MarketModel(events=events, totals=tuple(_totals(random_)), closes=closes)
 
 
 def _closes(random_: random.Random, asset: str) -> dict[dt.datetime, float]:

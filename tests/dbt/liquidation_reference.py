@@ -21,8 +21,8 @@ from tests.dbt.liquidation_fixture import (
     INSTRUMENT,
     MULTIPLIER,
     WITH_EVENTS,
+    MarketModel,
     Row,
-    World,
     day,
     midnight,
 )
@@ -74,7 +74,7 @@ class Day:
             held.grains.add("daily_close" if price is None else "event")
 
 
-def days(world: World) -> dict[str, list[Day]]:
+def days(world: MarketModel) -> dict[str, list[Day]]:
     asset_of = {instrument: asset for asset, instrument in INSTRUMENT.items()}
     events: dict[tuple[str, dt.date], list[Row]] = defaultdict(list)
     for row in world.events:
@@ -130,7 +130,7 @@ def known_before(series: Sequence[Day], number: int, *, of: int) -> int:
     return sum(held.notional is not None for held in series[max(0, number - of) : number])
 
 
-def heatmap(world: World) -> dict[Key, Row]:
+def heatmap(world: MarketModel) -> dict[Key, Row]:
     rows: dict[Key, Row] = {}
     for asset, series in days(world).items():
         for number, held in enumerate(series):
@@ -177,7 +177,7 @@ def _distance(low_bin: int, high_bin: int, close: float) -> float:
     return edge(high_bin + 1) / close - 1 if bin_of(close) > high_bin else 0.0
 
 
-def zones(world: World) -> dict[Key, Row]:
+def zones(world: MarketModel) -> dict[Key, Row]:
     rows: dict[Key, Row] = {}
     for asset, series in days(world).items():
         first = next(number for number, held in enumerate(series) if held.notional is not None)
@@ -263,7 +263,7 @@ def daily_verdict(series: Sequence[Day], number: int) -> tuple[str, float] | Non
     return ("on" if total > border else "off"), border
 
 
-def cascades(world: World) -> dict[Key, Row]:
+def cascades(world: MarketModel) -> dict[Key, Row]:
     rows: dict[Key, Row] = {}
     market = days(world)
     hot = {asset: hot_minutes(series) for asset, series in market.items()}
@@ -334,7 +334,7 @@ def _moves(closes: Mapping[dt.datetime, float], start: dt.datetime, end: dt.date
     }
 
 
-def on_days(world: World) -> dict[dt.date, set[str]]:
+def on_days(world: MarketModel) -> dict[dt.date, set[str]]:
     on: dict[dt.date, set[str]] = defaultdict(set)
     for asset, series in days(world).items():
         for at in hot_minutes(series):
@@ -346,7 +346,7 @@ def on_days(world: World) -> dict[dt.date, set[str]]:
     return on
 
 
-def cascade_days(world: World) -> dict[Key, Row]:
+def cascade_days(world: MarketModel) -> dict[Key, Row]:
     rows: dict[Key, Row] = {}
     market, on = days(world), on_days(world)
     hot = {asset: hot_minutes(series) for asset, series in market.items()}

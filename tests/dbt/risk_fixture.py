@@ -17,7 +17,7 @@ import duckdb
 import polars as pl
 
 from tests.dbt import trend_fixture as trend_world
-from tests.dbt.trend_fixture import DAYS, World, day, known_after
+from tests.dbt.trend_fixture import DAYS, MarketModel, day, known_after
 
 RATIOS = (
     "liq_to_oi",
@@ -64,7 +64,7 @@ COLUMNS: Mapping[str, Mapping[str, Any]] = {
 }  # fmt: skip
 
 
-def write(world: World, path: Path) -> None:
+def write(world: MarketModel, path: Path) -> None:
     """A database whose tables hold this world, and a calendar beside them."""
     with duckdb.connect(str(path)) as connection:
         for schema in ("marts", "intermediate"):
@@ -80,7 +80,7 @@ def write(world: World, path: Path) -> None:
         )
 
 
-def invent(seed: int = 11) -> World:
+def invent(seed: int = 11) -> MarketModel:
     """The three assets of trend_world over 470 days.
 
     Leverage: AAA is on three venues that come, fall silent and go, with volume on all of them, for a day on one only;
@@ -89,7 +89,7 @@ def invent(seed: int = 11) -> World:
     reaches 0 and 1 and is silent for a day; CCC is delisted at day 300. Options exist for AAA, with gaps, and for nobody else.
     """
     base, random_ = trend_world.invent(), random.Random(seed)
-    world = World({name: list(base.tables[name]) if name in base.tables else [] for name in COLUMNS})
+    world = MarketModel({name: list(base.tables[name]) if name in base.tables else [] for name in COLUMNS})
     world.tables["intermediate.int_candles_daily"].clear()
     world.tables["intermediate.int_open_interest_daily"].clear()
     # For a day, and a week later, the venue that holds most of AAA cannot be compared.
@@ -105,7 +105,7 @@ def invent(seed: int = 11) -> World:
     return world
 
 
-def _volume(world: World, random_: random.Random) -> None:
+def _volume(world: MarketModel, random_: random.Random) -> None:
     for asset, venue, market, scale in (
         ("AAA", "binance", "perp", 2e7),
         ("AAA", "binance", "spot", 9e9),
@@ -136,7 +136,7 @@ def _volume(world: World, random_: random.Random) -> None:
             )
 
 
-def _positioning(world: World, random_: random.Random) -> None:
+def _positioning(world: MarketModel, random_: random.Random) -> None:
     for asset, venue, measure, days in (
         ("AAA", "binance", "account_global", {*range(DAYS)} - {250, 251}),
         ("AAA", "binance", "position_top", {*range(DAYS)} - {250, 400}),
@@ -168,7 +168,7 @@ def _positioning(world: World, random_: random.Random) -> None:
             )
 
 
-def _liquidations(world: World, random_: random.Random) -> None:
+def _liquidations(world: MarketModel, random_: random.Random) -> None:
     for asset in ("AAA", "BBB"):
         for n in range(DAYS):
             if (asset, n) == ("BBB", 100):
@@ -188,7 +188,7 @@ def _liquidations(world: World, random_: random.Random) -> None:
             )
 
 
-def _options(world: World, random_: random.Random) -> None:
+def _options(world: MarketModel, random_: random.Random) -> None:
     for n in range(20, DAYS):
         if n % 50 == 0:
             continue

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from tests.dbt import trend_reference
 from tests.dbt.risk_fixture import RATIOS
-from tests.dbt.trend_fixture import Row, World
+from tests.dbt.trend_fixture import MarketModel, Row
 from tests.dbt.trend_reference import DAY, Key, by_series, days_before, last_report, mid_rank, snapped, span
 
 Series = Mapping[dt.date, float | None]
@@ -30,7 +30,7 @@ def herfindahl(amounts: list[float]) -> float:
     return math.fsum((amount / math.fsum(amounts)) ** 2 for amount in amounts)
 
 
-def leverage(world: World) -> dict[Key, Row]:
+def leverage(world: MarketModel) -> dict[Key, Row]:
     trends = trend_reference.oi_trends(world)
     liquidations = {(r["asset"], r["trade_date"]): r for r in world.tables["marts.liquidation_comparison_daily"]}
     answer: dict[Key, Row] = {}
@@ -86,7 +86,7 @@ def leverage(world: World) -> dict[Key, Row]:
 
 
 def _oi_to_volume(
-    world: World, asset: str, reported: Mapping[str, Mapping[dt.date, float]]
+    world: MarketModel, asset: str, reported: Mapping[str, Mapping[dt.date, float]]
 ) -> dict[dt.date, tuple[float, int, float]]:
     """Day -> ratio, venues in it, and the share of open interest (carried included) they hold."""
     traded: dict[dt.date, dict[str, float]] = defaultdict(dict)
@@ -135,7 +135,7 @@ def _compared_share(
     return math.fsum(held) / total if held and total else None
 
 
-def positioning(world: World) -> dict[Key, Row]:
+def positioning(world: MarketModel) -> dict[Key, Row]:
     trends = trend_reference.oi_trends(world)
     options = {(r["asset"], r["trade_date"]): r for r in world.tables["marts.options_structure_daily"]}
     oi = by_series(world.tables["marts.fct_open_interest_daily"], "venue")

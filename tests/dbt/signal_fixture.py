@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from tests.dbt.trend_fixture import Row, World, day, known_after
+from tests.dbt.trend_fixture import MarketModel, Row, day, known_after
 
 DAYS = 480
 SIGNALS_CSV = Path(__file__).resolve().parents[2] / "dbt_project" / "seeds" / "signals.csv"
@@ -126,10 +126,10 @@ def columns_of(table: str) -> dict[str, Any]:
     return {**types, "available_at": pl.Datetime("us")}
 
 
-def invent(seed: int = 5) -> World:
+def invent(seed: int = 5) -> MarketModel:
     """AAA in every mart, with silences; BBB delisted after 310 days, with open interest and funding only."""
     random_ = random.Random(seed)
-    world = World({table: [] for table in TABLES})
+    world = MarketModel({table: [] for table in TABLES})
     for asset, told in ASSETS.items():
         for table in TABLES:
             for n in range(DAYS):
@@ -160,7 +160,7 @@ def _row(random_: random.Random, *, asset: str, table: str, n: int) -> Row:
     return row
 
 
-def write(world: World, path: Path) -> None:
+def write(world: MarketModel, path: Path) -> None:
     """A database whose tables hold this world, with the calendar and what the signals mean beside them."""
     with duckdb.connect(str(path)) as connection:
         for schema in ("marts", "intermediate", "seeds"):

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from tests.dbt.trend_fixture import Row, World
+from tests.dbt.trend_fixture import MarketModel, Row
 from tests.dbt.trend_reference import DAY, days_before, mid_rank, snapped, span
 
 Key = tuple[str, dt.date, str]
@@ -189,7 +189,7 @@ READS = {
 }  # fmt: skip
 
 
-def assets(world: World) -> dict[str, Asset]:
+def assets(world: MarketModel) -> dict[str, Asset]:
     names = {row["asset"] for rows in world.tables.values() for row in rows}
     return {
         name: Asset(
@@ -210,7 +210,7 @@ def known_at(asset: Asset, marts: Iterable[str], date: dt.date) -> dt.datetime:
     return latest
 
 
-def signals(world: World, directions: dict[str, str]) -> dict[Key, Row]:
+def signals(world: MarketModel, directions: dict[str, str]) -> dict[Key, Row]:
     answer: dict[Key, Row] = {}
     for name, asset in assets(world).items():
         for date in span(told for mart in SIGNALS_READ for told in asset.rows[mart]):

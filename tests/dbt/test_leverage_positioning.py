@@ -18,10 +18,10 @@ import pytest
 from tests.dbt import risk_fixture as risk_world
 from tests.dbt import risk_reference
 from tests.dbt.conftest import Dbt
-from tests.dbt.trend_fixture import Row, World, day, known_after
+from tests.dbt.trend_fixture import MarketModel, Row, day, known_after
 from tests.dbt.trend_reference import Key
 
-MARTS: Mapping[str, Callable[[World], dict[Key, Row]]] = {
+MARTS: Mapping[str, Callable[[MarketModel], dict[Key, Row]]] = {
     "leverage_daily": risk_reference.leverage,
     "positioning_divergence_daily": risk_reference.positioning,
 }
@@ -32,7 +32,7 @@ CUTS = (121, 210, 301, 366, 391, 455)
 
 @dataclass(frozen=True)
 class Build:
-    world: World
+    world: MarketModel
     marts: Mapping[str, dict[Key, Row]]
     steps: tuple[tuple[str, str], ...]
     """(relation, select) of every model, in the order dbt built them."""

@@ -16,7 +16,7 @@ import pytest
 
 from tests.dbt import liquidation_reference
 from tests.dbt.conftest import Dbt
-from tests.dbt.liquidation_fixture import Row, World, invent, known_after
+from tests.dbt.liquidation_fixture import MarketModel, Row, invent, known_after
 from tests.dbt.liquidation_reference import Key
 
 TOLERANCE = 1e-9
@@ -28,7 +28,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     DAYS: ("asset", "trade_date"),
     ZONES: ("asset", "trade_date"),
 }
-REFERENCE: Mapping[str, Callable[[World], dict[Key, Row]]] = {
+REFERENCE: Mapping[str, Callable[[MarketModel], dict[Key, Row]]] = {
     HEATMAP: liquidation_reference.heatmap,
     CASCADES: liquidation_reference.cascades,
     DAYS: liquidation_reference.cascade_days,
@@ -49,7 +49,7 @@ CUTS = (23, 51, 93, 103, 112, 123)
 
 @dataclass(frozen=True)
 class Build:
-    world: World
+    world: MarketModel
     database: Path
     tables: Mapping[str, dict[Key, Row]]
     steps: tuple[tuple[str, str], ...]

@@ -19,7 +19,7 @@ import pytest
 from tests.dbt import signal_fixture as signal_world
 from tests.dbt import signal_reference
 from tests.dbt.conftest import Dbt
-from tests.dbt.trend_fixture import Row, World, day, known_after
+from tests.dbt.trend_fixture import MarketModel, Row, day, known_after
 
 KEYS: Mapping[str, tuple[str, ...]] = {
     "signals_daily": ("asset", "trade_date", "signal"),
@@ -38,7 +38,7 @@ Keyed = dict[tuple[Any, ...], Row]
 
 @dataclass(frozen=True)
 class Build:
-    world: World
+    world: MarketModel
     database: Path
     marts: Mapping[str, Keyed]
     steps: tuple[tuple[str, str], ...]
@@ -389,7 +389,7 @@ def grid_cell(row: Row) -> str:
 def by_hand(build: Build, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Keyed]:
     """The marts on the days of CASES; the asset of a day is the number of its case."""
     database = tmp_path_factory.mktemp("by_hand") / "leverhouse.duckdb"
-    signal_world.write(World({table: [] for table in signal_world.TABLES}), database)
+    signal_world.write(MarketModel({table: [] for table in signal_world.TABLES}), database)
     steps = {relation.split(".")[-1].strip('"'): (relation, select) for relation, select in build.steps}
     relation, select = steps.pop("int_signal_inputs_daily")
     with duckdb.connect(str(database)) as connection:

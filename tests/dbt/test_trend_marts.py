@@ -18,14 +18,14 @@ import pytest
 from tests.dbt import trend_reference
 from tests.dbt import trend_reference_liquidations as liquidations
 from tests.dbt.conftest import Dbt
-from tests.dbt.trend_fixture import Row, World, day, invent, known_after
+from tests.dbt.trend_fixture import MarketModel, Row, day, invent, known_after
 
 
 @dataclass(frozen=True)
 class Mart:
     key: tuple[str, ...]
     """Columns of the key; the one that says when is second, or third of four."""
-    compute: Callable[[World], Mapping[Any, Row]]
+    compute: Callable[[MarketModel], Mapping[Any, Row]]
     compared: int
     """At least so many columns are computed independently."""
 
@@ -47,7 +47,7 @@ CUTS = (41, 76, 151, 205, 323, 440)
 
 @dataclass(frozen=True)
 class Build:
-    world: World
+    world: MarketModel
     marts: Mapping[str, trend_reference.Keyed]
     steps: tuple[tuple[str, str], ...]
     """(relation, select) of every model, in the order dbt built them."""

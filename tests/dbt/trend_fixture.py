@@ -80,14 +80,16 @@ def known_after(date: dt.date) -> dt.datetime:
 
 
 @dataclass(frozen=True)
-class World:
+class MarketModel:
     """Rows per table, by the table's name as dbt knows it."""
 
     tables: Mapping[str, list[Row]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
 
-    def until(self, last: dt.date) -> World:
+    def until(self, last: dt.date) -> MarketModel:
         """The same world as it was known when `last` ended."""
-        return World({name: [row for row in rows if row["trade_date"] <= last] for name, rows in self.tables.items()})
+        return MarketModel(
+            {name: [row for row in rows if row["trade_date"] <= last] for name, rows in self.tables.items()}
+        )
 
     def write(self, path: Path) -> None:
         """A database whose fact tables hold this world, and a calendar beside them."""
@@ -117,7 +119,7 @@ def _standard_deviation(values: list[float]) -> float:
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
 
 
-def invent(seed: int = 7) -> World:
+def invent(seed: int = 7) -> MarketModel:
     """Three assets over 470 days.
 
     AAA trades on three venues with silences, a late entry, a departure and settlements every 8, 4 and 1 hours, one of
@@ -125,7 +127,7 @@ def invent(seed: int = 7) -> World:
     BBB on one venue with a day nobody reports, stretches of unchanged open interest and one funding value a day;
     CCC moves from one venue to another overnight, and lacks prices for a while.
     """
-    world, random_ = World(), random.Random(seed)
+    world, random_ = MarketModel(), random.Random(seed)
     closes = {
         "AAA": _walk(random_, start=100.0, spread=0.03),
         "BBB": _walk(random_, start=5.0, spread=0.05),
@@ -139,7 +141,7 @@ def invent(seed: int = 7) -> World:
     return world
 
 
-def _prices(world: World, random_: random.Random, closes: Mapping[str, list[float]]) -> None:
+def _prices(world: MarketModel, random_: random.Random, closes: Mapping[str, list[float]]) -> None:
     for asset, series in closes.items():
         returns: dict[int, float] = {n: math.log(series[n] / series[n - 1]) for n in range(1, DAYS)}
         for n, close in enumerate(series):
@@ -192,7 +194,7 @@ def _oi_days(asset: str, venue: str) -> Iterable[int]:
     return (n for n in range(DAYS) if n not in set(silent))
 
 
-def _open_interest(world: World, random_: random.Random, closes: Mapping[str, list[float]]) -> None:
+def _open_interest(world: MarketModel, random_: random.Random, closes: Mapping[str, list[float]]) -> None:
     for asset, venue, start in (
         ("AAA", "binance", 5e6),
         ("AAA", "bybit", 3e6),
@@ -249,7 +251,7 @@ def _funding_path(random_: random.Random, *, steps: int, neutral: float) -> list
     return rates
 
 
-def _funding(world: World, random_: random.Random) -> None:
+def _funding(world: MarketModel, random_: random.Random) -> None:
     for asset, venue, hours, first, last in (
         ("AAA", "binance", 8, 0, DAYS),
         ("AAA", "bybit", 4, 0, 320),
@@ -298,7 +300,7 @@ def _funding(world: World, random_: random.Random) -> None:
             )
 
 
-def _liquidations(world: World, random_: random.Random, closes: Mapping[str, list[float]]) -> None:
+def _liquidations(world: MarketModel, random_: random.Random, closes: Mapping[str, list[float]]) -> None:
     on_exchanges: dict[tuple[str, int], float] = defaultdict(float)
     for asset, venue, sides, completeness, measures in (
         ("AAA", "binance", ("long", "short"), "throttled", ("position_notional",)),
@@ -361,7 +363,7 @@ def _known_by(venue: str, n: int) -> str:
     return "events" if venue == "aave_v3" and n % 10 == 7 else "day"
 
 
-def _liquidation_hours(world: World, random_: random.Random) -> None:
+def _liquidation_hours(world: MarketModel, random_: random.Random) -> None:
     """The days of the facts, cut into hours: quiet ones, hours a venue did not state, events nobody priced."""
     for row in world.tables["marts.fct_liquidations_daily"]:
         n = (row["trade_date"] - FIRST_DAY).days

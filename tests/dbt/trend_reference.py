@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from tests.dbt.trend_fixture import Row, World
+from tests.dbt.trend_fixture import MarketModel, Row
 
 Key = tuple[str, dt.date]
 Keyed = dict[tuple[Any, ...], Row]
@@ -85,11 +85,11 @@ def last_report(days: Mapping[dt.date, object], date: dt.date) -> dt.date | None
     return None
 
 
-def prices_of(world: World) -> dict[Key, Row]:
+def prices_of(world: MarketModel) -> dict[Key, Row]:
     return {(row["asset"], row["trade_date"]): row for row in world.tables["marts.fct_price_daily"]}
 
 
-def oi_trends(world: World) -> dict[Key, Row]:
+def oi_trends(world: MarketModel) -> dict[Key, Row]:
     prices, answer = prices_of(world), {}
     for asset, venues in by_series(world.tables["marts.fct_open_interest_daily"], "venue").items():
         reported = {venue: {date: rows[0] for date, rows in days.items()} for (venue,), days in venues.items()}
@@ -165,7 +165,7 @@ def oi_trends(world: World) -> dict[Key, Row]:
     return answer
 
 
-def _checked_changes(world: World) -> list[tuple[tuple[str, str, dt.date], bool, float | None]]:
+def _checked_changes(world: MarketModel) -> list[tuple[tuple[str, str, dt.date], bool, float | None]]:
     """(venue, asset, day), whether the change can have been traded, change over volume. One instrument each here."""
     volumes = {
         (row["venue"], row["asset"], row["trade_date"]): row["volume_base"]
@@ -185,7 +185,7 @@ def _checked_changes(world: World) -> list[tuple[tuple[str, str, dt.date], bool,
     return checks
 
 
-def oi_plausibility(world: World) -> Keyed:
+def oi_plausibility(world: MarketModel) -> Keyed:
     checks, answer = _checked_changes(world), Keyed()
     for venue, date in sorted({(venue, date) for (venue, _, date), _, _ in checks}):
         today = [(fits, ratio, asset) for (v, asset, d), fits, ratio in checks if (v, d) == (venue, date)]
@@ -246,7 +246,7 @@ def mark_best(profile: Sequence[Row]) -> None:
         max(outside, key=lambda row: (abs(row["correlation"]), -abs(row["lag_days"])))["is_best"] = True
 
 
-def oi_lead_lag_of(world: World) -> Keyed:
+def oi_lead_lag_of(world: MarketModel) -> Keyed:
     return oi_lead_lag(oi_trends(world), prices_of(world))
 
 
@@ -338,7 +338,7 @@ def sign_beyond(value: float, border: float) -> int:
     return 1 if value > border else -1 if value < -border else 0
 
 
-def oi_before(world: World) -> Callable[[str, str, dt.date], float | None]:
+def oi_before(world: MarketModel) -> Callable[[str, str, dt.date], float | None]:
     """Dollars of a venue's open interest at the close before a day, carried over a short silence at that close."""
     prices = prices_of(world)
     days: dict[tuple[str, str], dict[dt.date, Row]] = defaultdict(dict)
@@ -448,7 +448,7 @@ def walk(steps: Sequence[tuple[object, Row | None]], *, window: int) -> dict[obj
     return answer
 
 
-def funding_regimes(world: World) -> dict[Key, Row]:
+def funding_regimes(world: MarketModel) -> dict[Key, Row]:
     weight, answer = oi_before(world), {}
     volumes = {
         (row["asset"], row["venue"], row["trade_date"]): row["volume_usd"]

@@ -12,7 +12,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from tests.dbt.trend_fixture import Row, World
+from tests.dbt.trend_fixture import MarketModel, Row
 from tests.dbt.trend_reference import (
     DAY,
     Key,
@@ -36,7 +36,7 @@ SIDES = {
 FEED = ("venue", "chain", "series", "asset", "side", "measure")
 
 
-def liquidation_comparison(world: World) -> dict[Key, Row]:
+def liquidation_comparison(world: MarketModel) -> dict[Key, Row]:
     prices, answer, leads = prices_of(world), {}, lead_lag(world)
     oi = {(row["asset"], row["venue"], row["trade_date"]): row for row in world.tables["marts.fct_open_interest_daily"]}
     kinds = {
@@ -159,7 +159,7 @@ def _to_open_interest(
     return row
 
 
-def lead_lag(world: World) -> Keyed:
+def lead_lag(world: MarketModel) -> Keyed:
     """Profiles of exchange against on-chain by month: residuals beside |return|, correlations by lag, one band."""
     prices, answer = prices_of(world), Keyed()
     amounts: dict[tuple[str, str], dict[dt.date, list[Row]]] = defaultdict(lambda: defaultdict(list))
@@ -241,7 +241,7 @@ def _band(products: Mapping[int, Mapping[dt.date, float]], window: Sequence[dt.d
     return quantile(largest, 0.95)
 
 
-def liquidation_comparison_hourly(world: World) -> Keyed:
+def liquidation_comparison_hourly(world: MarketModel) -> Keyed:
     """Each hour from the feeds of its day: what they report, zero where they cover, unknown elsewhere."""
     feeds: dict[Key, list[Row]] = defaultdict(list)
     for feed in world.tables["intermediate.int_liquidation_feeds_daily"]:

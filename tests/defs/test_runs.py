@@ -12,7 +12,7 @@ from pipelines.core.paths import claim_process
 from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.defs.common import PROCESS_TAG, RETRY_TAG, step
 from pipelines.defs.runs import fail_orphaned_runs
-from pipelines.operations.observer import Watch
+from pipelines.operations.observer import Observer
 
 _CLAIM = """
 import sys
@@ -24,7 +24,7 @@ sys.stdin.readline()
 """
 
 
-class Noted(Watch):
+class Noted(Observer):
     def __init__(self) -> None:
         self.errors: list[BaseException] = []
 
@@ -33,11 +33,11 @@ class Noted(Watch):
 
 
 def run_failing(
-    settings: Settings, instance: dg.DagsterInstance, error: LeverhouseError, watch: Watch
+    settings: Settings, instance: dg.DagsterInstance, error: LeverhouseError, observer: Observer
 ) -> dg.ExecuteInProcessResult:
     @dg.asset
     def failing(context: dg.AssetExecutionContext) -> None:
-        with step(context, settings, watch):
+        with step(context, settings, observer):
             raise error
 
     return dg.materialize([failing], instance=instance, raise_on_error=False)
@@ -45,7 +45,7 @@ def run_failing(
 
 def test_a_transient_error_lets_the_run_be_retried(home: Settings) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
-        result = run_failing(home, instance, WarehouseBusyError("busy"), Watch())
+        result = run_failing(home, instance, WarehouseBusyError("busy"), Observer())
         run = instance.get_run_by_id(result.run_id)
     assert run is not None
     assert run.tags[RETRY_TAG] == "true"
@@ -53,7 +53,7 @@ def test_a_transient_error_lets_the_run_be_retried(home: Settings) -> None:
 
 def test_a_permanent_error_does_not(home: Settings) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
-        result = run_failing(home, instance, GateError("refused"), Watch())
+        result = run_failing(home, instance, GateError("refused"), Observer())
         run = instance.get_run_by_id(result.run_id)
     assert run is not None
     assert RETRY_TAG not in run.tags
@@ -72,7 +72,7 @@ def test_the_watcher_gets_the_error_itself(home: Settings) -> None:
 
 def test_a_run_carries_the_token_of_its_process(home: Settings) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
-        result = run_failing(home, instance, GateError("refused"), Watch())
+        result = run_failing(home, instance, GateError("refused"), Observer())
         run = instance.get_run_by_id(result.run_id)
     assert run is not None
     assert run.tags[PROCESS_TAG] == claim_process(home)

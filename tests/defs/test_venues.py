@@ -22,7 +22,7 @@ from pipelines.defs.schedules import build_schedules
 from pipelines.defs.venues import lookback
 from pipelines.extract.landing import LandingStore
 from pipelines.sandbox.emulator import Emulator, Fault
-from pipelines.sandbox.market_model import FormulaWorld
+from pipelines.sandbox.market_model import AnalyticMarket
 from pipelines.sources import registry
 
 
@@ -35,7 +35,7 @@ LAST_WEEK = (real_now() - timedelta(days=7)).date()
 
 @pytest.fixture
 def bybit() -> Iterator[Emulator]:
-    with Emulator(FormulaWorld(), ["bybit"], now=real_now) as emulator:
+    with Emulator(AnalyticMarket(), ["bybit"], now=real_now) as emulator:
         yield emulator
 
 
@@ -83,7 +83,7 @@ def test_a_backfill_brings_a_range_of_days_and_loads_it_and_a_second_one_asks_fo
 
 def test_a_feed_that_fails_turns_its_run_red_and_the_others_are_loaded(home: Settings) -> None:
     refused = Fault("open-interest", "status", times=10_000, status=400, body=b'{"retCode":10001}')
-    with Emulator(FormulaWorld(), ["bybit"], now=real_now, faults=[refused]) as emulator:
+    with Emulator(AnalyticMarket(), ["bybit"], now=real_now, faults=[refused]) as emulator:
         code, report, messages = leverhouse(
             home, emulator, "backfill", "--from", str(LAST_WEEK), "--to", str(LAST_WEEK), "--assets", "BTC"
         )

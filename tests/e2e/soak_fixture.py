@@ -20,13 +20,13 @@ import polars as pl
 
 from pipelines.core.settings import Settings
 from pipelines.defs.venues import lookback
-from pipelines.extract.client import Patience
+from pipelines.extract.client import RetryPolicy
 from pipelines.extract.fetch import FetchReport
 from pipelines.operations.fetch import fetch
 from pipelines.operations.load import load_pending
 from pipelines.sandbox.emulator import Emulator, Fault
 from pipelines.sandbox.market_model import Listing
-from pipelines.sandbox.venues.evm import ChainWorld, Log, block_of
+from pipelines.sandbox.venues.evm import ChainMarket, Log, block_of
 from pipelines.sources import registry
 from tests.sources.test_evm_events import liquidation_call
 from tests.sources.test_faults import replaced, without_rows
@@ -59,7 +59,9 @@ CLOSED_AFTER: Final = timedelta(days=9, hours=6)
 TOO_SLOW: Final = 10.0
 """Seconds. Long enough for a busy machine, which must not be taken for a fault of the venue."""
 
-HURRIED: Final = Patience(attempts=4, first_wait=0.01, longest_backoff=0.02, longest_wait=1.0, total_seconds=TOO_SLOW)
+FAST_RETRY: Final = RetryPolicy(
+    attempts=4, first_wait=0.01, longest_backoff=0.02, longest_wait=1.0, total_seconds=TOO_SLOW
+)
 
 
 @dataclass
@@ -73,7 +75,7 @@ class Stopped:
 
 
 @dataclass(frozen=True)
-class SoakWorld(ChainWorld):
+class SoakWorld(ChainMarket):
     """`wrong` are days whose open interest is told 3% too high, until they are restated."""
 
     wrong: set[date] = field(default_factory=set)
@@ -177,7 +179,7 @@ class House:
     settings: Settings
     emulator: Emulator
     clock: Stopped
-    world: SoakWorld
+    market: SoakWorld
     days: int
 
     @property
@@ -196,19 +198,19 @@ class House:
     def capture(self, at: datetime) -> Sequence[FetchReport]:
         self.clock.now = at
         venue, feeds = CAPTURED
-        return fetch(self.settings, venue, feeds, assets=ASSETS, patience=HURRIED, clock=self.clock)
+        return fetch(self.settings, venue, feeds, assets=ASSETS, retry=FAST_RETRY, clock=self.clock)
 
     def capture_listing(self, venue: str, at: datetime) -> Sequence[FetchReport]:
         """What is listed: captured once a day, so that a day's first capture is the one that counts."""
         self.clock.now = at
-        return fetch(self.settings, venue, [LISTING], patience=HURRIED, clock=self.clock)
+        return fetch(self.settings, venue, [LISTING], retry=FAST_RETRY, clock=self.clock)
 
     def bring(self, venue: str, at: datetime, *, first: date, last: date) -> Sequence[FetchReport]:
         self.clock.now = at
         first = max(first, self.forgetful_from) if venue == FORGETFUL else max(first, START)
         return fetch(
             self.settings, venue, DAILY[venue], first=first, last=min(last, self.last), assets=ASSETS,
-            patience=HURRIED, clock=self.clock,
+            retry=FAST_RETRY, clock=self.clock,
         )  # fmt: skip
 
     def bring_day(self, venue: str, day: date) -> Sequence[FetchReport]:
@@ -223,13 +225,13 @@ class House:
 
 
 @contextmanager
-def house(settings: Settings, world: SoakWorld, days: int) -> Iterator[House]:
+def house(settings: Settings, market: SoakWorld, days: int) -> Iterator[House]:
     """The venues of `world` for the length of the block; the chain is told by its portal."""
     clock = Stopped(datetime.combine(START, time()))
-    with Emulator(world, VENUES, now=lambda: clock.now) as emulator:
+    with Emulator(market, VENUES, now=lambda: clock.now) as emulator:
         endpoints = {k: v for k, v in emulator.endpoints.items() if not k.startswith("evm_ethereum.rpc")}
         known = settings.model_copy(update={"endpoints": endpoints, "assets": ASSETS, "venues": VENUES})
-        yield House(known, emulator, clock, world, days)
+        yield House(known, emulator, clock, market, days)
 
 
 NIGHTS_TO_HOURS: Final = 4

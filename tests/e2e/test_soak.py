@@ -101,7 +101,7 @@ MONTH: Final = Plan(
 
 def operate(here: House, plan: Plan, chaos: Chaos) -> None:
     """The month as it is lived: hourly captures, nightly fetches and loads, and what goes wrong."""
-    wrong = here.world.wrong
+    wrong = here.market.wrong
     wrong.update(plan.day(number) for number in plan.restated)
     for at in here.captures():
         number = (at.date() - START).days
@@ -154,9 +154,9 @@ def _night(here: House, plan: Plan, chaos: Chaos, number: int) -> None:
             here.bring_day(venue, day)
     here.load()
     # What venues correct, they correct by day.
-    here.world.wrong.discard(plan.day(number - plan.restated_after))
+    here.market.wrong.discard(plan.day(number - plan.restated_after))
     if number == plan.reorganised + 1:
-        _reorganise(here.world.logs, plan.reorganised)
+        _reorganise(here.market.logs, plan.reorganised)
     if number in plan.built:
         if plan.killed.get(number) == "build":
             _kill(here, chaos.chance, "build", day)
@@ -173,7 +173,7 @@ def _close(here: House) -> None:
 
 def undisturbed(here: House, plan: Plan) -> None:
     """The same captures; the rest is brought at the end and loaded once."""
-    _reorganise(here.world.logs, plan.reorganised)
+    _reorganise(here.market.logs, plan.reorganised)
     for at in here.captures():
         if at.time() == LISTED_AT:
             for venue in LISTED:

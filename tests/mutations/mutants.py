@@ -149,8 +149,8 @@ PAGES: Final = (
     Mutant(
         "fetching: a subject that failed counts as covered",
         "pipelines/extract/fetch.py",
-        '                    self.failures[f"{chunk.partition} {name}"] = outcome\n',
-        '                    self.failures[f"{chunk.partition} {name}"] = outcome\n'
+        '                    self.failures[f"{partition.name} {name}"] = outcome\n',
+        '                    self.failures[f"{partition.name} {name}"] = outcome\n'
         '                    fetched[name] = "empty"\n',
         ("tests/unit/test_fetch.py::test_an_instrument_that_fails_half_way_leaves_nothing_of_itself",),
     ),

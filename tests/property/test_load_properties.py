@@ -42,7 +42,7 @@ def expected_rows(history: Sequence[File]) -> set[Row]:
     return {(instrument, hour, value) for (instrument, hour), value in table.items()}
 
 
-class World:
+class MarketModel:
     """A landing and a warehouse in memory."""
 
     def __init__(self, home: Path) -> None:
@@ -131,10 +131,10 @@ def _no_gate(con: duckdb.DuckDBPyConnection, inputs: Sequence[GateInput]) -> lis
     return []
 
 
-def _world(folder: str, name: str) -> World:
+def _world(folder: str, name: str) -> MarketModel:
     home = Path(folder) / name
     home.mkdir()
-    return World(home)
+    return MarketModel(home)
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -19,9 +19,9 @@ from typing import Any, Final
 import orjson
 import pytest
 
-from pipelines.sandbox.emulator import Asked, Route, module_of
-from pipelines.sandbox.market_model import FormulaWorld, World
-from pipelines.sandbox.venues.evm import ChainWorld, Log
+from pipelines.sandbox.emulator import Request, Route, module_of
+from pipelines.sandbox.market_model import AnalyticMarket, MarketModel
+from pipelines.sandbox.venues.evm import ChainMarket, Log
 
 NOW: Final = datetime(2024, 3, 10, 6)
 SINGLE_INTEREST: Final = datetime(2026, 6, 12)
@@ -68,7 +68,7 @@ class Row:
     older: frozenset[str] = frozenset()
     body: Any = None
     now: datetime = NOW
-    world: World = field(default_factory=FormulaWorld, repr=False)
+    model: MarketModel = field(default_factory=AnalyticMarket, repr=False)
 
     def __str__(self) -> str:
         return f"{self.sample}{self.path}"
@@ -136,10 +136,10 @@ POOL: Final = "0x794a61358d6845594f94dc1db02a252b5b4814ad"
 EVENT: Final = "0xe413a321e8681d831f4dbccbca790d2952b56f977908e45be37335533e005286"
 
 
-def chain(topics: int) -> ChainWorld:
+def chain(topics: int) -> ChainMarket:
     """A chain with one event that has so many topics."""
     more = tuple(f"0x{number:064x}" for number in range(1, topics))
-    return ChainWorld(logs=[Log(1000, 3, POOL, (EVENT, *more), f"0x{7:064x}")])
+    return ChainMarket(logs=[Log(1000, 3, POOL, (EVENT, *more), f"0x{7:064x}")])
 
 
 def receipt(name: str, topics: int) -> Row:
@@ -147,7 +147,7 @@ def receipt(name: str, topics: int) -> Row:
     wanted = {"address": [POOL], "fromBlock": "0x0", "toBlock": "0x7d0", "topics": [[EVENT]]}
     request = {"jsonrpc": "2.0", "id": 1, "method": "eth_getLogs", "params": [wanted]}
     return Row(
-        f"onchain/evm_logs/{name}.json", "evm_avalanche", "", endpoint="rpc", body=request, world=chain(topics),
+        f"onchain/evm_logs/{name}.json", "evm_avalanche", "", endpoint="rpc", body=request, model=chain(topics),
         sampled=at("logs"), answered=at("result"), newer=frozenset({"blockTimestamp"}),
     )  # fmt: skip
 
@@ -286,7 +286,7 @@ def test_every_field_a_query_may_ask_for_is_answered(samples_dir: Path) -> None:
     query = orjson.loads((samples_dir / "onchain" / "sqd" / "aave_v3_query.json").read_bytes())
     query |= {"fromBlock": 900, "toBlock": 1100}
     row = Row(
-        "", "evm_avalanche", "/finalized-stream", endpoint="portal", body=query, world=chain(1), answered=lines_of
+        "", "evm_avalanche", "/finalized-stream", endpoint="portal", body=query, model=chain(1), answered=lines_of
     )
     block = next(block for block in lines_of(ask(row)) if "logs" in block)
     assert block["header"].keys() == query["fields"]["block"].keys()
@@ -329,10 +329,10 @@ def ask(row: Row) -> Any:
         named = re.fullmatch(pattern, path)
         if (route.method, route.endpoint) == (method, row.endpoint) and named:
             params = {**row.params, **named.groupdict()}
-            asked = Asked(
+            asked = Request(
                 method, row.endpoint, path, params, orjson.dumps(row.body), row.now, {"api_key": "any"}
             )  # fmt: skip
-            answer = route.handler(asked, row.world)
+            answer = route.handler(asked, row.model)
             assert answer.status == 200, answer
             return answer.content
     raise AssertionError(f"{row.venue} has no route {row.path}")

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 import polars as pl
 import pytest
 
-from pipelines.sandbox.emulator import Answer, Asked
+from pipelines.sandbox.emulator import Request, Response
 from pipelines.sandbox.market import SimulatedMarket
 from pipelines.sandbox.market_archive import routes
 from pipelines.sandbox.market_episodes import FIRST_TOLD, Episode
@@ -22,14 +22,14 @@ def market() -> SimulatedMarket:
     return SimulatedMarket(FIRST, LAST, seed=7, assets=("BTC", "ETH"))
 
 
-def asked(market: SimulatedMarket, symbol: str, day: date, now: datetime) -> Answer:
+def asked(market: SimulatedMarket, symbol: str, day: date, now: datetime) -> Response:
     path = f"/data/futures/um/daily/metrics/{symbol}/{symbol}-metrics-{day}.zip"
     [route] = [r for r in routes(market) if r.path == "/data/futures/um/daily/metrics/{symbol}/{file}"]
     params = {"symbol": symbol, "file": path.rpartition("/")[2]}
-    return route.handler(Asked("GET", "archive", path, params, b"", now), market)
+    return route.handler(Request("GET", "archive", path, params, b"", now), market)
 
 
-def open_interest(answer: Answer) -> float:
+def open_interest(answer: Response) -> float:
     with zipfile.ZipFile(io.BytesIO(answer.body)) as archive:
         frame = pl.read_csv(archive.read(archive.namelist()[0]))
     return float(frame["sum_open_interest"][-1])

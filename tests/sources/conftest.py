@@ -14,17 +14,17 @@ import pytest
 
 from pipelines.contract.ddl import load_contract
 from pipelines.core.settings import Settings
-from pipelines.extract.client import Patience
+from pipelines.extract.client import RetryPolicy
 from pipelines.extract.landing import LandingStore
 from pipelines.extract.venue import Context, Page, Parsed, Span
 from pipelines.operations.load import load_pending
 from pipelines.sandbox.emulator import Emulator, Fault
-from pipelines.sandbox.market_model import FormulaWorld, World
+from pipelines.sandbox.market_model import AnalyticMarket, MarketModel
 from pipelines.sources import registry
 from pipelines.storage.warehouse import writer
 
 NOW = datetime(2024, 3, 10, 6)
-HURRIED = Patience(attempts=4, first_wait=0.01, longest_backoff=0.02, longest_wait=1.0, total_seconds=2.0)
+FAST_RETRY = RetryPolicy(attempts=4, first_wait=0.01, longest_backoff=0.02, longest_wait=1.0, total_seconds=2.0)
 
 
 @dataclass
@@ -52,10 +52,14 @@ def serve(clock: Clock) -> Serve:
 
     @contextmanager
     def serving(
-        *venues: str, settings: Settings, world: World | None = None, faults: Sequence[Fault] = (), latency: float = 0.0
+        *venues: str,
+        settings: Settings,
+        market: MarketModel | None = None,
+        faults: Sequence[Fault] = (),
+        latency: float = 0.0,
     ) -> Iterator[tuple[Emulator, Settings]]:
         with Emulator(
-            world or FormulaWorld(), venues, now=lambda: clock.now, faults=faults, latency=latency
+            market or AnalyticMarket(), venues, now=lambda: clock.now, faults=faults, latency=latency
         ) as emulator:
             yield emulator, settings.model_copy(update={"endpoints": dict(emulator.endpoints)})
 

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 import polars as pl
 
-from pipelines.sandbox.market_model import FormulaWorld, Listing, Market, Measure
+from pipelines.sandbox.market_model import AnalyticMarket, Listing, Market, Measure
 
 DAY: Final = timedelta(days=1)
 PRICES: Final = ("open", "high", "low", "close")
@@ -28,7 +28,7 @@ class When:
     now: datetime
 
 
-Truth = Callable[[FormulaWorld, Listing, When], pl.DataFrame]
+Truth = Callable[[AnalyticMarket, Listing, When], pl.DataFrame]
 """Rows of one instrument; the columns that are no doubles say which row it is."""
 
 
@@ -58,8 +58,8 @@ def told(told_in: Told, listing: Listing, base: pl.Expr, usd: pl.Expr) -> tuple[
 def open_interest(minutes: int, *, units: Told = "both") -> Truth:
     """States in units of the instrument."""
 
-    def truth(world: FormulaWorld, listing: Listing, when: When) -> pl.DataFrame:
-        frame = world.open_interest(listing, minutes, *states(when, minutes))
+    def truth(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
+        frame = model.open_interest(listing, minutes, *states(when, minutes))
         return frame.select("event_at", *interest_in(listing, units))
 
     return truth
@@ -68,8 +68,8 @@ def open_interest(minutes: int, *, units: Told = "both") -> Truth:
 def open_interest_now(minutes: int, *, units: Told = "own") -> Truth:
     """The state at the venue's clock, its stamp aside."""
 
-    def truth(world: FormulaWorld, listing: Listing, when: When) -> pl.DataFrame:
-        return world.open_interest(listing, minutes, when.now, when.now + timedelta(minutes=minutes)).select(
+    def truth(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
+        return model.open_interest(listing, minutes, when.now, when.now + timedelta(minutes=minutes)).select(
             interest_in(listing, units)
         )
 
@@ -84,17 +84,17 @@ def interest_in(listing: Listing, units: Told) -> list[pl.Expr]:
 def funding(*columns: str) -> Truth:
     """Settlements in [start, end): `columns` behind the stamp and the rate."""
 
-    def truth(world: FormulaWorld, listing: Listing, when: When) -> pl.DataFrame:
-        settled = world.funding(listing, when.start, when.end)
+    def truth(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
+        settled = model.funding(listing, when.start, when.end)
         return settled.with_columns(pl.col("mark_price") * listing.multiplier).select("settled_at", "rate", *columns)
 
     return truth
 
 
-def next_funding(world: FormulaWorld, listing: Listing, when: When) -> pl.DataFrame:
+def next_funding(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
     """What is predicted of the first settlement behind the venue's clock."""
     after = when.now + timedelta(milliseconds=1)
-    coming = world.funding(listing, after, after + timedelta(hours=listing.interval_hours))
+    coming = model.funding(listing, after, after + timedelta(hours=listing.interval_hours))
     return coming.select("settled_at", "rate")
 
 
@@ -104,11 +104,11 @@ def ratios(
     """States of the measures; `value` where the venue prints another figure than the ratio. `of_inverse` where it does not tell
     all measures of inverse contracts."""
 
-    def truth(world: FormulaWorld, listing: Listing, when: When) -> pl.DataFrame:
+    def truth(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
         chosen = measures if of_inverse is None or not is_inverse(listing) else of_inverse
         printed = pl.col("ratio") if value is None else value
         return pl.concat(
-            world.ratios(listing, measure, minutes, *states(when, minutes)).select(
+            model.ratios(listing, measure, minutes, *states(when, minutes)).select(
                 pl.lit(measure).alias("measure"), "event_at", printed
             )
             for measure in chosen
@@ -120,12 +120,12 @@ def ratios(
 def candles(*columns: str, minutes: int = 60, market: Market | None = None, volume: Told = "both") -> Truth:
     """In units of the instrument: one of 1000PEPE costs a thousand times as much and trades a thousandth as often."""
 
-    def truth(world: FormulaWorld, listing: Listing, when: When) -> pl.DataFrame:
+    def truth(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
         traded: Market = market or ("spot" if listing.contract_type == "spot" else "perp")
         many = listing.multiplier
         base, usd = told(volume, listing, pl.col("volume_base") / many, pl.col("volume_quote"))
         said = {"volume_base": base, "volume_quote": usd, "taker_buy_base": pl.col("taker_buy_base") / many}
-        return world.candles(listing, traded, minutes, when.start, when.end).select(
+        return model.candles(listing, traded, minutes, when.start, when.end).select(
             pl.lit(traded).alias("market"),
             "opened_at",
             *(pl.col(price) * many for price in PRICES),
@@ -138,13 +138,13 @@ def candles(*columns: str, minutes: int = 60, market: Market | None = None, volu
 def liquidations(*extra: pl.Expr, seconds: bool = False, columns: Sequence[str] = ("price", "quantity_base")) -> Truth:
     """Single events; `seconds` where the venue stamps no milliseconds."""
 
-    def truth(world: FormulaWorld, listing: Listing, when: When) -> pl.DataFrame:
+    def truth(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
         at = pl.col("occurred_at")
         said = {
             "price": pl.col("price") * listing.multiplier,
             "quantity_base": pl.col("quantity_base") / listing.multiplier,
         }
-        return world.liquidations(listing, when.start, when.end).select(
+        return model.liquidations(listing, when.start, when.end).select(
             at.dt.truncate("1s") if seconds else at, "side", *(said[name] for name in columns), *extra
         )
 
@@ -154,8 +154,8 @@ def liquidations(*extra: pl.Expr, seconds: bool = False, columns: Sequence[str] 
 def liquidations_kept(days: int) -> Truth:
     """Those that a venue still tells of at its clock."""
 
-    def truth(world: FormulaWorld, listing: Listing, when: When) -> pl.DataFrame:
-        return liquidations()(world, listing, When(when.now - days * DAY, when.now, when.now))
+    def truth(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
+        return liquidations()(model, listing, When(when.now - days * DAY, when.now, when.now))
 
     return truth
 
@@ -163,10 +163,10 @@ def liquidations_kept(days: int) -> Truth:
 def liquidation_totals(minutes: int) -> Truth:
     """Sums of every period, those of none as well."""
 
-    def truth(world: FormulaWorld, listing: Listing, when: When) -> pl.DataFrame:
+    def truth(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
         usd = pl.col("price") * pl.col("quantity_base")
         sums = (
-            world.liquidations(listing, when.start, when.end)
+            model.liquidations(listing, when.start, when.end)
             .group_by(pl.col("occurred_at").dt.truncate(f"{minutes}m").alias("event_at"))
             .agg(
                 amount.filter(side=side).sum().alias(f"{side}_{unit}")
@@ -174,22 +174,22 @@ def liquidation_totals(minutes: int) -> Truth:
                 for side in ("long", "short")
             )
         )
-        periods = world.open_interest(listing, minutes, when.start, when.end).select("event_at")
+        periods = model.open_interest(listing, minutes, when.start, when.end).select("event_at")
         return periods.join(sums, on="event_at", how="left", maintain_order="left").fill_null(0.0)
 
     return truth
 
 
-def volatility_index(world: FormulaWorld, listing: Listing, when: When) -> pl.DataFrame:
+def volatility_index(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
     """Of an asset: `listing` stands for it."""
-    return world.volatility_index(listing.asset, 60, when.start, when.end)
+    return model.volatility_index(listing.asset, 60, when.start, when.end)
 
 
 def option_chain(*unknown: str) -> Truth:
     """Of an underlying, at the venue's clock; `unknown` is what the venue does not tell."""
 
-    def truth(world: FormulaWorld, listing: Listing, when: When) -> pl.DataFrame:
-        chain = world.option_chain(listing.asset, when.now)
+    def truth(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
+        chain = model.option_chain(listing.asset, when.now)
         return chain.with_columns(pl.lit(None, pl.Float64).alias(name) for name in unknown)
 
     return truth

@@ -16,8 +16,8 @@ import orjson
 import polars as pl
 
 from pipelines.extract.venue import WHOLE_VENUE, Context, Feed, Job, Page, Parsed, Span
-from pipelines.sandbox.emulator import Asked, Route
-from pipelines.sandbox.market_model import World
+from pipelines.sandbox.emulator import Request, Route
+from pipelines.sandbox.market_model import MarketModel
 
 
 @dataclass(eq=False)
@@ -25,7 +25,7 @@ class Direct:
     """Implements venue.Api. `asked` remembers the requests."""
 
     routes: Sequence[Route]
-    world: World
+    market: MarketModel
     now: datetime
     asked: list[Mapping[str, Any]] = field(default_factory=list)
 
@@ -52,7 +52,7 @@ class Direct:
             if route.endpoint == endpoint and (found := _pattern(route).fullmatch(path))
         )
         text = {name: str(value) for name, value in (params or {}).items()} | named
-        answer = route.handler(Asked("GET", endpoint, path, text, b"", self.now, {"api_key": "any"}), self.world)
+        answer = route.handler(Request("GET", endpoint, path, text, b"", self.now, {"api_key": "any"}), self.market)
         assert answer.status in accept, answer
         return Page(subject, request, answer.status, self.now, answer.body)
 
@@ -70,7 +70,7 @@ class Direct:
         request = {"method": "POST", "endpoint": endpoint, "path": path, "body": body}
         self.asked.append(request)
         route = next(r for r in self.routes if (r.method, r.endpoint, r.path) == ("POST", endpoint, path))
-        answer = route.handler(Asked("POST", endpoint, path, {}, orjson.dumps(body), self.now), self.world)
+        answer = route.handler(Request("POST", endpoint, path, {}, orjson.dumps(body), self.now), self.market)
         assert answer.status in accept, answer
         return Page(subject, request, answer.status, self.now, answer.body)
 

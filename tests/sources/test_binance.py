@@ -25,15 +25,15 @@ from pipelines.core.settings import Settings
 from pipelines.extract.fetch import FetchReport, plan_days
 from pipelines.extract.venue import Page, Span
 from pipelines.operations.fetch import fetch
-from pipelines.sandbox.emulator import Asked, Fault
-from pipelines.sandbox.market_model import FormulaWorld, Listing
+from pipelines.sandbox.emulator import Fault, Request
+from pipelines.sandbox.market_model import AnalyticMarket, Listing
 from pipelines.sandbox.venues import binance as emulated
 from pipelines.sources import registry
 from pipelines.sources.cex.binance import venue as binance
 from tests.sources.binance_fixture import INVERSE, known, landed, parsed
-from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined, sample
+from tests.sources.conftest import FAST_RETRY, Clock, Serve, loaded, quarantined, sample
 
-WORLD = FormulaWorld()
+WORLD = AnalyticMarket()
 FIRST, LAST = date(2024, 3, 5), date(2024, 3, 7)
 START, END = datetime(2024, 3, 5), datetime(2024, 3, 8)
 FIVE = timedelta(minutes=5)
@@ -49,7 +49,7 @@ def page(body: Any, *, subject: str = "BTCUSDT", endpoint: str = "fapi", path: s
 
 def bring(settings: Settings, feed: str, clock: Clock, *, first: date = FIRST, last: date = LAST) -> FetchReport:
     reports = fetch(
-        settings, "binance", [feed], first=first, last=last, assets=["BTC", "PEPE"], patience=HURRIED, clock=clock
+        settings, "binance", [feed], first=first, last=last, assets=["BTC", "PEPE"], retry=FAST_RETRY, clock=clock
     )
     return reports[-1]
 
@@ -414,7 +414,7 @@ def test_a_code_in_a_whole_answer_is_told_apart(code: int, kind: type[Exception]
 def test_a_restricted_region_is_a_permanent_error_that_says_so(settings: Settings, serve: Serve, clock: Clock) -> None:
     blocked = Fault("exchangeInfo", "status", status=451, times=9)
     with serve("binance", settings=settings, faults=[blocked]) as (_, there):
-        reports = fetch(there, "binance", ["instruments"], patience=HURRIED, clock=clock)
+        reports = fetch(there, "binance", ["instruments"], retry=FAST_RETRY, clock=clock)
     error = next(iter(reports[0].failures.values()))
     assert isinstance(error, BlockedError)
     assert "region" in str(error)
@@ -436,7 +436,7 @@ def emulate(endpoint: str, path: str, **params: str) -> Any:
     route = next(r for r in emulated.ROUTES if (r.endpoint, r.path) == (endpoint, path))
     now = datetime(2024, 3, 10, 6)
     bounds = {"startTime": str(Span.of_days(LAST, LAST).start_ms), "endTime": str(Span.of_days(LAST, LAST).end_ms)}
-    answer = route.handler(Asked("GET", endpoint, path, {**bounds, **params}, b"", now), WORLD)
+    answer = route.handler(Request("GET", endpoint, path, {**bounds, **params}, b"", now), WORLD)
     assert answer.status == 200
     return orjson.loads(answer.body)
 

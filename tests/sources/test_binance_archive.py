@@ -17,15 +17,15 @@ from pipelines.extract.fetch import FetchReport, plan_days
 from pipelines.extract.landing import LandingStore
 from pipelines.operations.fetch import fetch
 from pipelines.sandbox.emulator import Fault
-from pipelines.sandbox.market_model import FormulaWorld, Listing
+from pipelines.sandbox.market_model import AnalyticMarket, Listing
 from pipelines.sandbox.venues import binance_archive as emulated
 from pipelines.sources import registry
 from pipelines.sources.cex.binance_archive import wire as binance_files
 from pipelines.storage.warehouse import writer
 from tests.sources.binance_fixture import landed
-from tests.sources.conftest import HURRIED, Clock, Serve, landings, loaded, quarantined
+from tests.sources.conftest import FAST_RETRY, Clock, Serve, landings, loaded, quarantined
 
-WORLD = FormulaWorld()
+WORLD = AnalyticMarket()
 FIRST, LAST = date(2024, 3, 5), date(2024, 3, 7)
 START, END = datetime(2024, 3, 5), datetime(2024, 3, 8)
 FIVE = timedelta(minutes=5)
@@ -36,7 +36,7 @@ def bring(
 ) -> FetchReport:
     reports = fetch(
         settings, "binance_archive", [feed], first=first, last=last, assets=["BTC", "PEPE", "AVAX"], again=again,
-        patience=HURRIED, clock=clock,
+        retry=FAST_RETRY, clock=clock,
     )  # fmt: skip
     return reports[-1]
 
@@ -197,8 +197,8 @@ def test_a_delisted_instrument_has_its_days_and_then_none(settings: Settings, se
 
 def test_an_archive_that_ended_is_not_asked_for_later_days() -> None:
     feed = registry.venue("binance_archive").feed("cm_liquidations")
-    chunks = plan_days(feed, date(2024, 10, 12), date(2024, 12, 1), now=datetime(2025, 1, 1), landed=())
-    assert [chunk.partition for chunk in chunks] == ["2024-10-12", "2024-10-13", "2024-10-14"]
+    partitions = plan_days(feed, date(2024, 10, 12), date(2024, 12, 1), now=datetime(2025, 1, 1), landed=())
+    assert [partition.name for partition in partitions] == ["2024-10-12", "2024-10-13", "2024-10-14"]
 
 
 @pytest.mark.parametrize(("now", "months"), [
@@ -206,8 +206,8 @@ def test_an_archive_that_ended_is_not_asked_for_later_days() -> None:
 ])  # fmt: skip
 def test_funding_is_asked_for_by_whole_months_that_have_ended(now: datetime, months: list[str]) -> None:
     feed = registry.venue("binance_archive").feed("funding")
-    chunks = plan_days(feed, date(2024, 1, 20), date(2024, 3, 1), now=now, landed=())
-    assert [chunk.partition for chunk in chunks] == months
+    partitions = plan_days(feed, date(2024, 1, 20), date(2024, 3, 1), now=now, landed=())
+    assert [partition.name for partition in partitions] == months
 
 
 def test_funding_of_both_markets_is_what_was_settled(settings: Settings, serve: Serve, clock: Clock) -> None:
@@ -284,7 +284,7 @@ def test_a_zip_that_claims_to_be_huge_is_refused_at_once(
 
 
 @dataclass(frozen=True)
-class RestatedWorld(FormulaWorld):
+class RestatedWorld(AnalyticMarket):
     """The same market; of the instruments named, the exchange says later that it was half as much."""
 
     halved: set[str] = field(default_factory=set)
@@ -297,11 +297,11 @@ class RestatedWorld(FormulaWorld):
 def test_a_replaced_archive_flows_through_and_what_did_not_change_is_not_fetched(
     settings: Settings, serve: Serve, clock: Clock
 ) -> None:
-    world = RestatedWorld()
-    with serve("binance_archive", settings=settings, world=world) as (emulator, there):
+    model = RestatedWorld()
+    with serve("binance_archive", settings=settings, model=model) as (emulator, there):
         bring(there, "um_metrics", clock, first=LAST)
         before = loaded(there, "open_interest", clock=clock)
-        world.halved.add("BTCUSDT")
+        model.halved.add("BTCUSDT")
         emulator.hits.clear()
         clock.now += timedelta(hours=7)
         report = bring(there, "um_metrics", clock, first=LAST)

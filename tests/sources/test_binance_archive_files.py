@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from pipelines.core.errors import SourceFormatError
-from pipelines.sandbox.market_model import FormulaWorld
+from pipelines.sandbox.market_model import AnalyticMarket
 from pipelines.sandbox.venues import binance_archive as emulated
 from pipelines.sources.cex.binance_archive import wire as binance_files
 from tests.sources.binance_fixture import INVERSE, archived, parsed
 from tests.sources.conftest import sample
 
-WORLD = FormulaWorld()
+WORLD = AnalyticMarket()
 HEADER = f"{emulated.METRICS_COLUMNS}\n".encode()
 
 

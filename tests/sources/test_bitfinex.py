@@ -17,15 +17,15 @@ from pipelines.core.errors import RequestRefusedError, SourceFormatError, Thrott
 from pipelines.core.settings import Settings
 from pipelines.extract.venue import Job, Page, Span
 from pipelines.operations.fetch import fetch
-from pipelines.sandbox.emulator import Answer, Asked
-from pipelines.sandbox.market_model import FormulaWorld
+from pipelines.sandbox.emulator import Request, Response
+from pipelines.sandbox.market_model import AnalyticMarket
 from pipelines.sandbox.venues import bitfinex as emulated
 from pipelines.sources.cex import bitfinex
 from pipelines.sources.instruments import SCHEMA
-from tests.sources.conftest import HURRIED, NOW, Clock, Serve, loaded, parse_payloads, quarantined, sample
+from tests.sources.conftest import FAST_RETRY, NOW, Clock, Serve, loaded, parse_payloads, quarantined, sample
 from tests.sources.in_process import Direct, brought, context, rows
 
-WORLD = FormulaWorld()
+WORLD = AnalyticMarket()
 PAIRS = pl.DataFrame(
     [
         {**dict.fromkeys(SCHEMA), "instrument": name, "contract_type": "linear", "contract_size": 1.0}
@@ -101,9 +101,9 @@ def test_a_record_of_fewer_fields_is_an_error(samples_dir: Path) -> None:
         parse_payloads("bitfinex", "liquidations", [orjson.dumps([[whole[:-1]]])], instruments=PAIRS)
 
 
-def ask(path: str, **params: str) -> Answer:
+def ask(path: str, **params: str) -> Response:
     route = next(route for route in emulated.ROUTES if route.path == path)
-    return route.handler(Asked("GET", "api", path, params, b"", NOW), WORLD)
+    return route.handler(Request("GET", "api", path, params, b"", NOW), WORLD)
 
 
 def test_the_emulator_refuses_more_rows_than_bitfinex_gives() -> None:
@@ -126,7 +126,7 @@ def test_a_day_over_http_is_what_the_market_did(settings: Settings, serve: Serve
     with serve("bitfinex", settings=settings) as (emulator, there):
         reports = fetch(
             there, "bitfinex", first=date(2024, 3, 8), last=date(2024, 3, 8), assets=["BTC", "AVAX"],
-            patience=HURRIED, clock=clock,
+            retry=FAST_RETRY, clock=clock,
         )  # fmt: skip
     assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
     # A second request within 20 seconds would be answered with minutes of silence.
@@ -152,9 +152,9 @@ def test_a_day_over_http_is_what_the_market_did(settings: Settings, serve: Serve
 @hypothesis_settings(max_examples=8, deadline=None)
 def test_pages_that_share_their_edges_lose_and_double_nothing(minutes: int, nested: bool) -> None:
     day = date(2024, 3, 8)
-    crowded = FormulaWorld(liquidation_minutes=minutes)
+    crowded = AnalyticMarket(liquidation_minutes=minutes)
     there = bitfinex.VENUE.feed("liquidations")
-    api = Direct(emulated.routes(emulated.Manners(nested=nested)), crowded, NOW)
+    api = Direct(emulated.routes(emulated.ResponseBehavior(nested=nested)), crowded, NOW)
     pages = brought(there, api, Job("*", Span.of_days(day, day)))
     got = rows(list(there.parse([*pages[::-1], *pages[:1]], context("bitfinex", PAIRS, at=datetime(2024, 3, 9)))))
     start, end = datetime(2024, 3, 8), datetime(2024, 3, 9)

@@ -19,15 +19,15 @@ from pipelines.core.errors import RequestRefusedError
 from pipelines.core.settings import Settings
 from pipelines.extract.venue import Context, Job, Page, Span
 from pipelines.operations.fetch import fetch
-from pipelines.sandbox.emulator import Asked, Fault
-from pipelines.sandbox.market_model import FormulaWorld, Market
+from pipelines.sandbox.emulator import Fault, Request
+from pipelines.sandbox.market_model import AnalyticMarket, Market
 from pipelines.sandbox.venues import bybit as emulated
 from pipelines.sources.cex.bybit import venue as bybit
 from pipelines.sources.instruments import SCHEMA
-from tests.sources.conftest import HURRIED, NOW, Clock, Serve, loaded, parse_payloads, quarantined, sample
+from tests.sources.conftest import FAST_RETRY, NOW, Clock, Serve, loaded, parse_payloads, quarantined, sample
 from tests.sources.in_process import Direct, brought, rows
 
-WORLD = FormulaWorld()
+WORLD = AnalyticMarket()
 # bybit_ws_liquidations.jsonl is of the websocket, which is not listened to; recordings of it are imported (test_recordings).
 
 
@@ -163,7 +163,7 @@ def test_a_spot_pair_carries_the_slash_that_its_perpetual_lacks() -> None:
 )
 def test_a_refusal_in_a_200_is_an_error_with_its_reason(path: str, params: dict[str, str]) -> None:
     route = next(route for route in emulated.ROUTES if route.path == f"/v5/market/{path}")
-    body = route.handler(Asked("GET", "api", route.path, params, b"", NOW), WORLD).body
+    body = route.handler(Request("GET", "api", route.path, params, b"", NOW), WORLD).body
     with pytest.raises(RequestRefusedError, match="retCode 10001"):
         bybit.check(Page("*", {"path": route.path}, 200, NOW, body))
 
@@ -173,7 +173,7 @@ def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve
     with serve("bybit", settings=settings, faults=[visits]) as (_, there):
         reports = fetch(
             there, "bybit", first=date(2024, 2, 28), last=date(2024, 3, 5), assets=["BTC", "PEPE"],
-            patience=replace(HURRIED, longest_wait=6.0), clock=clock,
+            retry=replace(FAST_RETRY, longest_wait=6.0), clock=clock,
         )  # fmt: skip
     assert {report.source: report.failures for report in reports if report.failures} == {}
     start, end = datetime(2024, 2, 28), datetime(2024, 3, 6)
@@ -224,23 +224,25 @@ def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve
 # Under any manners
 
 
-MANNERS = st.builds(emulated.Manners, rows=st.integers(5, 300), overlap=st.integers(0, 4), newest_first=st.booleans())
+MANNERS = st.builds(
+    emulated.ResponseBehavior, rows=st.integers(5, 300), overlap=st.integers(0, 4), newest_first=st.booleans()
+)
 KNOWN = pl.concat([known_as("BTCUSD", "inverse"), known_as("1000PEPEUSDT", "linear"), known_as("SOL/USDT", "spot")])
 DAYS = Span.of_days(date(2024, 2, 1), date(2024, 2, 2))
 
 
 @given(
-    manners=MANNERS, feed=st.sampled_from(["open_interest", "funding", "long_short_ratios", "candles"]), data=st.data()
+    behavior=MANNERS, feed=st.sampled_from(["open_interest", "funding", "long_short_ratios", "candles"]), data=st.data()
 )
 @hypothesis_settings(max_examples=40, deadline=None)
 def test_size_order_overlap_and_repetition_of_pages_change_nothing(
-    manners: emulated.Manners, feed: str, data: st.DataObject
+    behavior: emulated.ResponseBehavior, feed: str, data: st.DataObject
 ) -> None:
     there = bybit.VENUE.feed(feed)
     name = data.draw(st.sampled_from(["BTCUSD", "SOL/USDT"] if feed == "candles" else ["BTCUSD", "1000PEPEUSDT"]))
     job = Job(name, DAYS, KNOWN.row(by_predicate=pl.col("instrument") == name, named=True))
     results = []
-    for how in (emulated.POLITE, manners):
+    for how in (emulated.DEFAULT_BEHAVIOR, behavior):
         pages = brought(there, Direct(emulated.routes(how), WORLD, NOW), job)
         repeated = data.draw(st.lists(st.sampled_from(pages), max_size=2))
         shuffled = data.draw(st.permutations([*pages, *repeated]))

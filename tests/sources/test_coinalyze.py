@@ -25,16 +25,16 @@ from pipelines.extract import client
 from pipelines.extract.landing import LandingStore
 from pipelines.extract.venue import Context, Page, Span
 from pipelines.operations.fetch import fetch
-from pipelines.operations.observer import Watch
-from pipelines.sandbox.emulator import Asked, Emulator, Fault
-from pipelines.sandbox.market_model import FormulaWorld
+from pipelines.operations.observer import Observer
+from pipelines.sandbox.emulator import Emulator, Fault, Request
+from pipelines.sandbox.market_model import AnalyticMarket
 from pipelines.sandbox.venues import coinalyze as emulated
 from pipelines.sources import registry
 from pipelines.sources.cex import coinalyze
 from pipelines.sources.instruments import SCHEMA, InstrumentHistory
-from tests.sources.conftest import HURRIED, NOW, Clock, Serve, loaded, parse_payloads, quarantined, sample
+from tests.sources.conftest import FAST_RETRY, NOW, Clock, Serve, loaded, parse_payloads, quarantined, sample
 
-WORLD = FormulaWorld()
+WORLD = AnalyticMarket()
 KEY = "planted-3f9a7c51-never-to-be-seen"
 UNITS = pl.DataFrame(
     [
@@ -146,7 +146,7 @@ def test_a_series_without_history_and_an_object_are_errors() -> None:
 def test_the_emulator_answers_nobody_without_a_key() -> None:
     route = next(route for route in emulated.ROUTES if route.path == "/liquidation-history")
     params = {"symbols": "BTCUSDT_PERP.3", "interval": "daily", "from": str(MIDNIGHT), "to": str(MIDNIGHT)}
-    assert route.handler(Asked("GET", "api", route.path, params, b"", NOW), WORLD).status == 401
+    assert route.handler(Request("GET", "api", route.path, params, b"", NOW), WORLD).status == 401
 
 
 # Over HTTP
@@ -163,7 +163,7 @@ def test_days_over_http_are_what_the_markets_did(key: str, settings: Settings, s
     with serve("coinalyze", settings=settings) as (emulator, there):
         reports = fetch(
             there, "coinalyze", first=date(2024, 3, 8), last=date(2024, 3, 8), assets=["BTC", "PEPE"],
-            patience=HURRIED, clock=clock,
+            retry=FAST_RETRY, clock=clock,
         )  # fmt: skip
     assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
     # Asked once as a capture, and once for the symbols.
@@ -212,7 +212,7 @@ def test_a_backfill_asks_once_a_year_and_brings_what_asking_by_days_would(
     def bring(there: Settings, first: date, last: date) -> None:
         reports = fetch(
             there, "coinalyze", feeds=["liquidations"], first=first, last=last, assets=["PEPE"],
-            patience=HURRIED, clock=clock,
+            retry=FAST_RETRY, clock=clock,
         )  # fmt: skip
         assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
 
@@ -275,15 +275,15 @@ def test_the_key_is_in_no_log_manifest_pack_error_or_metadata(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(client, "PATIENT", HURRIED)
+    monkeypatch.setattr(client, "PATIENT", FAST_RETRY)
     monkeypatch.setattr(coinalyze, "VENUE", replace(coinalyze.VENUE, limits=()))
     caplog.set_level("DEBUG")
     came: list[str] = []
 
     def noticing(handler: Any) -> Any:
-        def handle(asked: Asked, world: Any) -> Any:
+        def handle(asked: Request, model: Any) -> Any:
             came.append(asked.headers.get("api_key", ""))
-            return handler(asked, world)
+            return handler(asked, model)
 
         return handle
 
@@ -298,7 +298,7 @@ def test_the_key_is_in_no_log_manifest_pack_error_or_metadata(
         dg.DagsterInstance.get() as instance,
     ):
         steps = build_venue_assets(
-            there.model_copy(update={"assets": ("PEPE",)}), [registry.venue("coinalyze")], watch=Watch()
+            there.model_copy(update={"assets": ("PEPE",)}), [registry.venue("coinalyze")], observer=Observer()
         )
         wanted = [feed_key("coinalyze", "liquidations")]
         result = dg.materialize(

@@ -14,15 +14,15 @@ from pipelines.extract.landing import LandingStore
 from pipelines.extract.venue import Context, Job, Parsed, Span
 from pipelines.operations.fetch import fetch
 from pipelines.sandbox.emulator import Fault
-from pipelines.sandbox.market_model import FormulaWorld
+from pipelines.sandbox.market_model import AnalyticMarket
 from pipelines.sandbox.venues import defillama as emulated
 from pipelines.sources.chain import defillama
 from pipelines.sources.instruments import InstrumentHistory
 from pipelines.sources.tokens import NATIVE, registered
-from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined
+from tests.sources.conftest import FAST_RETRY, Clock, Serve, loaded, quarantined
 from tests.sources.in_process import Direct, brought, page
 
-WORLD = FormulaWorld()
+WORLD = AnalyticMarket()
 NOW = datetime(2024, 3, 10, 6)
 DAY = Span.of_days(date(2024, 3, 8), date(2024, 3, 8))
 WETH = "ethereum:0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2"
@@ -99,7 +99,7 @@ def test_the_coin_of_a_chain_is_asked_for_under_the_zero_address() -> None:
 
 
 def test_addresses_may_come_back_with_capitals() -> None:
-    api = Direct(emulated.routes(emulated.Manners(shouts=True)), WORLD, NOW)
+    api = Direct(emulated.routes(emulated.ResponseBehavior(shouts=True)), WORLD, NOW)
     [one] = FEED.parse(brought(FEED, api, Job(WETH, DAY)), Context("defillama", NOW, DAY, InstrumentHistory.none()))
     assert one.rows.height == 24
 
@@ -114,8 +114,8 @@ def test_a_day_of_prices_is_the_world_s_for_every_token_and_a_throttle_is_waited
 ) -> None:
     day = date(2024, 3, 8)
     wait = Fault(where="chart", kind="status", status=429, headers={"Retry-After": "0"}, first=5, times=2)
-    with serve("defillama", settings=settings, world=WORLD, faults=[wait]) as (_, there):
-        [report] = fetch(there, "defillama", first=day, last=day, assets=["ETH"], patience=HURRIED, clock=clock)
+    with serve("defillama", settings=settings, market=WORLD, faults=[wait]) as (_, there):
+        [report] = fetch(there, "defillama", first=day, last=day, assets=["ETH"], retry=FAST_RETRY, clock=clock)
     assert report.failures == {}
     [landing] = LandingStore(there.root).current("defillama.prices")
     assert len(landing.request["covers"]) == registered().height
@@ -125,7 +125,7 @@ def test_a_day_of_prices_is_the_world_s_for_every_token_and_a_throttle_is_waited
     assert rows.group_by("chain", "token").len()["len"].unique().to_list() == [24]
     assert rows.select("chain", "token").unique().height == registered().height
     hours = [datetime(2024, 3, 8) + timedelta(hours=n) for n in range(24)]
-    stamps = [emulated.stamp_of(hour, emulated.POLITE) for hour in hours]
+    stamps = [emulated.stamp_of(hour, emulated.DEFAULT_BEHAVIOR) for hour in hours]
     wbtc = rows.filter(chain="avalanche", token="0x50b7545627a5162f82a992c33b87adc75187b218").sort("priced_at")
     assert wbtc["priced_at"].to_list() == stamps
     assert wbtc["price_usd"].to_list() == emulated.prices_of(WORLD, "BTC", stamps)

@@ -20,16 +20,16 @@ from pipelines.core.settings import Settings
 from pipelines.core.universe import parse_symbol
 from pipelines.extract.venue import Job, Page, Parsed, Span, milliseconds
 from pipelines.operations.fetch import fetch
-from pipelines.sandbox.emulator import Asked, Fault
-from pipelines.sandbox.market_model import FormulaWorld
+from pipelines.sandbox.emulator import Fault, Request
+from pipelines.sandbox.market_model import AnalyticMarket
 from pipelines.sandbox.venues import deribit as emulated
 from pipelines.sources.cex.deribit import venue as deribit
 from pipelines.sources.cex.deribit import wire
 from pipelines.sources.instruments import InstrumentHistory
-from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined, sample
+from tests.sources.conftest import FAST_RETRY, Clock, Serve, loaded, quarantined, sample
 from tests.sources.in_process import Direct, brought, context, page, rows
 
-WORLD = FormulaWorld()
+WORLD = AnalyticMarket()
 NOW = datetime(2024, 3, 10, 6)
 NONE = InstrumentHistory.none()
 
@@ -291,7 +291,7 @@ def test_a_vendors_chain_has_volatility_in_percent_and_an_option_without_interes
 def emulate(path: str, **params: str | int) -> Any:
     route = next(route for route in emulated.ROUTES if route.path == path)
     text = {name: str(value) for name, value in params.items()}
-    return orjson.loads(route.handler(Asked("GET", route.endpoint, path, text, b"", NOW), WORLD).body)
+    return orjson.loads(route.handler(Request("GET", route.endpoint, path, text, b"", NOW), WORLD).body)
 
 
 def test_the_emulator_includes_both_bounds_and_refuses_what_deribit_refuses() -> None:
@@ -318,7 +318,7 @@ def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve
     ]) as (_, there):  # fmt: skip
         reports = fetch(
             there, "deribit", first=date(2024, 3, 5), last=date(2024, 3, 7), assets=["BTC", "SOL"],
-            patience=HURRIED, clock=clock,
+            retry=FAST_RETRY, clock=clock,
         )  # fmt: skip
     assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
 
@@ -358,7 +358,7 @@ def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve
 # Under any manners
 
 MANNERS = st.builds(
-    emulated.Manners,
+    emulated.ResponseBehavior,
     trades=st.integers(3, 200),
     index_candles=st.integers(1, 10),
     index_overlap=st.booleans(),
@@ -368,27 +368,29 @@ MANNERS = st.builds(
 HOURS = Span(datetime(2024, 3, 9), datetime(2024, 3, 9, 8))
 
 
-def fetched(feed: str, subject: str, manners: emulated.Manners, world: FormulaWorld = WORLD) -> pl.DataFrame:
+def fetched(
+    feed: str, subject: str, behavior: emulated.ResponseBehavior, market: AnalyticMarket = WORLD
+) -> pl.DataFrame:
     there = deribit.VENUE.feed(feed)
-    pages = brought(there, Direct(emulated.routes(manners), world, NOW), Job(subject, HOURS))
+    pages = brought(there, Direct(emulated.routes(behavior), market, NOW), Job(subject, HOURS))
     return rows(list(there.parse([*pages, *pages[:1]], context("deribit", NONE, at=NOW))))
 
 
-@given(manners=MANNERS, minutes=st.integers(2, 40))
+@given(behavior=MANNERS, minutes=st.integers(2, 40))
 @hypothesis_settings(max_examples=15)
-def test_every_flagged_trade_comes_once_whatever_the_pages(manners: emulated.Manners, minutes: int) -> None:
+def test_every_flagged_trade_comes_once_whatever_the_pages(behavior: emulated.ResponseBehavior, minutes: int) -> None:
     """Each of them shares its millisecond with another trade, and pages end between the two."""
-    world = FormulaWorld(liquidation_minutes=minutes)
-    got = fetched("liquidations", "BTC", manners, world).sort("occurred_at")
-    true = world.liquidations(emulated.BY_NAME["BTC-PERPETUAL"], HOURS.start, HOURS.end)
+    market = AnalyticMarket(liquidation_minutes=minutes)
+    got = fetched("liquidations", "BTC", behavior, market).sort("occurred_at")
+    true = market.liquidations(emulated.BY_NAME["BTC-PERPETUAL"], HOURS.start, HOURS.end)
     assert_frame_equal(got.select("occurred_at", "side"), true.select("occurred_at", "side"))
 
 
-@given(manners=MANNERS.filter(lambda m: m.index_candles > 1 or not m.index_overlap))
+@given(behavior=MANNERS.filter(lambda m: m.index_candles > 1 or not m.index_overlap))
 @hypothesis_settings(max_examples=15)
-def test_the_index_comes_whole_whatever_the_pages(manners: emulated.Manners) -> None:
+def test_the_index_comes_whole_whatever_the_pages(behavior: emulated.ResponseBehavior) -> None:
     true = WORLD.volatility_index("ETH", 60, HOURS.start, HOURS.end)
-    assert_frame_equal(fetched("volatility_index", "ETH", manners).select(true.columns).sort("opened_at"), true)
+    assert_frame_equal(fetched("volatility_index", "ETH", behavior).select(true.columns).sort("opened_at"), true)
 
 
 def test_answers_that_ignore_the_sorting_are_an_error_and_not_a_short_day() -> None:
@@ -396,17 +398,17 @@ def test_answers_that_ignore_the_sorting_are_an_error_and_not_a_short_day() -> N
         async def get(self, path: str, **options: Any) -> Page:
             return await super().get(path, **options | {"params": {**options["params"], "sorting": "default"}})
 
-    world = FormulaWorld(liquidation_minutes=1)
+    market = AnalyticMarket(liquidation_minutes=1)
     with pytest.raises(SourceFormatError, match="sorting"):
         brought(
-            deribit.VENUE.feed("liquidations"), Newest(emulated.ROUTES, world, NOW),
+            deribit.VENUE.feed("liquidations"), Newest(emulated.ROUTES, market, NOW),
             Job("BTC", Span.of_days(date(2024, 3, 8), date(2024, 3, 8))),
         )  # fmt: skip
 
 
 def test_a_millisecond_that_fills_a_page_is_an_error_and_not_the_end() -> None:
     with pytest.raises(SourceFormatError, match="one millisecond"):
-        fetched("liquidations", "BTC", emulated.Manners(trades=1), FormulaWorld(liquidation_minutes=1))
+        fetched("liquidations", "BTC", emulated.ResponseBehavior(trades=1), AnalyticMarket(liquidation_minutes=1))
 
 
 @pytest.mark.parametrize(

@@ -13,16 +13,16 @@ from pipelines.core.settings import Settings
 from pipelines.operations.fetch import fetch
 from pipelines.operations.load import load_pending
 from pipelines.quality.suites import AGREE_STATE
-from pipelines.sandbox.market_model import FormulaWorld, Listing
+from pipelines.sandbox.market_model import AnalyticMarket, Listing
 from pipelines.storage.publish import OPS_TABLES
 from pipelines.storage.warehouse import writer
-from tests.sources.conftest import HURRIED, Clock, Serve
+from tests.sources.conftest import FAST_RETRY, Clock, Serve
 
 DAY = date(2024, 3, 5)
 
 
 @dataclass(frozen=True)
-class Exaggerating(FormulaWorld):
+class Exaggerating(AnalyticMarket):
     """A market whose open interest is told `factor` times too large."""
 
     factor: float = 1.0
@@ -37,12 +37,12 @@ def test_a_source_beyond_the_tolerance_is_a_failed_check_that_names_the_series(
     settings: Settings, serve: Serve, clock: Clock, factor: float
 ) -> None:
     """Binance's archive, and its interface of the last thirty days, which says more."""
-    for venue, feed, world in (
-        ("binance_archive", "um_metrics", FormulaWorld()),
+    for venue, feed, market in (
+        ("binance_archive", "um_metrics", AnalyticMarket()),
         ("binance", "open_interest", Exaggerating(factor=factor)),
     ):
-        with serve(venue, settings=settings, world=world) as (_, there):
-            reports = fetch(there, venue, [feed], first=DAY, last=DAY, assets=["BTC"], patience=HURRIED, clock=clock)
+        with serve(venue, settings=settings, market=market) as (_, there):
+            reports = fetch(there, venue, [feed], first=DAY, last=DAY, assets=["BTC"], retry=FAST_RETRY, clock=clock)
             assert {report.source: report.failures for report in reports if report.failures} == {}
             load_pending(there, clock=clock).raise_failures()
     with writer(settings, what="test") as con:

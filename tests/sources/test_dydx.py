@@ -18,15 +18,15 @@ from pipelines.core.errors import RequestRefusedError, SourceFormatError
 from pipelines.core.settings import Settings
 from pipelines.extract.venue import Context, Job, Page, Parsed, Span
 from pipelines.operations.fetch import fetch
-from pipelines.sandbox.emulator import Asked, Fault
-from pipelines.sandbox.market_model import FormulaWorld
+from pipelines.sandbox.emulator import Fault, Request
+from pipelines.sandbox.market_model import AnalyticMarket
 from pipelines.sandbox.venues import dydx as emulated
 from pipelines.sources.dex import dydx
 from pipelines.sources.instruments import InstrumentHistory
-from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined
+from tests.sources.conftest import FAST_RETRY, Clock, Serve, loaded, quarantined
 from tests.sources.in_process import Direct, brought, page, rows
 
-WORLD = FormulaWorld()
+WORLD = AnalyticMarket()
 NOW = datetime(2024, 3, 10, 6)
 DAY = Span.of_days(date(2024, 3, 9), date(2024, 3, 9))
 TRADES = "/trades/perpetualMarket/BTC-USD"
@@ -133,7 +133,7 @@ def test_a_market_named_after_a_tokens_address_is_turned_away() -> None:
 
 def emulate(path: str, handler: Any, **params: str | int) -> Any:
     text = {name: str(value) for name, value in params.items()}
-    return orjson.loads(handler(Asked("GET", "api", path, text, b"", NOW), WORLD).body)
+    return orjson.loads(handler(Request("GET", "api", path, text, b"", NOW), WORLD).body)
 
 
 def test_the_emulator_has_the_indexers_bounds() -> None:
@@ -155,7 +155,7 @@ def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve
     throttled = Fault("trades", "status", status=429, headers={"Retry-After": "0"})
     with serve("dydx", settings=settings, faults=[throttled]) as (_, there):
         reports = fetch(
-            there, "dydx", first=date(2024, 3, 8), last=date(2024, 3, 9), assets=["BTC", "SOL"], patience=HURRIED,
+            there, "dydx", first=date(2024, 3, 8), last=date(2024, 3, 9), assets=["BTC", "SOL"], retry=FAST_RETRY,
             clock=clock,
         )  # fmt: skip
     assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
@@ -176,15 +176,15 @@ def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve
         hour = timedelta(hours=1)
         states = WORLD.open_interest(listing, 60, start + hour, end + hour).select("event_at", "oi_base")
         assert_frame_equal(mine["open_interest"].select(states.columns).sort("event_at"), states)
-    turned_away = quarantined(there)
-    assert turned_away["instrument"].unique().to_list() == [emulated.BY_ADDRESS]
+    rejected_logs = quarantined(there)
+    assert rejected_logs["instrument"].unique().to_list() == [emulated.BY_ADDRESS]
 
 
 # Under any manners
 
 
-def liquidations(limit: int, world: FormulaWorld) -> tuple[pl.DataFrame, int]:
-    feed, api = dydx.VENUE.feed("liquidations"), Direct(emulated.ROUTES, world, NOW)
+def liquidations(limit: int, market: AnalyticMarket) -> tuple[pl.DataFrame, int]:
+    feed, api = dydx.VENUE.feed("liquidations"), Direct(emulated.ROUTES, market, NOW)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dydx, "LIMIT", limit)
         pages = brought(feed, api, Job("BTC-USD", DAY))
@@ -195,15 +195,15 @@ def liquidations(limit: int, world: FormulaWorld) -> tuple[pl.DataFrame, int]:
 @hypothesis_settings(max_examples=8, deadline=None)
 def test_every_liquidation_comes_once_whatever_the_pages(limit: int, minutes: int) -> None:
     """Each shares its block with another trade, and pages end between the two."""
-    world = FormulaWorld(liquidation_minutes=minutes)
-    got, _ = liquidations(limit, world)
-    true = world.liquidations(emulated.BY_NAME["BTC-USD"], DAY.start, DAY.end)
+    market = AnalyticMarket(liquidation_minutes=minutes)
+    got, _ = liquidations(limit, market)
+    true = market.liquidations(emulated.BY_NAME["BTC-USD"], DAY.start, DAY.end)
     assert_frame_equal(got.select("occurred_at", "side"), true.select("occurred_at", "side"))
 
 
 def test_a_block_that_fills_a_page_is_an_error_and_not_the_end() -> None:
     with pytest.raises(SourceFormatError, match="one block"):
-        liquidations(2, FormulaWorld(liquidation_minutes=5))
+        liquidations(2, AnalyticMarket(liquidation_minutes=5))
 
 
 def test_trades_that_ignore_the_bound_are_an_error() -> None:

@@ -23,14 +23,14 @@ from pipelines.defs.clean import build_clean_assets
 from pipelines.defs.common import feed_key
 from pipelines.defs.venues import CADENCES, build_venue_assets, step_name
 from pipelines.extract import client
-from pipelines.operations.observer import Watch
+from pipelines.operations.observer import Observer
 from pipelines.sandbox.emulator import Emulator, Fault
-from pipelines.sandbox.market_model import FormulaWorld, Listing
+from pipelines.sandbox.market_model import AnalyticMarket, Listing
 from pipelines.sources import registry
-from tests.sources.conftest import HURRIED, Clock
+from tests.sources.conftest import FAST_RETRY, Clock
 from tests.sources.venue_cases import WAYS, YEAR, Fact, Way
 
-WORLD: Final = FormulaWorld()
+WORLD: Final = AnalyticMarket()
 by_venue: Final = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.venue)
 OPTION_COINS: Final = ("BTC", "ETH", "XRP")
 NO_EXCHANGES: Final = {
@@ -43,7 +43,7 @@ NO_EXCHANGES: Final = {
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """No venue makes the test wait: that limits are kept, and what retries wait for, is tested in test_faults and test_limits."""
-    monkeypatch.setattr(client, "PATIENT", HURRIED)
+    monkeypatch.setattr(client, "PATIENT", FAST_RETRY)
     monkeypatch.setenv("COINALYZE_API_KEY", "any")
     for way in WAYS:
         module = importlib.import_module(registry.VENUES[way.venue])
@@ -72,9 +72,9 @@ def walk(
         dg.DagsterInstance.ephemeral() as instance,
     ):
         there = settings.model_copy(update={"endpoints": dict(emulator.endpoints)})
-        clean = build_clean_assets(there, load_contract(there.schema_dir), [], [venue], watch=Watch())
+        clean = build_clean_assets(there, load_contract(there.schema_dir), [], [venue], observer=Observer())
         result = dg.materialize(
-            [*build_venue_assets(there, [venue], watch=Watch(), clock=clock), clean],
+            [*build_venue_assets(there, [venue], observer=Observer(), clock=clock), clean],
             instance=instance,
             selection=[*(feed_key(venue.name, feed.name) for feed in wanted), *clean.keys],
             run_config={"ops": {step: {"config": config} for step in sorted(steps)}, "loggers": QUIET},
@@ -117,7 +117,7 @@ def compare(
             count = con.execute(f"select count(*) from clean.{table} where source = ?", [f"{way.venue}.{feed}"])
             assert count.fetchall() == [(rows,)], (feed, table)
         refused = con.sql("select distinct source, reason from ops.quarantine").fetchall()
-        assert {(source.partition(".")[2], reason) for source, reason in refused} <= way.turned_away
+        assert {(source.partition(".")[2], reason) for source, reason in refused} <= way.rejected_logs
 
 
 def test_every_exchange_has_its_way() -> None:

@@ -16,11 +16,11 @@ from pipelines.core.settings import Settings
 from pipelines.extract.landing import LandingStore
 from pipelines.extract.pack import Pack
 from pipelines.sandbox.emulator import Emulator, Hit
-from pipelines.sandbox.market_model import FormulaWorld
+from pipelines.sandbox.market_model import AnalyticMarket
 from pipelines.storage.fingerprint import fingerprint_table
 from tests.sources.commands import leverhouse, real_now, start
 
-WORLD: Final = FormulaWorld()
+WORLD: Final = AnalyticMarket()
 BACKFILL: Final = ("backfill", "--from=2025-03-01", "--to=2025-03-30", "--feed=open_interest", "--assets=BTC,ETH")
 KILLED_AFTER: Final = ((3, 30), (40, 60), (40, 60))
 """Questions about open interest after which a run is killed: of 180 for thirty days of three instruments, many at once. The

@@ -22,12 +22,12 @@ from pipelines.extract.pack import Pack
 from pipelines.extract.venue import Context
 from pipelines.operations.fetch import fetch
 from pipelines.sandbox.emulator import Fault
-from pipelines.sandbox.venues.evm import GENESIS, ChainWorld, Log, Manners, block_of
+from pipelines.sandbox.venues.evm import GENESIS, ChainMarket, Log, ResponseBehavior, block_of
 from pipelines.sources import registry
 from pipelines.sources.chain.evm import contracts as emitters
 from pipelines.sources.instruments import InstrumentHistory
 from pipelines.storage.warehouse import writer
-from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined
+from tests.sources.conftest import FAST_RETRY, Clock, Serve, loaded, quarantined
 from tests.sources.evm_events import address, encoded
 from tests.sources.test_evm_events import (
     COMET_USDC,
@@ -54,14 +54,14 @@ def spread(count: int) -> list[Log]:
 
 
 def bring(
-    settings: Settings, serve: Serve, clock: Clock, world: ChainWorld, *, nodes: Sequence[str] = (), feed: str = "aave",
+    settings: Settings, serve: Serve, clock: Clock, model: ChainMarket, *, nodes: Sequence[str] = (), feed: str = "aave",
     faults: Sequence[Fault] = (), day: date = DAY,
 ) -> tuple[Settings, Mapping[str, LeverhouseError], list[Any]]:  # fmt: skip
     """Fetch the day from the portal or from `nodes`. Failures, and the requests that were made."""
-    with serve(VENUE, settings=settings, world=world, faults=faults) as (emulator, there):
+    with serve(VENUE, settings=settings, model=model, faults=faults) as (emulator, there):
         wanted = {f"{VENUE}.{name}" for name in nodes or ("portal",)}
         there = there.model_copy(update={"endpoints": {k: v for k, v in there.endpoints.items() if k in wanted}})
-        [report] = fetch(there, VENUE, [feed], first=day, last=day, assets=["ETH"], patience=HURRIED, clock=clock)
+        [report] = fetch(there, VENUE, [feed], first=day, last=day, assets=["ETH"], retry=FAST_RETRY, clock=clock)
     return there, report.failures, emulator.hits
 
 
@@ -80,7 +80,7 @@ def landed(settings: Settings) -> pl.DataFrame:
 def test_the_day_from_the_portal_is_every_log_of_its_blocks_though_streams_end_early(
     settings: Settings, serve: Serve, clock: Clock
 ) -> None:
-    there, failures, hits = bring(settings, serve, clock, ChainWorld(logs=spread(50), stream_blocks=1_700))
+    there, failures, hits = bring(settings, serve, clock, ChainMarket(logs=spread(50), stream_blocks=1_700))
     assert failures == {}
     rows = loaded(there, "lending_liquidations", clock=clock)
     assert sorted(int(text) for text in rows["debt_amount_raw"]) == list(range(1, 51))
@@ -92,7 +92,7 @@ def test_the_day_from_the_portal_is_every_log_of_its_blocks_though_streams_end_e
 
 
 def test_the_landing_says_which_blocks_it_holds(settings: Settings, serve: Serve, clock: Clock) -> None:
-    bring(settings, serve, clock, ChainWorld(logs=spread(3), stream_blocks=5_000))
+    bring(settings, serve, clock, ChainMarket(logs=spread(3), stream_blocks=5_000))
     [landing] = LandingStore(settings.root).current(f"{VENUE}.aave")
     asked = [page.request["body"] for page in Pack(landing.path).pages()]
     assert [(body["fromBlock"], body["toBlock"]) for body in asked] == [(FIRST, LAST), (FIRST + 5_000, LAST)]
@@ -102,7 +102,7 @@ def test_a_long_range_is_asked_for_in_parts(
     settings: Settings, serve: Serve, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logs_module, "MOST_BLOCKS", 3_000)
-    _, failures, _ = bring(settings, serve, clock, ChainWorld(logs=spread(20)))
+    _, failures, _ = bring(settings, serve, clock, ChainMarket(logs=spread(20)))
     assert failures == {}
     [landing] = LandingStore(settings.root).current(f"{VENUE}.aave")
     asked = [page.request["body"] for page in Pack(landing.path).pages()]
@@ -114,7 +114,7 @@ def test_a_long_range_is_asked_for_in_parts(
 def test_a_protocol_without_events_on_a_landed_day_is_covered_and_empty(
     settings: Settings, serve: Serve, clock: Clock
 ) -> None:
-    there, failures, _ = bring(settings, serve, clock, ChainWorld(logs=spread(2)))
+    there, failures, _ = bring(settings, serve, clock, ChainMarket(logs=spread(2)))
     assert failures == {}
     assert loaded(there, "lending_liquidations", clock=clock).height == 2
     with writer(there, what="test") as con:
@@ -126,8 +126,8 @@ def test_a_protocol_without_events_on_a_landed_day_is_covered_and_empty(
 
 
 def test_what_is_not_final_yet_is_asked_for_later(settings: Settings, serve: Serve, clock: Clock) -> None:
-    world = ChainWorld(logs=spread(3), behind=timedelta(hours=30, minutes=1))
-    bring(settings, serve, clock, world)
+    model = ChainMarket(logs=spread(3), behind=timedelta(hours=30, minutes=1))
+    bring(settings, serve, clock, model)
     [landing] = LandingStore(settings.root).all(f"{VENUE}.aave")
     assert landing.completeness == "not_yet_published"
 
@@ -146,7 +146,7 @@ def test_what_is_not_final_yet_is_asked_for_later(settings: Settings, serve: Ser
     ids=lambda fault: f"{fault.where} {fault.kind} {fault.status}",
 )
 def test_the_portal_may_falter(settings: Settings, serve: Serve, clock: Clock, fault: Fault) -> None:
-    _, failures, _ = bring(settings, serve, clock, ChainWorld(logs=spread(20)), faults=[fault])
+    _, failures, _ = bring(settings, serve, clock, ChainMarket(logs=spread(20)), faults=[fault])
     assert failures == {}
     assert landed(settings)["debt_amount_raw"].to_list() == [str(n) for n in range(1, 21)]
 
@@ -156,7 +156,7 @@ def test_the_end_of_the_stream_before_its_time_is_not_the_end_of_the_day(
 ) -> None:
     """204: the portal has nothing from this block on, although its head was further."""
     gone = Fault(where="finalized-stream", kind="status", status=204, first=2, body=b"")
-    bring(settings, serve, clock, ChainWorld(logs=spread(20)), faults=[gone])
+    bring(settings, serve, clock, ChainMarket(logs=spread(20)), faults=[gone])
     [landing] = LandingStore(settings.root).all(f"{VENUE}.aave")
     assert landing.completeness == "not_yet_published"
 
@@ -165,7 +165,7 @@ def test_a_portal_that_keeps_breaking_off_is_a_failure_and_lands_nothing(
     settings: Settings, serve: Serve, clock: Clock
 ) -> None:
     fork = Fault(where="finalized-stream", kind="status", status=409, times=99, body=b"{}")
-    _, failures, _ = bring(settings, serve, clock, ChainWorld(logs=spread(20)), faults=[fork])
+    _, failures, _ = bring(settings, serve, clock, ChainMarket(logs=spread(20)), faults=[fork])
     assert "status 409, no whole stream in 4 tries" in str(next(iter(failures.values())))
     assert LandingStore(settings.root).all(f"{VENUE}.aave") == []
 
@@ -197,8 +197,8 @@ RANGE_ERRORS = [
 def test_a_node_that_finds_a_span_too_wide_is_asked_for_less(
     settings: Settings, serve: Serve, clock: Clock, said: tuple[int, int, str]
 ) -> None:
-    world = ChainWorld(logs=spread(40), nodes={"rpc": Manners(most_blocks=2_000, range_error=said)})
-    there, failures, _ = bring(settings, serve, clock, world, nodes=["rpc"])
+    model = ChainMarket(logs=spread(40), nodes={"rpc": ResponseBehavior(most_blocks=2_000, range_error=said)})
+    there, failures, _ = bring(settings, serve, clock, model, nodes=["rpc"])
     assert failures == {}
     [landing] = LandingStore(there.root).current(f"{VENUE}.aave")
     pages = list(Pack(landing.path).pages())
@@ -214,10 +214,10 @@ def test_an_error_of_another_kind_is_no_reason_to_ask_for_less() -> None:
 
 
 def test_429_for_a_long_span_makes_it_shorter(settings: Settings, serve: Serve, clock: Clock) -> None:
-    world = ChainWorld(
-        logs=spread(40), nodes={"rpc": Manners(most_blocks=4_000, range_error=(429, 429, "too many requests"))}
+    model = ChainMarket(
+        logs=spread(40), nodes={"rpc": ResponseBehavior(most_blocks=4_000, range_error=(429, 429, "too many requests"))}
     )
-    _, failures, _ = bring(settings, serve, clock, world, nodes=["rpc"])
+    _, failures, _ = bring(settings, serve, clock, model, nodes=["rpc"])
     assert failures == {}
     assert landed(settings)["debt_amount_raw"].to_list() == [str(n) for n in range(1, 41)]
 
@@ -235,7 +235,7 @@ def test_a_node_that_asks_to_wait_in_an_answer_of_status_200_is_asked_again(
 ) -> None:
     body = f'{{"jsonrpc":"2.0","id":1,"error":{{"code":-32005,"message":"{message}"}}}}'.encode()
     wait = Fault(where="rpc", kind="body", body=body, first=3)
-    _, failures, _ = bring(settings, serve, clock, ChainWorld(logs=spread(5)), nodes=["rpc"], faults=[wait])
+    _, failures, _ = bring(settings, serve, clock, ChainMarket(logs=spread(5)), nodes=["rpc"], faults=[wait])
     assert failures == {}
     assert landed(settings).height == 5
 
@@ -246,8 +246,8 @@ def test_block_times_are_looked_up_where_logs_do_not_tell_them(
     settings: Settings, serve: Serve, clock: Clock, stamps: Any, batches: bool
 ) -> None:
     # Few events where every header is a request of its own.
-    world = ChainWorld(logs=spread(5), nodes={"rpc": Manners(stamps=stamps, batches=batches)})
-    _, failures, _ = bring(settings, serve, clock, world, nodes=["rpc"])
+    model = ChainMarket(logs=spread(5), nodes={"rpc": ResponseBehavior(stamps=stamps, batches=batches)})
+    _, failures, _ = bring(settings, serve, clock, model, nodes=["rpc"])
     assert failures == {}
     rows = landed(settings)
     assert rows["occurred_at"].to_list() == [
@@ -258,16 +258,16 @@ def test_block_times_are_looked_up_where_logs_do_not_tell_them(
 
 def test_a_removed_log_disappears_when_the_day_is_read_again(settings: Settings, serve: Serve, clock: Clock) -> None:
     clock.now = datetime(2024, 3, 9, 7)
-    world = ChainWorld(logs=spread(6))
-    there, _, _ = bring(settings, serve, clock, world, nodes=["rpc"])
+    model = ChainMarket(logs=spread(6))
+    there, _, _ = bring(settings, serve, clock, model, nodes=["rpc"])
     assert debts(there, clock) == [1, 2, 3, 4, 5, 6]
     # A reorg: two transactions are gone, one is in another block.
-    [gone, moved] = world.logs[2:4]
-    world.logs.remove(gone)
-    world.logs[world.logs.index(moved)] = Log(moved.block + 1, 0, moved.address, moved.topics, moved.data)
-    world.fork.append("reorg")
+    [gone, moved] = model.logs[2:4]
+    model.logs.remove(gone)
+    model.logs[model.logs.index(moved)] = Log(moved.block + 1, 0, moved.address, moved.topics, moved.data)
+    model.fork.append("reorg")
     clock.now += timedelta(hours=7)
-    there, failures, _ = bring(settings, serve, clock, world, nodes=["rpc"])
+    there, failures, _ = bring(settings, serve, clock, model, nodes=["rpc"])
     assert failures == {}
     rows = loaded(there, "lending_liquidations", clock=clock)
     assert sorted(int(text) for text in rows["debt_amount_raw"]) == [1, 3, 4, 5, 6]
@@ -275,32 +275,34 @@ def test_a_removed_log_disappears_when_the_day_is_read_again(settings: Settings,
 
 
 @pytest.mark.parametrize(
-    "lie", [Manners(hides=3), Manners(shifts=timedelta(hours=5))], ids=["hides logs", "false times"]
+    "lie", [ResponseBehavior(hides=3), ResponseBehavior(shifts=timedelta(hours=5))], ids=["hides logs", "false times"]
 )
 def test_an_endpoint_that_lies_is_caught_by_another(
-    settings: Settings, serve: Serve, clock: Clock, lie: Manners
+    settings: Settings, serve: Serve, clock: Clock, lie: ResponseBehavior
 ) -> None:
-    world = ChainWorld(logs=spread(6), nodes={"rpc": lie})
-    _, failures, _ = bring(settings, serve, clock, world, nodes=["rpc", "rpc_2"])
+    model = ChainMarket(logs=spread(6), nodes={"rpc": lie})
+    _, failures, _ = bring(settings, serve, clock, model, nodes=["rpc", "rpc_2"])
     assert "do not tell the same" in str(next(iter(failures.values())))
     assert LandingStore(settings.root).all(f"{VENUE}.aave") == []
 
 
 @pytest.mark.parametrize(
-    "lie", [Manners(hides=3), Manners(shifts=timedelta(hours=5))], ids=["hides logs", "false times"]
+    "lie", [ResponseBehavior(hides=3), ResponseBehavior(shifts=timedelta(hours=5))], ids=["hides logs", "false times"]
 )
 def test_two_honest_endpoints_outvote_one_that_lies(
-    settings: Settings, serve: Serve, clock: Clock, lie: Manners
+    settings: Settings, serve: Serve, clock: Clock, lie: ResponseBehavior
 ) -> None:
-    world = ChainWorld(logs=spread(6), nodes={"rpc": lie})
-    _, failures, _ = bring(settings, serve, clock, world, nodes=["rpc", "rpc_2", "rpc_3"])
+    model = ChainMarket(logs=spread(6), nodes={"rpc": lie})
+    _, failures, _ = bring(settings, serve, clock, model, nodes=["rpc", "rpc_2", "rpc_3"])
     assert failures == {}
     assert landed(settings)["debt_amount_raw"].to_list() == ["1", "2", "3", "4", "5", "6"]
 
 
 def test_a_node_that_fails_is_passed_over(settings: Settings, serve: Serve, clock: Clock) -> None:
-    world = ChainWorld(logs=spread(6), nodes={"rpc": Manners(broken=True), "rpc_2": Manners(stamps="missing")})
-    _, failures, _ = bring(settings, serve, clock, world, nodes=["rpc", "rpc_2"])
+    model = ChainMarket(
+        logs=spread(6), nodes={"rpc": ResponseBehavior(broken=True), "rpc_2": ResponseBehavior(stamps="missing")}
+    )
+    _, failures, _ = bring(settings, serve, clock, model, nodes=["rpc", "rpc_2"])
     assert failures == {}
     assert landed(settings)["debt_amount_raw"].to_list() == ["1", "2", "3", "4", "5", "6"]
 
@@ -308,7 +310,7 @@ def test_a_node_that_fails_is_passed_over(settings: Settings, serve: Serve, cloc
 def test_the_address_of_a_node_is_nowhere_on_disk(
     settings: Settings, serve: Serve, clock: Clock, tmp_path: Path
 ) -> None:
-    there, _, _ = bring(settings, serve, clock, ChainWorld(logs=spread(3)), nodes=["rpc"])
+    there, _, _ = bring(settings, serve, clock, ChainMarket(logs=spread(3)), nodes=["rpc"])
     address = next(iter(there.endpoints.values())).encode()
     files = [path for path in there.root.rglob("*") if path.is_file()]
     assert files
@@ -330,7 +332,7 @@ def test_what_is_sold_after_an_absorption_is_no_second_liquidation(
             [("uint256", 2_800_000_000), ("uint256", 2 * 10**18)], block=FIRST + 900,
         ),
     ]  # fmt: skip
-    there, failures, _ = bring(settings, serve, clock, ChainWorld(logs=logs), feed="comet", nodes=nodes)
+    there, failures, _ = bring(settings, serve, clock, ChainMarket(logs=logs), feed="comet", nodes=nodes)
     assert failures == {}
     rows = loaded(there, "lending_liquidations", clock=clock)
     assert rows.select("collateral_usd", "debt_usd").rows() == [(3001.0, 2900.25)]
@@ -359,7 +361,7 @@ def test_the_auction_of_a_bark_is_no_second_liquidation(
             [("uint256", 77), ("address", address(6))], [*numbers, ("uint256", 1)], block=FIRST + 99,
         ),
     ]  # fmt: skip
-    there, failures, _ = bring(settings, serve, clock, ChainWorld(logs=logs), feed="maker", nodes=nodes)
+    there, failures, _ = bring(settings, serve, clock, ChainMarket(logs=logs), feed="maker", nodes=nodes)
     assert failures == {}
     rows = loaded(there, "lending_liquidations", clock=clock)
     assert rows.select("collateral_token", "collateral_amount").rows() == [("eth", 12.5)]
@@ -379,8 +381,8 @@ def test_the_creation_of_a_morpho_market_is_found_however_old(
         Log(old.block, 5, unused.address, unused.topics, unused.data),
         morpho_liquidate(market, block=FIRST + 10),
     ]
-    world = ChainWorld(logs=logs, stream_blocks=200_000, nodes={"rpc": Manners(most_blocks=1_000_000)})
-    there, failures, _ = bring(settings, serve, clock, world, feed="morpho", nodes=nodes)
+    model = ChainMarket(logs=logs, stream_blocks=200_000, nodes={"rpc": ResponseBehavior(most_blocks=1_000_000)})
+    there, failures, _ = bring(settings, serve, clock, model, feed="morpho", nodes=nodes)
     assert failures == {}
     rows = loaded(there, "lending_liquidations", clock=clock)
     assert rows.select("collateral_token", "debt_token").rows() == [("0x" + "22" * 20, "0x" + "11" * 20)]
@@ -396,8 +398,8 @@ def test_the_vaults_of_euler_are_those_its_factory_made(settings: Settings, serv
         vault_liquidated(vault, block=first + 5),
         vault_liquidated(fake, block=first + 6),
     ]
-    world = ChainWorld(logs=logs, stream_blocks=200_000)
-    there, failures, _ = bring(settings, serve, clock, world, feed="euler", day=day)
+    model = ChainMarket(logs=logs, stream_blocks=200_000)
+    there, failures, _ = bring(settings, serve, clock, model, feed="euler", day=day)
     assert failures == {}
     rows = loaded(there, "lending_liquidations", clock=clock)
     assert rows.select("market", "debt_token").rows() == [(vault, "0x" + "11" * 20)]

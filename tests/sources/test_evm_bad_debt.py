@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.contract.ddl import load_contract
 from pipelines.core.settings import Settings
-from pipelines.sandbox.venues.evm import ChainWorld, Log, block_of
+from pipelines.sandbox.venues.evm import ChainMarket, Log, block_of
 from pipelines.sources import registry
 from pipelines.sources.chain.evm.bad_debt import TABLE
 from pipelines.sources.chain.evm.chains import FAMILIES
@@ -142,14 +142,14 @@ def test_a_day_of_bad_debt_is_loaded_and_a_day_without_any_is_empty(
     clock.now = datetime(2025, 3, 10, 6)
     day = date(2025, 3, 8)
     first = block_of(datetime(2025, 3, 8))
-    world = ChainWorld(logs=[liquidation_call(5, 6, block=first, index=1), deficit(9, block=first, index=2)])
-    there, failures, _ = bring(settings, serve, clock, world, day=day)
+    model = ChainMarket(logs=[liquidation_call(5, 6, block=first, index=1), deficit(9, block=first, index=2)])
+    there, failures, _ = bring(settings, serve, clock, model, day=day)
     assert failures == {}
     assert loaded(there, TABLE, clock=clock)["debt_amount_raw"].to_list() == ["9"]
     assert loaded(there, "lending_liquidations", clock=clock)["debt_amount_raw"].to_list() == ["5"]
     assert quarantined(there).is_empty()
     # Nothing happened on the next day: it is covered and empty, in both tables.
-    there, failures, _ = bring(settings, serve, clock, ChainWorld(), day=date(2025, 3, 9))
+    there, failures, _ = bring(settings, serve, clock, ChainMarket(), day=date(2025, 3, 9))
     assert failures == {}
     loaded(there, TABLE, clock=clock)
     with writer(there, what="test") as con:
@@ -166,7 +166,7 @@ def test_a_day_of_bad_debt_is_loaded_and_a_day_without_any_is_empty(
 def test_a_landed_day_of_a_pool_that_could_not_tell_of_bad_debt_is_not_covered(
     settings: Settings, serve: Serve, clock: Clock
 ) -> None:
-    there, _, _ = bring(settings, serve, clock, ChainWorld(logs=[]))
+    there, _, _ = bring(settings, serve, clock, ChainMarket(logs=[]))
     loaded(there, "lending_liquidations", clock=clock)
     with writer(there, what="test") as con:
         tables = con.sql("select distinct table_name from ops.coverage").fetchall()

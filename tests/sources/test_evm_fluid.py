@@ -9,12 +9,12 @@ import pytest
 
 from pipelines.core.settings import Settings
 from pipelines.operations.fetch import fetch
-from pipelines.sandbox.venues.evm import ChainWorld, Log, Manners, block_of
+from pipelines.sandbox.venues.evm import ChainMarket, Log, ResponseBehavior, block_of
 from pipelines.sources.chain.evm import contracts as emitters
 from pipelines.sources.chain.evm.abi import EventSpec
 from pipelines.sources.chain.evm.fluid import EVENTS
 from pipelines.sources.chain.evm.lending import ETHER
-from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined
+from tests.sources.conftest import FAST_RETRY, Clock, Serve, loaded, quarantined
 from tests.sources.evm_events import address, encoded, event_hash, parsed, rows, stream
 
 FACTORY, LIQUIDITY = emitters.FLUID["ethereum"]
@@ -126,12 +126,12 @@ def test_vaults_and_tokens_are_found_over_http(
         liquidated(VAULT, 6, 5, block=first + 3, index=3), operated(quiet, USDC, borrow=-5, block=first + 4),
         liquidated(address(0xBAD), 6, 5, block=first + 5),
     ]  # fmt: skip
-    world = ChainWorld(logs=logs, stream_blocks=500_000, nodes={"rpc": Manners(most_blocks=1_000_000)})
-    with serve("evm_ethereum", settings=settings, world=world) as (_, there):
+    market = ChainMarket(logs=logs, stream_blocks=500_000, nodes={"rpc": ResponseBehavior(most_blocks=1_000_000)})
+    with serve("evm_ethereum", settings=settings, market=market) as (_, there):
         wanted = {f"evm_ethereum.{name}" for name in nodes or ("portal",)}
         there = there.model_copy(update={"endpoints": {k: v for k, v in there.endpoints.items() if k in wanted}})
         [report] = fetch(
-            there, "evm_ethereum", ["fluid"], first=day, last=day, assets=["ETH"], patience=HURRIED, clock=clock
+            there, "evm_ethereum", ["fluid"], first=day, last=day, assets=["ETH"], retry=FAST_RETRY, clock=clock
         )
     assert dict(report.failures) == {}
     found = loaded(there, "lending_liquidations", clock=clock)

@@ -19,14 +19,14 @@ from pipelines.core.settings import Settings
 from pipelines.core.universe import parse_symbol
 from pipelines.extract.venue import Context, Page, Parsed, Span
 from pipelines.operations.fetch import fetch
-from pipelines.sandbox.venues.evm import ChainWorld, Log, Manners, block_of
+from pipelines.sandbox.venues.evm import ChainMarket, Log, ResponseBehavior, block_of
 from pipelines.sources import registry
 from pipelines.sources.chain.evm import gmx
 from pipelines.sources.chain.evm.gmx_markets import DECIMALS, EVENT_EMITTERS, INDEX_TOKENS, MARKETS, VAULTS
 from pipelines.sources.instruments import InstrumentHistory
 from pipelines.sources.records import LINE
 from pipelines.storage.warehouse import writer
-from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined
+from tests.sources.conftest import FAST_RETRY, Clock, Serve, loaded, quarantined
 from tests.sources.evm_events import AT, address, encoded, event_hash, stream
 
 KINDS = ("address", "uint256", "int256", "bool", "bytes32", "bytes", "string")
@@ -359,8 +359,8 @@ def test_a_day_over_http_is_loaded_with_its_instruments(
     ]  # fmt: skip
     # Arbitrum waits for 7,200 blocks of a node, which are a day of the emulated ones.
     clock.now += timedelta(days=1)
-    world = ChainWorld(logs=logs, stream_blocks=3_000, nodes={"rpc": Manners(stamps="missing")})
-    with serve("evm_arbitrum", settings=settings, world=world) as (_, there):
+    model = ChainMarket(logs=logs, stream_blocks=3_000, nodes={"rpc": ResponseBehavior(stamps="missing")})
+    with serve("evm_arbitrum", settings=settings, model=model) as (_, there):
         wanted = {f"evm_arbitrum.{name}" for name in nodes or ("portal",)}
         there = there.model_copy(update={"endpoints": {k: v for k, v in there.endpoints.items() if k in wanted}})
         reports = fetch(
@@ -370,7 +370,7 @@ def test_a_day_over_http_is_loaded_with_its_instruments(
             first=DAY,
             last=DAY,
             assets=["ETH"],
-            patience=HURRIED,
+            retry=FAST_RETRY,
             clock=clock,
         )
     assert {report.source: dict(report.failures) for report in reports if report.failures} == {}

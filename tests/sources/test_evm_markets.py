@@ -13,12 +13,12 @@ from eth_abi.abi import encode
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import LandingStore
 from pipelines.operations.fetch import fetch
-from pipelines.sandbox.venues.evm import ChainWorld, Log, Manners, block_of
+from pipelines.sandbox.venues.evm import ChainMarket, Log, ResponseBehavior, block_of
 from pipelines.sources.chain.evm import contracts as emitters
 from pipelines.sources.chain.evm.abi import EventSpec
 from pipelines.sources.chain.evm.registries import EVENTS, REGISTRIES
 from pipelines.sources.chain.evm.tokens import DECIMALS, SYMBOL, UNDERLYING, address_of, decimals_of, text_of
-from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined
+from tests.sources.conftest import FAST_RETRY, Clock, Serve, loaded, quarantined
 from tests.sources.evm_events import address, encoded, event_hash, parsed, rows, stream
 from tests.sources.test_evm import FIRST, VENUE, bring
 from tests.sources.test_evm_events import LIQUIDATE_BORROW, POOL_V3, USDC, WETH, liquidation_call
@@ -106,12 +106,12 @@ def test_markets_announced_years_ago_are_found_when_a_day_is_fetched(
         isolated(OTHER, 8, block=FIRST + 6),
     ]
     day = date(2024, 3, 8)
-    with serve("evm_bnb", settings=settings, world=ChainWorld(logs=logs, stream_blocks=200_000)) as (_, there):
+    with serve("evm_bnb", settings=settings, model=ChainMarket(logs=logs, stream_blocks=200_000)) as (_, there):
         there = there.model_copy(
             update={"endpoints": {k: v for k, v in there.endpoints.items() if k.endswith("portal")}}
         )
         [report] = fetch(
-            there, "evm_bnb", ["compound_v2"], first=day, last=day, assets=["ETH"], patience=HURRIED, clock=clock
+            there, "evm_bnb", ["compound_v2"], first=day, last=day, assets=["ETH"], retry=FAST_RETRY, clock=clock
         )
     assert report.failures == {}
     found = loaded(there, "lending_liquidations", clock=clock)
@@ -151,12 +151,12 @@ def seized(token: str) -> Log:
 def test_a_token_the_registry_does_not_list_is_asked_what_it_is(
     settings: Settings, serve: Serve, clock: Clock, symbol: str, text: str | None, batches: bool
 ) -> None:
-    world = ChainWorld(
+    model = ChainMarket(
         logs=[seized(UNKNOWN), liquidation_call(1, 1, block=FIRST + 9)],
-        nodes={"rpc": Manners(batches=batches)},
+        nodes={"rpc": ResponseBehavior(batches=batches)},
         contracts={UNKNOWN: {SYMBOL: symbol, DECIMALS: word("uint8", 9)}},
     )
-    there, failures, _ = bring(settings, serve, clock, world, nodes=["rpc"])
+    there, failures, _ = bring(settings, serve, clock, model, nodes=["rpc"])
     assert failures == {}
     events = loaded(there, "lending_liquidations", clock=clock)
     assert sorted(events["collateral_token"]) == sorted([UNKNOWN, WETH])
@@ -169,7 +169,7 @@ def test_a_token_the_registry_does_not_list_is_asked_what_it_is(
 
 
 def test_a_token_that_is_no_contract_is_left_unknown(settings: Settings, serve: Serve, clock: Clock) -> None:
-    there, failures, _ = bring(settings, serve, clock, ChainWorld(logs=[seized(UNKNOWN)]), nodes=["rpc"])
+    there, failures, _ = bring(settings, serve, clock, ChainMarket(logs=[seized(UNKNOWN)]), nodes=["rpc"])
     assert failures == {}
     assert loaded(there, "tokens", clock=clock).is_empty()
     assert loaded(there, "lending_liquidations", clock=clock).height == 1
@@ -178,7 +178,7 @@ def test_a_token_that_is_no_contract_is_left_unknown(settings: Settings, serve: 
 def test_without_a_node_nothing_is_asked_and_no_event_is_missing(
     settings: Settings, serve: Serve, clock: Clock
 ) -> None:
-    there, failures, hits = bring(settings, serve, clock, ChainWorld(logs=[seized(UNKNOWN)], contracts=of_unknown()))
+    there, failures, hits = bring(settings, serve, clock, ChainMarket(logs=[seized(UNKNOWN)], contracts=of_unknown()))
     assert failures == {}
     assert all("rpc" not in hit.where for hit in hits)
     assert loaded(there, "lending_liquidations", clock=clock)["collateral_token"].to_list() == [UNKNOWN]
@@ -186,20 +186,20 @@ def test_without_a_node_nothing_is_asked_and_no_event_is_missing(
 
 
 def test_a_node_that_says_other_decimals_than_another_is_caught(settings: Settings, serve: Serve, clock: Clock) -> None:
-    world = ChainWorld(logs=[seized(UNKNOWN)], contracts=of_unknown(), nodes={"rpc": Manners(renames=True)})
-    _, failures, _ = bring(settings, serve, clock, world, nodes=["rpc", "rpc_2"])
+    model = ChainMarket(logs=[seized(UNKNOWN)], contracts=of_unknown(), nodes={"rpc": ResponseBehavior(renames=True)})
+    _, failures, _ = bring(settings, serve, clock, model, nodes=["rpc", "rpc_2"])
     assert "do not tell the same" in str(next(iter(failures.values())))
     assert LandingStore(settings.root).all(f"{VENUE}.aave") == []
 
 
 def test_a_token_that_changes_its_symbol_changes_no_event(settings: Settings, serve: Serve, clock: Clock) -> None:
     clock.now = datetime(2024, 3, 9, 7)
-    world = ChainWorld(logs=[seized(UNKNOWN)], contracts=of_unknown())
-    there, _, _ = bring(settings, serve, clock, world, nodes=["rpc"])
+    model = ChainMarket(logs=[seized(UNKNOWN)], contracts=of_unknown())
+    there, _, _ = bring(settings, serve, clock, model, nodes=["rpc"])
     before = loaded(there, "lending_liquidations", clock=clock)
     clock.now = datetime(2024, 3, 9, 14)
     there, failures, _ = bring(
-        settings, serve, clock, replace(world, contracts=of_unknown(**{SYMBOL: string("NEWER")})), nodes=["rpc"]
+        settings, serve, clock, replace(model, contracts=of_unknown(**{SYMBOL: string("NEWER")})), nodes=["rpc"]
     )
     assert failures == {}
     assert loaded(there, "tokens", clock=clock)["symbol"].to_list() == ["NEWER"]
@@ -212,12 +212,12 @@ def test_what_a_discovered_market_lends_is_read_of_the_market(settings: Settings
         "MarketSupported(address)", comptroller, [], [("address", VTOKEN)], block=block_of(datetime(2023, 12, 5))
     )
     vtoken = {SYMBOL: string("vUSDC"), DECIMALS: word("uint8", 8), UNDERLYING: word("address", USDC)}
-    world = ChainWorld(
+    model = ChainMarket(
         logs=[supported, isolated(VTOKEN, 7, block=FIRST + 5)],
-        nodes={"rpc": Manners(most_blocks=2_000_000)},
+        nodes={"rpc": ResponseBehavior(most_blocks=2_000_000)},
         contracts={VTOKEN: vtoken, OTHER: {**vtoken, UNDERLYING: word("address", WETH)}},
     )
-    there, failures, _ = bring(settings, serve, clock, world, nodes=["rpc"], feed="compound_v2")
+    there, failures, _ = bring(settings, serve, clock, model, nodes=["rpc"], feed="compound_v2")
     assert failures == {}
     told = loaded(there, "tokens", clock=clock)
     assert told.select("token", "claim_on", "decimals").rows() == [(VTOKEN, USDC, 8), (OTHER, WETH, 8)]

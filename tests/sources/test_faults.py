@@ -25,10 +25,10 @@ from pipelines.extract.fetch import FetchReport
 from pipelines.extract.landing import LandingStore
 from pipelines.operations.fetch import fetch
 from pipelines.sandbox.emulator import Fault
-from pipelines.sandbox.market_model import FormulaWorld
+from pipelines.sandbox.market_model import AnalyticMarket
 from pipelines.sandbox.venues import bybit as emulated
 from pipelines.sources import registry
-from tests.sources.conftest import HURRIED, Clock, Serve
+from tests.sources.conftest import FAST_RETRY, Clock, Serve
 
 DAY = date(2024, 3, 5)
 OI = "open-interest"
@@ -42,7 +42,7 @@ def bring(settings: Settings, clock: Clock, first: date = DAY, last: date = DAY)
         first=first,
         last=last,
         assets=["ETH", "SOL"],
-        patience=HURRIED,
+        retry=FAST_RETRY,
         clock=clock,
     )
     return next(report for report in reports if report.source == "bybit.open_interest")
@@ -60,9 +60,9 @@ def landed(settings: Settings) -> pl.DataFrame:
 def truth(first: date = DAY, last: date = DAY) -> pl.DataFrame:
     start = datetime(first.year, first.month, first.day) + timedelta(minutes=5)
     end = datetime(last.year, last.month, last.day) + timedelta(days=1, minutes=5)
-    world = FormulaWorld()
+    market = AnalyticMarket()
     return pl.concat(
-        world.open_interest(emulated.BY_NAME[name], 5, start, end).select(
+        market.open_interest(emulated.BY_NAME[name], 5, start, end).select(
             pl.lit(name).alias("instrument"), "event_at", "oi_base"
         )
         for name in ("ETHUSDT", "SOLUSDT")

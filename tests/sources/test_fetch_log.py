@@ -16,7 +16,7 @@ from pipelines.operations.load import load_pending
 from pipelines.operations.rebuild import rebuild
 from pipelines.sandbox.emulator import Fault
 from pipelines.storage.warehouse import writer
-from tests.sources.conftest import HURRIED, Clock, Serve
+from tests.sources.conftest import FAST_RETRY, Clock, Serve
 from tests.sources.test_faults import OI, without_rows
 
 DAY = date(2024, 3, 5)
@@ -24,7 +24,7 @@ FEED = "bybit.open_interest"
 
 
 def bring(settings: Settings, clock: Clock) -> None:
-    fetch(settings, "bybit", ["open_interest"], first=DAY, assets=["SOL"], patience=HURRIED, clock=clock)
+    fetch(settings, "bybit", ["open_interest"], first=DAY, assets=["SOL"], retry=FAST_RETRY, clock=clock)
 
 
 def problems(settings: Settings, columns: str) -> Sequence[tuple[Any, ...]]:

@@ -17,16 +17,16 @@ from pipelines.core.errors import RequestRefusedError, ThrottledError
 from pipelines.core.settings import Settings
 from pipelines.extract.venue import Job, Page, Span
 from pipelines.operations.fetch import fetch
-from pipelines.sandbox.emulator import Answer, Asked
-from pipelines.sandbox.market_model import FormulaWorld
+from pipelines.sandbox.emulator import Request, Response
+from pipelines.sandbox.market_model import AnalyticMarket
 from pipelines.sandbox.venues import gate as emulated
 from pipelines.sources.cex import gate
 from pipelines.sources.instruments import SCHEMA
 from pipelines.storage.warehouse import writer
-from tests.sources.conftest import HURRIED, NOW, Clock, Serve, loaded, parse_payloads, quarantined, sample
+from tests.sources.conftest import FAST_RETRY, NOW, Clock, Serve, loaded, parse_payloads, quarantined, sample
 from tests.sources.in_process import Direct, brought, context, rows
 
-WORLD = FormulaWorld()
+WORLD = AnalyticMarket()
 
 
 def known_as(instrument: str, size: float, contract_type: str = "linear") -> pl.DataFrame:
@@ -108,9 +108,9 @@ def test_contract_sizes_are_read_and_the_inverse_contract_is_a_dollar(samples_di
     assert parsed.rejects is not None and parsed.rejects["instrument"].to_list() == ["ETH_USD"]
 
 
-def ask(path: str, **params: str) -> Answer:
+def ask(path: str, **params: str) -> Response:
     route = next(route for route in emulated.ROUTES if route.path == path)
-    return route.handler(Asked("GET", "api", path, params, b"", NOW), WORLD)
+    return route.handler(Request("GET", "api", path, params, b"", NOW), WORLD)
 
 
 def test_an_order_window_of_more_than_an_hour_and_a_candle_limit_are_refused() -> None:
@@ -141,7 +141,7 @@ def test_a_day_over_http_is_what_the_market_did(settings: Settings, serve: Serve
     with serve("gate", settings=settings) as (_, there):
         reports = fetch(
             there, "gate", first=date(2024, 3, 8), last=date(2024, 3, 8), assets=["BTC", "PEPE"],
-            patience=HURRIED, clock=clock,
+            retry=FAST_RETRY, clock=clock,
         )  # fmt: skip
     assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
     start, end = datetime(2024, 3, 8), datetime(2024, 3, 9)
@@ -201,12 +201,12 @@ def test_a_day_over_http_is_what_the_market_did(settings: Settings, serve: Serve
 def test_a_day_gate_no_longer_tells_of_is_unknown_and_not_quiet(
     settings: Settings, serve: Serve, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forgetful = emulated.Manners(remembers_since=datetime(2024, 3, 8))
+    forgetful = emulated.ResponseBehavior(remembers_since=datetime(2024, 3, 8))
     monkeypatch.setattr(emulated, "ROUTES", emulated.routes(forgetful))
     with serve("gate", settings=settings) as (_, there):
         reports = fetch(
             there, "gate", ["liq_orders"], first=date(2024, 3, 7), last=date(2024, 3, 8), assets=["BTC"],
-            patience=HURRIED, clock=clock,
+            retry=FAST_RETRY, clock=clock,
         )  # fmt: skip
     assert sum(report.not_yet_published for report in reports) == 1
     loaded(there, "liquidations", clock=clock)
@@ -223,14 +223,16 @@ def job(subject: str, day: date) -> Job:
 
 
 @given(
-    manners=st.builds(emulated.Manners, rows=st.integers(5, 400), overlap=st.integers(0, 4), newest_first=st.booleans())
+    behavior=st.builds(
+        emulated.ResponseBehavior, rows=st.integers(5, 400), overlap=st.integers(0, 4), newest_first=st.booleans()
+    )
 )
 @hypothesis_settings(max_examples=15, deadline=None)
-def test_size_order_and_overlap_of_pages_change_nothing(manners: emulated.Manners) -> None:
+def test_size_order_and_overlap_of_pages_change_nothing(behavior: emulated.ResponseBehavior) -> None:
     day = date(2024, 3, 8)
     there = gate.VENUE.feed("contract_stats")
     results = []
-    for how in (emulated.POLITE, manners):
+    for how in (emulated.DEFAULT_BEHAVIOR, behavior):
         pages = brought(there, Direct(emulated.routes(how), WORLD, NOW), job("BTC_USD", day))
         known = context("gate", CONTRACTS, at=datetime(2024, 3, 9))
         parsed = there.parse([*pages, *pages[:1]], known)
@@ -243,7 +245,7 @@ def test_size_order_and_overlap_of_pages_change_nothing(manners: emulated.Manner
 @hypothesis_settings(max_examples=5, deadline=None)
 def test_every_liquidation_comes_once_however_full_the_hours_are(minutes: int) -> None:
     day = date(2024, 3, 8)
-    crowded = FormulaWorld(liquidation_minutes=minutes)
+    crowded = AnalyticMarket(liquidation_minutes=minutes)
     there = gate.VENUE.feed("liq_orders")
     api = Direct(emulated.ROUTES, crowded, NOW)
     pages = brought(there, api, Job("*", Span.of_days(day, day)))

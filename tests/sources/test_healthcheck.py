@@ -5,15 +5,15 @@ from __future__ import annotations
 import orjson
 
 from pipelines.core.settings import Settings
-from pipelines.operations.healthcheck import probe_venue
+from pipelines.operations.healthcheck import check_venue
 from pipelines.sandbox.emulator import Fault
 from pipelines.sources import registry
-from tests.sources.conftest import HURRIED, Clock, Serve
+from tests.sources.conftest import FAST_RETRY, Clock, Serve
 
 
 def test_a_venue_that_answers_as_expected(settings: Settings, serve: Serve, clock: Clock) -> None:
     with serve("bybit", settings=settings) as (_, there):
-        probes = probe_venue(there, registry.venue("bybit"), patience=HURRIED, clock=clock)
+        probes = check_venue(there, registry.venue("bybit"), retry=FAST_RETRY, clock=clock)
     assert {(p.source, p.asked): (p.verdict, p.rows > 0) for p in probes if p.source == "bybit.funding"} == {
         ("bybit.funding", "recent"): ("as expected", True),
         ("bybit.funding", "oldest"): ("as expected", True),
@@ -30,7 +30,7 @@ def test_a_renamed_field_and_a_refusal_are_told_apart(settings: Settings, serve:
         Fault("open-interest", "status", times=100, status=451, body=orjson.dumps({"msg": "restricted"})),
     ]
     with serve("bybit", settings=settings, faults=faults) as (_, there):
-        probes = probe_venue(there, registry.venue("bybit"), patience=HURRIED, clock=clock)
+        probes = check_venue(there, registry.venue("bybit"), retry=FAST_RETRY, clock=clock)
     found = {(p.source, p.asked): p for p in probes}
     assert found["bybit.funding", "recent"].verdict == "failed"
     assert "'fundingRate'" in found["bybit.funding", "recent"].found

@@ -20,16 +20,16 @@ from pipelines.core.settings import Settings
 from pipelines.extract.landing import LandingStore
 from pipelines.extract.venue import Context, Job, NotYetPublishedError, Page, Parsed, Span
 from pipelines.operations.fetch import fetch
-from pipelines.sandbox.emulator import Asked, Fault
-from pipelines.sandbox.market_model import FormulaWorld
+from pipelines.sandbox.emulator import Fault, Request
+from pipelines.sandbox.market_model import AnalyticMarket
 from pipelines.sandbox.venues import hyperliquid as emulated
 from pipelines.sources import registry
 from pipelines.sources.dex.hyperliquid import venue as hyperliquid
 from pipelines.sources.instruments import InstrumentHistory
-from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined
+from tests.sources.conftest import FAST_RETRY, Clock, Serve, loaded, quarantined
 from tests.sources.in_process import Direct, brought, rows
 
-WORLD = FormulaWorld()
+WORLD = AnalyticMarket()
 NOW = datetime(2024, 3, 10, 6)
 HOUR = timedelta(hours=1)
 
@@ -171,7 +171,7 @@ def test_absence_is_a_zero_only_on_days_that_were_seen_in_the_file() -> None:
 
 
 def emulate(**body: Any) -> Any:
-    return orjson.loads(emulated.info(Asked("POST", "api", "/info", {}, orjson.dumps(body), NOW), WORLD).body)
+    return orjson.loads(emulated.info(Request("POST", "api", "/info", {}, orjson.dumps(body), NOW), WORLD).body)
 
 
 MORNING: dict[str, Any] = {"coin": "BTC", "startTime": 1_710_000_000_000, "endTime": 1_710_050_000_000}
@@ -197,7 +197,7 @@ def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve
     with serve("hyperliquid", settings=settings, faults=[throttled]) as (_, there):
         reports = fetch(
             there, "hyperliquid", first=date(2024, 3, 7), last=date(2024, 3, 8), assets=["BTC", "PEPE"],
-            patience=HURRIED, clock=clock,
+            retry=FAST_RETRY, clock=clock,
         )  # fmt: skip
     assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
 
@@ -262,7 +262,7 @@ def test_a_day_that_is_not_published_yet_covers_nothing(settings: Settings, serv
     with serve("hyperliquid", settings=settings, faults=[stalled]) as (_, there):
         fetch(
             there, "hyperliquid", ["liquidation_totals"], first=date(2024, 3, 7), last=date(2024, 3, 8),
-            patience=HURRIED, clock=clock,
+            retry=FAST_RETRY, clock=clock,
         )  # fmt: skip
     source, store = "hyperliquid.liquidation_totals", LandingStore(settings.root)
     landings = store.all(source)

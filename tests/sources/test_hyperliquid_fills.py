@@ -20,11 +20,11 @@ from pipelines.extract.logs import BlockRange
 from pipelines.extract.venue import Context, Page, Parsed, Span
 from pipelines.operations.fetch import fetch
 from pipelines.sandbox.emulator import Fault
-from pipelines.sandbox.market_model import FormulaWorld
+from pipelines.sandbox.market_model import AnalyticMarket
 from pipelines.sandbox.venues import hyperliquid_fills as emulated
 from pipelines.sources.dex.hyperliquid import fills as source
 from pipelines.sources.instruments import InstrumentHistory
-from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined
+from tests.sources.conftest import FAST_RETRY, Clock, Serve, loaded, quarantined
 
 NOW = datetime(2025, 11, 3, 6)
 DAY = date(2025, 11, 1)
@@ -183,7 +183,7 @@ def test_the_query_is_that_of_the_sample(samples_dir: Path) -> None:
 
 def test_the_emulator_writes_fills_as_the_sample_has_them(samples_dir: Path) -> None:
     [[_, fill]] = sampled(samples_dir)[0]["line"]["events"]
-    row = emulated.forced(FormulaWorld(), NOW, NOW + timedelta(hours=3)).row(0, named=True)
+    row = emulated.forced(AnalyticMarket(), NOW, NOW + timedelta(hours=3)).row(0, named=True)
     for _, ours in emulated.fills(row):
         # Only orders that were given one have a cloid.
         assert {key: type(value) for key, value in fill.items() if key != "cloid"} == {
@@ -211,7 +211,7 @@ def truth(*kinds: str) -> pl.DataFrame:
     """The world's liquidations of the day that end in these ways."""
     start = datetime(2025, 11, 1)
     return (
-        emulated.forced(FormulaWorld(), start, start + timedelta(days=1))
+        emulated.forced(AnalyticMarket(), start, start + timedelta(days=1))
         .filter(pl.col("kind").is_in(kinds))
         .select("instrument", "occurred_at", "side", "price", "quantity_base", is_adl=pl.col("kind") == "adl")
         .sort("instrument", "occurred_at")
@@ -231,7 +231,7 @@ def test_a_day_over_http_is_every_forced_close_the_source_tells(
     with serve(source.NAME, settings=settings, faults=faults) as (emulator, there):
         kept = {k: v for k, v in there.endpoints.items() if k == f"{source.NAME}.{endpoint}"}
         there = there.model_copy(update={"endpoints": kept})
-        [report] = fetch(there, source.NAME, first=DAY, last=DAY, assets=["BTC"], patience=HURRIED, clock=clock)
+        [report] = fetch(there, source.NAME, first=DAY, last=DAY, assets=["BTC"], retry=FAST_RETRY, clock=clock)
     assert dict(report.failures) == {}
     # 864,000 blocks by streams of 300,000: three, and two that were lost.
     assert len([hit for hit in emulator.hits if "stream" in hit.where]) == (5 if endpoint == "portal" else 0)
@@ -249,6 +249,6 @@ def test_a_day_whose_last_hour_is_not_written_yet_is_asked_for_later(
     clock.now = datetime(2025, 11, 2, 7)
     missing = Fault(".node/20251101/23", "status", status=404, times=9)
     with serve(source.NAME, settings=settings, faults=[missing]) as (_, there):
-        fetch(there, source.NAME, first=DAY, last=DAY, assets=["BTC"], patience=HURRIED, clock=clock)
+        fetch(there, source.NAME, first=DAY, last=DAY, assets=["BTC"], retry=FAST_RETRY, clock=clock)
     [landing] = LandingStore(settings.root).all(f"{source.NAME}.liquidations")
     assert landing.completeness == "not_yet_published"

@@ -17,15 +17,15 @@ from pipelines.core.errors import RequestRefusedError, SourceFormatError, Thrott
 from pipelines.core.settings import Settings
 from pipelines.extract.venue import Context, Job, Page, Span
 from pipelines.operations.fetch import fetch
-from pipelines.sandbox.market_model import FormulaWorld
+from pipelines.sandbox.market_model import AnalyticMarket
 from pipelines.sandbox.venues import kraken as emulated
 from pipelines.sources.cex import kraken
 from pipelines.sources.instruments import SCHEMA
 from pipelines.storage.warehouse import writer
-from tests.sources.conftest import HURRIED, NOW, Clock, Serve, loaded, parse_payloads, quarantined, sample
+from tests.sources.conftest import FAST_RETRY, NOW, Clock, Serve, loaded, parse_payloads, quarantined, sample
 from tests.sources.in_process import Direct, brought, rows
 
-WORLD = FormulaWorld()
+WORLD = AnalyticMarket()
 CONTRACTS = pl.DataFrame(
     [
         {**dict.fromkeys(SCHEMA), "instrument": x.instrument, "contract_type": x.contract_type, "contract_size": 1.0}
@@ -147,7 +147,7 @@ def test_a_day_over_http_is_what_the_market_did(settings: Settings, serve: Serve
     with serve("kraken", settings=settings) as (_, there):
         reports = fetch(
             there, "kraken", first=date(2024, 3, 8), last=date(2024, 3, 8), assets=["BTC", "PEPE"],
-            patience=HURRIED, clock=clock,
+            retry=FAST_RETRY, clock=clock,
         )  # fmt: skip
     assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
     start, end = datetime(2024, 3, 8), datetime(2024, 3, 9)
@@ -176,7 +176,7 @@ def test_the_moments_open_interest_over_http_is_what_the_market_holds(
     settings: Settings, serve: Serve, clock: Clock
 ) -> None:
     with serve("kraken", settings=settings) as (_, there):
-        reports = fetch(there, "kraken", feeds=["instruments", "current_open_interest"], patience=HURRIED, clock=clock)
+        reports = fetch(there, "kraken", feeds=["instruments", "current_open_interest"], retry=FAST_RETRY, clock=clock)
     assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
     got = loaded(there, "open_interest", clock=clock)
     assert set(got["instrument"]) == set(emulated.BY_NAME)
@@ -198,7 +198,7 @@ def test_what_was_captured_is_held_against_the_slots_of_the_day(settings: Settin
     with serve("kraken", settings=settings) as (_, there):
         for clock.now in moments:
             fetch(
-                there, "kraken", feeds=["instruments", "current_open_interest"], again=True, patience=HURRIED, clock=clock
+                there, "kraken", feeds=["instruments", "current_open_interest"], again=True, retry=FAST_RETRY, clock=clock
             )  # fmt: skip
     loaded(there, "open_interest", clock=clock)
     with writer(there, what="test") as con:
@@ -218,7 +218,7 @@ def test_a_year_of_funding_is_asked_for_once_a_contract(settings: Settings, serv
         def bring(last: date) -> int:
             before = len(emulator.hits)
             fetch(
-                there, "kraken", ["funding"], first=date(2023, 3, 1), last=last, assets=["BTC", "ETH"], patience=HURRIED,
+                there, "kraken", ["funding"], first=date(2023, 3, 1), last=last, assets=["BTC", "ETH"], retry=FAST_RETRY,
                 clock=clock,
             )  # fmt: skip
             return sum("historicalfundingrates" in str(hit) for hit in emulator.hits[before:])
@@ -236,17 +236,17 @@ def test_a_year_of_funding_is_asked_for_once_a_contract(settings: Settings, serv
 
 
 @given(
-    manners=st.builds(
-        emulated.Manners, rows=st.integers(5, 400), overlap=st.integers(0, 4), in_milliseconds=st.booleans()
+    behavior=st.builds(
+        emulated.ResponseBehavior, rows=st.integers(5, 400), overlap=st.integers(0, 4), in_milliseconds=st.booleans()
     ),
     feed=st.sampled_from(["open_interest", "long_short_info", "candles"]),
 )
 @hypothesis_settings(max_examples=15, deadline=None)
-def test_size_overlap_and_unit_of_pages_change_nothing(manners: emulated.Manners, feed: str) -> None:
+def test_size_overlap_and_unit_of_pages_change_nothing(behavior: emulated.ResponseBehavior, feed: str) -> None:
     span = Span.of_days(date(2024, 3, 8), date(2024, 3, 8))
     there = kraken.VENUE.feed(feed)
     results = []
-    for how in (emulated.POLITE, manners):
+    for how in (emulated.DEFAULT_BEHAVIOR, behavior):
         pages = brought(there, Direct(emulated.routes(how), WORLD, NOW), Job("PI_XBTUSD", span))
         known = Context("kraken", NOW, span, CONTRACTS)
         results.append(rows(list(there.parse([*pages[::-1], *pages[:1]], known))).sort("available_at"))

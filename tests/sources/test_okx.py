@@ -22,8 +22,8 @@ from pipelines.core.errors import RequestRefusedError, SourceFormatError
 from pipelines.core.settings import Settings
 from pipelines.extract.venue import Context, Job, NotYetPublishedError, Page, Parsed, Span, milliseconds
 from pipelines.operations.fetch import fetch
-from pipelines.sandbox.emulator import Asked, Fault
-from pipelines.sandbox.market_model import FormulaWorld
+from pipelines.sandbox.emulator import Fault, Request
+from pipelines.sandbox.market_model import AnalyticMarket
 from pipelines.sandbox.venues import okx as emulated
 from pipelines.sources.cex.okx import archive as okx_archive
 from pipelines.sources.cex.okx import capture as okx_capture
@@ -32,12 +32,12 @@ from pipelines.sources.cex.okx import wire
 from pipelines.sources.instruments import SCHEMA
 from pipelines.sources.records import read_records
 from pipelines.storage.warehouse import writer
-from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined, sample
+from tests.sources.conftest import FAST_RETRY, Clock, Serve, loaded, quarantined, sample
 from tests.sources.in_process import Direct, brought, context, page, rows
 
-WORLD = FormulaWorld()
+WORLD = AnalyticMarket()
 NOW = datetime(2024, 3, 10, 6)
-PATIENT_FOR_TWO_SECONDS = replace(HURRIED, longest_wait=3.0)
+PATIENT_FOR_TWO_SECONDS = replace(FAST_RETRY, longest_wait=3.0)
 """OKX's windows are of 2 seconds, so that is what its throttling asks for."""
 
 
@@ -303,7 +303,7 @@ def test_a_missing_cell_is_missed_by_its_name() -> None:
 def emulate(path: str, **params: str | int) -> Any:
     route = next(route for route in emulated.ROUTES if route.path == path)
     text = {name: str(value) for name, value in params.items()}
-    return orjson.loads(route.handler(Asked("GET", "api", path, text, b"", NOW), WORLD).body)
+    return orjson.loads(route.handler(Request("GET", "api", path, text, b"", NOW), WORLD).body)
 
 
 def test_the_emulator_excludes_both_bounds_and_refuses_what_okx_refuses() -> None:
@@ -338,7 +338,7 @@ def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve
             )
             for report in fetch(
                 there, "okx", feeds, first=first, last=last, assets=assets,
-                patience=PATIENT_FOR_TWO_SECONDS, clock=clock,
+                retry=PATIENT_FOR_TWO_SECONDS, clock=clock,
             )
         ]  # fmt: skip
         assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
@@ -396,13 +396,13 @@ def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve
 
 
 def test_captures_an_hour_apart_tell_of_every_liquidation_once(settings: Settings, serve: Serve, clock: Clock) -> None:
-    with serve("okx", settings=settings, world=FormulaWorld(liquidation_minutes=10)) as (_, there):
+    with serve("okx", settings=settings, market=AnalyticMarket(liquidation_minutes=10)) as (_, there):
         for hour in (0, 1):
             clock.now = NOW + timedelta(hours=hour)
-            [*_, report] = fetch(there, "okx", ["liquidations"], assets=["PEPE"], patience=HURRIED, clock=clock)
+            [*_, report] = fetch(there, "okx", ["liquidations"], assets=["PEPE"], retry=FAST_RETRY, clock=clock)
             assert not report.failures
             forced = loaded(there, "liquidations", clock=clock).sort("occurred_at")
-    events = FormulaWorld(liquidation_minutes=10).liquidations(
+    events = AnalyticMarket(liquidation_minutes=10).liquidations(
         emulated.BY_NAME["PEPE-USDT-SWAP"], NOW - timedelta(days=1), NOW + timedelta(hours=1)
     )
     assert_frame_equal(forced.select("occurred_at", "side"), events.select("occurred_at", "side"))
@@ -482,21 +482,21 @@ def job(subject: str, first: date, last: date) -> Job:
 
 
 MANNERS = st.builds(
-    emulated.Manners,
+    emulated.ResponseBehavior,
     rows=st.integers(5, 120),
     overlap=st.integers(0, 4),
     newest_first=st.booleans(),
 )
 
 
-@given(manners=MANNERS, feed=st.sampled_from(["open_interest", "candles", "positioning"]))
+@given(behavior=MANNERS, feed=st.sampled_from(["open_interest", "candles", "positioning"]))
 @hypothesis_settings(max_examples=30)
-def test_size_order_and_overlap_of_pages_change_nothing(manners: emulated.Manners, feed: str) -> None:
+def test_size_order_and_overlap_of_pages_change_nothing(behavior: emulated.ResponseBehavior, feed: str) -> None:
     day = date(2024, 3, 9)
     subject = "BTC-CONTRACTS" if feed == "positioning" else "BTC-USD-SWAP"
     there = okx.VENUE.feed(feed)
     results = []
-    for how in (emulated.POLITE, manners):
+    for how in (emulated.DEFAULT_BEHAVIOR, behavior):
         api = Direct(emulated.routes(how), WORLD, NOW)
         pages = brought(there, api, job(subject, day, day))
         results.append(rows(list(there.parse([*pages, *pages[:1]], context("okx", SWAPS, at=NOW)))))
@@ -510,7 +510,7 @@ def test_size_order_and_overlap_of_pages_change_nothing(manners: emulated.Manner
 
 def test_a_day_of_funding_holds_its_first_settlement() -> None:
     feed, day = okx.VENUE.feed("funding"), date(2024, 3, 9)
-    pages = brought(feed, Direct(emulated.routes(emulated.POLITE), WORLD, NOW), job("BTC-USD-SWAP", day, day))
+    pages = brought(feed, Direct(emulated.routes(emulated.DEFAULT_BEHAVIOR), WORLD, NOW), job("BTC-USD-SWAP", day, day))
     found = rows(list(feed.parse(pages, context("okx", SWAPS, at=NOW))))
     assert sorted(found["settled_at"].dt.hour()) == [0, 8, 16]
 
@@ -518,12 +518,12 @@ def test_a_day_of_funding_holds_its_first_settlement() -> None:
 @given(rows_of_page=st.integers(5, 100), minutes=st.integers(1, 30))
 @hypothesis_settings(max_examples=15)
 def test_every_liquidation_comes_once_whatever_the_pages(rows_of_page: int, minutes: int) -> None:
-    world = FormulaWorld(liquidation_minutes=minutes)
-    api = Direct(emulated.routes(emulated.Manners(rows=rows_of_page)), world, NOW)
+    market = AnalyticMarket(liquidation_minutes=minutes)
+    api = Direct(emulated.routes(emulated.ResponseBehavior(rows=rows_of_page)), market, NOW)
     there = okx.VENUE.feed("liquidations")
     pages = brought(there, api, job("BTC-USDT-SWAP", NOW.date(), NOW.date()))
     got = rows(list(there.parse(pages, context("okx", SWAPS, at=NOW)))).sort("occurred_at")
-    true = world.liquidations(emulated.BY_NAME["BTC-USDT-SWAP"], NOW - timedelta(days=1), NOW)
+    true = market.liquidations(emulated.BY_NAME["BTC-USDT-SWAP"], NOW - timedelta(days=1), NOW)
     assert_frame_equal(got.select("occurred_at", "side"), true.select("occurred_at", "side"))
 
 

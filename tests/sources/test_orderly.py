@@ -20,14 +20,14 @@ from pipelines.core.universe import parse_symbol
 from pipelines.extract.venue import Context, Job, Page, Parsed, Span
 from pipelines.operations.fetch import fetch
 from pipelines.sandbox.emulator import Fault
-from pipelines.sandbox.market_model import FormulaWorld
+from pipelines.sandbox.market_model import AnalyticMarket
 from pipelines.sandbox.venues import orderly as emulated
 from pipelines.sources.dex import orderly
 from pipelines.sources.instruments import InstrumentHistory
-from tests.sources.conftest import HURRIED, Clock, Serve, loaded, quarantined
+from tests.sources.conftest import FAST_RETRY, Clock, Serve, loaded, quarantined
 from tests.sources.in_process import Direct, brought, page, rows
 
-WORLD = FormulaWorld()
+WORLD = AnalyticMarket()
 NOW = datetime(2024, 3, 10, 6)
 DAY = Span.of_days(date(2024, 3, 9), date(2024, 3, 9))
 LIQUIDATION = "/v1/public/liquidation"
@@ -96,10 +96,10 @@ def test_names_are_read_by_a_rule() -> None:
 
 def test_the_servers_clock_means_nothing_and_the_stamps_of_rows_do(samples_dir: Path) -> None:
     answer = recorded(samples_dir)
-    volatile = orderly.VENUE.volatile
-    assert volatile is not None
+    ignored_in_digest = orderly.VENUE.ignored_in_digest
+    assert ignored_in_digest is not None
     for body in (answer, {"success": True, "timestamp": 1, "data": answer["data"]}):
-        left = volatile.sub(b"", orjson.dumps(body))
+        left = ignored_in_digest.sub(b"", orjson.dumps(body))
         assert b"1685298157704" in left
         assert left.count(b"timestamp") == 1
 
@@ -111,9 +111,9 @@ def test_errors_are_told_apart() -> None:
         orderly.check(page("/x", emulated.refused(-1104, "parameter").body, subject="*", at=NOW))
 
 
-def truth(world: FormulaWorld, span: Span) -> pl.DataFrame:
+def truth(market: AnalyticMarket, span: Span) -> pl.DataFrame:
     return pl.concat(
-        world.liquidations(listing, span.start, span.end).select(
+        market.liquidations(listing, span.start, span.end).select(
             pl.lit(listing.instrument).alias("instrument"), "occurred_at", "side",
             (pl.col("quantity_base") / listing.multiplier).alias("quantity_base"),
         )
@@ -131,7 +131,7 @@ def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve
             first=date(2024, 3, 8),
             last=date(2024, 3, 9),
             assets=["BTC"],
-            patience=HURRIED,
+            retry=FAST_RETRY,
             clock=clock,
         )
     assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
@@ -144,16 +144,18 @@ def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve
     assert quarantined(there).is_empty()
 
 
-MANNERS = st.builds(emulated.Manners, most=st.integers(4, 30), newest_first=st.booleans(), inclusive=st.booleans())
+MANNERS = st.builds(
+    emulated.ResponseBehavior, most=st.integers(4, 30), newest_first=st.booleans(), inclusive=st.booleans()
+)
 
 
-@given(manners=MANNERS, minutes=st.integers(20, 90))
+@given(behavior=MANNERS, minutes=st.integers(20, 90))
 @hypothesis_settings(max_examples=8, deadline=None)
-def test_every_position_comes_once_whatever_the_pages(manners: emulated.Manners, minutes: int) -> None:
-    world, feed = FormulaWorld(liquidation_minutes=minutes), orderly.VENUE.feed("liquidations")
-    pages = brought(feed, Direct(emulated.routes(manners), world, NOW), Job("*", DAY))
+def test_every_position_comes_once_whatever_the_pages(behavior: emulated.ResponseBehavior, minutes: int) -> None:
+    market, feed = AnalyticMarket(liquidation_minutes=minutes), orderly.VENUE.feed("liquidations")
+    pages = brought(feed, Direct(emulated.routes(behavior), market, NOW), Job("*", DAY))
     got = rows(list(feed.parse([*pages, *pages[:1]], Context("orderly", NOW, DAY, InstrumentHistory.none()))))
-    true = truth(world, DAY)
+    true = truth(market, DAY)
     assert_frame_equal(got.select(true.columns).sort("instrument", "occurred_at"), true)
 
 
@@ -165,6 +167,6 @@ def test_pages_that_repeat_are_an_error_and_not_the_end() -> None:
     with pytest.raises(SourceFormatError, match="nothing new"):
         brought(
             orderly.VENUE.feed("liquidations"),
-            First(emulated.routes(emulated.Manners(most=5)), WORLD, NOW),
+            First(emulated.routes(emulated.ResponseBehavior(most=5)), WORLD, NOW),
             Job("*", DAY),
         )

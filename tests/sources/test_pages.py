@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from pipelines.extract.venue import Context, Feed, Job, Page, Span
-from pipelines.sandbox.market_model import FormulaWorld
+from pipelines.sandbox.market_model import AnalyticMarket
 from pipelines.sources import registry
 from pipelines.sources.instruments import INSTRUMENTS, SCHEMA, InstrumentHistory
 from tests.sources.in_process import Direct, brought
 from tests.sources.venue_cases import WAYS, Way
 
-WORLD: Final = FormulaWorld()
+WORLD: Final = AnalyticMarket()
 FEEDS: Final = {
     f"{way.venue}.{feed.name}": (way, feed)
     for way in WAYS

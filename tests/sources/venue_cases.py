@@ -14,7 +14,7 @@ from typing import Any, Final
 import polars as pl
 
 from pipelines.sandbox.emulator import Route
-from pipelines.sandbox.market_model import FormulaWorld, Listing, Measure
+from pipelines.sandbox.market_model import AnalyticMarket, Listing, Measure
 from pipelines.sandbox.venues import (
     binance,
     binance_archive,
@@ -127,7 +127,7 @@ class Way:
     instead: Callable[[Listings], Mapping[str, Any]] | None = None
     routes: Callable[[Listings], Sequence[Route]] | None = None
     """Where those of the module do not follow from its names."""
-    turned_away: frozenset[tuple[str, str]] = frozenset()
+    rejected_logs: frozenset[tuple[str, str]] = frozenset()
 
 
 def crowd(
@@ -206,16 +206,16 @@ BINANCE: Final = Way(
 def without_sentinels(truth: Truth) -> Truth:
     """Two stamps at which Binance's archive is zero in every column."""
 
-    def outside(world: FormulaWorld, listing: Listing, when: When) -> pl.DataFrame:
-        return truth(world, listing, when).filter(~pl.col("event_at").is_in(binance_archive.SENTINELS))
+    def outside(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
+        return truth(model, listing, when).filter(~pl.col("event_at").is_in(binance_archive.SENTINELS))
 
     return outside
 
 
-def forced_orders(world: FormulaWorld, listing: Listing, when: When) -> pl.DataFrame:
+def forced_orders(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
     """Quantities of the archive are whole contracts."""
     usd = (pl.col("quantity_base") * listing.contract_size).alias("notional_usd")
-    return truths.liquidations(usd, columns=("price",))(world, listing, when)
+    return truths.liquidations(usd, columns=("price",))(model, listing, when)
 
 
 UM_RATIOS: Final = without_sentinels(truths.ratios(5, *ALL_FOUR))
@@ -253,7 +253,7 @@ BINANCE_ARCHIVE: Final = Way(
         },
         "KEYS_PER_PAGE": 50,
     },
-    turned_away=frozenset({("um_metrics", "sentinel"), ("cm_metrics", "sentinel")}),
+    rejected_logs=frozenset({("um_metrics", "sentinel"), ("cm_metrics", "sentinel")}),
 )  # fmt: skip
 
 BITFINEX: Final = Way(
@@ -284,9 +284,9 @@ BYBIT: Final = Way(
 )  # fmt: skip
 
 
-def daily_funding(world: FormulaWorld, listing: Listing, when: When) -> pl.DataFrame:
+def daily_funding(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
     """The last settlement of each day, which the vendor is taken to mean that of 16:00."""
-    last = world.funding(listing, when.start, when.end).group_by(day=pl.col("settled_at").dt.truncate("1d"))
+    last = model.funding(listing, when.start, when.end).group_by(day=pl.col("settled_at").dt.truncate("1d"))
     rates = last.agg(pl.col("rate").sort_by("settled_at").last())
     return rates.select((pl.col("day") + timedelta(hours=16)).alias("settled_at"), "rate")
 
@@ -296,10 +296,10 @@ def is_settled_at_16(listing: Listing) -> bool:
     return listing.venue != "hyperliquid" and listing.asset in ("BTC", "ETH")
 
 
-def daily_totals(world: FormulaWorld, listing: Listing, when: When) -> pl.DataFrame:
+def daily_totals(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
     """In coins; of inverse contracts in dollars."""
     unit = "usd" if is_inverse(listing) else "base"
-    return truths.liquidation_totals(1440)(world, listing, when).select("event_at", f"long_{unit}", f"short_{unit}")
+    return truths.liquidation_totals(1440)(model, listing, when).select("event_at", f"long_{unit}", f"short_{unit}")
 
 
 COINALYZE: Final = Way(
@@ -360,7 +360,7 @@ DYDX: Final = Way(
     ),
     assets=("BTC", "ETH", "SOL"), long=("liquidations",),
     # A market that is named after the address of a token.
-    turned_away=frozenset({("instruments", "unknown_instrument")}),
+    rejected_logs=frozenset({("instruments", "unknown_instrument")}),
 )  # fmt: skip
 
 GATE: Final = Way(
@@ -377,10 +377,10 @@ GATE: Final = Way(
 )  # fmt: skip
 
 
-def liquidated_days(world: FormulaWorld, listing: Listing, when: When) -> pl.DataFrame:
+def liquidated_days(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
     """The file has every second coin on every second day."""
     sums = (
-        world.liquidations(listing, when.start, when.end)
+        model.liquidations(listing, when.start, when.end)
         .group_by(pl.col("occurred_at").dt.truncate("1d").alias("event_at"))
         .agg((pl.col("price") * pl.col("quantity_base")).sum().round(6).alias("total_usd"))
     )
@@ -416,7 +416,7 @@ KRAKEN: Final = Way(
     ),
     # Kraken answers every question with all funding there is: a year of it for few, some weeks for the crowd.
     long=("open_interest", "long_short_info", "funding"),
-    routes=lambda listings: kraken.routes(kraken.Manners(funding_days=400 if len(listings) < CROWD else 20)),
+    routes=lambda listings: kraken.routes(kraken.ResponseBehavior(funding_days=400 if len(listings) < CROWD else 20)),
 )  # fmt: skip
 
 
@@ -426,7 +426,7 @@ def finest(truth: Callable[[int], Truth], kept: Mapping[int, timedelta], *, lag:
     `kept` is how far back each goes; `lag` is 1 where stamps are the starts of their periods.
     """
 
-    def rows(world: FormulaWorld, listing: Listing, when: When) -> pl.DataFrame:
+    def rows(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
         found = []
         for number in range((when.end - when.start).days):
             start = when.start + timedelta(days=number)
@@ -435,7 +435,7 @@ def finest(truth: Callable[[int], Truth], kept: Mapping[int, timedelta], *, lag:
                 step = timedelta(minutes=minutes)
                 # The floor itself is a moment too old: the venue's clock has gone on since the hour.
                 floor = when.now - far + lag * step
-                frame = truth(minutes)(world, listing, day).filter(pl.col("event_at") > floor)
+                frame = truth(minutes)(model, listing, day).filter(pl.col("event_at") > floor)
                 period = f"{minutes}m" if minutes < 60 else f"{minutes // 60}h"
                 found.append(frame.select(pl.lit(period).alias("period"), pl.all()))
                 if floor < start + step:
@@ -454,11 +454,11 @@ def whole_coins(listings: Listings) -> Listings:
     return [okx.WHOLE_COINS[asset] for asset in dict.fromkeys(x.asset for x in listings)]
 
 
-def positioning(world: FormulaWorld, listing: Listing, when: When) -> pl.DataFrame:
+def positioning(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
     """Two statistics of one feed, the second stamped with the starts of its periods."""
     accounts = finest(lambda minutes: truths.ratios(minutes, "account_global"), KEPT_BY_COIN)
     takers = finest(lambda minutes: truths.ratios(minutes, "taker_volume"), KEPT_BY_COIN, lag=1)
-    return pl.concat([accounts(world, listing, when), takers(world, listing, when)])
+    return pl.concat([accounts(model, listing, when), takers(model, listing, when)])
 
 
 OKX: Final = Way(

@@ -79,7 +79,7 @@ class Parsed:
 
     rows: dict[str, pl.DataFrame] = field(default_factory=dict)
     rejects: dict[str, pl.DataFrame] = field(default_factory=dict)
-    absent: dict[str, pl.DataFrame] = field(default_factory=dict)
+    null_cells: dict[str, pl.DataFrame] = field(default_factory=dict)
 
     def only_rejects(self) -> pl.DataFrame:
         return pl.concat(self.rejects.values())
@@ -126,5 +126,5 @@ def parse_file(folder: Path, path: Path, *, text: str = LONG, name: str = "data.
         mine = [batch for batch in batches if batch.table == table]
         parsed.rows[table] = pl.concat([batch.rows for batch in mine], how="diagonal")
         parsed.rejects[table] = pl.concat([batch.rejects for batch in mine])
-        parsed.absent[table] = pl.concat([batch.absent for batch in mine])
+        parsed.null_cells[table] = pl.concat([batch.null_cells for batch in mine])
     return parsed

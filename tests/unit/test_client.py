@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 
 from pipelines.core.errors import ConfigError, RequestRefusedError, SourceFormatError, ThrottledError
-from pipelines.extract.client import HttpApi, Patience, open_api
+from pipelines.extract.client import HttpApi, RetryPolicy, open_api
 from pipelines.extract.landing import LandingStore
 from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import Page, Secret, Venue
-from pipelines.sandbox.emulator import Answer, Asked, Emulator, Fault, Route
-from pipelines.sandbox.market_model import FormulaWorld, World
+from pipelines.sandbox.emulator import Emulator, Fault, Request, Response, Route
+from pipelines.sandbox.market_model import AnalyticMarket, MarketModel
 
 NOW = datetime(2024, 3, 10, 6)
-HURRIED = Patience(attempts=3, first_wait=0.01, longest_backoff=0.02, longest_wait=2.0, total_seconds=5.0)
+FAST_RETRY = RetryPolicy(attempts=3, first_wait=0.01, longest_backoff=0.02, longest_wait=2.0, total_seconds=5.0)
 VENUE = Venue(name="v", endpoints={"api": "https://example.com"}, limits=(), feeds=())
 
 
@@ -30,11 +30,11 @@ VENUE = Venue(name="v", endpoints={"api": "https://example.com"}, limits=(), fee
 class Server:
     """A venue of one answer under /x, which notes what it was asked; /y is another place."""
 
-    answer: Answer = field(default_factory=lambda: Answer({"ok": True}))
-    asked: list[Asked] = field(default_factory=list)
+    answer: Response = field(default_factory=lambda: Response({"ok": True}))
+    asked: list[Request] = field(default_factory=list)
 
     def routes(self) -> Mapping[str, Sequence[Route]]:
-        def here(asked: Asked, world: World) -> Answer:
+        def here(asked: Request, market: MarketModel) -> Response:
             self.asked.append(asked)
             return self.answer
 
@@ -42,7 +42,7 @@ class Server:
 
 
 def emulated(server: Server, **options: Any) -> Emulator:
-    return Emulator(FormulaWorld(), ["v"], now=lambda: NOW, routes=server.routes(), **options)
+    return Emulator(AnalyticMarket(), ["v"], now=lambda: NOW, routes=server.routes(), **options)
 
 
 def asking(
@@ -50,14 +50,14 @@ def asking(
     ask: Callable[[HttpApi], Any],
     *,
     venue: Venue = VENUE,
-    patience: Patience = HURRIED,
+    retry: RetryPolicy = FAST_RETRY,
     contact: str = "",
 ) -> Any:
     """What `ask` gives with a client of the venue that `there` emulates."""
 
     async def main() -> Any:
         base = {"api": there.endpoints["v.api"]}
-        async with open_api(venue, endpoints=base, contact=contact, patience=patience, clock=lambda: NOW) as api:
+        async with open_api(venue, endpoints=base, contact=contact, retry=retry, clock=lambda: NOW) as api:
             return await ask(api)
 
     return asyncio.run(main())
@@ -181,7 +181,7 @@ def test_a_limit_holds_through_retries_too() -> None:
         return api.retries
 
     with emulated(server, faults=faults) as there:
-        retries = asking(there, many, venue=limited, patience=replace(HURRIED, attempts=8))
+        retries = asking(there, many, venue=limited, retry=replace(FAST_RETRY, attempts=8))
         assert len(there.hits) == 20 + retries
         assert there.most_in("v", 0.25) <= 10
     assert retries > 0
@@ -191,7 +191,7 @@ def test_a_limit_holds_through_retries_too() -> None:
 
 
 def test_a_redirect_is_not_followed() -> None:
-    server = Server(Answer(b"", status=302, headers={"Location": "/v/api/y"}))
+    server = Server(Response(b"", status=302, headers={"Location": "/v/api/y"}))
     with emulated(server) as there, pytest.raises(RequestRefusedError, match="status 302"):
         asking(there, lambda api: api.get("/x"))
     assert [asked.path for asked in server.asked] == ["/x"]
@@ -200,23 +200,23 @@ def test_a_redirect_is_not_followed() -> None:
 @pytest.mark.parametrize("packed", [False, True])
 def test_an_answer_larger_than_the_limit_is_refused_however_it_is_packed(packed: bool) -> None:
     content = b"[" + b"0," * (1 << 20) + b"0]"
-    answer = Answer(gzip.compress(content), headers={"Content-Encoding": "gzip"}) if packed else Answer(content)
+    answer = Response(gzip.compress(content), headers={"Content-Encoding": "gzip"}) if packed else Response(content)
     with (
         emulated(Server(answer)) as there,
         pytest.raises(SourceFormatError, match=r"larger than 1 MiB"),
     ):
-        asking(there, lambda api: api.get("/x"), patience=replace(HURRIED, largest_body=1 << 20))
+        asking(there, lambda api: api.get("/x"), retry=replace(FAST_RETRY, largest_body=1 << 20))
 
 
 def test_an_answer_of_the_largest_size_is_taken() -> None:
     content = b'"' + b"0" * 998 + b'"'
-    with emulated(Server(Answer(content))) as there:
-        page = asking(there, lambda api: api.get("/x"), patience=replace(HURRIED, largest_body=1000))
+    with emulated(Server(Response(content))) as there:
+        page = asking(there, lambda api: api.get("/x"), retry=replace(FAST_RETRY, largest_body=1000))
     assert page.body == content
 
 
 def test_a_status_that_a_feed_expects_is_an_answer() -> None:
-    with emulated(Server(Answer(b"none", status=404))) as there:
+    with emulated(Server(Response(b"none", status=404))) as there:
         assert asking(there, lambda api: api.get("/x", accept=(200, 404))).status == 404
         with pytest.raises(RequestRefusedError, match="status 404"):
             asking(there, lambda api: api.get("/x"))
@@ -237,7 +237,7 @@ def mirror(tmp_path: Path) -> Path:
 
 def from_folder(folder: Path, path: str, **options: Any) -> Page:
     async def main() -> Page:
-        async with open_api(VENUE, endpoints={"api": folder.as_uri()}, patience=HURRIED, clock=lambda: NOW) as api:
+        async with open_api(VENUE, endpoints={"api": folder.as_uri()}, retry=FAST_RETRY, clock=lambda: NOW) as api:
             return await api.get(path, is_json=False, accept=(200, 404), **options)
 
     return asyncio.run(main())

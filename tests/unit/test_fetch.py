@@ -18,8 +18,8 @@ from pipelines.extract.fetch import (
     GIVE_UP_AFTER,
     RECHECK_EVERY,
     WRITTEN_ASIDE,
-    Chunk,
     FetchReport,
+    Partition,
     fetch_feed,
     plan_capture,
     plan_days,
@@ -46,7 +46,7 @@ MONTHLY = replace(DAILY, by_month=True)
 
 
 def planned(feed: Feed, first: date, last: date, *, now: datetime = NOON, landed: Sequence[str] = ()) -> list[str]:
-    return [chunk.partition for chunk in plan_days(feed, first, last, now=now, landed=landed)]
+    return [partition.name for partition in plan_days(feed, first, last, now=now, landed=landed)]
 
 
 # Which days
@@ -74,11 +74,11 @@ def test_what_a_venue_has_forgotten_is_not_asked_for() -> None:
 
 
 def test_a_past_month_that_can_no_longer_change_is_asked_for_as_one() -> None:
-    chunks = plan_days(MONTHLY, date(2024, 1, 30), date(2024, 3, 2), now=NOON, landed=[])
-    assert [chunk.partition for chunk in chunks] == [
+    partitions = plan_days(MONTHLY, date(2024, 1, 30), date(2024, 3, 2), now=NOON, landed=[])
+    assert [partition.name for partition in partitions] == [
         "2024-01-30", "2024-01-31", "2024-02", "2024-03-01", "2024-03-02",
     ]  # fmt: skip
-    assert chunks[2].span == Span(datetime(2024, 2, 1), datetime(2024, 3, 1))
+    assert partitions[2].span == Span(datetime(2024, 2, 1), datetime(2024, 3, 1))
     # February may be restated until 11 March where a feed says so.
     restated = replace(MONTHLY, recheck_days=10)
     assert len(planned(restated, date(2024, 2, 1), date(2024, 2, 29))) == 29
@@ -100,8 +100,8 @@ def test_where_there_are_only_files_of_months_a_month_is_waited_for() -> None:
 def test_days_in_a_row_are_asked_for_as_one_where_requests_are_counted() -> None:
     runs = replace(DAILY, most_days=31, recheck_days=0)
     assert planned(runs, date(2024, 1, 20), date(2024, 3, 9)) == ["2024-01-20_2024-02-19", "2024-02-20_2024-03-09"]
-    [chunk] = plan_days(runs, date(2024, 2, 28), date(2024, 3, 1), now=NOON, landed=[])
-    assert chunk == Chunk("2024-02-28_2024-03-01", "all", Span(datetime(2024, 2, 28), datetime(2024, 3, 2)))
+    [partition] = plan_days(runs, date(2024, 2, 28), date(2024, 3, 1), now=NOON, landed=[])
+    assert partition == Partition("2024-02-28_2024-03-01", "all", Span(datetime(2024, 2, 28), datetime(2024, 3, 2)))
     assert planned(runs, date(2024, 3, 9), date(2024, 3, 9)) == ["2024-03-09"]
     # The last two days may be restated, each for itself.
     restated = replace(runs, recheck_days=2)
@@ -133,10 +133,10 @@ def test_every_published_day_is_in_one_chunk(
     first: date, last: date, by_month: bool, most: int | None, keeps: int | None, begun: list[date]
 ) -> None:
     feed = replace(DAILY, by_month=by_month, most_days=most, keeps_days=keeps)
-    chunks = plan_days(feed, first, last, now=NOON, landed=[f"{day:%Y-%m-%d}" for day in begun])
+    partitions = plan_days(feed, first, last, now=NOON, landed=[f"{day:%Y-%m-%d}" for day in begun])
     oldest = max(first, feed.since, NOON.date() - timedelta(days=keeps if keeps is not None else 10_000))
     wanted = [oldest + timedelta(days=n) for n in range((min(last, date(2024, 3, 9)) - oldest).days + 1)]
-    assert [day for chunk in chunks for day in chunk.span.days] == wanted
+    assert [day for partition in partitions for day in partition.span.days] == wanted
 
 
 def test_a_capture_is_of_the_present_hour_or_of_a_slot_of_hours() -> None:
@@ -144,11 +144,11 @@ def test_a_capture_is_of_the_present_hour_or_of_a_slot_of_hours() -> None:
     hourly, daily = (replace(DAILY, cadence="capture", every_hours=hours) for hours in (1, 24))
     third = replace(hourly, every_hours=8)
     assert plan_capture(hourly, now=at) == [
-        Chunk("2024-03-10", "1700", Span(datetime(2024, 3, 10, 17), datetime(2024, 3, 10, 18)))
+        Partition("2024-03-10", "1700", Span(datetime(2024, 3, 10, 17), datetime(2024, 3, 10, 18)))
     ]
     assert plan_capture(third, now=at)[0].part == "1600"
     assert plan_capture(daily, now=at) == [
-        Chunk("2024-03-10", "0000", Span(datetime(2024, 3, 10), datetime(2024, 3, 11)))
+        Partition("2024-03-10", "0000", Span(datetime(2024, 3, 10), datetime(2024, 3, 11)))
     ]
 
 
@@ -180,10 +180,10 @@ class House:
         self.store = LandingStore(self.home)
 
     def bring(self, first: date = date(2024, 3, 5), last: date | None = None, *, again: bool = False) -> FetchReport:
-        chunks = plan_days(self.feed, first, last or first, now=self.now, landed=[])
+        partitions = plan_days(self.feed, first, last or first, now=self.now, landed=[])
         return asyncio.run(
             fetch_feed(
-                self.store, self.venue, self.feed, Nobody(), chunks=chunks, now=self.now, again=again,
+                self.store, self.venue, self.feed, Nobody(), partitions=partitions, now=self.now, again=again,
                 jobs=lambda span: {name: Job(name, span) for name in self.says}, clock=lambda: self.now,
             )
         )  # fmt: skip
@@ -338,11 +338,11 @@ def test_a_feed_may_hand_on_what_it_held(house: House) -> None:
 
 def test_a_fetch_says_how_far_it_is(house: House) -> None:
     said: list[tuple[int, int]] = []
-    chunks = plan_days(house.feed, date(2024, 3, 1), date(2024, 3, 3), now=NOON, landed=[])
+    partitions = plan_days(house.feed, date(2024, 3, 1), date(2024, 3, 3), now=NOON, landed=[])
     plan: Mapping[str, Job] = {}
     asyncio.run(
         fetch_feed(
-            house.store, house.venue, house.feed, Nobody(), chunks=chunks, jobs=lambda span: plan, now=NOON,
+            house.store, house.venue, house.feed, Nobody(), partitions=partitions, jobs=lambda span: plan, now=NOON,
             progress=lambda what, done, of: said.append((done, of)),
         )
     )  # fmt: skip

@@ -273,7 +273,7 @@ def test_a_bad_wide_cell_is_named_by_its_own_column_and_costs_only_its_instrumen
 def test_wide_cells_without_value_are_counted_as_absent_per_day_and_instrument(tmp_path: Path) -> None:
     content = "t,BTCUSDT_long,BTCUSDT_short,ETHUSDT_long,ETHUSDT_short\n2024-01-01,,NaN,3,4\n2024-01-02,1,,NaN,\n"
     parsed = put_through(tmp_path, content, text=WIDE)
-    absent = parsed.absent["liquidation_totals"]
+    absent = parsed.null_cells["liquidation_totals"]
     assert [(str(day), name, cells) for day, name, cells in absent.rows()] == [
         ("2024-01-01", "BTCUSDT", 1),
         ("2024-01-02", "ETHUSDT", 1),

@@ -14,7 +14,7 @@ import pytest
 from pipelines.clean import stage
 from pipelines.clean.load import LoadReport, find_work, load_source
 from pipelines.contract.batch import (
-    ABSENT_SCHEMA,
+    NULL_CELLS_SCHEMA,
     REJECT_SCHEMA,
     Captures,
     CoverageSpan,
@@ -274,7 +274,7 @@ def test_a_frame_that_does_not_fit_the_contract_is_an_error_that_names_the_colum
 
 def test_gaps_carry_their_reason(desk: Desk) -> None:
     absent = pl.DataFrame(
-        [{"trade_date": date(2024, 1, 30), "instrument": "BTCUSDT", "cells": 1}], schema=ABSENT_SCHEMA
+        [{"trade_date": date(2024, 1, 30), "instrument": "BTCUSDT", "cells": 1}], schema=NULL_CELLS_SCHEMA
     )
     desk.rules = SourceRules(
         gaps=(KnownGap("open_interest", date(2024, 2, 1), date(2024, 2, 1), "the vendor was down"),)

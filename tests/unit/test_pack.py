@@ -26,10 +26,10 @@ def page_of(subject: str, body: bytes, *, at: datetime = AT, **params: str) -> P
     return Page(subject, {"method": "GET", "endpoint": "api", "path": "/x", "params": params}, 200, at, body)
 
 
-def written(pages: Sequence[Page], volatile: re.Pattern[bytes] | None = None) -> tuple[bytes, str]:
+def written(pages: Sequence[Page], ignored_in_digest: re.Pattern[bytes] | None = None) -> tuple[bytes, str]:
     """The bytes of a pack and its digest."""
     sink = io.BytesIO()
-    writer = PackWriter(sink, volatile)
+    writer = PackWriter(sink, ignored_in_digest)
     for page in pages:
         writer.add(page)
     digest = writer.close()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.core.errors import SourceFormatError
-from pipelines.extract.paging import pages_backward, pages_by_cursor, pages_by_slices, pages_forward
+from pipelines.extract.paging import pages_by_cursor, paginate_backward, paginate_by_slices, paginate_forward
 from pipelines.extract.venue import Page
 
 
@@ -49,7 +49,7 @@ def test_forward_and_backward_bring_every_row_of_the_span_once(
     stamps: list[int], limit: int, start: int, width: int
 ) -> None:
     wanted = sorted(stamp for stamp in stamps if start <= stamp < start + width)
-    for pages, newest in ((pages_forward, False), (pages_backward, True)):
+    for pages, newest in ((paginate_forward, False), (paginate_backward, True)):
         got = gathered(
             pages(venue(stamps, limit, newest=newest), stamps_of, start=start, end=start + width, limit=limit)
         )
@@ -62,14 +62,14 @@ def test_where_the_spacing_is_known_a_cap_below_the_limit_loses_nothing(
 ) -> None:
     wanted = sorted(stamp for stamp in stamps if start <= stamp < start + width)
     get = venue(stamps, cap, newest=True)
-    got = gathered(pages_backward(get, stamps_of, start=start, end=start + width, limit=100, spacing=1))
+    got = gathered(paginate_backward(get, stamps_of, start=start, end=start + width, limit=100, spacing=1))
     assert sorted(stamp for page in got for stamp in page) == wanted
 
 
 @given(stamps=st.lists(st.integers(0, 10), max_size=30), limit=st.integers(1, 9))
 def test_rows_that_share_a_stamp_all_arrive_or_it_is_said(stamps: list[int], limit: int) -> None:
     """With step 0 the newest stamp is asked for again, so ties cut by a page's end are not lost."""
-    for pages, newest in ((pages_forward, False), (pages_backward, True)):
+    for pages, newest in ((paginate_forward, False), (paginate_backward, True)):
         try:
             got = gathered(pages(venue(stamps, limit, newest=newest), stamps_of, start=0, end=11, limit=limit, step=0))
         except SourceFormatError:
@@ -82,7 +82,7 @@ def test_rows_that_share_a_stamp_all_arrive_or_it_is_said(stamps: list[int], lim
 @given(stamps=unique_stamps, limit=st.integers(2, 9), width=st.integers(1, 20))
 def test_full_windows_are_split_until_none_is_full(stamps: list[int], limit: int, width: int) -> None:
     got = gathered(
-        pages_by_slices(venue(stamps, limit, newest=False), stamps_of, start=0, end=40, limit=limit, width=width)
+        paginate_by_slices(venue(stamps, limit, newest=False), stamps_of, start=0, end=40, limit=limit, width=width)
     )
     assert sorted(stamp for page in got for stamp in page) == sorted(stamp for stamp in stamps if 0 <= stamp < 40)
 
@@ -92,9 +92,9 @@ def test_a_venue_that_ignores_the_bounds_is_an_error_and_no_loop() -> None:
         return page_of([1, 2, 3])
 
     with pytest.raises(SourceFormatError, match="ignores the bounds"):
-        gathered(pages_forward(get, stamps_of, start=10, end=100, limit=3))
+        gathered(paginate_forward(get, stamps_of, start=10, end=100, limit=3))
     with pytest.raises(SourceFormatError, match="ignores the bounds"):
-        gathered(pages_backward(get, lambda page: [200], start=10, end=100, limit=1))
+        gathered(paginate_backward(get, lambda page: [200], start=10, end=100, limit=1))
 
 
 def test_a_cursor_that_comes_again_is_an_error() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.core.errors import ThrottledError
-from pipelines.extract.rate_limits import Limit, Pacer
+from pipelines.extract.rate_limits import Limit, RateLimiter
 
 
 class FakeTime:
@@ -47,11 +47,11 @@ class FakeTime:
 def arrivals(limit: Limit, latencies: Sequence[tuple[float, float]], *, cost: float = 1.0) -> list[float]:
     """When the venue counts requests that take (there, back) seconds, all sent as soon as the pacer lets them."""
     time = FakeTime()
-    pacer = Pacer([limit], clock=time, sleep=time.sleep)
+    rate_limiter = RateLimiter([limit], clock=time, sleep=time.sleep)
     counted: list[float] = []
 
     async def request(there: float, back: float) -> None:
-        async with pacer.turn({limit.name: cost}):
+        async with rate_limiter.acquire({limit.name: cost}):
             await time.sleep(there)
             counted.append(time.now)
             await time.sleep(back)
@@ -95,7 +95,7 @@ def test_weights_count_by_their_budget() -> None:
 
 def test_a_request_that_costs_more_than_the_limit_is_an_error_and_not_a_wait() -> None:
     async def ask() -> None:
-        async with Pacer([Limit(10, 1.0, name="weight")]).turn({"weight": 11}):
+        async with RateLimiter([Limit(10, 1.0, name="weight")]).acquire({"weight": 11}):
             pass
 
     with pytest.raises(ValueError, match="11 weight of at most"):
@@ -104,16 +104,16 @@ def test_a_request_that_costs_more_than_the_limit_is_an_error_and_not_a_wait() -
 
 def test_everybody_waits_when_the_venue_asks_to() -> None:
     time = FakeTime()
-    pacer = Pacer([Limit(100, 1.0)], clock=time, sleep=time.sleep)
+    rate_limiter = RateLimiter([Limit(100, 1.0)], clock=time, sleep=time.sleep)
     sent: list[float] = []
 
     async def request() -> None:
-        async with pacer.turn():
+        async with rate_limiter.acquire():
             sent.append(time.now)
 
     async def everything() -> None:
         await request()
-        pacer.hold(600.0)
+        rate_limiter.pause(600.0)
         tasks = [asyncio.create_task(request()) for _ in range(3)]
         await time.run()
         await asyncio.gather(*tasks)
@@ -124,28 +124,28 @@ def test_everybody_waits_when_the_venue_asks_to() -> None:
 
 def test_a_ban_is_not_slept_through() -> None:
     time = FakeTime()
-    pacer = Pacer([Limit(100, 1.0)], longest_hold=660.0, clock=time, sleep=time.sleep)
+    rate_limiter = RateLimiter([Limit(100, 1.0)], longest_pause=660.0, clock=time, sleep=time.sleep)
 
     async def request() -> None:
-        async with pacer.turn():
+        async with rate_limiter.acquire():
             pass
 
-    pacer.hold(86_400.0)
+    rate_limiter.pause(86_400.0)
     with pytest.raises(ThrottledError, match="86400 s"):
         asyncio.run(request())
 
 
 def test_what_others_behind_the_address_use_is_made_room_for() -> None:
     time = FakeTime()
-    pacer = Pacer([Limit(100, 60.0, name="weight", share=1.0)], clock=time, sleep=time.sleep)
+    rate_limiter = RateLimiter([Limit(100, 60.0, name="weight", share=1.0)], clock=time, sleep=time.sleep)
 
     async def ask(weight: float) -> float:
-        async with pacer.turn({"weight": weight}):
+        async with rate_limiter.acquire({"weight": weight}):
             return time.now
 
     async def everything() -> list[float]:
         first = await ask(10)
-        pacer.observe("weight", 95)  # we know of 10: somebody else used 85
+        rate_limiter.observe("weight", 95)  # we know of 10: somebody else used 85
         second = asyncio.create_task(ask(10))
         await time.run()
         return [first, await second]

@@ -9,8 +9,8 @@ from typing import Any, Final
 import polars as pl
 
 from pipelines.extract.venue import milliseconds
-from pipelines.sandbox.emulator import Answer, Asked, Handler, Route, utc
-from pipelines.sandbox.market_model import Listing, Market, Measure, World
+from pipelines.sandbox.emulator import Handler, Request, Response, Route, utc
+from pipelines.sandbox.market_model import Listing, Market, MarketModel, Measure
 from pipelines.sandbox.venues.binance_archive import LISTINGS
 
 BY_PLACE: Final = {
@@ -32,7 +32,7 @@ MEASURES: Final[Mapping[str, Measure]] = {
 UNDERLYINGS: Final = ("BTC", "ETH")
 UNIT: Final = 1
 
-UNREAD: Final[Mapping[str, Any]] = {
+FILLER_FIELDS: Final[Mapping[str, Any]] = {
     "maintMarginPercent": "2.5000", "requiredMarginPercent": "5.0000", "pricePrecision": 2, "quantityPrecision": 3,
     "baseAssetPrecision": 8, "quotePrecision": 8, "underlyingType": "COIN", "underlyingSubType": [],
     "triggerProtect": "0.0500", "liquidationFee": "0.012000", "marketTakeBound": "0.30",
@@ -43,30 +43,30 @@ UNREAD: Final[Mapping[str, Any]] = {
 """What the description of a contract says besides."""
 
 
-def refused(code: int, message: str) -> Answer:
-    return Answer({"code": code, "msg": message}, status=400, headers=_weighed())
+def refused(code: int, message: str) -> Response:
+    return Response({"code": code, "msg": message}, status=400, headers=_weighed())
 
 
-def answered(content: Any) -> Answer:
-    return Answer(content, headers=_weighed())
+def answered(content: Any) -> Response:
+    return Response(content, headers=_weighed())
 
 
 def _weighed() -> dict[str, str]:
     return {"X-MBX-USED-WEIGHT-1M": "1"}
 
 
-def exchange_info(asked: Asked, world: World) -> Answer:
-    symbols = [_contract(x, asked.endpoint) for (endpoint, _), x in BY_PLACE.items() if endpoint == asked.endpoint]
+def exchange_info(request: Request, model: MarketModel) -> Response:
+    symbols = [_contract(x, request.endpoint) for (endpoint, _), x in BY_PLACE.items() if endpoint == request.endpoint]
     limits = [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 2400}]
     return answered(
-        {"timezone": "UTC", "serverTime": milliseconds(asked.now), "rateLimits": limits, "symbols": symbols}
+        {"timezone": "UTC", "serverTime": milliseconds(request.now), "rateLimits": limits, "symbols": symbols}
     )
 
 
 def _contract(listing: Listing, endpoint: str) -> dict[str, Any]:
     pair = listing.instrument.partition("_")[0]
     shared = {
-        **UNREAD,
+        **FILLER_FIELDS,
         "symbol": listing.instrument,
         "pair": pair,
         "contractType": "PERPETUAL",
@@ -87,20 +87,20 @@ def _contract(listing: Listing, endpoint: str) -> dict[str, Any]:
     return {**shared, "status": "TRADING", "marginAsset": listing.quote, "settlePlan": 0}
 
 
-def prices(asked: Asked, world: World) -> Answer:
+def prices(request: Request, model: MarketModel) -> Response:
     """All spot pairs, one of them in a currency that nobody follows."""
     pairs = [symbol for endpoint, symbol in BY_PLACE if endpoint == "spot"]
     return answered([{"symbol": symbol, "price": "1.00000000"} for symbol in [*pairs, "BTCUAH"]])
 
 
-def interest(asked: Asked, world: World) -> Answer:
-    found = _data_listing(asked)
-    if isinstance(found, Answer):
+def interest(request: Request, model: MarketModel) -> Response:
+    found = _data_listing(request)
+    if isinstance(found, Response):
         return found
-    start, end = _bounds(asked)
-    if start < asked.now - KEPT:
+    start, end = _bounds(request)
+    if start < request.now - KEPT:
         return refused(-1130, "parameter 'startTime' is invalid.")
-    frame = world.open_interest(found, 5, start, end).tail(_limit(asked, 30, DATA_MOST))
+    frame = model.open_interest(found, 5, start, end).tail(_limit(request, 30, DATA_MOST))
     inverse = found.contract_type == "inverse"
     name = (
         {"pair": found.instrument.partition("_")[0], "contractType": "PERPETUAL"}
@@ -118,17 +118,17 @@ def interest(asked: Asked, world: World) -> Answer:
     )
 
 
-def current_interest(asked: Asked, world: World) -> Answer:
+def current_interest(request: Request, model: MarketModel) -> Response:
     """The state of the moment, for which stands that of the last whole five minutes."""
-    found = BY_PLACE.get((asked.endpoint, asked.params.get("symbol", "")))
+    found = BY_PLACE.get((request.endpoint, request.params.get("symbol", "")))
     if found is None:
         return refused(-1121, "Invalid symbol.")
-    last = asked.now.replace(minute=asked.now.minute // 5 * 5, second=0, microsecond=0)
-    state = world.open_interest(found, 5, last, last + timedelta(minutes=5))
+    last = request.now.replace(minute=request.now.minute // 5 * 5, second=0, microsecond=0)
+    state = model.open_interest(found, 5, last, last + timedelta(minutes=5))
     if state.is_empty():
-        return Answer({"code": -1001, "msg": "Internal error; unable to process your request."}, status=503)
+        return Response({"code": -1001, "msg": "Internal error; unable to process your request."}, status=503)
     base, usd = state.select("oi_base", "oi_usd").row(0)
-    told = {"symbol": found.instrument, "time": milliseconds(asked.now)}
+    told = {"symbol": found.instrument, "time": milliseconds(request.now)}
     if found.contract_type == "inverse":
         amount = f"{usd / (found.contract_size or 1):.8f}"
         pair = found.instrument.partition("_")[0]
@@ -136,15 +136,15 @@ def current_interest(asked: Asked, world: World) -> Answer:
     return answered({**told, "openInterest": f"{base / found.multiplier:.8f}"})
 
 
-def ratio(asked: Asked, world: World) -> Answer:
-    found = _data_listing(asked)
-    if isinstance(found, Answer):
+def ratio(request: Request, model: MarketModel) -> Response:
+    found = _data_listing(request)
+    if isinstance(found, Response):
         return found
-    start, end = _bounds(asked)
-    if start < asked.now - KEPT:
+    start, end = _bounds(request)
+    if start < request.now - KEPT:
         return refused(-1130, "parameter 'startTime' is invalid.")
-    measure = MEASURES[asked.path.rsplit("/", 1)[1]]
-    frame = world.ratios(found, measure, 5, start, end).tail(_limit(asked, 30, DATA_MOST))
+    measure = MEASURES[request.path.rsplit("/", 1)[1]]
+    frame = model.ratios(found, measure, 5, start, end).tail(_limit(request, 30, DATA_MOST))
     rows = frame.select("ratio", pl.col("event_at").dt.epoch("ms")).iter_rows()
     if measure == "taker_volume":
         return answered(
@@ -164,11 +164,11 @@ def ratio(asked: Asked, world: World) -> Answer:
     )  # fmt: skip
 
 
-def funding(asked: Asked, world: World) -> Answer:
-    found = BY_PLACE.get((asked.endpoint, asked.params.get("symbol", "")))
+def funding(request: Request, model: MarketModel) -> Response:
+    found = BY_PLACE.get((request.endpoint, request.params.get("symbol", "")))
     if found is None:
         return refused(-1121, "Invalid symbol.")
-    frame = world.funding(found, *_bounds(asked)).head(_limit(asked, 100, FUNDING_MOST))
+    frame = model.funding(found, *_bounds(request)).head(_limit(request, 100, FUNDING_MOST))
     rows = frame.select("rate", pl.col("settled_at").dt.epoch("ms"), "mark_price").iter_rows()
     return answered(
         [
@@ -183,33 +183,33 @@ def funding(asked: Asked, world: World) -> Answer:
     )
 
 
-def premium(asked: Asked, world: World) -> Answer:
-    found = BY_PLACE.get((asked.endpoint, asked.params.get("symbol", "")))
+def premium(request: Request, model: MarketModel) -> Response:
+    found = BY_PLACE.get((request.endpoint, request.params.get("symbol", "")))
     if found is None:
         return refused(-1121, "Invalid symbol.")
-    after = asked.now + timedelta(hours=found.interval_hours)
+    after = request.now + timedelta(hours=found.interval_hours)
     [(rate, at, mark)] = (
-        world.funding(found, asked.now, after)
+        model.funding(found, request.now, after)
         .select("rate", pl.col("settled_at").dt.epoch("ms"), "mark_price")
         .iter_rows()
     )
     mark *= found.multiplier
     row = {
         "symbol": found.instrument, "markPrice": f"{mark:.8f}", "indexPrice": f"{mark:.8f}", "estimatedSettlePrice": f"{mark:.8f}",
-        "lastFundingRate": f"{rate:.8f}", "nextFundingTime": at, "interestRate": "0.00010000", "time": milliseconds(asked.now),
+        "lastFundingRate": f"{rate:.8f}", "nextFundingTime": at, "interestRate": "0.00010000", "time": milliseconds(request.now),
     }  # fmt: skip
-    return answered([row] if asked.endpoint == "dapi" else row)
+    return answered([row] if request.endpoint == "dapi" else row)
 
 
-def klines(asked: Asked, world: World) -> Answer:
-    found = BY_PLACE.get((asked.endpoint, asked.params.get("symbol", "")))
+def klines(request: Request, model: MarketModel) -> Response:
+    found = BY_PLACE.get((request.endpoint, request.params.get("symbol", "")))
     if found is None:
         return refused(-1121, "Invalid symbol.")
-    if asked.params.get("interval") != "1h":
+    if request.params.get("interval") != "1h":
         return refused(-1120, "Invalid interval.")
-    start, end = _bounds(asked)
+    start, end = _bounds(request)
     market: Market = "spot" if found.contract_type == "spot" else "perp"
-    frame = world.candles(found, market, 60, start, end).head(_limit(asked, 500, KLINES_MOST[asked.endpoint]))
+    frame = model.candles(found, market, 60, start, end).head(_limit(request, 500, KLINES_MOST[request.endpoint]))
     many, size = found.multiplier, found.contract_size or 1.0
     rows = []
     for x in frame.iter_rows(named=True):
@@ -227,7 +227,7 @@ def klines(asked: Asked, world: World) -> Answer:
 # Options
 
 
-def options(asked: Asked, world: World) -> Answer:
+def options(request: Request, model: MarketModel) -> Response:
     return answered(
         {
             "timezone": "UTC",
@@ -237,66 +237,68 @@ def options(asked: Asked, world: World) -> Answer:
                     "underlying": f"{asset}USDT", "unit": UNIT, "quoteAsset": "USDT",
                     "expiryDate": milliseconds(datetime(x["expiry_date"].year, x["expiry_date"].month, x["expiry_date"].day, 8)),
                 }
-                for asset, name, x in _chain(asked, world)
+                for asset, name, x in _chain(request, model)
             ],
         }
     )  # fmt: skip
 
 
-def option_interest(asked: Asked, world: World) -> Answer:
-    if not asked.params.get("underlyingAsset") or not asked.params.get("expiration"):
+def option_interest(request: Request, model: MarketModel) -> Response:
+    if not request.params.get("underlyingAsset") or not request.params.get("expiration"):
         return refused(-1102, "Mandatory parameter 'expiration' was not sent.")
-    start = f"{asked.params['underlyingAsset']}-{asked.params['expiration']}-"
-    at = str(milliseconds(asked.now))
+    start = f"{request.params['underlyingAsset']}-{request.params['expiration']}-"
+    at = str(milliseconds(request.now))
     return answered(
         [
             {"symbol": name, "sumOpenInterest": f"{x['open_interest_base']:.2f}",
              "sumOpenInterestUsd": f"{x['open_interest_base'] * x['index_price']:.10f}", "timestamp": at}
-            for _, name, x in _chain(asked, world) if name.startswith(start)
+            for _, name, x in _chain(request, model) if name.startswith(start)
         ]
     )  # fmt: skip
 
 
-def option_marks(asked: Asked, world: World) -> Answer:
+def option_marks(request: Request, model: MarketModel) -> Response:
     return answered(
         [
             {"symbol": name, "markPrice": f"{x['mark_price_base'] * x['index_price']:.6f}", "bidIV": "-1.0", "askIV": "-1.0",
              "markIV": f"{x['mark_iv']:.8f}", "delta": f"{x['delta']:.8f}"}
-            for _, name, x in _chain(asked, world)
+            for _, name, x in _chain(request, model)
         ]
     )  # fmt: skip
 
 
-def option_tickers(asked: Asked, world: World) -> Answer:
-    return answered([{"symbol": name, "volume": f"{x['volume_24h_base']:.2f}"} for _, name, x in _chain(asked, world)])
+def option_tickers(request: Request, model: MarketModel) -> Response:
+    return answered(
+        [{"symbol": name, "volume": f"{x['volume_24h_base']:.2f}"} for _, name, x in _chain(request, model)]
+    )
 
 
-def option_index(asked: Asked, world: World) -> Answer:
-    asset = asked.params["underlying"].removesuffix("USDT")
-    price = world.option_chain(asset, asked.now)["index_price"][0]
-    return answered({"time": milliseconds(asked.now), "indexPrice": f"{price:.8f}"})
+def option_index(request: Request, model: MarketModel) -> Response:
+    asset = request.params["underlying"].removesuffix("USDT")
+    price = model.option_chain(asset, request.now)["index_price"][0]
+    return answered({"time": milliseconds(request.now), "indexPrice": f"{price:.8f}"})
 
 
-def _chain(asked: Asked, world: World) -> list[tuple[str, str, dict[str, Any]]]:
+def _chain(request: Request, model: MarketModel) -> list[tuple[str, str, dict[str, Any]]]:
     return [
         (asset, f"{asset}-{x['expiry_date']:%y%m%d}-{x['strike']:g}-{x['option_type'][0].upper()}", x)
         for asset in UNDERLYINGS
-        for x in world.option_chain(asset, asked.now).iter_rows(named=True)
+        for x in model.option_chain(asset, request.now).iter_rows(named=True)
     ]
 
 
-def _data_listing(asked: Asked) -> Listing | Answer:
+def _data_listing(request: Request) -> Listing | Response:
     """The instrument that a series of /futures/data is about; dapi names the pair and the kind of contract."""
-    if asked.params.get("period") != "5m":
+    if request.params.get("period") != "5m":
         return refused(-1102, "Mandatory parameter 'period' was not sent, was empty/null, or malformed.")
-    if int(asked.params.get("limit", 30)) > DATA_MOST:
+    if int(request.params.get("limit", 30)) > DATA_MOST:
         return refused(-1130, "parameter 'limit' is invalid.")
-    symbol = asked.params.get("symbol", "")
-    if asked.endpoint == "dapi":
-        symbol = f"{asked.params.get('pair')}_PERP"
-        if asked.path.endswith("openInterestHist") and asked.params.get("contractType") != "PERPETUAL":
+    symbol = request.params.get("symbol", "")
+    if request.endpoint == "dapi":
+        symbol = f"{request.params.get('pair')}_PERP"
+        if request.path.endswith("openInterestHist") and request.params.get("contractType") != "PERPETUAL":
             return refused(-1102, "Mandatory parameter 'contractType' was not sent, was empty/null, or malformed.")
-    return BY_PLACE.get((asked.endpoint, symbol)) or refused(-1121, "Invalid symbol.")
+    return BY_PLACE.get((request.endpoint, symbol)) or refused(-1121, "Invalid symbol.")
 
 
 def _name(listing: Listing) -> dict[str, str]:
@@ -304,22 +306,22 @@ def _name(listing: Listing) -> dict[str, str]:
     return {"pair": listing.instrument.partition("_")[0]} if inverse else {"symbol": listing.instrument}
 
 
-def _bounds(asked: Asked) -> tuple[datetime, datetime]:
+def _bounds(request: Request) -> tuple[datetime, datetime]:
     """[start, end) of the included bounds, and nothing after the venue's now."""
-    now = milliseconds(asked.now)
-    last = min(int(asked.params.get("endTime", now)), now)
-    return utc(int(asked.params.get("startTime", now - 86_400_000))), utc(last) + timedelta(milliseconds=1)
+    now = milliseconds(request.now)
+    last = min(int(request.params.get("endTime", now)), now)
+    return utc(int(request.params.get("startTime", now - 86_400_000))), utc(last) + timedelta(milliseconds=1)
 
 
-def _limit(asked: Asked, default: int, most: int) -> int:
-    return min(int(asked.params.get("limit", default)), most)
+def _limit(request: Request, default: int, most: int) -> int:
+    return min(int(request.params.get("limit", default)), most)
 
 
 def _both(path: str, handler: Handler) -> list[Route]:
     return [Route("GET", endpoint, path.replace("*", endpoint), handler) for endpoint in ("fapi", "dapi")]
 
 
-OPTION_ROUTES: Final[Mapping[str, Callable[[Asked, World], Answer]]] = {
+OPTION_ROUTES: Final[Mapping[str, Callable[[Request, MarketModel], Response]]] = {
     "exchangeInfo": options,
     "openInterest": option_interest,
     "mark": option_marks,

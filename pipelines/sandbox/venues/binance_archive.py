@@ -16,8 +16,8 @@ from xml.sax.saxutils import escape
 
 import polars as pl
 
-from pipelines.sandbox.emulator import Answer, Asked, Route
-from pipelines.sandbox.market_model import Listing, Market, Measure, World
+from pipelines.sandbox.emulator import Request, Response, Route
+from pipelines.sandbox.market_model import Listing, Market, MarketModel, Measure
 
 LISTINGS: Final = (
     Listing("binance", "BTCUSDT", "BTC"),
@@ -66,21 +66,23 @@ _FILE: Final = re.compile(
 )
 
 
-def file(asked: Asked, world: World) -> Answer:
+def file(request: Request, model: MarketModel) -> Response:
     """A zip, or its checksum; 404 in the bucket's words where there is none yet, or never was."""
-    found = _FILE.fullmatch(asked.params["file"])
-    if found is None or found["symbol"] != asked.params["symbol"]:
-        return _no_such_key(asked)
+    found = _FILE.fullmatch(request.params["file"])
+    if found is None or found["symbol"] != request.params["symbol"]:
+        return _no_such_key(request)
     start, end = _span(found["when"])
     market = (
-        "option" if asked.path.startswith("/data/option") else asked.path.split("/daily/")[0].split("/monthly/")[0][6:]
+        "option"
+        if request.path.startswith("/data/option")
+        else request.path.split("/daily/")[0].split("/monthly/")[0][6:]
     )
-    text = None if end + LAG > asked.now else _text(world, market, asked.path, asked.params["symbol"], start, end)
+    text = None if end + LAG > request.now else _text(model, market, request.path, request.params["symbol"], start, end)
     if text is None:
-        return _no_such_key(asked)
-    name = asked.params["file"].removesuffix(".CHECKSUM")
+        return _no_such_key(request)
+    name = request.params["file"].removesuffix(".CHECKSUM")
     body = zipped(name.replace(".zip", ".csv"), text)
-    return Answer(checksum(body, name) if found["sum"] else body)
+    return Response(checksum(body, name) if found["sum"] else body)
 
 
 def zipped(name: str, text: bytes) -> bytes:
@@ -97,31 +99,31 @@ def checksum(body: bytes, name: str) -> bytes:
     return f"{hashlib.sha256(body).hexdigest()}  {name}\n".encode()
 
 
-def _text(world: World, market: str, path: str, symbol: str, start: datetime, end: datetime) -> bytes | None:
+def _text(model: MarketModel, market: str, path: str, symbol: str, start: datetime, end: datetime) -> bytes | None:
     kind = path.split("/")[-3] if "/1h/" not in path else path.split("/")[-4]
     if kind == "BVOLIndex":
-        return bvol_text(world, symbol, start, end)
+        return bvol_text(model, symbol, start, end)
     listing = BY_PLACE.get((market, symbol))
     if listing is None or end <= listing.listed_at or (listing.delisted_at and start >= listing.delisted_at):
         return None
     if kind == "metrics":
-        return metrics_text(world, listing, start.date())
+        return metrics_text(model, listing, start.date())
     if kind == "fundingRate":
-        return funding_text(world, listing, start, end)
+        return funding_text(model, listing, start, end)
     if kind == "liquidationSnapshot":
-        return liquidations_text(world, listing, start, end)
-    return klines_text(world, listing, kind, start, end)
+        return liquidations_text(model, listing, start, end)
+    return klines_text(model, listing, kind, start, end)
 
 
-def metrics_text(world: World, listing: Listing, day: date) -> bytes:
+def metrics_text(model: MarketModel, listing: Listing, day: date) -> bytes:
     """A day of five-minute metrics in the convention of its time."""
     step = timedelta(minutes=5)
     first = datetime(day.year, day.month, day.day) + step
     last = first + timedelta(days=1)
     inverse = listing.contract_type == "inverse"
-    frame = world.open_interest(listing, 5, first, last)
+    frame = model.open_interest(listing, 5, first, last)
     for measure in MEASURES:
-        ratios = world.ratios(listing, measure, 5, first, last)
+        ratios = model.ratios(listing, measure, 5, first, last)
         frame = frame.join(ratios.rename({"ratio": measure}), on="event_at", maintain_order="left")
     labelled = pl.col("event_at") - step if inverse or day > LAST_END_LABELLED else pl.col("event_at")
     size = listing.contract_size or 1.0
@@ -143,19 +145,19 @@ def metrics_text(world: World, listing: Listing, day: date) -> bytes:
     return _csv(METRICS_COLUMNS, lines)
 
 
-def funding_text(world: World, listing: Listing, start: datetime, end: datetime) -> bytes:
+def funding_text(model: MarketModel, listing: Listing, start: datetime, end: datetime) -> bytes:
     """A month of settlements; stamps are some milliseconds late, as Binance's are."""
-    frame = world.funding(listing, start, end)
+    frame = model.funding(listing, start, end)
     late = pl.col("settled_at").dt.epoch("ms") + pl.int_range(pl.len()) % 7
     lines = frame.select(pl.concat_str(late, pl.col("interval_hours").cast(pl.Int64), _decimals("rate"), separator=","))
     return _csv("calc_time,funding_interval_hours,last_funding_rate", lines)
 
 
-def klines_text(world: World, listing: Listing, kind: str, start: datetime, end: datetime) -> bytes:
+def klines_text(model: MarketModel, listing: Listing, kind: str, start: datetime, end: datetime) -> bytes:
     """Hourly candles: with a header in futures of even months, without elsewhere; spot in microseconds since 2025."""
     markets: dict[str, Market] = {"markPriceKlines": "mark", "indexPriceKlines": "index"}
     spot = listing.contract_type == "spot"
-    frame = world.candles(listing, markets.get(kind, "spot" if spot else "perp"), 60, start, end)
+    frame = model.candles(listing, markets.get(kind, "spot" if spot else "perp"), 60, start, end)
     # One unit of 1000PEPEUSDT is a thousand coins.
     many = listing.multiplier
     frame = frame.with_columns(
@@ -188,11 +190,11 @@ def klines_text(world: World, listing: Listing, kind: str, start: datetime, end:
     return _csv(KLINE_COLUMNS if not spot and start.month % 2 == 0 else "", lines)
 
 
-def liquidations_text(world: World, listing: Listing, start: datetime, end: datetime) -> bytes | None:
+def liquidations_text(model: MarketModel, listing: Listing, start: datetime, end: datetime) -> bytes | None:
     """Forced orders, every row twice, in whole contracts."""
     if not (datetime(2023, 6, 25) <= start < datetime(2024, 10, 15)) or listing.contract_type != "inverse":
         return None
-    frame = world.liquidations(listing, start, end)
+    frame = model.liquidations(listing, start, end)
     order = pl.when(pl.col("side") == "long").then(pl.lit("SELL")).otherwise(pl.lit("BUY"))
     contracts = pl.col("quantity_base").cast(pl.Int64)
     lines = frame.select(
@@ -205,12 +207,12 @@ def liquidations_text(world: World, listing: Listing, start: datetime, end: date
     return _csv(f"{columns},accumulated_fill_quantity", lines)
 
 
-def bvol_text(world: World, symbol: str, start: datetime, end: datetime) -> bytes | None:
+def bvol_text(model: MarketModel, symbol: str, start: datetime, end: datetime) -> bytes | None:
     """One value every quarter of an hour (the archive has one a second): each hour's open, high, low and close."""
     if start < datetime(2023, 6, 20) or symbol not in ("BTCBVOLUSDT", "ETHBVOLUSDT"):
         return None
     base = symbol.removesuffix("USDT")
-    hours = world.volatility_index(base.removesuffix("BVOL"), 60, start, end)
+    hours = model.volatility_index(base.removesuffix("BVOL"), 60, start, end)
     values = hours.unpivot(["open", "high", "low", "close"], index="opened_at")
     minute = pl.col("variable").replace_strict({"open": 0, "high": 15, "low": 30, "close": 45}, return_dtype=pl.Int64)
     lines = (
@@ -221,11 +223,11 @@ def bvol_text(world: World, symbol: str, start: datetime, end: datetime) -> byte
     return _csv("calc_time,symbol,base_asset,quote_asset,index_value", lines)
 
 
-def listing(asked: Asked, world: World) -> Answer:
+def listing(request: Request, model: MarketModel) -> Response:
     """ListObjects. With a delimiter: folders below a prefix, KEYS_PER_PAGE at a time, from behind a marker."""
-    prefix, marker = asked.params.get("prefix", ""), asked.params.get("marker", "")
-    if "delimiter" not in asked.params:
-        return _files_behind(asked, prefix, marker)
+    prefix, marker = request.params.get("prefix", ""), request.params.get("marker", "")
+    if "delimiter" not in request.params:
+        return _files_behind(request, prefix, marker)
     found = re.fullmatch(r"data/(futures/um|futures/cm|spot)/(daily|monthly)/(\w+)/", prefix)
     symbols = sorted(symbol for market, symbol in BY_PLACE if found and market == found[1])
     keys = [key for symbol in symbols if (key := f"{prefix}{symbol}/") > marker]
@@ -238,30 +240,30 @@ def listing(asked: Asked, world: World) -> Answer:
         f"<MaxKeys>1000</MaxKeys><Delimiter>/</Delimiter><IsTruncated>{str(more).lower()}</IsTruncated>{entries}"
         "</ListBucketResult>"
     )
-    return Answer(text.encode())
+    return Response(text.encode())
 
 
-def _files_behind(asked: Asked, prefix: str, marker: str) -> Answer:
+def _files_behind(request: Request, prefix: str, marker: str) -> Response:
     """The newest file of a symbol's folder, if it comes behind the marker."""
     stem = marker[:-10]
     place = re.match(r"data/(futures/um|futures/cm|spot|option)/\w+/\w+/([^/]+)/", prefix)
     found = BY_PLACE.get((place[1], place[2])) if place else None
-    newest = asked.now - LAG - timedelta(days=1)
+    newest = request.now - LAG - timedelta(days=1)
     if found is not None and found.delisted_at is not None:
         newest = min(newest, found.delisted_at - timedelta(microseconds=1))
-    if "/monthly/" in prefix and _span(f"{newest:%Y-%m}")[1] + LAG > asked.now:
+    if "/monthly/" in prefix and _span(f"{newest:%Y-%m}")[1] + LAG > request.now:
         newest = newest.replace(day=1) - timedelta(days=1)
     name = f"{stem}{newest:%Y-%m-%d}.zip" if "/daily/" in prefix else f"{stem}{newest:%Y-%m}.zip"
     key = f"<Contents><Key>{name}</Key></Contents>" if name > marker else ""
     text = (
         f"<ListBucketResult><Prefix>{escape(prefix)}</Prefix><IsTruncated>false</IsTruncated>{key}</ListBucketResult>"
     )
-    return Answer(text.encode())
+    return Response(text.encode())
 
 
-def _no_such_key(asked: Asked) -> Answer:
-    text = f"<Error><Code>NoSuchKey</Code><Key>{escape(asked.path[1:])}</Key><RequestId>{id(asked)}</RequestId></Error>"
-    return Answer(text.encode(), status=404)
+def _no_such_key(request: Request) -> Response:
+    text = f"<Error><Code>NoSuchKey</Code><Key>{escape(request.path[1:])}</Key><RequestId>{id(request)}</RequestId></Error>"
+    return Response(text.encode(), status=404)
 
 
 def _span(when: str) -> tuple[datetime, datetime]:

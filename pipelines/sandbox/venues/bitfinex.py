@@ -12,8 +12,8 @@ from typing import Any, Final
 import polars as pl
 
 from pipelines.extract.venue import milliseconds
-from pipelines.sandbox.emulator import Answer, Asked, Route, utc
-from pipelines.sandbox.market_model import Listing, World
+from pipelines.sandbox.emulator import Request, Response, Route, utc
+from pipelines.sandbox.market_model import Listing, MarketModel
 
 LISTINGS: Final = tuple(
     Listing("bitfinex", f"t{asset}F0:USTF0", asset) for asset in ("BTC", "ETH", "SOL", "AVAX", "XRP", "DOGE")
@@ -26,41 +26,41 @@ MOST_STATUS: Final = 5000
 
 
 @dataclass(frozen=True)
-class Manners:
+class ResponseBehavior:
     """What Bitfinex does not promise: whether liquidations come each in an array of its own."""
 
     nested: bool = True
 
 
-POLITE: Final = Manners()
+DEFAULT_BEHAVIOR: Final = ResponseBehavior()
 
 
-def refused(code: int, message: str, status: int = 500) -> Answer:
-    return Answer(["error", code, message], status=status)
+def refused(code: int, message: str, status: int = 500) -> Response:
+    return Response(["error", code, message], status=status)
 
 
-def pairs(asked: Asked, world: World) -> Answer:
-    return Answer([[listing.instrument.removeprefix("t") for listing in LISTINGS]])
+def pairs(request: Request, market: MarketModel) -> Response:
+    return Response([[listing.instrument.removeprefix("t") for listing in LISTINGS]])
 
 
-def bounded(asked: Asked, most: int) -> tuple[Any, Any, int, bool] | None:
+def bounded(request: Request, most: int) -> tuple[Any, Any, int, bool] | None:
     """[start, end) of the inclusive bounds, how many rows, and whether the old come first; None for what is refused."""
-    limit = int(asked.params.get("limit", most))
+    limit = int(request.params.get("limit", most))
     if limit > most:
         return None
-    last = min(int(asked.params.get("end", milliseconds(asked.now))), milliseconds(asked.now))
-    first = int(asked.params.get("start", 0))
-    return utc(first), utc(last) + timedelta(milliseconds=1), limit, asked.params.get("sort") == "1"
+    last = min(int(request.params.get("end", milliseconds(request.now))), milliseconds(request.now))
+    first = int(request.params.get("start", 0))
+    return utc(first), utc(last) + timedelta(milliseconds=1), limit, request.params.get("sort") == "1"
 
 
-def liquidations(asked: Asked, world: World, *, manners: Manners = POLITE) -> Answer:
-    bounds = bounded(asked, MOST_LIQUIDATIONS)
+def liquidations(request: Request, market: MarketModel, *, behavior: ResponseBehavior = DEFAULT_BEHAVIOR) -> Response:
+    bounds = bounded(request, MOST_LIQUIDATIONS)
     if bounds is None:
         return refused(10020, "limit: invalid")
     first, last, limit, old_first = bounds
     rows: list[list[Any]] = []
     for listing in (*LISTINGS, MARGIN):
-        for event in world.liquidations(listing, first, last).iter_rows(named=True):
+        for event in market.liquidations(listing, first, last).iter_rows(named=True):
             amount = event["quantity_base"] if event["side"] == "long" else -event["quantity_base"]
             opened = event["price"] * (1.03 if event["side"] == "long" else 0.97)
             common = ["pos", event["number"], milliseconds(event["occurred_at"]), None, listing.instrument, amount]
@@ -68,16 +68,16 @@ def liquidations(asked: Asked, world: World, *, manners: Manners = POLITE) -> An
             rows.append([*common, opened, None, 1, 1, None, event["price"]])
     rows.sort(key=lambda row: row[2], reverse=not old_first)
     rows = rows[:limit]
-    return Answer([[row] for row in rows] if manners.nested or not rows else [rows])
+    return Response([[row] for row in rows] if behavior.nested or not rows else [rows])
 
 
-def derivative_status(asked: Asked, world: World, *, name: str) -> Answer:
-    bounds = bounded(asked, MOST_STATUS)
+def derivative_status(request: Request, market: MarketModel, *, name: str) -> Response:
+    bounds = bounded(request, MOST_STATUS)
     if bounds is None:
         return refused(10020, "limit: invalid")
     first, last, limit, old_first = bounds
-    frame = world.open_interest(BY_NAME[name], STATUS_MINUTES, first, last).sort("event_at", descending=not old_first)
-    return Answer(
+    frame = market.open_interest(BY_NAME[name], STATUS_MINUTES, first, last).sort("event_at", descending=not old_first)
+    return Response(
         [
             [
                 at, None, 1.5, 1, None, 37671589.7853521, None, at - at % 28_800_000 + 28_800_000, 0.00018734, 3343, None,
@@ -88,11 +88,11 @@ def derivative_status(asked: Asked, world: World, *, name: str) -> Answer:
     )  # fmt: skip
 
 
-def routes(manners: Manners = POLITE) -> Sequence[Route]:
+def routes(behavior: ResponseBehavior = DEFAULT_BEHAVIOR) -> Sequence[Route]:
     """All endpoints of a Bitfinex with these manners."""
     return (
         Route("GET", "api", "/v2/conf/pub:list:pair:futures", pairs),
-        Route("GET", "api", "/v2/liquidations/hist", partial(liquidations, manners=manners)),
+        Route("GET", "api", "/v2/liquidations/hist", partial(liquidations, behavior=behavior)),
         *(
             Route("GET", "api", f"/v2/status/deriv/{name}/hist", partial(derivative_status, name=name))
             for name in BY_NAME

@@ -10,8 +10,8 @@ from typing import Any, Final
 import polars as pl
 
 from pipelines.extract.venue import milliseconds
-from pipelines.sandbox.emulator import Answer, Asked, Route, stamp_ms, utc
-from pipelines.sandbox.market_model import Listing, Market, World
+from pipelines.sandbox.emulator import Request, Response, Route, stamp_ms, utc
+from pipelines.sandbox.market_model import Listing, Market, MarketModel
 
 LISTINGS: Final = (
     *(Listing("bybit", f"{asset}USDT", asset) for asset in ("BTC", "ETH", "SOL", "AVAX", "XRP", "DOGE")),
@@ -30,7 +30,7 @@ RATIOS_SINCE_MS: Final = 1_595_203_200_000
 
 OPTIONS: Final = ("BTC", "ETH")
 
-UNREAD: Final[Mapping[str, str]] = {
+FILLER_FIELDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         ("markPrice", "prevPrice24h", "highPrice24h", "lowPrice24h", "prevPrice1h", "openInterestValue", "bid1Price",
          "ask1Price", "bid1Size", "ask1Size"), "1"),
@@ -45,7 +45,7 @@ INSTRUMENTS_PAGE: Final = 40
 
 
 @dataclass(frozen=True)
-class Manners:
+class ResponseBehavior:
     """What Bybit does not promise: rows of a page (None: as many as it documents), their order, and how many rows behind the
     bound it repeats."""
 
@@ -63,7 +63,7 @@ class Manners:
         return page if self.newest_first else page.reverse()
 
 
-POLITE: Final = Manners()
+DEFAULT_BEHAVIOR: Final = ResponseBehavior()
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Bybit:
     """The venue with these listings and manners: `category` and `symbol` find an instrument, as in its own requests."""
 
     listings: Sequence[Listing] = LISTINGS
-    manners: Manners = POLITE
+    behavior: ResponseBehavior = DEFAULT_BEHAVIOR
     places: Mapping[tuple[str, str], Listing] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -91,42 +91,44 @@ class Bybit:
             )
         ]
 
-    def instruments(self, asked: Asked, world: World) -> Answer:
-        category = asked.params.get("category", "")
+    def instruments(self, request: Request, model: MarketModel) -> Response:
+        category = request.params.get("category", "")
         if category not in ("linear", "inverse", "spot"):
             return refused(10001, "params error: category invalid")
         listed = [x for x in self.listings if _category(x) == category]
         if category == "spot":
-            return listed_as(category, [_pair(x) for x in listed], asked)
-        if asked.params.get("status") == "Closed":
-            listed = [x for x in listed if x.delisted_at is not None and x.delisted_at <= asked.now]
+            return listed_as(category, [_pair(x) for x in listed], request)
+        if request.params.get("status") == "Closed":
+            listed = [x for x in listed if x.delisted_at is not None and x.delisted_at <= request.now]
         rows = [_contract(x) for x in listed]
         # Pages as small as the listings allow, so that the cursor is used: two to a page, or INSTRUMENTS_PAGE of many.
         size = 2 if len(rows) < INSTRUMENTS_PAGE else INSTRUMENTS_PAGE
-        first = int(asked.params.get("cursor") or 0)
+        first = int(request.params.get("cursor") or 0)
         after = str(first + size) if first + size < len(rows) else ""
-        return listed_as(category, rows[first : first + size], asked, nextPageCursor=after)
+        return listed_as(category, rows[first : first + size], request, nextPageCursor=after)
 
-    def tickers(self, asked: Asked, world: World) -> Answer:
-        category = asked.params.get("category", "")
+    def tickers(self, request: Request, model: MarketModel) -> Response:
+        category = request.params.get("category", "")
         if category == "option":
-            if "baseCoin" not in asked.params and "symbol" not in asked.params:
+            if "baseCoin" not in request.params and "symbol" not in request.params:
                 return refused(10001, "params error: baseCoin or symbol is required")
-            coin = asked.params["baseCoin"]
-            return listed_as(category, _options(coin, asked, world) if coin in OPTIONS else [], asked)
+            coin = request.params["baseCoin"]
+            return listed_as(category, _options(coin, request, model) if coin in OPTIONS else [], request)
         rows = [
             {
-                **UNREAD, "symbol": x.instrument, "lastPrice": "1", "indexPrice": "1", "openInterest": "1",
+                **FILLER_FIELDS, "symbol": x.instrument, "lastPrice": "1", "indexPrice": "1", "openInterest": "1",
                 "turnover24h": f"{1e9 / (1 + place):.4f}", "volume24h": "1", "fundingRate": "0.0001",
             }
             for place, x in enumerate(x for x in self.listings if _category(x) == category)
         ]  # fmt: skip
-        return listed_as(category, rows, asked)
+        return listed_as(category, rows, request)
 
-    def open_interest(self, listing: Listing, asked: Asked, world: World) -> Answer:
-        if asked.params.get("intervalTime") != "5min":
+    def open_interest(self, listing: Listing, request: Request, model: MarketModel) -> Response:
+        if request.params.get("intervalTime") != "5min":
             return refused(10001, "params error: intervalTime invalid")
-        frame = self._page(lambda first, end: world.open_interest(listing, 5, first, end), "event_at", asked, most=200)
+        frame = self._page(
+            lambda first, end: model.open_interest(listing, 5, first, end), "event_at", request, most=200
+        )
         inverse = listing.contract_type == "inverse"
         both = 2 * (pl.col("oi_usd") if inverse else pl.col("oi_base") / listing.multiplier)
         rows = [
@@ -134,24 +136,26 @@ class Bybit:
             | ({"singleOpenInterest": f"{amount / 2:.8f}"} if at >= SINGLE_SINCE_MS else {})
             for amount, at in frame.select(both.alias("both"), pl.col("event_at").dt.epoch("ms")).iter_rows()
         ]
-        return listed_as(_category(listing), rows, asked, symbol=asked.params["symbol"], nextPageCursor=_cursor(rows))
+        return listed_as(
+            _category(listing), rows, request, symbol=request.params["symbol"], nextPageCursor=_cursor(rows)
+        )
 
-    def funding(self, listing: Listing, asked: Asked, world: World) -> Answer:
-        if "startTime" in asked.params and "endTime" not in asked.params:
+    def funding(self, listing: Listing, request: Request, model: MarketModel) -> Response:
+        if "startTime" in request.params and "endTime" not in request.params:
             return refused(10001, "endTime is required with startTime")
-        frame = self._page(lambda first, end: world.funding(listing, first, end), "settled_at", asked, most=200)
+        frame = self._page(lambda first, end: model.funding(listing, first, end), "settled_at", request, most=200)
         rows = [
             {"symbol": listing.instrument, "fundingRate": f"{rate:.8f}", "fundingRateTimestamp": str(at)}
             for rate, at in frame.select("rate", pl.col("settled_at").dt.epoch("ms")).iter_rows()
         ]
-        return listed_as(_category(listing), rows, asked)
+        return listed_as(_category(listing), rows, request)
 
-    def account_ratio(self, listing: Listing, asked: Asked, world: World) -> Answer:
-        if asked.params.get("period") != "1h":
+    def account_ratio(self, listing: Listing, request: Request, model: MarketModel) -> Response:
+        if request.params.get("period") != "1h":
             return refused(10001, "params error: period invalid")
         frame = self._page(
-            lambda first, end: world.ratios(listing, "account_global", 60, max(first, utc(RATIOS_SINCE_MS)), end),
-            "event_at", asked, most=500,
+            lambda first, end: model.ratios(listing, "account_global", 60, max(first, utc(RATIOS_SINCE_MS)), end),
+            "event_at", request, most=500,
         )  # fmt: skip
         share = (pl.col("ratio") / (1 + pl.col("ratio"))).round(4)
         rows = [
@@ -161,14 +165,14 @@ class Bybit:
             }
             for long, at in frame.select(share, pl.col("event_at").dt.epoch("ms")).iter_rows()
         ]  # fmt: skip
-        return answered({"list": rows, "nextPageCursor": _cursor(rows)}, milliseconds(asked.now))
+        return answered({"list": rows, "nextPageCursor": _cursor(rows)}, milliseconds(request.now))
 
-    def kline(self, listing: Listing, asked: Asked, world: World) -> Answer:
-        if asked.params.get("interval") != "60":
+    def kline(self, listing: Listing, request: Request, model: MarketModel) -> Response:
+        if request.params.get("interval") != "60":
             return refused(10001, "params error: interval invalid")
         market: Market = "spot" if listing.contract_type == "spot" else "perp"
         frame = self._page(
-            lambda first, end: world.candles(listing, market, 60, first, end), "opened_at", asked,
+            lambda first, end: model.candles(listing, market, 60, first, end), "opened_at", request,
             most=1000, few=200, names=("start", "end"),
         )  # fmt: skip
         many = listing.multiplier
@@ -178,12 +182,14 @@ class Bybit:
             volumes = (quote, base) if listing.contract_type == "inverse" else (base, quote)
             ohlc = [f"{x[c] * many:.10f}" for c in ("open", "high", "low", "close")]
             rows.append([str(milliseconds(x["opened_at"])), *ohlc, *volumes])
-        return listed_as(_category(listing), rows, asked, symbol=asked.params["symbol"])
+        return listed_as(_category(listing), rows, request, symbol=request.params["symbol"])
 
-    def _of_instrument(self, handler: Callable[[Listing, Asked, World], Answer]) -> Callable[[Asked, World], Answer]:
-        def answer(asked: Asked, world: World) -> Answer:
-            found = self.places.get((asked.params.get("category", ""), asked.params.get("symbol", "")))
-            return refused(10001, "params error: symbol invalid") if found is None else handler(found, asked, world)
+    def _of_instrument(
+        self, handler: Callable[[Listing, Request, MarketModel], Response]
+    ) -> Callable[[Request, MarketModel], Response]:
+        def answer(request: Request, model: MarketModel) -> Response:
+            found = self.places.get((request.params.get("category", ""), request.params.get("symbol", "")))
+            return refused(10001, "params error: symbol invalid") if found is None else handler(found, request, model)
 
         return answer
 
@@ -191,31 +197,31 @@ class Bybit:
         self,
         frame: Callable[[Any, Any], pl.DataFrame],
         stamp: str,
-        asked: Asked,
+        request: Request,
         *,
         most: int,
         few: int = 50,
         names: tuple[str, str] = ("startTime", "endTime"),
     ) -> pl.DataFrame:
         """A page of what there is until the venue's now, newest first; `few` rows where no limit is named."""
-        now = milliseconds(asked.now)
-        first, last = stamp_ms(asked.params, names[0], 0), min(stamp_ms(asked.params, names[1], now), now)
+        now = milliseconds(request.now)
+        first, last = stamp_ms(request.params, names[0], 0), min(stamp_ms(request.params, names[1], now), now)
         # A day behind the bound as well, for those who repeat some of it.
-        end = min(utc(last) + timedelta(days=1), asked.now) + timedelta(milliseconds=1)
-        limit = min(int(asked.params.get("limit", few)), most)
-        return self.manners.page(frame(utc(first), end), stamp, first=first, last=last, limit=limit)
+        end = min(utc(last) + timedelta(days=1), request.now) + timedelta(milliseconds=1)
+        limit = min(int(request.params.get("limit", few)), most)
+        return self.behavior.page(frame(utc(first), end), stamp, first=first, last=last, limit=limit)
 
 
-def answered(result: Any, now_ms: int) -> Answer:
-    return Answer({"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": now_ms})
+def answered(result: Any, now_ms: int) -> Response:
+    return Response({"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": now_ms})
 
 
-def listed_as(category: str, rows: Sequence[Any], asked: Asked, **more: str) -> Answer:
-    return answered({"category": category, "list": rows, **more}, milliseconds(asked.now))
+def listed_as(category: str, rows: Sequence[Any], request: Request, **more: str) -> Response:
+    return answered({"category": category, "list": rows, **more}, milliseconds(request.now))
 
 
-def refused(code: int, message: str) -> Answer:
-    return Answer({"retCode": code, "retMsg": message, "result": {}, "retExtInfo": {}, "time": 0})
+def refused(code: int, message: str) -> Response:
+    return Response({"retCode": code, "retMsg": message, "result": {}, "retExtInfo": {}, "time": 0})
 
 
 def _category(listing: Listing) -> str:
@@ -244,7 +250,7 @@ def _pair(listing: Listing) -> dict[str, str]:
     return {"symbol": f"{base}{quote}", "baseCoin": base, "quoteCoin": quote, "status": "Trading", "innovation": "0"}
 
 
-def _options(coin: str, asked: Asked, world: World) -> list[dict[str, str]]:
+def _options(coin: str, request: Request, model: MarketModel) -> list[dict[str, str]]:
     return [
         {
             "symbol": f"{coin}-{x['expiry_date']:%-d%b%y}".upper()
@@ -258,13 +264,13 @@ def _options(coin: str, asked: Asked, world: World) -> list[dict[str, str]]:
             "turnover24h": "1",
             "delta": f"{x['delta']:.8f}",
         }
-        for x in world.option_chain(coin, asked.now).iter_rows(named=True)
+        for x in model.option_chain(coin, request.now).iter_rows(named=True)
     ]
 
 
-def routes(manners: Manners = POLITE, *, listings: Sequence[Listing] = LISTINGS) -> Sequence[Route]:
+def routes(behavior: ResponseBehavior = DEFAULT_BEHAVIOR, *, listings: Sequence[Listing] = LISTINGS) -> Sequence[Route]:
     """Bybit with these manners and listings."""
-    return Bybit(listings, manners).routes()
+    return Bybit(listings, behavior).routes()
 
 
 ROUTES: Final[Sequence[Route]] = routes()

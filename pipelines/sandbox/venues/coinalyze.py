@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from pipelines.sandbox.emulator import Answer, Asked, Route
-from pipelines.sandbox.market_model import Listing, World
+from pipelines.sandbox.emulator import Request, Response, Route
+from pipelines.sandbox.market_model import Listing, MarketModel
 
 CODES: Final = {"Binance": "A", "Bybit": "6", "OKX": "3", "Gate.io": "Y", "Hyperliquid": "H", "Huobi": "4"}
 
@@ -33,24 +33,24 @@ MOST_SYMBOLS: Final = 20
 DAY: Final = timedelta(days=1)
 
 
-def refused(message: str, status: int = 400) -> Answer:
-    return Answer({"message": message}, status=status)
+def refused(message: str, status: int = 400) -> Response:
+    return Response({"message": message}, status=status)
 
 
-def with_key(handler: Callable[[Asked, World], Answer]) -> Callable[[Asked, World], Answer]:
+def with_key(handler: Callable[[Request, MarketModel], Response]) -> Callable[[Request, MarketModel], Response]:
     """The handler for those who bring a key."""
 
-    def handle(asked: Asked, world: World) -> Answer:
-        return handler(asked, world) if asked.headers.get("api_key") else refused("Invalid API key", 401)
+    def handle(request: Request, market: MarketModel) -> Response:
+        return handler(request, market) if request.headers.get("api_key") else refused("Invalid API key", 401)
 
     return handle
 
 
-def exchanges(asked: Asked, world: World) -> Answer:
-    return Answer([{"name": name, "code": code} for name, code in CODES.items()])
+def exchanges(request: Request, market: MarketModel) -> Response:
+    return Response([{"name": name, "code": code} for name, code in CODES.items()])
 
 
-def future_markets(asked: Asked, world: World) -> Answer:
+def future_markets(request: Request, market: MarketModel) -> Response:
     rows: list[dict[str, Any]] = [
         {
             "symbol": symbol,
@@ -68,15 +68,15 @@ def future_markets(asked: Asked, world: World) -> Answer:
         }
         for symbol, (exchange, listing) in LISTED.items()
     ]
-    return Answer([*rows, rows[0] | {"symbol": DATED, "symbol_on_exchange": "BTCUSDT_240628", "is_perpetual": False}])
+    return Response([*rows, rows[0] | {"symbol": DATED, "symbol_on_exchange": "BTCUSDT_240628", "is_perpetual": False}])
 
 
-Rows = Callable[[World, Listing, datetime, datetime], pl.DataFrame]
+Rows = Callable[[MarketModel, Listing, datetime, datetime], pl.DataFrame]
 """Days that begin in [start, end): `at` and the vendor's letters."""
 
 
-def open_interest(world: World, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
-    frame = world.open_interest(listing, 1440, start + DAY, end + DAY)
+def open_interest(market: MarketModel, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
+    frame = market.open_interest(listing, 1440, start + DAY, end + DAY)
     amount = pl.col("oi_usd") if listing.contract_type == "inverse" else pl.col("oi_base") / listing.multiplier
     return frame.select(
         (pl.col("event_at") - DAY).alias("at"),
@@ -87,30 +87,30 @@ def open_interest(world: World, listing: Listing, start: datetime, end: datetime
     )
 
 
-def funding(world: World, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
+def funding(market: MarketModel, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
     """In percent; a day closes with its last settlement."""
     return (
-        world.funding(listing, start, end)
+        market.funding(listing, start, end)
         .group_by(pl.col("settled_at").dt.truncate("1d").alias("at"))
         .agg((pl.col("rate").sort_by("settled_at").last() * 100).alias("c"))
         .select("at", *(pl.col("c").alias(letter) for letter in "ohlc"))
     )
 
 
-def liquidations(world: World, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
+def liquidations(market: MarketModel, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
     inverse = listing.contract_type == "inverse"
     amount = pl.col("quantity_base") * (pl.col("price") if inverse else 1 / listing.multiplier)
     return (
-        world.liquidations(listing, start, end)
+        market.liquidations(listing, start, end)
         .group_by(pl.col("occurred_at").dt.truncate("1d").alias("at"))
         .agg(amount.filter(side=side).sum().alias(side[0]) for side in ("long", "short"))
     )
 
 
-def ratios(world: World, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
+def ratios(market: MarketModel, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
     """The value of a day is the state at its start."""
     ratio = pl.col("ratio")
-    return world.ratios(listing, "account_global", 1440, start, end).select(
+    return market.ratios(listing, "account_global", 1440, start, end).select(
         pl.col("event_at").alias("at"),
         ratio.alias("r"),
         (ratio / (1 + ratio) * 100).round(2).alias("l"),
@@ -118,8 +118,8 @@ def ratios(world: World, listing: Listing, start: datetime, end: datetime) -> pl
     )
 
 
-def candles(world: World, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
-    frame = world.candles(listing, "perp", 1440, start, end)
+def candles(market: MarketModel, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
+    frame = market.candles(listing, "perp", 1440, start, end)
     inverse, many = listing.contract_type == "inverse", listing.multiplier
     return frame.select(
         pl.col("opened_at").alias("at"),
@@ -131,27 +131,27 @@ def candles(world: World, listing: Listing, start: datetime, end: datetime) -> p
     )
 
 
-def history(asked: Asked, world: World, *, rows: Rows) -> Answer:
+def history(request: Request, market: MarketModel, *, rows: Rows) -> Response:
     """Days from `from` to `to`, both included, of up to 20 symbols; a symbol that is unknown is left out."""
-    if not {"symbols", "interval", "from", "to"} <= set(asked.params):
+    if not {"symbols", "interval", "from", "to"} <= set(request.params):
         return refused("symbols, interval, from and to are required")
-    symbols = asked.params["symbols"].split(",")
-    if asked.params["interval"] != "daily" or len(symbols) > MOST_SYMBOLS:
+    symbols = request.params["symbols"].split(",")
+    if request.params["interval"] != "daily" or len(symbols) > MOST_SYMBOLS:
         return refused("interval or symbols")
     epoch = datetime(1970, 1, 1)
-    first = epoch + timedelta(seconds=int(asked.params["from"]))
-    last = min(epoch + timedelta(seconds=int(asked.params["to"])), asked.now)
+    first = epoch + timedelta(seconds=int(request.params["from"]))
+    last = min(epoch + timedelta(seconds=int(request.params["to"])), request.now)
     start = epoch + -((epoch - first) // DAY) * DAY
     found: list[dict[str, Any]] = []
     for symbol in symbols:
         if symbol in LISTED:
             frame = rows(
-                world, LISTED[symbol][1], start, (last.replace(hour=0, minute=0, second=0, microsecond=0) + DAY)
+                market, LISTED[symbol][1], start, (last.replace(hour=0, minute=0, second=0, microsecond=0) + DAY)
             )
             series = frame.sort("at").select(pl.col("at").dt.epoch("s").alias("t"), pl.exclude("at"))
             if not series.is_empty():
                 found.append({"symbol": symbol, "history": series.to_dicts()})
-    return Answer(found)
+    return Response(found)
 
 
 HISTORIES: Final[dict[str, Rows]] = {

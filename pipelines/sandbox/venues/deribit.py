@@ -10,8 +10,8 @@ from typing import Any, Final
 import polars as pl
 
 from pipelines.extract.venue import milliseconds
-from pipelines.sandbox.emulator import Answer, Asked, Route, utc
-from pipelines.sandbox.market_model import Listing, World
+from pipelines.sandbox.emulator import Request, Response, Route, utc
+from pipelines.sandbox.market_model import Listing, MarketModel
 
 INVERSE: Final = {"BTC": 10.0, "ETH": 1.0}
 LINEAR: Final = {"SOL": 0.1, "AVAX": 1.0, "XRP": 1.0, "DOGE": 10.0}
@@ -40,7 +40,7 @@ FILLER: Final = timedelta(minutes=11)
 
 
 @dataclass(frozen=True)
-class Manners:
+class ResponseBehavior:
     """What Deribit does not promise: trades and index candles of a page, and whether pages of the index overlap by a row."""
 
     trades: int = 1000
@@ -48,81 +48,83 @@ class Manners:
     index_overlap: bool = False
 
 
-POLITE: Final = Manners()
+DEFAULT_BEHAVIOR: Final = ResponseBehavior()
 
-Answering = Callable[[Asked, World, Manners], Answer]
-
-
-def answered(result: Any) -> Answer:
-    return Answer({"jsonrpc": "2.0", "result": result, "usIn": 0, "usOut": 1, "usDiff": 1, "testnet": False})
+Answering = Callable[[Request, MarketModel, ResponseBehavior], Response]
 
 
-def refused(code: int, message: str, **data: str) -> Answer:
+def answered(result: Any) -> Response:
+    return Response({"jsonrpc": "2.0", "result": result, "usIn": 0, "usOut": 1, "usDiff": 1, "testnet": False})
+
+
+def refused(code: int, message: str, **data: str) -> Response:
     error = {"code": code, "message": message, "data": data}
-    return Answer({"jsonrpc": "2.0", "error": error, "usIn": 0, "usOut": 1, "usDiff": 1, "testnet": False}, status=400)
+    return Response(
+        {"jsonrpc": "2.0", "error": error, "usIn": 0, "usOut": 1, "usDiff": 1, "testnet": False}, status=400
+    )
 
 
-def wrong(name: str) -> Answer:
+def wrong(name: str) -> Response:
     return refused(-32602, "Invalid params", reason="value required or not allowed", param=name)
 
 
-def throttled() -> Answer:
+def throttled() -> Response:
     return refused(10028, "too_many_requests")
 
 
-def instruments(asked: Asked, world: World, manners: Manners) -> Answer:
-    currency = asked.params.get("currency", "")
+def instruments(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
+    currency = request.params.get("currency", "")
     if currency not in (*INVERSE, "USDC"):
         return wrong("currency")
-    if asked.params.get("kind") == "option":
-        return answered([_option(row) for row in _chain(currency, asked.now, world)])
-    return answered([*(_perpetual(x) for x in _listed(currency)), _dated(currency, asked.now)])
+    if request.params.get("kind") == "option":
+        return answered([_option(row) for row in _chain(currency, request.now, market)])
+    return answered([*(_perpetual(x) for x in _listed(currency)), _dated(currency, request.now)])
 
 
-def book_summary(asked: Asked, world: World, manners: Manners) -> Answer:
-    currency = asked.params.get("currency", "")
+def book_summary(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
+    currency = request.params.get("currency", "")
     if currency not in (*INVERSE, "USDC"):
         return wrong("currency")
-    if asked.params.get("kind") == "option":
-        return answered([_option_summary(row, asked.now) for row in _chain(currency, asked.now, world)])
-    at = asked.now.replace(second=0, microsecond=0)
+    if request.params.get("kind") == "option":
+        return answered([_option_summary(row, request.now) for row in _chain(currency, request.now, market)])
+    at = request.now.replace(second=0, microsecond=0)
     rows = []
     for listing in _listed(currency):
-        base, usd = world.open_interest(listing, 1, at, at + timedelta(minutes=1)).select("oi_base", "oi_usd").row(0)
+        base, usd = market.open_interest(listing, 1, at, at + timedelta(minutes=1)).select("oi_base", "oi_usd").row(0)
         amount = usd if listing.contract_type == "inverse" else base
         rows.append(_summary(listing.instrument, amount, usd / base, at))
-    return answered([*rows, _summary(_dated_name(currency, asked.now), 1000.0, 1.0, at)])
+    return answered([*rows, _summary(_dated_name(currency, request.now), 1000.0, 1.0, at)])
 
 
-def index_price(asked: Asked, world: World, manners: Manners) -> Answer:
-    coin, _, quote = asked.params.get("index_name", "").upper().partition("_")
+def index_price(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
+    coin, _, quote = request.params.get("index_name", "").upper().partition("_")
     if coin not in OPTION_COINS or quote != ("USD" if OPTION_COINS[coin] == coin else "USDC"):
         return wrong("index_name")
-    price = world.option_chain(coin, asked.now)["index_price"][0]
+    price = market.option_chain(coin, request.now)["index_price"][0]
     return answered({"index_price": price, "estimated_delivery_price": price})
 
 
-def volatility_index(asked: Asked, world: World, manners: Manners) -> Answer:
-    currency, resolution = asked.params.get("currency", ""), asked.params.get("resolution", "")
+def volatility_index(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
+    currency, resolution = request.params.get("currency", ""), request.params.get("resolution", "")
     if currency not in INVERSE:
         return wrong("currency")
     if resolution not in ("60", "3600", "43200"):
         return wrong("resolution")
-    frame = world.volatility_index(currency, int(resolution) // 60, *_bounds(asked))
-    page = frame.tail(manners.index_candles)
+    frame = market.volatility_index(currency, int(resolution) // 60, *_bounds(request))
+    page = frame.tail(behavior.index_candles)
     rows = [
         [at, *(round(value * 100, 2) for value in values)]
         for at, *values in page.select(pl.col("opened_at").dt.epoch("ms"), "open", "high", "low", "close").iter_rows()
     ]
-    step = 0 if manners.index_overlap else int(resolution) * 1000
+    step = 0 if behavior.index_overlap else int(resolution) * 1000
     return answered({"continuation": rows[0][0] - step if page.height < frame.height else None, "data": rows})
 
 
-def funding(asked: Asked, world: World, manners: Manners) -> Answer:
-    listing = BY_NAME.get(asked.params.get("instrument_name", ""))
+def funding(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
+    listing = BY_NAME.get(request.params.get("instrument_name", ""))
     if listing is None:
         return wrong("instrument_name")
-    frame = world.funding(listing, *_bounds(asked)).tail(744)
+    frame = market.funding(listing, *_bounds(request)).tail(744)
     return answered(
         [
             {
@@ -134,13 +136,13 @@ def funding(asked: Asked, world: World, manners: Manners) -> Answer:
     )  # fmt: skip
 
 
-def chart(asked: Asked, world: World, manners: Manners) -> Answer:
-    listing = BY_NAME.get(asked.params.get("instrument_name", ""))
+def chart(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
+    listing = BY_NAME.get(request.params.get("instrument_name", ""))
     if listing is None:
         return wrong("instrument_name")
-    if asked.params.get("resolution") != "60":
+    if request.params.get("resolution") != "60":
         return wrong("resolution")
-    frame = world.candles(listing, "perp", 60, *_bounds(asked))
+    frame = market.candles(listing, "perp", 60, *_bounds(request))
     columns = {name: frame[name].to_list() for name in ("open", "high", "low", "close")}
     return answered(
         {
@@ -153,17 +155,17 @@ def chart(asked: Asked, world: World, manners: Manners) -> Answer:
     )
 
 
-def trades(asked: Asked, world: World, manners: Manners) -> Answer:
+def trades(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
     """Every liquidation, each with an ordinary trade of the same millisecond, and others between."""
-    currency = asked.params.get("currency", "")
-    count = int(asked.params.get("count", 10))
+    currency = request.params.get("currency", "")
+    count = int(request.params.get("count", 10))
     if currency not in (*INVERSE, "USDC"):
         return wrong("currency")
     if count > 1000:
         return wrong("count")
-    start, end = _bounds(asked)
-    limit = min(count, manners.trades)
-    oldest_first = asked.params.get("sorting") == "asc"
+    start, end = _bounds(request)
+    limit = min(count, behavior.trades)
+    oldest_first = request.params.get("sorting") == "asc"
     found: list[dict[str, Any]] = []
     has_more = False
     # Six hours of trades at a time, as far as the page goes: days of many instruments are long.
@@ -172,7 +174,7 @@ def trades(asked: Asked, world: World, manners: Manners) -> Answer:
             (
                 trade
                 for number, listing in enumerate(_listed(currency))
-                for trade in _trades(listing, number, world, first, last)
+                for trade in _trades(listing, number, market, first, last)
             ),
             key=lambda trade: (trade["timestamp"], trade["trade_id"]),
             reverse=not oldest_first,
@@ -191,12 +193,12 @@ def _parts(start: datetime, end: datetime, *, oldest_first: bool) -> Iterator[tu
         yield (start + before, start + done) if oldest_first else (end - done, end - before)
 
 
-def _trades(listing: Listing, number: int, world: World, start: datetime, end: datetime) -> list[dict[str, Any]]:
+def _trades(listing: Listing, number: int, market: MarketModel, start: datetime, end: datetime) -> list[dict[str, Any]]:
     inverse = listing.contract_type == "inverse"
     rows = []
     columns = ("number", "side", "price", "quantity_base")
     for at, event, side, price, base in (
-        world.liquidations(listing, start, end).select(pl.col("occurred_at").dt.epoch("ms"), *columns).iter_rows()
+        market.liquidations(listing, start, end).select(pl.col("occurred_at").dt.epoch("ms"), *columns).iter_rows()
     ):
         flag = "T" if event % 3 else "M"
         forced = "sell" if side == "long" else "buy"
@@ -265,12 +267,12 @@ def _summary(name: str, open_interest: float, price: float, at: datetime) -> dic
     }  # fmt: skip
 
 
-def _chain(currency: str, now: datetime, world: World) -> list[dict[str, Any]]:
+def _chain(currency: str, now: datetime, market: MarketModel) -> list[dict[str, Any]]:
     return [
         {**row, "coin": coin}
         for coin, listed_under in OPTION_COINS.items()
         if listed_under == currency
-        for row in world.option_chain(coin, now).to_dicts()
+        for row in market.option_chain(coin, now).to_dicts()
     ]
 
 
@@ -309,10 +311,10 @@ def _day(day: date) -> str:
     return f"{day.day}{day:%b%y}".upper()
 
 
-def _bounds(asked: Asked) -> tuple[datetime, datetime]:
+def _bounds(request: Request) -> tuple[datetime, datetime]:
     """[start, end) of the inclusive bounds, and nothing after the venue's now."""
-    last = min(int(asked.params["end_timestamp"]), milliseconds(asked.now))
-    return utc(int(asked.params["start_timestamp"])), utc(last) + timedelta(milliseconds=1)
+    last = min(int(request.params["end_timestamp"]), milliseconds(request.now))
+    return utc(int(request.params["start_timestamp"])), utc(last) + timedelta(milliseconds=1)
 
 
 _ANSWERS: Final[Sequence[tuple[str, str, Answering]]] = (
@@ -333,13 +335,13 @@ REQUIRED: Final[Mapping[str, Sequence[str]]] = {
 }  # fmt: skip
 
 
-def routes(manners: Manners = POLITE) -> Sequence[Route]:
+def routes(behavior: ResponseBehavior = DEFAULT_BEHAVIOR) -> Sequence[Route]:
     """Deribit with these manners."""
 
-    def mannered(answer: Answering) -> Callable[[Asked, World], Answer]:
-        def handler(asked: Asked, world: World) -> Answer:
-            absent = [name for name in REQUIRED.get(answer.__name__, ()) if name not in asked.params]
-            return wrong(absent[0]) if absent else answer(asked, world, manners)
+    def mannered(answer: Answering) -> Callable[[Request, MarketModel], Response]:
+        def handler(request: Request, market: MarketModel) -> Response:
+            absent = [name for name in REQUIRED.get(answer.__name__, ()) if name not in request.params]
+            return wrong(absent[0]) if absent else answer(request, market, behavior)
 
         return handler
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 import polars as pl
 
 from pipelines.extract.venue import milliseconds
-from pipelines.sandbox.emulator import Answer, Asked, Route
-from pipelines.sandbox.market_model import Listing, World
+from pipelines.sandbox.emulator import Request, Response, Route
+from pipelines.sandbox.market_model import Listing, MarketModel
 
 LISTINGS: Final = tuple(
     Listing("dydx", f"{coin}-USD", coin, quote="USD", interval_hours=1, listed_at=datetime(2023, 10, 26))
@@ -24,13 +24,13 @@ BLOCK_LATE: Final = timedelta(milliseconds=316)
 FILLER_MS: Final = 7 * 60_000
 
 
-def refused(message: str, *, status: int = 400, **more: str) -> Answer:
-    return Answer({"errors": [{"msg": message, **more}]}, status=status)
+def refused(message: str, *, status: int = 400, **more: str) -> Response:
+    return Response({"errors": [{"msg": message, **more}]}, status=status)
 
 
-def perpetual_markets(asked: Asked, world: World) -> Answer:
+def perpetual_markets(request: Request, market: MarketModel) -> Response:
     names = [*BY_NAME, BY_ADDRESS]
-    return Answer({"markets": {name: _market(name, number) for number, name in enumerate(names)}})
+    return Response({"markets": {name: _market(name, number) for number, name in enumerate(names)}})
 
 
 def _market(name: str, number: int) -> dict[str, Any]:
@@ -43,34 +43,34 @@ def _market(name: str, number: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def trades(asked: Asked, world: World) -> Answer:
+def trades(request: Request, market: MarketModel) -> Response:
     """Every liquidation with an ordinary trade of its block, and others between; every third liquidation is deleveraging."""
-    listing, limit = BY_NAME.get(asked.params["ticker"]), _limit(asked)
+    listing, limit = BY_NAME.get(request.params["ticker"]), _limit(request)
     if listing is None:
         return refused("ticker must be a valid ticker (BTC-USD, etc)", param="ticker", location="params")
-    if isinstance(limit, Answer):
+    if isinstance(limit, Response):
         return limit
-    until = min(_instant(asked, "createdBeforeOrAt"), asked.now)
-    height = asked.params.get("createdBeforeOrAtHeight")
+    until = min(_instant(request, "createdBeforeOrAt"), request.now)
+    height = request.params.get("createdBeforeOrAtHeight")
     if height is not None:
         until = min(until, datetime(1970, 1, 1) + timedelta(seconds=int(height) + EPOCH_HEIGHT + 1, milliseconds=-1))
     found = _trades(
-        listing, world, until - timedelta(milliseconds=(limit + 1) * FILLER_MS), until + timedelta(milliseconds=1)
+        listing, market, until - timedelta(milliseconds=(limit + 1) * FILLER_MS), until + timedelta(milliseconds=1)
     )
-    return Answer({"trades": [row for _, row in sorted(found, key=lambda one: one[0], reverse=True)[:limit]]})
+    return Response({"trades": [row for _, row in sorted(found, key=lambda one: one[0], reverse=True)[:limit]]})
 
 
 EPOCH_HEIGHT: Final = 1_690_000_000
 """A block each second since then."""
 
 
-def _trades(listing: Listing, world: World, start: datetime, end: datetime) -> list[tuple[int, dict[str, str]]]:
+def _trades(listing: Listing, market: MarketModel, start: datetime, end: datetime) -> list[tuple[int, dict[str, str]]]:
     rows: list[tuple[int, dict[str, str]]] = []
     # Events are numbered in their block across all markets.
     place = 10 * LISTINGS.index(listing)
     columns = ("number", "side", "price", "quantity_base")
     for at, number, side, price, base in (
-        world.liquidations(listing, start, end).select(pl.col("occurred_at").dt.epoch("ms"), *columns).iter_rows()
+        market.liquidations(listing, start, end).select(pl.col("occurred_at").dt.epoch("ms"), *columns).iter_rows()
     ):
         forced = "SELL" if side == "long" else "BUY"
         rows.append(_trade(at, place + 1, forced, base, price, "LIQUIDATED" if number % 3 else "DELEVERAGED"))
@@ -92,17 +92,17 @@ def _trade(at: int, event: int, side: str, size: float, price: float, kind: str)
     }  # fmt: skip
 
 
-def historical_funding(asked: Asked, world: World) -> Answer:
-    listing, limit = BY_NAME.get(asked.params["ticker"]), _limit(asked)
+def historical_funding(request: Request, market: MarketModel) -> Response:
+    listing, limit = BY_NAME.get(request.params["ticker"]), _limit(request)
     if listing is None:
-        return refused(f"{asked.params['ticker']} not found in markets of type PERPETUAL", status=404)
-    if isinstance(limit, Answer):
+        return refused(f"{request.params['ticker']} not found in markets of type PERPETUAL", status=404)
+    if isinstance(limit, Response):
         return limit
-    until = min(_instant(asked, "effectiveBeforeOrAt"), asked.now)
-    hourly = world.funding(listing, until - timedelta(hours=limit + 1), until + timedelta(hours=1))
+    until = min(_instant(request, "effectiveBeforeOrAt"), request.now)
+    hourly = market.funding(listing, until - timedelta(hours=limit + 1), until + timedelta(hours=1))
     late = hourly.with_columns(pl.col("settled_at") + BLOCK_LATE).filter(pl.col("settled_at") <= until)
     rows = late.sort("settled_at", descending=True).head(limit)
-    return Answer(
+    return Response(
         {
             "historicalFunding": [
                 {
@@ -115,20 +115,20 @@ def historical_funding(asked: Asked, world: World) -> Answer:
     )  # fmt: skip
 
 
-def candles(asked: Asked, world: World) -> Answer:
-    listing, limit = BY_NAME.get(asked.params["ticker"]), _limit(asked)
-    if asked.params.get("resolution") != "1HOUR":
+def candles(request: Request, market: MarketModel) -> Response:
+    listing, limit = BY_NAME.get(request.params["ticker"]), _limit(request)
+    if request.params.get("resolution") != "1HOUR":
         return refused("resolution must be a valid Candle Resolution", param="resolution", location="query")
-    if isinstance(limit, Answer):
+    if isinstance(limit, Response):
         return limit
     if listing is None:
-        return Answer({"candles": []})
-    start, end = _instant(asked, "fromISO"), min(_instant(asked, "toISO"), asked.now)
-    frame = world.candles(listing, "perp", 60, start, end).join(
-        world.open_interest(listing, 60, start, end), left_on="opened_at", right_on="event_at"
+        return Response({"candles": []})
+    start, end = _instant(request, "fromISO"), min(_instant(request, "toISO"), request.now)
+    frame = market.candles(listing, "perp", 60, start, end).join(
+        market.open_interest(listing, 60, start, end), left_on="opened_at", right_on="event_at"
     )
     rows = frame.sort("opened_at", descending=True).head(limit)
-    return Answer({"candles": [_candle(listing, row) for row in rows.iter_rows(named=True)]})
+    return Response({"candles": [_candle(listing, row) for row in rows.iter_rows(named=True)]})
 
 
 def _candle(listing: Listing, row: dict[str, Any]) -> dict[str, Any]:
@@ -141,8 +141,8 @@ def _candle(listing: Listing, row: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _limit(asked: Asked) -> int | Answer:
-    limit = int(asked.params.get("limit", MOST))
+def _limit(request: Request) -> int | Response:
+    limit = int(request.params.get("limit", MOST))
     if not 0 < limit <= MOST:
         return refused(
             f"limit must be a positive integer that is not greater than max: {MOST}", param="limit", location="query"
@@ -150,8 +150,8 @@ def _limit(asked: Asked) -> int | Answer:
     return limit
 
 
-def _instant(asked: Asked, name: str) -> datetime:
-    text = asked.params.get(name)
+def _instant(request: Request, name: str) -> datetime:
+    text = request.params.get(name)
     return datetime.fromisoformat(text).replace(tzinfo=None) if text else datetime(2100, 1, 1)
 
 

@@ -13,8 +13,8 @@ from typing import Any, Final, Literal
 
 import orjson
 
-from pipelines.sandbox.emulator import Answer, Asked, Route
-from pipelines.sandbox.market_model import FormulaWorld, World
+from pipelines.sandbox.emulator import Request, Response, Route
+from pipelines.sandbox.market_model import AnalyticMarket, MarketModel
 
 GENESIS: Final = datetime(2023, 12, 1)
 BLOCK_SECONDS: Final = 12
@@ -39,7 +39,7 @@ class Log:
 
 
 @dataclass(frozen=True)
-class Manners:
+class ResponseBehavior:
     """How a node behaves. `most_blocks` a request may span, else `range_error` (status, code, message); `stamps` is what its
     logs say of their block's time; `hides` is how many of the oldest logs it keeps back, `shifts` by how much its clock lies;
     `broken` answers every request with an error; `renames` gives tokens one decimal more than they have."""
@@ -55,7 +55,7 @@ class Manners:
 
 
 @dataclass(frozen=True)
-class ChainWorld(FormulaWorld):
+class ChainMarket(AnalyticMarket):
     """A world with a chain in it. `logs` may be changed between two runs, which is a reorg; `fork` changes block hashes.
 
     `contracts` are what contracts answer: address → selector → data.
@@ -63,7 +63,7 @@ class ChainWorld(FormulaWorld):
     """
 
     logs: list[Log] = field(default_factory=list)
-    nodes: Mapping[str, Manners] = field(default_factory=dict)
+    nodes: Mapping[str, ResponseBehavior] = field(default_factory=dict)
     stream_blocks: int = 5_000
     behind: timedelta = timedelta(hours=2)
     fork: list[str] = field(default_factory=list)
@@ -83,76 +83,78 @@ def seconds_of(number: int) -> int:
     return int((GENESIS - datetime(1970, 1, 1)).total_seconds()) + number * BLOCK_SECONDS
 
 
-def block_at(asked: Asked, world: World) -> Answer:
-    number = block_of(datetime(1970, 1, 1) + timedelta(seconds=int(asked.params["unix"])))
-    if number > _finalised(asked, world):
-        return Answer({"error": "timestamp is past the last block"}, status=404)
-    return Answer({"block_number": number})
+def block_at(request: Request, market: MarketModel) -> Response:
+    number = block_of(datetime(1970, 1, 1) + timedelta(seconds=int(request.params["unix"])))
+    if number > _finalised(request, market):
+        return Response({"error": "timestamp is past the last block"}, status=404)
+    return Response({"block_number": number})
 
 
-def finalized_head(asked: Asked, world: World) -> Answer:
-    number = _finalised(asked, world)
-    return Answer({"number": number, "hash": _chain(world).block_hash(number)})
+def finalized_head(request: Request, market: MarketModel) -> Response:
+    number = _finalised(request, market)
+    return Response({"number": number, "hash": _chain(market).block_hash(number)})
 
 
-def finalized_stream(asked: Asked, world: World) -> Answer:
+def finalized_stream(request: Request, market: MarketModel) -> Response:
     """First and last block of what was looked at are always told, others where they hold what was asked for."""
-    chain = _chain(world)
-    query = asked.json
+    chain = _chain(market)
+    query = request.json
     items = query.get("logs", [])
     if query.get("type") != "evm" or not items or len(items) > MOST_ITEMS or query["fromBlock"] > query["toBlock"]:
-        return Answer({"error": "the query is malformed"}, status=400)
-    first, head = query["fromBlock"], _finalised(asked, world)
+        return Response({"error": "the query is malformed"}, status=400)
+    first, head = query["fromBlock"], _finalised(request, market)
     if first > head:
-        return Answer(b"", status=204)
+        return Response(b"", status=204)
     last = min(query["toBlock"], head, first + chain.stream_blocks - 1)
     blocks: dict[int, list[Log]] = {first: [], last: []}
     for log in _matching(chain.logs, first, last, items):
         blocks.setdefault(log.block, []).append(log)
-    return Answer(b"".join(_line(chain, number, logs, query["fields"]) for number, logs in sorted(blocks.items())))
+    return Response(b"".join(_line(chain, number, logs, query["fields"]) for number, logs in sorted(blocks.items())))
 
 
-def node(asked: Asked, world: World) -> Answer:
+def node(request: Request, market: MarketModel) -> Response:
     """JSON-RPC 2.0, one request or a batch."""
-    manners = _chain(world).nodes.get(asked.endpoint, Manners())
-    request = asked.json
-    if isinstance(request, list):
-        if not manners.batches:
-            return Answer(_error(None, -32600, "batch requests are not supported"), status=400)
-        return Answer([_answered(asked, one, world, manners)[1] for one in request])
-    status, body = _answered(asked, request, world, manners)
-    return Answer(body, status=status)
+    behavior = _chain(market).nodes.get(request.endpoint, ResponseBehavior())
+    rpc = request.json
+    if isinstance(rpc, list):
+        if not behavior.batches:
+            return Response(_error(None, -32600, "batch requests are not supported"), status=400)
+        return Response([_answered(request, one, market, behavior)[1] for one in rpc])
+    status, body = _answered(request, rpc, market, behavior)
+    return Response(body, status=status)
 
 
-def _answered(asked: Asked, request: Mapping[str, Any], world: World, manners: Manners) -> tuple[int, Any]:
-    chain, number = _chain(world), request.get("id")
-    head = block_of(asked.now) - 1
-    if manners.broken:
+def _answered(
+    request: Request, rpc: Mapping[str, Any], market: MarketModel, behavior: ResponseBehavior
+) -> tuple[int, Any]:
+    chain, number = _chain(market), rpc.get("id")
+    head = block_of(request.now) - 1
+    if behavior.broken:
         return 200, _error(number, -32603, "internal error")
-    if request["method"] == "eth_blockNumber":
+    if rpc["method"] == "eth_blockNumber":
         return 200, _result(number, hex(head))
-    if request["method"] == "eth_getBlockByNumber":
-        block = int(request["params"][0], 16)
-        stamp = seconds_of(block) + int(manners.shifts.total_seconds())
+    if rpc["method"] == "eth_getBlockByNumber":
+        block = int(rpc["params"][0], 16)
+        stamp = seconds_of(block) + int(behavior.shifts.total_seconds())
         header = {"number": hex(block), "hash": chain.block_hash(block), "timestamp": hex(stamp)}
         return 200, _result(number, header if block <= head else None)
-    if request["method"] == "eth_call":
-        return 200, _called(chain, number, request["params"], manners)
-    if request["method"] != "eth_getLogs":
+    if rpc["method"] == "eth_call":
+        return 200, _called(chain, number, rpc["params"], behavior)
+    if rpc["method"] != "eth_getLogs":
         return 200, _error(number, -32601, "the method does not exist")
-    [wanted] = request["params"]
+    [wanted] = rpc["params"]
     first, last = int(wanted["fromBlock"], 16), int(wanted["toBlock"], 16)
-    if last - first + 1 > manners.most_blocks:
-        status, code, message = manners.range_error
+    if last - first + 1 > behavior.most_blocks:
+        status, code, message = behavior.range_error
         return status, _error(number, code, message)
     topics = wanted["topics"]
     item = {"address": wanted["address"], "topic0": topics[0], **({"topic1": topics[1]} if len(topics) > 1 else {})}
-    hidden = set(sorted(chain.logs, key=lambda log: (log.block, log.index))[: manners.hides])
+    hidden = set(sorted(chain.logs, key=lambda log: (log.block, log.index))[: behavior.hides])
     found = _matching([log for log in chain.logs if log not in hidden], first, last, [item])
-    return 200, _result(number, [_rpc_log(chain, log, manners) for log in found])
+    return 200, _result(number, [_rpc_log(chain, log, behavior) for log in found])
 
 
-def _called(chain: ChainWorld, number: Any, params: Sequence[Any], manners: Manners) -> dict[str, Any]:
+def _called(chain: ChainMarket, number: Any, params: Sequence[Any], behavior: ResponseBehavior) -> dict[str, Any]:
     """What a contract answers. One that has no such function reverts; where there is no contract, the answer is empty."""
     call, block = params
     if block != "latest" or set(call) != {"to", "data"}:
@@ -163,7 +165,7 @@ def _called(chain: ChainWorld, number: Any, params: Sequence[Any], manners: Mann
     if call["data"] not in functions:
         return _error(number, 3, "execution reverted")
     answer = functions[call["data"]]
-    if manners.renames and len(answer) == 66:
+    if behavior.renames and len(answer) == 66:
         answer = f"0x{int(answer, 16) + 1:064x}"
     return _result(number, answer)
 
@@ -181,7 +183,7 @@ def _matching(logs: Iterable[Log], first: int, last: int, items: Sequence[Mappin
     return sorted((x for x in logs if first <= x.block <= last and wanted(x)), key=lambda x: (x.block, x.index))
 
 
-def _line(chain: ChainWorld, number: int, logs: Sequence[Log], fields: Mapping[str, Mapping[str, bool]]) -> bytes:
+def _line(chain: ChainMarket, number: int, logs: Sequence[Log], fields: Mapping[str, Mapping[str, bool]]) -> bytes:
     header = {"number": number, "hash": chain.block_hash(number), "timestamp": seconds_of(number)}
     block: dict[str, Any] = {"header": {name: header[name] for name in fields["block"]}}
     if logs:
@@ -196,23 +198,23 @@ def _portal_log(log: Log) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _rpc_log(chain: ChainWorld, log: Log, manners: Manners) -> dict[str, Any]:
+def _rpc_log(chain: ChainMarket, log: Log, behavior: ResponseBehavior) -> dict[str, Any]:
     stamps = {"given": {"blockTimestamp": hex(seconds_of(log.block))}, "zero": {"blockTimestamp": "0x0"}, "missing": {}}
     return {
         "address": log.address, "topics": list(log.topics), "data": log.data, "blockNumber": hex(log.block),
         "transactionHash": log.transaction, "transactionIndex": "0x0", "blockHash": chain.block_hash(log.block),
-        "logIndex": hex(log.index), "removed": False, **stamps[manners.stamps],
+        "logIndex": hex(log.index), "removed": False, **stamps[behavior.stamps],
     }  # fmt: skip
 
 
-def _finalised(asked: Asked, world: World) -> int:
-    return block_of(asked.now - _chain(world).behind) - 1
+def _finalised(request: Request, market: MarketModel) -> int:
+    return block_of(request.now - _chain(market).behind) - 1
 
 
-def _chain(world: World) -> ChainWorld:
+def _chain(market: MarketModel) -> ChainMarket:
     """The world's chain, which it is or has; an empty one where it has none."""
-    chain = getattr(world, "chain", world)
-    return chain if isinstance(chain, ChainWorld) else ChainWorld()
+    chain = getattr(market, "chain", market)
+    return chain if isinstance(chain, ChainMarket) else ChainMarket()
 
 
 def _result(number: Any, result: Any) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from pipelines.sandbox.emulator import Answer, Asked, Route
-from pipelines.sandbox.market_model import Listing, Measure, World
+from pipelines.sandbox.emulator import Request, Response, Route
+from pipelines.sandbox.market_model import Listing, MarketModel, Measure
 
 SIZES: Final = {"BTC": 0.0001, "ETH": 0.01, "SOL": 1.0, "AVAX": 1.0, "XRP": 10.0, "DOGE": 10.0, "PEPE": 10_000_000.0}
 """Coins in a contract (quanto_multiplier). Gate has no 1000PEPE: its contract holds ten million of the coin instead."""
@@ -28,7 +28,7 @@ LISTINGS: Final = (
 )
 BY_NAME: Final = {listing.instrument: listing for listing in LISTINGS}
 
-UNREAD: Final[dict[str, Any]] = {
+FILLER_FIELDS: Final[dict[str, Any]] = {
     **dict.fromkeys(
         ("funding_rate_indicative", "mark_price_round", "risk_limit_base", "interest_rate", "index_price",
          "order_price_round", "ref_rebate_rate", "ref_discount_rate", "order_price_deviate", "maintenance_rate",
@@ -55,7 +55,7 @@ RATIOS: Final[dict[str, Measure]] = {
 
 
 @dataclass(frozen=True)
-class Manners:
+class ResponseBehavior:
     """What Gate does not promise: rows of a page of statistics, their order, how many rows before the bound it repeats, and
     since when it remembers liquidation orders."""
 
@@ -65,31 +65,31 @@ class Manners:
     remembers_since: datetime = datetime(2020, 12, 16)
 
 
-POLITE: Final = Manners()
+DEFAULT_BEHAVIOR: Final = ResponseBehavior()
 
 
-def refused(label: str, message: str, status: int = 400) -> Answer:
-    return Answer({"label": label, "message": message}, status=status)
+def refused(label: str, message: str, status: int = 400) -> Response:
+    return Response({"label": label, "message": message}, status=status)
 
 
 def at(seconds: str | int) -> datetime:
     return datetime(1970, 1, 1) + timedelta(seconds=int(seconds))
 
 
-def listed(asked: Asked, settled_in: str) -> Listing | None:
+def listed(request: Request, settled_in: str) -> Listing | None:
     """The contract that is asked for, where it is settled so."""
-    found = BY_NAME.get(asked.params.get("contract", ""))
+    found = BY_NAME.get(request.params.get("contract", ""))
     return found if found is not None and (found.contract_type == "inverse") == (settled_in == "btc") else None
 
 
 UNKNOWN: Final = refused("CONTRACT_NOT_FOUND", "contract not found")
 
 
-def contracts(asked: Asked, world: World, *, settled_in: str) -> Answer:
-    return Answer(
+def contracts(request: Request, market: MarketModel, *, settled_in: str) -> Response:
+    return Response(
         [
             {
-                **UNREAD,
+                **FILLER_FIELDS,
                 "name": x.instrument,
                 "type": "inverse" if settled_in == "btc" else "direct",
                 "quanto_multiplier": "0" if settled_in == "btc" else f"{x.contract_size:.10f}".rstrip("0").rstrip("."),
@@ -105,23 +105,25 @@ def contracts(asked: Asked, world: World, *, settled_in: str) -> Answer:
     )
 
 
-def contract_stats(asked: Asked, world: World, *, settled_in: str, manners: Manners = POLITE) -> Answer:
+def contract_stats(
+    request: Request, market: MarketModel, *, settled_in: str, behavior: ResponseBehavior = DEFAULT_BEHAVIOR
+) -> Response:
     """Rows from `from` on, at most `limit`: a row holds the states at the end of its five minutes and what happened in them."""
-    listing = listed(asked, settled_in)
+    listing = listed(request, settled_in)
     if listing is None:
         return UNKNOWN
-    if asked.params.get("interval") != "5m" or "from" not in asked.params:
+    if request.params.get("interval") != "5m" or "from" not in request.params:
         return refused("INVALID_PARAM_VALUE", "invalid interval or from")
-    wanted = min(int(asked.params.get("limit", 30)), MOST_STATISTICS, manners.rows)
-    first = at(asked.params["from"])
-    if wanted > manners.overlap:
-        first -= manners.overlap * FIVE_MINUTES
-    last = min(first + wanted * FIVE_MINUTES, asked.now)
-    states = world.open_interest(listing, 5, first + FIVE_MINUTES, last + FIVE_MINUTES).with_columns(
+    wanted = min(int(request.params.get("limit", 30)), MOST_STATISTICS, behavior.rows)
+    first = at(request.params["from"])
+    if wanted > behavior.overlap:
+        first -= behavior.overlap * FIVE_MINUTES
+    last = min(first + wanted * FIVE_MINUTES, request.now)
+    states = market.open_interest(listing, 5, first + FIVE_MINUTES, last + FIVE_MINUTES).with_columns(
         pl.col("event_at") - FIVE_MINUTES
     )
     forced = (
-        world.liquidations(listing, first, last)
+        market.liquidations(listing, first, last)
         .with_columns((pl.col("price") * pl.col("quantity_base")).alias("usd"))
         .group_by(pl.col("occurred_at").dt.truncate("5m").alias("event_at"))
         .agg(
@@ -132,14 +134,14 @@ def contract_stats(asked: Asked, world: World, *, settled_in: str, manners: Mann
     )
     frame = states.join(forced, on="event_at", how="left").fill_null(0.0)
     for name, measure in RATIOS.items():
-        ratio = world.ratios(listing, measure, 5, first + FIVE_MINUTES, last + FIVE_MINUTES)
+        ratio = market.ratios(listing, measure, 5, first + FIVE_MINUTES, last + FIVE_MINUTES)
         frame = frame.join(
             ratio.select(pl.col("event_at") - FIVE_MINUTES, pl.col("ratio").alias(name)), on="event_at", how="left"
         )
-    frame = frame.sort("event_at", descending=manners.newest_first)
+    frame = frame.sort("event_at", descending=behavior.newest_first)
     inverse = listing.contract_type == "inverse"
     size = listing.contract_size or 1.0
-    return Answer(
+    return Response(
         [
             {
                 "time": str(int((row["event_at"] - datetime(1970, 1, 1)).total_seconds())),
@@ -162,20 +164,22 @@ def contract_stats(asked: Asked, world: World, *, settled_in: str, manners: Mann
     )
 
 
-def liq_orders(asked: Asked, world: World, *, settled_in: str, manners: Manners = POLITE) -> Answer:
+def liq_orders(
+    request: Request, market: MarketModel, *, settled_in: str, behavior: ResponseBehavior = DEFAULT_BEHAVIOR
+) -> Response:
     """Orders of all contracts that are settled so, newest first, both bounds included; stamps are whole seconds."""
-    if not {"from", "to"} <= set(asked.params):
+    if not {"from", "to"} <= set(request.params):
         return refused("MISSING_REQUIRED_PARAM", "from and to")
-    if int(asked.params["to"]) - int(asked.params["from"]) > WIDEST_WINDOW:
+    if int(request.params["to"]) - int(request.params["from"]) > WIDEST_WINDOW:
         return refused("INVALID_PARAM_VALUE", "the range of from and to is more than 3600 seconds")
-    first = max(at(asked.params["from"]), manners.remembers_since)
-    last = min(at(asked.params["to"]) + timedelta(seconds=1), asked.now)
+    first = max(at(request.params["from"]), behavior.remembers_since)
+    last = min(at(request.params["to"]) + timedelta(seconds=1), request.now)
     rows: list[dict[str, Any]] = []
     for listing in LISTINGS:
         inverse = listing.contract_type == "inverse"
         if inverse != (settled_in == "btc"):
             continue
-        for row in world.liquidations(listing, first, last).iter_rows(named=True):
+        for row in market.liquidations(listing, first, last).iter_rows(named=True):
             amount = row["quantity_base"] * (row["price"] if inverse else 1.0)
             exact = round(amount / (listing.contract_size or 1.0), 9)
             contracts_held = int(exact) if exact.is_integer() else exact
@@ -190,36 +194,36 @@ def liq_orders(asked: Asked, world: World, *, settled_in: str, manners: Manners 
                 }
             )
     rows.sort(key=lambda row: row["time"], reverse=True)
-    return Answer(rows[: min(int(asked.params.get("limit", 100)), MOST_ORDERS)])
+    return Response(rows[: min(int(request.params.get("limit", 100)), MOST_ORDERS)])
 
 
-def funding_rate(asked: Asked, world: World, *, settled_in: str) -> Answer:
-    listing = listed(asked, settled_in)
+def funding_rate(request: Request, market: MarketModel, *, settled_in: str) -> Response:
+    listing = listed(request, settled_in)
     if listing is None:
         return UNKNOWN
-    last = min(at(asked.params["to"]) + timedelta(seconds=1), asked.now)
-    frame = world.funding(listing, at(asked.params["from"]), last).sort("settled_at", descending=True)
-    return Answer(
+    last = min(at(request.params["to"]) + timedelta(seconds=1), request.now)
+    frame = market.funding(listing, at(request.params["from"]), last).sort("settled_at", descending=True)
+    return Response(
         [
             {"t": stamp, "r": f"{rate:.8f}"}
             for stamp, rate in frame.select(pl.col("settled_at").dt.epoch("s"), "rate").iter_rows()
-        ][: min(int(asked.params.get("limit", 100)), 1000)]
+        ][: min(int(request.params.get("limit", 100)), 1000)]
     )
 
 
-def candlesticks(asked: Asked, world: World, *, settled_in: str) -> Answer:
-    listing = listed(asked, settled_in)
+def candlesticks(request: Request, market: MarketModel, *, settled_in: str) -> Response:
+    listing = listed(request, settled_in)
     if listing is None:
         return UNKNOWN
-    if asked.params.get("interval") != "1h" or "limit" in asked.params:
+    if request.params.get("interval") != "1h" or "limit" in request.params:
         return refused("INVALID_PARAM_VALUE", "limit conflicts with from and to")
-    first, last = at(asked.params["from"]), at(asked.params["to"])
+    first, last = at(request.params["from"]), at(request.params["to"])
     if (last - first) // timedelta(hours=1) >= MOST_CANDLES:
         return refused("INVALID_PARAM_VALUE", "Candlestick too long ago. Maximum 2000 points")
-    frame = world.candles(listing, "perp", 60, first, min(last + timedelta(seconds=1), asked.now))
+    frame = market.candles(listing, "perp", 60, first, min(last + timedelta(seconds=1), request.now))
     inverse = listing.contract_type == "inverse"
     size = listing.contract_size or 1.0
-    return Answer(
+    return Response(
         [
             {
                 "t": int((row["opened_at"] - datetime(1970, 1, 1)).total_seconds()),
@@ -235,10 +239,12 @@ def candlesticks(asked: Asked, world: World, *, settled_in: str) -> Answer:
     )
 
 
-def routes(manners: Manners = POLITE) -> Sequence[Route]:
+def routes(behavior: ResponseBehavior = DEFAULT_BEHAVIOR) -> Sequence[Route]:
     """All endpoints of a Gate with these manners."""
 
-    def of(settled_in: str, handler: Callable[..., Answer], **more: Any) -> Callable[[Asked, World], Answer]:
+    def of(
+        settled_in: str, handler: Callable[..., Response], **more: Any
+    ) -> Callable[[Request, MarketModel], Response]:
         return partial(handler, settled_in=settled_in, **more)
 
     return (
@@ -251,10 +257,10 @@ def routes(manners: Manners = POLITE) -> Sequence[Route]:
                     "GET",
                     "api",
                     f"/futures/{settled_in}/contract_stats",
-                    of(settled_in, contract_stats, manners=manners),
+                    of(settled_in, contract_stats, behavior=behavior),
                 ),
                 Route("GET", "api", f"/futures/{settled_in}/funding_rate", of(settled_in, funding_rate)),
-                Route("GET", "api", f"/futures/{settled_in}/liq_orders", of(settled_in, liq_orders, manners=manners)),
+                Route("GET", "api", f"/futures/{settled_in}/liq_orders", of(settled_in, liq_orders, behavior=behavior)),
                 Route("GET", "api", f"/futures/{settled_in}/candlesticks", of(settled_in, candlesticks)),
             )
         ),

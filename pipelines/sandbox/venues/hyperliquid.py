@@ -9,8 +9,8 @@ from typing import Any, Final
 import polars as pl
 
 from pipelines.extract.venue import milliseconds
-from pipelines.sandbox.emulator import Answer, Asked, Route, utc
-from pipelines.sandbox.market_model import Listing, World
+from pipelines.sandbox.emulator import Request, Response, Route, utc
+from pipelines.sandbox.market_model import Listing, MarketModel
 
 LISTINGS: Final = (
     *(
@@ -32,8 +32,8 @@ JITTER_MS: Final = 111_000
 """How late the block of a settlement is: the largest delay ever seen."""
 
 
-def info(asked: Asked, world: World) -> Answer:
-    body = asked.json
+def info(request: Request, market: MarketModel) -> Response:
+    body = request.json
     handlers = {
         "meta": meta, "metaAndAssetCtxs": contexts, "fundingHistory": funding, "candleSnapshot": candles,
     }  # fmt: skip
@@ -41,25 +41,25 @@ def info(asked: Asked, world: World) -> Answer:
     if handler is None:
         return _refused()
     try:
-        return handler(body, asked.now, world)
+        return handler(body, request.now, market)
     except KeyError:
         return _refused()
 
 
-def meta(body: Mapping[str, Any], now: datetime, world: World) -> Answer:
-    return Answer(_meta())
+def meta(body: Mapping[str, Any], now: datetime, market: MarketModel) -> Response:
+    return Response(_meta())
 
 
-def contexts(body: Mapping[str, Any], now: datetime, world: World) -> Answer:
+def contexts(body: Mapping[str, Any], now: datetime, market: MarketModel) -> Response:
     hour = now.replace(minute=0, second=0, microsecond=0)
     states = []
     for listing in LISTINGS:
-        interest = world.open_interest(listing, 60, hour, hour + HOUR)["oi_base"][0] / listing.multiplier
-        settled = world.funding(listing, hour + HOUR, hour + 2 * HOUR).row(0, named=True)
+        interest = market.open_interest(listing, 60, hour, hour + HOUR)["oi_base"][0] / listing.multiplier
+        settled = market.funding(listing, hour + HOUR, hour + 2 * HOUR).row(0, named=True)
         states.append(
             _state(repr(interest), f"{settled['rate']:.8f}", repr(settled["mark_price"] * listing.multiplier))
         )
-    return Answer([_meta(), [*states, _state("0.0", "0.0", "0.5")]])
+    return Response([_meta(), [*states, _state("0.0", "0.0", "0.5")]])
 
 
 def _meta() -> dict[str, Any]:
@@ -74,7 +74,7 @@ def _state(interest: str, rate: str, mark: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def funding(body: Mapping[str, Any], now: datetime, world: World) -> Answer:
+def funding(body: Mapping[str, Any], now: datetime, market: MarketModel) -> Response:
     """Both bounds are included, on stamps that are a little late."""
     listing, start, end = (
         BY_NAME.get(body["coin"]),
@@ -82,14 +82,14 @@ def funding(body: Mapping[str, Any], now: datetime, world: World) -> Answer:
         utc(min(body["endTime"], milliseconds(now))),
     )
     if listing is None:
-        return Answer(None)
-    frame = world.funding(listing, start - HOUR, end + HOUR).with_columns(
+        return Response(None)
+    frame = market.funding(listing, start - HOUR, end + HOUR).with_columns(
         (pl.col("settled_at").dt.epoch("ms") + pl.col("settled_at").dt.epoch("s") // 3600 * 7919 % JITTER_MS).alias(
             "time"
         )
     )
     rows = frame.filter(pl.col("time").is_between(milliseconds(start), milliseconds(end))).head(FUNDING_MOST)
-    return Answer(
+    return Response(
         [
             {"coin": listing.instrument, "fundingRate": f"{rate:.8f}", "premium": "0.0", "time": at}
             for rate, at in rows.select("rate", "time").iter_rows()
@@ -97,50 +97,50 @@ def funding(body: Mapping[str, Any], now: datetime, world: World) -> Answer:
     )
 
 
-def candles(body: Mapping[str, Any], now: datetime, world: World) -> Answer:
+def candles(body: Mapping[str, Any], now: datetime, market: MarketModel) -> Response:
     """Candles of which any part lies within the bounds, of the newest 5,000."""
-    asked = body["req"]
+    request = body["req"]
     listing, start, end = (
-        BY_NAME.get(asked["coin"]),
-        utc(asked["startTime"]),
-        utc(min(asked["endTime"], milliseconds(now))),
+        BY_NAME.get(request["coin"]),
+        utc(request["startTime"]),
+        utc(min(request["endTime"], milliseconds(now))),
     )
-    if asked["interval"] != "1h":
+    if request["interval"] != "1h":
         return _refused()
     if listing is None:
-        return Answer(None)
+        return Response(None)
     oldest = now - CANDLES_MOST * HOUR
     first = max(start - HOUR + timedelta(milliseconds=1), oldest)
     many = listing.multiplier
-    return Answer([
+    return Response([
         {
             "t": at, "T": at + 3_599_999, "s": listing.instrument, "i": "1h",
             "o": repr(o * many), "c": repr(c * many), "h": repr(h * many), "l": repr(low * many),
             "v": repr(volume / many), "n": count,
         }
-        for at, o, h, low, c, volume, count in world.candles(listing, "perp", 60, first, end + timedelta(milliseconds=1))
+        for at, o, h, low, c, volume, count in market.candles(listing, "perp", 60, first, end + timedelta(milliseconds=1))
         .select(pl.col("opened_at").dt.epoch("ms"), "open", "high", "low", "close", "volume_base", "trades")
         .iter_rows()
     ])  # fmt: skip
 
 
-def _refused() -> Answer:
-    return Answer(b"Failed to deserialize the JSON body into the target type", status=422)
+def _refused() -> Response:
+    return Response(b"Failed to deserialize the JSON body into the target type", status=422)
 
 
-def liquidated(asked: Asked, world: World) -> Answer:
+def liquidated(request: Request, market: MarketModel) -> Response:
     """The file as of last midnight, of a year and a month: every second coin is absent on every second day."""
-    midnight = asked.now.replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight = request.now.replace(hour=0, minute=0, second=0, microsecond=0)
     first = midnight - FILE_DAYS
     days = pl.concat(
-        world.liquidations(listing, first, midnight)
+        market.liquidations(listing, first, midnight)
         .group_by(pl.col("occurred_at").dt.truncate("1d").alias("day"))
         .agg(NOTIONAL.alias("usd"))
         .filter((place + pl.col("day").dt.day()) % 2 == 1)
         .select("day", pl.lit(listing.instrument).alias("coin"), "usd", pl.lit(place).alias("place"))
         for place, listing in enumerate(LISTINGS)
     ).sort("day", "place")
-    return Answer(
+    return Response(
         {
             "chart_data": [
                 {"time": day.isoformat(), "coin": name, "daily_notional_liquidated": usd}
@@ -154,9 +154,9 @@ NOTIONAL: Final = (pl.col("price") * pl.col("quantity_base")).sum().round(6)
 FILE_DAYS: Final = timedelta(days=400)
 
 
-def liquidated_usd(world: World, name: str, day: datetime) -> float:
+def liquidated_usd(market: MarketModel, name: str, day: datetime) -> float:
     """What the file must say of a coin and day."""
-    return float(world.liquidations(BY_NAME[name], day, day + timedelta(days=1)).select(NOTIONAL).item())
+    return float(market.liquidations(BY_NAME[name], day, day + timedelta(days=1)).select(NOTIONAL).item())
 
 
 ROUTES: Final[Sequence[Route]] = (

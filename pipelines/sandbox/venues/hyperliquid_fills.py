@@ -13,8 +13,8 @@ import orjson
 import polars as pl
 
 from pipelines.extract.venue import milliseconds
-from pipelines.sandbox.emulator import Answer, Asked, Route
-from pipelines.sandbox.market_model import World
+from pipelines.sandbox.emulator import Request, Response, Route
+from pipelines.sandbox.market_model import MarketModel
 from pipelines.sandbox.venues.hyperliquid import LISTINGS
 
 GENESIS: Final = datetime(2025, 10, 2)
@@ -30,10 +30,10 @@ KINDS: Final = ("market", "backstop", "adl")
 """How liquidations end, in turn by their number: in the book, taken over by the vault, or against a trader in profit."""
 
 
-def forced(world: World, start: datetime, end: datetime) -> pl.DataFrame:
+def forced(market: MarketModel, start: datetime, end: datetime) -> pl.DataFrame:
     """The world's liquidations of all listings with `instrument` and `kind`, in units of the instrument."""
     frames = [
-        world.liquidations(listing, start, end).select(
+        market.liquidations(listing, start, end).select(
             "occurred_at",
             "side",
             pl.lit(listing.instrument).alias("instrument"),
@@ -84,28 +84,28 @@ def fills(row: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return [(user, takes), (VICTIM, closes)]
 
 
-def block_at(asked: Asked, world: World) -> Answer:
-    number = block_of(datetime(1970, 1, 1) + timedelta(seconds=int(asked.params["unix"])))
-    if number > _finalised(asked):
-        return Answer({"error": "timestamp is past the last block"}, status=404)
-    return Answer({"block_number": number})
+def block_at(request: Request, market: MarketModel) -> Response:
+    number = block_of(datetime(1970, 1, 1) + timedelta(seconds=int(request.params["unix"])))
+    if number > _finalised(request):
+        return Response({"error": "timestamp is past the last block"}, status=404)
+    return Response({"block_number": number})
 
 
-def finalized_head(asked: Asked, world: World) -> Answer:
-    return Answer({"number": _finalised(asked), "hash": "0x0"})
+def finalized_head(request: Request, market: MarketModel) -> Response:
+    return Response({"number": _finalised(request), "hash": "0x0"})
 
 
-def finalized_stream(asked: Asked, world: World) -> Answer:
+def finalized_stream(request: Request, market: MarketModel) -> Response:
     """First and last block of what was looked at are always told, others where they hold what was asked for."""
-    wanted = asked.json
+    wanted = request.json
     if wanted.get("type") != "hyperliquidFills" or not wanted.get("fills") or wanted["fromBlock"] < FIRST_BLOCK:
-        return Answer({"error": "the query is malformed"}, status=400)
-    first, head = wanted["fromBlock"], _finalised(asked)
+        return Response({"error": "the query is malformed"}, status=400)
+    first, head = wanted["fromBlock"], _finalised(request)
     if first > head:
-        return Answer(b"", status=204)
+        return Response(b"", status=204)
     last = min(wanted["toBlock"], head, first + STREAM_BLOCKS - 1)
     blocks: dict[int, list[dict[str, Any]]] = {first: [], last: []}
-    for row in forced(world, _time_of(first - 1), _time_of(last) + timedelta(milliseconds=1)).iter_rows(named=True):
+    for row in forced(market, _time_of(first - 1), _time_of(last) + timedelta(milliseconds=1)).iter_rows(named=True):
         number = block_of(row["occurred_at"])
         for place, (user, fill) in enumerate(fills(row)):
             if first <= number <= last and any(
@@ -114,7 +114,7 @@ def finalized_stream(asked: Asked, world: World) -> Answer:
                 numbers = {name: float(fill[name]) for name in ("px", "sz", "startPosition", "closedPnl", "fee")}
                 whole = {**fill, **numbers, "user": user, "fillIndex": place}
                 blocks.setdefault(number, []).append({name: whole[name] for name in wanted["fields"]["fill"]})
-    return Answer(b"".join(_line(number, told) for number, told in sorted(blocks.items())))
+    return Response(b"".join(_line(number, told) for number, told in sorted(blocks.items())))
 
 
 def _line(number: int, told: Sequence[Mapping[str, Any]]) -> bytes:
@@ -122,18 +122,18 @@ def _line(number: int, told: Sequence[Mapping[str, Any]]) -> bytes:
     return orjson.dumps({"header": header, **({"fills": told} if told else {})}) + b"\n"
 
 
-def hour_file(asked: Asked, world: World) -> Answer:
+def hour_file(request: Request, market: MarketModel) -> Response:
     """The blocks of an hour that is over, with an ordinary fill among them."""
-    start = datetime.fromisoformat(asked.params["day"]) + int(asked.params["hour"]) * HOUR
-    if start + HOUR > asked.now:
-        return Answer(b"", status=404)
+    start = datetime.fromisoformat(request.params["day"]) + int(request.params["hour"]) * HOUR
+    if start + HOUR > request.now:
+        return Response(b"", status=404)
     ordinary = {
         "coin": "BTC", "px": "60000.0", "sz": "0.1", "side": "B", "time": milliseconds(start), "startPosition": "0.0",
         "dir": "Open Long", "closedPnl": "0.0", "hash": "0x0", "oid": 3, "crossed": True, "fee": "0.1", "tid": 1,
         "feeToken": "USDC", "twapId": None,
     }  # fmt: skip
     told = [(start, [(TRADER, ordinary)])]
-    told += [(row["occurred_at"], fills(row)) for row in forced(world, start, start + HOUR).iter_rows(named=True)]
+    told += [(row["occurred_at"], fills(row)) for row in forced(market, start, start + HOUR).iter_rows(named=True)]
     lines = [
         {
             "local_time": f"{at.isoformat()}000", "block_time": f"{at.isoformat()}000", "block_number": block_of(at),
@@ -141,15 +141,15 @@ def hour_file(asked: Asked, world: World) -> Answer:
         }
         for at, events in told
     ]  # fmt: skip
-    return Answer(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    return Response(b"".join(orjson.dumps(line) + b"\n" for line in lines))
 
 
 def _time_of(number: int) -> datetime:
     return GENESIS + timedelta(milliseconds=BLOCK_MS) * (number - FIRST_BLOCK)
 
 
-def _finalised(asked: Asked) -> int:
-    return block_of(asked.now - BEHIND) - 1
+def _finalised(request: Request) -> int:
+    return block_of(request.now - BEHIND) - 1
 
 
 ROUTES: Final = (

@@ -11,8 +11,8 @@ from typing import Final
 
 import polars as pl
 
-from pipelines.sandbox.emulator import Answer, Asked, Route
-from pipelines.sandbox.market_model import Listing, World
+from pipelines.sandbox.emulator import Request, Response, Route
+from pipelines.sandbox.market_model import Listing, MarketModel
 
 BASES: Final = {"BTC": "XBT", "ETH": "ETH", "SOL": "SOL", "AVAX": "AVAX", "XRP": "XRP", "DOGE": "DOGE", "PEPE": "PEPE"}
 
@@ -42,7 +42,7 @@ LISTINGS: Final = (
 )
 BY_NAME: Final = {listing.instrument: listing for listing in LISTINGS}
 
-UNREAD: Final[dict[str, object]] = {
+FILLER_FIELDS: Final[dict[str, object]] = {
     "underlying": "rr_xbtusd", "fundingRateCoefficient": 8, "maxRelativeFundingRate": 0.001, "isin": "GB00J62YGL67",
     "marginLevels": [{"contracts": 0, "initialMargin": 0.02, "maintenanceMargin": 0.01}],
     "retailMarginLevels": [{"contracts": 0, "initialMargin": 0.5, "maintenanceMargin": 0.25}],
@@ -53,7 +53,7 @@ INTERVALS: Final = (60, 300, 900, 1800, 3600, 14400, 43200, 86400, 604800)
 
 
 @dataclass(frozen=True)
-class Manners:
+class ResponseBehavior:
     """What Kraken does not promise: rows of a page, how many before the bound it repeats, the unit of the analytics' stamps, and
     how many days of funding it tells of."""
 
@@ -63,17 +63,17 @@ class Manners:
     funding_days: int = 60
 
 
-POLITE: Final = Manners()
+DEFAULT_BEHAVIOR: Final = ResponseBehavior()
 
 
 def at(seconds: str) -> datetime:
     return datetime(1970, 1, 1) + timedelta(seconds=int(seconds))
 
 
-def instruments(asked: Asked, world: World) -> Answer:
+def instruments(request: Request, market: MarketModel) -> Response:
     rows: list[dict[str, object]] = [
         {
-            **UNREAD,
+            **FILLER_FIELDS,
             "symbol": x.instrument,
             "type": "futures_inverse" if x.contract_type == "inverse" else "flexible_futures",
             "tickSize": 0.5,
@@ -84,19 +84,21 @@ def instruments(asked: Asked, world: World) -> Answer:
         for x in LISTINGS
     ]
     dated: dict[str, object] = {"symbol": "FF_XBTUSD_240628", "type": "flexible_futures", "contractSize": 1}
-    return Answer({"result": "success", "instruments": [*rows, dated], "serverTime": f"{asked.now:%Y-%m-%dT%H:%M:%S}Z"})
+    return Response(
+        {"result": "success", "instruments": [*rows, dated], "serverTime": f"{request.now:%Y-%m-%dT%H:%M:%S}Z"}
+    )
 
 
-def tickers(asked: Asked, world: World) -> Answer:
+def tickers(request: Request, market: MarketModel) -> Response:
     """All contracts at the moment, for which stands the last whole five minutes; an index, which has no open interest, too."""
-    last = asked.now.replace(minute=asked.now.minute // 5 * 5, second=0, microsecond=0)
+    last = request.now.replace(minute=request.now.minute // 5 * 5, second=0, microsecond=0)
     said_at = f"{last:%Y-%m-%dT%H:%M:%S}.000Z"
     rows: list[dict[str, object]] = []
     for x in LISTINGS:
-        [held] = world.open_interest(x, 5, last, last + timedelta(minutes=5))[
+        [held] = market.open_interest(x, 5, last, last + timedelta(minutes=5))[
             "oi_usd" if x.contract_type == "inverse" else "oi_base"
         ]
-        [price] = world.candles(x, "perp", 5, last - timedelta(minutes=5), last)["close"]
+        [price] = market.candles(x, "perp", 5, last - timedelta(minutes=5), last)["close"]
         prices = dict.fromkeys(("last", "markPrice", "bid", "ask", "open24h", "high24h", "low24h", "indexPrice"), price)
         amounts = dict.fromkeys(("bidSize", "askSize", "lastSize", "vol24h", "volumeQuote"), 10.0)
         rates = {"fundingRate": -4.0e-09, "fundingRatePrediction": 6.0e-08, "change24h": 1.5}
@@ -107,39 +109,43 @@ def tickers(asked: Asked, world: World) -> Answer:
             }
         )  # fmt: skip
     index: dict[str, object] = {"symbol": "in_xbtusd", "last": 60_000.0, "lastTime": said_at}
-    return Answer({"result": "success", "serverTime": f"{asked.now:%Y-%m-%dT%H:%M:%S}.000Z", "tickers": [*rows, index]})
+    return Response(
+        {"result": "success", "serverTime": f"{request.now:%Y-%m-%dT%H:%M:%S}.000Z", "tickers": [*rows, index]}
+    )
 
 
-def failed(error: str) -> Answer:
+def failed(error: str) -> Response:
     """Of the derivatives API, with status 200."""
-    return Answer({"result": "error", "error": error})
+    return Response({"result": "error", "error": error})
 
 
 def paged(
-    frame: pl.DataFrame, stamp: str, first: datetime, step: timedelta, manners: Manners
+    frame: pl.DataFrame, stamp: str, first: datetime, step: timedelta, behavior: ResponseBehavior
 ) -> tuple[pl.DataFrame, bool]:
     """The oldest rows from `first` on (and those it repeats), and whether there are more."""
-    wanted = frame.filter(pl.col(stamp) >= first - step * min(manners.overlap, manners.rows - 1))
-    return wanted.head(manners.rows), wanted.height > manners.rows
+    wanted = frame.filter(pl.col(stamp) >= first - step * min(behavior.overlap, behavior.rows - 1))
+    return wanted.head(behavior.rows), wanted.height > behavior.rows
 
 
-def open_interest(asked: Asked, world: World, *, name: str, manners: Manners = POLITE) -> Answer:
+def open_interest(
+    request: Request, market: MarketModel, *, name: str, behavior: ResponseBehavior = DEFAULT_BEHAVIOR
+) -> Response:
     """Buckets from `since` to `to`, both included; a bucket closes with the state at its end, and the last is still filling."""
-    if "since" not in asked.params or int(asked.params.get("interval", 0)) not in INTERVALS:
-        return Answer(
+    if "since" not in request.params or int(request.params.get("interval", 0)) not in INTERVALS:
+        return Response(
             {"errors": [{"severity": "E", "error_class": "General", "type": "Invalid arguments"}]}, status=400
         )
-    step = timedelta(seconds=int(asked.params["interval"]))
+    step = timedelta(seconds=int(request.params["interval"]))
     minutes = int(step.total_seconds()) // 60
-    first = at(asked.params["since"])
-    last = min(at(asked.params["to"]) if "to" in asked.params else asked.now, asked.now)
+    first = at(request.params["since"])
+    last = min(at(request.params["to"]) if "to" in request.params else request.now, request.now)
     early = first - 10 * step
-    states = world.open_interest(BY_NAME[name], minutes, early + step, last + step + timedelta(microseconds=1))
+    states = market.open_interest(BY_NAME[name], minutes, early + step, last + step + timedelta(microseconds=1))
     buckets = states.with_columns((pl.col("event_at") - step).alias("opened_at"))
-    page, more = paged(buckets, "opened_at", first, step, manners)
+    page, more = paged(buckets, "opened_at", first, step, behavior)
     held = page["oi_usd" if BY_NAME[name].contract_type == "inverse" else "oi_base"].to_list()
-    stamps = page["opened_at"].dt.epoch("ms") if manners.in_milliseconds else page["opened_at"].dt.epoch("s")
-    return Answer(
+    stamps = page["opened_at"].dt.epoch("ms") if behavior.in_milliseconds else page["opened_at"].dt.epoch("s")
+    return Response(
         {
             "result": {
                 "timestamp": stamps.to_list(),
@@ -151,19 +157,21 @@ def open_interest(asked: Asked, world: World, *, name: str, manners: Manners = P
     )
 
 
-def long_short_info(asked: Asked, world: World, *, name: str, manners: Manners = POLITE) -> Answer:
+def long_short_info(
+    request: Request, market: MarketModel, *, name: str, behavior: ResponseBehavior = DEFAULT_BEHAVIOR
+) -> Response:
     """Of a thousand accounts at the end of each bucket, with the same bounds; shares are whole per mille."""
-    step = timedelta(seconds=int(asked.params["interval"]))
-    first = at(asked.params["since"])
-    last = min(at(asked.params["to"]), asked.now)
+    step = timedelta(seconds=int(request.params["interval"]))
+    first = at(request.params["since"])
+    last = min(at(request.params["to"]), request.now)
     minutes = int(step.total_seconds()) // 60
-    states = world.ratios(
+    states = market.ratios(
         BY_NAME[name], "account_global", minutes, first - 9 * step, last + step + timedelta(microseconds=1)
     )
     buckets = states.select((pl.col("event_at") - step).alias("opened_at"), longs().alias("longs"))
-    page, more = paged(buckets, "opened_at", first, step, manners)
+    page, more = paged(buckets, "opened_at", first, step, behavior)
     held = page["longs"].to_list()
-    return Answer(
+    return Response(
         {
             "result": {
                 "timestamp": page["opened_at"].dt.epoch("s").to_list(),
@@ -186,13 +194,13 @@ def longs() -> pl.Expr:
     return (pl.col("ratio") / (1 + pl.col("ratio")) * 1000).round().cast(pl.Int64)
 
 
-def funding(asked: Asked, world: World, *, manners: Manners = POLITE) -> Answer:
-    listing = BY_NAME.get(asked.params.get("symbol", ""))
+def funding(request: Request, market: MarketModel, *, behavior: ResponseBehavior = DEFAULT_BEHAVIOR) -> Response:
+    listing = BY_NAME.get(request.params.get("symbol", ""))
     if listing is None:
         return failed("contractNotFound")
     # All there is, whatever was asked: some weeks of it stand for years.
-    first = asked.now - timedelta(days=manners.funding_days)
-    frame = world.funding(listing, first, asked.now).sort("settled_at", descending=True)
+    first = request.now - timedelta(days=behavior.funding_days)
+    frame = market.funding(listing, first, request.now).sort("settled_at", descending=True)
     rows = [
         {
             "timestamp": f"{settled_at:%Y-%m-%dT%H:%M:%S}.000Z",
@@ -201,15 +209,17 @@ def funding(asked: Asked, world: World, *, manners: Manners = POLITE) -> Answer:
         }
         for settled_at, rate in frame.select("settled_at", "rate").iter_rows()
     ]
-    return Answer({"result": "success", "rates": rows})
+    return Response({"result": "success", "rates": rows})
 
 
-def candles(asked: Asked, world: World, *, name: str, manners: Manners = POLITE) -> Answer:
-    first, last = at(asked.params["from"]), min(at(asked.params["to"]), asked.now)
+def candles(
+    request: Request, market: MarketModel, *, name: str, behavior: ResponseBehavior = DEFAULT_BEHAVIOR
+) -> Response:
+    first, last = at(request.params["from"]), min(at(request.params["to"]), request.now)
     hour = timedelta(hours=1)
     listing = BY_NAME[name]
-    every = world.candles(listing, "perp", 60, first - 10 * hour, last + timedelta(microseconds=1))
-    page, more = paged(every, "opened_at", first, hour, manners)
+    every = market.candles(listing, "perp", 60, first - 10 * hour, last + timedelta(microseconds=1))
+    page, more = paged(every, "opened_at", first, hour, behavior)
     volume = "volume_quote" if listing.contract_type == "inverse" else "volume_base"
     rows = [
         {
@@ -219,15 +229,15 @@ def candles(asked: Asked, world: World, *, name: str, manners: Manners = POLITE)
         }
         for row in page.iter_rows(named=True)
     ]
-    return Answer({"candles": rows, "more_candles": more})
+    return Response({"candles": rows, "more_candles": more})
 
 
-def routes(manners: Manners = POLITE) -> Sequence[Route]:
+def routes(behavior: ResponseBehavior = DEFAULT_BEHAVIOR) -> Sequence[Route]:
     """All endpoints of a Kraken with these manners."""
     return (
         Route("GET", "api", "/derivatives/api/v3/instruments", instruments),
         Route("GET", "api", "/derivatives/api/v3/tickers", tickers),
-        Route("GET", "api", "/derivatives/api/v4/historicalfundingrates", partial(funding, manners=manners)),
+        Route("GET", "api", "/derivatives/api/v4/historicalfundingrates", partial(funding, behavior=behavior)),
         *(
             route
             for name in BY_NAME
@@ -236,15 +246,15 @@ def routes(manners: Manners = POLITE) -> Sequence[Route]:
                     "GET",
                     "api",
                     f"/api/charts/v1/analytics/{name}/open-interest",
-                    partial(open_interest, name=name, manners=manners),
+                    partial(open_interest, name=name, behavior=behavior),
                 ),
                 Route(
                     "GET",
                     "api",
                     f"/api/charts/v1/analytics/{name}/long-short-info",
-                    partial(long_short_info, name=name, manners=manners),
+                    partial(long_short_info, name=name, behavior=behavior),
                 ),
-                Route("GET", "api", f"/api/charts/v1/trade/{name}/1h", partial(candles, name=name, manners=manners)),
+                Route("GET", "api", f"/api/charts/v1/trade/{name}/1h", partial(candles, name=name, behavior=behavior)),
             )
         ),
     )

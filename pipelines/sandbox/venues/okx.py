@@ -12,8 +12,8 @@ from typing import Any, Final
 import polars as pl
 
 from pipelines.extract.venue import milliseconds
-from pipelines.sandbox.emulator import Answer, Asked, Route, stamp_ms, utc
-from pipelines.sandbox.market_model import Listing, Measure, World
+from pipelines.sandbox.emulator import Request, Response, Route, stamp_ms, utc
+from pipelines.sandbox.market_model import Listing, MarketModel, Measure
 
 SIZES: Final = {"BTC": 0.01, "ETH": 0.1, "SOL": 1.0, "AVAX": 1.0, "XRP": 100.0, "DOGE": 1000.0, "PEPE": 10_000_000.0}
 """Coins in a contract. OKX has no 1000PEPE: its contract holds ten million of the coin instead."""
@@ -48,7 +48,7 @@ LIQUIDATIONS_KEPT: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Manners:
+class ResponseBehavior:
     """What OKX does not promise: rows of a page (None: as many as it documents), their order, and how many rows behind the bound
     it repeats."""
 
@@ -66,20 +66,20 @@ class Manners:
         return page if self.newest_first else page.reverse()
 
 
-POLITE: Final = Manners()
+DEFAULT_BEHAVIOR: Final = ResponseBehavior()
 
-Answering = Callable[[Asked, World, Manners], Answer]
-
-
-def answered(data: Any) -> Answer:
-    return Answer({"code": "0", "msg": "", "data": data})
+Answering = Callable[[Request, MarketModel, ResponseBehavior], Response]
 
 
-def refused(code: str, message: str, *, status: int = 200) -> Answer:
-    return Answer({"code": code, "msg": message, "data": []}, status=status)
+def answered(data: Any) -> Response:
+    return Response({"code": "0", "msg": "", "data": data})
 
 
-def missing(name: str) -> Answer:
+def refused(code: str, message: str, *, status: int = 200) -> Response:
+    return Response({"code": code, "msg": message, "data": []}, status=status)
+
+
+def missing(name: str) -> Response:
     return refused("50014", f"Parameter {name} can not be empty.", status=400)
 
 
@@ -87,32 +87,32 @@ UNKNOWN: Final = refused("51001", "Instrument ID, Instrument ID code, or Spread 
 FAR: Final = 1 << 53
 
 
-def instruments(asked: Asked, world: World, manners: Manners) -> Answer:
-    kind = asked.params.get("instType")
+def instruments(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
+    kind = request.params.get("instType")
     if kind == "OPTION":
-        family = asked.params.get("instFamily")
+        family = request.params.get("instFamily")
         if family is None:
             return refused("50015", "Either parameter uly or instFamily is required.")
-        return answered([_option(family, row) for row in _chain(family, asked.now, world)])
+        return answered([_option(family, row) for row in _chain(family, request.now, market)])
     if kind != "SWAP":
         return missing("instType")
-    return answered([_swap(listing) for listing in LISTINGS if _is_listed(listing, asked.now)])
+    return answered([_swap(listing) for listing in LISTINGS if _is_listed(listing, request.now)])
 
 
-def underlyings(asked: Asked, world: World, manners: Manners) -> Answer:
+def underlyings(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
     return answered([list(OPTION_SIZES)])
 
 
-def supported_coins(asked: Asked, world: World, manners: Manners) -> Answer:
+def supported_coins(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
     return answered({"contract": list(WHOLE_COINS), "option": ["BTC", "ETH"], "spot": list(WHOLE_COINS)})
 
 
-def open_interest_history(asked: Asked, world: World, manners: Manners) -> Answer:
-    listing, minutes, refusal = _series(asked)
+def open_interest_history(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
+    listing, minutes, refusal = _series(request)
     if listing is None:
         return refusal
-    floor = asked.now - timedelta(minutes=minutes * KEPT_ENTRIES)
-    frame = _page(world.open_interest(listing, minutes, *_window(asked, floor)), "event_at", asked, manners)
+    floor = request.now - timedelta(minutes=minutes * KEPT_ENTRIES)
+    frame = _page(market.open_interest(listing, minutes, *_window(request, floor)), "event_at", request, behavior)
     return answered(
         [
             [str(at), _text(_contracts(listing, base, usd)), _text(base), _text(usd)]
@@ -121,26 +121,26 @@ def open_interest_history(asked: Asked, world: World, manners: Manners) -> Answe
     )
 
 
-def account_ratio(asked: Asked, world: World, manners: Manners) -> Answer:
-    listing, minutes, refusal = _series(asked, by_coin=True)
+def account_ratio(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
+    listing, minutes, refusal = _series(request, by_coin=True)
     if listing is None:
         return refusal
-    floor = asked.now - KEPT_BY_COIN[asked.params["period"]]
-    return _ratio_rows(world, listing, "account_global", minutes, asked, floor, manners)
+    floor = request.now - KEPT_BY_COIN[request.params["period"]]
+    return _ratio_rows(market, listing, "account_global", minutes, request, floor, behavior)
 
 
-def taker_volume(asked: Asked, world: World, manners: Manners) -> Answer:
-    listing, minutes, refusal = _series(asked, by_coin=True)
+def taker_volume(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
+    listing, minutes, refusal = _series(request, by_coin=True)
     if listing is None:
         return refusal
-    if asked.params.get("instType") not in ("CONTRACTS", "SPOT"):
+    if request.params.get("instType") not in ("CONTRACTS", "SPOT"):
         return missing("instType")
-    floor = asked.now - KEPT_BY_COIN[asked.params["period"]]
-    first, end = _window(asked, floor)
+    floor = request.now - KEPT_BY_COIN[request.params["period"]]
+    first, end = _window(request, floor)
     period = timedelta(minutes=minutes)
     # The world tells of the end of a period, OKX stamps its start.
-    flows = world.ratios(listing, "taker_volume", minutes, first + period, end + period)
-    frame = _page(flows.with_columns(pl.col("event_at") - period), "event_at", asked, manners)
+    flows = market.ratios(listing, "taker_volume", minutes, first + period, end + period)
+    frame = _page(flows.with_columns(pl.col("event_at") - period), "event_at", request, behavior)
     return answered(
         [
             [str(at), "1000", _text(1000 * ratio)]
@@ -149,20 +149,20 @@ def taker_volume(asked: Asked, world: World, manners: Manners) -> Answer:
     )
 
 
-def top_accounts(asked: Asked, world: World, manners: Manners) -> Answer:
-    return _top(asked, world, manners, "account_top")
+def top_accounts(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
+    return _top(request, market, behavior, "account_top")
 
 
-def top_positions(asked: Asked, world: World, manners: Manners) -> Answer:
-    return _top(asked, world, manners, "position_top")
+def top_positions(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
+    return _top(request, market, behavior, "position_top")
 
 
-def funding(asked: Asked, world: World, manners: Manners) -> Answer:
-    listing = BY_NAME.get(asked.params.get("instId", ""))
+def funding(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
+    listing = BY_NAME.get(request.params.get("instId", ""))
     if listing is None:
-        return UNKNOWN if "instId" in asked.params else missing("instId")
-    first, end = _window(asked, asked.now - FUNDING_KEPT)
-    frame = _page(world.funding(listing, first, end), "settled_at", asked, manners)
+        return UNKNOWN if "instId" in request.params else missing("instId")
+    first, end = _window(request, request.now - FUNDING_KEPT)
+    frame = _page(market.funding(listing, first, end), "settled_at", request, behavior)
     return answered(
         [
             {
@@ -179,56 +179,56 @@ def funding(asked: Asked, world: World, manners: Manners) -> Answer:
     )
 
 
-def candles(asked: Asked, world: World, manners: Manners) -> Answer:
-    listing = BY_NAME.get(asked.params.get("instId", ""))
+def candles(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
+    listing = BY_NAME.get(request.params.get("instId", ""))
     if listing is None:
-        return UNKNOWN if "instId" in asked.params else missing("instId")
-    if asked.params.get("bar", "1m") != "1H":
+        return UNKNOWN if "instId" in request.params else missing("instId")
+    if request.params.get("bar", "1m") != "1H":
         return refused("51000", "Parameter bar error")
-    first, end = _window(asked, listing.listed_at)
-    frame = _page(world.candles(listing, "perp", 60, first, end), "opened_at", asked, manners)
+    first, end = _window(request, listing.listed_at)
+    frame = _page(market.candles(listing, "perp", 60, first, end), "opened_at", request, behavior)
     columns = ("open", "high", "low", "close", "volume_base", "volume_quote")
     return answered(
         [
             [str(at), *map(_text, prices), _text(_contracts(listing, base, quote)), _text(base), _text(quote),
-             "1" if at + 3_600_000 <= milliseconds(asked.now) else "0"]
+             "1" if at + 3_600_000 <= milliseconds(request.now) else "0"]
             for at, *prices, base, quote in frame.select(pl.col("opened_at").dt.epoch("ms"), *columns).iter_rows()
         ]
     )  # fmt: skip
 
 
-def files(asked: Asked, world: World, manners: Manners) -> Answer:
+def files(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
     """Links to files of whole Hong Kong months, which appear three days after their end."""
-    if asked.params.get("module") != "3" or asked.params.get("dateAggrType") != "monthly":
+    if request.params.get("module") != "3" or request.params.get("dateAggrType") != "monthly":
         return refused("51000", "Parameter module error", status=400)
-    listing = BY_NAME.get(f"{asked.params.get('instFamilyList')}-SWAP")
-    first, last = (utc(int(asked.params[name]) + HONG_KONG_MS) for name in ("begin", "end"))
+    listing = BY_NAME.get(f"{request.params.get('instFamilyList')}-SWAP")
+    first, last = (utc(int(request.params[name]) + HONG_KONG_MS) for name in ("begin", "end"))
     found = []
     month = first.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     while listing is not None and month <= last:
         after = (month + timedelta(days=32)).replace(day=1)
-        if after + timedelta(days=3) <= asked.now:
+        if after + timedelta(days=3) <= request.now:
             name = f"{listing.instrument}-fundingrates-{month:%Y-%m}.zip"
             url = f"https://static.okx.com/cdn/okex/traderecords/swaprates/monthly/{month:%Y%m}/{name}?v=999"
             at = str(milliseconds(month) - HONG_KONG_MS)
             found.append({"dateTs": at, "filename": name, "sizeMB": "0.01", "url": url})
         month = after
     group = {
-        "dateRangeEnd": asked.params["end"], "dateRangeStart": asked.params["begin"], "groupDetails": found,
-        "groupSizeMB": "0.01", "instFamily": asked.params.get("instFamilyList", ""), "instId": "", "instType": "SWAP",
+        "dateRangeEnd": request.params["end"], "dateRangeStart": request.params["begin"], "groupDetails": found,
+        "groupSizeMB": "0.01", "instFamily": request.params.get("instFamilyList", ""), "instId": "", "instType": "SWAP",
     }  # fmt: skip
-    at = str(milliseconds(asked.now))
+    at = str(milliseconds(request.now))
     return answered([{"dateAggrType": "monthly", "details": [group] if found else [], "totalSizeMB": "0.01", "ts": at}])
 
 
-def funding_file(asked: Asked, world: World, manners: Manners) -> Answer:
+def funding_file(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
     """A month of settlements, some stamped a second late."""
-    listing = BY_NAME.get(asked.params["name"].partition("-fundingrates-")[0])
+    listing = BY_NAME.get(request.params["name"].partition("-fundingrates-")[0])
     if listing is None:
-        return Answer(b"", status=404)
-    month = datetime.fromisoformat(f"{asked.params['month']}01")
+        return Response(b"", status=404)
+    month = datetime.fromisoformat(f"{request.params['month']}01")
     hong_kong = timedelta(milliseconds=HONG_KONG_MS)
-    frame = world.funding(listing, month - hong_kong, (month + timedelta(days=32)).replace(day=1) - hong_kong)
+    frame = market.funding(listing, month - hong_kong, (month + timedelta(days=32)).replace(day=1) - hong_kong)
     late = 1000 * (pl.int_range(pl.len()) % 2)
     text = frame.select(
         pl.lit(listing.instrument).alias("instrument_name"),
@@ -237,19 +237,19 @@ def funding_file(asked: Asked, world: World, manners: Manners) -> Answer:
     ).write_csv()
     packed = BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(asked.params["name"].replace(".zip", ".csv"), text)
-    return Answer(packed.getvalue())
+        archive.writestr(request.params["name"].replace(".zip", ".csv"), text)
+    return Response(packed.getvalue())
 
 
-def liquidations(asked: Asked, world: World, manners: Manners) -> Answer:
-    family = asked.params.get("instFamily") or asked.params.get("uly")
+def liquidations(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
+    family = request.params.get("instFamily") or request.params.get("uly")
     if family is None:
         return refused("50015", "Either parameter uly or instFamily is required.")
     listing = BY_NAME.get(f"{family}-SWAP")
-    if listing is None or asked.params.get("instType") != "SWAP":
+    if listing is None or request.params.get("instType") != "SWAP":
         return UNKNOWN
-    events = world.liquidations(listing, asked.now - LIQUIDATIONS_KEPT, asked.now)
-    frame = _page(events, "occurred_at", asked, manners)
+    events = market.liquidations(listing, request.now - LIQUIDATIONS_KEPT, request.now)
+    frame = _page(events, "occurred_at", request, behavior)
     details = [
         {
             "bkLoss": "0",
@@ -268,9 +268,9 @@ def liquidations(asked: Asked, world: World, manners: Manners) -> Answer:
     return answered([{"details": details, **order}] if details else [])
 
 
-def open_interest_now(asked: Asked, world: World, manners: Manners) -> Answer:
+def open_interest_now(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
     return _of_options(
-        asked, world,
+        request, market,
         lambda family, row: {
             "oi": _text(row["open_interest_base"] / OPTION_SIZES[family]),
             "oiCcy": _text(row["open_interest_base"]),
@@ -279,9 +279,9 @@ def open_interest_now(asked: Asked, world: World, manners: Manners) -> Answer:
     )  # fmt: skip
 
 
-def option_summary(asked: Asked, world: World, manners: Manners) -> Answer:
+def option_summary(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
     return _of_options(
-        asked, world,
+        request, market,
         lambda family, row: {
             "askVol": _text(row["mark_iv"] + 0.005),
             "bidVol": _text(row["mark_iv"] - 0.005),
@@ -294,44 +294,46 @@ def option_summary(asked: Asked, world: World, manners: Manners) -> Answer:
     )  # fmt: skip
 
 
-def mark_prices(asked: Asked, world: World, manners: Manners) -> Answer:
-    return _of_options(asked, world, lambda family, row: {"markPx": _text(row["mark_price_base"])})
+def mark_prices(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
+    return _of_options(request, market, lambda family, row: {"markPx": _text(row["mark_price_base"])})
 
 
-def tickers(asked: Asked, world: World, manners: Manners) -> Answer:
+def tickers(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
     return _of_options(
-        asked, world,
+        request, market,
         lambda family, row: {
             "vol24h": _text(row["volume_24h_base"] / OPTION_SIZES[family]), "volCcy24h": _text(row["volume_24h_base"]),
         },
     )  # fmt: skip
 
 
-def index_tickers(asked: Asked, world: World, manners: Manners) -> Answer:
-    family = asked.params.get("instId", "")
+def index_tickers(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
+    family = request.params.get("instId", "")
     if family not in OPTION_SIZES:
         return UNKNOWN
-    price = _chain(family, asked.now, world)[0]["index_price"]
-    return answered([{"instId": family, "idxPx": _text(price), "ts": str(milliseconds(asked.now))}])
+    price = _chain(family, request.now, market)[0]["index_price"]
+    return answered([{"instId": family, "idxPx": _text(price), "ts": str(milliseconds(request.now))}])
 
 
-def _of_options(asked: Asked, world: World, cells: Callable[[str, Mapping[str, Any]], dict[str, str]]) -> Answer:
-    family = asked.params.get("instFamily") or asked.params.get("uly")
+def _of_options(
+    request: Request, market: MarketModel, cells: Callable[[str, Mapping[str, Any]], dict[str, str]]
+) -> Response:
+    family = request.params.get("instFamily") or request.params.get("uly")
     if family is None:
         return refused("50015", "Either parameter uly or instFamily is required.")
     if family not in OPTION_SIZES:
         return UNKNOWN
-    at = str(milliseconds(asked.now))
+    at = str(milliseconds(request.now))
     return answered(
         [
             {"instId": _option_name(family, row), "instType": "OPTION", "ts": at, **cells(family, row)}
-            for row in _chain(family, asked.now, world)
+            for row in _chain(family, request.now, market)
         ]
     )
 
 
-def _chain(family: str, now: datetime, world: World) -> list[dict[str, Any]]:
-    return world.option_chain(family.split("-")[0], now).to_dicts() if family in OPTION_SIZES else []
+def _chain(family: str, now: datetime, market: MarketModel) -> list[dict[str, Any]]:
+    return market.option_chain(family.split("-")[0], now).to_dicts() if family in OPTION_SIZES else []
 
 
 def _option_name(family: str, row: Mapping[str, Any]) -> str:
@@ -367,13 +369,13 @@ def _is_listed(listing: Listing, now: datetime) -> bool:
     return listing.listed_at <= now and (listing.delisted_at is None or now < listing.delisted_at)
 
 
-def _series(asked: Asked, *, by_coin: bool = False) -> tuple[Listing | None, int, Answer]:
+def _series(request: Request, *, by_coin: bool = False) -> tuple[Listing | None, int, Response]:
     """What a statistic is asked of, with the minutes of its period, or why not."""
     name = "ccy" if by_coin else "instId"
-    if name not in asked.params:
+    if name not in request.params:
         return None, 0, missing(name)
-    listing = (WHOLE_COINS if by_coin else BY_NAME).get(asked.params[name])
-    period = asked.params.get("period", "5m")
+    listing = (WHOLE_COINS if by_coin else BY_NAME).get(request.params[name])
+    period = request.params.get("period", "5m")
     if listing is None:
         return None, 0, UNKNOWN
     if period not in (KEPT_BY_COIN if by_coin else BARS):
@@ -381,43 +383,49 @@ def _series(asked: Asked, *, by_coin: bool = False) -> tuple[Listing | None, int
     return listing, BARS[period], UNKNOWN
 
 
-def _top(asked: Asked, world: World, manners: Manners, measure: Measure) -> Answer:
-    listing, minutes, refusal = _series(asked)
+def _top(request: Request, market: MarketModel, behavior: ResponseBehavior, measure: Measure) -> Response:
+    listing, minutes, refusal = _series(request)
     if listing is None:
         return refusal
-    floor = asked.now - timedelta(minutes=minutes * KEPT_ENTRIES)
-    return _ratio_rows(world, listing, measure, minutes, asked, floor, manners)
+    floor = request.now - timedelta(minutes=minutes * KEPT_ENTRIES)
+    return _ratio_rows(market, listing, measure, minutes, request, floor, behavior)
 
 
 def _ratio_rows(
-    world: World, listing: Listing, measure: Measure, minutes: int, asked: Asked, floor: datetime, manners: Manners
-) -> Answer:
-    frame = _page(world.ratios(listing, measure, minutes, *_window(asked, floor)), "event_at", asked, manners)
+    market: MarketModel,
+    listing: Listing,
+    measure: Measure,
+    minutes: int,
+    request: Request,
+    floor: datetime,
+    behavior: ResponseBehavior,
+) -> Response:
+    frame = _page(market.ratios(listing, measure, minutes, *_window(request, floor)), "event_at", request, behavior)
     return answered(
         [[str(at), _text(ratio)] for at, ratio in frame.select(pl.col("event_at").dt.epoch("ms"), "ratio").iter_rows()]
     )
 
 
-def _window(asked: Asked, floor: datetime) -> tuple[datetime, datetime]:
+def _window(request: Request, floor: datetime) -> tuple[datetime, datetime]:
     """All that OKX can say between its memory's floor and now; Manners.page applies the bounds that were asked for."""
-    newer, older = _bounds(asked)
+    newer, older = _bounds(request)
     first = max(utc(max(newer, 0)), floor)
     # Some rows behind the bound, for those who repeat them.
-    last = min(utc(min(older, milliseconds(asked.now))) + timedelta(days=1), asked.now + timedelta(milliseconds=1))
+    last = min(utc(min(older, milliseconds(request.now))) + timedelta(days=1), request.now + timedelta(milliseconds=1))
     return first, last
 
 
-def _bounds(asked: Asked) -> tuple[int, int]:
+def _bounds(request: Request) -> tuple[int, int]:
     """(newer than, older than), whatever the endpoint calls them: `before` and `after` are the venue's own words."""
-    newer = stamp_ms(asked.params, "begin", stamp_ms(asked.params, "before", -1))
-    return newer, stamp_ms(asked.params, "end", stamp_ms(asked.params, "after", FAR))
+    newer = stamp_ms(request.params, "begin", stamp_ms(request.params, "before", -1))
+    return newer, stamp_ms(request.params, "end", stamp_ms(request.params, "after", FAR))
 
 
-def _page(frame: pl.DataFrame, stamp: str, asked: Asked, manners: Manners) -> pl.DataFrame:
-    newer, older = _bounds(asked)
+def _page(frame: pl.DataFrame, stamp: str, request: Request, behavior: ResponseBehavior) -> pl.DataFrame:
+    newer, older = _bounds(request)
     # The statistics of coins have no limit in their documentation.
-    limit = MOST_ROWS if "ccy" in asked.params else min(int(asked.params.get("limit", LIMIT)), LIMIT)
-    return manners.page(frame, stamp, newer_than=newer, older_than=older, limit=limit)
+    limit = MOST_ROWS if "ccy" in request.params else min(int(request.params.get("limit", LIMIT)), LIMIT)
+    return behavior.page(frame, stamp, newer_than=newer, older_than=older, limit=limit)
 
 
 def _contracts(listing: Listing, base: float, usd: float) -> float:
@@ -450,11 +458,11 @@ _ANSWERS: Final[Mapping[str, Answering]] = {
 }
 
 
-def routes(manners: Manners = POLITE) -> Sequence[Route]:
+def routes(behavior: ResponseBehavior = DEFAULT_BEHAVIOR) -> Sequence[Route]:
     """OKX with these manners."""
 
-    def mannered(answer: Answering) -> Callable[[Asked, World], Answer]:
-        return lambda asked, world: answer(asked, world, manners)
+    def mannered(answer: Answering) -> Callable[[Request, MarketModel], Response]:
+        return lambda request, market: answer(request, market, behavior)
 
     return [
         *(Route("GET", "api", path, mannered(answer)) for path, answer in _ANSWERS.items()),

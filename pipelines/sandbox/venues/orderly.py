@@ -10,8 +10,8 @@ from typing import Any, Final
 import polars as pl
 
 from pipelines.extract.venue import milliseconds
-from pipelines.sandbox.emulator import Answer, Asked, Route, utc
-from pipelines.sandbox.market_model import Listing, World
+from pipelines.sandbox.emulator import Request, Response, Route, utc
+from pipelines.sandbox.market_model import Listing, MarketModel
 
 LISTINGS: Final = (
     *(
@@ -26,7 +26,7 @@ BY_NAME: Final = {listing.instrument: listing for listing in LISTINGS}
 
 
 @dataclass(frozen=True)
-class Manners:
+class ResponseBehavior:
     """What Orderly does not promise: the most rows of a page, their order, and whether the bounds are included."""
 
     most: int = 25
@@ -34,41 +34,41 @@ class Manners:
     inclusive: bool = True
 
 
-POLITE: Final = Manners()
+DEFAULT_BEHAVIOR: Final = ResponseBehavior()
 
 
-def answered(data: Any, now: datetime) -> Answer:
-    return Answer({"success": True, "data": data, "timestamp": milliseconds(now)})
+def answered(data: Any, now: datetime) -> Response:
+    return Response({"success": True, "data": data, "timestamp": milliseconds(now)})
 
 
-def refused(code: int, message: str, *, status: int = 400) -> Answer:
-    return Answer({"success": False, "code": code, "message": message}, status=status)
+def refused(code: int, message: str, *, status: int = 400) -> Response:
+    return Response({"success": False, "code": code, "message": message}, status=status)
 
 
-def public_info(asked: Asked, world: World, manners: Manners) -> Answer:
-    return answered({"rows": [{"symbol": name, "base_mmr": 0.012, "base_imr": 0.02} for name in BY_NAME]}, asked.now)
+def public_info(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
+    return answered({"rows": [{"symbol": name, "base_mmr": 0.012, "base_imr": 0.02} for name in BY_NAME]}, request.now)
 
 
-def liquidation(asked: Asked, world: World, manners: Manners) -> Answer:
+def liquidation(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
     """One account is liquidated at a time, with a position in every perpetual; now and then a claim of the fund's follows."""
     try:
-        number, size = int(asked.params.get("page", 1)), int(asked.params.get("size", 25))
-        start, end = utc(int(asked.params["start_t"])), utc(int(asked.params["end_t"]))
+        number, size = int(request.params.get("page", 1)), int(request.params.get("size", 25))
+        start, end = utc(int(request.params["start_t"])), utc(int(request.params["end_t"]))
     except (KeyError, ValueError):
         return refused(-1104, "start_t, end_t, page and size are numbers")
     step = timedelta(milliseconds=1)
-    bounds = (start, end + step) if manners.inclusive else (start + step, end)
-    rows = _rows(world, *bounds)
-    rows = rows[::-1] if manners.newest_first else rows
-    most = min(size, manners.most)
+    bounds = (start, end + step) if behavior.inclusive else (start + step, end)
+    rows = _rows(market, *bounds)
+    rows = rows[::-1] if behavior.newest_first else rows
+    most = min(size, behavior.most)
     first = (number - 1) * most
     meta = {"total": len(rows), "records_per_page": most, "current_page": number}
-    return answered({"rows": rows[first : first + most], "meta": meta}, asked.now)
+    return answered({"rows": rows[first : first + most], "meta": meta}, request.now)
 
 
-def _rows(world: World, start: datetime, end: datetime) -> list[dict[str, Any]]:
+def _rows(market: MarketModel, start: datetime, end: datetime) -> list[dict[str, Any]]:
     events = pl.concat(
-        world.liquidations(listing, start, end).select(
+        market.liquidations(listing, start, end).select(
             pl.col("occurred_at").dt.epoch("ms").alias("at"),
             "number",
             pl.lit(listing.instrument).alias("symbol"),
@@ -92,14 +92,14 @@ def _rows(world: World, start: datetime, end: datetime) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-Answering = Callable[[Asked, World, Manners], Answer]
+Answering = Callable[[Request, MarketModel, ResponseBehavior], Response]
 
 
-def routes(manners: Manners) -> Sequence[Route]:
+def routes(behavior: ResponseBehavior) -> Sequence[Route]:
     """The routes of an Orderly with these manners."""
 
-    def mannered(answering: Answering) -> Callable[[Asked, World], Answer]:
-        return lambda asked, world: answering(asked, world, manners)
+    def mannered(answering: Answering) -> Callable[[Request, MarketModel], Response]:
+        return lambda request, market: answering(request, market, behavior)
 
     return (
         Route("GET", "api", "/v1/public/info", mannered(public_info)),
@@ -107,4 +107,4 @@ def routes(manners: Manners) -> Sequence[Route]:
     )
 
 
-ROUTES: Final[Sequence[Route]] = routes(POLITE)
+ROUTES: Final[Sequence[Route]] = routes(DEFAULT_BEHAVIOR)

@@ -17,10 +17,10 @@ from typing import Final
 import polars as pl
 
 from pipelines.core.errors import RequestRefusedError, SourceFormatError, ThrottledError, VenueUnavailableError
-from pipelines.extract.paging import pages_forward
+from pipelines.extract.paging import paginate_forward
 from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import Api, Context, Feed, Job, NotYetPublishedError, Page, Parsed, Venue
-from pipelines.sources.instruments import each_instrument, told_by_name
+from pipelines.sources.instruments import each_instrument, parse_symbols
 from pipelines.sources.records import (
     LINE,
     SUBJECT,
@@ -91,7 +91,7 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     """Perpetuals as clean.instruments, under the names the other endpoints use. Sizes are in coins (contract_size 1)."""
     read = read_records(pages, pairs, PAIRS)
     frame = read.frame.with_columns(("t" + pl.col("pair")).alias("instrument"))
-    joined = frame.join(told_by_name(NAME, frame["instrument"]), on="instrument", how="left", maintain_order="left")
+    joined = frame.join(parse_symbols(NAME, frame["instrument"]), on="instrument", how="left", maintain_order="left")
     rows = joined.filter(pl.col("asset").is_not_null()).select(
         pl.lit(NAME).alias("venue"),
         "instrument",
@@ -126,7 +126,7 @@ async def fetch_liquidations(api: Api, job: Job) -> AsyncIterator[Page]:
 
     pages = [
         page
-        async for page in pages_forward(
+        async for page in paginate_forward(
             get,
             stamps_of(positions, 2),
             start=job.span.start_ms,
@@ -209,7 +209,7 @@ async def fetch_open_interest(api: Api, job: Job) -> AsyncIterator[Page]:
 
     # A day's last state may be the one of 00:00 of the day after: states belong to the day that ends with them.
     start, end = job.span.start_ms + 1, job.span.end_ms + 1
-    async for page in pages_forward(get, stamps_of(status, 0), start=start, end=end, limit=STATUS_LIMIT):
+    async for page in paginate_forward(get, stamps_of(status, 0), start=start, end=end, limit=STATUS_LIMIT):
         yield page
 
 

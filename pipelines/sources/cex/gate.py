@@ -18,10 +18,10 @@ import polars as pl
 
 from pipelines.contract.batch import SourceRules
 from pipelines.core.errors import RequestRefusedError, SourceFormatError, ThrottledError, VenueUnavailableError
-from pipelines.extract.paging import pages_backward, pages_by_slices
+from pipelines.extract.paging import paginate_backward, paginate_by_slices
 from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import Api, Context, Feed, Job, NotYetPublishedError, Page, Parsed, Span, Venue
-from pipelines.sources.instruments import each_instrument, told_by_name
+from pipelines.sources.instruments import each_instrument, parse_symbols
 from pipelines.sources.records import (
     LINE,
     SUBJECT,
@@ -130,7 +130,7 @@ async def fetch_instruments(api: Api, job: Job) -> AsyncIterator[Page]:
 def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     """Contracts as clean.instruments. quanto_multiplier is coins in a contract; 0 for inverse ones, which are one dollar."""
     read = read_records(pages, records, CONTRACTS)
-    known = told_by_name(NAME, read.frame["instrument"])
+    known = parse_symbols(NAME, read.frame["instrument"])
     frame = read.frame.join(known, on="instrument", how="left", maintain_order="left")
     inverse = pl.col("contract_type") == "inverse"
     # ETH_USD and others settled in BTC paid by a multiplier of bitcoin: quanto, no kind that is followed.
@@ -150,20 +150,20 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
         pl.col("received_at").alias("available_at"),
         LINE,
     )
-    turned_away = rejected(
+    rejected_logs = rejected(
         frame.filter(~followed.fill_null(value=False)),
         reason="unknown_instrument",
         detail="neither linear with a multiplier nor inverse without one",
         instrument="instrument",
     )
-    yield Parsed("instruments", rows, pl.concat([read.rejects, turned_away]))
+    yield Parsed("instruments", rows, pl.concat([read.rejects, rejected_logs]))
 
 
 GetFrom = Callable[[int, int], Awaitable[Page]]
 """Ask for at most so many rows (second) with stamps from (first) on."""
 
 
-async def pages_upward(
+async def paginate_forward(
     get: GetFrom, stamps: Callable[[Page], Sequence[int]], *, start: int, end: int, step: int, most: int
 ) -> AsyncIterator[Page]:
     """Pages of rows with stamps in [start, end), one every `step`, for an endpoint that takes a start and a number of rows.
@@ -201,7 +201,7 @@ async def fetch_statistics(api: Api, job: Job) -> AsyncIterator[Page]:
         )
 
     start, end = seconds(job.span)
-    async for page in pages_upward(
+    async for page in paginate_forward(
         get,
         stamps_of(records, "time"),
         start=start,
@@ -317,7 +317,7 @@ async def fetch_liquidations(api: Api, job: Job) -> AsyncIterator[Page]:
 
         pages += [
             page
-            async for page in pages_by_slices(
+            async for page in paginate_by_slices(
                 get,
                 stamps_of(records, "time"),
                 start=start,
@@ -374,14 +374,14 @@ def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Pars
         pl.col("occurred_at").alias("available_at"),
         LINE,
     )
-    turned_away = rejected(
+    rejected_logs = rejected(
         frame.filter(~known),
         reason="unknown_instrument",
         detail="in no capture of Gate's contracts",
         stamp="occurred_at",
         instrument="instrument",
     )
-    yield Parsed("liquidations", rows, pl.concat([read.rejects, turned_away]))
+    yield Parsed("liquidations", rows, pl.concat([read.rejects, rejected_logs]))
 
 
 async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
@@ -395,7 +395,7 @@ async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
         )
 
     start, end = seconds(job.span)
-    async for page in pages_backward(get, stamps_of(records, "t"), start=start, end=end, limit=FUNDING_LIMIT):
+    async for page in paginate_backward(get, stamps_of(records, "t"), start=start, end=end, limit=FUNDING_LIMIT):
         yield page
 
 
@@ -425,7 +425,7 @@ async def fetch_candles(api: Api, job: Job) -> AsyncIterator[Page]:
         )
 
     start, end = seconds(job.span)
-    async for page in pages_by_slices(
+    async for page in paginate_by_slices(
         get, stamps_of(records, "t"), start=start, end=end, limit=CANDLE_LIMIT, width=CANDLE_LIMIT * 3600 // 2
     ):
         yield page

@@ -20,7 +20,7 @@ import polars as pl
 from pipelines.core.errors import RequestRefusedError, SourceFormatError, ThrottledError, VenueUnavailableError
 from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import ALL_DAYS, Api, Context, Feed, Fetch, Job, Page, Parsed, Venue
-from pipelines.sources.instruments import each_instrument, told_by_name
+from pipelines.sources.instruments import each_instrument, parse_symbols
 from pipelines.sources.records import (
     LINE,
     SUBJECT,
@@ -138,7 +138,7 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     read = read_records(pages, at_path("instruments"), INSTRUMENTS)
     frame = read.frame.with_columns(pl.col("name").str.to_uppercase().alias("instrument"))
     perpetuals = frame.filter(pl.col("instrument").str.contains(PERPETUAL))
-    known = told_by_name(NAME, perpetuals["instrument"])
+    known = parse_symbols(NAME, perpetuals["instrument"])
     joined = perpetuals.join(known, on="instrument", how="left", maintain_order="left")
     rows = joined.filter(pl.col("asset").is_not_null()).select(
         pl.lit(NAME).alias("venue"),
@@ -386,7 +386,7 @@ VENUE: Final = Venue(
     limits=(Limit(20, 10.0, share=1.0),),
     concurrency=4,
     check=check,
-    volatile=re.compile(rb'"serverTime":"[^"]*"'),
+    ignored_in_digest=re.compile(rb'"serverTime":"[^"]*"'),
     notes="Liquidation volume of its analytics is not read: it has no side, and its unit is unwritten.",
     feeds=(
         Feed(

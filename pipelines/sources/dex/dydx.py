@@ -12,7 +12,7 @@ from typing import Final
 import polars as pl
 
 from pipelines.core.errors import RequestRefusedError, SourceFormatError
-from pipelines.extract.paging import Stamps, pages_backward
+from pipelines.extract.paging import Stamps, paginate_backward
 from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Venue, milliseconds
 from pipelines.sources.dex.perpetuals import listed
@@ -220,7 +220,7 @@ async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
         return await api.get(path, subject=job.subject, params={"limit": limit, "effectiveBeforeOrAt": iso(last)})
 
     start, end, stamps = job.span.start_ms, job.span.end_ms, iso_stamps(funding, "effectiveAt")
-    async for page in pages_backward(get, stamps, start=start, end=end, limit=limit):
+    async for page in paginate_backward(get, stamps, start=start, end=end, limit=limit):
         yield page
 
 
@@ -257,7 +257,7 @@ async def fetch_candles(api: Api, job: Job) -> AsyncIterator[Page]:
         )
 
     start, end, stamps = job.span.start_ms, job.span.end_ms + 1, iso_stamps(candles, "startedAt")
-    async for page in pages_backward(get, stamps, start=start, end=end, limit=LIMIT, step=HOUR_MS):
+    async for page in paginate_backward(get, stamps, start=start, end=end, limit=LIMIT, step=HOUR_MS):
         yield page
 
 

@@ -162,7 +162,7 @@ VENUE: Final = Venue(
     concurrency=4,
     check=check,
     # The server's clock, last or second field of every answer; rows begin with their own stamp and are left as they are.
-    volatile=re.compile(rb'(?<="success":true),"timestamp":\d+|,"timestamp":\d+(?=\}\s*$)'),
+    ignored_in_digest=re.compile(rb'(?<="success":true),"timestamp":\d+|,"timestamp":\d+(?=\}\s*$)'),
     notes="An order book that several front ends share. Liquidations come without a price.",
     feeds=(
         Feed(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import polars as pl
 
 from pipelines.extract.venue import Parsed
-from pipelines.sources.instruments import told_by_name
+from pipelines.sources.instruments import parse_symbols
 from pipelines.sources.records import LINE, Records, rejected
 
 
@@ -17,7 +17,7 @@ def listed(venue: str, found: Records) -> Parsed:
 
     Neither the day of listing nor that of delisting is in these lists. Names that follow no rule of the venue are rejected.
     """
-    known = told_by_name(venue, found.frame["instrument"])
+    known = parse_symbols(venue, found.frame["instrument"])
     frame = found.frame.join(known, on="instrument", how="left", maintain_order="left")
     rows = frame.filter(pl.col("asset").is_not_null()).select(
         pl.lit(venue).alias("venue"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from pipelines.contract.batch import ABSENT_SCHEMA, REJECT_SCHEMA, ParsedBatch
+from pipelines.contract.batch import NULL_CELLS_SCHEMA, REJECT_SCHEMA, ParsedBatch
 from pipelines.contract.ddl import Contract, Table, polars_type
 from pipelines.sources.files.cells import SIZE, Absence, prepare, says, text_of, value_of
 from pipelines.sources.files.check import constant
@@ -92,8 +92,8 @@ class Shaper:
             pl.coalesce(_SYMBOL, _NAME).alias("instrument"),
             maintain_order=True,
         ).agg(pl.len().cast(pl.Int64).alias("cells"))
-        cells = counted.select(list(ABSENT_SCHEMA))
-        return ParsedBatch(table=table.name, landing_id=self.landing_id, rows=_no_rows(), absent=cells)
+        cells = counted.select(list(NULL_CELLS_SCHEMA))
+        return ParsedBatch(table=table.name, landing_id=self.landing_id, rows=_no_rows(), null_cells=cells)
 
     def _apply(self, rows: Rows, part: pl.DataFrame, raw: pl.Expr) -> ParsedBatch:
         table = self.contract.table(rows.table)

@@ -18,13 +18,13 @@ import polars as pl
 
 from pipelines.core.errors import RequestRefusedError, ThrottledError, VenueUnavailableError
 from pipelines.core.universe import split_quote, spot_symbol
-from pipelines.extract.paging import pages_by_slices, pages_forward
+from pipelines.extract.paging import paginate_by_slices, paginate_forward
 from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import Api, Context, Feed, Fetch, Job, Page, Parsed, Venue
 from pipelines.sources.cex.binance.capture import fetch_option_chain, parse_option_chain
 from pipelines.sources.cex.binance.wire import IS_PERPETUAL, IS_SPOT, SPOT_QUOTES, VENUE_ID, perpetuals
 from pipelines.sources.cex.binance_archive.candles import COIN_M, PERIOD, SPOT, USDT_M, candle_rows
-from pipelines.sources.instruments import each_instrument, told_by_name
+from pipelines.sources.instruments import each_instrument, parse_symbols
 from pipelines.sources.records import LINE, SUBJECT, Field, Records, at_path, from_ms, read_records, rejected, stamps_of
 
 NAME: Final = VENUE_ID
@@ -174,7 +174,7 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     spot = pairs.frame.select(slashed, "received_at", LINE).filter(pl.col("instrument").is_not_null())
     listed = pl.concat([futures.frame, spot], how="diagonal")
     joined = listed.join(
-        told_by_name(VENUE_ID, listed["instrument"]), on="instrument", how="left", maintain_order="left"
+        parse_symbols(VENUE_ID, listed["instrument"]), on="instrument", how="left", maintain_order="left"
     )
     unknown = joined.filter(pl.col("asset").is_null())
     size = pl.when(pl.col("contract_type") == "inverse").then(pl.col("contract_size"))
@@ -193,10 +193,10 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
         pl.col("received_at").alias("available_at"),
         LINE,
     )
-    turned_away = rejected(
+    rejected_logs = rejected(
         unknown, reason="unknown_instrument", detail="the name follows no rule of Binance's", instrument="instrument"
     )
-    yield Parsed("instruments", rows, pl.concat([futures.rejects, pairs.rejects, turned_away]))
+    yield Parsed("instruments", rows, pl.concat([futures.rejects, pairs.rejects, rejected_logs]))
 
 
 def _spot_name(symbol: str) -> str | None:
@@ -230,7 +230,7 @@ async def _data(api: Api, job: Job, path: str, named: Mapping[str, str]) -> Asyn
 
     # A day's last state is the one of 00:00 of the day after: states belong to the day that ends with them.
     start, end = job.span.start_ms + 1, job.span.end_ms + 1
-    async for page in pages_by_slices(
+    async for page in paginate_by_slices(
         get, stamps_of(at_path(), "timestamp"), start=start, end=end, limit=DATA_LIMIT, width=DAY_MS
     ):
         yield page
@@ -366,7 +366,7 @@ async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
         )  # fmt: skip
 
     span = job.span
-    async for page in pages_forward(
+    async for page in paginate_forward(
         get, stamps_of(at_path(), "fundingTime"), start=span.start_ms, end=span.end_ms, limit=FUNDING_LIMIT
     ):
         yield page
@@ -431,7 +431,7 @@ async def fetch_candles(api: Api, job: Job) -> AsyncIterator[Page]:
         costs = {WEIGHT: 2 if endpoint == CASH else 1 if limit < 100 else 2 if limit < 500 else 5}
         return await _ask(api, path, endpoint=endpoint, subject=job.subject, params=params, costs=costs)
 
-    async for page in pages_forward(
+    async for page in paginate_forward(
         get, stamps_of(at_path(), 0), start=job.span.start_ms, end=job.span.end_ms, limit=limit
     ):
         yield page

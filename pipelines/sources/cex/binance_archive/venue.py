@@ -114,12 +114,12 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     numbered = pl.DataFrame(known, schema=_INSTRUMENT, orient="row").with_row_index(LINE, offset=1)
     rows = numbered.unique("instrument", keep="first", maintain_order=True).with_columns(pl.col(LINE).cast(pl.Int64))
     refused = pl.DataFrame(unknown, schema={SUBJECT: pl.String, "market": pl.String}).with_row_index(LINE, offset=1)
-    turned_away = rejected(
+    rejected_logs = rejected(
         refused.with_columns(pl.col(LINE).cast(pl.Int64)),
         reason="unknown_instrument",
         detail="the folder's name follows no rule of Binance's",
     )
-    yield Parsed("instruments", rows, turned_away)
+    yield Parsed("instruments", rows, rejected_logs)
 
 
 _INSTRUMENT: Final = {

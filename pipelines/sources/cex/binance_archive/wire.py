@@ -19,7 +19,7 @@ import polars as pl
 
 from pipelines.contract.batch import no_rejects
 from pipelines.core.errors import SourceFormatError, VenueUnavailableError
-from pipelines.extract import fetch_log as journal
+from pipelines.extract import fetch_log
 from pipelines.extract.venue import Api, Fetch, Job, NotYetPublishedError, Page
 from pipelines.sources.records import LINE, SUBJECT, Field, Records
 
@@ -135,9 +135,9 @@ async def _verified(api: Api, subject: str, path: str, held: Page | None) -> Pag
         if said == _sha256(page.body):
             if held is not None and was_doubted and page.body == held.body:
                 # The file is the held one after all: what was wrong is the digest that was told first.
-                journal.note("checksum", f"{page.where}: {CHECKSUM} was not that of the file", effect="asked_again")
+                fetch_log.record("checksum", f"{page.where}: {CHECKSUM} was not that of the file", effect="asked_again")
             return page
-        journal.note("checksum", f"{page.where}: the file is not what its {CHECKSUM} says", effect="asked_again")
+        fetch_log.record("checksum", f"{page.where}: the file is not what its {CHECKSUM} says", effect="asked_again")
     raise VenueUnavailableError(
         f"{NAME}: {page.where}: the file has sha256 {_sha256(page.body)}, its {CHECKSUM} says {said}. Ask again later; in a "
         "mirror, copy both anew."

@@ -12,7 +12,7 @@ from typing import Final
 
 import polars as pl
 
-from pipelines.extract.paging import pages_backward
+from pipelines.extract.paging import paginate_backward
 from pipelines.extract.venue import Api, Context, Job, Page, Parsed
 from pipelines.sources.records import LINE, SUBJECT, Field, at_path, from_ms, read_records, rejected, stamps_of
 
@@ -77,7 +77,7 @@ async def fetch_open_interest(api: Api, job: Job) -> AsyncIterator[Page]:
     # A day's last state is the one of 00:00 of the day after: states belong to the day that ends with them.
     start, end = job.span.start_ms + 1, job.span.end_ms + 1
     stamps = stamps_of(_LIST, "timestamp")
-    async for page in pages_backward(get, stamps, start=start, end=end, limit=OI_LIMIT, spacing=FIVE_MINUTES_MS):
+    async for page in paginate_backward(get, stamps, start=start, end=end, limit=OI_LIMIT, spacing=FIVE_MINUTES_MS):
         yield page
 
 
@@ -119,7 +119,7 @@ async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
     start, end = job.span.start_ms, job.span.end_ms
     stamps = stamps_of(_LIST, "fundingRateTimestamp")
     # Intervals are 8, 4, 2 or 1 hours: all of them settle at midnight, where every span begins.
-    async for page in pages_backward(get, stamps, start=start, end=end, limit=FUNDING_LIMIT, spacing=HOUR_MS):
+    async for page in paginate_backward(get, stamps, start=start, end=end, limit=FUNDING_LIMIT, spacing=HOUR_MS):
         yield page
 
 
@@ -155,7 +155,7 @@ async def fetch_ratios(api: Api, job: Job) -> AsyncIterator[Page]:
     # As with open interest, the state of midnight belongs to the day it ends.
     start, end = job.span.start_ms + 1, job.span.end_ms + 1
     stamps = stamps_of(_LIST, "timestamp")
-    async for page in pages_backward(get, stamps, start=start, end=end, limit=RATIO_LIMIT, spacing=HOUR_MS):
+    async for page in paginate_backward(get, stamps, start=start, end=end, limit=RATIO_LIMIT, spacing=HOUR_MS):
         yield page
 
 
@@ -195,7 +195,7 @@ async def fetch_candles(api: Api, job: Job) -> AsyncIterator[Page]:
 
     start, end = job.span.start_ms, job.span.end_ms
     stamps = stamps_of(_LIST, 0)
-    async for page in pages_backward(get, stamps, start=start, end=end, limit=CANDLES_LIMIT, spacing=HOUR_MS):
+    async for page in paginate_backward(get, stamps, start=start, end=end, limit=CANDLES_LIMIT, spacing=HOUR_MS):
         yield page
 
 

@@ -29,7 +29,7 @@ from pipelines.sources.cex.bybit.history import (
     parse_open_interest,
     parse_ratios,
 )
-from pipelines.sources.instruments import each_instrument, told_by_name
+from pipelines.sources.instruments import each_instrument, parse_symbols
 from pipelines.sources.records import LINE, Field, at_path, from_ms, read_records, rejected
 
 NAME: Final = "bybit"
@@ -101,7 +101,7 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     names = [spot_symbol(NAME, base, quote) for base, quote in followed.select("base", "quote_coin").iter_rows()]
     spot = followed.select(pl.Series("instrument", names, dtype=pl.String), "received_at", LINE)
     listed = pl.concat([perpetuals, spot], how="diagonal")
-    joined = listed.join(told_by_name(NAME, listed["instrument"]), on="instrument", how="left", maintain_order="left")
+    joined = listed.join(parse_symbols(NAME, listed["instrument"]), on="instrument", how="left", maintain_order="left")
     unknown = joined.filter(pl.col("asset").is_null())
     linear, inverse = pl.col("contract_type") == "linear", pl.col("contract_type") == "inverse"
     rows = joined.filter(pl.col("asset").is_not_null()).select(
@@ -119,10 +119,10 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
         pl.col("received_at").alias("available_at"),
         LINE,
     )
-    turned_away = rejected(
+    rejected_logs = rejected(
         unknown, reason="unknown_instrument", detail="the name follows no rule of Bybit's", instrument="instrument"
     )
-    yield Parsed("instruments", rows, pl.concat([records.rejects, pairs.rejects, turned_away]))
+    yield Parsed("instruments", rows, pl.concat([records.rejects, pairs.rejects, rejected_logs]))
 
 
 async def fetch_turnover(api: Api, job: Job) -> AsyncIterator[Page]:
@@ -163,7 +163,7 @@ VENUE: Final = Venue(
     forbidden_wait=600.0,
     check=check,
     # The end of every answer: retExtInfo and the server's clock.
-    volatile=re.compile(rb',"time":\d+'),
+    ignored_in_digest=re.compile(rb',"time":\d+'),
     turnover=turnover,
     feeds=(
         Feed(

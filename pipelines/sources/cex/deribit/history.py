@@ -13,7 +13,7 @@ import polars as pl
 
 from pipelines.core.errors import SourceFormatError
 from pipelines.core.universe import parse_symbol
-from pipelines.extract.paging import pages_by_cursor, pages_by_slices
+from pipelines.extract.paging import pages_by_cursor, paginate_by_slices
 from pipelines.extract.venue import Api, Context, Job, Page, Parsed
 from pipelines.sources.cex.deribit import wire
 from pipelines.sources.records import LINE, SUBJECT, Field, Record, at_path, from_ms, read_records, rejected
@@ -58,7 +58,7 @@ async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
         return wire.stamps_of(page, wire.results(page), "timestamp")
 
     start, end = job.span.start_ms, job.span.end_ms
-    async for page in pages_by_slices(get, stamps, start=start, end=end, limit=FUNDING_LIMIT, width=SLICE_MS):
+    async for page in paginate_by_slices(get, stamps, start=start, end=end, limit=FUNDING_LIMIT, width=SLICE_MS):
         yield page
 
 
@@ -127,7 +127,7 @@ async def fetch_candles(api: Api, job: Job) -> AsyncIterator[Page]:
         return [int(tick) for tick in wire.result(page, "ticks")["ticks"]]
 
     start, end = job.span.start_ms, job.span.end_ms
-    async for page in pages_by_slices(get, stamps, start=start, end=end, limit=CHART_LIMIT, width=SLICE_MS):
+    async for page in paginate_by_slices(get, stamps, start=start, end=end, limit=CHART_LIMIT, width=SLICE_MS):
         yield page
 
 

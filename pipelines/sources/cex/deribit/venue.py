@@ -12,7 +12,7 @@ import polars as pl
 
 from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Venue
 from pipelines.sources.cex.deribit import capture, history, wire
-from pipelines.sources.instruments import each_instrument, told_by_name
+from pipelines.sources.instruments import each_instrument, parse_symbols
 from pipelines.sources.records import LINE, Field, from_ms, read_records, rejected
 
 NAME: Final = wire.NAME
@@ -39,7 +39,7 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     """
     found = read_records(pages, wire.results, FUTURES)
     perpetuals = found.frame.filter(pl.col("instrument").str.ends_with(wire.PERPETUAL))
-    known = told_by_name(NAME, perpetuals["instrument"])
+    known = parse_symbols(NAME, perpetuals["instrument"])
     frame = perpetuals.join(known, on="instrument", how="left", maintain_order="left")
     inverse = pl.col("contract_type") == "inverse"
     expires = from_ms("expires_ms")

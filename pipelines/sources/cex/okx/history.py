@@ -14,7 +14,7 @@ from typing import Final
 
 import polars as pl
 
-from pipelines.extract.paging import pages_backward
+from pipelines.extract.paging import paginate_backward
 from pipelines.extract.venue import Api, Context, Job, Page, Parsed
 from pipelines.sources.cex.okx import wire
 from pipelines.sources.records import LINE, SUBJECT, Field, from_ms, read_records, rejected
@@ -75,7 +75,7 @@ async def fetch_open_interest(api: Api, job: Job) -> AsyncIterator[Page]:
             instId=job.subject, period=period, begin=first - 1, end=last + 1, limit=LIMIT,
         )  # fmt: skip
 
-    async for page in wire.finest_first(
+    async for page in wire.finest_available_interval(
         get, wire.stamps(0), start=job.span.start_ms, end=job.span.end_ms, periods=("5m", "1H", "4H")
     ):
         yield page
@@ -109,7 +109,7 @@ async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
         )
 
     stamps = wire.stamps("fundingTime")
-    async for page in pages_backward(get, stamps, start=job.span.start_ms, end=job.span.end_ms, limit=LIMIT):
+    async for page in paginate_backward(get, stamps, start=job.span.start_ms, end=job.span.end_ms, limit=LIMIT):
         yield page
 
 
@@ -142,7 +142,7 @@ async def fetch_candles(api: Api, job: Job) -> AsyncIterator[Page]:
         )  # fmt: skip
 
     start, end = job.span.start_ms, job.span.end_ms
-    async for page in wire.pages_down(get, wire.stamps(0), start=start, end=end, step=HOUR_MS):
+    async for page in wire.paginate_backward(get, wire.stamps(0), start=start, end=end, step=HOUR_MS):
         yield page
 
 
@@ -190,9 +190,9 @@ async def fetch_positioning(api: Api, job: Job) -> AsyncIterator[Page]:
             ccy=coin, instType="CONTRACTS", period=period, begin=first - 1, end=last + 1,
         )  # fmt: skip
 
-    async for page in wire.finest_first(ratio, wire.stamps(0), start=start, end=end, periods=bars):
+    async for page in wire.finest_available_interval(ratio, wire.stamps(0), start=start, end=end, periods=bars):
         yield page
-    async for page in wire.finest_first(volume, wire.stamps(0), start=start, end=end, periods=bars, lag=1):
+    async for page in wire.finest_available_interval(volume, wire.stamps(0), start=start, end=end, periods=bars, lag=1):
         yield page
 
 
@@ -225,7 +225,9 @@ async def fetch_top_traders(api: Api, job: Job) -> AsyncIterator[Page]:
             )
 
         start, end = job.span.start_ms, job.span.end_ms
-        async for page in wire.finest_first(get, wire.stamps(0), start=start, end=end, periods=("5m", "1H", "4H")):
+        async for page in wire.finest_available_interval(
+            get, wire.stamps(0), start=start, end=end, periods=("5m", "1H", "4H")
+        ):
             yield page
 
 

@@ -15,7 +15,7 @@ from pipelines.core.errors import SourceFormatError
 from pipelines.core.universe import asset_unit
 from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Venue
 from pipelines.sources.cex.okx import archive, capture, history, wire
-from pipelines.sources.instruments import each_instrument, told_by_name
+from pipelines.sources.instruments import each_instrument, parse_symbols
 from pipelines.sources.records import LINE, Field, from_ms, read_records, rejected
 
 NAME: Final = wire.NAME
@@ -43,7 +43,7 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     found = read_records(listed, wire.records, SWAPS)
     # The list states the contract's type itself.
     base = pl.col("instrument").str.split("-").list.first().alias("base")
-    known = told_by_name(NAME, found.frame["instrument"]).drop("contract_type").with_columns(base)
+    known = parse_symbols(NAME, found.frame["instrument"]).drop("contract_type").with_columns(base)
     # Linear contracts are stated in coin (0.01 BTC), inverse ones in dollars (100 USD).
     currency = pl.col("contract_currency")
     unit = pl.when(currency == pl.col("base")).then(pl.lit("base")).when(currency == "USD").then(pl.lit("usd"))

@@ -104,7 +104,7 @@ def stamps(key: str | int, of: RecordsOf = records) -> Callable[[Page], list[int
 Get = Callable[[int, int], Awaitable[Page]]
 
 
-async def pages_down(
+async def paginate_backward(
     get: Get, stamps_of: Callable[[Page], Sequence[int]], *, start: int, end: int, step: int
 ) -> AsyncIterator[Page]:
     """Pages of rows with stamps in [start, end), one every `step`, newest first, each ending before the oldest row so far.
@@ -128,7 +128,7 @@ async def pages_down(
             return
 
 
-async def finest_first(
+async def finest_available_interval(
     get: Callable[[str, int, int], Awaitable[Page]],
     stamps_of: Callable[[Page], Sequence[int]],
     *,
@@ -151,7 +151,9 @@ async def finest_first(
         async def bounded(first: int, last: int, period: str = period) -> Page:
             return await get(period, first, last)
 
-        async for page in pages_down(bounded, stamps_of, start=start - shift + 1, end=end - shift + 1, step=step):
+        async for page in paginate_backward(
+            bounded, stamps_of, start=start - shift + 1, end=end - shift + 1, step=step
+        ):
             oldest = min([oldest, *stamps_of(page)])
             yield page
         if oldest <= start - shift + step:

@@ -27,8 +27,8 @@ from pipelines.sources.chain.evm.lending import (
     euler_lent,
     morpho_markets,
     placed_debts,
+    rejected_logs,
     scaled,
-    turned_away,
 )
 
 TABLE: Final = "lending_bad_debt"
@@ -91,7 +91,7 @@ def bad_debt_rows(
     made, unsound = clean_rows(
         told.rows(decoded), ROW, protocol, chain, stated=pl.col("debt_usd").is_not_null(), finality=finality
     )
-    return made, turned_away(logs.filter(names_event(told.own)), [*faults, unsound])
+    return made, rejected_logs(logs.filter(names_event(told.own)), [*faults, unsound])
 
 
 def _aave(decoded: Decoded) -> pl.DataFrame:

@@ -18,7 +18,7 @@ from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Span
 from pipelines.sources.chain.evm.abi import PATTERNS, EventSpec, Kind, Word, decode_logs, value_of
 from pipelines.sources.chain.evm.gmx_markets import DECIMALS, EVENT_EMITTERS, INDEX_TOKENS, MARKETS, VAULTS
 from pipelines.sources.chain.evm.logs import read_logs
-from pipelines.sources.instruments import runs_of_days, told_by_name
+from pipelines.sources.instruments import parse_symbols, runs_of_days
 from pipelines.sources.records import LINE, rejected
 
 VENUE: Final = "gmx"
@@ -258,11 +258,11 @@ def _parsed(
         (pl.col("occurred_at") + finality).alias("available_at"),
         LINE,
     )
-    turned_away = logs.join(
+    rejected_logs = logs.join(
         pl.concat(faults).unique(LINE, keep="first", maintain_order=True), on=LINE, maintain_order="left"
     )
     rejects = rejected(
-        turned_away, reason="undecodable", detail=pl.col("fault"), stamp="occurred_at", instrument="address"
+        rejected_logs, reason="undecodable", detail=pl.col("fault"), stamp="occurred_at", instrument="address"
     )
     unlisted = rejected(
         placed.filter(pl.col("instrument").is_null()).select(*logs.columns, "market"),
@@ -275,7 +275,7 @@ def _parsed(
 def _instruments(rows: pl.DataFrame) -> pl.DataFrame:
     """The instruments of the rows, which no list of the venue's describes. Amounts are in units of the index."""
     seen = rows.group_by("instrument", maintain_order=True).agg(pl.col(LINE).min())
-    return told_by_name(VENUE, seen["instrument"]).join(seen, on="instrument", maintain_order="left").select(
+    return parse_symbols(VENUE, seen["instrument"]).join(seen, on="instrument", maintain_order="left").select(
         pl.lit(VENUE).alias("venue"),
         "instrument",
         pl.lit(VALID_FROM, pl.Datetime("us")).alias("valid_from"),

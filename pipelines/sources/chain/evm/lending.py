@@ -196,7 +196,7 @@ def decode_events(
     return decoded, faults
 
 
-def turned_away(logs: pl.DataFrame, faults: Sequence[pl.DataFrame]) -> pl.DataFrame:
+def rejected_logs(logs: pl.DataFrame, faults: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """The logs with a fault as rejects."""
     away = logs.join(pl.concat(faults).drop_nulls("fault"), on=LINE, maintain_order="left")
     return rejected(away, reason="undecodable", detail=pl.col("fault"), stamp="occurred_at", instrument="address")
@@ -212,7 +212,7 @@ def lending_rows(
     decoded, faults = decode_events(logs, protocol, events)
     stated = pl.any_horizontal(pl.col("collateral_usd", "debt_usd").is_not_null())
     kept, unsound = clean_rows(rows(decoded), ROW, protocol, chain, stated=stated, finality=finality)
-    return kept, turned_away(logs, [*faults, unsound])
+    return kept, rejected_logs(logs, [*faults, unsound])
 
 
 def clean_rows(

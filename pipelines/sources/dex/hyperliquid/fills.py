@@ -18,7 +18,7 @@ from pipelines.core.errors import SourceFormatError
 from pipelines.extract.logs import PORTAL, PORTAL_REQUESTS, BlockRange, PortalLogs
 from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import Api, Context, Feed, Job, NotYetPublishedError, Page, Parsed, Span, Venue
-from pipelines.sources.instruments import told_by_name
+from pipelines.sources.instruments import parse_symbols
 from pipelines.sources.records import LINE, Field, Record, from_ms, read_records, rejected
 
 NAME: Final = "hyperliquid_fills"
@@ -146,7 +146,7 @@ def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Pars
         .unique(key, keep="first", maintain_order=True)
         .sort(LINE)
     )
-    known = pl.col("instrument").is_in(told_by_name(EXCHANGE, trades["instrument"])["instrument"].implode())
+    known = pl.col("instrument").is_in(parse_symbols(EXCHANGE, trades["instrument"])["instrument"].implode())
     rows = trades.filter(known).select(
         pl.lit(EXCHANGE).alias("venue"),
         # A trade's id is unique among those of its instrument and instant.

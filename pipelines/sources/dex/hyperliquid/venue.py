@@ -17,7 +17,7 @@ import polars as pl
 from pipelines.contract.batch import KnownGap, SourceRules
 from pipelines.core.errors import RequestRefusedError, SourceFormatError
 from pipelines.core.universe import parse_symbol
-from pipelines.extract.paging import pages_forward
+from pipelines.extract.paging import paginate_forward
 from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import (
     WHOLE_VENUE,
@@ -116,7 +116,7 @@ async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
         return await info(api, body, subject=job.subject, extra=ceil(most / 20))
 
     start, end = job.span.start_ms, job.span.end_ms
-    async for page in pages_forward(get, stamps_of(rows_of, "time"), start=start, end=end, limit=FUNDING_LIMIT):
+    async for page in paginate_forward(get, stamps_of(rows_of, "time"), start=start, end=end, limit=FUNDING_LIMIT):
         yield page
 
 
@@ -148,7 +148,7 @@ async def fetch_candles(api: Api, job: Job) -> AsyncIterator[Page]:
         return await info(api, {"type": "candleSnapshot", "req": request}, subject=job.subject, extra=ceil(most / 60))
 
     start, end, stamps = job.span.start_ms, job.span.end_ms, stamps_of(rows_of, "t")
-    async for page in pages_forward(get, stamps, start=start, end=end, limit=CANDLE_LIMIT, step=HOUR_MS):
+    async for page in paginate_forward(get, stamps, start=start, end=end, limit=CANDLE_LIMIT, step=HOUR_MS):
         yield page
 
 
