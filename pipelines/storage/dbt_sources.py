@@ -26,7 +26,7 @@ version: 2
 models:
 """
 
-CLEAN_DESCRIPTION = "Canonical tables written by the loaders: typed, UTC, units normalised, every source side by side."
+CLEAN_DESCRIPTION = "Canonical tables written by the loaders: typed, UTC, units normalized, every source side by side."
 OPS_DESCRIPTION = "What was landed, loaded, refused and found missing: the bookkeeping of the loaders."
 
 STAGED_OPS = ("coverage", "landings", "loads", "quarantine")

@@ -82,8 +82,8 @@ def test_every_number_in_a_mart_has_a_unit(marts: Mapping[str, Node]) -> None:
 
 
 def test_a_number_without_a_unit_is_noticed() -> None:
-    with pytest.raises(data_dictionary.NoUnitError, match="colour"):
-        data_dictionary.unit_of("colour", {"data_type": "double", "description": "What it looks like."})
+    with pytest.raises(data_dictionary.NoUnitError, match="color"):
+        data_dictionary.unit_of("color", {"data_type": "double", "description": "What it looks like."})
 
 
 def test_every_mart_is_tested_for_rows_that_share_its_key(
@@ -147,8 +147,8 @@ def test_every_required_column_is_also_tested_since_spark_enforces_no_constraint
             continue
         kwargs = about["kwargs"]
         columns = {
-            "known": kwargs.get("columns"),
-            "sound": kwargs.get("known"),
+            "not_null_columns": kwargs.get("columns"),
+            "row_rules": kwargs.get("not_null"),
             "not_null": [kwargs.get("column_name")],
         }
         tested.setdefault(node["attached_node"], set()).update(columns.get(about["name"]) or [])

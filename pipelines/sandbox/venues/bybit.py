@@ -253,7 +253,7 @@ def _options(coin: str, asked: Asked, world: World) -> list[dict[str, str]]:
             "indexPrice": f"{x['index_price']}",
             "markIv": f"{x['mark_iv']}",
             "underlyingPrice": f"{x['underlying_price']}",
-            "openInterest": f"{x['open_interest_base']}",
+            "openInterest": f"{x['oi_base']}",
             "volume24h": f"{x['volume_24h_base']}",
             "turnover24h": "1",
             "delta": f"{x['delta']:.8f}",

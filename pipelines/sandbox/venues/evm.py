@@ -1,4 +1,4 @@
-"""A chain as SQD's portal and as JSON-RPC nodes tell of it: finalised streams that end when they like, nodes with limits.
+"""A chain as SQD's portal and as JSON-RPC nodes tell of it: finalized streams that end when they like, nodes with limits.
 
 One module for all chains: they differ in nothing that a reader of logs can see. Which logs there are is the world's to say.
 """
@@ -85,13 +85,13 @@ def seconds_of(number: int) -> int:
 
 def block_at(asked: Asked, world: World) -> Answer:
     number = block_of(datetime(1970, 1, 1) + timedelta(seconds=int(asked.params["unix"])))
-    if number > _finalised(asked, world):
+    if number > _finalized(asked, world):
         return Answer({"error": "timestamp is past the last block"}, status=404)
     return Answer({"block_number": number})
 
 
 def finalized_head(asked: Asked, world: World) -> Answer:
-    number = _finalised(asked, world)
+    number = _finalized(asked, world)
     return Answer({"number": number, "hash": _chain(world).block_hash(number)})
 
 
@@ -102,7 +102,7 @@ def finalized_stream(asked: Asked, world: World) -> Answer:
     items = query.get("logs", [])
     if query.get("type") != "evm" or not items or len(items) > MOST_ITEMS or query["fromBlock"] > query["toBlock"]:
         return Answer({"error": "the query is malformed"}, status=400)
-    first, head = query["fromBlock"], _finalised(asked, world)
+    first, head = query["fromBlock"], _finalized(asked, world)
     if first > head:
         return Answer(b"", status=204)
     last = min(query["toBlock"], head, first + chain.stream_blocks - 1)
@@ -205,7 +205,7 @@ def _rpc_log(chain: ChainWorld, log: Log, manners: Manners) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _finalised(asked: Asked, world: World) -> int:
+def _finalized(asked: Asked, world: World) -> int:
     return block_of(asked.now - _chain(world).behind) - 1
 
 

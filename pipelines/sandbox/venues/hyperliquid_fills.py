@@ -86,13 +86,13 @@ def fills(row: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 def block_at(asked: Asked, world: World) -> Answer:
     number = block_of(datetime(1970, 1, 1) + timedelta(seconds=int(asked.params["unix"])))
-    if number > _finalised(asked):
+    if number > _finalized(asked):
         return Answer({"error": "timestamp is past the last block"}, status=404)
     return Answer({"block_number": number})
 
 
 def finalized_head(asked: Asked, world: World) -> Answer:
-    return Answer({"number": _finalised(asked), "hash": "0x0"})
+    return Answer({"number": _finalized(asked), "hash": "0x0"})
 
 
 def finalized_stream(asked: Asked, world: World) -> Answer:
@@ -100,7 +100,7 @@ def finalized_stream(asked: Asked, world: World) -> Answer:
     wanted = asked.json
     if wanted.get("type") != "hyperliquidFills" or not wanted.get("fills") or wanted["fromBlock"] < FIRST_BLOCK:
         return Answer({"error": "the query is malformed"}, status=400)
-    first, head = wanted["fromBlock"], _finalised(asked)
+    first, head = wanted["fromBlock"], _finalized(asked)
     if first > head:
         return Answer(b"", status=204)
     last = min(wanted["toBlock"], head, first + STREAM_BLOCKS - 1)
@@ -148,7 +148,7 @@ def _time_of(number: int) -> datetime:
     return GENESIS + timedelta(milliseconds=BLOCK_MS) * (number - FIRST_BLOCK)
 
 
-def _finalised(asked: Asked) -> int:
+def _finalized(asked: Asked) -> int:
     return block_of(asked.now - BEHIND) - 1
 
 

@@ -1,12 +1,12 @@
--- Question: When funding comes back from an extreme, do small moves liquidate less than before? (B5)
--- Unit: one row per week around a normalisation; liquidations a fraction of the open interest of the day before, per
+-- Question: When funding comes back from an extreme, do small moves liquidate less than before? (H05)
+-- Unit: one row per week around a normalization; liquidations a fraction of the open interest of the day before, per
 -- unit of move a fraction per 1.0 of absolute log return.
 -- Trust: an event needs an extreme, so volatility is higher before it by construction: read liquidated_per_move,
 -- which divides by the move. Only days with liquidations and open interest of the same venues count.
 with events as (
     select asset, trade_date
     from {{ ref('funding_regimes_daily') }}
-    where normalisation = 'on'
+    where normalization = 'on'
 ),
 
 around as (

@@ -1,5 +1,5 @@
 {#- None of the columns is null in any row: one query for a whole model, since each test costs a query's overhead. -#}
-{% test known(model, columns) %}
+{% test not_null_columns(model, columns) %}
 select {{ columns | join(', ') }}
 from {{ model }}
 where {% for column in columns %}{{ column }} is null{{ ' or ' if not loop.last }}{% endfor %}

@@ -31,24 +31,24 @@ SEEDS_AT_ONCE: Final = 5
 
 NULL_BOUNDS: Final[Mapping[str, float]] = {
     # Growth of 8% in a day under a flat price does not happen by chance.
-    "b01_expansion": 0.01, "b02_confirmed_expansion": 0.01,
+    "oi_expansion": 0.01, "oi_expansion_confirmed": 0.01,
     # One fall in six days, and open interest that moved by half a deviation with it: forced closings make it a fall more often.
-    "b03_bought_dip": 0.05, "b03_deleveraging": 0.10,
+    "bought_dip": 0.05, "deleveraging": 0.10,
     # States in which a market is much of the time, and not events.
-    "b04_healthy_funding": 0.50, "b06_dense_zone": 0.45,
-    "b05_normalisation": 0.02,
-    "b08_capitulation": 0.05,
+    "healthy_funding": 0.50, "dense_liquidation_zone": 0.45,
+    "funding_normalization": 0.02,
+    "capitulation": 0.05,
     # Both percentiles high or low at once: 20% of 20%, more where funding follows open interest.
-    "b09_upside_setup": 0.08, "b11_top_risk": 0.10, "b11_bottom_zone": 0.10,
+    "upside_setup": 0.08, "top_risk": 0.10, "bottom_zone": 0.10,
     # Beyond the 97th and 3rd percentile twice in a row.
-    "b10_extreme_positive_funding": 0.03, "b10_extreme_negative_funding": 0.03,
+    "extreme_positive_funding": 0.03, "extreme_negative_funding": 0.03,
     # The record has 3.4% for bitcoin and 3.3% for ether.
-    "b12_large_liquidations": 0.06,
-    "b13_systemic_risk": 0.10,
+    "large_liquidations": 0.06,
+    "systemic_risk": 0.10,
     # Beyond the 95th and 5th percentile; crowds stay for days.
-    "b14_long_crowded": 0.08, "b14_short_crowded": 0.08,
+    "long_crowded": 0.08, "short_crowded": 0.08,
     # A z-score that leads another by 1 and is above 0.
-    "b15_lending_stress": 0.15, "b15_perp_dex_stress": 0.15,
+    "lending_stress": 0.15, "perp_dex_stress": 0.15,
 }  # fmt: skip
 """Stated rates of false positives: of the days of assets without anything planted, at most so many may have the signal on."""
 
@@ -91,7 +91,7 @@ class NullRate:
 
 
 @dataclass(frozen=True)
-class Truth:
+class Evaluation:
     """What `judge_markets` found; `is_sound` where every episode was and no null rate exceeds its bound."""
 
     seeds: tuple[int, ...]
@@ -123,7 +123,7 @@ class _Market:
 
 def judge_markets(
     settings: Settings, seeds: Sequence[int], *, first: date, last: date, assets: Sequence[str], progress: Progress
-) -> Truth:
+) -> Evaluation:
     """Fill warehouses below the home of `settings` with a planted and a null market of every seed, build the marts, and look.
 
     SEEDS_AT_ONCE share a warehouse, so that memory stays bounded. Raises BuildError where dbt fails.
@@ -140,7 +140,7 @@ def judge_markets(
 
         parts.append(_judge(there, batch, first=first, last=last, assets=tuple(assets), progress=told))
         shutil.rmtree(home)
-    return Truth(
+    return Evaluation(
         seeds=tuple(seeds), first=first, last=last, assets=tuple(assets),
         found=tuple(_all_found([found for found, _ in parts])), null_rates=tuple(_all_rates([rates for _, rates in parts])),
     )  # fmt: skip
@@ -166,7 +166,7 @@ def _judge(
             told.frame.write_parquet(folder / f"{told.source}~{told.table}~{one.tag}~{number}.parquet")
     _load(settings, folder, first, last, progress)
     build_marts(settings, progress=progress).raise_faults()
-    with writer(settings, what="truth") as con:
+    with writer(settings, what="evaluation") as con:
         return list(_found(con, episodes)), _null_rates(con)
 
 

@@ -1,6 +1,6 @@
--- Question: Did days on which the beliefs about the price together expected a rise precede one? (B7)
+-- Question: Did days on which the hypotheses about the price together expected a rise precede one? (H07)
 -- Unit: one row per sign of price_score; days are a count, returns fractions over the 7 days after.
--- Trust: bitcoin and ether only, which fall together, and seven-day returns of neighbouring days overlap: the effective
+-- Trust: bitcoin and ether only, which fall together, and seven-day returns of neighboring days overlap: the effective
 -- sample is far smaller than the days. Signals that became known later make later scores a mean of more.
 with returns as (
     -- The mart has a row for every day, so seven rows on are seven days on.
@@ -17,7 +17,7 @@ select
         when matrix.price_score > 0 then 'up'
         when matrix.price_score < 0 then 'down'
         else 'none on'
-    end as beliefs_expect,
+    end as hypotheses_expect,
     count(*) as days,
     avg(returns.return_7d) as mean_return_7d,
     median(returns.return_7d) as median_return_7d
@@ -27,5 +27,5 @@ where
     matrix.asset in ('BTC', 'ETH')
     and matrix.price_score is not null
     and returns.return_7d is not null
-group by beliefs_expect
-order by beliefs_expect
+group by hypotheses_expect
+order by hypotheses_expect

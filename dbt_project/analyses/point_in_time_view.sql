@@ -30,7 +30,7 @@ select
     known.oi_growth_7d,
     known.oi_zscore_90d,
     funding.regime,
-    funding.x_percentile_90d
+    funding.excess_rate_percentile_90d
 from known
 left join {{ ref('funding_regimes_daily') }} as funding
     on known.asset = funding.asset and known.trade_date = funding.trade_date

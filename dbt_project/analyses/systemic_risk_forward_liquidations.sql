@@ -1,4 +1,4 @@
--- Question: Does leverage that stands high in its own year precede more liquidations? (B13)
+-- Question: Does leverage that stands high in its own year precede more liquidations? (H13)
 -- Unit: one row per fifth of the scale of the systemic-risk score; days are counts, liquidations a fraction of the
 -- open interest of the day before, mean over the day after.
 -- Trust: the score needs a year of history and all three of its parts, so young assets and years are missing. With a

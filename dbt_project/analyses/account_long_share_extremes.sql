@@ -1,4 +1,4 @@
--- Question: When the crowd of accounts leans furthest one way, does the price turn against it? (B14)
+-- Question: When the crowd of accounts leans furthest one way, does the price turn against it? (H14)
 -- Unit: one row per asset and fifth of days by long share (5 the most long); long share and 7-day returns are
 -- fractions.
 -- Trust: accounts are counted, not money: one whale is one account. The fifths are of the whole history, so nobody

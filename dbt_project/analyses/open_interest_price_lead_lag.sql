@@ -1,8 +1,8 @@
--- Question: Does open interest move before the price or after it? (B1)
+-- Question: Does open interest move before the price or after it? (H01)
 -- Unit: one row per lag in days (above 0 open interest first, below 0 the price first, 0 together); profiles and assets
 -- are counts, correlations without unit.
 -- Trust: only profiles whose best lag leaves a band that allows for the search over lags; about one in twenty does by
--- chance. Profiles of neighbouring months share most of their days: count assets before months.
+-- chance. Profiles of neighboring months share most of their days: count assets before months.
 select
     lag_days,
     count(*) as profiles,

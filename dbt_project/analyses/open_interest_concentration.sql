@@ -1,4 +1,4 @@
--- Question: On which venues is open interest held, and how concentrated is it? (B13)
+-- Question: On which venues is open interest held, and how concentrated is it? (H13)
 -- Unit: one row per asset and venue on the asset's newest day; coins, US dollars, share of the total a fraction, HHI
 -- 0 to 1.
 -- Trust: concentration is that of the venues the warehouse has. One venue gives 1 and says nothing about the market.

@@ -1,4 +1,4 @@
--- Question: Is the crowd long while the large are not, and do options hedge against it? (B8, B14)
+-- Question: Is the crowd long while the large are not, and do options hedge against it? (H08, H14)
 -- Unit: one row per asset and extreme of the crowd; days are counts, shares fractions, the gap a natural log.
 -- Trust: one venue speaks for an asset on a day; accounts are counted and not money. Most assets have no options, so
 -- capitulation is unknown there, which is not off. The return looks ahead on purpose.
@@ -7,7 +7,7 @@ select
     positioning.positioning_extreme,
     count(*) as days,
     avg(positioning.account_long_share) as mean_account_long_share,
-    avg(positioning.whale_retail_gap) as mean_whale_retail_gap,
+    avg(positioning.top_trader_account_gap) as mean_top_trader_account_gap,
     avg(positioning.put_call_oi_ratio) as mean_put_call_oi_ratio,
     cast(count_if(positioning.capitulation = 'on') as bigint) as capitulation_days,
     cast(count_if(positioning.capitulation = 'unknown') as bigint) as days_capitulation_unknown,

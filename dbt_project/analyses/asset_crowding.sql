@@ -1,4 +1,4 @@
--- Question: How crowded was bitcoin day by day, and what did leverage cost? (B7: the series together say more than
+-- Question: How crowded was bitcoin day by day, and what did leverage cost? (H07: the series together say more than
 -- one alone)
 -- Unit: one row per day; open interest in coins, growth a fraction, funding a fraction per 8 hours, percentiles 0 to
 -- 100.
@@ -15,7 +15,7 @@ select
     funding.rate_8h,
     funding.regime,
     funding.days_in_regime,
-    funding.x_percentile_90d,
+    funding.excess_rate_percentile_90d,
     funding.input_grain
 from {{ ref('oi_trends_daily') }} as oi
 inner join {{ ref('funding_regimes_daily') }} as funding

@@ -1,6 +1,6 @@
-"""The command truth: what is planted in simulated markets against what the warehouse finds, and what it finds where nothing is.
+"""The command evaluate: what is planted in simulated markets against what the warehouse finds, and what it finds where nothing is.
 
-Nothing is judged here: pipelines/sandbox/truth.py does that. Here is how it is asked for and written down.
+Nothing is judged here: pipelines/sandbox/evaluation.py does that. Here is how it is asked for and written down.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from pipelines.cli.screen import Bar, Screen
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
-    from pipelines.sandbox.truth import Truth
+    from pipelines.sandbox.evaluation import Evaluation
 
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module."""
-    app.command("truth")(truth)
+    app.command("evaluate")(evaluate)
 
 
-def truth(
+def evaluate(
     *,
     seeds: Annotated[int, typer.Option("--seeds", min=1, max=999, help="How many markets.")] = 20,
     first_seed: Annotated[
@@ -45,11 +45,11 @@ def truth(
     Needs neither network nor warehouse: everything lies in a temporary folder below LEVERHOUSE_HOME. The exit code is 1
     where an episode was not found or a signal was on more often than is stated for a market without any.
     """
-    from pipelines.sandbox.truth import judge_markets
+    from pipelines.sandbox.evaluation import judge_markets
 
     settings, screen = Settings.load(), Screen()
     settings.root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="truth-", dir=settings.root) as folder, Bar(screen) as bar:
+    with tempfile.TemporaryDirectory(prefix="evaluate-", dir=settings.root) as folder, Bar(screen) as bar:
         there = settings.model_copy(update={"home": Path(folder), "mappings": None})
         first = LAST_DAY - timedelta(days=days - 1)
         numbers = range(first_seed, first_seed + seeds)
@@ -69,12 +69,13 @@ def truth(
         raise typer.Exit(1)
 
 
-def markdown(found: Truth) -> Iterator[str]:
-    """docs/truth.md."""
+def markdown(found: Evaluation) -> Iterator[str]:
+    """docs/signal_evaluation.md."""
     seeds = f"{found.seeds[0]} to {found.seeds[-1]}" if len(found.seeds) > 1 else str(found.seeds[0])
-    command = f"leverhouse truth --seeds {len(found.seeds)} --first-seed {found.seeds[0]} --days {found.days} --write docs/truth.md"
+    options = f"--seeds {len(found.seeds)} --first-seed {found.seeds[0]} --days {found.days}"
+    command = f"leverhouse evaluate {options} --write docs/signal_evaluation.md"
     yield from (
-        "# Truth: what is planted, what is found, and what is found where nothing is",
+        "# Signal evaluation: what is planted, what is found, and what is found where nothing is",
         "",
         f"Written by `{command}`; not to be edited.",
         "",
@@ -101,7 +102,7 @@ def markdown(found: Truth) -> Iterator[str]:
         "Days of assets on which a signal is on in markets without anything planted, of those on which it is known. Prices there",
         "are random walks with storms, and crowds follow them: what a signal says is true of such a day, but it announces nothing.",
         "So the rate is what chance alone switches on, and a signal that is on as often in real history tells nothing. *At most*",
-        "is stated in `pipelines/sandbox/truth.py`, after a look at seeds 1 to 20; the command fails where it is exceeded.",
+        "is stated in `pipelines/sandbox/evaluation.py`, after a look at seeds 1 to 20; the command fails where it is exceeded.",
         "",
         "| signal | days known | days on | rate | at most | highest of a seed |",
         "|---|---|---|---|---|---|",
@@ -119,7 +120,7 @@ def markdown(found: Truth) -> Iterator[str]:
         "Without a day known: the simulated market has no source that the signal needs (liquidations of perpetual DEXs), or too",
         "few days for its windows of a year; `--days 480` fills those.",
         "",
-        "Cascades (`b12_large_liquidations`) are judged by minutes here. The record of Binance, judged by the totals of days as",
+        "Cascades (`large_liquidations`) are judged by minutes here. The record of Binance, judged by the totals of days as",
         "the signal does where it has no minutes, has one on 3.4% of the days of bitcoin and 3.3% of those of ether (2022-01 to",
         "2023-12).",
     )

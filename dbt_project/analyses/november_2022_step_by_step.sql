@@ -1,11 +1,11 @@
--- Question: What did each series say, day by day, while an exchange collapsed in November 2022? (B3, B10, B13)
+-- Question: What did each series say, day by day, while an exchange collapsed in November 2022? (H03, H10, H13)
 -- Unit: one row per day for bitcoin; prices and amounts in US dollars, growth and rates fractions, states as words.
 -- Trust: row by row what was known then (available_at), no hindsight. Liquidations are lower bounds, on the very days
 -- that mattered most by most: feeds are throttled hardest when the most happens.
 select
     oi.trade_date,
     oi.close_usd,
-    oi.log_return / nullif(oi.realised_vol_30d, 0) as move_in_sigmas,
+    oi.log_return / nullif(oi.realized_vol_30d_daily, 0) as move_in_sigmas,
     oi.oi_growth_1d,
     oi.quadrant,
     oi.divergence,

@@ -7,7 +7,7 @@ select
     cast(date_trunc('month', trade_date) as date) as month_start,
     venue,
     count(*) as days,
-    avg(rate_annualised) as mean_rate_annualised,
+    avg(rate_annualized) as mean_rate_annualized,
     min(rate_8h_min) as lowest_rate_8h,
     max(rate_8h_max) as highest_rate_8h,
     min(interval_hours) as shortest_interval_hours,

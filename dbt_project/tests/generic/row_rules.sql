@@ -1,9 +1,9 @@
-{#- Every row keeps every rule: `known` columns are not null, `ranges` hold (column: [least, most], null is no bound),
+{#- Every row keeps every rule: columns of `not_null` are known, `ranges` hold (column: [least, most], null is no bound),
     `sets` hold (column: allowed values), named `rules` are true. Unknown values pass ranges, sets and rules. One query per
     model, since a test costs a query's overhead; broken_rule says which rule a returned row breaks. -#}
-{% test sound(model, known=[], ranges={}, sets={}, rules={}) %}
+{% test row_rules(model, not_null=[], ranges={}, sets={}, rules={}) %}
 {%- set checks = [] -%}
-{%- for column in known -%}
+{%- for column in not_null -%}
     {%- do checks.append((column ~ ' is null', column ~ ' is not null')) -%}
 {%- endfor -%}
 {%- for column, (least, most) in ranges.items() -%}

@@ -1,8 +1,8 @@
--- Question: Which beliefs of traders were on for bitcoin while an exchange collapsed, and what did they expect?
+-- Question: Which hypotheses of traders were on for bitcoin while an exchange collapsed, and what did they expect?
 -- Unit: one row per day and signal that is on; strength is a fraction from -1 to 1, minus for a falling price or
 -- rising risk.
--- Trust: a signal says that its condition was met, not that the belief is true. What could not be known is not in the
--- answer: ask for state unknown and unknown_reason to see it.
+-- Trust: a signal says that its condition was met, not that the hypothesis is true. What could not be known is not in
+-- the answer: ask for state unknown and unknown_reason to see it.
 select
     signals.trade_date,
     signals.signal,
@@ -11,7 +11,7 @@ select
     signals.strength,
     signals.value,
     signals.threshold,
-    signals.judged_by,
+    signals.condition,
     signals.available_at
 from {{ ref('signals_daily') }} as signals
 inner join {{ ref('dim_signal') }} as meaning on signals.signal = meaning.signal

@@ -1,6 +1,6 @@
--- Question: How often is each signal on, off or unknown for the large assets, and how strong is it when on? (B1 to B15)
--- Unit: one row per signal and asset; days are counts, strength from -1 to 1 by the believed direction.
--- Trust: a signal is what traders believe and no verdict. Unknown means that an input is missing, which is not off:
+-- Question: How often is each signal on, off or unknown for the large assets, and how strong is it when on?
+-- Unit: one row per signal and asset; days are counts, strength from -1 to 1 by the expected direction.
+-- Trust: a signal is a hypothesis and no verdict. Unknown means that an input is missing, which is not off:
 -- compare signals only over days on which both are known.
 select
     signal,

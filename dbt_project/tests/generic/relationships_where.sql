@@ -1,5 +1,5 @@
 {#- Every row finds its partner in `to` on `columns`, optionally narrowed by `where`. -#}
-{% test related(model, to, columns, where='true') %}
+{% test relationships_where(model, to, columns, where='true') %}
 select {{ columns | join(', ') }}
 from {{ model }} as child
 where {{ where }}

@@ -7,11 +7,11 @@ select
     table_name,
     venue,
     status,
-    worst_reason,
+    primary_reason,
     count(*) as days,
     min(trade_date) as first_day,
     max(trade_date) as last_day
 from {{ ref('data_coverage_daily') }}
 where status in ('missing', 'partial')
-group by source, table_name, venue, status, worst_reason
+group by source, table_name, venue, status, primary_reason
 order by first_day, source, table_name, venue

@@ -1,5 +1,5 @@
 {#- Assets, venues and days of a fact are those of the dimensions; unmatched says which is not. -#}
-{% test conformed(model, assets=none, venues=none, dates=none) %}
+{% test conformed_dimensions(model, assets=none, venues=none, dates=none) %}
 {%- set checks = [] -%}
 {%- if assets is not none %}{% do checks.append(('asset', assets)) %}{% endif -%}
 {%- if venues is not none %}{% do checks.append(('venue', venues)) %}{% endif -%}

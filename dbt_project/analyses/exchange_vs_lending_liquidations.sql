@@ -1,4 +1,4 @@
--- Question: Are liquidations on exchanges and in lending the same stress at two speeds? (B15)
+-- Question: Are liquidations on exchanges and in lending the same stress at two speeds? (H15)
 -- Unit: one row per asset and month; US dollars of position notional on exchanges, of collateral seized in lending,
 -- beside each other and never added; the divergence in standard deviations.
 -- Trust: two measures of two things. Months count only days that both cover, ten at least; exchange amounts are lower
