@@ -53,6 +53,18 @@ def marts(models: Mapping[str, Node]) -> Mapping[str, Node]:
     return {name: node for name, node in models.items() if node["schema"] == "marts"}
 
 
+def test_a_model_is_two_files_and_no_file_gathers_models(
+    models: Mapping[str, Node], manifest: Mapping[str, Any]
+) -> None:
+    """Description, columns, tests and unit tests of a model stand in the yml that has the name of its sql."""
+    beside = {name: str(Path(node["original_file_path"]).with_suffix(".yml")) for name, node in models.items()}
+    described = {name: str(node["patch_path"]).partition("://")[2] for name, node in models.items()}
+    assert described == beside
+    units = manifest["unit_tests"].values()
+    assert units
+    assert [unit["name"] for unit in units if unit["original_file_path"] != beside[unit["model"]]] == []
+
+
 def test_every_description_begins_with_the_grain(models: Mapping[str, Node]) -> None:
     silent = [name for name, node in models.items() if not node["description"].startswith("One row per ")]
     assert silent == []
