@@ -26,7 +26,7 @@ Manifest = Mapping[str, Any]
 
 # Folders of models/marts in reading order: what people come for first, what it is made of after it.
 SECTIONS = {
-    "signals": "What a day says, belief by belief. Hypotheses, none of them advice.",
+    "signals": "The signals of a day. Hypotheses, none of them advice.",
     "trends": "What open interest, funding, liquidations and positioning did over time, across venues.",
     "liquidations": "Where positions were closed by force, and how one closing led to the next.",
     "risk": "How much leverage there is, where it is held, and how the crowd is positioned.",
@@ -40,7 +40,7 @@ SECTIONS = {
 # Order matters: a ratio of dollars is a fraction, and a rate per eight hours is one with a span.
 UNITS = (
     ("as stated beside it", r"^(value|threshold|contract_size)$", r"\bin the stated unit\b"),
-    ("fraction per year", r"annualised|(^|_)iv(_|$)", r"fraction per year"),
+    ("fraction per year", r"annualized|(^|_)iv(_|$)", r"fraction per year"),
     ("fraction per 8 h", r"(^|_)(rate|x)_8h", r"fraction per 8 h"),
     ("percentile", r"percentile", r"\bin percent\b|\b[Mm]id-rank\b"),
     ("score, 0 to 100", r"systemic_risk_score", r"from 0 to 100|\[0, 100\]"),
@@ -53,7 +53,7 @@ UNITS = (
     ("ratio", r"(^|_)ratio(_|$)|(^|_)multiplier$|_to_volume", r"\bdivided by\b|\bratio of\b|\bpure number\b"),
     ("US dollars", r"(^|_)usd(_|$)", r"\bUS dollars\b"),
     ("units of the asset", r"(^|_)base(_|$)", r"\bunits of the (asset|underlying)\b|\bin base units\b"),
-    ("natural log", r"log_|realised_vol|retail_gap", r"\bln\(|\b[Nn]atural log\b|\b[Ll]og return\b|\blogit\("),
+    ("natural log", r"log_|realized_vol|account_gap", r"\bln\(|\b[Nn]atural log\b|\b[Ll]og return\b|\blogit\("),
     ("index, 0 to 1", r"hhi", r"\bHerfindahl\b"),
     ("days", r"(^|_)days(_|$)", r"\b[Dd]ays\b"),
     ("hours", r"(^|_)hours(_|$)", r"\b[Hh]ours\b"),
@@ -184,7 +184,7 @@ def states_of(manifest: Manifest, model_id: str) -> frozenset[str]:
     kwargs = [
         node["test_metadata"]["kwargs"]
         for node in manifest["nodes"].values()
-        if node.get("attached_node") == model_id and (node.get("test_metadata") or {}).get("name") == "sound"
+        if node.get("attached_node") == model_id and (node.get("test_metadata") or {}).get("name") == "row_rules"
     ]
     return frozenset(column for one in kwargs for column in one.get("sets", {}))
 

@@ -34,7 +34,7 @@ one instrument and prints what differs.
 
 How to read the tables. *Since*: the first day the module asks for. *Venue keeps*: how far back the venue answers; what it
 forgets is lost unless it was captured. *Cadence*: `daily` feeds bring whole UTC days, which are *final* so long after the
-day's end and asked for again until then; `captured` feeds are the state of the moment. *Tells*: how much of the truth of
+day's end and asked for again until then; `captured` feeds are the state of the moment. *Completeness*: how much of the truth of
 events the venue publishes.
 
 Where two sources tell of the same fact, both are kept, and `dbt_project/seeds/source_precedence.csv` says which one the marts
@@ -82,7 +82,7 @@ def _venue(venue: Venue) -> Iterator[str]:
     limits = "; ".join(_limit(limit) for limit in venue.limits) or "none published"
     addresses = ", ".join(f"{base} (`{venue.name}.{name}`)" for name, base in venue.endpoints.items())
     yield f"Limits: {limits}. Key: {', '.join(keys) or 'none'}. Base: {addresses}.\n"
-    yield "| feed | clean tables | what it is | since | venue keeps | cadence | tells |"
+    yield "| feed | clean tables | what it is | since | venue keeps | cadence | completeness |"
     yield "|---|---|---|---|---|---|---|"
     yield from (_feed(feed) for feed in venue.feeds)
     yield ""

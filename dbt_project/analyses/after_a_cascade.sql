@@ -1,4 +1,4 @@
--- Question: Does a cascade of liquidations carry on, or does the price give the move back? (B6, B10, B12)
+-- Question: Does a cascade of liquidations carry on, or does the price give the move back? (H06, H10, H12)
 -- Unit: one row per grain and direction of the cascades; cascades are counts, moves natural logs, reversals a fraction
 -- of the move (1 is all of it).
 -- Trust: minute and daily cascades are found by different rules and never comparable: read one grain at a time.

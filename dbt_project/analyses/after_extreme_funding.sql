@@ -1,4 +1,4 @@
--- Question: Does extreme funding precede a reversal and a chain of liquidations? (B10)
+-- Question: Does extreme funding precede a reversal and a chain of liquidations? (H10)
 -- Unit: one row per regime; days are counts, returns fractions over the 7 days after, liquidations a fraction of open
 -- interest.
 -- Trust: only the first day of a regime counts, so that a long extreme is one event. The regime itself looks back

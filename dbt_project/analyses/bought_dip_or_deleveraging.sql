@@ -1,4 +1,4 @@
--- Question: After a fall, does it matter whether open interest grew into it or shrank? (B3)
+-- Question: After a fall, does it matter whether open interest grew into it or shrank? (H03)
 -- Unit: one row per kind of fall; days are counts, returns fractions over the 1 and 7 days after, volatility a log
 -- per day.
 -- Trust: falls cluster, so thousands of days are a few dozen market events. Returns look ahead on purpose. Days whose

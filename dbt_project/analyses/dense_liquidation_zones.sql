@@ -1,4 +1,4 @@
--- Question: In which price zones did liquidations of AVAX pile up, as between 51 and 54.7 dollars? (B6)
+-- Question: In which price zones did liquidations of AVAX pile up, as between 51 and 54.7 dollars? (H06)
 -- Unit: one row per cluster of adjacent dense price bins and day; zone edges and amounts in US dollars, distance to the
 -- close a fraction of it.
 -- Trust: bins are 0.25% wide. Where input_grain is daily_close the whole day stands at its close, so such a zone is a

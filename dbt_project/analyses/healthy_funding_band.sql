@@ -1,5 +1,5 @@
 -- Question: Is funding of 0.0037% to 0.0072% per 8 hours a healthy market, with fewer forced closings than outside it?
--- (B4)
+-- (H04)
 -- Unit: one row per band of a calendar week's mean rate; weeks are counts of asset and week, liquidations the week's
 -- mean of a day's fraction of the open interest of the day before.
 -- Trust: the band lies below the 0.01% that a calm market prints on most venues: look at the lines above it too. Only

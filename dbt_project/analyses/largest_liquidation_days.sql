@@ -1,6 +1,6 @@
 -- Question: Which days closed most positions by force, on which side, and how far could the truth lie above the
 -- report?
--- Unit: one row per asset and day; US dollars of position notional on centralised exchanges, the return a log.
+-- Unit: one row per asset and day; US dollars of position notional on centralized exchanges, the return a log.
 -- Trust: feeds are throttled: reported_usd is the lower end of a range, upper_usd the higher as far as open interest
 -- tells, null where that is not known. Amounts of days with different venues_present do not compare.
 select

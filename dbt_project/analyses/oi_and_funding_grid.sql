@@ -1,7 +1,7 @@
--- Question: High open interest with low funding, with high funding, low with low: what came after each? (B9, B11)
+-- Question: High open interest with low funding, with high funding, low with low: what came after each? (H09, H11)
 -- Unit: one row per cell of the grid; days and assets are counts, returns fractions over the 30 days after.
 -- Trust: open interest is high from z-score +1 and low to -1 here, a coarse reading of the grid; funding by its
--- 90-day percentile (80 and 20). Thirty-day returns of neighbouring days overlap almost wholly: the effective sample
+-- 90-day percentile (80 and 20). Thirty-day returns of neighboring days overlap almost wholly: the effective sample
 -- is small.
 with returns as (
     -- The mart has a row for every day, so thirty rows on are thirty days on.
@@ -23,8 +23,8 @@ cells as (
             else 'middle'
         end as open_interest,
         case
-            when funding.x_percentile_90d >= 80 then 'high'
-            when funding.x_percentile_90d <= 20 then 'low'
+            when funding.excess_rate_percentile_90d >= 80 then 'high'
+            when funding.excess_rate_percentile_90d <= 20 then 'low'
             else 'middle'
         end as funding
     from returns
@@ -33,7 +33,7 @@ cells as (
     where
         returns.return_30d is not null
         and returns.oi_zscore_90d is not null
-        and funding.x_percentile_90d is not null
+        and funding.excess_rate_percentile_90d is not null
 )
 
 select

@@ -1,4 +1,4 @@
--- Question: Does open interest that grows by 8% or more on a flat price lead the price upward? (B1, with volume B2)
+-- Question: Does open interest that grows by 8% or more on a flat price lead the price upward? (H01, with volume H02)
 -- Unit: one row per state of the day; days and assets are counts, returns fractions over the 7 days after the close.
 -- Trust: a description and no test: the days of one asset overlap and assets move together. The line off is what the
 -- others are held against. The return looks ahead on purpose; nothing of it was known on the day.

@@ -1,4 +1,4 @@
--- Question: Do days of large liquidations raise the volatility of bitcoin and ether afterwards? (B12)
+-- Question: Do days of large liquidations raise the volatility of bitcoin and ether afterwards? (H12)
 -- Unit: one row per asset and tenth of days by liquidated share of open interest (10 the largest); absolute log
 -- returns per day.
 -- Trust: volatility clusters without any liquidation: compare with move_of_the_day, which rises over the tenths too.

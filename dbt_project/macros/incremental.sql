@@ -45,9 +45,9 @@
 {%- endmacro %}
 
 {#- Condition under which a row of `day` has to be built again; true for everything in a full build. -#}
-{% macro is_affected(model_name, day) -%}
+{% macro needs_rebuild(model_name, day) -%}
     {%- if is_incremental() -%}
-    ({{ day }} in ({{ affected_days(model_name) }}) or {{ everything_is_affected(model_name) }})
+    ({{ day }} in ({{ affected_days(model_name) }}) or {{ needs_full_rebuild(model_name) }})
     {%- else -%}
     true
     {%- endif -%}
@@ -68,7 +68,7 @@
     {%- endif -%}
 {%- endmacro %}
 
-{% macro everything_is_affected(model_name) -%}
+{% macro needs_full_rebuild(model_name) -%}
     {%- set reads = reads_of(model_name) -%}
     {%- if reads.every_day -%}
     exists (select 1 from {{ source('ops', 'loads') }} as l where {{ loaded_since_watermark(model_name, reads.every_day) }})
@@ -82,7 +82,7 @@
         inner join {{ ref('int_tokens') }} as r
             on l.chain = r.chain and (l.token = r.token or (r.is_registered and l.token = lower(r.symbol)))
         where
-            r.claim_on is null
+            r.underlying_token is null
             and (
                 (r.asset is not null and (l.asset is null or l.asset <> r.asset))
                 or (l.price_source = 'none' and l.amount is null and r.decimals is not null)
@@ -100,13 +100,13 @@
 {%- endmacro %}
 
 {#- Hooks of the folder, see dbt_project.yml. -#}
-{% macro forget_affected_days() -%}
+{% macro delete_stale_partitions() -%}
     {%- if is_incremental() -%}
-    delete from {{ this }} where {{ is_affected(this.name, 'trade_date') }}
+    delete from {{ this }} where {{ needs_rebuild(this.name, 'trade_date') }}
     {%- endif -%}
 {%- endmacro %}
 
-{% macro remember_watermark() -%}
+{% macro save_watermark() -%}
     insert into {{ source('ops', 'model_watermarks') }} (model, load_seq, built_at)
     select '{{ this.name }}', l.load_seq, cast(current_timestamp as timestamp)
     from (select coalesce(max(load_seq), 0) as load_seq from {{ source('ops', 'loads') }}) as l

@@ -45,7 +45,7 @@
             asset,
             decimals
         from tokens
-        where claim_on is null
+        where underlying_token is null
         union all
         select
             chain,
@@ -54,7 +54,7 @@
             asset,
             decimals
         from tokens
-        where claim_on is null and is_registered
+        where underlying_token is null and is_registered
     ),
 
     -- A receipt is reported under what it stands for; how much of it a unit is, nobody says, so that it is not scaled, and its
@@ -77,8 +77,8 @@
             cast(null as int) as decimals,
             cast(null as string) as price_of
         from tokens as r
-        left join own_names as o on r.chain = o.chain and r.claim_on = o.name
-        where r.claim_on is not null
+        left join own_names as o on r.chain = o.chain and r.underlying_token = o.name
+        where r.underlying_token is not null
     ),
 
     scaled as (
@@ -153,8 +153,8 @@
             on
                 c.venue = i.venue
                 and c.instrument = i.instrument
-                and c.trade_date >= i.holds_from
-                and c.trade_date < i.holds_until
+                and c.trade_date >= i.valid_from
+                and c.trade_date < i.valid_to
         inner join wanted_days as w on w.tier = 1 and i.asset = w.price_key and c.trade_date = w.trade_date
         inner join assets as quotes on i.quote = quotes.asset and quotes.kind = 'stable'
         left join venues as v on c.venue = v.venue

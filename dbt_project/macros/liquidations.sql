@@ -1,4 +1,4 @@
-{#- Price bins, colours and borders of the liquidation models. Thresholds stand in dbt_project.yml. -#}
+{#- Price bins, colors and borders of the liquidation models. Thresholds stand in dbt_project.yml. -#}
 
 {#- Number of the bin that holds a price: floor(ln(P / P_ref) / ln(1 + b)). Bin k is [P_ref (1+b)^k, P_ref (1+b)^(k+1)). The
     logarithm of a price on an edge may end a digit short of it, so a billionth of a bin is given away at the lower edge. -#}
@@ -27,10 +27,10 @@
     floor(({{ usd }}) * 1e6 + 0.5e0) / 1e6
 {%- endmacro %}
 
-{#- The colour of a value in [0, 1] as #rrggbb. The ends are those of viridis, the scale most plotting tools begin with: dark
-    purple is read as empty and bright yellow as hot, also in grey and by colour-blind readers. Between them every
+{#- The color of a value in [0, 1] as #rrggbb. The ends are those of viridis, the scale most plotting tools begin with: dark
+    purple is read as empty and bright yellow as hot, also in gray and by color-blind readers. Between them every
     channel is a straight line, which a BI tool can repeat. -#}
-{% macro liquidation_colour(value) -%}
+{% macro liquidation_color(value) -%}
     {%- set purple = {'red': 68, 'green': 1, 'blue': 84} -%}
     {%- set yellow = {'red': 253, 'green': 231, 'blue': 37} -%}
     '#'

@@ -1,14 +1,14 @@
 {#- The shape every signal's rows share, and how far a percentile is past its threshold. What each signal looks at is
     signals_daily's; what it means to readers is the seed signals'. -#}
 
-{#- Every signal, in the order of the beliefs: what signals_daily unites and signal_matrix_daily spreads. A name here is a
+{#- Every signal, in the order of the hypotheses: what signals_daily unites and signal_matrix_daily spreads. A name here is a
     CTE of signals_daily and a row of the seed. -#}
 {% macro signal_names() -%}
     {{ return([
-        'b01_expansion', 'b02_confirmed_expansion', 'b03_bought_dip', 'b03_deleveraging', 'b04_healthy_funding',
-        'b05_normalisation', 'b06_dense_zone', 'b08_capitulation', 'b09_upside_setup', 'b10_extreme_positive_funding',
-        'b10_extreme_negative_funding', 'b11_top_risk', 'b11_bottom_zone', 'b12_large_liquidations',
-        'b13_systemic_risk', 'b14_long_crowded', 'b14_short_crowded', 'b15_lending_stress', 'b15_perp_dex_stress',
+        'oi_expansion', 'oi_expansion_confirmed', 'bought_dip', 'deleveraging', 'healthy_funding',
+        'funding_normalization', 'dense_liquidation_zone', 'capitulation', 'upside_setup', 'extreme_positive_funding',
+        'extreme_negative_funding', 'top_risk', 'bottom_zone', 'large_liquidations',
+        'systemic_risk', 'long_crowded', 'short_crowded', 'lending_stress', 'perp_dex_stress',
     ]) }}
 {%- endmacro %}
 
@@ -16,7 +16,7 @@
     column that is null where it does not; `of` names the inputs' groups of columns that say how much of the market was
     there. A signal that is unknown although the day tells everything lacks its past, or what `otherwise` says. -#}
 {% macro signal_rows(
-    signal, state, value, judged_by, past, needs, of, threshold='null', otherwise={}, last_reason='window not full'
+    signal, state, value, condition, past, needs, of, threshold='null', otherwise={}, last_reason='window not full'
 ) %}
     {%- set graded = ['oi', 'funding', 'positioning', 'leverage', 'liquidations'] %}
     {%- set feeds = ['lending', 'perp_dex', 'liquidations'] %}
@@ -27,7 +27,7 @@
         {{ state }} as state,
         cast({{ value }} as double) as value,
         cast({{ threshold }} as double) as threshold,
-        '{{ judged_by }}' as judged_by,
+        '{{ condition }}' as condition,
         {{ past }} as past_threshold,
         '{{ needs.keys() | join(",") }}' as inputs,
         {%- for column in needs.values() %}
@@ -41,24 +41,24 @@
                     ', ' {%- for name, column in needs.items() %}, case when {{ column }} is null then '{{ name }}' end
                     {%- endfor %}
                 )
-            {%- for reason, condition in otherwise.items() %}
-            when {{ condition }} then '{{ reason }}'
+            {%- for reason, applies in otherwise.items() %}
+            when {{ applies }} then '{{ reason }}'
             {%- endfor %}
             else '{{ last_reason }}'
         end as unknown_reason,
-        {{ signal_over(of, 'venue_share', 'least') }} as venue_share,
+        {{ combine_columns(of, 'venue_share', 'least') }} as venue_share,
         {{ of[0] ~ '_completeness' if of[0] in feeds else 'cast(null as string)' }} as completeness,
         {% if of[0] in graded -%}
             nullif(concat_ws(',' {%- for group in of if group in graded %}, {{ group }}_input_grain{% endfor %}), '')
         {%- else -%}
             cast(null as string)
         {%- endif %} as input_grain,
-        {{ signal_over(of, 'available_at', 'greatest') }} as available_at
+        {{ combine_columns(of, 'available_at', 'greatest') }} as available_at
     from inputs
 {% endmacro %}
 
 {#- The least or greatest of a column over groups of inputs; nulls count for nothing. -#}
-{% macro signal_over(groups, column, which) -%}
+{% macro combine_columns(groups, column, which) -%}
     {%- if groups | length > 1 -%}
         {{ which }}({% for group in groups %}{{ group }}_{{ column }}{{ ', ' if not loop.last }}{% endfor %})
     {%- else -%}
@@ -67,7 +67,7 @@
 {%- endmacro %}
 
 {#- The poorer of two feeds' completeness; a feed that is not there is the poorest. -#}
-{% macro signal_poorer(one, other) -%}
+{% macro least_complete(one, other) -%}
     case
         {%- for word in ['none', 'sampled', 'throttled'] %}
         when '{{ word }}' in (coalesce({{ one }}, 'none'), coalesce({{ other }}, 'none')) then '{{ word }}'
@@ -101,7 +101,7 @@
 {%- endmacro %}
 
 {#- Of two conditions that must both hold, how far the one that holds less is past its border; null where one is not known. -#}
-{% macro signal_weaker(one, other) -%}
+{% macro lesser_of(one, other) -%}
     case when ({{ one }}) <= ({{ other }}) then {{ one }} when ({{ one }}) > ({{ other }}) then {{ other }} end
 {%- endmacro %}
 
@@ -138,7 +138,7 @@
     end
 {%- endmacro %}
 
-{#- Sign of a believed direction: a rising price and falling risk are good news, the others bad. -#}
+{#- Sign of a expected direction: a rising price and falling risk are good news, the others bad. -#}
 {% macro signal_sign(direction) -%}
     case when {{ direction }} in ('up', 'risk_down') then 1 else -1 end
 {%- endmacro %}

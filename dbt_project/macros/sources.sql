@@ -8,7 +8,7 @@
 
 {#- A whole query: the series that more than one feed tells, where a feed is one set of values of `told_by`. Most series
     have one, and nothing to choose: sorting only the contested ones halves the cost of choosing. -#}
-{% macro contested_series(relation, series, told_by) %}
+{% macro multi_source_series(relation, series, told_by) %}
     select {{ series | join(', ') }}
     from {{ relation }}
     group by {{ series | join(', ') }}
@@ -27,7 +27,7 @@
     and how complete the day is. Only contested series are judged; the others pass as they are read. -#}
 {% macro best_source_of_day(table, series, present) %}
     with contested as (
-        {{ contested_series(table, series, ['source', 'period']) }}
+        {{ multi_source_series(table, series, ['source', 'period']) }}
     ),
 
     judged as (

@@ -40,7 +40,7 @@
 
 {#- A whole query: the distinct lists of a relation's column, each with its members once and sorted. Lists of lists
     repeat, so only the few distinct ones are taken apart. -#}
-{% macro stats_tidy_lists(relation, column) %}
+{% macro distinct_sorted_list(relation, column) %}
     select
         messy.gathered,
         {{ sorted_list('member.item') }} as tidy
@@ -56,15 +56,15 @@
     group by messy.gathered
 {% endmacro %}
 
-{#- The texts of a group in one comma list, as they come: half the cost of sorting them where stats_tidy_lists does
+{#- The texts of a group in one comma list, as they come: half the cost of sorting them where distinct_sorted_list does
     it later. -#}
-{% macro stats_gathered_list(text) -%}
-    {{ return(adapter.dispatch('stats_gathered_list', 'leverhouse')(text)) }}
+{% macro string_agg_list(text) -%}
+    {{ return(adapter.dispatch('string_agg_list', 'leverhouse')(text)) }}
 {%- endmacro %}
-{% macro default__stats_gathered_list(text) -%}
+{% macro default__string_agg_list(text) -%}
     string_agg({{ text }}, ',')
 {%- endmacro %}
-{% macro spark__stats_gathered_list(text) -%}
+{% macro spark__string_agg_list(text) -%}
     nullif(concat_ws(',', collect_set({{ text }})), '')
 {%- endmacro %}
 

@@ -5,7 +5,7 @@
     case when {{ share }} > 0 and {{ share }} < 1 then ln({{ share }} / (1 - {{ share }})) end
 {%- endmacro %}
 
-{#- Extremes of a long share by its percentile (B14). -#}
+{#- Extremes of a long share by its percentile (H14). -#}
 {% macro stats_positioning_extreme(percentile) -%}
     case
         when {{ percentile }} is null then 'unknown'

@@ -1,1 +1,1 @@
-"""The canonical contract, normalising, deduplicating, quarantine, reconciliation and load. No Dagster."""
+"""The canonical contract, normalizing, deduplicating, quarantine, reconciliation and load. No Dagster."""

@@ -160,11 +160,13 @@ class Stage:
         """Decide which staged rows are not accepted: contract violations, conflicts, duplicates."""
         self.con.execute(
             "delete from stage_rejects where unchanged_landing and (trade_date is null or not exists "
-            "(select 1 from affected_partitions as t where t.table_name = stage_rejects.table_name and t.trade_date = stage_rejects.trade_date))"
+            "(select 1 from affected_partitions as t where t.table_name = stage_rejects.table_name "
+            "and t.trade_date = stage_rejects.trade_date))"
         )
         self.con.execute(
             "delete from stage_null_cells where unchanged_landing and not exists "
-            "(select 1 from affected_partitions as t where t.table_name = stage_null_cells.table_name and t.trade_date = stage_null_cells.trade_date)"
+            "(select 1 from affected_partitions as t where t.table_name = stage_null_cells.table_name "
+            "and t.trade_date = stage_null_cells.trade_date)"
         )
         for table in self.tables.values():
             self._open_view(table)

@@ -28,7 +28,7 @@ SIMULATED: Final = (
 TRY: Final = (
     "select asset, trade_date, signal, value, threshold from marts.signals_daily where state = 'on' order by trade_date desc",
     "select started_at, asset, notional_usd, price_move, reversal_1h from marts.liquidation_cascades order by 3 desc limit 10",
-    "select venue, table_name, worst_reason, count(*) from marts.data_coverage_daily where status <> 'complete' group by all",
+    "select venue, table_name, primary_reason, count(*) from marts.data_coverage_daily where status <> 'complete' group by all",
 )
 
 
@@ -78,9 +78,9 @@ def _signal(con: duckdb.DuckDBPyConnection, episode: Episode, signal: str) -> Ju
 
 def _gap(con: duckdb.DuckDBPyConnection, episode: Episode) -> Judged:
     rows = con.execute(
-        "select trade_date, table_name || ': ' || status || coalesce(', ' || worst_reason, '') "
+        "select trade_date, table_name || ': ' || status || coalesce(', ' || primary_reason, '') "
         "from marts.data_coverage_daily where venue = ? and trade_date between ? and ? "
-        "and status not in ('complete', 'empty') and worst_reason is not null order by all",
+        "and status not in ('complete', 'empty') and primary_reason is not null order by all",
         [episode.venue, episode.first_day, episode.last_day],
     ).fetchall()
     return Judged(
@@ -151,7 +151,8 @@ def findings(con: duckdb.DuckDBPyConnection) -> list[Mapping[str, Any]]:
         "group by all order by all"
     ).fetchall()
     apart = con.execute(
-        "select table_name, venue, count(*) from marts.source_disagreements_daily where not agree group by all order by all"
+        "select table_name, venue, count(*) from marts.source_disagreements_daily where not is_within_tolerance "
+        "group by all order by all"
     ).fetchall()
     return [
         *({"by": "gate", "of": source, "says": f"{table}.{check} ({severity})", "times": times}
@@ -186,13 +187,13 @@ def print_demo(
 
     record, settings = session.record, session.settings
     status = published(session) if record.publication else None
-    truth: list[Judged] = []
+    evaluation: list[Judged] = []
     signals: list[Mapping[str, Any]] = []
     held: list[Mapping[str, Any]] = []
     quality: list[Mapping[str, Any]] = []
     if record.publication:
         with reader(settings) as con:
-            truth = judge(con, market) if market else []
+            evaluation = judge(con, market) if market else []
             signals, held, quality = fired(con), layers(con), findings(con)
     warnings = [node.name for node in record.build.nodes if node.status == "warn"] if record.build else []
     faults = [node.name for node in record.build.faults] if record.build else []
@@ -206,7 +207,7 @@ def print_demo(
                 "last_day": last,
                 "runs": [{"job": r.job, "succeeded": r.succeeded, "error": str(r.error or "") or None} for r in session.runs],
                 "layers": held,
-                "truth": [plain(one) for one in truth],
+                "evaluation": [plain(one) for one in evaluation],
                 "signals": signals,
                 "refused": [plain(row) for row in status.refused] if status else None,
                 "missing": [plain(row) for row in status.missing] if status else None,
@@ -225,7 +226,7 @@ def print_demo(
             {"planted": t.kind, "in": t.asset, "from": t.first_day, "to": t.last_day, "expected": t.expected,
              "result": "found" if t.found else "NOT FOUND",
              "how": ", ".join(map(str, t.on_days)) if t.said == "on" else t.said}
-            for t in truth
+            for t in evaluation
         ]  # fmt: skip
         screen.table("Planted and found", rows, empty="nothing is planted in so few days; 120 hold everything")
     screen.table("Signals: days of all assets", signals)

@@ -44,7 +44,7 @@ class Screen:
             stream.close()
 
     def json(self, value: Any) -> None:
-        """Print one JSON document, never wrapped or coloured."""
+        """Print one JSON document, never wrapped or colored."""
         self.out.file.write(json.dumps(value, default=plain, indent=1, ensure_ascii=False) + "\n")
 
     def note(self, text: str) -> None:

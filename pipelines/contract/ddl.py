@@ -1,7 +1,7 @@
 """The contract: what warehouse/schema/*.sql says about every table, as Python objects.
 
 The DDL is the only place where columns, types, rules and comments are written; everything here is derived from it by
-letting DuckDB read it into an in-memory catalogue. No warehouse is opened here.
+letting DuckDB read it into an in-memory catalog. No warehouse is opened here.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ class LogSource(Protocol):
 
 
 class PortalLogs:
-    """SQD's portal: finalised blocks only, hours behind, so that nothing it says is ever taken back."""
+    """SQD's portal: finalized blocks only, hours behind, so that nothing it says is ever taken back."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -123,11 +123,11 @@ class PortalLogs:
                 is_json=False,
             )
             if page.status == 204:
-                # Past the end of what is finalised, although the head was further when it was asked for.
+                # Past the end of what is finalized, although the head was further when it was asked for.
                 raise NotYetPublishedError
             reached = last_block(page) if page.status == 200 else None
             if reached is None or reached < position:
-                # 409 tells of a fork, which finalised blocks have none of; a line broken off tells of a lost connection.
+                # 409 tells of a fork, which finalized blocks have none of; a line broken off tells of a lost connection.
                 tries += 1
                 if tries > RESTARTS:
                     raise VenueUnavailableError(

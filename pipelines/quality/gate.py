@@ -135,7 +135,7 @@ class _Runner:
 
 
 def _is_idle(check: Check, rows: pd.DataFrame) -> bool:
-    """Whether there is no value to judge: no loaded neighbours, no other source. Without any there is no maximum."""
+    """Whether there is no value to judge: no loaded neighbors, no other source. Without any there is no maximum."""
     column = check.kwargs.get("column")
     return column in rows.columns and not bool(rows[column].notna().any())
 

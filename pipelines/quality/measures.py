@@ -214,7 +214,7 @@ def _nulls_frame(con: duckdb.DuckDBPyConnection, batch: GateInput, nullable: Seq
 
 
 def _series_sql(profile: Profile, batch: GateInput, beside: Mapping[str, str]) -> str:
-    """One row per series over all rows of the batch, with its neighbours, other sources and candles beside it."""
+    """One row per series over all rows of the batch, with its neighbors, other sources and candles beside it."""
     series = ", ".join(profile.series)
     levels = list(profile.levels)
     lead = profile.series[0]

@@ -62,7 +62,7 @@ class Profile:
 
     `levels` are positive measures, compared by factor: of each the series frame gets `<name>_now` (typical value),
     `_off` (its factor away from 1), `_jump` (largest factor between days in a row), `_shift` (factor against loaded
-    neighbours), `_settled_shift` (the same once enough days are loaded) and `_breadth` (the settled shift that a fifth
+    neighbors), `_settled_shift` (the same once enough days are loaded) and `_breadth` (the settled shift that a fifth
     of the venue's series reach). Of levels in `rising` only a rise is a shift.
 
     `watched` is the value that must move and not be zero. `known_at` is the instant from which a row could be known,
@@ -328,10 +328,10 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
         key=("venue", "instrument", "snapshot_at"),
         clock="snapshot_at",
         series=("venue", "underlying"),
-        levels={"open_interest_base": "open_interest_base", "mark_iv": "mark_iv"},
+        levels={"oi_base": "oi_base", "mark_iv": "mark_iv"},
         known_at="snapshot_at",
         not_ahead="snapshot_at",
-        stamps=StampRule(("venue", "underlying"), "open_interest_base", "zero", ZERO_SET),
+        stamps=StampRule(("venue", "underlying"), "oi_base", "zero", ZERO_SET),
         rows={
             "call_delta": "case option_type when 'call' then delta else -delta end",
             "call_price_base": "case option_type when 'call' then mark_price_base end",

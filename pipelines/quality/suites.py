@@ -322,19 +322,19 @@ def _agrees(high: float) -> Check:
 
 def _unit_jump(level: str) -> Check:
     return _at_most(f"{level}_unit_jump", "error", "series", f"{level}_settled_shift",
-                   "the level of a series jumped against its loaded neighbours: contracts, coins or dollars mixed up",
+                   "the level of a series jumped against its loaded neighbors: contracts, coins or dollars mixed up",
                    high=UNIT_JUMP, strict=True)  # fmt: skip
 
 
 def _widespread_jump(level: str) -> Check:
     return _at_most(f"{level}_unit_jump", "error", "series", f"{level}_breadth",
-                   "the level of a fifth of a venue's series jumped against loaded neighbours: a wrong unit or scale",
+                   "the level of a fifth of a venue's series jumped against loaded neighbors: a wrong unit or scale",
                    high=UNIT_JUMP, strict=True)  # fmt: skip
 
 
 def _level_shift(level: str, *, high: float = LEVEL_SHIFT) -> Check:
     return _at_most(f"{level}_level_shift", "warn", "series", f"{level}_shift",
-                   "the level of a series moved far against its loaded neighbours", high=high, strict=True)  # fmt: skip
+                   "the level of a series moved far against its loaded neighbors", high=high, strict=True)  # fmt: skip
 
 
 def _day_jump(level: str, high: float) -> Check:
@@ -351,7 +351,7 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         _keys("venue", "instrument", "period", "event_at"),
         _unit_jump("oi_base"), _level_shift("oi_base"), _day_jump("oi_base", DAY_JUMP),
         _unit_jump("oi_usd"), _level_shift("oi_usd"),
-        _at_most("normalised_matches_raw", "error", "rows", "raw_gap",
+        _at_most("normalized_matches_raw", "error", "rows", "raw_gap",
                 "oi_base or oi_usd does not follow from oi_raw, its unit and the counting", high=1e-6),
         _no_rows("no_all_zero_stamps", "error", "stamps",
                  "zero in every instrument at one stamp: a sentinel row of the archive"),
@@ -457,7 +457,7 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
     "option_chain": (
         *_VOLUME, *_REPEATS, *_NULLS, *_STAMPED, *_FILED,
         _keys("venue", "instrument", "snapshot_at"),
-        _unit_jump("open_interest_base"), _level_shift("open_interest_base"),
+        _unit_jump("oi_base"), _level_shift("oi_base"),
         _mostly("iv_is_fraction", "error", "series", "mark_iv_now",
                 "implied volatility in percent, or divided twice", low=VOLATILITY[0], high=VOLATILITY[1]),
         _mostly("delta_sign", "error", "rows", "call_delta",

@@ -15,12 +15,12 @@ Kind = Literal[
 ]  # fmt: skip
 
 SIGNALS: Final[Mapping[Kind, str]] = {
-    "expansion": "b01_expansion",
-    "positive_funding": "b10_extreme_positive_funding",
-    "negative_funding": "b10_extreme_negative_funding",
-    "cascade": "b12_large_liquidations",
-    "capitulation": "b08_capitulation",
-    "divergence": "b15_lending_stress",
+    "expansion": "oi_expansion",
+    "positive_funding": "extreme_positive_funding",
+    "negative_funding": "extreme_negative_funding",
+    "cascade": "large_liquidations",
+    "capitulation": "capitulation",
+    "divergence": "lending_stress",
 }
 """The signal of signals_daily that what happens in a market must switch on. What happens to its data is looked for elsewhere:
 an outage in data_coverage_daily, a wrong unit in oi_plausibility_daily, late and restated files in ops.landings."""

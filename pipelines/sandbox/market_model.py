@@ -71,7 +71,7 @@ class MarketModel(Protocol):
         ...
 
     def option_chain(self, underlying: str, at: datetime) -> pl.DataFrame:
-        """expiry_date, strike, option_type (call, put), open_interest_base, volume_24h_base, mark_iv (fraction),
+        """expiry_date, strike, option_type (call, put), oi_base, volume_24h_base, mark_iv (fraction),
         mark_price_base, underlying_price, index_price, delta."""
         ...
 
@@ -171,7 +171,7 @@ class AnalyticMarket:
         return grid.with_columns(
             (100 + 10 * (pl.col("strike") / index * 7).floor() + pl.when(is_call).then(3.0).otherwise(0.5))
             .round(1)
-            .alias("open_interest_base"),
+            .alias("oi_base"),
             (pl.col("strike") / index * 3).round(1).alias("volume_24h_base"),
             (0.6 + 0.2 * moneyness * moneyness - 0.05 * moneyness).round(4).alias("mark_iv"),
             pl.when(is_call).then(call_delta * 0.1).otherwise((1 - call_delta) * 0.1).round(4).alias("mark_price_base"),

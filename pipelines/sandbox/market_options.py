@@ -71,23 +71,23 @@ def option_chain(
 ) -> pl.DataFrame:
     """The chain as World.option_chain promises it. `put_tilt` multiplies the open interest of all puts."""
     listed = expiries(at)
-    grids, forwards, years, centres, ages = [], [], [], [], []
+    grids, forwards, years, centers, ages = [], [], [], [], []
     for rank, expiry in enumerate(listed):
         settles = datetime.combine(expiry, datetime.min.time()) + SETTLED_AT
         left = (settles - at) / timedelta(days=365)
-        centre = price_at(settles - LISTED_BEFORE)
-        step = strike_step(centre)
-        middle = round(centre / step)
+        center = price_at(settles - LISTED_BEFORE)
+        step = strike_step(center)
+        middle = round(center / step)
         ladder = np.arange(max(1, middle - STRIKES_EACH_WAY), middle + STRIKES_EACH_WAY + 1)
         grids.append(ladder * step)
         forwards.append(price * math.exp(0.05 * left))
         years.append(left)
-        centres.append(centre)
+        centers.append(center)
         age = 1 - math.exp(-((at - settles + LISTED_BEFORE) / timedelta(days=1)) / 30)
         ages.append(age / math.sqrt(rank + 1))
     lengths = [len(grid) for grid in grids]
     strikes = np.concatenate(grids)
-    forward, time_left, centre_of, weight = (np.repeat(each, lengths) for each in (forwards, years, centres, ages))
+    forward, time_left, center_of, weight = (np.repeat(each, lengths) for each in (forwards, years, centers, ages))
     depth = np.log(strikes / forward)
     # Smiles flatten with the square root of time; what is expected far ahead is nearer to the usual.
     level = volatility + (0.6 - volatility) * (1 - np.exp(-time_left * 4))
@@ -97,7 +97,7 @@ def option_chain(
     d1 = -depth / sd + sd / 2
     call_delta, other = _normal(d1), _normal(d1 - sd)
     call = call_delta - strikes / forward * other
-    held = np.log(strikes / centre_of)
+    held = np.log(strikes / center_of)
     calls_held = weight * np.exp(-(((held - CENTRE) / SPREAD) ** 2) / 2)
     puts_held = weight * PUTS_TO_CALLS * put_tilt * np.exp(-(((held + CENTRE) / SPREAD) ** 2) / 2)
     oi_per_weight = oi_base * OPTIONS_TO_PERPETUALS / calls_held.sum()
@@ -114,7 +114,7 @@ def option_chain(
             pl.lit(kind).alias("option_type"),
             pl.Series("mark_price_base", np.maximum(value, 0.0)),
             pl.Series("delta", delta),
-            pl.Series("open_interest_base", np.round(held_here * oi_per_weight, 1)),
+            pl.Series("oi_base", np.round(held_here * oi_per_weight, 1)),
         )
         for kind, (value, delta, held_here) in sides.items()
     )
@@ -122,8 +122,8 @@ def option_chain(
         "expiry_date",
         "strike",
         "option_type",
-        "open_interest_base",
-        (pl.col("open_interest_base") * 0.12).round(1).alias("volume_24h_base"),
+        "oi_base",
+        (pl.col("oi_base") * 0.12).round(1).alias("volume_24h_base"),
         "mark_iv",
         "mark_price_base",
         pl.col("forward").alias("underlying_price"),

@@ -271,7 +271,7 @@ def _lagged_return(price: Path, days: int) -> Path:
 
 
 def _volatility(returns: Path) -> Path:
-    """Expected volatility per year: that of the last week, above what is realised as options usually are."""
+    """Expected volatility per year: that of the last week, above what is realized as options usually are."""
     variance = pl.Series(returns**2).ewm_mean(half_life=7 * DAY, adjust=True).to_numpy()
     path: Path = np.sqrt(variance * DAY * 365) * 1.1
     return path

@@ -27,5 +27,5 @@ def registered() -> pl.DataFrame:
 
 @cache
 def receipts() -> pl.DataFrame:
-    """The receipts of lending protocols: chain, token (address in lower case), claim_on."""
+    """The receipts of lending protocols: chain, token (address in lower case), underlying_token."""
     return pl.read_csv(SEEDS / "receipt_tokens.csv")

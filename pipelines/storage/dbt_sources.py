@@ -1,4 +1,4 @@
-"""Renders dbt's sources.yml and staging.yml from the contract in warehouse/schema, so that a table is described once.
+"""Renders dbt's sources.yml and a yml per staging model from the contract in warehouse/schema, so that a table is described once.
 
 What lives here: writing the contract's tables, columns and comments as YAML. What does not: reading the DDL (see
 clean.contract), deciding what a table holds, or running dbt.
@@ -6,7 +6,7 @@ clean.contract), deciding what a table holds, or running dbt.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pipelines.contract.ddl import Table, load_contract
@@ -26,7 +26,7 @@ version: 2
 models:
 """
 
-CLEAN_DESCRIPTION = "Canonical tables written by the loaders: typed, UTC, units normalised, every source side by side."
+CLEAN_DESCRIPTION = "Canonical tables written by the loaders: typed, UTC, units normalized, every source side by side."
 OPS_DESCRIPTION = "What was landed, loaded, refused and found missing: the bookkeeping of the loaders."
 
 STAGED_OPS = ("coverage", "landings", "loads", "quarantine")
@@ -57,14 +57,14 @@ def render_sources_yml(schema_dir: Path) -> str:
     return SOURCES_HEADER + "\n".join(lines) + "\n"
 
 
-def render_staging_yml(schema_dir: Path) -> str:
-    """The documentation of the staging views: the contract's words, and those for the columns a view adds.
+def render_staging_yml(schema_dir: Path) -> Mapping[str, str]:
+    """The documentation of each staging model by its name: the contract's words, and those for the columns a view adds.
 
     Raises ContractError where the DDL is incomplete.
     """
     contract = load_contract(schema_dir)
     tables = [*contract.clean.values(), *(contract.ops[name] for name in STAGED_OPS)]
-    return STAGING_HEADER + "\n".join(line for table in tables for line in _staging_lines(table)) + "\n"
+    return {f"stg_{table.name}": STAGING_HEADER + "\n".join(_staging_lines(table)) + "\n" for table in tables}
 
 
 def _source_lines(schema: str, description: str, tables: Iterable[Table]) -> Iterator[str]:
@@ -109,4 +109,5 @@ if __name__ == "__main__":
     root = Path(__file__).resolve().parents[2]
     models = root / "dbt_project" / "models"
     (models / "sources.yml").write_text(render_sources_yml(root / "warehouse" / "schema"), encoding="utf-8")
-    (models / "staging" / "staging.yml").write_text(render_staging_yml(root / "warehouse" / "schema"), encoding="utf-8")
+    for model, text in render_staging_yml(root / "warehouse" / "schema").items():
+        (models / "staging" / f"{model}.yml").write_text(text, encoding="utf-8")

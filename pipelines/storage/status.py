@@ -242,7 +242,7 @@ def published_status(con: duckdb.DuckDBPyConnection, database: str) -> Status:
     )
     missing = _rows(
         con,
-        "select source, table_name as table, venue, status, coalesce(worst_reason, 'no reason recorded') as reason, "
+        "select source, table_name as table, venue, status, coalesce(primary_reason, 'no reason recorded') as reason, "
         "count(*) as days, min(trade_date) as first_day, max(trade_date) as last_day, "
         "max(instruments_expected - instruments_present + instruments_partial) as instruments "
         "from marts.data_coverage_daily where status in ('missing', 'partial') "
@@ -292,7 +292,7 @@ def coverage_gaps(con: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], Seque
     counts = _rows(con, "select status, count(*) as days from marts.data_coverage_daily group by 1 order by 1")
     sample = _rows(
         con,
-        "select source, table_name, venue, trade_date, status, worst_reason from marts.data_coverage_daily "
+        "select source, table_name, venue, trade_date, status, primary_reason from marts.data_coverage_daily "
         f"where status in ('missing', 'partial') order by trade_date desc, source, table_name, venue limit {SAMPLES}",
     )
     return {row["status"]: row["days"] for row in counts}, sample

@@ -42,7 +42,7 @@ closes as (
 select
     asset, trade_date, c.close_usd as close_usd, if(p is null, 'spot', 'perp') as close_market, c.venue as close_venue,
     s.close_usd as spot_close_usd, p.close_usd as perp_close_usd, c.log_return as log_return,
-    case when count(c.log_return) over month = 30 then stddev_samp(c.log_return) over month end as realised_vol_30d,
+    case when count(c.log_return) over month = 30 then stddev_samp(c.log_return) over month end as realized_vol_30d_daily,
     volume_base, volume_usd, spot_volume_base, basis, volume_venues, '1d' as input_grain, sources, available_at
 from closes
 window month as (partition by asset order by trade_date range between interval 30 day preceding and interval 1 day preceding);
@@ -79,7 +79,7 @@ with settled as (
 select
     s.venue, s.asset, s.trade_date, 1::int as settlements, s.interval_hours, s.interval_changed, s.rate_8h,
     s.rate_8h as rate_8h_min, s.rate_8h as rate_8h_max, s.rate_8h as rate_8h_last,
-    s.rate_8h * 1095 as rate_annualised, s.neutral_rate_8h, (s.rate_8h > 0)::int as positive_settlements,
+    s.rate_8h * 1095 as rate_annualized, s.neutral_rate_8h, (s.rate_8h > 0)::int as positive_settlements,
     (s.rate_8h - s.neutral_rate_8h > 0)::int as above_neutral_settlements,
     if(s.is_daily, 24e0 / s.interval_hours, 1) * s.rate * o.oi_usd as cost_usd, if(s.is_daily, 'daily', 'settlement') as input_grain,
     listed([s.source, o.sources]) as sources, greatest(s.available_at, o.available_at) as available_at
@@ -198,7 +198,7 @@ linked as (
     from daily
 ),
 levels as (
-    select *, ln(oi_base) + coalesce(sum(step) over so_far, 0) as level, oi_base * exp(coalesce(sum(step) over so_far, 0)) as oi_base_linked
+    select *, ln(oi_base) + coalesce(sum(step) over so_far, 0) as level, oi_base * exp(coalesce(sum(step) over so_far, 0)) as oi_base_chain_linked
     from linked window so_far as (partition by asset, segment order by trade_date)
 ),
 scored as (
@@ -224,13 +224,13 @@ prices as (
 ),
 judged as (
     select
-        s.* exclude (sources, available_at), p.close_usd, p.log_return, p.realised_vol_30d, p.volume_base, p.volume_venues,
+        s.* exclude (sources, available_at), p.close_usd, p.log_return, p.realized_vol_30d_daily, p.volume_base, p.volume_venues,
         p.volume_high_30d, coalesce(c.oi_changes_checked, 0) as oi_changes_checked, c.oi_changes_implausible,
         s.before_1d / s.total_before as oi_compared_share_1d,
         listed([s.sources, p.sources]) as sources, greatest(s.available_at, p.available_at, s.trade_date + 1) as available_at,
         snap(p.log_return) as r, if(oi_compared_share_1d >= 0.5, snap(s.oi_log_change_1d), null) as o,
-        if(oi_compared_share_1d >= 0.5, snap(s.oi_growth_1d), null) as g, snap(0.5 * p.realised_vol_30d) as half_sigma,
-        snap(p.realised_vol_30d) as sigma, snap(0.5 * s.oi_log_change_sd_30d) as half_oi,
+        if(oi_compared_share_1d >= 0.5, snap(s.oi_growth_1d), null) as g, snap(0.5 * p.realized_vol_30d_daily) as half_sigma,
+        snap(p.realized_vol_30d_daily) as sigma, snap(0.5 * s.oi_log_change_sd_30d) as half_oi,
         case when half_sigma is null or half_oi is null or r is null or o is null then 'unknown'
             when abs(r) <= half_sigma or abs(o) <= half_oi then 'neutral'
             when o > 0 then if(r > 0, 'long_build_up', 'short_build_up') else if(r > 0, 'short_covering', 'long_unwinding') end as quadrant,
@@ -243,7 +243,7 @@ judged as (
     from scored as s left join prices as p using (asset, trade_date) left join plausible as c using (asset, trade_date)
 )
 select
-    asset, trade_date, oi_base, oi_usd, oi_base_reported, oi_base_linked, coalesce(venues_present, 0) as venues_present,
+    asset, trade_date, oi_base, oi_usd, oi_base_reported, oi_base_chain_linked, coalesce(venues_present, 0) as venues_present,
     expected as venues_expected, venues_present / nullif(venues_expected, 0) as venue_share,
     oi_base_reported / oi_base as oi_reported_share, oi_base_change_1d, oi_base_change_7d, oi_base_change_30d,
     oi_growth_1d, oi_growth_7d, oi_growth_30d, coalesce(venues_compared_1d, 0) as venues_compared_1d,
@@ -252,7 +252,7 @@ select
     if(is_priced, oi_usd_price_1d, null) as oi_usd_price_1d, if(is_priced, oi_usd_cross_1d, null) as oi_usd_cross_1d,
     oi_log_change_1d, oi_log_change_sd_30d, oi_zscore_90d,
     if(known = 366 and level is not null, 100 * (below + 0.5 * (365 - below - above)) / 365, null) as oi_percentile_365d, oi_hhi,
-    close_usd, log_return, realised_vol_30d, volume_base, volume_venues, volume_high_30d, quadrant, expansion, volume_surge,
+    close_usd, log_return, realized_vol_30d_daily, volume_base, volume_venues, volume_high_30d, quadrant, expansion, volume_surge,
     case when expansion = 'unknown' or volume_surge = 'unknown' then 'unknown'
         when expansion = 'on' and volume_surge = 'on' then 'on' else 'off' end as expansion_confirmed,
     divergence, oi_changes_checked, oi_changes_implausible,
@@ -261,10 +261,10 @@ select
     max(available_at) over (partition by asset order by trade_date) as available_at
 from judged;
 
--- Funding, at the pace of days
+-- Funding, at daily frequency
 create temp table rates as
 select
-    f.venue, f.asset, f.trade_date, f.rate_8h, f.rate_8h - f.neutral_rate_8h as x_8h, o.oi_usd, p.volume_usd, f.interval_hours,
+    f.venue, f.asset, f.trade_date, f.rate_8h, f.rate_8h - f.neutral_rate_8h as excess_rate_8h, o.oi_usd, p.volume_usd, f.interval_hours,
     f.interval_changed,
     [f.sources, o.sources, p.source] as sources, greatest(f.available_at, o.available_at, p.available_at) as available_at
 from fct_funding_daily as f
@@ -278,7 +278,7 @@ with means as (
         sum(oi_usd * rate_8h) / sum(oi_usd) as rate_8h_oi_weighted, sum(volume_usd * rate_8h) / sum(volume_usd) as rate_8h_volume_weighted,
         median(rate_8h) as rate_8h_median, if(venues_weighted >= 0.5 * venues_present, 'oi_weighted', 'median') as rate_basis,
         snap(if(rate_basis = 'median', median(rate_8h), sum(oi_usd * rate_8h) / sum(oi_usd))) as rate_8h,
-        snap(if(rate_basis = 'median', median(x_8h), sum(oi_usd * x_8h) / sum(oi_usd))) as x_8h,
+        snap(if(rate_basis = 'median', median(excess_rate_8h), sum(oi_usd * excess_rate_8h) / sum(oi_usd))) as excess_rate_8h,
         -- the mean of squares less the square of the mean would lose the digits that matter
         list((rate_8h, oi_usd)) filter (where oi_usd is not null) as weighed,
         min(interval_hours) as interval_hours_min, max(interval_hours) as interval_hours_max,
@@ -304,7 +304,7 @@ steps as (
         coalesce(m.venues_present, 0) as venues_present, coalesce(m.venues_weighted, 0) as venues_weighted,
         coalesce(m.venues_present, 0) + coalesce(q.n, 0)::int as venues_expected, m.oi_usd / nullif(h.oi_usd, 0) as oi_weighted_share,
         row_number() over by_day as day_no,
-        count(*) filter (where m.x_8h is null) over by_day as segment,
+        count(*) filter (where m.excess_rate_8h is null) over by_day as segment,
         if(m.rate_8h is not null, sign(m.rate_8h)::int, null) as rate_sign_no
     from spine as s
     left join means as m using (asset, trade_date)
@@ -315,9 +315,9 @@ steps as (
 ranked as (
     select
         *,
-        count(x_8h) over w as known, rank(order by x_8h nulls last) over w - 1 as below, rank(order by x_8h desc nulls last) over w - 1 as above,
+        count(excess_rate_8h) over w as known, rank(order by excess_rate_8h nulls last) over w - 1 as below, rank(order by excess_rate_8h desc nulls last) over w - 1 as above,
         coalesce(rate_sign_no <> lag(rate_sign_no) over d, true) as is_turn
-    from steps where x_8h is not null
+    from steps where excess_rate_8h is not null
     window
         d as (partition by asset, segment order by trade_date),
         w as (partition by asset, segment order by trade_date rows between 90 preceding and current row)
@@ -325,8 +325,8 @@ ranked as (
 classed as (
     select
         *, if(known = 91, 100 * (below + 0.5 * (90 - below - above)) / 90, null) as pct,
-        case when pct is null then null when abs(x_8h) <= 0.00001 then 'neutral'
-            when x_8h > 0 then if(pct >= 97.5, 'extreme_positive', if(pct >= 90, 'elevated', 'mild_positive'))
+        case when pct is null then null when abs(excess_rate_8h) <= 0.00001 then 'neutral'
+            when excess_rate_8h > 0 then if(pct >= 97.5, 'extreme_positive', if(pct >= 90, 'elevated', 'mild_positive'))
             else if(pct <= 2.5, 'extreme_negative', if(pct <= 10, 'depressed', 'negative')) end as class,
         day_no - coalesce(max(if(is_turn, day_no, null)) over (partition by asset, segment order by trade_date), day_no) + 1 as run
     from ranked
@@ -361,7 +361,7 @@ counted as (
         day_no - coalesce(max(if(is_inside, null, day_no)) over so_far, 0) as days_inside,
         day_no - coalesce(max(if(regime = 'unknown', day_no, null)) over so_far, 0) as days_known,
         count(rate_8h) over month as month_days, count(*) filter (where rate_8h > 0) over month as positive_days,
-        count(*) filter (where x_8h > 0) over month as above_days,
+        count(*) filter (where excess_rate_8h > 0) over month as above_days,
         if(count(rate_8h) over month = 30, snap(stddev_samp(rate_8h) over month), null) as rate_8h_sd_30d,
         if(count(rate_8h) over week = 7, snap(avg(rate_8h) over week), null) as rate_8h_mean_7d,
         if(count(interval_changes) over month = 30, sum(interval_changes) over month, null) as interval_changes_30d,
@@ -383,7 +383,7 @@ select
     asset, trade_date, rate_8h, coalesce(rate_basis, 'unknown') as rate_basis, rate_8h_oi_weighted, rate_8h_volume_weighted, rate_8h_median,
     if(venues_weighted > 1, sqrt(list_sum([t[2] * pow(t[1] - rate_8h_oi_weighted, 2) for t in weighed]) / list_sum([t[2] for t in weighed])), null)
         as rate_8h_dispersion,
-    snap(rate_8h - x_8h) as neutral_rate_8h, x_8h, x_8h as x_8h_at_close, pct as x_percentile_90d, class as regime_class, regime,
+    snap(rate_8h - excess_rate_8h) as neutral_rate_8h, excess_rate_8h, excess_rate_8h as excess_rate_8h_at_close, pct as excess_rate_percentile_90d, class as regime_class, regime,
     if(regime <> 'unknown', days_in_run, null)::int as days_in_regime,
     if(rate_8h is not null and month_days = 30, positive_days / 30, null) as positive_share_30d,
     if(rate_8h is not null and month_days = 30, above_days / 30, null) as above_neutral_share_30d,
@@ -394,7 +394,7 @@ select
         as healthy_market,
     interval_hours_min, interval_hours_max, interval_changes, interval_changes_30d::int as interval_changes_30d,
     case when regime = 'unknown' or days_known < 3 then 'unknown' when not is_extreme and days_inside >= 3 and earlier = 1 then 'on'
-        else 'off' end as normalisation,
+        else 'off' end as normalization,
     if(rate_8h is null, 'none', 'daily') as input_grain, venues_present, venues_expected, venues_present / nullif(venues_expected, 0) as venue_share,
     venues_weighted, oi_weighted_share, listed(sources) as sources, known_at as available_at
 from marked;
@@ -406,8 +406,8 @@ with venues as (
         v.venue_kind, l.*, l.long_usd + l.short_usd as usd, l.long_base + l.short_base as base,
         b.oi_base as oi_before, b.oi_usd as oi_usd_before,
         case when l.completeness = 'full' then l.long_usd + l.short_usd
-            when snap(abs(p.log_return)) is null or p.realised_vol_30d is null then null
-            when snap(abs(p.log_return)) <= snap(2 * p.realised_vol_30d) then l.long_usd + l.short_usd
+            when snap(abs(p.log_return)) is null or p.realized_vol_30d_daily is null then null
+            when snap(abs(p.log_return)) <= snap(2 * p.realized_vol_30d_daily) then l.long_usd + l.short_usd
             when t.base_1d is null then null
             else greatest(l.long_usd + l.short_usd, (t.base_1d - t.oi_base) * p.close_usd) end as upper,
         [l.source, p.sources, b.sources, t.sources] as sources,
@@ -536,13 +536,13 @@ with days as (
         sum(quarantined)::bigint as quarantined,
         case when bool_or(status = 'missing') then 'missing' when bool_or(status = 'partial') then 'partial'
             when bool_or(status = 'complete') then 'complete' else 'empty' end as status,
-        arg_min(reason, (status <> 'missing', status <> 'partial', instrument, series)) filter (where reason is not null) as worst_reason,
+        arg_min(reason, (status <> 'missing', status <> 'partial', instrument, series)) filter (where reason is not null) as primary_reason,
         min(instrument, 20) filter (where status = 'missing') as missing
     from w.ops.coverage group by all
 )
 select
     source, table_name, venue, trade_date, instruments_expected, present::int as instruments_present, instruments_partial, periods_expected,
-    periods_present, quarantined, if(status = 'missing' and present > 0, 'partial', status) as status, worst_reason,
+    periods_present, quarantined, if(status = 'missing' and present > 0, 'partial', status) as status, primary_reason,
     array_to_string(missing, ',') as missing_instruments
 from days;
 create table source_freshness as

@@ -5,7 +5,7 @@ alone. LEVERHOUSE_BENCH_SYMBOLS and LEVERHOUSE_BENCH_DAYS make it larger; LEVERH
 polars and pyarrow (dlt is no dependency), beside which the load is then measured too.
 
 Fetching from the mirror is not part of the rate: it verifies the checksums, which the plain design does while it streams.
-Seconds are those of the processors (all threads), so that neighbours on a shared machine do not count; those of the clock
+Seconds are those of the processors (all threads), so that neighbors on a shared machine do not count; those of the clock
 are printed beside them.
 """
 

@@ -165,7 +165,7 @@ def heatmap(world: MarketModel) -> dict[Key, Row]:
                     "cluster_usd": sum(held.bins[n].total for n in range(low, high + 1)) if no in dense else None,
                     "close_usd": held.close,
                     "distance_to_close": None if held.close is None else _distance(no, no, held.close),
-                    "colour_value": min(1.0, math.log1p(b.total) / float(brightest)),
+                    "color_value": min(1.0, math.log1p(b.total) / float(brightest)),
                     "days_known": known_before(series, number, of=90),
                 }
     return rows

@@ -59,7 +59,7 @@ class Capture:
                 "expiry_date": self.at.date() + dt.timedelta(days=option.days),
                 "strike": option.strike,
                 "option_type": option.kind,
-                "open_interest_base": option.oi,
+                "oi_base": option.oi,
                 "volume_24h_base": option.volume,
                 "mark_iv": option.iv,
                 "mark_price_base": None,

@@ -53,7 +53,7 @@ def leverage(world: MarketModel) -> dict[Key, Row]:
                 now, then = (herfindahl([days[d] for days in both]) for d in (date, date - DAY))
                 linked_hhi[date] = before * now / then
             known = row["oi_usd"] is not None
-            linked_usd[date] = math.log(row["oi_usd"] * row["oi_base_linked"] / row["oi_base"]) if known else None
+            linked_usd[date] = math.log(row["oi_usd"] * row["oi_base_chain_linked"] / row["oi_base"]) if known else None
         for date in dates:
             here = [before for before in days_before(date, 365) if before >= began[date]] + [date]
             ratio, _, share = turnover.get(date, (None, 0, None))
@@ -71,8 +71,8 @@ def leverage(world: MarketModel) -> dict[Key, Row]:
                 **{name: trends[asset, date][name] for name in ("oi_base", "oi_usd", "oi_hhi", "venues_present")},
                 **ranks,
                 **{ratio: liquidated.get(f"exchange_{ratio}") for ratio in RATIOS},
-                "oi_usd_linked": None if usd is None else math.exp(usd),
-                "oi_hhi_linked": linked_hhi[date],
+                "oi_usd_chain_linked": None if usd is None else math.exp(usd),
+                "oi_hhi_chain_linked": linked_hhi[date],
                 "oi_to_volume": ratio,
                 "oi_to_volume_venues": turnover[date][1] if date in turnover else 0,
                 "oi_to_volume_oi_share": share,
@@ -180,8 +180,10 @@ def positioning(world: MarketModel) -> dict[Key, Row]:
                 "account_top_long_share": shares.get("account_top"),
                 "position_top_long_share": shares.get("position_top"),
                 "taker_long_share": shares.get("taker_volume"),
-                "whale_retail_gap": gap(shares.get("position_top"), shares.get("account_global")),
-                "whale_retail_gap_percentile_90d": rank_in_past(gaps[venue], date, 90) if venue is not None else None,
+                "top_trader_account_gap": gap(shares.get("position_top"), shares.get("account_global")),
+                "top_trader_account_gap_percentile_90d": rank_in_past(gaps[venue], date, 90)
+                if venue is not None
+                else None,
                 "top_account_retail_gap": gap(shares.get("account_top"), shares.get("account_global")),
                 "positioning_extreme": extreme(percentile),
                 "venues_long_crowded": sum(extreme(rank) == "long_crowded" for rank in ranks.values()),

@@ -21,7 +21,7 @@ DAYS = 480
 SIGNALS_CSV = Path(__file__).resolve().parents[2] / "dbt_project" / "seeds" / "signals.csv"
 
 _TEXT = {
-    "asset", "expansion", "expansion_confirmed", "divergence", "healthy_market", "normalisation", "regime", "capitulation",
+    "asset", "expansion", "expansion_confirmed", "divergence", "healthy_market", "normalization", "regime", "capitulation",
     "positioning_extreme", "zone_state", "state", "input_grain", "completeness", "exchange_completeness",
     "lending_collateral_completeness", "perp_dex_completeness",
 }  # fmt: skip
@@ -33,8 +33,8 @@ TABLES: Mapping[str, str] = {
         "oi_compared_share_1d oi_growth_1d oi_log_change_1d oi_log_change_sd_30d oi_zscore_90d venue_share input_grain"
     ),
     "marts.funding_regimes_daily": (
-        "healthy_market normalisation regime rate_8h rate_8h_mean_7d rate_8h_sd_30d x_8h_at_close x_percentile_90d venue_share "
-        "input_grain"
+        "healthy_market normalization regime rate_8h rate_8h_mean_7d rate_8h_sd_30d excess_rate_8h_at_close "
+        "excess_rate_percentile_90d venue_share input_grain"
     ),
     "marts.positioning_divergence_daily": (
         "capitulation positioning_extreme account_long_share account_long_share_percentile_90d put_call_oi_percentile_90d "
@@ -42,7 +42,7 @@ TABLES: Mapping[str, str] = {
     ),
     "marts.options_structure_daily": "put_call_oi_ratio venue_share",
     "marts.leverage_daily": (
-        "oi_usd_linked oi_hhi_linked oi_to_volume oi_to_volume_oi_share systemic_risk_score venue_share input_grain"
+        "oi_usd_chain_linked oi_hhi_chain_linked oi_to_volume oi_to_volume_oi_share systemic_risk_score venue_share input_grain"
     ),
     "marts.liquidation_comparison_daily": (
         "exchange_position_notional_usd lending_collateral_seized_usd perp_dex_position_notional_usd lending_zscore_90d "
@@ -63,7 +63,7 @@ CHOICES: Mapping[str, list[Any]] = {
     "expansion_confirmed": STATES,
     "divergence": ["bought_dip", "deleveraging", "neutral", "none", "none", "unknown"],
     "healthy_market": STATES,
-    "normalisation": STATES,
+    "normalization": STATES,
     "regime": ["extreme_positive", "extreme_negative", "elevated", "neutral", "neutral", "unknown"],
     "capitulation": STATES,
     "positioning_extreme": ["long_crowded", "short_crowded", "none", "none", "unknown"],
@@ -73,7 +73,7 @@ CHOICES: Mapping[str, list[Any]] = {
     "exchange_completeness": COMPLETENESS,
     "lending_collateral_completeness": COMPLETENESS,
     "perp_dex_completeness": COMPLETENESS,
-    "x_percentile_90d": [*PERCENTILES, None],
+    "excess_rate_percentile_90d": [*PERCENTILES, None],
     "account_long_share_percentile_90d": [*PERCENTILES, None],
     "put_call_oi_percentile_90d": [*PERCENTILES, None],
     "systemic_risk_score": [30.0, 50.0, 71.9, 72.0, 79.0, 100.0, None],

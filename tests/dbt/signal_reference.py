@@ -124,7 +124,7 @@ def states_and_pasts(asset: Asset, date: dt.date) -> dict[str, tuple[str, Number
     """State and distance past the threshold of every signal on a day, whatever the state."""
     oi, funding, positioning = (asset.row(mart, date) for mart in ("oi", "funding", "positioning"))
     zone, comparison = asset.row("zones", date), asset.row("comparison", date)
-    x, accounts = funding.get("x_percentile_90d"), positioning.get("account_long_share_percentile_90d")
+    x, accounts = funding.get("excess_rate_percentile_90d"), positioning.get("account_long_share_percentile_90d")
     put_call, score = (
         positioning.get("put_call_oi_percentile_90d"),
         asset.row("leverage", date).get("systemic_risk_score"),
@@ -135,41 +135,41 @@ def states_and_pasts(asset: Asset, date: dt.date) -> dict[str, tuple[str, Number
     volume = above(asset.rank("oi", date, lambda row: row["volume_base"], 30), 80)
     near = zone.get("zone_state") in ("inside", "near")
     answer: dict[str, tuple[str, Number]] = {
-        "b01_expansion": (oi.get("expansion", "unknown"), asset.past_level("oi", date, _growth, 0.08)),
-        "b02_confirmed_expansion": (oi.get("expansion_confirmed", "unknown"), volume),
-        "b03_bought_dip": (
+        "oi_expansion": (oi.get("expansion", "unknown"), asset.past_level("oi", date, _growth, 0.08)),
+        "oi_expansion_confirmed": (oi.get("expansion_confirmed", "unknown"), volume),
+        "bought_dip": (
             state_is("bought_dip", oi.get("divergence")), asset.past_level("oi", date, _sigmas, 0.5)
         ),
-        "b03_deleveraging": (
+        "deleveraging": (
             state_is("deleveraging", oi.get("divergence")), asset.past_level("oi", date, _minus_sigmas, 0.5)
         ),
-        "b04_healthy_funding": (funding.get("healthy_market", "unknown"), healthy),
-        "b05_normalisation": (
-            funding.get("normalisation", "unknown"), None if x is None else max(0.0, 40 - abs(x - 50)) / 40
+        "healthy_funding": (funding.get("healthy_market", "unknown"), healthy),
+        "funding_normalization": (
+            funding.get("normalization", "unknown"), None if x is None else max(0.0, 40 - abs(x - 50)) / 40
         ),
-        "b06_dense_zone": (
+        "dense_liquidation_zone": (
             judged(near if zone.get("zone_state", "unknown") != "unknown" else None),
             1 - abs(distance) / 0.02 if near and distance is not None else 0.0,
         ),
-        "b08_capitulation": (
+        "capitulation": (
             positioning.get("capitulation", "unknown"), weaker(above(put_call, 90), above(accounts, 70))
         ),
-        "b09_upside_setup": (state_is("upside_setup", cell), weaker(above(level, 80), below(x, 20))),
-        "b10_extreme_positive_funding": (state_is("extreme_positive", funding.get("regime")), above(x, 97.5)),
-        "b10_extreme_negative_funding": (state_is("extreme_negative", funding.get("regime")), below(x, 2.5)),
-        "b11_top_risk": (state_is("top_risk", cell), weaker(above(level, 80), above(x, 80))),
-        "b11_bottom_zone": (state_is("bottom_zone", cell), weaker(below(level, 20), below(x, 20))),
-        "b12_large_liquidations": (
+        "upside_setup": (state_is("upside_setup", cell), weaker(above(level, 80), below(x, 20))),
+        "extreme_positive_funding": (state_is("extreme_positive", funding.get("regime")), above(x, 97.5)),
+        "extreme_negative_funding": (state_is("extreme_negative", funding.get("regime")), below(x, 2.5)),
+        "top_risk": (state_is("top_risk", cell), weaker(above(level, 80), above(x, 80))),
+        "bottom_zone": (state_is("bottom_zone", cell), weaker(below(level, 20), below(x, 20))),
+        "large_liquidations": (
             asset.row("cascades", date).get("state", "unknown"),
             above(asset.rank("liquidations", date, lambda row: row["notional_usd"], 90), 97.5),
         ),
-        "b13_systemic_risk": (judged(None if score is None else score >= 72), above(score, 72)),
-        "b14_long_crowded": (state_is("long_crowded", positioning.get("positioning_extreme")), above(accounts, 97.5)),
-        "b14_short_crowded": (state_is("short_crowded", positioning.get("positioning_extreme")), below(accounts, 2.5)),
+        "systemic_risk": (judged(None if score is None else score >= 72), above(score, 72)),
+        "long_crowded": (state_is("long_crowded", positioning.get("positioning_extreme")), above(accounts, 97.5)),
+        "short_crowded": (state_is("short_crowded", positioning.get("positioning_extreme")), below(accounts, 2.5)),
     }  # fmt: skip
     for counterpart in ("lending", "perp_dex"):
         lead, own = asset.told("comparison", date, _lead(counterpart)), comparison.get(f"{counterpart}_zscore_90d")
-        answer[f"b15_{counterpart}_stress"] = (
+        answer[f"{counterpart}_stress"] = (
             judged(None if lead is None or own is None else lead >= 1 and own > 0),
             asset.past_level("comparison", date, _lead(counterpart), 1.0),
         )
@@ -183,9 +183,13 @@ def strength(state: str, past: Number, direction: str) -> Number:
 
 
 READS = {
-    "b01": ["oi"], "b02": ["oi"], "b03": ["oi"], "b04": ["funding"], "b05": ["funding"], "b06": ["zones", "liquidations"],
-    "b08": ["positioning", "options"], "b09": ["oi", "funding"], "b10": ["funding"], "b11": ["oi", "funding"],
-    "b12": ["liquidations"], "b13": ["leverage"], "b14": ["positioning"], "b15": ["comparison"],
+    "oi_expansion": ["oi"], "oi_expansion_confirmed": ["oi"], "bought_dip": ["oi"], "deleveraging": ["oi"],
+    "healthy_funding": ["funding"], "funding_normalization": ["funding"], "dense_liquidation_zone": ["zones", "liquidations"],
+    "capitulation": ["positioning", "options"], "upside_setup": ["oi", "funding"],
+    "extreme_positive_funding": ["funding"], "extreme_negative_funding": ["funding"],
+    "top_risk": ["oi", "funding"], "bottom_zone": ["oi", "funding"], "large_liquidations": ["liquidations"],
+    "systemic_risk": ["leverage"], "long_crowded": ["positioning"], "short_crowded": ["positioning"],
+    "lending_stress": ["comparison"], "perp_dex_stress": ["comparison"],
 }  # fmt: skip
 
 
@@ -218,7 +222,7 @@ def signals(world: MarketModel, directions: dict[str, str]) -> dict[Key, Row]:
                 answer[name, date, signal] = {
                     "state": state,
                     "strength": strength(state, past, directions[signal]),
-                    "available_at": known_at(asset, READS[signal[:3]], date),
+                    "available_at": known_at(asset, READS[signal], date),
                 }
     return answer
 

@@ -32,6 +32,6 @@ def test_a_broken_row_fails_the_test_of_each_rule_it_breaks(dbt: Dbt) -> None:
     failed = {
         r["unique_id"].split(".")[2]: r["failures"] for r in dbt.artifact("run_results")["results"] if r["failures"]
     }
-    assert failed["fct_price_daily_rows_are_sound"] == 2
-    assert failed["fct_price_daily_is_conformed"] == 2
+    assert failed["fct_price_daily_row_rules"] == 2
+    assert failed["fct_price_daily_conformed_dimensions"] == 2
     assert failed["unique_combination_fct_price_daily_asset__trade_date"] == 1

@@ -20,7 +20,12 @@ def test_the_committed_sources_are_those_of_the_ddl() -> None:
 
 
 def test_the_committed_staging_documentation_is_that_of_the_ddl() -> None:
-    assert (MODELS / "staging" / "staging.yml").read_text(encoding="utf-8") == render_staging_yml(SCHEMA), RENEW
+    committed = {file.stem: file.read_text(encoding="utf-8") for file in (MODELS / "staging").glob("*.yml")}
+    assert committed == render_staging_yml(SCHEMA), RENEW
+
+
+def test_a_staging_model_is_documented_beside_its_sql() -> None:
+    assert set(render_staging_yml(SCHEMA)) == {file.stem for file in (MODELS / "staging").glob("*.sql")}
 
 
 def test_a_comment_with_quotes_and_colons_stays_what_it_is(tmp_path: Path) -> None:

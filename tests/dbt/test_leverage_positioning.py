@@ -145,7 +145,7 @@ def test_a_venue_coming_or_going_moves_no_percentile_of_leverage_by_itself(build
     rows = build.marts["leverage_daily"]
     joins, before = rows["AAA", day(110)], rows["AAA", day(109)]
     assert joins["venues_present"] == before["venues_present"] + 1
-    steps = [abs(joins[name] / before[name] - 1) for name in ("oi_hhi", "oi_hhi_linked")]
+    steps = [abs(joins[name] / before[name] - 1) for name in ("oi_hhi", "oi_hhi_chain_linked")]
     assert steps[0] > 2 * steps[1]
 
 

@@ -127,7 +127,7 @@ def test_a_chain_of_puts_has_no_ratio_no_max_pain_and_no_risk_reversal(build: Bu
     assert (row["put_call_oi_ratio"], row["put_call_status"]) == (None, "no_calls")
     assert (row["risk_reversal_25d_30d"], row["iv_status_30d"]) == (None, "incomplete_smile")
     assert (row["call_oi_base"], row["call_wall_strike_usd"], row["max_pain_nearest_usd"]) == (None, None, None)
-    assert row["open_interest_base"] == row["put_oi_base"] > 0
+    assert row["oi_base"] == row["put_oi_base"] > 0
     assert row["otm_put_oi_share"] > 0
 
 
@@ -141,8 +141,8 @@ def test_a_tie_names_the_lowest_strike_and_says_so(build: Build) -> None:
 
 def test_venues_add_up_in_open_interest_and_the_larger_ones_volatility_is_stated(build: Build) -> None:
     two, alone = build.structure("TWO"), build.structure("RAW")
-    assert two["open_interest_base"] == pytest.approx(1.25 * alone["open_interest_base"], rel=1e-12)
-    assert two["open_interest_usd"] == pytest.approx(alone["open_interest_usd"] * (1 + 0.25 * 1.2), rel=1e-12)
+    assert two["oi_base"] == pytest.approx(1.25 * alone["oi_base"], rel=1e-12)
+    assert two["oi_usd"] == pytest.approx(alone["oi_usd"] * (1 + 0.25 * 1.2), rel=1e-12)
     assert (two["venues"], two["iv_venue"], two["index_usd"]) == ("deribit,okx", "deribit", 100.0)
     for column in ("iv_atm_30d", "risk_reversal_25d_30d", "max_pain_nearest_usd", "put_call_oi_ratio"):
         assert two[column] == pytest.approx(alone[column], rel=1e-12)
@@ -210,7 +210,7 @@ def test_a_chain_of_six_in_ten_is_whole_and_one_of_half_is_partial(build: Build)
     assert [build.structure("CUT", n)["chain_completeness"] for n in range(4)] == [None, 1.0, 0.6, 0.5]
     assert [build.structure("CUT", n)["put_call_status"] for n in range(4)] == ["known"] * 3 + ["partial_chain"]
     partial = build.structure("CUT", 3)
-    assert partial["open_interest_base"] is None
+    assert partial["oi_base"] is None
     assert (partial["venues_present"], partial["venues_partial"], partial["venues_expected"]) == (0, 1, 1)
     kept = [row for key, row in build.marts["fct_option_oi_by_strike_daily"].items() if key[1:3] == ("CUT", day(3))]
     assert [row["is_whole_chain"] for row in kept] == [False] * 5
@@ -277,7 +277,7 @@ def test_a_restated_capture_is_built_again_and_no_other_day_changes(build: Build
 # The project's own tests on these chains
 
 IDENTITIES = "path:tests/options"
-ROWS = [f"test_name:{name},{at}" for name in ("sound", "unique_combination")
+ROWS = [f"test_name:{name},{at}" for name in ("row_rules", "unique_combination")
         for at in ("path:models/marts/options", "path:models/intermediate/options", "fct_option_oi_by_strike_daily")]  # fmt: skip
 
 

@@ -53,6 +53,18 @@ def marts(models: Mapping[str, Node]) -> Mapping[str, Node]:
     return {name: node for name, node in models.items() if node["schema"] == "marts"}
 
 
+def test_a_model_is_two_files_and_no_file_gathers_models(
+    models: Mapping[str, Node], manifest: Mapping[str, Any]
+) -> None:
+    """Description, columns, tests and unit tests of a model stand in the yml that has the name of its sql."""
+    beside = {name: str(Path(node["original_file_path"]).with_suffix(".yml")) for name, node in models.items()}
+    described = {name: str(node["patch_path"]).partition("://")[2] for name, node in models.items()}
+    assert described == beside
+    units = manifest["unit_tests"].values()
+    assert units
+    assert [unit["name"] for unit in units if unit["original_file_path"] != beside[unit["model"]]] == []
+
+
 def test_every_description_begins_with_the_grain(models: Mapping[str, Node]) -> None:
     silent = [name for name, node in models.items() if not node["description"].startswith("One row per ")]
     assert silent == []
@@ -82,8 +94,8 @@ def test_every_number_in_a_mart_has_a_unit(marts: Mapping[str, Node]) -> None:
 
 
 def test_a_number_without_a_unit_is_noticed() -> None:
-    with pytest.raises(data_dictionary.NoUnitError, match="colour"):
-        data_dictionary.unit_of("colour", {"data_type": "double", "description": "What it looks like."})
+    with pytest.raises(data_dictionary.NoUnitError, match="color"):
+        data_dictionary.unit_of("color", {"data_type": "double", "description": "What it looks like."})
 
 
 def test_every_mart_is_tested_for_rows_that_share_its_key(
@@ -147,8 +159,8 @@ def test_every_required_column_is_also_tested_since_spark_enforces_no_constraint
             continue
         kwargs = about["kwargs"]
         columns = {
-            "known": kwargs.get("columns"),
-            "sound": kwargs.get("known"),
+            "not_null_columns": kwargs.get("columns"),
+            "row_rules": kwargs.get("not_null"),
             "not_null": [kwargs.get("column_name")],
         }
         tested.setdefault(node["attached_node"], set()).update(columns.get(about["name"]) or [])

@@ -100,9 +100,9 @@ class Case:
     reason: str | None = None
 
 
-OI: Row = {"oi_base_told": 8.0, "close_usd": 2.0}
-GRID: Row = {"oi_base_told": 8.0, "x_8h_at_close": 0.0}
-CROWD: Row = {"account_long_share": 0.5, "put_call_oi_ratio": 1.0, "oi_base_told": 8.0}
+OI: Row = {"oi_base_reported": 8.0, "close_usd": 2.0}
+GRID: Row = {"oi_base_reported": 8.0, "excess_rate_8h_at_close": 0.0}
+CROWD: Row = {"account_long_share": 0.5, "put_call_oi_ratio": 1.0, "oi_base_reported": 8.0}
 CHAIN: Row = {"exchange_position_notional_usd": 1.0, "lending_collateral_seized_usd": 1.0}
 DEX: Row = {"exchange_position_notional_usd": 1.0, "perp_dex_position_notional_usd": 1.0}
 EXPANDED: Row = OI | {"expansion": "on", "expansion_level_percentile": 90.0}
@@ -111,270 +111,270 @@ UNWOUND: Row = OI | {"divergence": "deleveraging", "deleveraging_level_percentil
 STRESSED: Row = CHAIN | {"lending_zscore_90d": 1.5, "lending_level_percentile": 80.0}
 
 CASES = [
-    Case("at 8%", "b01_expansion", EXPANDED | {"oi_growth_1d": 0.08, "oi_growth_1d_percentile": 90.0}, "on", 0.0),
-    Case("half way", "b01_expansion", EXPANDED | {"oi_growth_1d": 0.1, "oi_growth_1d_percentile": 95.0}, "on", 0.5),
+    Case("at 8%", "oi_expansion", EXPANDED | {"oi_growth_1d": 0.08, "oi_growth_1d_percentile": 90.0}, "on", 0.0),
+    Case("half way", "oi_expansion", EXPANDED | {"oi_growth_1d": 0.1, "oi_growth_1d_percentile": 95.0}, "on", 0.5),
     Case(
-        "the largest growth", "b01_expansion",
+        "the largest growth", "oi_expansion",
         EXPANDED | {"oi_growth_1d": 0.5, "oi_growth_1d_percentile": 100.0}, "on", 1.0,
     ),
     Case(
-        "more than ever, and never 8% before", "b01_expansion",
+        "more than ever, and never 8% before", "oi_expansion",
         EXPANDED | {"oi_growth_1d": 0.09, "oi_growth_1d_percentile": 100.0, "expansion_level_percentile": 100.0}, "on", 1.0,
     ),
     Case(
-        "8% and never before", "b01_expansion",
+        "8% and never before", "oi_expansion",
         EXPANDED | {"oi_growth_1d": 0.08, "oi_growth_1d_percentile": 100.0, "expansion_level_percentile": 100.0}, "on", 0.0,
     ),
-    Case("on before 90 days are known", "b01_expansion", OI | {"expansion": "on", "oi_growth_1d": 0.1}, "on", None),
+    Case("on before 90 days are known", "oi_expansion", OI | {"expansion": "on", "oi_growth_1d": 0.1}, "on", None),
     Case(
-        "growth without a flat price", "b01_expansion",
+        "growth without a flat price", "oi_expansion",
         EXPANDED | {"expansion": "off", "oi_growth_1d": 0.5, "oi_growth_1d_percentile": 100.0}, "off", 0.0,
     ),
     Case(
-        "no open interest", "b01_expansion",
+        "no open interest", "oi_expansion",
         {"expansion": "unknown", "close_usd": 2.0}, "unknown", None, "missing open interest",
     ),
-    Case("nothing", "b01_expansion", {"expansion": "unknown"}, "unknown", None, "missing open interest, price"),
-    Case("a young asset", "b01_expansion", OI | {"expansion": "unknown"}, "unknown", None, "window not full"),
+    Case("nothing", "oi_expansion", {"expansion": "unknown"}, "unknown", None, "missing open interest, price"),
+    Case("a young asset", "oi_expansion", OI | {"expansion": "unknown"}, "unknown", None, "window not full"),
     Case(
-        "most of the market silent", "b01_expansion", OI | {"expansion": "unknown", "oi_compared_share_1d": 0.4},
+        "most of the market silent", "oi_expansion", OI | {"expansion": "unknown", "oi_compared_share_1d": 0.4},
         "unknown", None, "too few venues compared",
     ),
     Case(
-        "volume at its quantile", "b02_confirmed_expansion",
+        "volume at its quantile", "oi_expansion_confirmed",
         OI | {"expansion_confirmed": "on", "volume_base": 8.0, "volume_base_percentile": 80.0}, "on", 0.0,
     ),
     Case(
-        "volume half way", "b02_confirmed_expansion",
+        "volume half way", "oi_expansion_confirmed",
         OI | {"expansion_confirmed": "on", "volume_base": 8.0, "volume_base_percentile": 90.0}, "on", 0.5,
     ),
     Case(
-        "no volume", "b02_confirmed_expansion", OI | {"expansion_confirmed": "unknown"}, "unknown", None, "missing volume"
+        "no volume", "oi_expansion_confirmed", OI | {"expansion_confirmed": "unknown"}, "unknown", None, "missing volume"
     ),
     Case(
-        "volume of other venues", "b02_confirmed_expansion", OI | {"expansion_confirmed": "unknown", "volume_base": 8.0},
+        "volume of other venues", "oi_expansion_confirmed", OI | {"expansion_confirmed": "unknown", "volume_base": 8.0},
         "unknown", None, "window not full or its venues changed",
     ),
     Case(
-        "bought half way", "b03_bought_dip",
+        "bought half way", "bought_dip",
         DIPPED | {"oi_change_sigmas": 1.0, "oi_change_sigmas_percentile": 80.0}, "on", 0.5,
     ),
     Case(
-        "a bought dip", "b03_deleveraging",
+        "a bought dip", "deleveraging",
         DIPPED | {"oi_change_sigmas": 1.0, "oi_change_sigmas_percentile": 80.0}, "off", None,
     ),
     Case(
-        "unwound half way", "b03_deleveraging",
+        "unwound half way", "deleveraging",
         UNWOUND | {"oi_change_sigmas": -1.0, "oi_change_sigmas_percentile": 20.0}, "on", -0.5,
     ),
     Case(
-        "unwound as never before", "b03_deleveraging",
+        "unwound as never before", "deleveraging",
         UNWOUND | {"oi_change_sigmas": -1.0, "oi_change_sigmas_percentile": 0.0, "deleveraging_level_percentile": 0.0}, "on", -1.0,
     ),
     Case(
-        "a fall, no change", "b03_deleveraging",
+        "a fall, no change", "deleveraging",
         UNWOUND | {"divergence": "neutral", "oi_change_sigmas_percentile": 50.0}, "off", 0.0,
     ),
-    Case("no fall", "b03_bought_dip", DIPPED | {"divergence": "none", "oi_change_sigmas_percentile": 50.0}, "off", 0.0),
+    Case("no fall", "bought_dip", DIPPED | {"divergence": "none", "oi_change_sigmas_percentile": 50.0}, "off", 0.0),
     Case(
-        "no price", "b03_bought_dip",
-        {"divergence": "unknown", "oi_base_told": 8.0}, "unknown", None, "missing price",
+        "no price", "bought_dip",
+        {"divergence": "unknown", "oi_base_reported": 8.0}, "unknown", None, "missing price",
     ),
     Case(
-        "as calm as the median", "b04_healthy_funding",
+        "as calm as the median", "healthy_funding",
         {"healthy_market": "on", "rate_8h": 0.00005, "rate_8h_sd_30d_percentile": 50.0}, "on", 0.0,
     ),
     Case(
-        "the calmest of the year", "b04_healthy_funding",
+        "the calmest of the year", "healthy_funding",
         {"healthy_market": "on", "rate_8h": 0.00005, "rate_8h_sd_30d_percentile": 0.0}, "on", 1.0,
     ),
     Case(
-        "a day without rates", "b04_healthy_funding",
+        "a day without rates", "healthy_funding",
         {"healthy_market": "on", "rate_8h_mean_7d": 0.00005}, "on", None,
     ),
-    Case("no funding", "b04_healthy_funding", {"healthy_market": "unknown"}, "unknown", None, "missing funding"),
+    Case("no funding", "healthy_funding", {"healthy_market": "unknown"}, "unknown", None, "missing funding"),
     Case(
-        "under a year", "b04_healthy_funding",
+        "under a year", "healthy_funding",
         {"healthy_market": "unknown", "rate_8h": 0.0}, "unknown", None, "window not full",
     ),
     Case(
-        "in the middle", "b05_normalisation",
-        {"normalisation": "on", "x_8h_at_close": 0.0, "x_percentile_90d": 50.0}, "on", 1.0,
+        "in the middle", "funding_normalization",
+        {"normalization": "on", "excess_rate_8h_at_close": 0.0, "excess_rate_percentile_90d": 50.0}, "on", 1.0,
     ),
     Case(
-        "just inside", "b05_normalisation",
-        {"normalisation": "on", "x_8h_at_close": 0.0, "x_percentile_90d": 90.0}, "on", 0.0,
+        "just inside", "funding_normalization",
+        {"normalization": "on", "excess_rate_8h_at_close": 0.0, "excess_rate_percentile_90d": 90.0}, "on", 0.0,
     ),
     Case(
-        "half way in", "b05_normalisation",
-        {"normalisation": "on", "x_8h_at_close": 0.0, "x_percentile_90d": 30.0}, "on", 0.5,
+        "half way in", "funding_normalization",
+        {"normalization": "on", "excess_rate_8h_at_close": 0.0, "excess_rate_percentile_90d": 30.0}, "on", 0.5,
     ),
     Case(
-        "still extreme", "b05_normalisation",
-        {"normalisation": "off", "x_8h_at_close": 0.0, "x_percentile_90d": 99.0}, "off", 0.0,
+        "still extreme", "funding_normalization",
+        {"normalization": "off", "excess_rate_8h_at_close": 0.0, "excess_rate_percentile_90d": 99.0}, "off", 0.0,
     ),
     Case(
-        "inside a zone", "b06_dense_zone",
+        "inside a zone", "dense_liquidation_zone",
         {"zone_state": "inside", "zone_distance": 0.0, "zone_days_known": 90}, "on", -1.0,
     ),
     Case(
-        "half way to a zone", "b06_dense_zone",
+        "half way to a zone", "dense_liquidation_zone",
         {"zone_state": "near", "zone_distance": 0.01, "zone_days_known": 90}, "on", -0.5,
     ),
     Case(
-        "2% away", "b06_dense_zone",
+        "2% away", "dense_liquidation_zone",
         {"zone_state": "outside", "zone_distance": 0.02, "zone_days_known": 90}, "off", 0.0,
     ),
-    Case("a map without zones", "b06_dense_zone", {"zone_state": "outside", "zone_days_known": 90}, "off", 0.0),
+    Case("a map without zones", "dense_liquidation_zone", {"zone_state": "outside", "zone_days_known": 90}, "off", 0.0),
     Case(
-        "a map with holes", "b06_dense_zone", {"zone_state": "unknown", "zone_days_known": 89, "zone_close_usd": 2.0},
+        "a map with holes", "dense_liquidation_zone", {"zone_state": "unknown", "zone_days_known": 89, "zone_close_usd": 2.0},
         "unknown", None, "window not full",
     ),
     Case(
-        "no map, no close", "b06_dense_zone",
+        "no map, no close", "dense_liquidation_zone",
         {"zone_state": "unknown"}, "unknown", None, "missing liquidations, price",
     ),
     Case(
-        "the weaker of two", "b08_capitulation",
+        "the weaker of two", "capitulation",
         CROWD | {"capitulation": "on", "put_call_oi_percentile_90d": 95.0, "account_long_share_percentile_90d": 77.5}, "on", 0.25,
     ),
     Case(
-        "open interest grew", "b08_capitulation",
+        "open interest grew", "capitulation",
         CROWD | {"capitulation": "off", "put_call_oi_percentile_90d": 95.0, "account_long_share_percentile_90d": 99.0}, "off", 0.0,
     ),
     Case(
-        "no options", "b08_capitulation", CROWD | {"capitulation": "unknown", "put_call_oi_ratio": None},
+        "no options", "capitulation", CROWD | {"capitulation": "unknown", "put_call_oi_ratio": None},
         "unknown", None, "missing options",
     ),
     Case(
-        "too small a market", "b08_capitulation", CROWD | {"capitulation": "unknown", "oi_compared_share_7d": 0.25},
+        "too small a market", "capitulation", CROWD | {"capitulation": "unknown", "oi_compared_share_7d": 0.25},
         "unknown", None, "too few venues compared",
     ),
     Case(
-        "high and low", "b09_upside_setup",
-        GRID | {"oi_zscore_90d_percentile": 100.0, "x_percentile_90d": 15.0}, "on", 0.25,
+        "high and low", "upside_setup",
+        GRID | {"oi_zscore_90d_percentile": 100.0, "excess_rate_percentile_90d": 15.0}, "on", 0.25,
     ),
     Case(
-        "in the corner", "b09_upside_setup",
-        GRID | {"oi_zscore_90d_percentile": 80.0, "x_percentile_90d": 20.0}, "on", 0.0,
+        "in the corner", "upside_setup",
+        GRID | {"oi_zscore_90d_percentile": 80.0, "excess_rate_percentile_90d": 20.0}, "on", 0.0,
     ),
     Case(
-        "off the corner", "b09_upside_setup",
-        GRID | {"oi_zscore_90d_percentile": 79.0, "x_percentile_90d": 0.0}, "off", 0.0,
+        "off the corner", "upside_setup",
+        GRID | {"oi_zscore_90d_percentile": 79.0, "excess_rate_percentile_90d": 0.0}, "off", 0.0,
     ),
     Case(
-        "no funding", "b09_upside_setup",
-        {"oi_base_told": 8.0, "oi_zscore_90d_percentile": 99.0}, "unknown", None, "missing funding",
+        "no funding", "upside_setup",
+        {"oi_base_reported": 8.0, "oi_zscore_90d_percentile": 99.0}, "unknown", None, "missing funding",
     ),
     Case(
-        "high and high", "b11_top_risk",
-        GRID | {"oi_zscore_90d_percentile": 90.0, "x_percentile_90d": 100.0}, "on", -0.5,
+        "high and high", "top_risk",
+        GRID | {"oi_zscore_90d_percentile": 90.0, "excess_rate_percentile_90d": 100.0}, "on", -0.5,
     ),
     Case(
-        "not low", "b11_bottom_zone",
-        GRID | {"oi_zscore_90d_percentile": 90.0, "x_percentile_90d": 100.0}, "off", 0.0,
+        "not low", "bottom_zone",
+        GRID | {"oi_zscore_90d_percentile": 90.0, "excess_rate_percentile_90d": 100.0}, "off", 0.0,
     ),
     Case(
-        "low and low", "b11_bottom_zone",
-        GRID | {"oi_zscore_90d_percentile": 10.0, "x_percentile_90d": 0.0}, "on", 0.5,
+        "low and low", "bottom_zone",
+        GRID | {"oi_zscore_90d_percentile": 10.0, "excess_rate_percentile_90d": 0.0}, "on", 0.5,
     ),
-    Case("a chase", "b11_top_risk", GRID | {"oi_zscore_90d_percentile": 10.0, "x_percentile_90d": 90.0}, "off", 0.0),
-    Case("under 180 days", "b11_top_risk", GRID | {"x_percentile_90d": 90.0}, "unknown", None, "window not full"),
+    Case("a chase", "top_risk", GRID | {"oi_zscore_90d_percentile": 10.0, "excess_rate_percentile_90d": 90.0}, "off", 0.0),
+    Case("under 180 days", "top_risk", GRID | {"excess_rate_percentile_90d": 90.0}, "unknown", None, "window not full"),
     Case(
-        "the highest rate", "b10_extreme_positive_funding",
-        {"regime": "extreme_positive", "x_8h_at_close": 0.001, "x_percentile_90d": 100.0}, "on", -1.0,
-    ),
-    Case(
-        "held by hysteresis", "b10_extreme_positive_funding",
-        {"regime": "extreme_positive", "x_8h_at_close": 0.001, "x_percentile_90d": 92.0}, "on", 0.0,
+        "the highest rate", "extreme_positive_funding",
+        {"regime": "extreme_positive", "excess_rate_8h_at_close": 0.001, "excess_rate_percentile_90d": 100.0}, "on", -1.0,
     ),
     Case(
-        "half way down", "b10_extreme_negative_funding",
-        {"regime": "extreme_negative", "x_8h_at_close": -0.001, "x_percentile_90d": 1.25}, "on", 0.5,
+        "held by hysteresis", "extreme_positive_funding",
+        {"regime": "extreme_positive", "excess_rate_8h_at_close": 0.001, "excess_rate_percentile_90d": 92.0}, "on", 0.0,
     ),
     Case(
-        "the other extreme", "b10_extreme_negative_funding",
-        {"regime": "extreme_positive", "x_8h_at_close": 0.001, "x_percentile_90d": 100.0}, "off", 0.0,
+        "half way down", "extreme_negative_funding",
+        {"regime": "extreme_negative", "excess_rate_8h_at_close": -0.001, "excess_rate_percentile_90d": 1.25}, "on", 0.5,
     ),
-    Case("no rates", "b10_extreme_negative_funding", {"regime": "unknown"}, "unknown", None, "missing funding"),
     Case(
-        "the largest day", "b12_large_liquidations",
+        "the other extreme", "extreme_negative_funding",
+        {"regime": "extreme_positive", "excess_rate_8h_at_close": 0.001, "excess_rate_percentile_90d": 100.0}, "off", 0.0,
+    ),
+    Case("no rates", "extreme_negative_funding", {"regime": "unknown"}, "unknown", None, "missing funding"),
+    Case(
+        "the largest day", "large_liquidations",
         {"cascade": "on", "liquidated_usd": 9.0, "liquidated_usd_percentile": 100.0}, "on", -1.0,
     ),
     Case(
-        "minutes of a small day", "b12_large_liquidations",
+        "minutes of a small day", "large_liquidations",
         {"cascade": "on", "liquidated_usd": 9.0, "liquidated_usd_percentile": 50.0}, "on", 0.0,
     ),
-    Case("minutes of a young feed", "b12_large_liquidations", {"cascade": "on", "liquidated_usd": 9.0}, "on", None),
-    Case("no feed", "b12_large_liquidations", {"cascade": "unknown"}, "unknown", None, "missing liquidations"),
+    Case("minutes of a young feed", "large_liquidations", {"cascade": "on", "liquidated_usd": 9.0}, "on", None),
+    Case("no feed", "large_liquidations", {"cascade": "unknown"}, "unknown", None, "missing liquidations"),
     Case(
-        "at 72", "b13_systemic_risk",
-        {"oi_usd_linked": 1.0, "oi_hhi_linked": 1.0, "oi_to_volume": 1.0, "systemic_risk_score": 72.0}, "on", 0.0,
+        "at 72", "systemic_risk",
+        {"oi_usd_chain_linked": 1.0, "oi_hhi_chain_linked": 1.0, "oi_to_volume": 1.0, "systemic_risk_score": 72.0}, "on", 0.0,
     ),
-    Case("half way to 100", "b13_systemic_risk", {"oi_usd_linked": 1.0, "systemic_risk_score": 86.0}, "on", -0.5),
-    Case("below 72", "b13_systemic_risk", {"oi_usd_linked": 1.0, "systemic_risk_score": 71.0}, "off", 0.0),
+    Case("half way to 100", "systemic_risk", {"oi_usd_chain_linked": 1.0, "systemic_risk_score": 86.0}, "on", -0.5),
+    Case("below 72", "systemic_risk", {"oi_usd_chain_linked": 1.0, "systemic_risk_score": 71.0}, "off", 0.0),
     Case(
-        "no volume", "b13_systemic_risk",
-        {"oi_usd_linked": 1.0, "oi_hhi_linked": 1.0}, "unknown", None, "missing volume",
+        "no volume", "systemic_risk",
+        {"oi_usd_chain_linked": 1.0, "oi_hhi_chain_linked": 1.0}, "unknown", None, "missing volume",
     ),
     Case(
-        "volume of a minority", "b13_systemic_risk",
-        {"oi_usd_linked": 1.0, "oi_hhi_linked": 1.0, "oi_to_volume": 1.0, "oi_to_volume_oi_share": 0.25},
+        "volume of a minority", "systemic_risk",
+        {"oi_usd_chain_linked": 1.0, "oi_hhi_chain_linked": 1.0, "oi_to_volume": 1.0, "oi_to_volume_oi_share": 0.25},
         "unknown", None, "too few venues with volume",
     ),
     Case(
-        "long as never", "b14_long_crowded",
+        "long as never", "long_crowded",
         {"positioning_extreme": "long_crowded", "account_long_share": 0.7, "account_long_share_percentile_90d": 100.0}, "on", -1.0,
     ),
     Case(
-        "at 2.5", "b14_short_crowded",
+        "at 2.5", "short_crowded",
         {"positioning_extreme": "short_crowded", "account_long_share": 0.3, "account_long_share_percentile_90d": 2.5}, "on", 0.0,
     ),
     Case(
-        "short as never", "b14_short_crowded",
+        "short as never", "short_crowded",
         {"positioning_extreme": "short_crowded", "account_long_share": 0.3, "account_long_share_percentile_90d": 0.0}, "on", 1.0,
     ),
     Case(
-        "not short", "b14_short_crowded",
+        "not short", "short_crowded",
         {"positioning_extreme": "none", "account_long_share": 0.5, "account_long_share_percentile_90d": 50.0}, "off", 0.0,
     ),
     Case(
-        "no ratio", "b14_long_crowded",
+        "no ratio", "long_crowded",
         {"positioning_extreme": "unknown"}, "unknown", None, "missing long/short ratio",
     ),
     Case(
-        "loans lead by 1", "b15_lending_stress",
+        "loans lead by 1", "lending_stress",
         STRESSED | {"lending_zscore_lead": 1.0, "lending_zscore_lead_percentile": 80.0}, "on", 0.0,
     ),
     Case(
-        "loans lead half way", "b15_lending_stress",
+        "loans lead half way", "lending_stress",
         STRESSED | {"lending_zscore_lead": 2.0, "lending_zscore_lead_percentile": 90.0}, "on", -0.5,
     ),
     Case(
-        "exchanges are only quieter", "b15_lending_stress",
+        "exchanges are only quieter", "lending_stress",
         STRESSED | {"lending_zscore_90d": -0.5, "lending_zscore_lead": 2.0, "lending_zscore_lead_percentile": 90.0}, "off", 0.0,
     ),
     Case(
-        "no loans", "b15_lending_stress",
+        "no loans", "lending_stress",
         {"exchange_position_notional_usd": 1.0}, "unknown", None, "missing lending liquidations",
     ),
-    Case("loans never seized", "b15_lending_stress", CHAIN, "unknown", None, "window not full or without spread"),
+    Case("loans never seized", "lending_stress", CHAIN, "unknown", None, "window not full or without spread"),
     Case(
-        "a DEX leads as never", "b15_perp_dex_stress",
+        "a DEX leads as never", "perp_dex_stress",
         DEX | {"perp_dex_zscore_90d": 1.5, "perp_dex_zscore_lead": 3.0, "perp_dex_zscore_lead_percentile": 100.0,
                "perp_dex_level_percentile": 100.0}, "on", -1.0,
     ),
 ]  # fmt: skip
 
 STATE_COLUMNS = (
-    "expansion", "expansion_confirmed", "divergence", "healthy_market", "normalisation", "regime", "capitulation",
+    "expansion", "expansion_confirmed", "divergence", "healthy_market", "normalization", "regime", "capitulation",
     "positioning_extreme", "zone_state", "cascade",
 )  # fmt: skip
 
 
 def grid_cell(row: Row) -> str:
     """Of the days by hand; what the model makes of percentiles is compared on the invented market."""
-    oi, funding = row.get("oi_zscore_90d_percentile"), row.get("x_percentile_90d")
+    oi, funding = row.get("oi_zscore_90d_percentile"), row.get("excess_rate_percentile_90d")
     if oi is None or funding is None:
         return "unknown"
     sides = (
@@ -426,7 +426,7 @@ def test_a_day_worked_out_by_hand(by_hand: dict[str, Keyed], number: int) -> Non
 
 def test_inputs_are_named_and_counted_and_coverage_is_the_poorest(build: Build, by_hand: dict[str, Keyed]) -> None:
     number = next(n for n, case in enumerate(CASES) if case.reason == "missing options")
-    row = by_hand["signals_daily"][str(number), day(0), "b08_capitulation"]
+    row = by_hand["signals_daily"][str(number), day(0), "capitulation"]
     assert (row["inputs"], row["inputs_known"], row["inputs_expected"]) == (
         "options,long/short ratio,open interest", 2, 3,
     )  # fmt: skip
@@ -436,7 +436,7 @@ def test_inputs_are_named_and_counted_and_coverage_is_the_poorest(build: Build, 
         for table in tables
     ]
     for (asset, date, signal), row in build.marts["signals_daily"].items():
-        if (asset, signal) == ("AAA", "b08_capitulation"):
+        if (asset, signal) == ("AAA", "capitulation"):
             told = [known[date] for known in shares if known.get(date) is not None]
             assert row["venue_share"] == min(told, default=None)
 
@@ -504,8 +504,8 @@ def test_history_reads_the_same_when_later_days_do_not_exist_yet(build: Build, t
 def test_a_row_that_came_late_delays_the_signals_that_rest_on_it_and_no_other(build: Build) -> None:
     rows = build.marts["signals_daily"]
     late = known_after(day(150)) + dt.timedelta(days=4)
-    assert [rows["AAA", day(n), "b13_systemic_risk"]["available_at"] for n in (149, 150, 153, 155)] == [
+    assert [rows["AAA", day(n), "systemic_risk"]["available_at"] for n in (149, 150, 153, 155)] == [
         known_after(day(149)), late, late, known_after(day(155)),
     ]  # fmt: skip
-    assert rows["AAA", day(150), "b01_expansion"]["available_at"] == known_after(day(150))
+    assert rows["AAA", day(150), "oi_expansion"]["available_at"] == known_after(day(150))
     assert build.marts["signal_matrix_daily"]["AAA", day(151)]["available_at"] == late

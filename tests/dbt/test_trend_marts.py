@@ -126,7 +126,7 @@ def test_main_columns_agree_with_an_independent_computation(build: Build, mart: 
                 "negative", "depressed", "extreme_negative", "unknown",
             },
         ),
-        ("funding_regimes_daily", "normalisation", {"on", "off", "unknown"}),
+        ("funding_regimes_daily", "normalization", {"on", "off", "unknown"}),
         ("funding_regimes_daily", "healthy_market", {"on", "off", "unknown"}),
         ("funding_regimes_daily", "interval_changes", {0, 1, None}),
         ("oi_trends_daily", "oi_change_plausible", {"on", "off", "unknown"}),

@@ -29,7 +29,7 @@ COLUMNS: Mapping[str, Mapping[str, Any]] = {
     },
     "marts.fct_price_daily": {
         "asset": pl.String, "trade_date": pl.Date, "close_usd": pl.Float64, "log_return": pl.Float64,
-        "realised_vol_30d": pl.Float64, "volume_base": pl.Float64, "volume_venues": pl.Int32, "sources": pl.String,
+        "realized_vol_30d_daily": pl.Float64, "volume_base": pl.Float64, "volume_venues": pl.Int32, "sources": pl.String,
         "available_at": pl.Datetime("us"),
     },
     "intermediate.int_open_interest_daily": {
@@ -42,7 +42,7 @@ COLUMNS: Mapping[str, Mapping[str, Any]] = {
     },
     "intermediate.int_funding_settlements": {
         "venue": pl.String, "asset": pl.String, "settled_at": pl.Datetime("us"), "trade_date": pl.Date,
-        "rate_8h": pl.Float64, "x_8h": pl.Float64, "input_grain": pl.String, "source": pl.String,
+        "rate_8h": pl.Float64, "excess_rate_8h": pl.Float64, "input_grain": pl.String, "source": pl.String,
         "available_at": pl.Datetime("us"),
     },
     "marts.fct_funding_daily": {
@@ -156,7 +156,7 @@ def _prices(world: MarketModel, random_: random.Random, closes: Mapping[str, lis
                         "trade_date": day(n),
                         "close_usd": close,
                         "log_return": returns.get(n) if not (asset == "CCC" and n == 204) else None,
-                        "realised_vol_30d": _standard_deviation(window) if len(window) == 30 else None,
+                        "realized_vol_30d_daily": _standard_deviation(window) if len(window) == 30 else None,
                         "volume_base": volume,
                         "volume_venues": volume_venues,
                         "sources": "files.prices",
@@ -279,7 +279,7 @@ def _funding(world: MarketModel, random_: random.Random) -> None:
                             "settled_at": dt.datetime.combine(day(n), dt.time(hour)),
                             "trade_date": day(n),
                             "rate_8h": rate,
-                            "x_8h": rate - NEUTRAL[venue],
+                            "excess_rate_8h": rate - NEUTRAL[venue],
                             "input_grain": "settlement",
                             "source": f"files.{venue}_funding",
                             "available_at": known_after(day(n)),

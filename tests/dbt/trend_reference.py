@@ -148,7 +148,7 @@ def oi_trends(world: MarketModel) -> dict[Key, Row]:
             else:
                 level[date] = previous * (1 + growth)
             segments[date] = segment
-            row["oi_base_linked"] = level[date]
+            row["oi_base_chain_linked"] = level[date]
             answer[asset, date] = row | _oi_states(row, date, level, change, segments, prices, asset)
     checks, leads = _checked_changes(world), oi_lead_lag(answer, prices)
     for (asset, date), row in answer.items():
@@ -295,7 +295,7 @@ def _oi_states(
 
     r, sigma, o, growth = (
         price.get("log_return"),
-        price.get("realised_vol_30d"),
+        price.get("realized_vol_30d_daily"),
         row["oi_log_change_1d"],
         row["oi_growth_1d"],
     )
@@ -366,7 +366,7 @@ def weighted_mean(pairs: Sequence[tuple[float | None, float]]) -> float | None:
 
 
 def composite(rates: Mapping[str, tuple[float, float]], weights: Mapping[str, float | None]) -> Row:
-    """One rate for an asset out of (rate_8h, x_8h) per venue."""
+    """One rate for an asset out of (rate_8h, excess_rate_8h) per venue."""
     venues = sorted(rates)
     by_weight = [(weights[venue], rates[venue][0]) for venue in venues]
     weighing = [weight for weight, _ in by_weight if weight is not None]
@@ -383,7 +383,7 @@ def composite(rates: Mapping[str, tuple[float, float]], weights: Mapping[str, fl
     assert chosen_x is not None
     return {
         "rate_8h": snapped(chosen_rate),
-        "x_8h": snapped(chosen_x),
+        "excess_rate_8h": snapped(chosen_x),
         "neutral_rate_8h": chosen_rate - chosen_x,
         "rate_basis": "oi_weighted" if weighted else "median",
         "rate_8h_oi_weighted": mean,
@@ -437,14 +437,19 @@ def walk(steps: Sequence[tuple[object, Row | None]], *, window: int) -> dict[obj
         run = run + 1 if run and new_sign == sign else 1
         sign = new_sign
         row: Row = {"sign_run_length": run, "rate_sign": {1: "positive", 0: "zero", -1: "negative"}[sign]}
-        row |= {"x_8h_at_close": step["x_8h"], "x_percentile_90d": None, "regime": "unknown", "regime_class": "unknown"}
+        row |= {
+            "excess_rate_8h_at_close": step["excess_rate_8h"],
+            "excess_rate_percentile_90d": None,
+            "regime": "unknown",
+            "regime_class": "unknown",
+        }
         if len(xs) >= window:
-            percentile = mid_rank(step["x_8h"], xs[-window:])
-            row["x_percentile_90d"] = percentile
-            row["regime_class"] = classify(step["x_8h"], percentile)
-            row["regime"] = regime.step(step["x_8h"], percentile)
-        xs.append(step["x_8h"])
-        answer[key] = row | {"rate": step["rate_8h"], "x": step["x_8h"]}
+            percentile = mid_rank(step["excess_rate_8h"], xs[-window:])
+            row["excess_rate_percentile_90d"] = percentile
+            row["regime_class"] = classify(step["excess_rate_8h"], percentile)
+            row["regime"] = regime.step(step["excess_rate_8h"], percentile)
+        xs.append(step["excess_rate_8h"])
+        answer[key] = row | {"rate": step["rate_8h"], "x": step["excess_rate_8h"]}
     return answer
 
 
@@ -466,7 +471,7 @@ def funding_regimes(world: MarketModel) -> dict[Key, Row]:
             daily[date] = composite(rates, {venue: weight(asset, venue, date) for venue in today})
             traded = [(volumes.get((asset, venue, date - DAY)), rates[venue][0]) for venue in sorted(rates)]
             daily[date]["rate_8h_volume_weighted"] = weighted_mean(traded)
-        paces = {
+        frequencies = {
             "daily": walk([((asset, date), daily.get(date)) for date in dates], window=90),
             "settlement": _settlement_walk(asset, settled.get(asset, {}), weight),
         }
@@ -475,7 +480,7 @@ def funding_regimes(world: MarketModel) -> dict[Key, Row]:
             row["venues_expected"] = sum(last_report(days, date) is not None for days in series.values())
             window = [daily[d]["rate_8h"] for d in days_before(date, 30) if d in daily]
             row["rate_8h_sd_30d"] = snapped(deviation(window)) if len(window) == 30 else None
-            answer[asset, date] = row | _close(asset, date, paces)
+            answer[asset, date] = row | _close(asset, date, frequencies)
             intervals = [
                 (r["interval_hours"], r["interval_changed"]) for days in series.values() for r in days.get(date, ())
             ]
@@ -522,32 +527,39 @@ def _settlement_walk(
                 if inside:
                     rates[venue] = (
                         statistics.fmean(row["rate_8h"] for row in inside),
-                        statistics.fmean(row["x_8h"] for row in inside),
+                        statistics.fmean(row["excess_rate_8h"] for row in inside),
                     )
             weights = {venue: weight(asset, venue, date) for venue in rates}
             steps.append(((asset, date, slot), composite(rates, weights) if rates else None))
     return walk(steps, window=270)
 
 
-def _close(asset: str, date: dt.date, paces: Mapping[str, Mapping[object, Row]]) -> Row:
+def _close(asset: str, date: dt.date, frequencies: Mapping[str, Mapping[object, Row]]) -> Row:
     keys: dict[str, list[object]] = {"settlement": [(asset, date, slot) for slot in range(3)], "daily": [(asset, date)]}
     found: Row | None = None
-    for pace in ("settlement", "daily"):
-        steps = [paces[pace].get(key) for key in keys[pace]]
+    for frequency in ("settlement", "daily"):
+        steps = [frequencies[frequency].get(key) for key in keys[frequency]]
         close = steps[-1]
         if all(step is None for step in steps):
             continue
-        row: Row = {"input_grain": pace, "x_8h_at_close": None, "x_percentile_90d": None, "regime": "unknown"}
+        row: Row = {
+            "input_grain": frequency,
+            "excess_rate_8h_at_close": None,
+            "excess_rate_percentile_90d": None,
+            "regime": "unknown",
+        }
         row |= {"regime_class": "unknown", "rate_sign": "unknown", "sign_run_length": None}
         row |= {} if close is None else {name: close[name] for name in row if name in close}
-        month = [paces[pace].get(key) for d in days_before(date, 30) for key in _keys_of(pace, asset, d)]
+        month = [
+            frequencies[frequency].get(key) for d in days_before(date, 30) for key in _keys_of(frequency, asset, d)
+        ]
         known = [step for step in month if step is not None]
         full = len(known) == len(month)
         row["positive_share_30d"] = sum(step["rate"] > 0 for step in known) / len(month) if full else None
         row["above_neutral_share_30d"] = sum(step["x"] > 0 for step in known) / len(month) if full else None
-        ranks = [None if step is None else step["x_percentile_90d"] for step in steps]
+        ranks = [None if step is None else step["excess_rate_percentile_90d"] for step in steps]
         row["inside"] = all(rank is not None and 10 < rank < 90 for rank in ranks)
-        if row["x_percentile_90d"] is not None:
+        if row["excess_rate_percentile_90d"] is not None:
             return row
         found = found or row
     return found or {
@@ -559,8 +571,8 @@ def _close(asset: str, date: dt.date, paces: Mapping[str, Mapping[object, Row]])
     }
 
 
-def _keys_of(pace: str, asset: str, date: dt.date) -> list[object]:
-    return [(asset, date)] if pace == "daily" else [(asset, date, slot) for slot in range(3)]
+def _keys_of(frequency: str, asset: str, date: dt.date) -> list[object]:
+    return [(asset, date)] if frequency == "daily" else [(asset, date, slot) for slot in range(3)]
 
 
 def _count_days(answer: dict[Key, Row], asset: str, dates: Sequence[dt.date]) -> None:
@@ -576,6 +588,6 @@ def _count_days(answer: dict[Key, Row], asset: str, dates: Sequence[dt.date]) ->
         if regime.startswith("extreme"):
             pending = True
         answered = not regime.startswith("extreme") and regime != "unknown" and calm >= 3
-        row["normalisation"] = "unknown" if known < 3 else "on" if answered and pending else "off"
+        row["normalization"] = "unknown" if known < 3 else "on" if answered and pending else "off"
         if answered or regime == "unknown":
             pending = False

@@ -129,7 +129,7 @@ def _upper(
         return None
     if reported is None or all(row["completeness"] == "full" for row in rows):
         return reported
-    r, sigma = price.get("log_return"), price.get("realised_vol_30d")
+    r, sigma = price.get("log_return"), price.get("realized_vol_30d_daily")
     if r is None or sigma is None:
         return None
     if abs(r) <= 2 * sigma:

@@ -64,8 +64,8 @@ class TestDemo:
         assert "SIMULATED" in shown["note"]
 
     def test_every_planted_episode_is_found_on_its_days_and_asset(self, shown: dict[str, Any]) -> None:
-        assert {one["kind"] for one in shown["truth"]} == KINDS
-        for one in shown["truth"]:
+        assert {one["kind"] for one in shown["evaluation"]} == KINDS
+        for one in shown["evaluation"]:
             assert one["found"], one
             assert all(one["first_day"] <= str(day) <= one["last_day"] for day in one["on_days"]), one
 
@@ -96,7 +96,7 @@ class TestDemo:
         done = leverhouse(home, "demo", "--json")
         assert done.returncode == 0, done.stderr
         assert landed(home) == before
-        assert json.loads(done.stdout)["truth"] == shown["truth"]
+        assert json.loads(done.stdout)["evaluation"] == shown["evaluation"]
 
 
 def test_it_begins_in_no_folder_that_holds_something_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

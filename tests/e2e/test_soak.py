@@ -63,7 +63,7 @@ class Plan:
     late: int
     restated: tuple[int, ...]
     restated_after: int
-    reorganised: int
+    reorganized: int
     share: float
     killed: Mapping[int, str]
     certain: Mapping[tuple[int, str], str] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Plan:
     @property
     def planned(self) -> set[int]:
         """Nights that see what is changed after them: what goes wrong in them by chance passes."""
-        return {number + 1 for number in (self.late, self.reorganised, *self.restated)}
+        return {number + 1 for number in (self.late, self.reorganized, *self.restated)}
 
     def day(self, number: int) -> date:
         return START + timedelta(days=number)
@@ -84,11 +84,11 @@ class Plan:
 
 SHORT: Final = Plan(
     days=2, outage=datetime.combine(START, time(17, 5)) + timedelta(days=1), late=0, restated=(0,),
-    restated_after=1, reorganised=0, share=0.25, killed={},
+    restated_after=1, reorganized=0, share=0.25, killed={},
 )  # fmt: skip
 MONTH: Final = Plan(
     days=30, outage=datetime.combine(START, time(17, 5)) + timedelta(days=12), late=6, restated=(3, 17),
-    restated_after=3, reorganised=9, share=0.12, built=(2, 14, 22), by_dagster=(11, 25),
+    restated_after=3, reorganized=9, share=0.12, built=(2, 14, 22), by_dagster=(11, 25),
     certain={
         (10, "binance_archive"): "wrong checksum", (13, "binance_archive"): "truncated zip", (13, "bybit"): "empty page",
         (15, "bybit"): "slow", (16, "evm_ethereum"): "stream broken off", (19, "bybit"): "renamed field",
@@ -155,8 +155,8 @@ def _night(here: House, plan: Plan, chaos: Chaos, number: int) -> None:
     here.load()
     # What venues correct, they correct by day.
     here.market.wrong.discard(plan.day(number - plan.restated_after))
-    if number == plan.reorganised + 1:
-        _reorganise(here.market.logs, plan.reorganised)
+    if number == plan.reorganized + 1:
+        _reorganize(here.market.logs, plan.reorganized)
     if number in plan.built:
         if plan.killed.get(number) == "build":
             _kill(here, chaos.chance, "build", day)
@@ -173,7 +173,7 @@ def _close(here: House) -> None:
 
 def undisturbed(here: House, plan: Plan) -> None:
     """The same captures; the rest is brought at the end and loaded once."""
-    _reorganise(here.market.logs, plan.reorganised)
+    _reorganize(here.market.logs, plan.reorganized)
     for at in here.captures():
         if at.time() == LISTED_AT:
             for venue in LISTED:
@@ -199,7 +199,7 @@ def _missing_file(day: date) -> Injected:
     return Injected("file a day late", fault, "", "not_yet_published")
 
 
-def _reorganise(logs: list[Log], number: int) -> None:
+def _reorganize(logs: list[Log], number: int) -> None:
     """Of the day's four liquidations one is gone and one is in the next block."""
     gone, moved = logs[4 * number : 4 * number + 2]
     logs[logs.index(moved)] = Log(moved.block + 1, 0, moved.address, moved.topics, moved.data)
@@ -349,7 +349,7 @@ def check_what_came_late_or_changed(soaked: Soaked) -> None:
     assert late[-1] == ("complete",)
     for number in plan.restated:
         assert len(rows(soaked.lived, versions.format("binance_archive.um_metrics", plan.day(number)))) >= 2
-    assert len(rows(soaked.lived, versions.format("evm_ethereum.aave", plan.day(plan.reorganised)))) >= 2
+    assert len(rows(soaked.lived, versions.format("evm_ethereum.aave", plan.day(plan.reorganized)))) >= 2
 
 
 def check_the_lost_hour(soaked: Soaked) -> None:
@@ -418,7 +418,7 @@ class TestMonth:
     def test_every_fault_is_on_record(self, month: Soaked) -> None:
         check_faults_are_visible(month)
 
-    def test_late_and_restated_files_and_the_reorganised_chain_are_versions_of_landings(self, month: Soaked) -> None:
+    def test_late_and_restated_files_and_the_reorganized_chain_are_versions_of_landings(self, month: Soaked) -> None:
         check_what_came_late_or_changed(month)
 
     def test_the_lost_hour_is_a_gap_and_on_record(self, month: Soaked) -> None:

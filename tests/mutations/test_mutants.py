@@ -32,7 +32,7 @@ SEEN: Final = re.compile(r"AssertionError|^assert |^Failed: |Hypothesis found|pi
 """How a defect is seen: an assertion that fails, or an error that the pipeline raises on purpose. Anything else, an import
 that breaks or a query that does not parse, says nothing of the tests."""
 
-# Read on import, before the environment of the tests is cleaned; a copy elsewhere would not find its neighbours.
+# Read on import, before the environment of the tests is cleaned; a copy elsewhere would not find its neighbors.
 FOLDERS: Final = {
     variable: os.environ.get(variable) or str(PROJECT_ROOT.parent / "shared" / name)
     for variable, name in (("LEVERHOUSE_RECORDED", "recorded"), ("LEVERHOUSE_SAMPLES", "samples"))

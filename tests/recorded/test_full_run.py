@@ -171,9 +171,7 @@ def test_a_number_leads_back_to_the_file_it_came_from(published: duckdb.DuckDBPy
 
 
 def test_every_gap_has_a_reason(published: duckdb.DuckDBPyConnection) -> None:
-    sql = (
-        "select count(*) from marts.data_coverage_daily where status in ('missing', 'partial') and worst_reason is null"
-    )
+    sql = "select count(*) from marts.data_coverage_daily where status in ('missing', 'partial') and primary_reason is null"
     assert rows(published, sql) == [(0,)]
 
 

@@ -187,8 +187,8 @@ def test_put_call_ratios_and_far_puts_agree(
         volume = {kind: sum(o.volume for o in options if o.kind == kind) for kind in ("call", "put")}
         index = statistics.median(option.index for option in options)
         far = sum(o.oi for o in options if o.kind == "put" and o.strike < Fraction(9, 10) * Fraction(index))
-        assert near(row["open_interest_base"], float(calls + puts))
-        assert near(row["open_interest_usd"], float(calls + puts) * index)
+        assert near(row["oi_base"], float(calls + puts))
+        assert near(row["oi_usd"], float(calls + puts) * index)
         assert near(row["put_call_oi_ratio"], float(puts / calls))
         assert near(row["put_call_volume_ratio"], float(volume["put"] / volume["call"]))
         assert near(row["otm_put_oi_share"], float(far / puts))

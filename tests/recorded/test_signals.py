@@ -1,4 +1,4 @@
-"""The beliefs on the recorded history: which were on and off for four assets in 2022 and 2023, which could not be known and
+"""The hypotheses on the recorded history: which were on and off for four assets in 2022 and 2023, which could not be known and
 why, and what they said while an exchange collapsed in November 2022.
 """
 
@@ -17,12 +17,12 @@ DAYS = (LAST - FIRST).days + 1
 
 # Inputs that no recorded source has in these two years.
 NEVER_KNOWN = {
-    **{("b08_capitulation", asset): "missing options" for asset in ASSETS},
-    **{("b15_perp_dex_stress", asset): "missing perpetual DEX liquidations" for asset in ASSETS},
-    **{("b15_lending_stress", asset): "missing lending liquidations" for asset in ("SOL", "AVAX")},
+    **{("capitulation", asset): "missing options" for asset in ASSETS},
+    **{("perp_dex_stress", asset): "missing perpetual DEX liquidations" for asset in ASSETS},
+    **{("lending_stress", asset): "missing lending liquidations" for asset in ("SOL", "AVAX")},
 }
 # Judged on hundreds of days and never met; test_what_never_happened_did_not_happen says how that is known.
-NEVER_ON = {("b02_confirmed_expansion", "BTC"), ("b10_extreme_positive_funding", "SOL")}
+NEVER_ON = {("oi_expansion_confirmed", "BTC"), ("extreme_positive_funding", "SOL")}
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_every_signal_is_there_for_every_asset_on_every_day(
     assert {sum(days.values()) for days in states.values()} == {DAYS}
 
 
-def test_no_belief_with_inputs_is_constant(states: dict[tuple[str, str], dict[str, int]]) -> None:
+def test_no_signal_with_inputs_is_constant(states: dict[tuple[str, str], dict[str, int]]) -> None:
     known = {key: days.keys() & {"on", "off"} for key, days in states.items()}
     assert {key for key, seen in known.items() if seen == set()} == NEVER_KNOWN.keys()
     assert {key for key, seen in known.items() if seen == {"off"}} == NEVER_ON
@@ -65,7 +65,7 @@ def test_a_signal_without_inputs_is_unknown_and_names_them(published: duckdb.Duc
     query = """
         select distinct signal, asset, unknown_reason from marts.signals_daily
         where asset in ('BTC', 'ETH', 'SOL', 'AVAX') and trade_date between '2022-06-01' and '2022-12-31'
-            and signal in ('b08_capitulation', 'b15_perp_dex_stress', 'b15_lending_stress') and state = 'unknown'
+            and signal in ('capitulation', 'perp_dex_stress', 'lending_stress') and state = 'unknown'
     """
     reasons = {(signal, asset): reason for signal, asset, reason in published.execute(query).fetchall()}
     assert reasons == NEVER_KNOWN
@@ -93,10 +93,10 @@ def test_what_never_happened_did_not_happen(published: duckdb.DuckDBPyConnection
     ("signal", "first_known"),
     [
         # 30 days of returns, 90 of liquidations, a z-score of 90 days ranked in 90 days, a year of ratios.
-        ("b03_bought_dip", date(2022, 2, 2)),
-        ("b12_large_liquidations", date(2022, 4, 2)),
-        ("b11_top_risk", date(2022, 7, 1)),
-        ("b13_systemic_risk", date(2023, 1, 2)),
+        ("bought_dip", date(2022, 2, 2)),
+        ("large_liquidations", date(2022, 4, 2)),
+        ("top_risk", date(2022, 7, 1)),
+        ("systemic_risk", date(2023, 1, 2)),
     ],
 )
 def test_a_signal_is_known_from_the_day_its_windows_are_full(
@@ -107,23 +107,26 @@ def test_a_signal_is_known_from_the_day_its_windows_are_full(
 
 
 def test_november_2022_unwinds_cascades_and_turns_funding_extreme(published: duckdb.DuckDBPyConnection) -> None:
-    assert "b03_deleveraging" in on(published, "BTC", date(2022, 11, 8))
+    assert "deleveraging" in on(published, "BTC", date(2022, 11, 8))
     for day in (8, 9, 10):
-        assert "b12_large_liquidations" in on(published, "BTC", date(2022, 11, day))
+        assert "large_liquidations" in on(published, "BTC", date(2022, 11, day))
     for day in (10, 11):
-        assert {"b10_extreme_negative_funding", "b11_bottom_zone"} <= on(published, "BTC", date(2022, 11, day))
-    assert {"b03_deleveraging", "b12_large_liquidations"} <= on(published, "ETH", date(2022, 11, 8))
+        assert {"extreme_negative_funding", "bottom_zone"} <= on(published, "BTC", date(2022, 11, day))
+    assert {"deleveraging", "large_liquidations"} <= on(published, "ETH", date(2022, 11, 8))
 
 
 def test_solana_in_november_2022_is_sold_short_into_the_fall(published: duckdb.DuckDBPyConnection) -> None:
     """Open interest grew as the price fell, funding was the lowest of 90 days, and hardly an account was long."""
-    expected = {"b03_bought_dip", "b09_upside_setup", "b12_large_liquidations", "b14_short_crowded"}
+    expected = {"bought_dip", "upside_setup", "large_liquidations", "short_crowded"}
     assert expected <= on(published, "SOL", date(2022, 11, 9))
-    query = "select x_percentile_90d, grid_cell from marts.signal_matrix_daily where asset = 'SOL' and trade_date = '2022-11-09'"
+    query = (
+        "select excess_rate_percentile_90d, grid_cell from marts.signal_matrix_daily "
+        "where asset = 'SOL' and trade_date = '2022-11-09'"
+    )
     assert published.execute(query).fetchall() == [(0.0, "upside_setup")]
 
 
 @pytest.mark.parametrize("day", [date(2022, 5, 9), date(2023, 8, 17)])
 def test_other_days_of_forced_selling_unwind_and_cascade(published: duckdb.DuckDBPyConnection, day: date) -> None:
     for asset in ("BTC", "ETH"):
-        assert {"b03_deleveraging", "b12_large_liquidations"} <= on(published, asset, day)
+        assert {"deleveraging", "large_liquidations"} <= on(published, asset, day)

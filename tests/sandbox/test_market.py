@@ -192,11 +192,11 @@ def test_open_interest_of_options_follows_that_of_perpetuals(market: SimulatedMa
     nothing."""
     paths = market.paths("BTC")
     now = (datetime(2025, 4, 10, 8, 30) - market.start) // STEP - 1
-    held = dict(chain.group_by("option_type").agg(pl.col("open_interest_base").sum()).iter_rows())
+    held = dict(chain.group_by("option_type").agg(pl.col("oi_base").sum()).iter_rows())
     assert held["call"] == pytest.approx(paths.oi[now] * OPTIONS_TO_PERPETUALS, rel=1e-3)
     assert held["put"] / held["call"] == pytest.approx(PUTS_TO_CALLS * paths.put_tilt[now], rel=0.15)
-    assert (chain["open_interest_base"] >= 0).all()
-    assert (chain["volume_24h_base"] <= chain["open_interest_base"]).all()
+    assert (chain["oi_base"] >= 0).all()
+    assert (chain["volume_24h_base"] <= chain["oi_base"]).all()
 
 
 def test_put_and_call_of_a_strike_agree(chain: pl.DataFrame) -> None:

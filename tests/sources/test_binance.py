@@ -225,7 +225,7 @@ def test_an_option_is_put_together_from_four_answers(samples_dir: Path) -> None:
     [row] = rows.iter_rows(named=True)
     # 4.01 contracts of one ether, worth 4,880 dollars at 1,217; a mark of 12.17 tether is a hundredth of an ether.
     assert (row["instrument"], row["underlying"], row["option_type"]) == ("ETH-221119-1175-P", "ETH", "put")
-    assert (row["expiry_date"], row["strike"], row["open_interest_base"]) == (date(2022, 11, 19), 1175.0, 4.01)
+    assert (row["expiry_date"], row["strike"], row["oi_base"]) == (date(2022, 11, 19), 1175.0, 4.01)
     assert (row["mark_price_base"], row["mark_iv"], row["delta"]) == (pytest.approx(0.01), 0.85, -0.35)
     assert (row["volume_24h_base"], row["index_price"], row["snapshot_at"]) == (2.5, 1217.0, datetime(2024, 3, 10, 6))
 
@@ -297,7 +297,7 @@ def test_the_chain_over_http_is_the_chain(settings: Settings, serve: Serve, cloc
         [WORLD.option_chain(asset, clock.now).with_columns(underlying=pl.lit(asset)) for asset in ("BTC", "ETH")]
     )
     columns = ["underlying", "expiry_date", "strike", "option_type"]
-    measures = ["open_interest_base", "volume_24h_base", "mark_iv", "mark_price_base", "index_price", "delta"]
+    measures = ["oi_base", "volume_24h_base", "mark_iv", "mark_price_base", "index_price", "delta"]
     assert_frame_equal(got.sort(columns).select(columns + measures), true.sort(columns).select(columns + measures))
     assert got["snapshot_at"].n_unique() == 1
 

@@ -111,7 +111,7 @@ def test_coin_margined_metrics_are_contracts_with_their_value_in_coin(samples_di
     # 5,578,700 contracts of 100 dollars are 557.87 million; at 30,543 a bitcoin that is the 18,265.009 of the value column.
     assert (first["oi_usd"], first["oi_base"]) == (557_870_000.0, 18265.00911826)
     assert (first["oi_raw"], first["oi_raw_unit"]) == (5_578_700.0, "contracts")
-    # Always labelled with the start.
+    # Always labeled with the start.
     assert first["event_at"] == datetime(2023, 6, 25, 0, 5)
     ratios, rejects = found["long_short_ratios"]
     assert ratios.select("measure", "ratio").rows() == [

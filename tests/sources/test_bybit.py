@@ -128,7 +128,7 @@ def test_an_option_is_named_by_its_expiry_and_its_mark_becomes_coin() -> None:
     first, second = parsed.rows.drop("_line").iter_rows(named=True)
     assert first == {
         "venue": "bybit", "instrument": "BTC-30DEC22-18000-C", "snapshot_at": at, "underlying": "BTC",
-        "expiry_date": date(2022, 12, 30), "strike": 18_000.0, "option_type": "call", "open_interest_base": 6.3,
+        "expiry_date": date(2022, 12, 30), "strike": 18_000.0, "option_type": "call", "oi_base": 6.3,
         "volume_24h_base": 0.15, "mark_iv": 0.7567, "mark_price_base": pytest.approx(0.1), "underlying_price": 16_590.42,
         "index_price": 16_600.55, "delta": 0.25, "available_at": at,
     }  # fmt: skip

@@ -266,7 +266,7 @@ def test_a_recorded_chain_said_in_deribits_wire_comes_back(recorded_dir: Path) -
     )
     # Fractions a year, and a whole market of coins: about 300 thousand bitcoin, not dollars or contracts of ten.
     assert found["mark_iv"].median() == pytest.approx(0.6, abs=0.3)
-    assert 1e5 < found.filter(underlying="BTC")["open_interest_base"].sum() < 1e6
+    assert 1e5 < found.filter(underlying="BTC")["oi_base"].sum() < 1e6
 
 
 def test_a_vendors_chain_has_volatility_in_percent_and_an_option_without_interest_is_turned_away(
@@ -283,7 +283,7 @@ def test_a_vendors_chain_has_volatility_in_percent_and_an_option_without_interes
     found = chain(*as_wire(recorded, names, percent=1.0), btc_usd=9_750.0, eth_usd=245.0)
     first = found.rows.row(0, named=True)
     assert (first["strike"], first["option_type"], first["expiry_date"]) == (9_875.0, "put", date(2020, 6, 9))
-    assert (first["mark_iv"], first["open_interest_base"]) == (pytest.approx(0.6289), 0.1)
+    assert (first["mark_iv"], first["oi_base"]) == (pytest.approx(0.6289), 0.1)
     assert found.rejects is not None
     assert found.rejects.select("field", "reason").rows() == [("open_interest", "unparsable")]
 

@@ -97,7 +97,7 @@ def test_a_morpho_liquidation_without_bad_debt_makes_no_row_of_it() -> None:
     assert rows(VENUE, "morpho", clean, create_market(market, USDC, WETH), table=TABLE) == []
 
 
-def test_socialised_debt_of_a_vault_of_euler_is_in_what_the_vault_lends() -> None:
+def test_socialized_debt_of_a_vault_of_euler_is_in_what_the_vault_lends() -> None:
     vault = address(0xE1)
     lost = encoded("DebtSocialized(address,uint256)", vault, [("address", address(9))], [("uint256", 77)], index=5)
     logs = (vault_created(vault, USDC), vault_liquidated(vault, index=4), lost)

@@ -162,7 +162,7 @@ def test_a_token_the_registry_does_not_list_is_asked_what_it_is(
     assert sorted(events["collateral_token"]) == sorted([UNKNOWN, WETH])
     # The registry lists WETH and USDC: they are not asked.
     [row] = loaded(there, "tokens", clock=clock).to_dicts()
-    assert (row["chain"], row["token"], row["symbol"], row["decimals"], row["claim_on"]) == (
+    assert (row["chain"], row["token"], row["symbol"], row["decimals"], row["underlying_token"]) == (
         "ethereum", UNKNOWN, text, 9, None,
     )  # fmt: skip
     assert row["named_at"] == events.filter(collateral_token=UNKNOWN)["occurred_at"][0]
@@ -220,7 +220,7 @@ def test_what_a_discovered_market_lends_is_read_of_the_market(settings: Settings
     there, failures, _ = bring(settings, serve, clock, model, nodes=["rpc"], feed="compound_v2")
     assert failures == {}
     told = loaded(there, "tokens", clock=clock)
-    assert told.select("token", "claim_on", "decimals").rows() == [(VTOKEN, USDC, 8), (OTHER, WETH, 8)]
+    assert told.select("token", "underlying_token", "decimals").rows() == [(VTOKEN, USDC, 8), (OTHER, WETH, 8)]
     assert loaded(there, "lending_liquidations", clock=clock)["debt_token"].to_list() == [None]
     assert POOL_V3 not in told["token"]
 

@@ -120,7 +120,7 @@ def test_open_interest_of_now_is_read_in_coin(samples_dir: Path) -> None:
     answer = page(wire.OPEN_INTEREST_NOW, body, subject="*", at=NOW)
     found = read_records([answer], wire.records, okx_capture.OPTION_INTEREST).frame
     # 2,125,419 contracts of 0.01 BTC.
-    assert found.select("instrument", "open_interest_base").rows() == [("BTC-USDT-SWAP", 21_254.19)]
+    assert found.select("instrument", "oi_base").rows() == [("BTC-USDT-SWAP", 21_254.19)]
 
 
 def test_funding_is_the_rate_that_was_paid_not_the_one_predicted(samples_dir: Path) -> None:
@@ -285,7 +285,7 @@ def test_a_chain_has_volatility_as_fraction_and_open_interest_in_coin(samples_di
     first, second, _ = chain.rows.iter_rows(named=True)
     assert {**first, "_line": None} == {
         "venue": "okx", "instrument": "BTC-USD-241217-92000-C", "snapshot_at": NOW, "underlying": "BTC",
-        "expiry_date": date(2024, 12, 17), "strike": 92_000.0, "option_type": "call", "open_interest_base": 2.5,
+        "expiry_date": date(2024, 12, 17), "strike": 92_000.0, "option_type": "call", "oi_base": 2.5,
         "volume_24h_base": 0.3, "mark_iv": 0.455, "mark_price_base": 0.055, "underlying_price": 97_000.0,
         "index_price": 96_900.1, "delta": None, "available_at": NOW, "_line": None,
     }  # fmt: skip

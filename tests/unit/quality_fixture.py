@@ -85,7 +85,7 @@ ROWS: Final[dict[str, str]] = {
         select 'deribit' as venue, u || '-' || k || '-' || t as instrument,
             timestamp '{first}' + d * interval '1' day + interval '8' hour as snapshot_at, u as underlying,
             date '2024-06-28' as expiry_date, 50000.0 + 1000 * k as strike, t as option_type,
-            10.0 + k as open_interest_base, 1.0 as volume_24h_base, 0.6 + 0.01 * k as mark_iv,
+            10.0 + k as oi_base, 1.0 as volume_24h_base, 0.6 + 0.01 * k as mark_iv,
             0.05 as mark_price_base, 61000.0 as underlying_price, 60000.0 + k as index_price,
             case t when 'call' then 0.5 else -0.5 end as delta, snapshot_at as available_at
         from range({days}) as a(d), range(15) as b(k), (values ('BTC'), ('ETH')) as c(u),
@@ -146,7 +146,7 @@ def load(con: duckdb.DuckDBPyConnection, table: str, *, source: str, first: date
     con.execute(f"insert into clean.{table} by name {rows_sql(table, source=source, first=first, days=days)}")
 
 
-def load_neighbours(con: duckdb.DuckDBPyConnection, table: str) -> None:
+def load_neighbors(con: duckdb.DuckDBPyConnection, table: str) -> None:
     """Thirty loaded days before the batch, and the batch's own days from another source."""
     load(con, table, source=SOURCE, first=BATCH_START - timedelta(days=LOADED_DAYS), days=LOADED_DAYS)
     load(con, table, source=OTHER_SOURCE, first=BATCH_START, days=BATCH_DAYS)

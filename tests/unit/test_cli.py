@@ -59,7 +59,7 @@ def published(settings: Settings) -> Settings:
         )
         con.execute(
             "create table marts.data_coverage_daily as select 'files.example' as source, 'candles' as table_name, "
-            "'binance' as venue, date '2024-01-02' as trade_date, 'missing' as status, 'not in the source' as worst_reason, "
+            "'binance' as venue, date '2024-01-02' as trade_date, 'missing' as status, 'not in the source' as primary_reason, "
             "1 as instruments_expected, 0 as instruments_present, 0 as instruments_partial"
         )
     publish(settings, now=NOW)
@@ -145,11 +145,11 @@ def test_sql_without_a_query_lists_the_examples_with_their_questions() -> None:
 
 @pytest.mark.usefixtures("published")
 def test_sql_runs_an_example_and_says_how_far_to_trust_it() -> None:
-    result = Result("sql", "--json", "--example", "gaps_and_their_reasons")
+    result = Result("sql", "--json", "--example", "data_gaps_by_reason")
     assert result.json[0]["status"] == "missing"
     assert "Trust: " in result.err
     assert "no example 'nothing_like_it'" in Result("sql", "--example", "nothing_like_it").err
-    assert "not both" in Result("sql", "select 1", "--example", "gaps_and_their_reasons").err
+    assert "not both" in Result("sql", "select 1", "--example", "data_gaps_by_reason").err
 
 
 @pytest.mark.usefixtures("published")

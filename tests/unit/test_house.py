@@ -1,6 +1,6 @@
 """Statements about the tree itself: what the papers promise exists, what a file may not hold, who may import whom.
 
-Behaviour of the warehouse is tested elsewhere; here the files are read, and the tools that judge them are run.
+Behavior of the warehouse is tested elsewhere; here the files are read, and the tools that judge them are run.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def warehouse(contract: Contract) -> Iterator[duckdb.DuckDBPyConnection]:
     con = duckdb.connect()
     con.execute("set TimeZone = 'UTC'")
     apply_ddl(con, contract)
-    world.load_neighbours(con, "open_interest")
+    world.load_neighbors(con, "open_interest")
     yield con
     con.close()
 

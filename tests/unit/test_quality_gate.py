@@ -35,7 +35,7 @@ BROKEN_ROWS: list[tuple[str, str, set[str]]] = [
     ("open_interest", ("update {rows} set oi_base = oi_base * 15, oi_raw = oi_raw * 15, oi_usd = oi_usd * 15 "
      "where trade_date = '2024-03-02'"), {"oi_base_day_jump"}),
     ("open_interest", "update {rows} set oi_raw = oi_raw * 2 where instrument = 'COIN0USDT'",
-     {"normalised_matches_raw"}),
+     {"normalized_matches_raw"}),
     ("open_interest", "update {rows} set oi_base = 0, oi_usd = 0, oi_raw = 0 where event_at = '2024-03-01 05:00'",
      {"no_all_zero_stamps", "zeros_are_rare"}),
     ("open_interest", ("update {rows} set oi_base = 0, oi_usd = 0, oi_raw = 0 where event_at = '2024-03-01 05:00' "
@@ -119,13 +119,13 @@ BROKEN_ROWS: list[tuple[str, str, set[str]]] = [
     ("lending_bad_debt", "update {rows} set debt_usd = 2e9 where hour(occurred_at) = 3 and event_id like '%0'",
      {"largest_event"}),
     ("lending_bad_debt", "update {rows} set debt_token = upper(debt_token)", {"tokens_spelled"}),
-    ("option_chain", "update {rows} set open_interest_base = open_interest_base * 100",
-     {"open_interest_base_unit_jump", "open_interest_base_level_shift"}),
+    ("option_chain", "update {rows} set oi_base = oi_base * 100",
+     {"oi_base_unit_jump", "oi_base_level_shift"}),
     ("option_chain", "update {rows} set mark_iv = mark_iv / 100", {"iv_is_fraction"}),
     ("option_chain", "update {rows} set delta = -delta", {"delta_sign"}),
     ("option_chain", "update {rows} set mark_price_base = 3000", {"call_price_in_coin"}),
     ("option_chain", "update {rows} set underlying_price = 3000", {"forward_near_index"}),
-    ("option_chain", ("update {rows} set open_interest_base = 0 where snapshot_at = '2024-03-02 08:00' "
+    ("option_chain", ("update {rows} set oi_base = 0 where snapshot_at = '2024-03-02 08:00' "
      "and underlying = 'BTC'"), {"no_all_zero_stamps"}),
     ("option_chain", "delete from {rows} where strike > 55000 and snapshot_at = '2024-03-02 08:00'", {"chain_size"}),
     ("option_chain", "update {rows} set option_type = 'call', delta = 0.5", {"both_option_types"}),
@@ -194,7 +194,7 @@ def warehouse(contract: Contract) -> Iterator[duckdb.DuckDBPyConnection]:
     """A warehouse with thirty loaded days before the batch and a second source; tests leave it as it is."""
     con = empty_warehouse(contract)
     for table in world.ROWS:
-        world.load_neighbours(con, table)
+        world.load_neighbors(con, table)
     yield con
     con.close()
 
@@ -216,7 +216,7 @@ def test_sound_batches_of_every_table_pass_every_check(warehouse: duckdb.DuckDBP
     ]
 
 
-def test_every_check_has_something_to_judge_once_neighbours_are_loaded(warehouse: duckdb.DuckDBPyConnection) -> None:
+def test_every_check_has_something_to_judge_once_neighbors_are_loaded(warehouse: duckdb.DuckDBPyConnection) -> None:
     results = run_gate(warehouse, [world.stage(warehouse, table) for table in world.ROWS])
     stamps = {(t, c.name) for t, suite in SUITES.items() for c in suite if c.frame == "stamps"}
     idle = {(r.table, r.check_name) for r in results if not r.observed["judged"]}
@@ -290,7 +290,7 @@ def test_a_history_loaded_in_a_wrong_unit_can_be_restated(contract: Contract) ->
     assert failures(run_gate(con, [world.stage(con, "open_interest")])) == set()
 
 
-def test_loaded_days_of_another_year_are_no_neighbours(contract: Contract) -> None:
+def test_loaded_days_of_another_year_are_no_neighbors(contract: Contract) -> None:
     con = empty_warehouse(contract)
     world.load(con, "open_interest", source=world.SOURCE, first=world.BATCH_START - timedelta(days=400), days=30)
     given = world.stage(con, "open_interest", "update {rows} set oi_base = oi_base * 470, oi_raw = oi_raw * 470")

@@ -131,7 +131,7 @@ def snapshot(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
     )
     con.execute(
         "create table marts.data_coverage_daily as select 'files.example' as source, 'candles' as table_name, "
-        "'binance' as venue, day as trade_date, state as status, reason as worst_reason, 3 as instruments_expected, "
+        "'binance' as venue, day as trade_date, state as status, reason as primary_reason, 3 as instruments_expected, "
         "present as instruments_present, 0 as instruments_partial from (values "
         "(date '2024-01-02', 'missing', 'not in the source', 0), (date '2024-01-04', 'missing', 'not in the source', 0), "
         "(date '2024-01-03', 'partial', '1 rows in quarantine', 2), (date '2024-01-05', 'complete', null, 3)"

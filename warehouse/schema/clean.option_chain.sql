@@ -9,7 +9,7 @@ create table if not exists clean.option_chain (
     expiry_date date not null,
     strike double not null,
     option_type varchar not null,
-    open_interest_base double not null,
+    oi_base double not null,
     volume_24h_base double,
     mark_iv double,
     mark_price_base double,
@@ -24,7 +24,7 @@ create table if not exists clean.option_chain (
     check (venue <> '' and instrument <> '' and underlying <> ''),
     check (strike > 0 and isfinite(strike)),
     check (option_type in ('call', 'put')),
-    check (open_interest_base >= 0 and isfinite(open_interest_base)),
+    check (oi_base >= 0 and isfinite(oi_base)),
     check (volume_24h_base >= 0 and isfinite(volume_24h_base)),
     check (mark_iv >= 0 and mark_iv <= 20),
     check (mark_price_base >= 0 and isfinite(mark_price_base)),
@@ -41,7 +41,7 @@ comment on column clean.option_chain.underlying is 'Canonical ticker of the unde
 comment on column clean.option_chain.expiry_date is 'UTC day of expiry.';
 comment on column clean.option_chain.strike is 'Strike in US dollars.';
 comment on column clean.option_chain.option_type is 'call or put.';
-comment on column clean.option_chain.open_interest_base is 'Open interest in coins.';
+comment on column clean.option_chain.oi_base is 'Open interest in coins.';
 comment on column clean.option_chain.volume_24h_base is 'Traded volume of the last 24 hours in coins; null where not published.';
 comment on column clean.option_chain.mark_iv is 'Implied volatility of the mark as a fraction per year (0.55 is 55%).';
 comment on column clean.option_chain.mark_price_base is 'Mark price in coins.';

@@ -32,8 +32,8 @@ in_asset_units as (
         on
             c.venue = i.venue
             and c.instrument = i.instrument
-            and c.trade_date >= i.holds_from
-            and c.trade_date < i.holds_until
+            and c.trade_date >= i.valid_from
+            and c.trade_date < i.valid_to
     left join dollars as d on i.quote = d.asset
 )
 

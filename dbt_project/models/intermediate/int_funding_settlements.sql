@@ -15,7 +15,7 @@ source_ranks as (
 ),
 
 contested as (
-    {{ contested_series(settlements, ['venue', 'instrument'], ['source']) }}
+    {{ multi_source_series(settlements, ['venue', 'instrument'], ['source']) }}
 ),
 
 days as (
@@ -83,8 +83,8 @@ comparable as (
         on
             s.venue = i.venue
             and s.instrument = i.instrument
-            and s.trade_date >= i.holds_from
-            and s.trade_date < i.holds_until
+            and s.trade_date >= i.valid_from
+            and s.trade_date < i.valid_to
     left join venues as v on s.venue = v.venue
 )
 
@@ -100,7 +100,7 @@ select
     interval_changed,
     rate_8h,
     neutral_rate_8h,
-    rate_8h - neutral_rate_8h as x_8h,
+    rate_8h - neutral_rate_8h as excess_rate_8h,
     input_grain,
     source,
     available_at

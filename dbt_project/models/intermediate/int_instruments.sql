@@ -10,7 +10,7 @@ one_per_version as (
     select
         i.venue,
         i.instrument,
-        i.valid_from,
+        i.valid_from as version_from,
         i.asset,
         i.quote,
         i.contract_type,
@@ -33,14 +33,14 @@ one_per_version as (
 select
     venue,
     instrument,
-    valid_from,
+    version_from,
     case
-        when row_number() over (partition by venue, instrument order by valid_from) = 1 then date '1970-01-01'
-        else cast(valid_from as date)
-    end as holds_from,
+        when row_number() over (partition by venue, instrument order by version_from) = 1 then date '1970-01-01'
+        else cast(version_from as date)
+    end as valid_from,
     coalesce(
-        cast(lead(valid_from) over (partition by venue, instrument order by valid_from) as date), date '9999-12-31'
-    ) as holds_until,
+        cast(lead(version_from) over (partition by venue, instrument order by version_from) as date), date '9999-12-31'
+    ) as valid_to,
     asset,
     quote,
     contract_type,

@@ -70,8 +70,8 @@ priced_events as (
         on
             e.venue = i.venue
             and e.instrument = i.instrument
-            and e.trade_date >= i.holds_from
-            and e.trade_date < i.holds_until
+            and e.trade_date >= i.valid_from
+            and e.trade_date < i.valid_to
     left join prices as p on i.asset = p.asset and e.trade_date = p.trade_date
 ),
 
@@ -103,8 +103,8 @@ totals_in_asset_units as (
         on
             t.venue = i.venue
             and t.instrument = i.instrument
-            and t.trade_date >= i.holds_from
-            and t.trade_date < i.holds_until
+            and t.trade_date >= i.valid_from
+            and t.trade_date < i.valid_to
     left join prices as p on i.asset = p.asset and t.trade_date = p.trade_date
 ),
 

@@ -18,7 +18,7 @@ judged as (
 ),
 
 contested as (
-    {{ contested_series(
+    {{ multi_source_series(
         'judged', ['venue', 'chain', 'series', 'subject'], ['source', 'table_name', 'period_minutes']
     ) }}
 ),

@@ -44,8 +44,8 @@ event_hours as (
         on
             e.venue = i.venue
             and e.instrument = i.instrument
-            and e.trade_date >= i.holds_from
-            and e.trade_date < i.holds_until
+            and e.trade_date >= i.valid_from
+            and e.trade_date < i.valid_to
     left join prices as p on i.asset = p.asset and e.trade_date = p.trade_date
 ),
 
@@ -60,8 +60,8 @@ totals as (
         on
             t.venue = i.venue
             and t.instrument = i.instrument
-            and t.trade_date >= i.holds_from
-            and t.trade_date < i.holds_until
+            and t.trade_date >= i.valid_from
+            and t.trade_date < i.valid_to
     left join prices as p on i.asset = p.asset and t.trade_date = p.trade_date
 ),
 

@@ -26,5 +26,5 @@ inner join instruments as i
     on
         c.venue = i.venue
         and c.instrument = i.instrument
-        and c.trade_date >= i.holds_from
-        and c.trade_date < i.holds_until
+        and c.trade_date >= i.valid_from
+        and c.trade_date < i.valid_to

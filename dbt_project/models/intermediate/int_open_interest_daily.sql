@@ -31,8 +31,8 @@ in_asset_units as (
         on
             o.venue = i.venue
             and o.instrument = i.instrument
-            and o.trade_date >= i.holds_from
-            and o.trade_date < i.holds_until
+            and o.trade_date >= i.valid_from
+            and o.trade_date < i.valid_to
 )
 
 select

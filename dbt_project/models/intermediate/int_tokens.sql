@@ -13,7 +13,7 @@ reads as (
         token,
         symbol,
         decimals,
-        claim_on
+        underlying_token
     from {{ ref('stg_tokens') }}
     qualify row_number() over (partition by chain, token order by named_at desc, read_at desc, source asc) = 1
 ),
@@ -42,7 +42,7 @@ select
     coalesce(g.symbol, r.symbol) as symbol,
     g.asset,
     coalesce(g.decimals, r.decimals) as decimals,
-    coalesce(c.claim_on, case when g.token is null then r.claim_on end) as claim_on,
+    coalesce(c.underlying_token, case when g.token is null then r.underlying_token end) as underlying_token,
     g.token is not null as is_registered
 from known as k
 left join registry as g on k.chain = g.chain and k.token = g.token

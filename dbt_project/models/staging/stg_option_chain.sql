@@ -6,7 +6,7 @@ select
     expiry_date,
     strike,
     option_type,
-    open_interest_base,
+    oi_base,
     volume_24h_base,
     mark_iv,
     mark_price_base,

@@ -4,7 +4,7 @@ select
     named_at,
     symbol,
     decimals,
-    claim_on,
+    underlying_token,
     read_at,
     trade_date,
     source,

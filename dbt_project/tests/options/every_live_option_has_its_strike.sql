@@ -6,7 +6,7 @@ with captured as (
         snapshots.asset,
         snapshots.trade_date,
         count(*) as instruments,
-        sum(chains.open_interest_base) as oi_base
+        sum(chains.oi_base) as oi_base
     from {{ ref('int_option_snapshots_daily') }} as snapshots
     inner join {{ ref('int_option_chain_by_source') }} as chains
         on

@@ -13,7 +13,7 @@ select
     coalesce(expiries.asset, mart.asset) as asset,
     coalesce(expiries.trade_date, mart.trade_date) as trade_date,
     expiries.oi_base,
-    mart.open_interest_base
+    mart.oi_base as mart_oi_base
 from expiries
 full join (
     select * from {{ ref('options_structure_daily') }} where venues_present > 0
@@ -22,5 +22,5 @@ full join (
 where
     expiries.asset is null
     or mart.asset is null
-    or abs(expiries.oi_base - mart.open_interest_base) > 1e-9 * greatest(1, mart.open_interest_base)
+    or abs(expiries.oi_base - mart.oi_base) > 1e-9 * greatest(1, mart.oi_base)
     or abs(expiries.oi_share - 1) > 1e-9

@@ -17,15 +17,15 @@ select
     coalesce(facts.asset, mart.asset) as asset,
     coalesce(facts.trade_date, mart.trade_date) as trade_date,
     facts.oi_base,
-    mart.open_interest_base
+    mart.oi_base as mart_oi_base
 from facts
 full join {{ ref('options_structure_daily') }} as mart
     on facts.asset = mart.asset and facts.trade_date = mart.trade_date
 where
     mart.asset is null
-    or (facts.oi_base is null) <> (mart.open_interest_base is null)
-    or abs(facts.oi_base - mart.open_interest_base) > 1e-9 * greatest(1, facts.oi_base)
+    or (facts.oi_base is null) <> (mart.oi_base is null)
+    or abs(facts.oi_base - mart.oi_base) > 1e-9 * greatest(1, facts.oi_base)
     or abs(coalesce(facts.call_oi_base, 0) - coalesce(mart.call_oi_base, 0)) > 1e-9 * greatest(1, facts.oi_base)
     or abs(coalesce(facts.put_oi_base, 0) - coalesce(mart.put_oi_base, 0)) > 1e-9 * greatest(1, facts.oi_base)
-    or (facts.oi_usd is null) <> (mart.open_interest_usd is null)
-    or abs(facts.oi_usd - mart.open_interest_usd) > 1e-9 * greatest(1, facts.oi_usd)
+    or (facts.oi_usd is null) <> (mart.oi_usd is null)
+    or abs(facts.oi_usd - mart.oi_usd) > 1e-9 * greatest(1, facts.oi_usd)

@@ -5,7 +5,7 @@
     'leverage_daily', 'liquidation_comparison_daily', 'int_liquidation_zones_daily', 'int_cascade_days',
 ] %}
 
-with days_told as (
+with reported_days as (
     {%- for mart in marts %}
     select asset, trade_date from {{ ref(mart) }}
     {{ 'union all' if not loop.last }}
@@ -19,7 +19,7 @@ expected as (
         max(trade_date) as last_day,
         cast(extract(day from (cast(max(trade_date) as timestamp) - cast(min(trade_date) as timestamp))) as int) + 1
             as days
-    from days_told
+    from reported_days
     group by asset
 ),
 

@@ -1,4 +1,4 @@
--- Spread out or not, a signal says the same; and a cell of the grid that a belief speaks of is its signal.
+-- Spread out or not, a signal says the same; and a cell of the grid that a hypothesis speaks of is its signal.
 with spread as (
     {%- for name in signal_names() %}
     select
@@ -27,6 +27,6 @@ where
     signals.state is distinct from spread.state
     or signals.strength is distinct from spread.strength
     or (
-        spread.signal in ('b09_upside_setup', 'b11_top_risk', 'b11_bottom_zone')
+        spread.signal in ('upside_setup', 'top_risk', 'bottom_zone')
         and (spread.state = 'on') <> (spread.grid_cell = substr(spread.signal, 5))
     )

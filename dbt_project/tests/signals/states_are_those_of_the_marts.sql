@@ -1,18 +1,18 @@
--- Where a mart spells a belief's state itself, its signal says the same on every day the mart has, and is unknown on
--- the days the mart has not.
+-- Where a mart spells the state of a signal itself, the signal says the same on every day the mart has, and is unknown
+-- on the days the mart has not.
 {%- set spelled = {
-    'b01_expansion': ('oi_trends_daily', 'expansion', none),
-    'b02_confirmed_expansion': ('oi_trends_daily', 'expansion_confirmed', none),
-    'b03_bought_dip': ('oi_trends_daily', 'divergence', 'bought_dip'),
-    'b03_deleveraging': ('oi_trends_daily', 'divergence', 'deleveraging'),
-    'b04_healthy_funding': ('funding_regimes_daily', 'healthy_market', none),
-    'b05_normalisation': ('funding_regimes_daily', 'normalisation', none),
-    'b08_capitulation': ('positioning_divergence_daily', 'capitulation', none),
-    'b10_extreme_positive_funding': ('funding_regimes_daily', 'regime', 'extreme_positive'),
-    'b10_extreme_negative_funding': ('funding_regimes_daily', 'regime', 'extreme_negative'),
-    'b12_large_liquidations': ('int_cascade_days', 'state', none),
-    'b14_long_crowded': ('positioning_divergence_daily', 'positioning_extreme', 'long_crowded'),
-    'b14_short_crowded': ('positioning_divergence_daily', 'positioning_extreme', 'short_crowded'),
+    'oi_expansion': ('oi_trends_daily', 'expansion', none),
+    'oi_expansion_confirmed': ('oi_trends_daily', 'expansion_confirmed', none),
+    'bought_dip': ('oi_trends_daily', 'divergence', 'bought_dip'),
+    'deleveraging': ('oi_trends_daily', 'divergence', 'deleveraging'),
+    'healthy_funding': ('funding_regimes_daily', 'healthy_market', none),
+    'funding_normalization': ('funding_regimes_daily', 'normalization', none),
+    'capitulation': ('positioning_divergence_daily', 'capitulation', none),
+    'extreme_positive_funding': ('funding_regimes_daily', 'regime', 'extreme_positive'),
+    'extreme_negative_funding': ('funding_regimes_daily', 'regime', 'extreme_negative'),
+    'large_liquidations': ('int_cascade_days', 'state', none),
+    'long_crowded': ('positioning_divergence_daily', 'positioning_extreme', 'long_crowded'),
+    'short_crowded': ('positioning_divergence_daily', 'positioning_extreme', 'short_crowded'),
 } %}
 
 with said as (

@@ -250,8 +250,8 @@ def option_interest(request: Request, model: MarketModel) -> Response:
     at = str(milliseconds(request.now))
     return answered(
         [
-            {"symbol": name, "sumOpenInterest": f"{x['open_interest_base']:.2f}",
-             "sumOpenInterestUsd": f"{x['open_interest_base'] * x['index_price']:.10f}", "timestamp": at}
+            {"symbol": name, "sumOpenInterest": f"{x['oi_base']:.2f}",
+             "sumOpenInterestUsd": f"{x['oi_base'] * x['index_price']:.10f}", "timestamp": at}
             for _, name, x in _chain(request, model) if name.startswith(start)
         ]
     )  # fmt: skip

@@ -47,7 +47,7 @@ KEYS_PER_PAGE: Final = 2
 LAG: Final = timedelta(hours=20)
 """How long after its end a day's file is there, and a month's."""
 
-LAST_END_LABELLED: Final = date(2026, 6, 25)
+LAST_END_LABELED: Final = date(2026, 6, 25)
 SENTINELS: Final = (datetime(2022, 3, 7, 16), datetime(2025, 4, 15, 8))
 MICROSECONDS_FROM: Final = date(2025, 1, 1)
 
@@ -125,7 +125,7 @@ def metrics_text(model: MarketModel, listing: Listing, day: date) -> bytes:
     for measure in MEASURES:
         ratios = model.ratios(listing, measure, 5, first, last)
         frame = frame.join(ratios.rename({"ratio": measure}), on="event_at", maintain_order="left")
-    labelled = pl.col("event_at") - step if inverse or day > LAST_END_LABELLED else pl.col("event_at")
+    labeled = pl.col("event_at") - step if inverse or day > LAST_END_LABELED else pl.col("event_at")
     size = listing.contract_size or 1.0
     if inverse:
         amount, value = pl.col("oi_usd") / size, pl.col("oi_base")
@@ -136,7 +136,7 @@ def metrics_text(model: MarketModel, listing: Listing, day: date) -> bytes:
     cells = [_decimals(amount), _decimals(value), *shares]
     lines = frame.select(
         pl.concat_str(
-            labelled.dt.strftime("%Y-%m-%d %H:%M:%S"),
+            labeled.dt.strftime("%Y-%m-%d %H:%M:%S"),
             pl.lit(listing.instrument),
             *(pl.when(is_sentinel).then(pl.lit("0")).otherwise(cell) for cell in cells),
             separator=",",

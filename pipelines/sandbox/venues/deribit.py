@@ -300,7 +300,7 @@ def _option_summary(row: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         "ask_price": None, "base_currency": row["coin"], "bid_price": None, "creation_timestamp": milliseconds(now),
         "estimated_delivery_price": row["index_price"], "high": None, "instrument_name": _option_name(row),
         "interest_rate": 0.0, "last": None, "low": None, "mark_iv": round(row["mark_iv"] * 100, 2), "mark_price": mark,
-        "mid_price": None, "open_interest": row["open_interest_base"], "price_change": None,
+        "mid_price": None, "open_interest": row["oi_base"], "price_change": None,
         "quote_currency": row["coin"] if row["coin"] in INVERSE else "USDC", "underlying_index": "SYN.EXPIRY",
         "underlying_price": row["underlying_price"], "volume": row["volume_24h_base"], "volume_usd": 0.0,
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""A chain as SQD's portal and as JSON-RPC nodes tell of it: finalised streams that end when they like, nodes with limits.
+"""A chain as SQD's portal and as JSON-RPC nodes tell of it: finalized streams that end when they like, nodes with limits.
 
 One module for all chains: they differ in nothing that a reader of logs can see. Which logs there are is the world's to say.
 """
@@ -85,13 +85,13 @@ def seconds_of(number: int) -> int:
 
 def block_at(request: Request, market: MarketModel) -> Response:
     number = block_of(datetime(1970, 1, 1) + timedelta(seconds=int(request.params["unix"])))
-    if number > _finalised(request, market):
+    if number > _finalized(request, market):
         return Response({"error": "timestamp is past the last block"}, status=404)
     return Response({"block_number": number})
 
 
 def finalized_head(request: Request, market: MarketModel) -> Response:
-    number = _finalised(request, market)
+    number = _finalized(request, market)
     return Response({"number": number, "hash": _chain(market).block_hash(number)})
 
 
@@ -102,7 +102,7 @@ def finalized_stream(request: Request, market: MarketModel) -> Response:
     items = query.get("logs", [])
     if query.get("type") != "evm" or not items or len(items) > MOST_ITEMS or query["fromBlock"] > query["toBlock"]:
         return Response({"error": "the query is malformed"}, status=400)
-    first, head = query["fromBlock"], _finalised(request, market)
+    first, head = query["fromBlock"], _finalized(request, market)
     if first > head:
         return Response(b"", status=204)
     last = min(query["toBlock"], head, first + chain.stream_blocks - 1)
@@ -207,7 +207,7 @@ def _rpc_log(chain: ChainMarket, log: Log, behavior: ResponseBehavior) -> dict[s
     }  # fmt: skip
 
 
-def _finalised(request: Request, market: MarketModel) -> int:
+def _finalized(request: Request, market: MarketModel) -> int:
     return block_of(request.now - _chain(market).behind) - 1
 
 

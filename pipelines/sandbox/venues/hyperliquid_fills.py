@@ -86,13 +86,13 @@ def fills(row: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 def block_at(request: Request, market: MarketModel) -> Response:
     number = block_of(datetime(1970, 1, 1) + timedelta(seconds=int(request.params["unix"])))
-    if number > _finalised(request):
+    if number > _finalized(request):
         return Response({"error": "timestamp is past the last block"}, status=404)
     return Response({"block_number": number})
 
 
 def finalized_head(request: Request, market: MarketModel) -> Response:
-    return Response({"number": _finalised(request), "hash": "0x0"})
+    return Response({"number": _finalized(request), "hash": "0x0"})
 
 
 def finalized_stream(request: Request, market: MarketModel) -> Response:
@@ -100,7 +100,7 @@ def finalized_stream(request: Request, market: MarketModel) -> Response:
     wanted = request.json
     if wanted.get("type") != "hyperliquidFills" or not wanted.get("fills") or wanted["fromBlock"] < FIRST_BLOCK:
         return Response({"error": "the query is malformed"}, status=400)
-    first, head = wanted["fromBlock"], _finalised(request)
+    first, head = wanted["fromBlock"], _finalized(request)
     if first > head:
         return Response(b"", status=204)
     last = min(wanted["toBlock"], head, first + STREAM_BLOCKS - 1)
@@ -148,7 +148,7 @@ def _time_of(number: int) -> datetime:
     return GENESIS + timedelta(milliseconds=BLOCK_MS) * (number - FIRST_BLOCK)
 
 
-def _finalised(request: Request) -> int:
+def _finalized(request: Request) -> int:
     return block_of(request.now - BEHIND) - 1
 
 

@@ -272,9 +272,9 @@ def open_interest_now(request: Request, market: MarketModel, behavior: ResponseB
     return _of_options(
         request, market,
         lambda family, row: {
-            "oi": _text(row["open_interest_base"] / OPTION_SIZES[family]),
-            "oiCcy": _text(row["open_interest_base"]),
-            "oiUsd": _text(row["open_interest_base"] * row["index_price"]),
+            "oi": _text(row["oi_base"] / OPTION_SIZES[family]),
+            "oiCcy": _text(row["oi_base"]),
+            "oiUsd": _text(row["oi_base"] * row["index_price"]),
         },
     )  # fmt: skip
 

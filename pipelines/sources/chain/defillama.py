@@ -94,7 +94,7 @@ def points_of(page: Page) -> Sequence[Record]:
 
 
 def parse_prices(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """One row per point, at the instant the service says it is of. Points beyond the span are of the neighbouring landing;
+    """One row per point, at the instant the service says it is of. Points beyond the span are of the neighboring landing;
     a point that answers for two hours is one."""
     found = read_records(pages, points_of, PRICES)
     rows = (

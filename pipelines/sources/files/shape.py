@@ -55,18 +55,18 @@ class Shaper:
     def batches(self, records: pl.DataFrame, raw: pl.Expr) -> Iterator[ParsedBatch]:
         """One batch per rule with rows. `records` holds the cells, `_line` and `_field`; `raw` gives a rejected row as
         it was received, as JSON. A row that no rule covers is rejected for the table of the first rule."""
-        labelled = records.with_columns(to_instants(records[self.file.time.column], self.file.time).alias(_EVENT))
+        labeled = records.with_columns(to_instants(records[self.file.time.column], self.file.time).alias(_EVENT))
         covered = pl.lit(value=False)
         for rows in self.file.rows:
-            part = labelled
+            part = labeled
             if rows.where is not None:
                 chosen = _meets(rows.where)
                 covered = covered | chosen
-                part = labelled.filter(chosen)
+                part = labeled.filter(chosen)
             if part.height:
                 yield self._apply(rows, part, raw)
         if all(rows.where is not None for rows in self.file.rows):
-            lost = labelled.filter(~covered)
+            lost = labeled.filter(~covered)
             if lost.height:
                 why = Fault(pl.lit(value=True), None, "unparsable", pl.lit("no rule of the mapping covers this row"))
                 yield self.refuse(lost, why, raw)

@@ -65,10 +65,10 @@ def _parse(cells: pl.Series, name: str, time: Time) -> pl.Series:
         return _iso(text, time)
     pattern = "%Y-%m-%d" if name == "date" else name
     if pattern == "%Y-%m-%d":
-        return _localised(text.str.to_date(pattern, strict=False).cast(INSTANT), time)
+        return _localized(text.str.to_date(pattern, strict=False).cast(INSTANT), time)
     if "%z" in pattern or "%#z" in pattern:
         return _with_offset(text, pattern)
-    return _localised(text.str.to_datetime(pattern, time_unit="us", strict=False), time)
+    return _localized(text.str.to_datetime(pattern, time_unit="us", strict=False), time)
 
 
 def _epoch(cells: pl.Series, microseconds: int) -> pl.Series:
@@ -86,7 +86,7 @@ def _iso(text: pl.Series, time: Time) -> pl.Series:
     found = pl.Series(text.name, [None] * len(text), dtype=INSTANT)
     for pattern in (*_ISO_WITH_OFFSET, *(_ISO_LOCAL if time.zone else ())):
         if pattern in _ISO_LOCAL:
-            parsed = _localised(text.str.to_datetime(pattern, time_unit="us", strict=False), time)
+            parsed = _localized(text.str.to_datetime(pattern, time_unit="us", strict=False), time)
         else:
             parsed = _with_offset(text, pattern)
         found = found.fill_null(parsed)
@@ -105,13 +105,13 @@ def _typed(cells: pl.Series, time: Time) -> pl.Series:
         micro = cells.dt.cast_time_unit("us")
         if cells.dtype.time_zone is not None:
             return micro.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-        return _localised(micro, time)
+        return _localized(micro, time)
     if cells.dtype == pl.Date:
-        return _localised(cells.cast(INSTANT), time)
+        return _localized(cells.cast(INSTANT), time)
     return pl.Series(cells.name, [None] * len(cells), dtype=INSTANT)
 
 
-def _localised(local: pl.Series, time: Time) -> pl.Series:
+def _localized(local: pl.Series, time: Time) -> pl.Series:
     """Wall-clock times of `time.zone` as UTC; null for an hour that does not exist, and for one that exists twice
     unless the mapping says which of the two is meant."""
     if time.zone in {"UTC", "Etc/UTC"}:

@@ -1,6 +1,6 @@
 with candles as (
     select * from {{ ref('stg_candles') }}
-    where {{ is_affected('int_candle_marks_by_source', 'trade_date') }}
+    where {{ needs_rebuild('int_candle_marks_by_source', 'trade_date') }}
         and market = 'perp'
         and period_minutes <= {{ threshold('cascade_mark_minutes') }}
 )

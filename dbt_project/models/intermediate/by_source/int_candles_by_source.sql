@@ -1,6 +1,6 @@
 with candles as (
     select * from {{ ref('stg_candles') }}
-    where {{ is_affected('int_candles_by_source', 'trade_date') }}
+    where {{ needs_rebuild('int_candles_by_source', 'trade_date') }}
 )
 
 select

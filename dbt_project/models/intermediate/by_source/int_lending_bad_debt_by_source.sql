@@ -1,11 +1,11 @@
 with events as (
     select * from {{ ref('stg_lending_bad_debt') }}
-    where {{ is_affected('int_lending_bad_debt_by_source', 'trade_date') }}
+    where {{ needs_rebuild('int_lending_bad_debt_by_source', 'trade_date') }}
 ),
 
 receipts as (
     select * from {{ ref('int_tokens') }}
-    where claim_on is not null
+    where underlying_token is not null
 ),
 
 -- What a market lends that is not on record was perhaps read of the market; else the market stands for it, unpriced.
@@ -17,7 +17,7 @@ legs as (
         'bad_debt' as leg,
         e.protocol,
         e.occurred_at,
-        coalesce(e.debt_token, m.claim_on, e.market) as token,
+        coalesce(e.debt_token, m.underlying_token, e.market) as token,
         e.debt_amount_raw as amount_raw,
         cast(null as double) as amount,
         e.debt_usd as stated_usd,

@@ -1,11 +1,11 @@
 with events as (
     select * from {{ ref('stg_lending_liquidations') }}
-    where {{ is_affected('int_lending_legs_by_source', 'trade_date') }}
+    where {{ needs_rebuild('int_lending_legs_by_source', 'trade_date') }}
 ),
 
 receipts as (
     select * from {{ ref('int_tokens') }}
-    where claim_on is not null
+    where underlying_token is not null
 ),
 
 legs as (
@@ -35,7 +35,7 @@ legs as (
         e.protocol,
         e.occurred_at,
         coalesce(
-            e.debt_token, case when e.debt_amount_raw is not null then coalesce(m.claim_on, e.market) end
+            e.debt_token, case when e.debt_amount_raw is not null then coalesce(m.underlying_token, e.market) end
         ) as token,
         e.debt_amount_raw as amount_raw,
         e.debt_amount as amount,
@@ -55,10 +55,10 @@ incentives as (
     select
         protocol,
         incentive,
-        holds_from,
+        valid_from,
         coalesce(
-            lead(holds_from) over (partition by protocol order by holds_from), date '9999-12-31'
-        ) as holds_until
+            lead(valid_from) over (partition by protocol order by valid_from), date '9999-12-31'
+        ) as valid_to
     from {{ ref('liquidation_incentives') }}
 ),
 
@@ -83,8 +83,8 @@ estimates as (
     inner join incentives as i
         on
             c.protocol = i.protocol
-            and c.trade_date >= i.holds_from
-            and c.trade_date < i.holds_until
+            and c.trade_date >= i.valid_from
+            and c.trade_date < i.valid_to
     where c.leg = 'collateral' and c.amount_usd is null and d.amount_usd is not null
 )
 

@@ -1,6 +1,6 @@
 with events as (
     select * from {{ ref('stg_liquidations') }}
-    where {{ is_affected('int_liquidation_bins_by_source', 'trade_date') }}
+    where {{ needs_rebuild('int_liquidation_bins_by_source', 'trade_date') }}
         and not is_adl
 ),
 
@@ -33,8 +33,8 @@ priced as (
         on
             e.venue = i.venue
             and e.instrument = i.instrument
-            and e.trade_date >= i.holds_from
-            and e.trade_date < i.holds_until
+            and e.trade_date >= i.valid_from
+            and e.trade_date < i.valid_to
     left join dollars as d on i.quote = d.asset
 ),
 

@@ -1,6 +1,6 @@
 with events as (
     select * from {{ ref('stg_liquidations') }}
-    where {{ is_affected('int_liquidation_events_by_source_hourly', 'trade_date') }}
+    where {{ needs_rebuild('int_liquidation_events_by_source_hourly', 'trade_date') }}
         and not is_adl
 )
 

@@ -1,6 +1,6 @@
 with events as (
     select * from {{ ref('stg_liquidations') }}
-    where {{ is_affected('int_liquidation_minutes_by_source', 'trade_date') }}
+    where {{ needs_rebuild('int_liquidation_minutes_by_source', 'trade_date') }}
         and not is_adl
 )
 

@@ -1,6 +1,6 @@
 with totals as (
     select * from {{ ref('stg_liquidation_totals') }}
-    where {{ is_affected('int_liquidation_totals_by_source', 'trade_date') }}
+    where {{ needs_rebuild('int_liquidation_totals_by_source', 'trade_date') }}
 )
 
 select

@@ -1,7 +1,7 @@
 -- Totals of periods longer than an hour say nothing about an hour and stay out.
 with totals as (
     select * from {{ ref('stg_liquidation_totals') }}
-    where {{ is_affected('int_liquidation_totals_by_source_hourly', 'trade_date') }}
+    where {{ needs_rebuild('int_liquidation_totals_by_source_hourly', 'trade_date') }}
         and period_minutes <= {{ minutes_per_hour() }}
 )
 

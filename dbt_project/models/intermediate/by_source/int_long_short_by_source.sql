@@ -1,6 +1,6 @@
 with states as (
     select * from {{ ref('stg_long_short_ratios') }}
-    where {{ is_affected('int_long_short_by_source', 'trade_date') }}
+    where {{ needs_rebuild('int_long_short_by_source', 'trade_date') }}
 )
 
 select

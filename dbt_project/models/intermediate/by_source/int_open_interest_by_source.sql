@@ -1,6 +1,6 @@
 with states as (
     select * from {{ ref('stg_open_interest') }}
-    where {{ is_affected('int_open_interest_by_source', 'trade_date') }}
+    where {{ needs_rebuild('int_open_interest_by_source', 'trade_date') }}
 )
 
 select

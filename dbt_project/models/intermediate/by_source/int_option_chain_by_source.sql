@@ -3,7 +3,7 @@ with captured as (
         *,
         {{ option_days_to_expiry('snapshot_at', 'expiry_date') }} as days_to_expiry
     from {{ ref('stg_option_chain') }}
-    where {{ is_affected('int_option_chain_by_source', 'trade_date') }}
+    where {{ needs_rebuild('int_option_chain_by_source', 'trade_date') }}
 ),
 
 -- A chain asked for after 08:00 may still list what settled then; that is no position any more.
@@ -67,7 +67,7 @@ select
     option_type,
     snapshot_at,
     days_to_expiry,
-    open_interest_base,
+    oi_base,
     volume_24h_base,
     mark_iv,
     underlying_price,

@@ -3,7 +3,7 @@ with candles as (
         *,
         {{ period_minutes('period') }} as period_minutes
     from {{ ref('stg_volatility_index') }}
-    where {{ is_affected('int_volatility_index_by_source', 'trade_date') }}
+    where {{ needs_rebuild('int_volatility_index_by_source', 'trade_date') }}
 )
 
 select

@@ -92,7 +92,7 @@ select
     coalesce(sum(notional_usd) filter (where input_grain = 'daily_close'), 0) as placed_at_close_usd,
     case when min(input_grain) = max(input_grain) then min(input_grain) else 'mixed' end as input_grain,
     {{ worst_completeness('completeness') }} as completeness,
-    {{ stats_gathered_list('source') }} as source_list,
+    {{ string_agg_list('source') }} as source_list,
     max(available_at) as available_at
 from placed
 where notional_usd > 0 and bin_no is not null

@@ -36,7 +36,7 @@ days as (
             bool_or(table_name = 'liquidations' and completeness <> 'sampled' and notional_usd is not null), false
         ) as has_events,
         {{ worst_completeness('completeness') }} as completeness,
-        {{ stats_gathered_list('source') }} as source_list,
+        {{ string_agg_list('source') }} as source_list,
         max(available_at) as available_at
     from liquidations
     group by asset, trade_date
@@ -61,7 +61,7 @@ dated as (
         on spine.asset = expected_venues.asset and spine.trade_date = expected_venues.trade_date
 ),
 
-source_lists as ({{ stats_tidy_lists('dated', 'source_list') }})
+source_lists as ({{ distinct_sorted_list('dated', 'source_list') }})
 
 select
     dated.asset,

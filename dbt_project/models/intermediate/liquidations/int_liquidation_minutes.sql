@@ -59,8 +59,8 @@ priced as (
         on
             minutes.venue = instruments.venue
             and minutes.instrument = instruments.instrument
-            and minutes.trade_date >= instruments.holds_from
-            and minutes.trade_date < instruments.holds_until
+            and minutes.trade_date >= instruments.valid_from
+            and minutes.trade_date < instruments.valid_to
     left join prices on chosen.asset = prices.asset and minutes.trade_date = prices.trade_date
 ),
 

@@ -1,4 +1,4 @@
--- B6: where the day's close stands on the map of price zones, a map of the days before. A zone is a run of adjacent
+-- H06: where the day's close stands on the map of price zones, a map of the days before. A zone is a run of adjacent
 -- dense steps of the map; a step is a few bins of the heatmap together.
 with bins as (
     select

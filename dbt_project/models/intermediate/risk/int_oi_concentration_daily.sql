@@ -57,7 +57,7 @@ select
     asset,
     trade_date,
     level_segment,
-    {{ stats_snap('oi_hhi * exp(sum(link_step) over so_far)') }} as oi_hhi_linked
+    {{ stats_snap('oi_hhi * exp(sum(link_step) over so_far)') }} as oi_hhi_chain_linked
 from steps
 window so_far as (
     partition by asset, level_segment

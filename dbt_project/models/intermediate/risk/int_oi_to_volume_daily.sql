@@ -12,7 +12,7 @@ volume as (
         trade_date,
         -- A venue that traded nothing has no ratio, and its open interest must not raise that of the others.
         nullif(sum(volume_base), 0) as volume_base,
-        {{ stats_gathered_list('source') }} as sources,
+        {{ string_agg_list('source') }} as sources,
         max(available_at) as available_at
     from {{ ref('int_candles_daily') }}
     where market = 'perp' and volume_base is not null
@@ -38,7 +38,7 @@ select
     sum(oi_base) filter (where volume_base is not null) / sum(volume_base) as oi_to_volume,
     cast(count(volume_base) as int) as oi_to_volume_venues,
     sum(oi_base) filter (where volume_base is not null) / nullif(sum(oi_base), 0) as oi_to_volume_oi_share,
-    {{ stats_gathered_list('sources') }} as source_lists,
+    {{ string_agg_list('sources') }} as source_lists,
     max(available_at) as available_at
 from venues
 group by asset, trade_date

@@ -13,7 +13,7 @@ with reports as (
         max(long_share) filter (where measure = 'position_top') as position_top_long_share,
         max(long_share) filter (where measure = 'taker_volume') as taker_long_share,
         {{ sorted_list('input_grain') }} as input_grains,
-        {{ stats_gathered_list('sources') }} as sources,
+        {{ string_agg_list('sources') }} as sources,
         max(available_at) as available_at
     from {{ ref('fct_positioning_daily') }}
     group by venue, asset, trade_date
@@ -41,7 +41,7 @@ daily as (
         reports.position_top_long_share,
         reports.taker_long_share,
         {{ stats_snap(logit('reports.position_top_long_share') ~ ' - ' ~ logit('reports.account_long_share')) }}
-            as whale_retail_gap,
+            as top_trader_account_gap,
         {{ stats_snap(logit('reports.account_top_long_share') ~ ' - ' ~ logit('reports.account_long_share')) }}
             as top_account_retail_gap,
         reports.input_grains,
@@ -58,7 +58,7 @@ snapped as (
         asset,
         trade_date,
         {{ stats_snap('account_long_share') }} as account_long_share,
-        whale_retail_gap
+        top_trader_account_gap
     from daily
 ),
 
@@ -67,7 +67,7 @@ account_ranks as (
 ),
 
 gap_ranks as (
-    {{ stats_midrank('snapped', ['venue', 'asset'], 'trade_date', 'whale_retail_gap', window_days) }}
+    {{ stats_midrank('snapped', ['venue', 'asset'], 'trade_date', 'top_trader_account_gap', window_days) }}
 )
 
 select
@@ -79,8 +79,8 @@ select
     daily.account_top_long_share,
     daily.position_top_long_share,
     daily.taker_long_share,
-    daily.whale_retail_gap,
-    {{ stats_snap('gap_ranks.percentile') }} as whale_retail_gap_percentile_90d,
+    daily.top_trader_account_gap,
+    {{ stats_snap('gap_ranks.percentile') }} as top_trader_account_gap_percentile_90d,
     daily.top_account_retail_gap,
     daily.input_grains,
     daily.sources,

@@ -57,14 +57,14 @@ liquidations as (
     select * from {{ ref('int_liquidation_days') }}
 ),
 
-days_told as (
+reported_days as (
     {%- for group in groups %}
     select asset, trade_date from {{ group }}
     {{ 'union' if not loop.last }}
     {%- endfor %}
 ),
 
-spine as ({{ stats_day_spine('days_told') }}),
+spine as ({{ stats_day_spine('reported_days') }}),
 
 daily as (
     select
@@ -74,7 +74,7 @@ daily as (
         coalesce(oi.expansion_confirmed, 'unknown') as expansion_confirmed,
         coalesce(oi.divergence, 'unknown') as divergence,
         -- A total that silent venues are only carried in is nothing the day told.
-        case when oi.venues_present > 0 then oi.oi_base end as oi_base_told,
+        case when oi.venues_present > 0 then oi.oi_base end as oi_base_reported,
         oi.close_usd,
         oi.volume_base,
         oi.volume_high_30d,
@@ -83,13 +83,13 @@ daily as (
         {{ stats_snap('oi.oi_log_change_1d / nullif(oi.oi_log_change_sd_30d, 0)') }} as oi_change_sigmas,
         {{ stats_snap('oi.oi_zscore_90d') }} as oi_zscore_90d,
         coalesce(funding.healthy_market, 'unknown') as healthy_market,
-        coalesce(funding.normalisation, 'unknown') as normalisation,
+        coalesce(funding.normalization, 'unknown') as normalization,
         coalesce(funding.regime, 'unknown') as regime,
         funding.rate_8h,
         funding.rate_8h_mean_7d,
         funding.rate_8h_sd_30d,
-        funding.x_8h_at_close,
-        funding.x_percentile_90d,
+        funding.excess_rate_8h_at_close,
+        funding.excess_rate_percentile_90d,
         coalesce(positioning.capitulation, 'unknown') as capitulation,
         coalesce(positioning.positioning_extreme, 'unknown') as positioning_extreme,
         positioning.account_long_share,
@@ -97,8 +97,8 @@ daily as (
         positioning.put_call_oi_percentile_90d,
         positioning.oi_compared_share_7d,
         options.put_call_oi_ratio,
-        leverage.oi_usd_linked,
-        leverage.oi_hhi_linked,
+        leverage.oi_usd_chain_linked,
+        leverage.oi_hhi_chain_linked,
         leverage.oi_to_volume,
         leverage.oi_to_volume_oi_share,
         leverage.systemic_risk_score,
@@ -124,7 +124,7 @@ daily as (
         {%- endfor %}
         {%- for counterpart, side in onchain.items() %}
         least(comparison.exchange_venue_share, comparison.{{ side }}_venue_share) as {{ counterpart }}_venue_share,
-        {{ signal_poorer('comparison.exchange_completeness', 'comparison.' ~ side ~ '_completeness') }}
+        {{ least_complete('comparison.exchange_completeness', 'comparison.' ~ side ~ '_completeness') }}
             as {{ counterpart }}_completeness,
         {%- endfor %}
         liquidations.venues_present / cast(nullif(liquidations.venues_expected, 0) as double)
@@ -209,11 +209,13 @@ select
     known.comparison_available_at as lending_available_at,
     known.comparison_available_at as perp_dex_available_at,
     cast(null as double) as zones_venue_share,
-    -- The grid of open interest and funding (B9, B11).
+    -- The grid of open interest and funding.
     case
-        when oi_zscore_90d_ranks.percentile is null or daily.x_percentile_90d is null then 'unknown'
+        when oi_zscore_90d_ranks.percentile is null or daily.excess_rate_percentile_90d is null then 'unknown'
         {%- for cell, (oi_side, funding_side) in cells.items() %}
-        when oi_zscore_90d_ranks.percentile {{ sides[oi_side] }} and daily.x_percentile_90d {{ sides[funding_side] }}
+        when
+            oi_zscore_90d_ranks.percentile {{ sides[oi_side] }}
+            and daily.excess_rate_percentile_90d {{ sides[funding_side] }}
             then '{{ cell }}'
         {%- endfor %}
         else 'none'

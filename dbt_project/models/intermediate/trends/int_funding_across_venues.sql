@@ -1,11 +1,11 @@
--- An asset's funding over its venues at each step of both paces, and the one rate its regime is judged by.
+-- An asset's funding over its venues at each step of both frequencies, and the one rate its regime is judged by.
 with points as (
     select * from {{ ref('int_funding_by_venue_slot') }}
 ),
 
 steps as (
     select
-        pace,
+        frequency,
         asset,
         trade_date,
         slot,
@@ -14,15 +14,15 @@ steps as (
         sum(oi_usd_before * rate_8h) / nullif(sum(oi_usd_before), 0) as rate_8h_oi_weighted,
         sum(volume_usd_before * rate_8h) / nullif(sum(volume_usd_before), 0) as rate_8h_volume_weighted,
         median(rate_8h) as rate_8h_median,
-        case when count(x_8h) = count(*)
-            then sum(oi_usd_before * x_8h) / nullif(sum(oi_usd_before), 0)
-        end as x_8h_oi_weighted,
-        case when count(x_8h) = count(*) then median(x_8h) end as x_8h_median,
+        case when count(excess_rate_8h) = count(*)
+            then sum(oi_usd_before * excess_rate_8h) / nullif(sum(oi_usd_before), 0)
+        end as excess_rate_8h_oi_weighted,
+        case when count(excess_rate_8h) = count(*) then median(excess_rate_8h) end as excess_rate_8h_median,
         sum(oi_usd_before) as oi_usd_weighing,
-        {{ stats_gathered_list('sources') }} as source_lists,
+        {{ string_agg_list('sources') }} as source_lists,
         max(available_at) as available_at
     from points
-    group by pace, asset, trade_date, slot
+    group by frequency, asset, trade_date, slot
 ),
 
 judged as (
@@ -37,7 +37,7 @@ judged as (
 )
 
 select
-    pace,
+    frequency,
     asset,
     trade_date,
     slot,
@@ -51,7 +51,8 @@ select
     rate_basis,
     {{ stats_snap("case rate_basis when 'oi_weighted' then rate_8h_oi_weighted else rate_8h_median end") }} as rate_8h,
     -- Weighed as distances rather than as a difference of weighted means: venues exactly at neutral then stay at zero.
-    {{ stats_snap("case rate_basis when 'oi_weighted' then x_8h_oi_weighted else x_8h_median end") }} as x_8h,
+    {{ stats_snap("case rate_basis when 'oi_weighted' then excess_rate_8h_oi_weighted else excess_rate_8h_median end") }}
+        as excess_rate_8h,
     oi_usd_weighing,
     source_lists,
     available_at

@@ -1,15 +1,16 @@
--- Funding per venue at the two paces regimes are judged at: slots of eight hours where single settlements are known
--- (pace settlement), and days everywhere (pace daily). With each rate the weights known before its day began.
+-- Funding per venue at the two frequencies regimes are judged at: slots of eight hours where single settlements are
+-- known (frequency settlement), and days everywhere (frequency daily). With each rate the weights known before its day
+-- began.
 with slots as (
     select
-        'settlement' as pace,
+        'settlement' as frequency,
         venue,
         asset,
         trade_date,
         cast(floor(hour(settled_at) / cast({{ threshold('funding_slot_hours') }} as double)) as int) as slot,
         -- Eight hourly settlements and one of eight hours say the same thing once they are rates per eight hours.
         avg(rate_8h) as rate_8h,
-        avg(x_8h) as x_8h,
+        avg(excess_rate_8h) as excess_rate_8h,
         -- Their sources are those of the day, and stand there.
         cast(null as string) as sources,
         max(available_at) as available_at
@@ -20,13 +21,13 @@ with slots as (
 
 days as (
     select
-        'daily' as pace,
+        'daily' as frequency,
         venue,
         asset,
         trade_date,
         0 as slot,
         rate_8h,
-        rate_8h - neutral_rate_8h as x_8h,
+        rate_8h - neutral_rate_8h as excess_rate_8h,
         sources,
         available_at
     from {{ ref('fct_funding_daily') }}
@@ -40,13 +41,13 @@ points as (
 )
 
 select
-    points.pace,
+    points.frequency,
     points.venue,
     points.asset,
     points.trade_date,
     points.slot,
     points.rate_8h,
-    points.x_8h,
+    points.excess_rate_8h,
     -- The last open interest at or before a settlement is the close of the day before. Zero weighs nothing.
     nullif(oi.oi_usd, 0) as oi_usd_before,
     nullif(volume.volume_usd, 0) as volume_usd_before,

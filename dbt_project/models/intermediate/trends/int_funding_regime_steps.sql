@@ -1,79 +1,84 @@
 -- The regime of an asset's funding at every step: percentile, class, confirmation and hysteresis, all by looking back.
--- Which pace speaks for a day, and everything counted in days, is funding_regimes_daily's.
+-- Which frequency speaks for a day, and everything counted in days, is funding_regimes_daily's.
 with across_venues as (
-    select pace, asset, trade_date, slot, step_at, rate_8h, x_8h from {{ ref('int_funding_across_venues') }}
+    select frequency, asset, trade_date, slot, step_at, rate_8h, excess_rate_8h
+    from {{ ref('int_funding_across_venues') }}
 ),
 
-paces as (
+frequencies as (
     select
-        'settlement' as pace,
+        'settlement' as frequency,
         cast(i as int) as slot
     from range(0, {{ threshold('funding_slots_per_day') }}) as slots (i)
     union all
     select
-        'daily' as pace,
+        'daily' as frequency,
         0 as slot
 ),
 
--- Every step the pace promises, so that a missing one is seen.
+-- Every step the frequency promises, so that a missing one is seen.
 bounds as (
     select
-        pace,
+        frequency,
         asset,
         min(trade_date) as first_day,
         max(trade_date) as last_day
     from across_venues
-    group by pace, asset
+    group by frequency, asset
 ),
 
 promised as (
-    select bounds.pace, bounds.asset, calendar.trade_date, paces.slot
+    select bounds.frequency, bounds.asset, calendar.trade_date, frequencies.slot
     from bounds
     inner join {{ ref('dim_date') }} as calendar on calendar.trade_date between bounds.first_day and bounds.last_day
-    inner join paces on bounds.pace = paces.pace
+    inner join frequencies on bounds.frequency = frequencies.frequency
 ),
 
 segments as (
     select
-        promised.pace,
+        promised.frequency,
         promised.asset,
         promised.trade_date,
         promised.slot,
         across_venues.step_at,
         across_venues.rate_8h,
-        across_venues.x_8h,
-        count_if(across_venues.x_8h is null) over (
-            partition by promised.pace, promised.asset order by promised.trade_date, promised.slot
+        across_venues.excess_rate_8h,
+        count_if(across_venues.excess_rate_8h is null) over (
+            partition by promised.frequency, promised.asset order by promised.trade_date, promised.slot
             rows between unbounded preceding and current row
         ) as segment
     from promised
     left join across_venues
-        on promised.pace = across_venues.pace and promised.asset = across_venues.asset
+        on promised.frequency = across_venues.frequency and promised.asset = across_venues.asset
         and promised.trade_date = across_venues.trade_date and promised.slot = across_venues.slot
 ),
 
 settlements as (
-    select asset, segment, step_at, x_8h from segments where pace = 'settlement' and x_8h is not null
+    select asset, segment, step_at, excess_rate_8h
+    from segments
+    where frequency = 'settlement' and excess_rate_8h is not null
 ),
 
 days as (
-    select asset, segment, step_at, x_8h from segments where pace = 'daily' and x_8h is not null
+    select asset, segment, step_at, excess_rate_8h
+    from segments
+    where frequency = 'daily' and excess_rate_8h is not null
 ),
 
 settlement_ranks as (
     {{ stats_midrank(
-        'settlements', ['asset', 'segment'], 'step_at', 'x_8h', threshold('funding_percentile_settlements')
+        'settlements', ['asset', 'segment'], 'step_at', 'excess_rate_8h', threshold('funding_percentile_settlements')
     ) }}
 ),
 
 day_ranks as (
-    {{ stats_midrank('days', ['asset', 'segment'], 'step_at', 'x_8h', threshold('funding_percentile_days')) }}
+    {{ stats_midrank('days', ['asset', 'segment'], 'step_at', 'excess_rate_8h', threshold('funding_percentile_days')) }}
 ),
 
 ranks as (
-    select 'settlement' as pace, asset, step_at, percentile from settlement_ranks
+    select 'settlement' as frequency, asset, step_at, percentile from settlement_ranks
     union all
-    select 'daily' as pace, asset, step_at, percentile from day_ranks
+    select 'daily' as frequency, asset, step_at, percentile from day_ranks
 ),
 
 classed as (
@@ -83,12 +88,12 @@ classed as (
         -- In METRICS' order. Without a percentile nothing is classed, not even neutral: an extreme might still be held.
         case
             when ranks.percentile is null then null
-            when abs(segments.x_8h) <= {{ threshold('funding_neutral_band') }} then 'neutral'
-            when segments.x_8h > 0 and ranks.percentile >= {{ threshold('funding_extreme_high_percentile') }}
+            when abs(segments.excess_rate_8h) <= {{ threshold('funding_neutral_band') }} then 'neutral'
+            when segments.excess_rate_8h > 0 and ranks.percentile >= {{ threshold('funding_extreme_high_percentile') }}
                 then 'extreme_positive'
-            when segments.x_8h > 0 and ranks.percentile >= {{ threshold('funding_elevated_percentile') }}
+            when segments.excess_rate_8h > 0 and ranks.percentile >= {{ threshold('funding_elevated_percentile') }}
                 then 'elevated'
-            when segments.x_8h > 0 then 'mild_positive'
+            when segments.excess_rate_8h > 0 then 'mild_positive'
             when ranks.percentile <= {{ threshold('funding_extreme_low_percentile') }} then 'extreme_negative'
             when ranks.percentile <= {{ threshold('funding_depressed_percentile') }} then 'depressed'
             else 'negative'
@@ -96,8 +101,8 @@ classed as (
         cast(sign(segments.rate_8h) as int) as rate_sign
     from segments
     left join ranks
-        on segments.pace = ranks.pace and segments.asset = ranks.asset and segments.step_at = ranks.step_at
-    where segments.x_8h is not null
+        on segments.frequency = ranks.frequency and segments.asset = ranks.asset and segments.step_at = ranks.step_at
+    where segments.excess_rate_8h is not null
 ),
 
 confirmed as (
@@ -115,9 +120,9 @@ confirmed as (
         coalesce(rate_sign <> lag(rate_sign) over in_order, true) as is_sign_change
     from classed
     window
-        in_order as (partition by pace, asset, segment order by step_at),
+        in_order as (partition by frequency, asset, segment order by step_at),
         lately as (
-            partition by pace, asset, segment order by step_at
+            partition by frequency, asset, segment order by step_at
             rows between {{ threshold('funding_regime_confirmations') | int - 1 }} preceding and current row
         )
 ),
@@ -147,18 +152,18 @@ held as (
         cast({{ stats_run_length('step_no', 'is_sign_change', 'so_far') }} as int) as sign_run_length
     from latched
     window so_far as (
-        partition by pace, asset, segment order by step_at rows between unbounded preceding and current row
+        partition by frequency, asset, segment order by step_at rows between unbounded preceding and current row
     )
 )
 
 select
-    pace,
+    frequency,
     asset,
     trade_date,
     slot,
     step_at,
     rate_8h,
-    x_8h,
+    excess_rate_8h,
     percentile,
     regime_class,
     case

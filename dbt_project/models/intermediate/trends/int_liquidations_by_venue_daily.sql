@@ -19,7 +19,7 @@ with liquidations as (
         sum(unpriced_events) as unpriced_events,
         -- The poorest feed among the rows speaks for all of them.
         {{ worst_completeness('completeness') }} as completeness,
-        {{ stats_gathered_list('sources') }} as sources,
+        {{ string_agg_list('sources') }} as sources,
         max(available_at) as available_at
     from {{ ref('fct_liquidations_daily') }}
     group by venue, chain, asset, trade_date, venue_kind, measure
@@ -31,7 +31,7 @@ prices as (
         trade_date,
         close_usd,
         {{ stats_snap('abs(log_return)') }} as move,
-        {{ stats_snap(threshold('implied_liquidation_sigmas') ~ ' * realised_vol_30d') }} as move_border,
+        {{ stats_snap(threshold('implied_liquidation_sigmas') ~ ' * realized_vol_30d_daily') }} as move_border,
         sources,
         available_at
     from {{ ref('fct_price_daily') }}

@@ -51,7 +51,7 @@ totals as (
             * (coalesce(price_usd, price_before_usd, 0) - coalesce(price_before_usd, price_usd, 0))
         ) filter (where is_compared_1d) as oi_usd_cross_1d,
         {{ sorted_list('input_grain') }} as input_grains,
-        {{ stats_gathered_list('sources') }} as source_lists,
+        {{ string_agg_list('sources') }} as source_lists,
         max(available_at) as available_at
     from venues
     group by asset, trade_date
@@ -155,7 +155,7 @@ select
     oi_usd_cross_1d,
     oi_log_change_1d,
     cast(level_segment as int) as level_segment,
-    oi_base * exp(link) as oi_base_linked,
+    oi_base * exp(link) as oi_base_chain_linked,
     oi_log_total + link as oi_log_level,
     input_grains,
     source_lists,

@@ -8,7 +8,7 @@ with candles as (
 
 -- A venue's perpetuals of an asset add up; most assets have one, and nothing to add.
 shared as (
-    {{ contested_series('candles', ['venue', 'asset'], ['instrument']) }}
+    {{ multi_source_series('candles', ['venue', 'asset'], ['instrument']) }}
 )
 
 select
@@ -26,7 +26,7 @@ select
     c.asset,
     c.trade_date,
     sum(c.volume_usd) as volume_usd,
-    {{ stats_gathered_list('c.source') }} as sources,
+    {{ string_agg_list('c.source') }} as sources,
     max(c.available_at) as available_at
 from candles as c
 semi join shared on {{ same_series('c', 'shared', ['venue', 'asset']) }}

@@ -51,16 +51,16 @@ days as (
         avg(rate_8h) filter (where settled_at = last_settled_at) as rate_8h_last,
         max(neutral_rate_8h) as neutral_rate_8h,
         cast(count(*) filter (where rate_8h > 0) as int) as positive_settlements,
-        cast(count(*) filter (where x_8h > 0) as int) as above_neutral_settlements,
+        cast(count(*) filter (where excess_rate_8h > 0) as int) as above_neutral_settlements,
         case when count(*) = count(cost_usd) then sum(cost_usd) end as cost_usd,
         case when bool_or(input_grain = 'daily') then 'daily' else 'settlement' end as input_grain,
-        {{ stats_gathered_list("concat_ws(',', source, oi_source)") }} as source_lists,
+        {{ string_agg_list("concat_ws(',', source, oi_source)") }} as source_lists,
         max(greatest(available_at, coalesce(oi_available_at, available_at))) as available_at
     from paid
     group by venue, asset, trade_date
 ),
 
-source_lists as ({{ stats_tidy_lists('days', 'source_lists') }})
+source_lists as ({{ distinct_sorted_list('days', 'source_lists') }})
 
 select
     d.venue,
@@ -73,7 +73,7 @@ select
     d.rate_8h_min,
     d.rate_8h_max,
     d.rate_8h_last,
-    d.rate_8h * 8760e0 / 8e0 as rate_annualised,
+    d.rate_8h * 8760e0 / 8e0 as rate_annualized,
     d.neutral_rate_8h,
     d.positive_settlements,
     d.above_neutral_settlements,

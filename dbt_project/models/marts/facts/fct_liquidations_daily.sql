@@ -4,7 +4,7 @@ with liquidations as (
 
 -- A venue's instruments of an asset add up; most assets have one, and nothing to add.
 shared as (
-    {{ contested_series('liquidations', ['venue', 'chain', 'asset', 'side', 'measure'], ['series']) }}
+    {{ multi_source_series('liquidations', ['venue', 'chain', 'asset', 'side', 'measure'], ['series']) }}
 ),
 
 days as (
@@ -43,14 +43,14 @@ days as (
         {{ worst_completeness('l.completeness') }} as completeness,
         {{ common_price_source('l.price_source') }} as price_source,
         cast(sum(l.unpriced_events) as bigint) as unpriced_events,
-        {{ stats_gathered_list('l.source') }} as source_lists,
+        {{ string_agg_list('l.source') }} as source_lists,
         max(l.available_at) as available_at
     from liquidations as l
     semi join shared on {{ same_series('l', 'shared', ['venue', 'chain', 'asset', 'side', 'measure']) }}
     group by l.venue, l.chain, l.asset, l.side, l.measure, l.trade_date
 ),
 
-source_lists as ({{ stats_tidy_lists('days', 'source_lists') }})
+source_lists as ({{ distinct_sorted_list('days', 'source_lists') }})
 
 select
     d.venue,

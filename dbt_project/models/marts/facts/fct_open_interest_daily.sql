@@ -4,7 +4,7 @@ with instruments as (
 
 -- A venue's instruments of an asset add up; most assets have one, and nothing to add.
 shared as (
-    {{ contested_series('instruments', ['venue', 'asset'], ['instrument']) }}
+    {{ multi_source_series('instruments', ['venue', 'asset'], ['instrument']) }}
 ),
 
 days as (
@@ -44,14 +44,14 @@ days as (
         end as price_source,
         case when bool_or(i.period = 'snapshot') then 'snapshot' else max_by(i.period, i.period_minutes) end
             as input_grain,
-        {{ stats_gathered_list('i.source') }} as source_lists,
+        {{ string_agg_list('i.source') }} as source_lists,
         max(i.available_at) as available_at
     from instruments as i
     semi join shared on {{ same_series('i', 'shared', ['venue', 'asset']) }}
     group by i.venue, i.asset, i.trade_date
 ),
 
-source_lists as ({{ stats_tidy_lists('days', 'source_lists') }})
+source_lists as ({{ distinct_sorted_list('days', 'source_lists') }})
 
 select
     d.venue,

@@ -8,7 +8,7 @@ with strikes as (
         strike,
         option_type,
         trade_date,
-        sum(open_interest_base) as oi_base,
+        sum(oi_base) as oi_base,
         sum(volume_24h_base) as volume_24h_base,
         avg(mark_iv) as mark_iv,
         avg(delta) as delta,

@@ -4,7 +4,7 @@ with instruments as (
 
 -- Where a venue has several instruments of an asset, their mean speaks; most assets have one, and nothing to average.
 shared as (
-    {{ contested_series('instruments', ['venue', 'asset', 'measure'], ['instrument']) }}
+    {{ multi_source_series('instruments', ['venue', 'asset', 'measure'], ['instrument']) }}
 ),
 
 days as (
@@ -29,14 +29,14 @@ days as (
         avg(i.long_share) as long_share,
         cast(count(*) as int) as instruments,
         max_by(i.period, i.period_minutes) as input_grain,
-        {{ stats_gathered_list('i.source') }} as source_lists,
+        {{ string_agg_list('i.source') }} as source_lists,
         max(i.available_at) as available_at
     from instruments as i
     semi join shared on {{ same_series('i', 'shared', ['venue', 'asset', 'measure']) }}
     group by i.venue, i.asset, i.measure, i.trade_date
 ),
 
-source_lists as ({{ stats_tidy_lists('days', 'source_lists') }})
+source_lists as ({{ distinct_sorted_list('days', 'source_lists') }})
 
 select
     d.venue,

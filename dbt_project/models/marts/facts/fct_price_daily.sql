@@ -102,7 +102,7 @@ days as (
         sum(volume_usd) filter (where market = 'perp') as volume_usd,
         sum(volume_base) filter (where market = 'spot') as spot_volume_base,
         cast({{ distinct_count('venue', "market = 'perp' and volume_base is not null") }} as int) as volume_venues,
-        {{ stats_gathered_list('source') }} as source_lists,
+        {{ string_agg_list('source') }} as source_lists,
         max(available_at) as available_at
     from series
     group by asset, trade_date
@@ -133,7 +133,7 @@ closes as (
     where p.close_usd is not null or s.close_usd is not null
 ),
 
-source_lists as ({{ stats_tidy_lists('closes', 'source_lists') }})
+source_lists as ({{ distinct_sorted_list('closes', 'source_lists') }})
 
 select
     c.asset,
@@ -147,7 +147,7 @@ select
     case
         when count(c.log_return) over days_before = {{ threshold('volatility_window_days') }}
             then stddev_samp(c.log_return) over days_before
-    end as realised_vol_30d,
+    end as realized_vol_30d_daily,
     c.volume_base,
     c.volume_usd,
     c.spot_volume_base,

@@ -37,8 +37,8 @@ dollar_instruments as (
         i.venue,
         i.instrument,
         i.asset,
-        i.holds_from,
-        i.holds_until,
+        i.valid_from,
+        i.valid_to,
         v.price_rank
     from {{ ref('int_instruments') }} as i
     inner join {{ ref('assets') }} as a on i.quote = a.asset and a.kind = 'stable'
@@ -115,7 +115,7 @@ marked as (
         {%- endfor %}
     from wanted
     inner join dollar_instruments as i
-        on wanted.asset = i.asset and wanted.trade_date >= i.holds_from and wanted.trade_date < i.holds_until
+        on wanted.asset = i.asset and wanted.trade_date >= i.valid_from and wanted.trade_date < i.valid_to
     inner join {{ ref('int_candle_marks_by_source') }} as marks
         on i.venue = marks.venue and i.instrument = marks.instrument and wanted.marked_at = marks.marked_at
     group by wanted.asset, wanted.started_at, marks.venue, marks.instrument, marks.source, marks.period

@@ -1,5 +1,5 @@
 -- Liquidations by price: the bins of int_liquidation_bins, ranked, judged against the asset's days before, joined to
--- clusters and coloured.
+-- clusters and colored.
 with bins as (
     select
         *,
@@ -24,14 +24,14 @@ prices as (
     select asset, trade_date, close_usd, available_at from {{ ref('fct_price_daily') }}
 ),
 
-source_lists as ({{ stats_tidy_lists('bins', 'source_list') }}),
+source_lists as ({{ distinct_sorted_list('bins', 'source_list') }}),
 
 measured as (
     select
         *,
         rank() over (partition by asset, trade_date order by judged_usd desc) as density_rank,
         {{ stats_rolling_quantile('judged_usd', threshold('heatmap_dense_quantile'), 'days_before') }} as dense_usd,
-        {{ stats_rolling_quantile('log_usd', threshold('heatmap_colour_quantile'), 'days_so_far') }} as brightest
+        {{ stats_rolling_quantile('log_usd', threshold('heatmap_color_quantile'), 'days_so_far') }} as brightest
     from bins
     window
         days_before as (
@@ -56,7 +56,7 @@ judged as (
             when days.days_known = {{ threshold('heatmap_window_days') }}
                 then measured.judged_usd > {{ liquidation_snap('measured.dense_usd') }}
         end as is_dense,
-        least(1e0, measured.log_usd / measured.brightest) as colour_value,
+        least(1e0, measured.log_usd / measured.brightest) as color_value,
         greatest(measured.available_at, days.available_at, prices.available_at) as known_at
     from measured
     inner join days on measured.asset = days.asset and measured.trade_date = days.trade_date
@@ -113,8 +113,8 @@ select
             liquidation_bin_low('judged.bin_no'), liquidation_bin_low('(judged.bin_no + 1)'), 'judged.close_usd'
         ) }}
     end as distance_to_close,
-    judged.colour_value,
-    {{ liquidation_colour('judged.colour_value') }} as colour_hex,
+    judged.color_value,
+    {{ liquidation_color('judged.color_value') }} as color_hex,
     judged.input_grain,
     judged.placed_at_close_usd,
     judged.completeness,

@@ -3,7 +3,7 @@
 -- The books are the longest table of the warehouse, so each step reads them as they stand: a query named here and used
 -- twice would be written out first.
 with contested as (
-    {{ contested_series(ref('stg_coverage'), ['source', 'table_name', 'venue', 'instrument'], ['series']) }}
+    {{ multi_source_series(ref('stg_coverage'), ['source', 'table_name', 'venue', 'instrument'], ['series']) }}
 ),
 
 -- An instrument is as complete as its least complete series; most have one series and need no grouping.
@@ -44,7 +44,7 @@ worst as (
         table_name,
         venue,
         trade_date,
-        reason as worst_reason
+        reason as primary_reason
     from {{ ref('stg_coverage') }}
     where reason is not null
     qualify
@@ -89,7 +89,7 @@ select
     d.periods_present,
     d.quarantined,
     case when d.status = 'missing' and d.instruments_present > 0 then 'partial' else d.status end as status,
-    w.worst_reason,
+    w.primary_reason,
     d.missing_instruments
 from days as d
 left join worst as w

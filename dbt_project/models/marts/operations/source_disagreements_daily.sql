@@ -172,5 +172,5 @@ select
     gap,
     gap_kind,
     cast(tolerance as double) as tolerance,
-    gap <= tolerance as agree
+    gap <= tolerance as is_within_tolerance
 from widest

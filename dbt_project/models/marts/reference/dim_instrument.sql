@@ -5,7 +5,7 @@ with instruments as (
 select
     venue,
     instrument,
-    valid_from,
+    version_from as valid_from,
     asset,
     quote,
     contract_type,

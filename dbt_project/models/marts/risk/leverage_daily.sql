@@ -27,9 +27,9 @@ daily as (
         trends.trade_date,
         trends.oi_base,
         trends.oi_usd,
-        trends.oi_usd * (trends.oi_base_linked / nullif(trends.oi_base, 0)) as oi_usd_linked,
+        trends.oi_usd * (trends.oi_base_chain_linked / nullif(trends.oi_base, 0)) as oi_usd_chain_linked,
         trends.oi_hhi,
-        concentration.oi_hhi_linked,
+        concentration.oi_hhi_chain_linked,
         concentration.level_segment,
         turnover.oi_to_volume,
         coalesce(turnover.oi_to_volume_venues, 0) as oi_to_volume_venues,
@@ -58,8 +58,8 @@ snapped as (
         asset,
         level_segment,
         trade_date,
-        {{ stats_snap('ln(case when oi_usd_linked > 0 then oi_usd_linked end)') }} as oi_usd,
-        oi_hhi_linked as oi_hhi,
+        {{ stats_snap('ln(case when oi_usd_chain_linked > 0 then oi_usd_chain_linked end)') }} as oi_usd,
+        oi_hhi_chain_linked as oi_hhi,
         {{ stats_snap('oi_to_volume') }} as oi_to_volume
     from daily
 ),
@@ -97,21 +97,21 @@ ranked as (
     {%- endfor %}
 ),
 
-source_lists as ({{ stats_tidy_lists('ranked', 'day_sources') }})
+source_lists as ({{ distinct_sorted_list('ranked', 'day_sources') }})
 
 select
     ranked.asset,
     ranked.trade_date,
     ranked.oi_base,
     ranked.oi_usd,
-    ranked.oi_usd_linked,
+    ranked.oi_usd_chain_linked,
     ranked.oi_usd_percentile_365d,
     ranked.oi_to_volume,
     ranked.oi_to_volume_venues,
     ranked.oi_to_volume_oi_share,
     ranked.oi_to_volume_percentile_365d,
     ranked.oi_hhi,
-    ranked.oi_hhi_linked,
+    ranked.oi_hhi_chain_linked,
     ranked.oi_hhi_percentile_365d,
     -- A sum with an unknown part is unknown.
     (

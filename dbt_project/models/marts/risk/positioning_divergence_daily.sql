@@ -1,4 +1,4 @@
--- The crowd against the large, and both against options and open interest: extremes (B14) and capitulation (B8).
+-- The crowd against the large, and both against options and open interest: extremes (H14) and capitulation (H08).
 -- Statistics of one venue's own series are int_positioning_by_venue_daily's.
 with positioning as (
     select * from {{ ref('int_positioning_by_venue_daily') }}
@@ -86,7 +86,7 @@ across_venues as (
         cast(count_if(positioning_extreme = 'long_crowded') as int) as venues_long_crowded,
         cast(count_if(positioning_extreme = 'short_crowded') as int) as venues_short_crowded,
         -- Every venue was asked which of them leads.
-        {{ stats_gathered_list('venue_sources') }} as sources,
+        {{ string_agg_list('venue_sources') }} as sources,
         max(venue_available_at) as available_at
     from venues
     group by asset, trade_date
@@ -118,8 +118,8 @@ daily as (
         chosen.account_top_long_share,
         chosen.position_top_long_share,
         chosen.taker_long_share,
-        chosen.whale_retail_gap,
-        chosen.whale_retail_gap_percentile_90d,
+        chosen.top_trader_account_gap,
+        chosen.top_trader_account_gap_percentile_90d,
         chosen.top_account_retail_gap,
         coalesce(chosen.positioning_extreme, 'unknown') as positioning_extreme,
         coalesce(across_venues.venues_long_crowded, 0) as venues_long_crowded,
@@ -147,7 +147,7 @@ daily as (
     left join options on spine.asset = options.asset and spine.trade_date = options.trade_date
 ),
 
-source_lists as ({{ stats_tidy_lists('daily', 'day_sources') }})
+source_lists as ({{ distinct_sorted_list('daily', 'day_sources') }})
 
 select
     daily.asset,
@@ -157,8 +157,8 @@ select
     daily.account_long_share_percentile_90d,
     daily.account_top_long_share,
     daily.position_top_long_share,
-    daily.whale_retail_gap,
-    daily.whale_retail_gap_percentile_90d,
+    daily.top_trader_account_gap,
+    daily.top_trader_account_gap_percentile_90d,
     daily.top_account_retail_gap,
     daily.taker_long_share,
     daily.positioning_extreme,

@@ -1,12 +1,12 @@
 select
     signal,
-    belief,
+    hypothesis,
     title,
     direction,
     cast({{ signal_sign('direction') }} as int) as direction_sign,
     horizon,
     input_marts,
-    on_means,
-    value_is,
-    strength_is
+    condition_description,
+    value_description,
+    strength_description
 from {{ ref('signals') }}

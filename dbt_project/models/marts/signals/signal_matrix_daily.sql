@@ -1,4 +1,4 @@
--- signals_daily spread out: a state and a strength per signal, and what they say together (B7). Nothing is judged here.
+-- signals_daily spread out: a state and a strength per signal, and what they say together. Nothing is judged here.
 {%- set names = signal_names() %}
 
 with signals as (
@@ -7,7 +7,7 @@ with signals as (
 
 -- Where open interest and funding stand on their grid, whether or not a signal looks at the cell.
 grid as (
-    select asset, trade_date, grid_cell, oi_zscore_90d_percentile, x_percentile_90d
+    select asset, trade_date, grid_cell, oi_zscore_90d_percentile, excess_rate_percentile_90d
     from {{ ref('int_signal_inputs_daily') }}
 ),
 
@@ -47,8 +47,8 @@ select
     {%- endfor %}
     grid.grid_cell,
     grid.oi_zscore_90d_percentile,
-    grid.x_percentile_90d,
-    -- Summed in the order of the beliefs, so that the last digits are the same in every run.
+    grid.excess_rate_percentile_90d,
+    -- Summed in the order of the hypotheses, so that the last digits are the same in every run.
     {%- for score, known, half in [
         ('combined_score', 'strengths_known', none),
         ('price_score', 'price_strengths_known', ''),
@@ -77,7 +77,6 @@ select
             {%- endfor %}
         ), ''
     ) as score_inputs,
-    'mean of the strengths in score_inputs, each with the same weight' as recipe,
     spread.available_at
 from spread
 cross join halves

@@ -1,19 +1,19 @@
 -- An asset's funding day by day: the composite rates, and the regime in force at the day's end. The steps behind the
 -- regime are int_funding_regime_steps'.
-{%- set at_close = ['x_8h', 'percentile', 'regime_class', 'regime', 'rate_sign', 'sign_run_length'] %}
+{%- set at_close = ['excess_rate_8h', 'percentile', 'regime_class', 'regime', 'rate_sign', 'sign_run_length'] %}
 
 with points as (
-    select * from {{ ref('int_funding_by_venue_slot') }} where pace = 'daily'
+    select * from {{ ref('int_funding_by_venue_slot') }} where frequency = 'daily'
 ),
 
 composite as (
-    select * from {{ ref('int_funding_across_venues') }} where pace = 'daily'
+    select * from {{ ref('int_funding_across_venues') }} where frequency = 'daily'
 ),
 
 steps as (
     select
         *,
-        slot = case pace when 'settlement' then {{ threshold('funding_slots_per_day') }} - 1 else 0 end as is_close
+        slot = case frequency when 'settlement' then {{ threshold('funding_slots_per_day') }} - 1 else 0 end as is_close
     from {{ ref('int_funding_regime_steps') }}
 ),
 
@@ -64,9 +64,9 @@ open_interest as (
 
 spine as ({{ stats_day_spine('composite') }}),
 
-pace_days as (
+frequency_days as (
     select
-        pace,
+        frequency,
         asset,
         trade_date,
         {%- for column in at_close %}
@@ -74,18 +74,18 @@ pace_days as (
         {%- endfor %}
         count(*) as steps,
         count_if(rate_8h > 0) as positive_steps,
-        count_if(x_8h > 0) as above_neutral_steps,
+        count_if(excess_rate_8h > 0) as above_neutral_steps,
         count_if(is_inside) as inside_steps
     from steps
-    group by pace, asset, trade_date
+    group by frequency, asset, trade_date
 ),
 
 settlement_days as (
-    select * from pace_days where pace = 'settlement'
+    select * from frequency_days where frequency = 'settlement'
 ),
 
 daily_days as (
-    select * from pace_days where pace = 'daily'
+    select * from frequency_days where frequency = 'daily'
 ),
 
 -- Settlements speak wherever their window is full, days where only theirs is.
@@ -119,7 +119,7 @@ daily as (
         composite.rate_8h_volume_weighted,
         composite.rate_8h_median,
         dispersions.rate_8h_dispersion,
-        composite.x_8h,
+        composite.excess_rate_8h,
         intervals.interval_hours_min,
         intervals.interval_hours_max,
         intervals.interval_changes,
@@ -178,11 +178,11 @@ windowed as (
         {{ stats_where_full(
             'sum(interval_changes) over month_before', 'interval_changes', threshold('month_window_days'), 'month_before'
         ) }} as interval_changes_30d,
-        {%- for pace in ['settlement', 'daily'] %}
+        {%- for frequency in ['settlement', 'daily'] %}
         {%- for part in ['positive', 'above_neutral'] %}
-        sum({{ pace }}_{{ part }}_steps) over month_before as {{ pace }}_{{ part }}_steps_30d,
+        sum({{ frequency }}_{{ part }}_steps) over month_before as {{ frequency }}_{{ part }}_steps_30d,
         {%- endfor %}
-        sum({{ pace }}_steps) over month_before as {{ pace }}_steps_30d{{ ',' if not loop.last }}
+        sum({{ frequency }}_steps) over month_before as {{ frequency }}_steps_30d{{ ',' if not loop.last }}
         {%- endfor %}
     from states
     window
@@ -213,10 +213,10 @@ counted as (
 marked as (
     select
         *,
-        -- 1 an extreme in force, 0 calm that a normalisation has answered; a day between keeps the mark before it.
+        -- 1 an extreme in force, 0 calm that a normalization has answered; a day between keeps the mark before it.
         case
             when is_extreme then 1
-            when regime = 'unknown' or days_inside >= {{ threshold('funding_normalisation_days') }} then 0
+            when regime = 'unknown' or days_inside >= {{ threshold('funding_normalization_days') }} then 0
         end as extreme_mark
     from counted
 ),
@@ -229,7 +229,7 @@ judged as (
     window earlier as (partition by asset order by trade_date rows between unbounded preceding and 1 preceding)
 ),
 
-source_lists as ({{ stats_tidy_lists('judged', 'source_lists') }})
+source_lists as ({{ distinct_sorted_list('judged', 'source_lists') }})
 
 select
     judged.asset,
@@ -240,10 +240,10 @@ select
     judged.rate_8h_volume_weighted,
     judged.rate_8h_median,
     judged.rate_8h_dispersion,
-    {{ stats_snap('judged.rate_8h - judged.x_8h') }} as neutral_rate_8h,
-    judged.x_8h,
-    judged.close_x_8h as x_8h_at_close,
-    judged.close_percentile as x_percentile_90d,
+    {{ stats_snap('judged.rate_8h - judged.excess_rate_8h') }} as neutral_rate_8h,
+    judged.excess_rate_8h,
+    judged.close_excess_rate_8h as excess_rate_8h_at_close,
+    judged.close_percentile as excess_rate_percentile_90d,
     coalesce(judged.close_regime_class, 'unknown') as regime_class,
     judged.regime,
     case when judged.regime <> 'unknown' then cast(judged.days_in_run as int) end as days_in_regime,
@@ -274,15 +274,15 @@ select
         ['judged.rate_8h_mean_7d', 'judged.rate_8h_sd_30d', 'judged.rate_8h_sd_median_365d']
     ) }} as healthy_market,
     case
-        when judged.regime = 'unknown' or judged.days_known < {{ threshold('funding_normalisation_days') }}
+        when judged.regime = 'unknown' or judged.days_known < {{ threshold('funding_normalization_days') }}
             then 'unknown'
         when
             not judged.is_extreme
-            and judged.days_inside >= {{ threshold('funding_normalisation_days') }}
+            and judged.days_inside >= {{ threshold('funding_normalization_days') }}
             and judged.earlier_mark = 1
             then 'on'
         else 'off'
-    end as normalisation,
+    end as normalization,
     judged.interval_hours_min,
     judged.interval_hours_max,
     judged.interval_changes,

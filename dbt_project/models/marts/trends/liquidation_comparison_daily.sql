@@ -78,7 +78,7 @@ reported as (
             as liq_to_oi_usd{{ part }},
         {%- endfor %}
         count(case when notional_usd is not null then oi_usd_before end) as liq_to_oi_venues,
-        {{ stats_gathered_list('sources') }} as source_lists,
+        {{ string_agg_list('sources') }} as source_lists,
         max(available_at) as available_at
     from venues
     group by asset, trade_date, venue_kind, measure
@@ -181,7 +181,7 @@ scored as (
         so_far as (partition by asset order by trade_date rows between unbounded preceding and current row)
 ),
 
-source_lists as ({{ stats_tidy_lists('daily', 'source_lists') }})
+source_lists as ({{ distinct_sorted_list('daily', 'source_lists') }})
 
 select
     scored.asset,

@@ -128,7 +128,7 @@ windowed as (
         )
 ),
 
-centred as (
+centered as (
     select
         *,
         x1 / n as x_mean,
@@ -140,7 +140,7 @@ centred as (
     where n >= {{ threshold('lead_lag_min_pairs') }} and is_moving
 ),
 
--- White's standard error of a correlation of 0: days that move a lot weigh a lot, and their calm neighbours are no
+-- White's standard error of a correlation of 0: days that move a lot weigh a lot, and their calm neighbors are no
 -- evidence against chance. xxyy is the sum of (x - its mean)^2 (y - its mean)^2, written out in the sums above.
 correlated as (
     select
@@ -154,7 +154,7 @@ correlated as (
             - 3 * n * x_mean * x_mean * y_mean * y_mean,
             0
         ) / (xx * yy))") }} as correlation_band
-    from centred
+    from centered
     -- A series that moves by less than rounding does not move.
     where xx > 0 and yy > 0
 ),

@@ -10,7 +10,7 @@ price_windows as (
         trade_date,
         close_usd,
         log_return,
-        realised_vol_30d,
+        realized_vol_30d_daily,
         volume_base,
         volume_venues,
         -- Volume has no like-with-like change to fall back on: across a changed number of venues it is not judged.
@@ -98,7 +98,7 @@ measured as (
         oi_ranks.percentile as oi_percentile_365d,
         price_windows.close_usd,
         price_windows.log_return,
-        price_windows.realised_vol_30d,
+        price_windows.realized_vol_30d_daily,
         price_windows.volume_base,
         price_windows.volume_venues,
         price_windows.volume_high_30d,
@@ -111,12 +111,13 @@ measured as (
         {{ stats_snap('price_windows.log_return') }} as r,
         {{ stats_snap('oi.oi_log_change_1d') }} as o,
         {{ stats_snap('oi.oi_growth_1d') }} as g,
-        {{ stats_snap(threshold('quadrant_return_sigmas') ~ ' * price_windows.realised_vol_30d') }}
+        {{ stats_snap(threshold('quadrant_return_sigmas') ~ ' * price_windows.realized_vol_30d_daily') }}
             as quadrant_return_border,
         {{ stats_snap(threshold('quadrant_oi_sigmas') ~ ' * oi_windows.oi_log_change_sd_30d') }}
             as quadrant_oi_border,
-        {{ stats_snap(threshold('expansion_flat_sigmas') ~ ' * price_windows.realised_vol_30d') }} as flat_border,
-        {{ stats_snap(threshold('divergence_fall_sigmas') ~ ' * price_windows.realised_vol_30d') }} as fall_border,
+        {{ stats_snap(threshold('expansion_flat_sigmas') ~ ' * price_windows.realized_vol_30d_daily') }} as flat_border,
+        {{ stats_snap(threshold('divergence_fall_sigmas') ~ ' * price_windows.realized_vol_30d_daily') }}
+            as fall_border,
         {{ stats_snap(threshold('divergence_oi_sigmas') ~ ' * oi_windows.oi_log_change_sd_30d') }}
             as divergence_oi_border,
         -- Too small a part of the market must not speak for all of it.
@@ -165,7 +166,7 @@ judged as (
     from measured
 ),
 
-source_lists as ({{ stats_tidy_lists('judged', 'day_sources') }})
+source_lists as ({{ distinct_sorted_list('judged', 'day_sources') }})
 
 select
     judged.asset,
@@ -173,7 +174,7 @@ select
     judged.oi_base,
     judged.oi_usd,
     judged.oi_base_reported,
-    judged.oi_base_linked,
+    judged.oi_base_chain_linked,
     judged.venues_present,
     judged.venues_expected,
     judged.venues_present / cast(nullif(judged.venues_expected, 0) as double) as venue_share,
@@ -199,7 +200,7 @@ select
     judged.oi_hhi,
     judged.close_usd,
     judged.log_return,
-    judged.realised_vol_30d,
+    judged.realized_vol_30d_daily,
     judged.volume_base,
     judged.volume_venues,
     judged.volume_high_30d,

@@ -93,7 +93,7 @@ def parse_option_chain(pages: Sequence[Page], context: Context) -> Iterator[Pars
         from_ms("expiry_ms").dt.date().alias("expiry_date"),
         "strike",
         pl.col("side").str.to_lowercase().alias("option_type"),
-        (pl.col("contracts") * pl.col("unit")).alias("open_interest_base"),
+        (pl.col("contracts") * pl.col("unit")).alias("oi_base"),
         (pl.col("volume") * pl.col("unit")).alias("volume_24h_base"),
         # Below zero stands for none (?).
         pl.when(pl.col("mark_iv") >= 0).then(pl.col("mark_iv")).alias("mark_iv"),

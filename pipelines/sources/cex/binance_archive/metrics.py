@@ -18,7 +18,7 @@ from pipelines.sources.records import LINE, SUBJECT, Field, rejected
 
 # Cells may be empty: COIN-M files have quoted empty texts in three of the ratios.
 METRICS: Final = (
-    Field("create_time", "labelled", str),
+    Field("create_time", "labeled", str),
     Field("symbol", "symbol", str, optional=True),
     Field("sum_open_interest", "amount", float, optional=True),
     Field("sum_open_interest_value", "value", float, optional=True),
@@ -31,12 +31,12 @@ MEASURES: Final = ("account_global", "account_top", "position_top", "taker_volum
 
 PERIOD: Final = timedelta(minutes=5)
 
-LAST_END_LABELLED: Final = date(2026, 6, 25)
+LAST_END_LABELED: Final = date(2026, 6, 25)
 """The file of this day is the last whose labels are the ends of periods (00:05 … 00:00 of the next day); files after it have
 the starts (00:00 … 23:55). Observed in USDT-M archives; COIN-M files always had the starts."""
 
 # The day is known from one audit of a few symbols. From a little before it, a file's own midnight says what its labels are.
-_ASK_THE_FILE_FROM: Final = LAST_END_LABELLED - timedelta(days=3)
+_ASK_THE_FILE_FROM: Final = LAST_END_LABELED - timedelta(days=3)
 
 ARCHIVE_LAG: Final = timedelta(hours=24)
 """A day's file comes 1 to 2 days after the day's end."""
@@ -56,7 +56,7 @@ def parse_cm_metrics(pages: Sequence[Page], context: Context) -> Iterator[Parsed
 
 def _parse(pages: Sequence[Page], context: Context, market: Market) -> Iterator[Parsed]:
     for records in read_archives(pages, METRICS):
-        label = pl.col("labelled").str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="us", strict=False)
+        label = pl.col("labeled").str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="us", strict=False)
         frame, untimed = _split(records.frame.with_columns(label.alias("label")), pl.col("label").is_null())
         frame = _placed(frame, market)
         # 2022-03-07 16:00, 2024-07-13 and 2025-04-15 08:00 (and others, ?) are zeros in every column and on every symbol: no
@@ -66,7 +66,7 @@ def _parse(pages: Sequence[Page], context: Context, market: Market) -> Iterator[
         refused = pl.concat(
             [
                 records.rejects,
-                _rejects(untimed, "unparsable", pl.format("create_time is {}", "labelled"), field="create_time"),
+                _rejects(untimed, "unparsable", pl.format("create_time is {}", "labeled"), field="create_time"),
                 _rejects(sentinels, "sentinel", "zero in every column"),
             ]
         )
@@ -77,7 +77,7 @@ def _parse(pages: Sequence[Page], context: Context, market: Market) -> Iterator[
 def _placed(frame: pl.DataFrame, market: Market) -> pl.DataFrame:
     """`event_at` is the end of the period a record is about, which is the instant of its states."""
     return frame.with_columns(
-        pl.when(_is_start_labelled(frame, market))
+        pl.when(_is_start_labeled(frame, market))
         .then(pl.col("label") + PERIOD)
         .otherwise(pl.col("label"))
         .alias("event_at"),
@@ -85,7 +85,7 @@ def _placed(frame: pl.DataFrame, market: Market) -> pl.DataFrame:
     )
 
 
-def _is_start_labelled(frame: pl.DataFrame, market: Market) -> pl.Expr | pl.Series:
+def _is_start_labeled(frame: pl.DataFrame, market: Market) -> pl.Expr | pl.Series:
     """Whether the labels are the starts of periods, by record."""
     if market == "cm":
         return pl.lit(value=True)
@@ -98,7 +98,7 @@ def _is_start_labelled(frame: pl.DataFrame, market: Market) -> pl.Expr | pl.Seri
         .group_by(FILE)
         .agg((day == pl.col(FILE_DAY)).any().alias("has_first"), (day > pl.col(FILE_DAY)).any().alias("has_last"))
     )
-    by_date = pl.col(FILE_DAY) > LAST_END_LABELLED
+    by_date = pl.col(FILE_DAY) > LAST_END_LABELED
     judged = frame.select(FILE, FILE_DAY).join(told, on=FILE, how="left", maintain_order="left")
     # A file with both midnights, or with neither, says nothing.
     says = pl.col("has_first") != pl.col("has_last")

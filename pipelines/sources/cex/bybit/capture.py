@@ -24,7 +24,7 @@ NAMED: Final = r"^(?<coin>[A-Z0-9]+)-(?<expiry>\d{1,2}[A-Z]{3}\d{2})-(?<strike>\
 
 OPTIONS: Final = (
     Field("symbol", "instrument", str),
-    Field("openInterest", "open_interest_base", float),
+    Field("openInterest", "oi_base", float),
     Field("volume24h", "volume_24h_base", float, optional=True),
     Field("markIv", "mark_iv", float, optional=True),
     Field("markPrice", "mark_price", float, optional=True),
@@ -66,7 +66,7 @@ def parse_option_chain(pages: Sequence[Page], context: Context) -> Iterator[Pars
         "expiry_date",
         "strike",
         pl.col("kind").replace_strict({"C": "call", "P": "put"}, return_dtype=pl.String).alias("option_type"),
-        "open_interest_base",
+        "oi_base",
         "volume_24h_base",
         "mark_iv",
         (pl.col("mark_price") / pl.col("underlying_price")).alias("mark_price_base"),

@@ -28,7 +28,7 @@ OPTIONS: Final = (
 )
 OPTION_SUMMARY: Final = (
     Field("instrument_name", "instrument", str),
-    Field("open_interest", "open_interest_base", float),
+    Field("open_interest", "oi_base", float),
     Field("volume", "volume_24h_base", float, optional=True),
     Field("mark_iv", "mark_iv_percent", float, optional=True),
     Field("mark_price", "mark_price", float, optional=True),
@@ -108,7 +108,7 @@ def parse_option_chain(pages: Sequence[Page], context: Context) -> Iterator[Pars
         from_ms("expires_ms").dt.date().alias("expiry_date"),
         "strike",
         "option_type",
-        "open_interest_base",
+        "oi_base",
         "volume_24h_base",
         (pl.col("mark_iv_percent") / 100).alias("mark_iv"),
         pl.when(in_coin)

@@ -121,7 +121,7 @@ def csv_rows(page: Page) -> Sequence[Record]:
 
 
 def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Settled rates of the span; what else its files hold is the neighbours'. Stamps are up to seconds late.
+    """Settled rates of the span; what else its files hold is the neighbors'. Stamps are up to seconds late.
 
     A rate was public when it was settled, long before its file: that is when it could be known. The file has one rate and does
     not say whether it is fundingRate or realizedRate of the API, which differ from the tenth digit on (?).

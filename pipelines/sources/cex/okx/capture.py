@@ -47,7 +47,7 @@ OPTION: Final = (
 )
 OPTION_INTEREST: Final = (
     Field("instId", "instrument", str),
-    Field("oiCcy", "open_interest_base", float),
+    Field("oiCcy", "oi_base", float),
 )
 # `delta` is that of the premium in coin and leaves [-1, 1] deep in the money; deltaBS is the one everybody else publishes.
 OPTION_SUMMARY: Final = (
@@ -209,7 +209,7 @@ def parse_option_chain(pages: Sequence[Page], context: Context) -> Iterator[Pars
     """One row per option with a state of open interest, at the instant the last list of it came.
 
     Open interest, volume and mark are in coin (oiCcy, volCcy24h, markPx), volatility is a fraction, prices are dollars. What
-    an option lacks in the other lists is null: OKX summarises only what it can mark.
+    an option lacks in the other lists is null: OKX summarizes only what it can mark.
     """
     paths = (
         wire.INSTRUMENTS, wire.OPEN_INTEREST_NOW, wire.OPTION_SUMMARY, wire.MARK_PRICES, wire.TICKERS, wire.INDEX_TICKERS
@@ -222,7 +222,7 @@ def parse_option_chain(pages: Sequence[Page], context: Context) -> Iterator[Pars
         return
     # One instant for the whole chain: families on the same coin are one snapshot of it.
     captured_at = interest.frame.select(pl.col("received_at").max()).item() or context.fetched_at
-    frame = interest.frame.select("instrument", "open_interest_base", SUBJECT, LINE)
+    frame = interest.frame.select("instrument", "oi_base", SUBJECT, LINE)
     for other, key in ((options, "instrument"), (summary, "instrument"), (mark, "instrument"), (ticker, "instrument"),
                        (index, "underlying_pair")):  # fmt: skip
         mine = other.frame.drop(SUBJECT, "received_at", LINE).unique(key, keep="last", maintain_order=True)
@@ -239,7 +239,7 @@ def parse_option_chain(pages: Sequence[Page], context: Context) -> Iterator[Pars
         from_ms("expires_ms").dt.date().alias("expiry_date"),
         "strike",
         pl.col("kind").replace_strict({"C": "call", "P": "put"}).alias("option_type"),
-        "open_interest_base",
+        "oi_base",
         "volume_24h_base",
         "mark_iv",
         # Only families against plain dollars are margined, and quoted, in coin.

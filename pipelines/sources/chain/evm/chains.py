@@ -231,7 +231,7 @@ def chain_venue(chain: Chain) -> Venue:
         check=check,
         concurrency=2,
         notes=(
-            f"Event logs of {chain.name}: finalised blocks from SQD's portal, hours behind; or from nodes, where the settings "
+            f"Event logs of {chain.name}: finalized blocks from SQD's portal, hours behind; or from nodes, where the settings "
             f"name some under `evm_{chain.name}.rpc`, `evm_{chain.name}.rpc_2`, … (two or more check one another). A node is "
             "also asked for symbol, decimals and underlying of tokens that the registry does not list. Not read: pools of Venus "
             "beside the core pool outside BNB chain, Moonwell on Moonbeam and Moonriver, the trove manager of Liquity v2 for "

@@ -34,7 +34,7 @@ SCHEMA: Final[dict[str, pl.DataType]] = {
     "named_at": pl.Datetime("us"),
     "symbol": pl.String(),
     "decimals": pl.Int32(),
-    "claim_on": pl.String(),
+    "underlying_token": pl.String(),
     "read_at": pl.Datetime("us"),
     "available_at": pl.Datetime("us"),
     LINE: pl.Int64(),
@@ -91,7 +91,7 @@ def read_tokens(pages: Iterable[Page], chain: str, names: pl.DataFrame) -> pl.Da
             "named_at": first[token],
             "symbol": text_of(said.get(SYMBOL, "")),
             "decimals": decimals_of(said.get(DECIMALS, "")),
-            "claim_on": address_of(said.get(UNDERLYING, "")),
+            "underlying_token": address_of(said.get(UNDERLYING, "")),
             "read_at": read_at[token],
             "available_at": read_at[token],
             LINE: number,
@@ -100,7 +100,7 @@ def read_tokens(pages: Iterable[Page], chain: str, names: pl.DataFrame) -> pl.Da
         if token in first
     ]
     frame = pl.DataFrame(rows, schema=SCHEMA)
-    return frame.filter(pl.any_horizontal(pl.col("symbol", "decimals", "claim_on").is_not_null()))
+    return frame.filter(pl.any_horizontal(pl.col("symbol", "decimals", "underlying_token").is_not_null()))
 
 
 def _answers(page: Page) -> Iterator[tuple[str, str, str]]:

@@ -1,0 +1,38 @@
+-- Question: What would a decision at noon of 9 November 2022 UTC have rested on, without a day of hindsight?
+-- Unit: one row per asset: the newest rows that could be known at that instant, and how old they were in hours.
+-- Trust: this is the join for testing ideas on the past: available_at and never trade_date. It holds for the day's
+-- inputs; a source imported later as a file counts with the time its publisher says it appeared.
+with decision as (
+    select timestamp '2022-11-09 12:00:00' as decided_at
+),
+
+known as (
+    select
+        oi.asset,
+        oi.trade_date,
+        oi.available_at,
+        decision.decided_at,
+        oi.oi_growth_7d,
+        oi.quadrant,
+        oi.oi_zscore_90d
+    from {{ ref('oi_trends_daily') }} as oi
+    inner join decision on oi.available_at <= decision.decided_at
+    where oi.trade_date > date '2022-10-31'
+    qualify row_number() over (partition by oi.asset order by oi.trade_date desc) = 1
+)
+
+select
+    known.asset,
+    known.trade_date,
+    cast(extract(hour from (known.decided_at - known.available_at)) as int)
+    + 24 * cast(extract(day from (known.decided_at - known.available_at)) as int) as hours_old,
+    known.quadrant,
+    known.oi_growth_7d,
+    known.oi_zscore_90d,
+    funding.regime,
+    funding.excess_rate_percentile_90d
+from known
+left join {{ ref('funding_regimes_daily') }} as funding
+    on known.asset = funding.asset and known.trade_date = funding.trade_date
+    and known.decided_at >= funding.available_at
+order by known.asset

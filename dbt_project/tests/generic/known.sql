@@ -1,6 +1,0 @@
-{#- None of the columns is null in any row: one query for a whole model, since each test costs a query's overhead. -#}
-{% test known(model, columns) %}
-select {{ columns | join(', ') }}
-from {{ model }}
-where {% for column in columns %}{{ column }} is null{{ ' or ' if not loop.last }}{% endfor %}
-{% endtest %}
