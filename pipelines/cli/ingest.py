@@ -15,7 +15,7 @@ from pipelines.cli.screen import Screen
 from pipelines.cli.session import Session, open_session
 from pipelines.core.errors import ConfigError, MappingError
 from pipelines.core.settings import Settings
-from pipelines.extract.venue import Cadence
+from pipelines.extract.venue import CadenceName
 from pipelines.operations.datasets import Dataset, claim_folders, find_datasets, read_dataset, waiting_files
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def backfill(
 
 def _fetch(
     names: Sequence[str] | None,
-    cadences: Sequence[Cadence],
+    cadences: Sequence[CadenceName],
     first: datetime,
     last: datetime,
     feeds: Sequence[str] | None,
@@ -150,7 +150,7 @@ def _fetch(
                 keys = [
                     feed_key(venue.name, feed.name)
                     for feed in venue.feeds
-                    if feed.cadence == cadence and (not feeds or feed.name in feeds)
+                    if feed.cadence.name == cadence and (not feeds or feed.name in feeds)
                 ]
                 if keys and cadence in cadences:
                     op = step_name(venue.name, cadence)

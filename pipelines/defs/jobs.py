@@ -76,8 +76,8 @@ def build_jobs(settings: Settings, venues: Sequence[Venue], *, observer: Observe
 
 def _venue_jobs(venue: Venue) -> Iterator[Any]:
     """Fetching only writes the landing: venues run side by side, and one that is down turns its own run red."""
-    daily = [feed_key(venue.name, feed.name) for feed in venue.feeds if feed.cadence == "daily"]
-    captured = [feed_key(venue.name, feed.name) for feed in venue.feeds if feed.cadence == "capture"]
+    daily = [feed_key(venue.name, feed.name) for feed in venue.feeds if feed.cadence.name == "daily"]
+    captured = [feed_key(venue.name, feed.name) for feed in venue.feeds if feed.cadence.name == "capture"]
     if daily:
         yield dg.define_asset_job(
             fetch_job(venue.name),
