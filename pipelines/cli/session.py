@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from pipelines.cli.screen import Bar, Screen
 from pipelines.core.errors import LeverhouseError, PermanentError
-from pipelines.core.paths import claim_process, environment, forget_dead_processes, prepare_home
+from pipelines.core.paths import claim_process, environment, prepare_home, remove_dead_process_locks
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import Clock, utc_now
 from pipelines.operations.observer import Observer
@@ -225,5 +225,5 @@ def open_session(
         with instance:
             for run_id in fail_orphaned_runs(instance, settings):
                 bar.line(f"run {run_id} of a killed process is reported as failed; its work is taken up now")
-            forget_dead_processes(settings)
+            remove_dead_process_locks(settings)
             yield Session(settings, definitions, instance, record, log)
