@@ -1,4 +1,4 @@
-"""The command that starts Dagster's webserver and daemon on this machine."""
+"""The command ui: starts Dagster's webserver and daemon on this machine."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pipelines.core.settings import PROJECT_ROOT, Settings
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
+    """Add the command."""
     app.command("ui")(ui)
 
 
 def ui(*, port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1.")] = 3000) -> None:
-    """Start Dagster's webserver and daemon: lineage, runs, schedules and the inbox sensor. Ends with Ctrl-C."""
+    """Start Dagster's webserver and daemon: lineage, runs, schedules and the inbox sensor. Stop with Ctrl-C."""
     settings = Settings.load()
     prepare_home(settings)
     typer.echo(f"http://127.0.0.1:{port} for the warehouse in {settings.root}", err=True)
@@ -33,9 +33,9 @@ def ui(*, port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Po
         "DAGSTER_HOME": str(settings.dagster_home),
         "LEVERHOUSE_HOME": str(settings.root),
         "LEVERHOUSE_MAPPINGS": str(settings.mappings_dir),
-        # Dagster's processes start elsewhere and must find the package in an uninstalled checkout too.
+        # Dagster's processes must find the package in an uninstalled checkout too.
         "PYTHONPATH": os.pathsep.join(filter(None, (str(PROJECT_ROOT), os.environ.get("PYTHONPATH")))),
     }
-    # A shell that starts this in the background has it ignore interrupts; Dagster ends its children by them.
+    # A shell makes background processes ignore SIGINT, but Dagster stops its child processes with it.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execve(sys.executable, command, variables)  # noqa: S606 - the arguments are a list, no shell reads them
