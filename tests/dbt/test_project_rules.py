@@ -211,6 +211,22 @@ def test_the_data_dictionary_is_that_of_the_models(manifest: Mapping[str, Any], 
     assert written == data_dictionary.render(manifest, data_dictionary.thresholds(), words), "run: make docs"
 
 
+@pytest.mark.parametrize("page", ["glossary.md", "metrics.md"])
+def test_names_in_the_pages_about_metrics_are_those_of_the_project(
+    page: str, manifest: Mapping[str, Any], words: Vocabulary
+) -> None:
+    known = set(words.units)
+    for node in manifest["nodes"].values():
+        if node["resource_type"] in {"model", "seed"}:
+            known |= {node["name"], *node["columns"]}
+        sets = (node.get("test_metadata") or {}).get("kwargs", {}).get("sets", {})
+        known |= {str(value) for values in sets.values() for value in values}
+    text = (data_dictionary.PAGE.parent / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z][a-z0-9]*(?:_[a-z0-9]+)+)`", text))
+    assert named
+    assert sorted(named - known) == []
+
+
 def test_dbt_writes_its_documentation_site(manifest: Mapping[str, Any], dbt: Dbt) -> None:
     assert manifest
     site = (dbt.target / "static_index.html").read_text(encoding="utf-8")
