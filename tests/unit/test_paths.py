@@ -14,9 +14,9 @@ from pipelines.core.paths import (
     DAGSTER_YAML,
     claim_process,
     environment,
-    remove_dead_process_locks,
     prepare_home,
     process_is_alive,
+    remove_dead_process_locks,
 )
 from pipelines.core.settings import PROJECT_ROOT, Settings
 

@@ -75,7 +75,7 @@ LIQUIDATE_POSITION: Final = EventSpec(
         Word("collateral", "uint256"),
         Word("reserve_amount", "uint256"),
         # int256, which may be negative and is not read.
-        Word("realised_pnl", "bytes32"),
+        Word("realized_pnl", "bytes32"),
         Word("mark_price", "uint256"),
     ),
     "LiquidatePosition(bytes32,address,address,address,bool,uint256,uint256,uint256,int256,uint256)",
