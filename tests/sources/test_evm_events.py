@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from pipelines.core.settings import Settings
 from pipelines.sandbox.venues.evm import Log
 from pipelines.sources.chain.evm import aave, comet, compound, contracts, euler, fluid, liquity, maker, morpho
 from pipelines.sources.chain.evm.abi import EventSpec
-from pipelines.sources.chain.evm.chains import CHAINS
+from pipelines.sources.chain.evm.chains import CHAINS, Chain
+from pipelines.sources.chain.evm.lending import parse_events
 from pipelines.sources.chain.evm.liquity import BOLD, LUSD
 from pipelines.sources.chain.evm.maker import DAI
-from pipelines.sources.chain.evm.venue import FAMILIES
+from pipelines.sources.chain.evm.venue import FAMILIES, chain_venue
 from pipelines.sources.tokens import NATIVE
 from tests.sources.evm_events import address, amounts, answer, encoded, event_hash, parsed, rows, stream
 
@@ -383,6 +384,17 @@ def test_a_log_without_a_field_is_an_error_that_names_it(missing: str) -> None:
     del log[missing]
     with pytest.raises(SourceFormatError, match="time of block" if missing == "blockTimestamp" else missing):
         parsed("evm_ethereum", "aave", answer([log]))
+
+
+def test_a_new_chain_and_a_deployment_on_it_are_declarations_only() -> None:
+    chain = Chain("gnosis", "gnosis-mainnet", "xdai", confirmations=20, finality=timedelta(minutes=5))
+    pool, spark = address(0xA), FAMILIES["aave"].protocols[-1]
+    spark = replace(spark, since={"gnosis": date(2023, 9, 1)}, contracts={"gnosis": {pool: ""}})
+    [one] = parse_events([stream(replace(liquidation_call(1, 2), address=pool))], chain, [spark])
+    [row] = one.rows.to_dicts()
+    assert (row["chain"], row["protocol"], row["market"], row["debt_amount_raw"]) == ("gnosis", "spark", pool, "1")
+    assert row["available_at"] - row["occurred_at"] == timedelta(minutes=5)
+    assert [feed.name for feed in chain_venue(chain).feeds] == []
 
 
 def test_rows_have_the_types_of_the_contract() -> None:

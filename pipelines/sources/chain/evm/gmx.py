@@ -233,8 +233,8 @@ def _instruments(rows: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def items(logs: pl.DataFrame, wanted: Mapping[str, Kind]) -> pl.DataFrame:
-    """`logs` (lower case, with LINE) with the `wanted` items of their event data as text columns named by key, and `fault`: which
+def items(logs: pl.DataFrame, kinds: Mapping[str, Kind]) -> pl.DataFrame:
+    """`logs` (lower case, with LINE) with the items of `kinds` in their event data as text columns named by key, and `fault`: which
     item is missing, duplicated or malformed, else null.
 
     An item is a struct of key and value, encoded as the offset of the key, the value, the length of the key and the key. Its
@@ -243,25 +243,25 @@ def items(logs: pl.DataFrame, wanted: Mapping[str, Kind]) -> pl.DataFrame:
     words = logs.select(LINE, pl.col("data").str.slice(2).str.extract_all("[0-9a-f]{64}").alias("word")).explode("word")
     near = words.with_columns(
         key=pl.concat_str(pl.col("word").shift(1), "word").replace_strict(
-            {_key(name): name for name in wanted}, default=None, return_dtype=pl.String
+            {_key(name): name for name in kinds}, default=None, return_dtype=pl.String
         ),
         value=pl.col("word").shift(2),
         starts=(pl.col("word").shift(3) == _KEY_OFFSET) & (pl.col(LINE).shift(3) == pl.col(LINE)),
     ).filter(pl.col("key").is_not_null() & pl.col("starts"))
     found = near.group_by(LINE).agg(
-        *(pl.col("value").filter(pl.col("key") == name).alias(f"item:{name}") for name in wanted)
+        *(pl.col("value").filter(pl.col("key") == name).alias(f"item:{name}") for name in kinds)
     )
     wide = logs.join(found, on=LINE, how="left", maintain_order="left")
     faults = []
-    for name, kind in wanted.items():
+    for name, kind in kinds.items():
         cells = pl.col(f"item:{name}")
         faults.append(pl.when(cells.list.len().fill_null(0) != 1).then(pl.lit(f"not one item {name}")))
         fits = cells.list.first().str.contains(PATTERNS[kind]).fill_null(value=False)
         faults.append(pl.when(~fits).then(pl.lit(f"{name} is not an ABI {kind}")))
-    first = {name: wide[f"item:{name}"].list.first() for name in wanted}
+    first = {name: wide[f"item:{name}"].list.first() for name in kinds}
     return wide.with_columns(
-        pl.coalesce(*faults).alias("fault"), **{name: value_of(first[name], kind) for name, kind in wanted.items()}
-    ).drop([f"item:{name}" for name in wanted])
+        pl.coalesce(*faults).alias("fault"), **{name: value_of(first[name], kind) for name, kind in kinds.items()}
+    ).drop([f"item:{name}" for name in kinds])
 
 
 def shifted(column: str, places: pl.Expr) -> pl.Expr:
