@@ -1,7 +1,7 @@
 """Writes docs/data_dictionary.md from dbt's manifest: every mart with its grain, key, columns, units, and all thresholds.
 
-What a mart or a column means is written beside the model; here is only how the page is laid out, and how a column's unit
-is read from its name and description.
+The descriptions are in the models' yml; this script has the layout of the page and derives a column's unit from its name
+and description.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ SECTIONS = {
     "operations": "What the warehouse holds, what it lacks and why.",
 }
 
-# The first line whose pattern is found in the column's name gives the unit, else the first whose words are in its description.
-# Order matters: a ratio of dollars is a fraction, and a rate per eight hours is one with a span.
+# The first entry whose first pattern matches the column's name gives the unit, else the first whose second pattern matches
+# its description. Order matters: a ratio of dollars is a fraction, a rate per eight hours is a fraction per time.
 UNITS = (
     ("as stated beside it", r"^(value|threshold|contract_size)$", r"\bin the stated unit\b"),
     ("fraction per year", r"annualized|(^|_)iv(_|$)", r"fraction per year"),
@@ -63,12 +63,12 @@ UNITS = (
     ("number", r"^(year|quarter|month|day_of_month|iso_weekday)$|_(id|no)$", r"\b[Nn]umber of\b"),
 )
 OF_TYPE = {"date": "UTC day", "timestamp": "UTC instant", "boolean": "true or false"}
-# Whole numbers named in the plural are counts, except of the spans that are units themselves.
+# Integers with a plural name are counts, except for time spans.
 COUNTED = re.compile(r"(?<!day)(?<!hour)(?<!minute)(?<!second)s(_|$)|^rows_|quarantined|_length$")
 
 
 class NoUnitError(ValueError):
-    """A number's unit follows from neither its name nor its description."""
+    """Neither name nor description of a numeric column gives its unit."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +91,14 @@ class Mart:
 
     @property
     def grain(self) -> str:
-        """The first sentence of the description, without its opening words."""
+        """The first sentence of the description, without "One row per"."""
         return self.description.partition(".")[0].removeprefix("One row per ")
 
 
 def unit_of(name: str, facts: Mapping[str, Any]) -> str:
-    """Unit of a column: `meta: {unit: …}` where it is stated, else by name, type and description.
+    """Unit of a column: `meta: {unit: …}` if set, else derived from name, type and description.
 
-    Raises NoUnitError for a number of which none of them tells.
+    Raises NoUnitError for a numeric column without a unit.
     """
     stated = facts.get("config", {}).get("meta", {}).get("unit")
     if stated:
@@ -116,24 +116,24 @@ def unit_of(name: str, facts: Mapping[str, Any]) -> str:
     for unit, _, by_words in UNITS:
         if re.search(by_words, description):
             return unit
-    raise NoUnitError(f"{name}: name its unit in the description, or state it as config: meta: unit:")
+    raise NoUnitError(f"{name}: no unit found; name it in the description, or set it as config: meta: unit:")
 
 
 def key_of(manifest: Manifest, model_id: str) -> tuple[str, ...]:
-    """Columns of the model's test of uniqueness; none where it has no such test."""
+    """Columns of the model's uniqueness test; empty if it has none."""
     for node in manifest["nodes"].values():
-        about = node.get("test_metadata")
-        if about is None or node.get("attached_node") != model_id:
+        test = node.get("test_metadata")
+        if test is None or node.get("attached_node") != model_id:
             continue
-        if about["name"] == "unique_combination":
-            return tuple(about["kwargs"]["columns"])
-        if about["name"] == "unique":
-            return (about["kwargs"]["column_name"],)
+        if test["name"] == "unique_combination":
+            return tuple(test["kwargs"]["columns"])
+        if test["name"] == "unique":
+            return (test["kwargs"]["column_name"],)
     return ()
 
 
 def marts_of(manifest: Manifest) -> Iterator[Mart]:
-    """The marts in the order of the page: sections as listed, names in each."""
+    """The marts in the order of the page: by section, then by name."""
     nodes = [n for n in manifest["nodes"].values() if n["resource_type"] == "model" and n["schema"] == "marts"]
     sections = list(SECTIONS)
     for node in sorted(nodes, key=lambda n: (sections.index(_section(n)), n["name"])):
@@ -167,20 +167,20 @@ def _kind(name: str, facts: Mapping[str, Any], *, key: tuple[str, ...], states: 
 def _section(node: Mapping[str, Any]) -> str:
     folder = str(node["fqn"][2])
     if folder not in SECTIONS:
-        raise ValueError(f"models/marts/{folder} is no section of the data dictionary; add it to SECTIONS")
+        raise ValueError(f"models/marts/{folder} has no section in the data dictionary; add it to SECTIONS")
     return folder
 
 
 def threshold_users(manifest: Manifest, name: str) -> tuple[str, ...]:
-    """Models and macros whose SQL asks for the threshold by its name."""
-    asks = re.compile(rf"threshold\(\s*['\"]{name}['\"]")
+    """Models and macros whose SQL uses the threshold."""
+    use = re.compile(rf"threshold\(\s*['\"]{name}['\"]")
     models = [(n["name"], n["raw_code"]) for n in manifest["nodes"].values() if n["resource_type"] == "model"]
     macros = [(m["name"], m["macro_sql"]) for m in manifest["macros"].values() if m["package_name"] == "leverhouse"]
-    return tuple(sorted(user for user, sql in [*models, *macros] if asks.search(sql)))
+    return tuple(sorted(user for user, sql in [*models, *macros] if use.search(sql)))
 
 
 def states_of(manifest: Manifest, model_id: str) -> frozenset[str]:
-    """Columns that hold one of a fixed set of words: those that the model's test of rows lists."""
+    """Columns with a fixed set of values, as listed in the model's test row_rules."""
     kwargs = [
         node["test_metadata"]["kwargs"]
         for node in manifest["nodes"].values()
@@ -190,7 +190,7 @@ def states_of(manifest: Manifest, model_id: str) -> frozenset[str]:
 
 
 def prose(text: str) -> str:
-    """Text as markdown: names as code, and nothing that would be read as mark-up."""
+    """Text as Markdown: identifiers as code, special characters escaped."""
     safe = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
     return re.sub(r"(?<![\w`])([a-z][a-z0-9]*(?:_[a-z0-9]+)+)(?![\w`(])", r"`\1`", safe)
 
@@ -201,7 +201,7 @@ def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def render(manifest: Manifest, thresholds: Mapping[str, Mapping[str, Any]]) -> str:
-    """The whole page. The same manifest gives the same text: nothing of the time or the machine goes in."""
+    """The whole page. Deterministic: equal manifests give equal text."""
     marts = list(marts_of(manifest))
     glance = [(mart.section, f"[`{mart.name}`](#{mart.name})", prose(mart.grain)) for mart in marts]
     parts = [OPENING, "## At a glance", table(("part", "mart", "one row per"), glance)]
@@ -230,7 +230,7 @@ def render(manifest: Manifest, thresholds: Mapping[str, Mapping[str, Any]]) -> s
 
 
 def number(value: float) -> str:
-    """A number as people write it: 0.00001 and not 1e-05."""
+    """A number in decimal notation: 0.00001 instead of 1e-05."""
     return f"{value:.10f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
@@ -290,7 +290,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def thresholds() -> Mapping[str, Mapping[str, Any]]:
-    """Thresholds of dbt_project.yml by name; the manifest does not hold them."""
+    """Thresholds of dbt_project.yml by name; the manifest does not contain them."""
     found: Mapping[str, Mapping[str, Any]] = yaml.safe_load(PROJECT.read_text(encoding="utf-8"))["vars"]["thresholds"]
     return found
 
