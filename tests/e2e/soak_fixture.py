@@ -48,7 +48,7 @@ LISTED: Final = ("bybit", "binance_archive", "binance")
 LISTED_AT: Final = time(3, CAPTURE_MINUTE)
 """When the venues of DAILY are asked what they list; those of captures are asked by their first one of the day."""
 
-FORGETFUL: Final = "binance"
+SHORT_RETENTION: Final = "binance"
 """Remembers its last 29 days."""
 
 VENUES: Final = (CAPTURED[0], *DAILY)
@@ -65,7 +65,7 @@ FAST_RETRY: Final = RetryPolicy(
 
 
 @dataclass
-class Stopped:
+class FixedClock:
     """A clock that shows what it was set to."""
 
     now: datetime
@@ -75,7 +75,7 @@ class Stopped:
 
 
 @dataclass(frozen=True)
-class SoakWorld(ChainMarket):
+class SoakMarket(ChainMarket):
     """`wrong` are days whose open interest is told 3% too high, until they are restated."""
 
     wrong: set[date] = field(default_factory=set)
@@ -110,7 +110,7 @@ class Injected:
     effect: str = "asked_again"
 
 
-def passing(venue: str, chance: random.Random) -> list[Injected]:
+def transient_faults(venue: str, chance: random.Random) -> list[Injected]:
     """Faults that pass when the venue is asked again; each of one answer, somewhere among the first few."""
     nth = chance.randint(1, 3)
     common = [
@@ -125,7 +125,7 @@ def passing(venue: str, chance: random.Random) -> list[Injected]:
     ]
     busy = b'{"code":"50001","msg":"Service temporarily unavailable","data":[]}'
     wrong = b"0" * 64 + b"  file.zip\n"
-    own = {
+    by_venue = {
         "okx": [*in_json, Injected("error in a 200", Fault("okx.api", "body", first=nth, body=busy), "unavailable")],
         "bybit": [
             *in_json,
@@ -138,10 +138,10 @@ def passing(venue: str, chance: random.Random) -> list[Injected]:
         ],
         "evm_ethereum": [Injected("stream broken off", Fault("finalized-stream", "truncated"), "broken_off")],
     }
-    return [*common, *own.get(venue, [])]
+    return [*common, *by_venue.get(venue, [])]
 
 
-def lasting(venue: str) -> list[Injected]:
+def permanent_faults(venue: str) -> list[Injected]:
     """Faults that a run ends with: what it could not have is asked for by the next."""
     down = Fault(f"{venue}.", "status", times=999, status=503)
     found = [
@@ -173,13 +173,13 @@ class Seen:
 
 
 @dataclass
-class House:
+class Deployment:
     """A warehouse and its venues."""
 
     settings: Settings
     emulator: Emulator
-    clock: Stopped
-    market: SoakWorld
+    clock: FixedClock
+    market: SoakMarket
     days: int
 
     @property
@@ -187,7 +187,7 @@ class House:
         return START + timedelta(days=self.days - 1)
 
     @property
-    def forgetful_from(self) -> date:
+    def short_retention_from(self) -> date:
         """The first day that a venue of 29 days is still asked about when the last one is over."""
         return max(START, self.last - timedelta(days=26))
 
@@ -205,33 +205,33 @@ class House:
         self.clock.now = at
         return fetch(self.settings, venue, [LISTING], retry=FAST_RETRY, clock=self.clock)
 
-    def bring(self, venue: str, at: datetime, *, first: date, last: date) -> Sequence[FetchReport]:
+    def fetch_days(self, venue: str, at: datetime, *, first: date, last: date) -> Sequence[FetchReport]:
         self.clock.now = at
-        first = max(first, self.forgetful_from) if venue == FORGETFUL else max(first, START)
+        first = max(first, self.short_retention_from) if venue == SHORT_RETENTION else max(first, START)
         return fetch(
             self.settings, venue, DAILY[venue], first=first, last=min(last, self.last), assets=ASSETS,
             retry=FAST_RETRY, clock=self.clock,
         )  # fmt: skip
 
-    def bring_day(self, venue: str, day: date) -> Sequence[FetchReport]:
+    def fetch_night(self, venue: str, day: date) -> Sequence[FetchReport]:
         """What the schedule brings in the night after `day`: it, and the days before it that may have changed."""
-        there = registry.venue(venue)
-        back = lookback([feed for feed in there.feeds if feed.cadence.name == "daily"])
+        definition = registry.venue(venue)
+        back = lookback([feed for feed in definition.feeds if feed.cadence.name == "daily"])
         at = datetime.combine(day + timedelta(days=1), DAILY_AT)
-        return self.bring(venue, at, first=day - back, last=day)
+        return self.fetch_days(venue, at, first=day - back, last=day)
 
     def load(self) -> None:
         load_pending(self.settings, clock=self.clock).raise_failures()
 
 
 @contextmanager
-def house(settings: Settings, market: SoakWorld, days: int) -> Iterator[House]:
+def deploy(settings: Settings, market: SoakMarket, days: int) -> Iterator[Deployment]:
     """The venues of `world` for the length of the block; the chain is told by its portal."""
-    clock = Stopped(datetime.combine(START, time()))
+    clock = FixedClock(datetime.combine(START, time()))
     with Emulator(market, VENUES, now=lambda: clock.now) as emulator:
         endpoints = {k: v for k, v in emulator.endpoints.items() if not k.startswith("evm_ethereum.rpc")}
         known = settings.model_copy(update={"endpoints": endpoints, "assets": ASSETS, "venues": VENUES})
-        yield House(known, emulator, clock, market, days)
+        yield Deployment(known, emulator, clock, market, days)
 
 
 NIGHTS_TO_HOURS: Final = 4
@@ -242,7 +242,7 @@ NIGHTS_TO_HOURS: Final = 4
 class Chaos:
     """What goes wrong in a round, by chance; remembers what met a request. Nothing goes wrong on the first day."""
 
-    house: House
+    deploy: Deployment
     chance: random.Random
     share: float
     seen: list[Seen] = field(default_factory=list)
@@ -251,13 +251,13 @@ class Chaos:
     def round(self, venue: str, *, at: datetime, may_last: bool, certain: Injected | None = None) -> Iterator[None]:
         """At most one kind of fault at a time, so that each can be told by what it left."""
         chosen = certain or self._choose(venue, at, may_last=may_last)
-        faults = self.house.emulator.faults
+        faults = self.deploy.emulator.faults
         faults[:] = [chosen.fault] if chosen else []
-        self.house.emulator._seen.clear()
+        self.deploy.emulator._seen.clear()
         try:
             yield
         finally:
-            met = self.house.emulator._seen.get(0, 0)
+            met = self.deploy.emulator._seen.get(0, 0)
             faults.clear()
             if chosen and met >= chosen.fault.first:
                 self.seen.append(Seen(at, venue, chosen))
@@ -267,13 +267,13 @@ class Chaos:
         often = 1 if venue == CAPTURED[0] else NIGHTS_TO_HOURS
         if is_first or self.chance.random() > often * self.share:
             return None
-        menu = passing(venue, self.chance) + (lasting(venue) if may_last else [])
+        menu = transient_faults(venue, self.chance) + (permanent_faults(venue) if may_last else [])
         # Kinds that have not been seen yet come first, so that a month holds them all.
         new = [x for x in menu if (venue, x.kind) not in {(s.venue, s.injected.kind) for s in self.seen}]
         return self.chance.choice(new or menu)
 
 
-def by_dagster(mine: House, night: date) -> None:
+def by_dagster(deployment: Deployment, night: date) -> None:
     """A night by the jobs that the scheduler starts: fetch by venue, load, build and publish."""
     from pipelines.cli.screen import Screen
     from pipelines.cli.session import open_session
@@ -281,9 +281,11 @@ def by_dagster(mine: House, night: date) -> None:
     from pipelines.defs.jobs import BUILD, LOAD, fetch_job
     from pipelines.defs.venues import step_name
 
-    with open_session(mine.settings, Screen(), clock=mine.clock) as session:
+    with open_session(deployment.settings, Screen(), clock=deployment.clock) as session:
         for venue, feeds in DAILY.items():
-            first = mine.forgetful_from if venue == FORGETFUL else max(START, night - timedelta(days=3))
+            first = (
+                deployment.short_retention_from if venue == SHORT_RETENTION else max(START, night - timedelta(days=3))
+            )
             days = {"first": str(min(first, night)), "last": str(night)}
             session.run(
                 fetch_job(venue),
@@ -305,14 +307,14 @@ def child(arguments: Sequence[str]) -> None:
 
         build_marts(settings).raise_faults()
         return
-    clock = Stopped(datetime.combine(night + timedelta(days=1), DAILY_AT))
-    mine = House(settings, None, clock, None, int(days))  # type: ignore[arg-type]
+    clock = FixedClock(datetime.combine(night + timedelta(days=1), DAILY_AT))
+    deployment = Deployment(settings, None, clock, None, int(days))  # type: ignore[arg-type]
     if what == "dagster":
-        by_dagster(mine, night)
+        by_dagster(deployment, night)
         return
     for venue in DAILY:
-        mine.bring_day(venue, night)
-    mine.load()
+        deployment.fetch_night(venue, night)
+    deployment.load()
 
 
 if __name__ == "__main__":

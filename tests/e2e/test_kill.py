@@ -108,25 +108,25 @@ def reading(home: Path, stop: Path) -> Iterator[None]:
     assert int(output) > 0
 
 
-def _reached(home: Path, holder_says: str | None, pid: int) -> bool:
+def _reached(home: Path, held_for: str | None, pid: int) -> bool:
     """Whether process `pid` is there. A killed one before it has left its note about what it did."""
-    if holder_says is None:
+    if held_for is None:
         return any((home / "raw").rglob("*"))
     try:
         holder = json.loads(settings_of(home).lock_file.with_suffix(".holder.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return bool(holder == {"pid": pid, "what": holder_says})
+    return bool(holder == {"pid": pid, "what": held_for})
 
 
 def kill_in(stage: Stage, chance: random.Random, home: Path, history: Path, *arguments: str) -> bool:
     """Start a command and kill it somewhere in `stage`; False where it ended before that."""
-    holder_says, earliest, latest = stage
+    held_for, earliest, latest = stage
     process = start(home, history, *arguments)
     try:
         deadline = time.monotonic() + 300
-        while not _reached(home, holder_says, process.pid):
-            assert time.monotonic() < deadline, f"never came to {holder_says}"
+        while not _reached(home, held_for, process.pid):
+            assert time.monotonic() < deadline, f"never came to {held_for}"
             if process.poll() is not None:
                 return False
             time.sleep(0.002)
@@ -149,7 +149,7 @@ def kill_often(stage: Stage, chance: random.Random, home: Path, history: Path, *
 
 
 @pytest.mark.parametrize("stage", [LANDING, LOAD], ids=["landing", "load"])
-def test_an_import_killed_and_run_again_fills_the_same_clean_tables(
+def test_a_killed_import_that_is_run_again_gives_the_same_clean_tables(
     stage: Stage, history: Path, undisturbed: dict[str, Fingerprint], tmp_path: Path
 ) -> None:
     chance = random.Random(1)
@@ -167,7 +167,7 @@ def test_an_import_killed_and_run_again_fills_the_same_clean_tables(
     pytest.fail(f"only {killed} of {ATTEMPTS} imports came to be killed in {stage}")
 
 
-def test_a_build_killed_again_and_again_ends_in_the_same_marts_and_readers_notice_nothing(
+def test_a_repeatedly_killed_build_ends_in_the_same_marts_without_disturbing_readers(
     half: Path, history: Path, grown: dict[str, Fingerprint], tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
@@ -178,7 +178,7 @@ def test_a_build_killed_again_and_again_ends_in_the_same_marts_and_readers_notic
     assert compare(grown, fingerprints(home, "clean", "marts")) == []
 
 
-def test_a_publish_killed_again_and_again_leaves_a_whole_snapshot(
+def test_a_repeatedly_killed_publish_leaves_a_complete_snapshot(
     history: Path, undisturbed: dict[str, Fingerprint], tmp_path: Path
 ) -> None:
     home = tmp_path / "home"

@@ -33,18 +33,18 @@ from tests.e2e.soak_fixture import (
     CLOSED_AFTER,
     DAILY,
     DAILY_AT,
-    FORGETFUL,
     LISTED,
     LISTED_AT,
+    SHORT_RETENTION,
     START,
     Chaos,
-    House,
+    Deployment,
     Injected,
-    SoakWorld,
+    SoakMarket,
     chain_of,
-    house,
-    lasting,
-    passing,
+    deploy,
+    permanent_faults,
+    transient_faults,
 )
 
 VERSIONS: Final = ("landing_id",)
@@ -99,97 +99,97 @@ MONTH: Final = Plan(
 )  # fmt: skip
 
 
-def operate(here: House, plan: Plan, chaos: Chaos) -> None:
+def operate(deployment: Deployment, plan: Plan, chaos: Chaos) -> None:
     """The month as it is lived: hourly captures, nightly fetches and loads, and what goes wrong."""
-    wrong = here.market.wrong
+    wrong = deployment.market.wrong
     wrong.update(plan.day(number) for number in plan.restated)
-    for at in here.captures():
+    for at in deployment.captures():
         number = (at.date() - START).days
         if at.time() == time(4, 5) and number:
-            _night(here, plan, chaos, number - 1)
-        _capture(here, plan, chaos, at)
+            _night(deployment, plan, chaos, number - 1)
+        _capture(deployment, plan, chaos, at)
         if at.time() == LISTED_AT:
-            _capture_listings(here, plan, chaos, at)
-    _capture_listings(here, plan, chaos, datetime.combine(here.last, LISTED_AT) + timedelta(days=1))
-    _night(here, plan, chaos, plan.days - 1)
-    _close(here)
-    here.load()
+            _capture_listings(deployment, plan, chaos, at)
+    _capture_listings(deployment, plan, chaos, datetime.combine(deployment.last, LISTED_AT) + timedelta(days=1))
+    _night(deployment, plan, chaos, plan.days - 1)
+    _close(deployment)
+    deployment.load()
 
 
-def _capture(here: House, plan: Plan, chaos: Chaos, at: datetime) -> None:
+def _capture(deployment: Deployment, plan: Plan, chaos: Chaos, at: datetime) -> None:
     """An hour's capture; a run that failed is made once more, as Dagster does."""
     venue, _ = CAPTURED
     is_out = at == plan.outage
-    down = next(fault for fault in lasting(venue) if fault.kind == "down")
+    down = next(fault for fault in permanent_faults(venue) if fault.kind == "down")
     with chaos.round(venue, at=at, may_last=True, certain=down if is_out else None):
-        failed = any(report.failures for report in here.capture(at))
+        failed = any(report.failures for report in deployment.capture(at))
     if failed and not is_out:
-        assert not any(report.failures for report in here.capture(at))
+        assert not any(report.failures for report in deployment.capture(at))
 
 
-def _capture_listings(here: House, plan: Plan, chaos: Chaos, at: datetime) -> None:
+def _capture_listings(deployment: Deployment, plan: Plan, chaos: Chaos, at: datetime) -> None:
     for venue in LISTED:
         planned = _fault(venue, plan.listing.get(((at.date() - START).days, venue)))
         with chaos.round(venue, at=at, may_last=True, certain=planned):
-            failed = any(report.failures for report in here.capture_listing(venue, at))
+            failed = any(report.failures for report in deployment.capture_listing(venue, at))
         if failed:
-            assert not any(report.failures for report in here.capture_listing(venue, at))
+            assert not any(report.failures for report in deployment.capture_listing(venue, at))
 
 
-def _night(here: House, plan: Plan, chaos: Chaos, number: int) -> None:
+def _night(deployment: Deployment, plan: Plan, chaos: Chaos, number: int) -> None:
     """The night after a day: its fetches, each with what goes wrong, then the load; on some nights the build."""
     day = plan.day(number)
     at = datetime.combine(day + timedelta(days=1), DAILY_AT)
     if number in plan.killed and plan.killed[number] != "build":
-        _kill(here, chaos.chance, plan.killed[number], day)
+        _kill(deployment, chaos.chance, plan.killed[number], day)
     if number in plan.by_dagster:
-        here.clock.now = at
-        _run(here.settings, "dagster", day, here.days)
+        deployment.clock.now = at
+        _run(deployment.settings, "dagster", day, deployment.days)
         return
     for venue in DAILY:
         is_late = venue == "binance_archive" and number == plan.late + 1
         planned = _fault(venue, plan.certain.get((number, venue)))
         certain = _missing_file(plan.day(plan.late)) if is_late else planned
         with chaos.round(venue, at=at, may_last=number not in plan.planned, certain=certain):
-            here.bring_day(venue, day)
-    here.load()
+            deployment.fetch_night(venue, day)
+    deployment.load()
     # What venues correct, they correct by day.
-    here.market.wrong.discard(plan.day(number - plan.restated_after))
+    deployment.market.wrong.discard(plan.day(number - plan.restated_after))
     if number == plan.reorganized + 1:
-        _reorganize(here.market.logs, plan.reorganized)
+        _reorganize(deployment.market.logs, plan.reorganized)
     if number in plan.built:
         if plan.killed.get(number) == "build":
-            _kill(here, chaos.chance, "build", day)
-        _run(here.settings, "build", day, here.days)
+            _kill(deployment, chaos.chance, "build", day)
+        _run(deployment.settings, "build", day, deployment.days)
 
 
-def _close(here: House) -> None:
+def _close(deployment: Deployment) -> None:
     """Everything once more when it is final. What is landed and cannot change any more is not asked for."""
-    at = datetime.combine(here.last, time()) + CLOSED_AFTER
+    at = datetime.combine(deployment.last, time()) + CLOSED_AFTER
     for venue in DAILY:
-        for report in here.bring(venue, at, first=START, last=here.last):
+        for report in deployment.fetch_days(venue, at, first=START, last=deployment.last):
             assert report.failures == {}
 
 
-def undisturbed(here: House, plan: Plan) -> None:
+def run_undisturbed(deployment: Deployment, plan: Plan) -> None:
     """The same captures; the rest is brought at the end and loaded once."""
-    _reorganize(here.market.logs, plan.reorganized)
-    for at in here.captures():
+    _reorganize(deployment.market.logs, plan.reorganized)
+    for at in deployment.captures():
         if at.time() == LISTED_AT:
             for venue in LISTED:
-                here.capture_listing(venue, at)
+                deployment.capture_listing(venue, at)
         if at != plan.outage:
-            assert not any(report.failures for report in here.capture(at))
+            assert not any(report.failures for report in deployment.capture(at))
     for venue in LISTED:
-        here.capture_listing(venue, datetime.combine(here.last, LISTED_AT) + timedelta(days=1))
-    at = datetime.combine(here.last, DAILY_AT) + timedelta(days=1)
-    here.bring(FORGETFUL, at, first=START, last=here.last)
-    _close(here)
-    here.load()
+        deployment.capture_listing(venue, datetime.combine(deployment.last, LISTED_AT) + timedelta(days=1))
+    at = datetime.combine(deployment.last, DAILY_AT) + timedelta(days=1)
+    deployment.fetch_days(SHORT_RETENTION, at, first=START, last=deployment.last)
+    _close(deployment)
+    deployment.load()
 
 
 def _fault(venue: str, kind: str | None) -> Injected | None:
-    menu = [*passing(venue, random.Random(0)), *lasting(venue)]
+    menu = [*transient_faults(venue, random.Random(0)), *permanent_faults(venue)]
     return next((fault for fault in menu if fault.kind == kind), None)
 
 
@@ -222,15 +222,15 @@ def _run(settings: Settings, stage: str, day: date, days: int) -> None:
     assert process.returncode == 0, errors[-4000:]
 
 
-def _kill(here: House, chance: random.Random, what: str, day: date) -> None:
+def _kill(deployment: Deployment, chance: random.Random, what: str, day: date) -> None:
     """Start the night in a process of its own and kill it somewhere in the stage `what`."""
-    here.clock.now = datetime.combine(day + timedelta(days=1), DAILY_AT)
-    asked = len(here.emulator.hits) + chance.randint(2, 12)
-    says = {"load": "load", "build": "dbt build"}.get(what)
+    deployment.clock.now = datetime.combine(day + timedelta(days=1), DAILY_AT)
+    requests = len(deployment.emulator.hits) + chance.randint(2, 12)
+    held_for = {"load": "load", "build": "dbt build"}.get(what)
     stage = "build" if what == "build" else "night"
-    process = _start(here.settings, stage, day, here.days)
+    process = _start(deployment.settings, stage, day, deployment.days)
     deadline = clock_time.monotonic() + 300
-    while not (_holds(here, says, process.pid) if says else len(here.emulator.hits) >= asked):
+    while not (_holds(deployment, held_for, process.pid) if held_for else len(deployment.emulator.hits) >= requests):
         assert clock_time.monotonic() < deadline
         if process.poll() is not None:
             pytest.fail(f"ended before its {what} came: {process.communicate()[1][-2000:]}")
@@ -241,13 +241,13 @@ def _kill(here: House, chance: random.Random, what: str, day: date) -> None:
     assert process.returncode == -signal.SIGKILL
 
 
-def _holds(here: House, says: str, pid: int) -> bool:
+def _holds(deployment: Deployment, held_for: str, pid: int) -> bool:
     """Whether the process holds the writer's lock for what it says it does."""
     try:
-        text = here.settings.lock_file.with_suffix(".holder.json").read_text(encoding="utf-8")
+        text = deployment.settings.lock_file.with_suffix(".holder.json").read_text(encoding="utf-8")
     except OSError:
         return False
-    return text == json.dumps({"pid": pid, "what": says})
+    return text == json.dumps({"pid": pid, "what": held_for})
 
 
 @contextmanager
@@ -293,25 +293,25 @@ class Soaked:
     """A warehouse that lived through a plan, what went wrong, and one that was spared."""
 
     plan: Plan
-    lived: Settings
-    spared: Settings
+    disturbed: Settings
+    undisturbed: Settings
     chaos: Chaos
 
 
 def soak(folder: Path, plan: Plan, *, seed: int) -> Soaked:
-    with house(Settings(home=folder / "lived"), SoakWorld(logs=chain_of(plan.days)), plan.days) as here:
-        chaos = Chaos(here, random.Random(seed), plan.share)
-        operate(here, plan, chaos)
-        lived = here.settings
-    with house(Settings(home=folder / "spared"), SoakWorld(logs=chain_of(plan.days)), plan.days) as there:
-        undisturbed(there, plan)
-        spared = there.settings
-    return Soaked(plan, lived, spared, chaos)
+    with deploy(Settings(home=folder / "disturbed"), SoakMarket(logs=chain_of(plan.days)), plan.days) as deployment:
+        chaos = Chaos(deployment, random.Random(seed), plan.share)
+        operate(deployment, plan, chaos)
+        disturbed = deployment.settings
+    with deploy(Settings(home=folder / "undisturbed"), SoakMarket(logs=chain_of(plan.days)), plan.days) as other:
+        run_undisturbed(other, plan)
+        undisturbed = other.settings
+    return Soaked(plan, disturbed, undisturbed, chaos)
 
 
 def check_clean_tables(soaked: Soaked) -> None:
-    assert compare(tables(soaked.spared, "clean"), tables(soaked.lived, "clean")) == []
-    assert coverage(soaked.lived) == coverage(soaked.spared)
+    assert compare(tables(soaked.undisturbed, "clean"), tables(soaked.disturbed, "clean")) == []
+    assert coverage(soaked.disturbed) == coverage(soaked.undisturbed)
 
 
 def check_nothing_is_lost(soaked: Soaked) -> None:
@@ -322,34 +322,34 @@ def check_nothing_is_lost(soaked: Soaked) -> None:
             partition by source, table_name, trade_date order by load_seq desc) = 1)
         group by table_name
     """
-    counted = rows(soaked.lived, newest)
+    counted = rows(soaked.disturbed, newest)
     assert len(counted) >= 6
     for table, received, accepted, duplicates, quarantined in counted:
         assert received == accepted + duplicates + quarantined
         if table != "instruments":
-            assert rows(soaked.lived, f"select count(*) from clean.{table}") == [(accepted,)], table
-    store = LandingStore(soaked.lived.root)
+            assert rows(soaked.disturbed, f"select count(*) from clean.{table}") == [(accepted,)], table
+    store = LandingStore(soaked.disturbed.root)
     assert list(store.verify(store.all())) == []
 
 
 def check_faults_are_visible(soaked: Soaked) -> None:
     """Every fault that met a request left what it must leave, at its instant."""
-    told = set(rows(soaked.lived, "select venue, noted_at, problem, effect from ops.fetch_problems"))
+    recorded = set(rows(soaked.disturbed, "select venue, noted_at, problem, effect from ops.fetch_problems"))
     met = [seen for seen in soaked.chaos.seen if seen.injected.problem]
-    unseen = [s for s in met if (s.venue, s.at, s.injected.problem, s.injected.effect) not in told]
-    assert unseen == []
-    assert rows(soaked.spared, "select * from ops.fetch_problems") == []
+    missing = [s for s in met if (s.venue, s.at, s.injected.problem, s.injected.effect) not in recorded]
+    assert missing == []
+    assert rows(soaked.undisturbed, "select * from ops.fetch_problems") == []
 
 
 def check_what_came_late_or_changed(soaked: Soaked) -> None:
     plan = soaked.plan
     versions = "select completeness from ops.landings where source = '{}' and partition = '{}' order by version"
-    late = rows(soaked.lived, versions.format("binance_archive.um_metrics", plan.day(plan.late)))
+    late = rows(soaked.disturbed, versions.format("binance_archive.um_metrics", plan.day(plan.late)))
     assert late[0][0] in ("partial", "not_yet_published")
     assert late[-1] == ("complete",)
     for number in plan.restated:
-        assert len(rows(soaked.lived, versions.format("binance_archive.um_metrics", plan.day(number)))) >= 2
-    assert len(rows(soaked.lived, versions.format("evm_ethereum.aave", plan.day(plan.reorganized)))) >= 2
+        assert len(rows(soaked.disturbed, versions.format("binance_archive.um_metrics", plan.day(number)))) >= 2
+    assert len(rows(soaked.disturbed, versions.format("evm_ethereum.aave", plan.day(plan.reorganized)))) >= 2
 
 
 def check_the_lost_hour(soaked: Soaked) -> None:
@@ -358,14 +358,14 @@ def check_the_lost_hour(soaked: Soaked) -> None:
     captures = (
         "select trade_date, max(present) from ops.coverage where table_name = 'option_chain' group by 1 order by 1"
     )
-    short = [day for day, present in rows(soaked.lived, captures) if present < 24]
+    short = [day for day, present in rows(soaked.disturbed, captures) if present < 24]
     assert short == [outage.date()]
     gaps = "from ops.coverage where table_name = 'option_chain' and status <> 'complete'"
-    assert rows(soaked.lived, f"select distinct trade_date, status, reason {gaps}") == [
+    assert rows(soaked.disturbed, f"select distinct trade_date, status, reason {gaps}") == [
         (outage.date(), "partial", "captured 23 of 24 slots")
     ]
     given_up = f"from ops.fetch_problems where noted_at = timestamp '{outage}' and effect = 'given_up' and problem = 'unavailable'"
-    assert ("okx.option_chain",) in rows(soaked.lived, f"select distinct source {given_up}")
+    assert ("okx.option_chain",) in rows(soaked.disturbed, f"select distinct source {given_up}")
 
 
 def test_two_days_with_faults_end_in_the_clean_tables_of_one_undisturbed_run(tmp_path: Path) -> None:
@@ -381,7 +381,7 @@ def test_two_days_with_faults_end_in_the_clean_tables_of_one_undisturbed_run(tmp
 @pytest.fixture(scope="module")
 def month(tmp_path_factory: pytest.TempPathFactory) -> Soaked:
     soaked = soak(tmp_path_factory.mktemp("soak"), MONTH, seed=30)
-    for settings in (soaked.lived, soaked.spared):
+    for settings in (soaked.disturbed, soaked.undisturbed):
         _run(settings, "build", START, MONTH.days)
     return soaked
 
@@ -397,7 +397,7 @@ class TestMonth:
         wanted = {
             (venue, fault.kind)
             for venue in (CAPTURED[0], *DAILY)
-            for fault in (*passing(venue, chance), *lasting(venue))
+            for fault in (*transient_faults(venue, chance), *permanent_faults(venue))
         }
         assert {kind for _, kind in wanted} <= {kind for _, kind in met}
         assert len(wanted - met) < len(wanted) / 4
@@ -406,20 +406,20 @@ class TestMonth:
         check_clean_tables(month)
 
     def test_marts_are_those_of_the_undisturbed_run(self, month: Soaked) -> None:
-        lived, spared = tables(month.lived, "marts"), tables(month.spared, "marts")
+        disturbed, undisturbed = tables(month.disturbed, "marts"), tables(month.undisturbed, "marts")
         for name in OF_LOADS:
-            del lived[name], spared[name]
-        assert compare(spared, lived) == []
-        assert sum(found.rows > 0 for found in lived.values()) > 15
+            del disturbed[name], undisturbed[name]
+        assert compare(undisturbed, disturbed) == []
+        assert sum(found.rows > 0 for found in disturbed.values()) > 15
 
     def test_nothing_received_is_lost(self, month: Soaked) -> None:
         check_nothing_is_lost(month)
 
-    def test_every_fault_is_on_record(self, month: Soaked) -> None:
+    def test_every_fault_is_recorded(self, month: Soaked) -> None:
         check_faults_are_visible(month)
 
     def test_late_and_restated_files_and_the_reorganized_chain_are_versions_of_landings(self, month: Soaked) -> None:
         check_what_came_late_or_changed(month)
 
-    def test_the_lost_hour_is_a_gap_and_on_record(self, month: Soaked) -> None:
+    def test_the_lost_hour_is_a_gap_and_recorded(self, month: Soaked) -> None:
         check_the_lost_hour(month)

@@ -42,7 +42,7 @@ def expected_rows(history: Sequence[File]) -> set[Row]:
     return {(instrument, hour, value) for (instrument, hour), value in table.items()}
 
 
-class MarketModel:
+class InMemoryWarehouse:
     """A landing and a warehouse in memory."""
 
     def __init__(self, home: Path) -> None:
@@ -131,48 +131,48 @@ def _no_gate(con: duckdb.DuckDBPyConnection, inputs: Sequence[GateInput]) -> lis
     return []
 
 
-def _world(folder: str, name: str) -> MarketModel:
+def _warehouse(folder: str, name: str) -> InMemoryWarehouse:
     home = Path(folder) / name
     home.mkdir()
-    return MarketModel(home)
+    return InMemoryWarehouse(home)
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(history=histories)
-def test_loading_file_by_file_equals_loading_all_at_once_and_the_rule_in_plain_python(history: list[File]) -> None:
+def test_loading_file_by_file_equals_loading_all_at_once_and_a_plain_python_implementation(history: list[File]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        stepwise, together = _world(folder, "stepwise"), _world(folder, "together")
+        incremental, at_once = _warehouse(folder, "incremental"), _warehouse(folder, "at_once")
         for file in history:
-            stepwise.land(file)
-            stepwise.load()
-            together.land(file)
-        together.load()
-        assert stepwise.table() == expected_rows(history)
-        assert together.table() == expected_rows(history)
+            incremental.land(file)
+            incremental.load()
+            at_once.land(file)
+        at_once.load()
+        assert incremental.table() == expected_rows(history)
+        assert at_once.table() == expected_rows(history)
         # days that a restated file no longer holds keep a zero row in the log of loads; elsewhere all is equal
-        step = [row for row in stepwise.ops() if not (row[0] == "load" and row[3] == 0)]
-        assert step == [row for row in together.ops() if not (row[0] == "load" and row[3] == 0)]
-        stepwise.con.close()
-        together.con.close()
+        incremental_ops = [row for row in incremental.ops() if not (row[0] == "load" and row[3] == 0)]
+        assert incremental_ops == [row for row in at_once.ops() if not (row[0] == "load" and row[3] == 0)]
+        incremental.con.close()
+        at_once.con.close()
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(history=histories)
 def test_nothing_received_is_lost(history: list[File]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        world = _world(folder, "world")
+        warehouse = _warehouse(folder, "warehouse")
         for file in history:
-            world.land(file)
-        world.load()
+            warehouse.land(file)
+        warehouse.load()
         current = dict(history)
         received = sum(len(content) for content in current.values())
-        counts = world.con.execute(
+        counts = warehouse.con.execute(
             "select sum(received), sum(accepted) + sum(duplicates) + sum(quarantined) from ops.loads"
         ).fetchone()
-        held = world.con.execute(
+        held = warehouse.con.execute(
             "select (select count(*) from clean.open_interest) + (select sum(duplicates) from ops.loads) "
             "+ (select count(*) from ops.quarantine)"
         ).fetchone()
         assert counts == (received, received)
         assert held == (received,)
-        world.con.close()
+        warehouse.con.close()

@@ -112,7 +112,7 @@ def landing(path: Path, name: str) -> Landing:
     )
 
 
-def put_through(folder: Path, content: bytes | str, *, text: str = LONG, name: str = "data.csv") -> Parsed:
+def parse_content(folder: Path, content: bytes | str, *, text: str = LONG, name: str = "data.csv") -> Parsed:
     """Write `content` as `name`, land it in thought and parse all of it."""
     path = folder / "landed"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -123,8 +123,8 @@ def parse_file(folder: Path, path: Path, *, text: str = LONG, name: str = "data.
     batches = list(parse(landing(path, name), mapping(folder, text), contract()))
     parsed = Parsed()
     for table in dict.fromkeys(batch.table for batch in batches):
-        mine = [batch for batch in batches if batch.table == table]
-        parsed.rows[table] = pl.concat([batch.rows for batch in mine], how="diagonal")
-        parsed.rejects[table] = pl.concat([batch.rejects for batch in mine])
-        parsed.null_cells[table] = pl.concat([batch.null_cells for batch in mine])
+        matching = [batch for batch in batches if batch.table == table]
+        parsed.rows[table] = pl.concat([batch.rows for batch in matching], how="diagonal")
+        parsed.rejects[table] = pl.concat([batch.rejects for batch in matching])
+        parsed.null_cells[table] = pl.concat([batch.null_cells for batch in matching])
     return parsed

@@ -57,7 +57,7 @@ def test_keys_are_checked_over_the_whole_key() -> None:
         assert tuple(check.kwargs["column_list"]) == PROFILES[table].key
 
 
-def test_the_page_on_quality_lists_every_check_with_its_tables_and_severity() -> None:
+def test_the_quality_page_lists_every_check_with_its_tables_and_severity() -> None:
     text = (ROOT / "docs" / "quality.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]+) \| ([^|]+) \|$", text, re.MULTILINE)
     documented = {(name, severity, tables.strip(), catches.strip()) for name, severity, tables, catches in rows}

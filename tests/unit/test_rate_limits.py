@@ -50,18 +50,18 @@ def arrivals(limit: Limit, latencies: Sequence[tuple[float, float]], *, cost: fl
     rate_limiter = RateLimiter([limit], clock=time, sleep=time.sleep)
     counted: list[float] = []
 
-    async def request(there: float, back: float) -> None:
+    async def request(outbound: float, inbound: float) -> None:
         async with rate_limiter.acquire({limit.name: cost}):
-            await time.sleep(there)
+            await time.sleep(outbound)
             counted.append(time.now)
-            await time.sleep(back)
+            await time.sleep(inbound)
 
-    async def everything() -> None:
+    async def run_all() -> None:
         tasks = [asyncio.create_task(request(*latency)) for latency in latencies]
         await time.run()
         await asyncio.gather(*tasks)
 
-    asyncio.run(everything())
+    asyncio.run(run_all())
     return sorted(counted)
 
 
@@ -73,7 +73,7 @@ latencies = st.lists(st.tuples(st.floats(0.001, 3), st.floats(0.001, 3)), min_si
 
 
 @given(amount=st.integers(1, 12), seconds=st.floats(0.5, 5), latencies=latencies)
-def test_no_window_of_the_venue_holds_more_than_its_limit(
+def test_no_window_of_the_venue_exceeds_its_limit(
     amount: int, seconds: float, latencies: list[tuple[float, float]]
 ) -> None:
     counted = arrivals(Limit(amount, seconds, share=1.0), latencies)
@@ -88,21 +88,21 @@ def test_most_of_a_limit_is_used() -> None:
     assert ideal / (counted[-1] - counted[0]) >= 0.8
 
 
-def test_weights_count_by_their_budget() -> None:
+def test_weights_are_counted_by_budget() -> None:
     counted = arrivals(Limit(10, 1.0, name="weight", share=1.0), [(0.001, 0.001)] * 6, cost=5.0)
     assert most_in_window(counted, 1.0) == 2
 
 
-def test_a_request_that_costs_more_than_the_limit_is_an_error_and_not_a_wait() -> None:
-    async def ask() -> None:
+def test_a_request_that_costs_more_than_the_limit_is_an_error() -> None:
+    async def request() -> None:
         async with RateLimiter([Limit(10, 1.0, name="weight")]).acquire({"weight": 11}):
             pass
 
     with pytest.raises(ValueError, match="11 weight of at most"):
-        asyncio.run(ask())
+        asyncio.run(request())
 
 
-def test_everybody_waits_when_the_venue_asks_to() -> None:
+def test_all_requests_wait_while_paused() -> None:
     time = FakeTime()
     rate_limiter = RateLimiter([Limit(100, 1.0)], clock=time, sleep=time.sleep)
     sent: list[float] = []
@@ -111,18 +111,18 @@ def test_everybody_waits_when_the_venue_asks_to() -> None:
         async with rate_limiter.acquire():
             sent.append(time.now)
 
-    async def everything() -> None:
+    async def run_all() -> None:
         await request()
         rate_limiter.pause(600.0)
         tasks = [asyncio.create_task(request()) for _ in range(3)]
         await time.run()
         await asyncio.gather(*tasks)
 
-    asyncio.run(everything())
+    asyncio.run(run_all())
     assert sent == [0.0, 600.0, 600.0, 600.0]
 
 
-def test_a_ban_is_not_slept_through() -> None:
+def test_a_ban_is_an_error() -> None:
     time = FakeTime()
     rate_limiter = RateLimiter([Limit(100, 1.0)], longest_pause=660.0, clock=time, sleep=time.sleep)
 
@@ -135,19 +135,19 @@ def test_a_ban_is_not_slept_through() -> None:
         asyncio.run(request())
 
 
-def test_what_others_behind_the_address_use_is_made_room_for() -> None:
+def test_usage_by_other_clients_of_the_ip_address_is_taken_into_account() -> None:
     time = FakeTime()
     rate_limiter = RateLimiter([Limit(100, 60.0, name="weight", share=1.0)], clock=time, sleep=time.sleep)
 
-    async def ask(weight: float) -> float:
+    async def request(weight: float) -> float:
         async with rate_limiter.acquire({"weight": weight}):
             return time.now
 
-    async def everything() -> list[float]:
-        first = await ask(10)
+    async def run_all() -> list[float]:
+        first = await request(10)
         rate_limiter.observe("weight", 95)  # we know of 10: somebody else used 85
-        second = asyncio.create_task(ask(10))
+        second = asyncio.create_task(request(10))
         await time.run()
         return [first, await second]
 
-    assert asyncio.run(everything()) == [0.0, 60.0]
+    assert asyncio.run(run_all()) == [0.0, 60.0]

@@ -31,14 +31,14 @@ def fingerprints(settings: Settings) -> dict[str, Fingerprint]:
         return fingerprint_schemas(con, "clean")
 
 
-def test_a_rebuilt_database_holds_the_same(loaded: Settings) -> None:
+def test_a_rebuilt_database_has_the_same_tables(loaded: Settings) -> None:
     before = fingerprints(loaded)
     rebuild(loaded, gate=lambda con, inputs: [])
     assert compare(before, fingerprints(loaded)) == []
     assert before["clean.candles"].rows == 6
 
 
-def test_a_lost_database_comes_back_from_the_landing(loaded: Settings) -> None:
+def test_a_deleted_database_is_restored_from_the_landing(loaded: Settings) -> None:
     before = fingerprints(loaded)
     loaded.database.unlink()
     rebuild(loaded, gate=lambda con, inputs: [])
@@ -70,7 +70,7 @@ def test_an_altered_landing_stops_the_rebuild_and_the_old_database_stays(loaded:
     assert compare(before, fingerprints(loaded)) == []
 
 
-def test_what_a_killed_rebuild_left_behind_is_swept_away(loaded: Settings) -> None:
+def test_leftovers_of_a_killed_rebuild_are_removed(loaded: Settings) -> None:
     leftover = loaded.root / "rebuild" / "leverhouse.duckdb"
     leftover.parent.mkdir()
     leftover.write_bytes(b"half a database")
@@ -78,7 +78,7 @@ def test_what_a_killed_rebuild_left_behind_is_swept_away(loaded: Settings) -> No
     assert not leftover.parent.exists()
 
 
-def test_the_landing_is_left_as_it_is(loaded: Settings) -> None:
+def test_the_landing_is_not_modified(loaded: Settings) -> None:
     before = sorted((path, path.stat().st_mtime_ns) for path in loaded.raw_dir.rglob("*") if path.is_file())
     rebuild(loaded, gate=lambda con, inputs: [])
     assert sorted((path, path.stat().st_mtime_ns) for path in loaded.raw_dir.rglob("*") if path.is_file()) == before
