@@ -1,4 +1,4 @@
-"""What Dagster sees of a warehouse: assets in layers, jobs, schedules and sensors."""
+"""The Dagster definitions of a warehouse: assets by layer, jobs, schedules and sensors."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_importing_the_definitions_loads_neither_great_expectations_nor_pandas(t
 
 
 def test_all_definitions_are_loadable_together(definitions: dg.Definitions) -> None:
-    """A job and a step of one name pass everywhere but in a code server, which loads everything."""
+    """Only a code server, which loads everything, fails if a job and a step have the same name."""
     dg.Definitions.validate_loadable(definitions)
     definitions.get_repository_def().load_all_definitions()
 

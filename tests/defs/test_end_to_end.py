@@ -1,4 +1,4 @@
-"""The whole way by the command line on a made-up history: what the commands say, what Dagster records, what leaks."""
+"""The command line end to end on a synthetic history: reports of the commands, Dagster's records, no leaked secrets."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class CommandRunner:
-    """A warehouse and the history it is filled from."""
+    """Runs `leverhouse` commands on a warehouse and the history it is loaded from."""
 
     settings: Settings
     history: Path

@@ -1,4 +1,4 @@
-"""How a run ends: errors that may be retried and those that may not, and runs whose process was killed."""
+"""How runs end: transient and permanent errors, and runs whose process was killed."""
 
 import subprocess
 import sys
@@ -80,7 +80,7 @@ def test_a_run_is_tagged_with_the_token_of_its_process(home: Settings) -> None:
 
 @dg.job
 def nothing() -> None:
-    """A job to have runs of."""
+    """A job without work."""
 
 
 def started(instance: dg.DagsterInstance, tags: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""When things run by themselves: the inbox sensor and the build that follows ingestion."""
+"""The inbox sensor, and the sensors that start load and build."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOW = 1_700_000_000.0
 
 @pytest.fixture
 def add_file(home: Settings) -> Callable[[str, float], Path]:
-    """Drop a file into the inbox that was last written `age` seconds ago."""
+    """Put a file into the inbox that was last written `age` seconds ago."""
 
     def write_file(name: str, age: float = 60) -> Path:
         path = home.inbox_dir / name

@@ -1,4 +1,4 @@
-"""Fetching as people and the scheduler start it: through Dagster's jobs, over loopback HTTP, into the clean tables."""
+"""Fetching by commands and schedules: through Dagster jobs, over loopback HTTP, into the clean tables."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def bybit() -> Iterator[Emulator]:
 
 
 def leverhouse(settings: Settings, emulator: Emulator, *arguments: str) -> tuple[int, Any, str]:
-    """Exit code, JSON and messages of a command whose venues are emulated."""
+    """Exit code, JSON and messages of a command run against emulated venues."""
     variables = {k: v for k, v in os.environ.items() if not k.startswith(("LEVERHOUSE_", "DAGSTER_", "DBT_"))}
     done = subprocess.run(
         [sys.executable, "-m", "pipelines.cli", *arguments, "--json"],

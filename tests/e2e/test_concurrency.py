@@ -1,4 +1,4 @@
-"""Several at once: writers take turns or are told whom to wait for, readers are never disturbed."""
+"""Concurrent commands: writers wait for each other or fail with the name of the lock holder."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def test_an_interrupted_run_exits_cleanly_with_a_message(tmp_path: Path) -> None
     with writer(settings_of(home), what="a long import"):
         process = start(home, history, "publish")
         deadline = time.monotonic() + 120
-        # Dagster keeps the events of every run in a file named after it, and an index beside them.
+        # Dagster stores the events of every run in a file named after it, and an index in the same folder.
         while not any(file.stem != "index" for file in (home / "dagster_home").glob("history/runs/*.db")):
-            assert time.monotonic() < deadline, "never came to a run"
+            assert time.monotonic() < deadline, "no run was started"
             time.sleep(0.05)
         time.sleep(1)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=120)
-    # a shell shows death by SIGINT as 130 too
+    # A shell reports termination by SIGINT as 130 too.
     assert process.returncode in (130, -signal.SIGINT), output
     assert "interrupted" in output

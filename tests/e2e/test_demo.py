@@ -1,4 +1,4 @@
-"""The demo as a person starts it: one command on a fresh home, without network, finds everything that was planted."""
+"""The demo as a user starts it: one command on a fresh home, without network, finds everything that was planted."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def leverhouse(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def landed(home: Path) -> dict[Path, int]:
-    """Packs of the demo's landing, and when each was written."""
+    """Packs of the demo's landing with their modification times."""
     files = (path for path in (home / "demo" / "raw").rglob("*~*") if path.suffix != ".json")
     return {path: path.stat().st_mtime_ns for path in files}
 
@@ -107,7 +107,7 @@ def test_it_refuses_a_folder_with_other_content(tmp_path: Path, monkeypatch: pyt
     for arguments in (["demo"], ["demo", "--fresh"]):
         refused = CliRunner().invoke(app, arguments)
         assert refused.exit_code == 78
-        assert "holds no demo" in refused.stderr
+        assert "contains no demo" in refused.stderr
     assert other.read_text() == "not a demo"
 
 
@@ -117,7 +117,7 @@ ADDRESSES = (
 
 
 def closed_address() -> str:
-    """An address of this machine at which nothing listens."""
+    """A local address on which nothing listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{taken.getsockname()[1]}"
@@ -133,7 +133,7 @@ def test_live_without_a_network_names_unreachable_endpoints_and_creates_nothing(
     assert refused.exit_code == VenueUnavailableError.exit_code
     for name in ADDRESSES:
         assert f"{name}: {closed}" in refused.stderr
-    assert "leave --live out" in refused.stderr
+    assert "omit --live" in refused.stderr
     assert not list(tmp_path.iterdir())
 
 

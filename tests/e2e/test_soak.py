@@ -1,7 +1,7 @@
-"""A month of scheduled operation with faults, kills and restatements ends in the tables of one undisturbed run.
+"""A month of scheduled operation with faults, kills and restatements gives the same tables as one undisturbed run.
 
-The undisturbed run makes the same captures, since what is forgotten cannot be asked for later, and brings everything else once
-at the end. One hour is lost for good, on purpose: it is missing in both and must be seen missing.
+The undisturbed run makes the same captures, because captured data has no history, and fetches everything else once at the
+end. One hour is deliberately lost: it is missing in both and must be reported as missing.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ from tests.e2e.soak_fixture import (
 )
 
 VERSIONS: Final = ("landing_id",)
-"""A day that came in two parts is the second version of its landing: the same rows, of another id."""
+"""A day fetched in two parts is the second version of its landing: the same rows with another id."""
 
 OF_LOADS: Final = ("source_freshness",)
-"""Marts that tell of loads and landings and not of the market."""
+"""Marts about loads and landings instead of the market."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What happens in a soak besides chance. Days are numbered from 0."""
+    """The planned events of a soak test, besides random faults. Days are numbered from 0."""
 
     days: int
     outage: datetime
@@ -67,15 +67,15 @@ class Plan:
     share: float
     killed: Mapping[int, str]
     certain: Mapping[tuple[int, str], str] = field(default_factory=dict)
-    """Faults that are not left to chance, because few requests can meet them: by night and venue."""
+    """Planned faults by night and venue, for kinds that affect few requests."""
     listing: Mapping[tuple[int, str], str] = field(default_factory=dict)
-    """The same of what venues are asked before: what they list."""
+    """Planned faults of captures of instruments."""
     built: tuple[int, ...] = ()
     by_dagster: tuple[int, ...] = ()
 
     @property
     def planned(self) -> set[int]:
-        """Nights that see what is changed after them: what goes wrong in them by chance passes."""
+        """Nights that must fetch a planned change: random faults in them are transient."""
         return {number + 1 for number in (self.late, self.reorganized, *self.restated)}
 
     def day(self, number: int) -> date:
@@ -100,7 +100,7 @@ MONTH: Final = Plan(
 
 
 def operate(deployment: Deployment, plan: Plan, chaos: Chaos) -> None:
-    """The month as it is lived: hourly captures, nightly fetches and loads, and what goes wrong."""
+    """Scheduled operation: hourly captures, nightly fetches and loads, with faults."""
     wrong = deployment.market.wrong
     wrong.update(plan.day(number) for number in plan.restated)
     for at in deployment.captures():
@@ -117,7 +117,7 @@ def operate(deployment: Deployment, plan: Plan, chaos: Chaos) -> None:
 
 
 def _capture(deployment: Deployment, plan: Plan, chaos: Chaos, at: datetime) -> None:
-    """An hour's capture; a run that failed is made once more, as Dagster does."""
+    """An hourly capture; a failed run is retried once, as Dagster does."""
     venue, _ = CAPTURED
     is_out = at == plan.outage
     down = next(fault for fault in permanent_faults(venue) if fault.kind == "down")
@@ -137,7 +137,7 @@ def _capture_listings(deployment: Deployment, plan: Plan, chaos: Chaos, at: date
 
 
 def _night(deployment: Deployment, plan: Plan, chaos: Chaos, number: int) -> None:
-    """The night after a day: its fetches, each with what goes wrong, then the load; on some nights the build."""
+    """The night after a day: its fetches, with faults, then the load; on some nights the build."""
     day = plan.day(number)
     at = datetime.combine(day + timedelta(days=1), DAILY_AT)
     if number in plan.killed and plan.killed[number] != "build":
@@ -153,7 +153,7 @@ def _night(deployment: Deployment, plan: Plan, chaos: Chaos, number: int) -> Non
         with chaos.round(venue, at=at, may_last=number not in plan.planned, certain=certain):
             deployment.fetch_night(venue, day)
     deployment.load()
-    # What venues correct, they correct by day.
+    # Venues restate their data during the day.
     deployment.market.wrong.discard(plan.day(number - plan.restated_after))
     if number == plan.reorganized + 1:
         _reorganize(deployment.market.logs, plan.reorganized)
@@ -164,7 +164,7 @@ def _night(deployment: Deployment, plan: Plan, chaos: Chaos, number: int) -> Non
 
 
 def _close(deployment: Deployment) -> None:
-    """Everything once more when it is final. What is landed and cannot change any more is not asked for."""
+    """Fetch everything again when it is final. Landed, final data is not requested."""
     at = datetime.combine(deployment.last, time()) + CLOSED_AFTER
     for venue in DAILY:
         for report in deployment.fetch_days(venue, at, first=START, last=deployment.last):
@@ -172,7 +172,7 @@ def _close(deployment: Deployment) -> None:
 
 
 def run_undisturbed(deployment: Deployment, plan: Plan) -> None:
-    """The same captures; the rest is brought at the end and loaded once."""
+    """The same captures; everything else is fetched and loaded once at the end."""
     _reorganize(deployment.market.logs, plan.reorganized)
     for at in deployment.captures():
         if at.time() == LISTED_AT:
@@ -194,20 +194,20 @@ def _fault(venue: str, kind: str | None) -> Injected | None:
 
 
 def _missing_file(day: date) -> Injected:
-    """A file that comes a day late."""
+    """A file that is published a day late."""
     fault = Fault(f"BTCUSDT-metrics-{day}.zip", "status", times=999, status=404)
     return Injected("file a day late", fault, "", "not_yet_published")
 
 
 def _reorganize(logs: list[Log], number: int) -> None:
-    """Of the day's four liquidations one is gone and one is in the next block."""
+    """Remove one of the day's four liquidations and move another to the next block."""
     gone, moved = logs[4 * number : 4 * number + 2]
     logs[logs.index(moved)] = Log(moved.block + 1, 0, moved.address, moved.topics, moved.data)
     logs.remove(gone)
 
 
 def _start(settings: Settings, stage: str, day: date, days: int) -> subprocess.Popen[str]:
-    """A night, or a build, in a process of its own."""
+    """Start a night or a build in a subprocess."""
     return subprocess.Popen(
         [sys.executable, "-m", "tests.e2e.soak_fixture", stage, str(settings.root), json.dumps(settings.endpoints),
          str(day), str(days)],
@@ -216,14 +216,14 @@ def _start(settings: Settings, stage: str, day: date, days: int) -> subprocess.P
 
 
 def _run(settings: Settings, stage: str, day: date, days: int) -> None:
-    """The same, until it ends. dbt would keep its log open in the process of the tests."""
+    """Run a stage in a subprocess to its end. In the test process, dbt would keep its log open."""
     process = _start(settings, stage, day, days)
     _, errors = process.communicate()
     assert process.returncode == 0, errors[-4000:]
 
 
 def _kill(deployment: Deployment, chance: random.Random, what: str, day: date) -> None:
-    """Start the night in a process of its own and kill it somewhere in the stage `what`."""
+    """Start the night in a subprocess and kill it in the stage `what`."""
     deployment.clock.now = datetime.combine(day + timedelta(days=1), DAILY_AT)
     requests = len(deployment.emulator.hits) + chance.randint(2, 12)
     held_for = {"load": "load", "build": "dbt build"}.get(what)
@@ -233,7 +233,7 @@ def _kill(deployment: Deployment, chance: random.Random, what: str, day: date) -
     while not (_holds(deployment, held_for, process.pid) if held_for else len(deployment.emulator.hits) >= requests):
         assert clock_time.monotonic() < deadline
         if process.poll() is not None:
-            pytest.fail(f"ended before its {what} came: {process.communicate()[1][-2000:]}")
+            pytest.fail(f"ended before its {what}: {process.communicate()[1][-2000:]}")
         clock_time.sleep(0.002)
     clock_time.sleep(chance.uniform(0.0, {"fetch": 0.02, "load": 1.0, "build": 6.0}[what]))
     os.killpg(process.pid, signal.SIGKILL)
@@ -242,7 +242,7 @@ def _kill(deployment: Deployment, chance: random.Random, what: str, day: date) -
 
 
 def _holds(deployment: Deployment, held_for: str, pid: int) -> bool:
-    """Whether the process holds the writer's lock for what it says it does."""
+    """Whether the process holds the writer lock for `held_for`."""
     try:
         text = deployment.settings.lock_file.with_suffix(".holder.json").read_text(encoding="utf-8")
     except OSError:
@@ -262,7 +262,7 @@ def opened(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def tables(settings: Settings, schema: str) -> dict[str, Fingerprint]:
-    """Fingerprints of what the tables of a schema hold, without the ids of versions."""
+    """Fingerprints of the tables of a schema, without landing ids."""
     with opened(settings) as con:
         con.execute("create schema memory.held")
         found = {}
@@ -290,7 +290,7 @@ def coverage(settings: Settings) -> list[tuple[Any, ...]]:
 
 @dataclass(frozen=True)
 class Soaked:
-    """A warehouse that lived through a plan, what went wrong, and one that was spared."""
+    """A warehouse operated with faults, its faults, and an undisturbed one."""
 
     plan: Plan
     disturbed: Settings
@@ -315,7 +315,7 @@ def check_clean_tables(soaked: Soaked) -> None:
 
 
 def check_nothing_is_lost(soaked: Soaked) -> None:
-    """By the present state of every partition, and byte for byte in the landing."""
+    """Checks the current state of every partition, and the landing byte for byte."""
     newest = """
         select table_name, sum(received), sum(accepted), sum(duplicates), sum(quarantined)
         from (from ops.loads qualify row_number() over (
@@ -333,7 +333,7 @@ def check_nothing_is_lost(soaked: Soaked) -> None:
 
 
 def check_faults_are_visible(soaked: Soaked) -> None:
-    """Every fault that met a request left what it must leave, at its instant."""
+    """Every fault that affected a request is recorded with its time."""
     recorded = set(rows(soaked.disturbed, "select venue, noted_at, problem, effect from ops.fetch_problems"))
     met = [seen for seen in soaked.chaos.seen if seen.injected.problem]
     missing = [s for s in met if (s.venue, s.at, s.injected.problem, s.injected.effect) not in recorded]
@@ -353,7 +353,7 @@ def check_what_came_late_or_changed(soaked: Soaked) -> None:
 
 
 def check_the_lost_hour(soaked: Soaked) -> None:
-    """The hour is no row, its day is one capture short, and the journal says why."""
+    """The hour has no rows, its day lacks one capture, and the fetch log has the reason."""
     outage = soaked.plan.outage
     captures = (
         "select trade_date, max(present) from ops.coverage where table_name = 'option_chain' group by 1 order by 1"

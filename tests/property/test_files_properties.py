@@ -1,4 +1,4 @@
-"""Whatever a file holds and however it is written: every line becomes a row or a reject, values arrive unchanged."""
+"""For any file content and CSV style, every line becomes a row or a reject, and values are unchanged."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_values_and_line_numbers_do_not_depend_on_how_the_csv_is_written(
     block=st.sampled_from([64, 1 << 20]),
 )
 def test_every_line_of_garbage_is_either_accepted_or_rejected(rows: list[list[str]], block: int) -> None:
-    closing = ["BTCUSDT", "2024-01-01 00:00:00", "1", "1"]  # so that the last line is no truncated one
+    closing = ["BTCUSDT", "2024-01-01 00:00:00", "1", "1"]  # so that the last line is not truncated
     content = written([*rows, closing], line_end="\n", quoting=csv.QUOTE_ALL, mark=False, compressed=False)
     with tempfile.TemporaryDirectory() as folder, blocks_of(block):
         parsed = parse_content(Path(folder), content)

@@ -1,4 +1,4 @@
-"""Whatever the order, the overlap and the splitting of files: the same clean table, and counts that add up."""
+"""For any order, overlap and splitting of files, the clean table is the same and the counts add up."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pipelines.quality.batch import CheckResult, GateInput
 
 CONTRACT = load_contract(PROJECT_ROOT / "warehouse" / "schema")
 Row = tuple[str, int, float]
-"""Instrument, hours since 2024-01-01, open interest (negative breaks the contract)."""
+"""Instrument, hours since 2024-01-01, open interest (negative values violate the contract)."""
 File = tuple[str, list[Row]]
 
 rows = st.tuples(st.sampled_from(["BTCUSDT", "ETHUSDT"]), st.integers(0, 60), st.sampled_from([-1.0, 1.0, 2.0, 3.0]))
@@ -30,7 +30,8 @@ histories = st.lists(files, min_size=1, max_size=5)
 
 
 def expected_rows(history: Sequence[File]) -> set[Row]:
-    """The rule in plain Python: current version of each file; inside a file a contradicted key is void; newest file wins."""
+    """The load rules in plain Python: current version of each file; a key with conflicting values in a file is dropped; the newest
+    file has precedence."""
     newest = {part: (rank, rows) for rank, (part, rows) in enumerate(history)}
     table: dict[tuple[str, int], float] = {}
     for _, content in sorted(newest.values(), key=lambda item: item[0]):
@@ -43,7 +44,7 @@ def expected_rows(history: Sequence[File]) -> set[Row]:
 
 
 class InMemoryWarehouse:
-    """A landing and a warehouse in memory."""
+    """A landing on disk and a warehouse in memory."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -84,7 +85,7 @@ class InMemoryWarehouse:
         )
 
     def ops(self) -> list[tuple[object, ...]]:
-        """Present state of every partition, of lineage and of coverage."""
+        """Current state of partitions, lineage, coverage and quarantine."""
         return self.con.execute(
             """
             select 'load', table_name, cast(trade_date as varchar), received, accepted, duplicates, restated, quarantined
@@ -149,7 +150,7 @@ def test_loading_file_by_file_equals_loading_all_at_once_and_a_plain_python_impl
         at_once.load()
         assert incremental.table() == expected_rows(history)
         assert at_once.table() == expected_rows(history)
-        # days that a restated file no longer holds keep a zero row in the log of loads; elsewhere all is equal
+        # Days that a restated file no longer contains keep a row of zeros in ops.loads; everything else is equal.
         incremental_ops = [row for row in incremental.ops() if not (row[0] == "load" and row[3] == 0)]
         assert incremental_ops == [row for row in at_once.ops() if not (row[0] == "load" and row[3] == 0)]
         incremental.con.close()

@@ -1,4 +1,4 @@
-"""Hand-written files and mappings for the tests of file import, and a way to put one through the parser."""
+"""Hand-written files and mappings for the tests of file import, and functions that parse them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ base = "{base}"
 quote = "USDT"
 contract_type = "linear"
 """
-"""The rule by which every mapping here knows its instruments."""
+"""The instrument rule of all mappings here."""
 
 LONG = (
     """
@@ -75,7 +75,7 @@ columns = { long_base = "long", short_base = "short" }
 
 @dataclass
 class Parsed:
-    """Everything a landing gave, per table."""
+    """The parsed batches of a landing by table."""
 
     rows: dict[str, pl.DataFrame] = field(default_factory=dict)
     rejects: dict[str, pl.DataFrame] = field(default_factory=dict)
@@ -113,7 +113,7 @@ def landing(path: Path, name: str) -> Landing:
 
 
 def parse_content(folder: Path, content: bytes | str, *, text: str = LONG, name: str = "data.csv") -> Parsed:
-    """Write `content` as `name`, land it in thought and parse all of it."""
+    """Write `content`, treat it as a landing of the file `name`, and parse all of it."""
     path = folder / "landed"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return parse_file(folder, path, text=text, name=name)

@@ -1,7 +1,6 @@
-"""Bad files on the whole way into the clean tables: refused as a whole or row by row, and nothing else is touched.
+"""Bad files loaded end to end: refused as a whole or quarantined row by row, without any other change.
 
-How each fault is found and named is in test_files_bad_input; here is what becomes of the warehouse and of the rest of
-the disk.
+test_files_bad_input tests how each fault is detected and reported; these tests check the warehouse and the rest of the disk.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ REFUSED: dict[str, bytes] = {
     "damaged gzip": gzip.compress(GOOD.encode())[:-8],
 }
 
-# Rows after the good first one; received, accepted, duplicates, quarantined.
+# Rows after a valid first row; received, accepted, duplicates, quarantined.
 QUARANTINED: dict[str, tuple[str, tuple[int, int, int, int]]] = {
     "text in a number": (OTHER.replace("1.5", "abc"), (2, 1, 0, 1)),
     "infinite": (OTHER.replace("1.5", "inf"), (2, 1, 0, 1)),
@@ -58,7 +57,7 @@ QUARANTINED: dict[str, tuple[str, tuple[int, int, int, int]]] = {
 
 @pytest.fixture
 def files_outside(tmp_path: Path) -> Callable[[], dict[str, bytes | None]]:
-    """Everything on the disk around the warehouse."""
+    """All files on disk outside the warehouse."""
 
     def read_files() -> dict[str, bytes | None]:
         return {
@@ -72,7 +71,7 @@ def files_outside(tmp_path: Path) -> Callable[[], dict[str, bytes | None]]:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """A home two folders deep, so that a path that climbs out of it would be seen."""
+    """A home two folders deep, so that path traversal out of it is detected."""
     return Settings(home=tmp_path / "outer" / "home")
 
 
@@ -90,7 +89,7 @@ def prepare(tmp_path: Path, name: str, content: bytes) -> tuple[Path, Path]:
 
 
 def counts(settings: Settings) -> tuple[list[tuple[int, ...]], int, int]:
-    """Counts of ops.loads for open interest, rows held, and how many of the contract's tables are there."""
+    """Counts of ops.loads for open interest, rows in the clean table, and the number of clean tables."""
     with writer(settings, what="test") as con:
         loads = con.execute(
             "select sum(received)::bigint, sum(accepted)::bigint, sum(duplicates)::bigint, sum(quarantined)::bigint "

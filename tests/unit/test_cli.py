@@ -1,4 +1,4 @@
-"""The command line without Dagster: reading, looking for faults, errors and exit codes, and its documentation."""
+"""The command line without Dagster: status, sql, doctor, errors and exit codes, and its documentation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DOCS = (PROJECT_ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
 
 
 class Result:
-    """What a command printed and how it ended."""
+    """Output and exit code of a command."""
 
     def __init__(self, *arguments: str) -> None:
         done = CliRunner().invoke(app, list(arguments))
@@ -44,7 +44,7 @@ class Result:
 
 @pytest.fixture
 def published(settings: Settings) -> Settings:
-    """A published snapshot made by hand, with what status reads of it."""
+    """A hand-made published snapshot with the tables that status reads."""
     with writer(settings, what="test") as con:
         con.execute("create schema marts")
         con.execute(
@@ -239,7 +239,7 @@ def test_an_invalid_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def loaded_warehouse(settings: Settings, tmp_path: Path) -> Settings:
-    """A small warehouse with which nothing is wrong."""
+    """A small, valid warehouse."""
     history = write_history(tmp_path / "history", days=2)
     prepare_home(settings)
     import_files(settings, history / "mappings" / "example.toml", root=history / "example")
@@ -324,13 +324,13 @@ def test_library_output_goes_to_the_log_and_results_do_not(tmp_path: Path, capfd
     assert (tmp_path / "noise.log").read_text(encoding="utf-8") == "noise\n"
 
 
-@pytest.mark.parametrize("wrapped", [False, True], ids=["at work", "while importing"])
+@pytest.mark.parametrize("wrapped", [False, True], ids=["in the command", "while importing"])
 def test_an_interrupt_exits_with_130_wherever_it_occurs(wrapped: bool) -> None:
     interrupted = typer.Typer(cls=Commands)
 
     @interrupted.callback()
     def options() -> None:
-        """A group, as the real one."""
+        """A command group like the real one."""
 
     @interrupted.command()
     def wait() -> None:

@@ -1,4 +1,4 @@
-"""The client over loopback HTTP: what it sends, what it waits for, what it refuses, and what it never writes down."""
+"""The client over loopback HTTP: requests, waits, refused responses, and secrets that are never stored."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VENUE = Venue(name="v", endpoints={"api": "https://example.com"}, limits=(), fee
 
 @dataclass
 class Server:
-    """A venue of one answer under /x, which notes what it was asked; /y is another place."""
+    """A venue with one response under /x and /y that records its requests."""
 
     answer: Response = field(default_factory=lambda: Response({"ok": True}))
     requests: list[Request] = field(default_factory=list)
@@ -53,7 +53,7 @@ def call(
     retry: RetryPolicy = FAST_RETRY,
     contact: str = "",
 ) -> Any:
-    """What `ask` gives with a client of the venue that `there` emulates."""
+    """The result of `send` with a client of the emulated venue."""
 
     async def main() -> Any:
         base = {"api": emulator.endpoints["v.api"]}
@@ -63,7 +63,7 @@ def call(
     return asyncio.run(main())
 
 
-# What it sends
+# Requests
 
 
 def test_the_user_agent_names_the_project_and_the_contact() -> None:
@@ -114,13 +114,13 @@ def test_a_missing_key_is_named_before_any_request(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("V_KEY", raising=False)
     server = Server()
     with emulated(server) as emulator:
-        with pytest.raises(ConfigError, match="v: needs V_KEY in the environment"):
+        with pytest.raises(ConfigError, match="v: set V_KEY in the environment"):
             call(emulator, lambda api: api.get("/x"), venue=replace(VENUE, secrets=(Secret("api_key", "V_KEY"),)))
         call(emulator, lambda api: api.get("/x"), venue=replace(VENUE, secrets=(Secret("a", "V_KEY", required=False),)))
     assert ["a" in request.headers for request in server.requests] == [False]
 
 
-# What it waits for
+# Waits
 
 
 def test_a_retry_after_date_is_respected() -> None:
@@ -158,7 +158,7 @@ def test_a_past_or_invalid_retry_after_is_ignored(header: str) -> None:
 
 @pytest.mark.parametrize("latency", [0.0, 0.03])
 def test_a_limit_is_never_exceeded(latency: float) -> None:
-    """Twelve in a quarter of a second, asked by thirty at once, in any window of the server's own count."""
+    """At most twelve requests in any quarter of a second, as counted by the server, with thirty concurrent tasks."""
     server = Server()
     limited = replace(VENUE, limits=(Limit(12, 0.25),), concurrency=30)
 
@@ -187,7 +187,7 @@ def test_a_limit_holds_through_retries_too() -> None:
     assert retries > 0
 
 
-# What it refuses
+# Refused responses
 
 
 def test_a_redirect_is_not_followed() -> None:
@@ -222,7 +222,7 @@ def test_a_status_that_a_feed_accepts_is_a_valid_response() -> None:
             call(emulator, lambda api: api.get("/x"))
 
 
-# A folder in place of a host
+# A folder instead of a host
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The contract: everything Python knows of a table comes from its DDL."""
+"""The contract: everything Python uses about a table comes from its DDL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which data sets a warehouse knows, which folders are theirs, and which dropped files wait."""
+"""The data sets of a warehouse, their folders, and files waiting in the inbox."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_folder_belongs_to_the_mapping_that_matches_all_of_its_files(home: Set
 @pytest.mark.parametrize(
     "names",
     [("prices.csv", "unknown.csv"), ("extra.csv",), ("notes.txt",)],
-    ids=["a file nobody knows", "a required file is missing", "only ignored files"],
+    ids=["an unknown file", "a required file is missing", "only ignored files"],
 )
 def test_a_folder_that_matches_no_mapping_is_reported(home: Settings, tmp_path: Path, names: tuple[str, ...]) -> None:
     folder = write_files(tmp_path / "root" / "archive", *names)

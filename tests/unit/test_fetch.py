@@ -1,4 +1,4 @@
-"""Planning and resuming: which days are asked for, when again, and what stays of a fetch that failed half-way."""
+"""Planning and resuming: which days are fetched, when they are fetched again, and what a failed fetch leaves."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def planned(feed: Feed, first: date, last: date, *, now: datetime = NOON, landed
     return [partition.name for partition in plan_days(feed, first, last, now=now, landed=landed)]
 
 
-# Which days
+# Planning
 
 
 def test_a_day_is_planned_once_it_is_over_and_published() -> None:
@@ -100,7 +100,7 @@ def test_a_past_month_that_is_final_is_one_partition() -> None:
         "2024-01-30", "2024-01-31", "2024-02", "2024-03-01", "2024-03-02",
     ]  # fmt: skip
     assert partitions[2].span == Span(datetime(2024, 2, 1), datetime(2024, 3, 1))
-    # February may be restated until 11 March where a feed says so.
+    # With recheck_days=10, February may be restated until March 11.
     restated = replace(MONTHLY, cadence=Daily(recheck_days=10))
     assert len(planned(restated, date(2024, 2, 1), date(2024, 2, 29))) == 29
 
@@ -124,7 +124,7 @@ def test_consecutive_days_are_one_partition_up_to_the_maximum() -> None:
     [partition] = plan_days(runs, date(2024, 2, 28), date(2024, 3, 1), now=NOON, landed=[])
     assert partition == Partition("2024-02-28_2024-03-01", "all", Span(datetime(2024, 2, 28), datetime(2024, 3, 2)))
     assert planned(runs, date(2024, 3, 9), date(2024, 3, 9)) == ["2024-03-09"]
-    # The last two days may be restated, each for itself.
+    # The last two days may be restated and are single partitions.
     restated = replace(runs, cadence=Daily(recheck_days=2))
     assert planned(restated, date(2024, 3, 4), date(2024, 3, 9)) == [
         "2024-03-04_2024-03-07", "2024-03-08", "2024-03-09",
@@ -179,12 +179,12 @@ def test_a_capture_is_of_the_current_hour_or_slot() -> None:
     ]
 
 
-# What is asked again
+# Fetching again
 
 
 @dataclass
 class FeedRunner:
-    """A landing, and a feed whose venue answers as `says` has it: bytes, an error, or that it is not there yet."""
+    """A landing, and a feed whose venue sends `responses`: bytes, an error, or not published yet."""
 
     home: Path
     feed: Feed = DAILY
@@ -228,7 +228,7 @@ class FeedRunner:
 
 
 class UnusedApi:
-    """An Api that a feed of these tests has no need of."""
+    """An Api that the feed of these tests does not use."""
 
     endpoints: Collection[str] = ()
     get: Callable[..., Any]
@@ -258,7 +258,7 @@ def test_a_day_that_may_still_change_is_fetched_again_after_the_recheck_interval
     runner.responses["A"] = b"[1, 1]"
     [second] = runner.fetch(yesterday).landings
     assert (second.version, runner.bodies()["A"][1]) == (2, b"[1, 1]")
-    # Asked a day after its end and an hour, it is final.
+    # Fetched a day and an hour after its end, it is final.
     runner.now = datetime(2024, 3, 11, 1)
     runner.fetch(yesterday)
     runner.requests()
@@ -282,7 +282,7 @@ def test_a_partially_fetched_instrument_is_not_landed(runner: FeedRunner) -> Non
     assert list(report.failures) == ["2024-03-05 B"]
     assert [x.completeness for x in report.landings] == ["partial"]
     assert list(runner.bodies()) == ["A"]
-    with pytest.raises(VenueUnavailableError, match=r"v\.oi: 2024-03-05 B: down What was received is landed"):
+    with pytest.raises(VenueUnavailableError, match=r"v\.oi: 2024-03-05 B: down Everything else was landed"):
         report.raise_failures()
     runner.requests()
     runner.responses["B"] = b"[2]"
@@ -292,7 +292,7 @@ def test_a_partially_fetched_instrument_is_not_landed(runner: FeedRunner) -> Non
 
 
 def test_small_and_large_responses_are_all_landed(runner: FeedRunner) -> None:
-    """Large ones are written in a thread while small ones arrive, which are not: they may not get in between."""
+    """Large pages are written in a thread, small ones in the event loop: they must not interleave within a subject."""
     runner.responses = {f"{n:02d}": f"{n:02d}".encode() * (n % 4 * THREAD_WRITE_BYTES // 4 + 1) for n in range(24)}
     assert runner.fetch().failures == {}
     assert runner.bodies() == {name: [b"first of two", body] for name, body in runner.responses.items()}

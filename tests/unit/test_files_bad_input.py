@@ -1,4 +1,4 @@
-"""Bad files: a structural fault is an error that names file, line, column and value; a bad cell costs its row only."""
+"""Bad files: a structural fault is an error that names file, line, column and value; a bad cell rejects only its row."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def test_a_line_of_a_gigabyte_is_an_error_in_bounded_memory(tmp_path: Path) -> N
     path = tmp_path / "landed"
     with path.open("wb") as file:
         file.write(GOOD_FILE + b"BTCUSDT,")
-        file.truncate(1 << 30)  # sparse: takes no room on disk
+        file.truncate(1 << 30)  # sparse: takes no disk space
     tracemalloc.start()
     try:
         with pytest.raises(SourceFormatError, match=r"data\.csv, line 3: longer than 1048576 bytes"):

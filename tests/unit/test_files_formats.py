@@ -1,4 +1,4 @@
-"""The same rows from JSON, JSON lines and Parquet; landing files with their mapping."""
+"""Equal rows from JSON, JSON lines and Parquet; landing files with their mapping."""
 
 from __future__ import annotations
 

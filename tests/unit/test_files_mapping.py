@@ -1,4 +1,4 @@
-"""What a mapping may say: a wrong one is an error that names the file, the key and what is allowed."""
+"""Validation of mappings: an invalid one is an error that names the file, the key and the allowed values."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_an_invalid_value_is_refused_with_the_reason(tmp_path: Path, old: str, n
     ],
 )
 def test_a_mapping_is_checked_against_the_contract(tmp_path: Path, old: str, new: str, message: str | None) -> None:
-    if message is None:  # a period the contract knows is enough to count from its end
+    if message is None:  # a period of the contract is enough to compute its end
         assert fixture.mapping(tmp_path, LONG.replace(old, new)).file[0].rows[0].available.after == "period"
     else:
         assert message in broken(tmp_path, old, new)
@@ -149,7 +149,7 @@ def test_gaps_spans_and_expectations_are_the_rules_of_the_source(tmp_path: Path)
 table = "open_interest"
 days = [2024-01-02, 2024-01-03]
 instrument = ["BTCUSDT", "ETHUSDT"]
-because = "the vendor moved house"
+because = "the vendor migrated its servers"
 
 [[span]]
 table = "liquidations"
@@ -160,8 +160,8 @@ days = [2024-01-01, 2024-02-01]
     rules = fixture.mapping(tmp_path, text).rules
     assert rules.expected_per_day == {"open_interest": 12}
     assert [(gap.instrument, gap.first_day, gap.last_day, gap.reason) for gap in rules.gaps] == [
-        ("BTCUSDT", date(2024, 1, 2), date(2024, 1, 3), "the vendor moved house"),
-        ("ETHUSDT", date(2024, 1, 2), date(2024, 1, 3), "the vendor moved house"),
+        ("BTCUSDT", date(2024, 1, 2), date(2024, 1, 3), "the vendor migrated its servers"),
+        ("ETHUSDT", date(2024, 1, 2), date(2024, 1, 3), "the vendor migrated its servers"),
     ]
     assert [(span.venue, span.last_day) for span in rules.spans] == [("binance", date(2024, 2, 1))]
 

@@ -1,4 +1,4 @@
-"""What the rules of a mapping do to rows: units, conditions, overrides, sides, ids, instruments, availability."""
+"""The rules of a mapping: units, conditions, overrides, sides, ids, instruments, availability."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def test_an_id_is_a_hash_of_the_named_cells_only(tmp_path: Path) -> None:
         .to_list()
     )
     assert rows[0] == rows[1] != rows[2]
-    # Pinned: a changed recipe would make every event of history a new one.
+    # Pinned: a changed hash would make every event of history a new one.
     assert rows[0] == "62aa992428f3f67d54eff3102820f2eb"
 
 

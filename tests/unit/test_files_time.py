@@ -1,4 +1,4 @@
-"""Time cells to naive UTC instants."""
+"""Conversion of time cells to naive UTC instants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The landing: bytes as received, never overwritten, nothing outside its folder, and nothing half there."""
+"""The landing: bytes as received, never overwritten, nothing outside its folder, no partial files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipelines.extract.landing import Landing, LandingStore
 
 
 class Clock:
-    """Each reading is one second after the one before."""
+    """A clock that advances by one second per reading."""
 
     def __init__(self) -> None:
         self.now = datetime(2024, 1, 1)

@@ -1,4 +1,4 @@
-"""The loader: what is accepted, what is quarantined, what a restated file changes, and that the counts always add up."""
+"""The loader: accepted and quarantined rows, restated files, coverage, and counts that add up."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NOW = datetime(2024, 2, 1)
 
 
 class LoaderFixture:
-    """A warehouse in memory and a landing on disk, fed with hand-written frames instead of parsed files."""
+    """A warehouse in memory and a landing on disk, with hand-written frames instead of parsed files."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -48,7 +48,7 @@ class LoaderFixture:
         self.clock = datetime(2024, 1, 1)
 
     def land(self, part: str, *batches: Mapping[str, Any], partition: str = "history") -> Landing:
-        """Land a file named `part` whose parse gives these batches (arguments of ParsedBatch without landing_id)."""
+        """Land a file named `part` that parses to these batches (arguments of ParsedBatch without landing_id)."""
         self.clock += timedelta(minutes=1)
         file = self.home / "incoming.bin"
         file.write_text(f"{part} {self.clock}", encoding="utf-8")
@@ -262,7 +262,7 @@ def test_a_table_with_other_constraints_than_the_contract_is_a_damaged_warehouse
     loader.con.execute("drop table clean.open_interest")
     loader.con.execute(ddl.replace("'1d'", "'2d'"))
     loader.land("a.csv", oi(("BTCUSDT", "2024-01-30", 5.0)))
-    with pytest.raises(WarehouseDamagedError, match=r"clean\.open_interest has other rules.*rebuild"):
+    with pytest.raises(WarehouseDamagedError, match=r"clean\.open_interest has other constraints.*rebuild"):
         loader.load()
     assert loader.rows("select count(*) from ops.loads") == [(0,)]
 
@@ -275,7 +275,7 @@ def test_a_frame_that_does_not_match_the_contract_is_an_error_that_names_the_col
 
 
 def test_gaps_have_a_reason(loader: LoaderFixture) -> None:
-    absent = pl.DataFrame(
+    null_cells = pl.DataFrame(
         [{"trade_date": date(2024, 1, 30), "instrument": "BTCUSDT", "cells": 1}], schema=NULL_CELLS_SCHEMA
     )
     loader.rules = SourceRules(
@@ -285,7 +285,7 @@ def test_gaps_have_a_reason(loader: LoaderFixture) -> None:
         "a.csv",
         {
             **oi(("BTCUSDT", "2024-01-30", 5.0), ("BTCUSDT", "2024-02-04", 6.0), ("ETHUSDT", "2024-01-31", 1.0)),
-            "absent": absent,
+            "null_cells": null_cells,
         },
     )
     loader.load()
@@ -377,7 +377,7 @@ def hours(day: int, first: int, last: int, *, without: Sequence[int] = ()) -> li
 
 
 def capture(loader: LoaderFixture, *slots: datetime, instruments: Sequence[str] = ("BTCUSDT",)) -> None:
-    """Land and load what was open five minutes into each slot."""
+    """Land and load open interest five minutes after the start of each slot."""
     before = loader.rules.captures.slots if loader.rules.captures else frozenset()
     loader.rules = SourceRules(captures=Captures(1, before | frozenset(slots)))
     for slot in slots:
@@ -411,7 +411,7 @@ def test_the_newest_day_of_captures_is_compared_with_a_full_day_once_it_is_over(
     assert coverage(loader)[1:] == [(2, 5, 4, "partial", "captured 4 of 5 slots")]
     capture(loader, *hours(2, 5, 20))
     assert coverage(loader)[1:] == [(2, 21, 20, "partial", "captured 20 of 21 slots")]
-    # Nothing of the second is loaded with the third.
+    # This load has no rows of the second day.
     capture(loader, *hours(3, 0, 0))
     assert coverage(loader)[1:] == [(2, 24, 20, "partial", "captured 20 of 24 slots"), (3, 1, 1, "complete", None)]
 

@@ -1,4 +1,4 @@
-"""Packs: pages come back as they were received, and equal answers have equal digests whenever and however they came."""
+"""Packs: pages are read back as received, and equal responses have equal digests, whatever their time and order."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_the_digest_does_not_depend_on_the_time_of_receipt() -> None:
 
 
 def test_the_digest_is_stable_across_releases() -> None:
-    """Another one would make a new version of every landing that is asked for again."""
+    """A changed digest would make a new version of every landing that is fetched again."""
     assert written(IN_ORDER)[1] == "8d2304f95b7c9acf31b71a05bf0b07d8af99b17b89682063fc422480a3b44a23"
 
 
@@ -131,7 +131,7 @@ def test_the_index_records_the_request_of_each_response() -> None:
 @pytest.mark.parametrize("cut", [0, 10, 200, -1])
 def test_a_damaged_pack_is_an_error_that_names_it(tmp_path: Path, cut: int) -> None:
     content, _ = written(IN_ORDER)
-    with pytest.raises(LandingError, match="landing pack is not as it was written"):
+    with pytest.raises(LandingError, match="landing pack is damaged"):
         read(tmp_path, content[:cut])
 
 

@@ -1,4 +1,4 @@
-"""Paging guards: whatever the sizes, bounds and ties, every row of the span arrives, and nothing loops."""
+"""Paging: for any sizes, bounds and ties, every row of the span is returned, and paging ends."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_with_known_spacing_a_cap_below_the_limit_loses_no_rows(
 
 @given(stamps=st.lists(st.integers(0, 10), max_size=30), limit=st.integers(1, 9))
 def test_rows_that_share_a_timestamp_are_all_returned_or_raise(stamps: list[int], limit: int) -> None:
-    """With step 0 the newest stamp is asked for again, so ties cut by a page's end are not lost."""
+    """With step 0 the newest timestamp is requested again, so that ties split by a page boundary are not lost."""
     for pages, newest in ((paginate_forward, False), (paginate_backward, True)):
         try:
             got = gathered(pages(venue(stamps, limit, newest=newest), stamps_of, start=0, end=11, limit=limit, step=0))
@@ -101,7 +101,7 @@ def test_a_repeated_cursor_is_an_error() -> None:
     async def get(after: str | None) -> Page:
         return page_of([1], cursor="same")
 
-    with pytest.raises(SourceFormatError, match="second time"):
+    with pytest.raises(SourceFormatError, match="'same' was returned twice"):
         gathered(pages_by_cursor(get, lambda page: page.json()["cursor"]))
 
 

@@ -1,4 +1,4 @@
-"""Preparing the home of a warehouse, and telling living processes from dead ones."""
+"""Preparing the home of a warehouse, and detecting ended processes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_changed_dagster_settings_are_overwritten(home: Settings) -> None:
 
 
 def test_a_home_that_cannot_be_written_is_a_settings_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    (tmp_path / "file").write_text("a file", encoding="utf-8")
     with pytest.raises(ConfigError, match="LEVERHOUSE_HOME"):
         prepare_home(Settings(home=tmp_path / "file" / "home"))
 

@@ -1,4 +1,4 @@
-"""Accepted exceptions: a declared move passes as a warning with its reason, everything else is refused as before."""
+"""Accepted exceptions: a declared move becomes a warning with its reason, everything else is still refused."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def warehouse(contract: Contract) -> Iterator[duckdb.DuckDBPyConnection]:
 def unit_jump(
     con: duckdb.DuckDBPyConnection, contract: Contract, moved: tuple[str, ...], *exceptions: AcceptedException
 ) -> CheckResult:
-    """The result of oi_base_unit_jump for a batch in which the open interest of `moved` is a hundredfold."""
+    """The result of oi_base_unit_jump for a batch in which the open interest of `moved` is multiplied by 100."""
     batch = fixture.stage(con, "open_interest", *(MOVE % name for name in moved))
     results = run_gate_with_exceptions(con, contract, [batch], exceptions, gate=run_gate)
     return next(result for result in results if result.check_name == "oi_base_unit_jump")
@@ -108,9 +108,12 @@ def test_a_valid_batch_passes_with_an_unused_exception(
 @pytest.mark.parametrize(
     ("exception", "message"),
     [
-        (replace(REDENOMINATED, check="oi_base_unit_jmup"), r"open_interest\.oi_base_unit_jmup; .*oi_base_unit_jump"),
-        (replace(REDENOMINATED, check="oi_base_level_shift"), "those that refuse a load are"),
-        (replace(REDENOMINATED, table="open_intrest"), "there is no such table"),
+        (
+            replace(REDENOMINATED, check="oi_base_unit_jmup"),
+            r"open_interest\.oi_base_unit_jmup, .*oi_base_unit_jump",
+        ),
+        (replace(REDENOMINATED, check="oi_base_level_shift"), "but its checks of severity error are"),
+        (replace(REDENOMINATED, table="open_intrest"), "but there is no such table"),
     ],
 )
 def test_an_exception_of_an_unknown_check_or_table_is_an_error(
@@ -121,7 +124,7 @@ def test_an_exception_of_an_unknown_check_or_table_is_an_error(
 
 
 def hours(first: date, days: int, *, factor: float) -> str:
-    """Hourly open interest of two perpetuals as a file; that of BTCUSDT times `factor`."""
+    """Hourly open interest of two perpetuals as a file; BTCUSDT is multiplied by `factor`."""
     stamps = [datetime.combine(first, datetime.min.time()) + timedelta(hours=h + 1) for h in range(24 * days)]
     rows = [
         f"{symbol},{stamp},{oi * (1 + 0.01 * (number % 7))},{oi * 40_000}"

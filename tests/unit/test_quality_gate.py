@@ -1,6 +1,6 @@
-"""The gate judges real batches with real Great Expectations: for every check a sound batch and one that must fail.
+"""The gate on real batches with real Great Expectations: for every check a valid batch and one that must fail.
 
-All of it is in one file and one group, because importing Great Expectations takes seconds.
+All tests are in one file, because importing Great Expectations takes seconds.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.unit import quality_fixture as fixture
 
 SCHEMA_DIR = Path(__file__).resolve().parents[2] / "warehouse" / "schema"
 
-# What is done to a sound batch ({rows}), and exactly the checks that then fail.
+# A change to a valid batch ({rows}), and exactly the checks that then fail.
 BROKEN_ROWS: list[tuple[str, str, set[str]]] = [
     ("open_interest", "update {rows} set oi_base = oi_base * 470, oi_raw = oi_raw * 470 where instrument = 'COIN1USDT'",
      {"oi_base_unit_jump", "oi_base_level_shift", "other_sources_agree", "price_against_candles"}),
@@ -152,7 +152,7 @@ BROKEN_ROWS: list[tuple[str, str, set[str]]] = [
     ("instruments", "update {rows} set contract_size = 1 where instrument = 'COIN1USD'", {"contract_size_steady"}),
 ]  # fmt: skip
 
-# What the loader would have counted instead, and exactly the checks that then fail.
+# Changed row counts, and exactly the checks that then fail.
 BROKEN_COUNTS: list[tuple[dict[str, Any], set[str]]] = [
     ({"received": 433}, {"received_reconciles"}),
     ({"received": 431, "accepted": 431}, {"staged_is_accepted"}),
@@ -161,7 +161,7 @@ BROKEN_COUNTS: list[tuple[dict[str, Any], set[str]]] = [
     ({"received": 1000, "duplicates": 568}, {"duplicates_share"}),
 ]
 
-# Every table has these, measured by the same code: they are broken once.
+# Checks that all tables share and that use the same code: tested for one table.
 SHARED = {check.name for check in SHAPE} | {
     check.name for check in SUITES["open_interest"] if all(check in suite for suite in SUITES.values())
 }
@@ -191,7 +191,7 @@ def empty_warehouse(contract: Contract) -> duckdb.DuckDBPyConnection:
 
 @pytest.fixture(scope="module")
 def warehouse(contract: Contract) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A warehouse with thirty loaded days before the batch and a second source; tests leave it as it is."""
+    """A warehouse with thirty loaded days before the batch and a second source; tests do not modify it."""
     con = empty_warehouse(contract)
     for table in fixture.ROWS:
         fixture.load_neighbors(con, table)
@@ -358,7 +358,7 @@ def test_a_table_without_suite_raises(warehouse: duckdb.DuckDBPyConnection) -> N
 
 
 def test_a_staged_name_that_is_not_an_identifier_raises(warehouse: duckdb.DuckDBPyConnection) -> None:
-    with pytest.raises(ContractError, match="not the name of a table"):
+    with pytest.raises(ContractError, match="not a valid name of a table"):
         run_gate(warehouse, [GateInput("candles", fixture.SOURCE, "(select 1) as x; drop table y", 1, 1, 0, 0)])
 
 

@@ -1,6 +1,6 @@
-"""Suites and profiles as data: they agree with the contract and the documentation, and cost nothing to import.
+"""Suites and profiles as data: they match the contract and the documentation, and importing them is cheap.
 
-No Great Expectations is loaded here.
+Does not load Great Expectations.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def test_the_quality_page_lists_every_check_with_its_tables_and_severity() -> No
 
 
 def checks_by_tables() -> dict[tuple[str, str, str], str]:
-    """Tables per (check, severity, what it catches), in words where every table has it."""
+    """Tables by (check, severity, what it catches); "all" if every table has it."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for table, suite in SUITES.items():
         for check in suite:

@@ -1,4 +1,4 @@
-"""Pacing: no window of a venue ever holds more than its limit, whatever latencies are, and little of it is wasted."""
+"""Rate limits: no window of a venue exceeds its limit at any latency, and most of the limit is used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipelines.extract.rate_limits import Limit, RateLimiter
 
 
 class FakeTime:
-    """A clock that only moves when everybody sleeps. Sleepers wake in the order of their times."""
+    """A clock that only advances while all tasks sleep; tasks wake in the order of their times."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -31,7 +31,7 @@ class FakeTime:
         await future
 
     async def run(self) -> None:
-        """Move on for as long as anybody sleeps."""
+        """Advance the clock until no task sleeps."""
         for _ in range(100_000):
             for _ in range(20):
                 await asyncio.sleep(0)
@@ -41,11 +41,11 @@ class FakeTime:
             wakes, _, future = self._sleepers.pop(0)
             self.now = max(self.now, wakes)
             future.set_result(None)
-        raise AssertionError("never at rest")
+        raise AssertionError("tasks never stopped sleeping")
 
 
 def arrivals(limit: Limit, latencies: Sequence[tuple[float, float]], *, cost: float = 1.0) -> list[float]:
-    """When the venue counts requests that take (there, back) seconds, all sent as soon as the pacer lets them."""
+    """When the venue counts requests with (outbound, inbound) latencies in seconds, all sent as soon as the limiter allows."""
     time = FakeTime()
     rate_limiter = RateLimiter([limit], clock=time, sleep=time.sleep)
     counted: list[float] = []
@@ -82,7 +82,7 @@ def test_no_window_of_the_venue_exceeds_its_limit(
 
 
 def test_most_of_a_limit_is_used() -> None:
-    """600 in 5 seconds with answers after 50 ms: what Bybit allows. 6,000 requests need 9 more windows than the first."""
+    """Bybit's limit of 600 per 5 seconds with responses after 50 ms: 6,000 requests need 9 windows after the first."""
     counted = arrivals(Limit(600, 5.0), [(0.025, 0.025)] * 6000)
     ideal = 5.0 * (6000 / 600 - 1)
     assert ideal / (counted[-1] - counted[0]) >= 0.8
@@ -98,7 +98,7 @@ def test_a_request_that_costs_more_than_the_limit_is_an_error() -> None:
         async with RateLimiter([Limit(10, 1.0, name="weight")]).acquire({"weight": 11}):
             pass
 
-    with pytest.raises(ValueError, match="11 weight of at most"):
+    with pytest.raises(ValueError, match=r"11 weight, more than the limit of 9\.5"):
         asyncio.run(request())
 
 
@@ -145,7 +145,7 @@ def test_usage_by_other_clients_of_the_ip_address_is_taken_into_account() -> Non
 
     async def run_all() -> list[float]:
         first = await request(10)
-        rate_limiter.observe("weight", 95)  # we know of 10: somebody else used 85
+        rate_limiter.observe("weight", 95)  # 10 are ours: other clients used 85
         second = asyncio.create_task(request(10))
         await time.run()
         return [first, await second]

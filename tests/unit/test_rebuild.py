@@ -1,4 +1,4 @@
-"""Rebuilding the working database from the landing alone."""
+"""Rebuilding the working database from the landing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.e2e.example_history import write_history
 
 @pytest.fixture
 def loaded(tmp_path: Path) -> Settings:
-    """A warehouse with a few days of files loaded. The gate is left out: it is not what is tested and takes long."""
+    """A warehouse with a few days of files loaded, without the gate, which takes long and is not tested here."""
     history = write_history(tmp_path / "history", days=3)
     settings = Settings(home=tmp_path / "home")
     import_files(settings, history / "mappings" / "example.toml", root=history / "example")

@@ -1,4 +1,4 @@
-"""What status says about a working database and about a published snapshot, on rows written by hand."""
+"""Status of a working database and of a published snapshot, on hand-written rows."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_sample_of_a_query_is_short_and_plain(con: duckdb.DuckDBPyConnection) 
 
 @pytest.fixture
 def snapshot(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-    """The tables status reads of a published file, one holding with two gaps for two reasons."""
+    """The tables that status reads from a published file; one source with gaps for two reasons."""
     con.execute("create schema marts")
     con.execute("create schema meta")
     con.execute("create table meta.publication as select timestamp '2024-01-03' as published_at, 7 as load_seq")

@@ -26,7 +26,7 @@ def home(tmp_path: Path) -> Settings:
 
 
 def build(settings: Settings, rows: int = 3) -> None:
-    """A stand-in for the dbt build: one mart with comments, one view."""
+    """A stand-in for the dbt build: one mart with comments."""
     with writer(settings, what="test") as con:
         con.execute("create schema if not exists marts")
         con.execute(
@@ -65,7 +65,7 @@ from pipelines.core.settings import Settings
 from pipelines.storage.warehouse import writer
 
 folder, old, chance = Path(sys.argv[1]), Path(sys.argv[2]), random.Random(4)
-# read by the parent: what is killed is writing, not starting Python
+# Read in the parent, so that a kill hits the writing and not the start of Python.
 contract = load_contract(Settings().schema_dir)
 wanted = len(contract.clean) + len(contract.ops)
 early, seconds = 0, None
@@ -79,7 +79,7 @@ for number in range(21):
         with writer(settings, what="test"):
             (settings.home / "written").touch()
             signal.pause()
-    if seconds is None:  # the first one is left alone, and says how long it takes
+    if seconds is None:  # the first one is not killed early, to measure how long it takes
         started = time.monotonic()
         while not (settings.home / "written").exists():
             time.sleep(0.001)
@@ -115,7 +115,7 @@ def other_writer(home: Settings) -> Iterator[None]:
 
 
 def count_in_another_process(path: Path) -> int:
-    """DuckDB shares one instance per path inside a process: a second reader has to be another process."""
+    """DuckDB shares one instance per path within a process, so a second reader must be another process."""
     command = [sys.executable, "-c", _COUNT, str(path)]
     return int(subprocess.run(command, check=True, capture_output=True, text=True, cwd=PROJECT_ROOT).stdout)
 
@@ -140,7 +140,7 @@ def test_the_contract_is_in_place_for_every_writer(home: Settings) -> None:
 
 
 def without_some_tables(path: Path) -> None:
-    """A warehouse as it was before the contract had all its tables."""
+    """A warehouse from before some tables were added to the contract."""
     with writer(Settings(home=path.parent), what="test") as con:
         for table in ("clean.open_interest", "clean.candles", "ops.coverage"):
             con.execute(f"drop table {table}")
@@ -195,7 +195,7 @@ def test_the_error_of_a_database_of_another_version_names_the_next_step(home: Se
     with writer(home, what="test") as con:
         con.execute("alter table clean.candles add column invented integer")
     with (
-        pytest.raises(WarehouseDamagedError, match=r"clean\.candles has other columns.*rebuild"),
+        pytest.raises(WarehouseDamagedError, match=r"the columns of clean\.candles differ.*rebuild"),
         writer(home, what="test"),
     ):
         pass
@@ -249,7 +249,7 @@ def test_the_snapshot_is_written_in_the_storage_format_of_duckdb_1_2(home: Setti
     publish(home, now=NOW)
     header = home.published_database.read_bytes()[:64]
     assert header[8:12] == b"DUCK"
-    # storage version 65 is that of DuckDB 1.2, 64 that of all before it
+    # Storage version 65 is DuckDB 1.2, 64 all versions before it.
     assert int.from_bytes(header[12:20], "little") <= 65
 
 

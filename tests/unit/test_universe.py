@@ -1,4 +1,4 @@
-"""Which asset an instrument carries."""
+"""Parsing the asset of an instrument from its name."""
 
 from __future__ import annotations
 
