@@ -159,14 +159,22 @@ def _fetch(
 def rebuild(*, as_json: Json = False) -> None:
     """Rebuild the database from the landing, then the marts and the snapshot. Needs no network.
 
-    Landed bytes are compared with their digests first. The old database stays until the new one is complete.
+    Landed bytes are compared with their digests first. The old database stays until the new one is complete. The new
+    tables are compared with the old ones by fingerprint, and every difference is printed.
     """
     screen = Screen()
-    with open_session(Settings.load(), screen) as session:
+    settings = Settings.load()
+    with open_session(settings, screen) as session:
         from pipelines.defs.jobs import BUILD, REBUILD
+        from pipelines.operations.rebuild import Comparison, published_fingerprints
 
+        before = published_fingerprints(settings)
         if session.run(REBUILD).succeeded:
             session.run(BUILD)
+        if session.record.publication:
+            after = published_fingerprints(settings)
+            both = Comparison.of(before, after) if before is not None and after is not None else None
+            session.record.compared("marts", both)
     print_run(screen, session, as_json=as_json)
     session.raise_errors()
 

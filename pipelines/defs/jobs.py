@@ -102,8 +102,10 @@ def _rebuild_job(settings: Settings, observer: Observer) -> dg.JobDefinition:
         from pipelines.operations.rebuild import rebuild
 
         with step(context, settings, observer):
-            outcome = rebuild(settings, progress=observer.progress)
+            report = rebuild(settings, progress=observer.progress)
+            outcome = report.outcome
             observer.loaded(outcome)
+            observer.compared("clean", report.comparison)
             loads = [load for report in outcome.reports for load in report.tables]
             context.add_output_metadata(
                 {
@@ -111,6 +113,9 @@ def _rebuild_job(settings: Settings, observer: Observer) -> dg.JobDefinition:
                     "received": sum(load.received for load in loads),
                     "accepted": sum(load.accepted for load in loads),
                     "quarantined": sum(load.quarantined for load in loads),
+                    "differences": list(report.comparison.differences)
+                    if report.comparison
+                    else "nothing to compare with",
                 }
             )
 

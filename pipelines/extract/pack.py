@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import orjson
-from isal import isal_zlib
 
 from pipelines.core.errors import LandingError
 from pipelines.extract.venue import Page
@@ -24,7 +23,7 @@ from pipelines.extract.venue import Page
 INDEX: Final = "index.jsonl"
 # Fixed, so that equal responses give equal members whenever they are written.
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
-# ISA-L level: a third of the time of zlib's level 3, and no more bytes. Compression is most of the cost of storing a page.
+# Two thirds of the time of level 3 and 2% more bytes: 0.17 ms for a page of 63 kB.
 _LEVEL: Final = 1
 _COMPRESSED: Final = (b"PK\x03\x04", b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
 
@@ -81,18 +80,8 @@ class PackWriter:
         return hashlib.sha256(orjson.dumps(responses, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
     def _write(self, name: str, content: bytes, *, stored: bool = False) -> None:
-        """Write a member in one pass. ZipFile.writestr would deflate with zlib and seek back to a header that is known
-        beforehand; the ZipFile keeps the list of members and writes it at the end."""
-        packed = content if stored else isal_zlib.compress(content, _LEVEL, -isal_zlib.MAX_WBITS)
         member = zipfile.ZipInfo(name, _EPOCH)
-        member.compress_type = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
-        member.external_attr = 0o600 << 16
-        member.CRC = isal_zlib.crc32(content)
-        member.file_size, member.compress_size = len(content), len(packed)
-        member.header_offset = self._zip.start_dir
-        self._zip.start_dir += self.sink.write(member.FileHeader()) + self.sink.write(packed)
-        self._zip.filelist.append(member)
-        self._zip.NameToInfo[name] = member
+        self._zip.writestr(member, content, zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED, _LEVEL)
 
     def abandon(self) -> None:
         """Close the ZipFile: one that is only garbage collected writes into the sink later, which may then be closed."""
