@@ -204,14 +204,14 @@ def test_no_file_names(fault: str) -> None:
     assert not offenders
 
 
-# Each name has a ~ in it here, so that this file does not use it either.
+# A ~ inside each name keeps it out of this file.
 REPLACED = (
     "x_~8h x_~percentile_90d judged~_by on_~means value~_is strength~_is worst_~reason claim~_on holds_~from holds_~until "
     "whale_~retail_gap open_interest~_base oi_base~_told realised~_vol_30d oi_usd~_linked oi_base~_linked oi_hhi~_linked "
     "normal~isation colo~ur neighbo~ur"
 )
 RENAMED = re.compile(r"\bb[01]\d_[a-z]|leverhouse tr" + r"uth|\b(" + "|".join(REPLACED.replace("~", "").split()) + ")")
-"""Public names that were replaced, and British spellings; only the changelog may say what they were."""
+"""Replaced public names and British spellings; only the changelog may contain them."""
 
 
 def test_no_file_uses_a_public_name_that_was_replaced() -> None:
