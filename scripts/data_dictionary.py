@@ -27,14 +27,14 @@ Manifest = Mapping[str, Any]
 
 # Folders of models/marts in reading order: what people come for first, what it is made of after it.
 SECTIONS = {
-    "signals": "The signals of a day. Hypotheses, none of them advice.",
-    "trends": "What open interest, funding, liquidations and positioning did over time, across venues.",
-    "liquidations": "Where positions were closed by force, and how one closing led to the next.",
-    "risk": "How much leverage there is, where it is held, and how the crowd is positioned.",
-    "options": "What option books say about fear, hedging and walls.",
-    "facts": "What the sources reported, made comparable, before anybody judges it.",
-    "reference": "What assets, venues, instruments and thresholds are.",
-    "operations": "What the warehouse holds, what it lacks and why.",
+    "signals": "Daily signals. They are hypotheses, not advice.",
+    "trends": "Open interest, funding, liquidations and positioning over time, across venues.",
+    "liquidations": "Forced liquidations, and cascades of them.",
+    "risk": "Leverage, its concentration, and the positioning of traders.",
+    "options": "Option markets: skew, hedging and strikes with large open interest.",
+    "facts": "What the sources reported, normalized, without interpretation.",
+    "reference": "Assets, venues, instruments and thresholds.",
+    "operations": "Contents of the warehouse, gaps and their reasons.",
 }
 
 
@@ -181,9 +181,9 @@ def render(manifest: Manifest, thresholds: Mapping[str, Mapping[str, Any]], word
             parts += [f"## {section.capitalize()}", intro, *(_mart(mart) for mart in inside)]
     parts += [
         "## Thresholds",
-        "Every number a metric judges by, once, in `dbt_project/dbt_project.yml`; readers find them in `marts.dim_threshold`.",
+        "All thresholds of metrics, defined in `dbt_project/dbt_project.yml` and published as `marts.dim_threshold`.",
         table(
-            ("threshold", "value", "unit", "meaning", "asked for by"),
+            ("threshold", "value", "unit", "meaning", "used by"),
             [
                 (
                     f"`{name}`",
@@ -231,29 +231,29 @@ def _mart(mart: Mart) -> str:
 
 OPENING = """# Data dictionary
 
-Every mart and every column. This page is written by `make docs` from the descriptions beside the models
-(`dbt_project/models/marts/*/*.yml`) and from `dbt_project.yml`; change those, not this. A test fails where they differ.
+Every mart and every column. Written by `make docs` from the descriptions of the models (`dbt_project/models/marts/*/*.yml`)
+and from `dbt_project.yml`; edit those instead of this page. A test fails if they differ.
 
-The same texts, each with `[unit, additivity]` behind it, are comments in the published file, so any DuckDB client shows them:
+The same texts, each followed by `[unit, additivity]`, are comments in the published file, so any DuckDB client shows them:
 
 ```sql
 select table_name, comment from duckdb_tables() where schema_name = 'marts';
 select column_name, data_type, comment from duckdb_columns() where table_name = 'oi_trends_daily';
 ```
 
-Parquet has no place for them: the files in `published/parquet/` hold the same rows without comments. Queries to begin with lie in
+Parquet files do not have comments: those in `published/parquet/` have the same rows without them. Example queries are in
 `dbt_project/analyses/`.
 
 ## How to read it
 
-- **Every column states its unit and how it adds up.** The words are those of the [glossary](glossary.md): a `flow` may be
-  summed over time, a `stock` over venues or assets at one instant but never over time, a `ratio` over neither; a `state`
-  names or dates the row. Names repeat the unit: `_usd`, `_base`, `rate_8h`, `_share`. `_7d`, `_30d` name the window in days.
+- **Every column has a unit and an additivity**, defined in the [glossary](glossary.md): a `flow` may be summed over time, a
+  `stock` over venues or assets at one instant but never over time, a `ratio` over neither; a `state` identifies or dates the
+  row. Names repeat the unit: `_usd`, `_base`, `rate_8h`, `_share`. `_7d`, `_30d` give the window in days.
 - **`trade_date` is the UTC day**; times are UTC without a zone. `side` is the side of the position that was liquidated.
-- **Null means not known, 0 means nothing happened.** `?` after a type marks a column that may be null. A state is text,
-  and `unknown` where one of its inputs is missing, never off.
-- **Windows look back only.** A window of N days is the N days before the day judged, all of them known.
-- **`available_at` says when a row could be known.** Whoever tests an idea on the past joins on it and not on `trade_date`."""
+- **Null means unknown, 0 means that nothing happened.** `?` after a type marks a nullable column. A signal state is text; it
+  is `unknown`, never off, if one of its inputs is missing.
+- **Windows look back only.** A window of N days is the N days before the day of the row, all of them known.
+- **`available_at` is when a row became available.** Use it instead of `trade_date` for joins in backtests."""
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -114,7 +114,7 @@ def test_library_output_does_not_reach_the_terminal(ran: Outcome, command: Comma
     assert "STEP_SUCCESS" in (command.settings.dagster_home / "logs" / "leverhouse.log").read_text(encoding="utf-8")
 
 
-def test_a_secret_in_the_environment_is_nowhere_in_the_warehouse(ran: Outcome, command: CommandRunner) -> None:
+def test_a_secret_of_the_environment_is_not_stored_in_the_warehouse(ran: Outcome, command: CommandRunner) -> None:
     assert SECRET not in ran.out + ran.err
     leaks = [
         path for path in command.settings.root.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()
@@ -129,7 +129,7 @@ def test_a_second_run_finds_nothing_to_load(ran: Outcome, command: CommandRunner
     assert again.json["landed"] == {"example": {"files": 3, "new": 0}}
 
 
-def test_a_data_set_that_cannot_be_landed_keeps_no_other_from_readers(ran: Outcome, command: CommandRunner) -> None:
+def test_a_data_set_that_cannot_be_landed_does_not_block_the_others(ran: Outcome, command: CommandRunner) -> None:
     assert ran.code == 0
     inbox = command.settings.inbox_dir
     (command.history / "mappings" / "broken.toml").write_text("dataset = ", encoding="utf-8")
@@ -158,7 +158,7 @@ def price() -> dg.AssetKey:
 
 
 def results_of(command: CommandRunner, selection: dg.AssetSelection) -> tuple[list[str], dict[str, int]]:
-    """Assets materialized, and dbt tests run by check, where somebody selects a part of the marts in the web interface."""
+    """Materialized assets, and dbt tests run by check, for a selection of marts as made in the web UI."""
     part = dg.Definitions(jobs=[dg.define_asset_job("part", selection=selection)])
     definitions = dg.Definitions.merge(build_definitions(command.settings), part)
     with dg.DagsterInstance.ephemeral() as instance:
@@ -184,7 +184,7 @@ def test_the_tests_of_one_mart_can_be_run_alone(ran: Outcome, command: CommandRu
     assert list(tests) == ["fct_price_daily"]
 
 
-def test_a_command_that_meets_another_writer_is_refused_by_name(ran: Outcome, command: CommandRunner) -> None:
+def test_a_command_during_another_write_is_refused_with_a_description_of_the_holder(ran: Outcome, command: CommandRunner) -> None:
     assert ran.code == 0
     with writer(command.settings, what="a long load"):
         outcome = command("publish", LEVERHOUSE_LOCK_TIMEOUT_SECONDS="0.2")
@@ -193,9 +193,9 @@ def test_a_command_that_meets_another_writer_is_refused_by_name(ran: Outcome, co
     assert "Traceback" not in outcome.err
 
 
-def test_the_run_of_a_killed_command_is_reported_as_failed_by_the_next(ran: Outcome, command: CommandRunner) -> None:
+def test_the_run_of_a_killed_command_is_marked_as_failed_by_the_next(ran: Outcome, command: CommandRunner) -> None:
     assert ran.code == 0
-    with writer(command.settings, what="holding the killed command up"):
+    with writer(command.settings, what="blocking the killed command"):
         process = subprocess.Popen(
             [sys.executable, "-m", "pipelines.cli", "publish"],
             env=command_environment(command.settings.root, command.history),
