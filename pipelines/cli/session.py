@@ -85,14 +85,14 @@ class Record(Observer):
 
     def compared(self, tables: str, comparison: Comparison | None) -> None:
         if comparison is None:
-            self.bar.line(f"{tables}: no earlier tables to compare with")
+            self.bar.line(f"{tables}: no old tables to compare with")
             return
         self.comparisons[tables] = comparison
         if not comparison.differences:
-            self.bar.line(f"{tables}: {comparison.tables} tables, all equal to those before")
+            self.bar.line(f"{tables}: {comparison.tables} tables, all equal to the old ones")
             return
-        pending = f"; {comparison.pending} landings were not loaded before" if comparison.pending else ""
-        self.bar.line(f"{tables}: {len(comparison.differences)} differences from the tables before{pending}")
+        pending = f"; {comparison.pending} landings had not been loaded" if comparison.pending else ""
+        self.bar.line(f"{tables}: {len(comparison.differences)} differences from the old tables{pending}")
         for line in comparison.differences:
             self.bar.line(f"  {line}")
 

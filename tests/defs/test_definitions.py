@@ -1,4 +1,4 @@
-"""What Dagster sees of a warehouse: assets in layers, jobs, schedules and sensors."""
+"""The Dagster definitions of a warehouse: assets by layer, jobs, schedules and sensors."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def test_importing_the_definitions_loads_neither_great_expectations_nor_pandas(t
     assert done.stdout.strip() == "[]"
 
 
-def test_dagster_can_load_all_of_it_at_once(definitions: dg.Definitions) -> None:
-    """A job and a step of one name pass everywhere but in a code server, which loads everything."""
+def test_all_definitions_are_loadable_together(definitions: dg.Definitions) -> None:
+    """Only a code server, which loads everything, fails if a job and a step have the same name."""
     dg.Definitions.validate_loadable(definitions)
     definitions.get_repository_def().load_all_definitions()
 
@@ -78,7 +78,7 @@ def test_every_model_and_seed_of_dbt_is_an_asset_of_its_layer(definitions: dg.De
     assert keys_of(definitions, "seeds") == seeds
 
 
-def test_data_flows_from_landing_to_the_published_file_and_never_back(definitions: dg.Definitions) -> None:
+def test_no_asset_depends_on_a_later_layer(definitions: dg.Definitions) -> None:
     rank = {layer: number for number, layer in enumerate([*LAYERS[:2], "seeds", *LAYERS[2:]])}
     group = {spec.key: spec.group_name or "" for spec in specs(definitions)}
     backwards = [
@@ -90,20 +90,20 @@ def test_data_flows_from_landing_to_the_published_file_and_never_back(definition
     assert backwards == []
 
 
-def test_a_clean_table_follows_the_data_sets_that_feed_it(definitions: dg.Definitions) -> None:
+def test_a_clean_table_depends_on_the_data_sets_that_feed_it(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     raw = dg.AssetKey(["raw", "files", "example"])
     fed = {key.path[-1] for key in graph.get(raw).child_keys}
     assert fed == {"candles", "open_interest", "funding_rates", "instruments", "ledger"}
 
 
-def test_every_asset_says_what_it_is_and_who_owns_it(definitions: dg.Definitions) -> None:
-    silent = [
+def test_every_asset_has_a_description_an_owner_and_a_kind(definitions: dg.Definitions) -> None:
+    incomplete = [
         spec.key.to_user_string()
         for spec in specs(definitions)
         if not spec.description or spec.owners != ["team:data"] or not spec.kinds
     ]
-    assert silent == []
+    assert incomplete == []
 
 
 def test_feeds_are_daily_and_backfilled_in_one_run(definitions: dg.Definitions) -> None:
@@ -123,8 +123,8 @@ def test_columns_of_clean_tables_are_shown_with_their_comments(definitions: dg.D
 def test_jobs_schedules_and_sensors(definitions: dg.Definitions) -> None:
     repository = definitions.get_repository_def()
     jobs = {name for name in repository.job_names if not name.startswith("__")}
-    own = {"ingest_files", "load", "build", "publish", "everything", "rebuild"}
-    assert jobs == own | {"fetch_bybit", "capture_bybit"}
+    base_jobs = {"ingest_files", "load", "build", "publish", "everything", "rebuild"}
+    assert jobs == base_jobs | {"fetch_bybit", "capture_bybit"}
     assert {(s.name, s.cron_schedule, s.job_name) for s in repository.schedule_defs} == {
         ("ingest_files_daily", "30 3 * * *", "ingest_files"),
         ("fetch_bybit_daily", "30 3 * * *", "fetch_bybit"),
@@ -151,7 +151,7 @@ def test_the_checks_of_a_clean_table_and_of_a_mart(definitions: dg.Definitions) 
     assert names["marts/data_coverage_daily"] == {"dbt_tests", "coverage"}
 
 
-def test_everything_that_is_renewed_by_a_schedule_has_a_freshness_policy(definitions: dg.Definitions) -> None:
+def test_every_scheduled_asset_has_a_freshness_policy(definitions: dg.Definitions) -> None:
     without = [
         spec.key.to_user_string()
         for spec in specs(definitions)
@@ -161,7 +161,7 @@ def test_everything_that_is_renewed_by_a_schedule_has_a_freshness_policy(definit
     assert without == []
 
 
-def test_a_venue_is_asked_by_one_step_at_a_time(definitions: dg.Definitions) -> None:
+def test_only_one_step_of_a_venue_runs_at_a_time(definitions: dg.Definitions) -> None:
     pools = {
         node.definition.name: node.definition.pools
         for job in ("fetch_bybit", "capture_bybit")
@@ -170,7 +170,7 @@ def test_a_venue_is_asked_by_one_step_at_a_time(definitions: dg.Definitions) -> 
     assert pools == {"bybit_days": {"venue_bybit"}, "bybit_captures": {"venue_bybit"}}
 
 
-def test_a_clean_table_follows_the_feeds_that_feed_it(definitions: dg.Definitions) -> None:
+def test_a_clean_table_depends_on_the_feeds_that_feed_it(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     fed = {key.path[-1] for key in graph.get(dg.AssetKey(["raw", "bybit", "funding"])).child_keys}
     assert fed == {"funding_rates", "ledger"}
@@ -179,11 +179,11 @@ def test_a_clean_table_follows_the_feeds_that_feed_it(definitions: dg.Definition
 def test_everything_that_writes_the_warehouse_is_in_the_pool(definitions: dg.Definitions) -> None:
     nodes = definitions.resolve_job_def("everything").nodes
     pools = {node.name: node.definition.pools for node in nodes}
-    outside = {name for name, mine in pools.items() if mine != {WRITER_POOL}}
+    outside = {name for name, pool_names in pools.items() if pool_names != {WRITER_POOL}}
     assert outside == {"raw__files__example"}
 
 
-def test_the_pool_has_a_limit_and_a_failed_step_is_not_retried_by_itself(home: Settings) -> None:
+def test_the_pool_has_a_limit_and_a_failed_step_is_not_retried_by_default(home: Settings) -> None:
     prepare_home(home)
     with environment(DAGSTER_HOME=str(home.dagster_home)), dg.DagsterInstance.get() as instance:
         assert instance.event_log_storage.get_pool_config().default_pool_limit == 1

@@ -123,14 +123,14 @@ PAGES: Final = (
         "pipelines/extract/paging.py",
         "        yield page\n        if len(seen) < limit:\n            return\n        first = _advanced(",
         "        if len(seen) < limit:\n            return\n        yield page\n        first = _advanced(",
-        ("tests/unit/test_paging.py::test_forward_and_backward_bring_every_row_of_the_span_once",),
+        ("tests/unit/test_paging.py::test_forward_and_backward_paging_return_every_row_of_the_span_once",),
     ),
     Mutant(
         "paging backward: one page is taken for all of them",
         "pipelines/extract/paging.py",
         "        if not seen or (spacing is None and len(seen) < limit):\n            return\n",
         "        return\n",
-        ("tests/unit/test_paging.py::test_forward_and_backward_bring_every_row_of_the_span_once",),
+        ("tests/unit/test_paging.py::test_forward_and_backward_paging_return_every_row_of_the_span_once",),
     ),
     Mutant(
         "cursors: the first page is taken for all of them",
@@ -152,7 +152,7 @@ PAGES: Final = (
         '                    self.failures[f"{partition.name} {name}"] = outcome\n',
         '                    self.failures[f"{partition.name} {name}"] = outcome\n'
         '                    fetched[name] = "empty"\n',
-        ("tests/unit/test_fetch.py::test_an_instrument_that_fails_half_way_leaves_nothing_of_itself",),
+        ("tests/unit/test_fetch.py::test_a_partially_fetched_instrument_is_not_landed",),
     ),
 )
 
@@ -227,21 +227,21 @@ COUNTS: Final = (
         "pipelines/clean/stage.py",
         "\"where o.outcome in ('contract', 'conflicting_duplicate')\"\n",
         "\"where o.outcome in ('conflicting_duplicate')\"\n",
-        ("tests/unit/test_load.py::test_rows_that_break_the_contract_are_kept_whole_with_the_rule_they_break",),
+        ("tests/unit/test_load.py::test_rows_that_violate_the_contract_are_quarantined_with_the_violated_rule",),
     ),
     Mutant(
         "loading: the oldest version of a landing is the one that counts",
         "pipelines/extract/landing.py",
         "if held is None or landing.version > held.version:",
         "if held is None or landing.version < held.version:",
-        ("tests/unit/test_load.py::test_a_restated_file_replaces_its_days_and_days_it_no_longer_holds_disappear",),
+        ("tests/unit/test_load.py::test_a_restated_file_replaces_its_days_and_removes_days_it_no_longer_contains",),
     ),
     Mutant(
         "loading: of two landings the older one's row stays",
         "pipelines/clean/stage.py",
         "order by rank desc, _line, _field nulls first",
         "order by rank, _line, _field nulls first",
-        ("tests/unit/test_load.py::test_the_newest_landing_wins_over_an_older_one_and_the_loser_is_counted",),
+        ("tests/unit/test_load.py::test_the_newest_landing_overrides_an_older_one_and_the_replaced_row_is_counted",),
     ),
 )
 
@@ -258,14 +258,14 @@ GAPS: Final = (
         "pipelines/clean/coverage.py",
         "case when is_empty then 'empty' else 'missing' end, case when not is_empty then reason end",
         "'empty', case when not is_empty then reason end",
-        ("tests/unit/test_load.py::test_gaps_carry_their_reason",),
+        ("tests/unit/test_load.py::test_gaps_have_a_reason",),
     ),
     Mutant(
         "coverage: a day of captures wants no more slots than it had",
         "pipelines/clean/coverage.py",
         ".then(24 // captures.every_hours)",
         '.then(pl.col("had"))',
-        ("tests/unit/test_load.py::test_a_day_of_captures_is_complete_only_with_every_slot_of_it",),
+        ("tests/unit/test_load.py::test_a_day_of_captures_is_complete_only_with_every_slot",),
     ),
     Mutant(
         "open interest of a venue is that of the instruments that are known",
