@@ -6,7 +6,7 @@ No parsing, no SQL: sources.files lands files, clean.load loads batches.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -45,6 +45,10 @@ class LoadOutcome:
     @property
     def refused(self) -> tuple[Refusal, ...]:
         return tuple(refusal for report in self.reports for refusal in report.refused)
+
+    def raise_source_failures(self) -> None:
+        """Raise one error naming every source that failed as a whole; landings that were refused by themselves do not count."""
+        replace(self, reports=()).raise_failures()
 
     def raise_failures(self) -> None:
         """Raise one error naming every failed source and refused landing; it is transient only if all of them are."""

@@ -295,7 +295,7 @@ def test_gaps_have_a_reason(loader: LoaderFixture) -> None:
         "a.csv",
         {
             **oi(("BTCUSDT", "2024-01-30", 5.0), ("BTCUSDT", "2024-02-04", 6.0), ("ETHUSDT", "2024-01-31", 1.0)),
-            "null_cells": absent,
+            "null_cells": null_cells,
         },
     )
     loader.load()
