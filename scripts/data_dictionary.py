@@ -24,7 +24,8 @@ PAGE = ROOT / "docs" / "data_dictionary.md"
 
 Manifest = Mapping[str, Any]
 
-# Folders of models/marts in reading order: what people come for first, what it is made of after it.
+# Areas of models/marts/analysis and the other folders of models/marts in reading order: what people come for first, what it is
+# made of after it.
 SECTIONS = {
     "signals": "The signals of a day. Hypotheses, none of them advice.",
     "trends": "What open interest, funding, liquidations and positioning did over time, across venues.",
@@ -165,10 +166,11 @@ def _kind(name: str, facts: Mapping[str, Any], *, key: tuple[str, ...], states: 
 
 
 def _section(node: Mapping[str, Any]) -> str:
-    folder = str(node["fqn"][2])
-    if folder not in SECTIONS:
-        raise ValueError(f"models/marts/{folder} is no section of the data dictionary; add it to SECTIONS")
-    return folder
+    folders = [str(folder) for folder in node["fqn"][2:-1]]
+    section = folders[1] if folders[0] == "analysis" else folders[0]
+    if section not in SECTIONS:
+        raise ValueError(f"models/marts/{'/'.join(folders)} is no section of the data dictionary; add it to SECTIONS")
+    return section
 
 
 def threshold_users(manifest: Manifest, name: str) -> tuple[str, ...]:
@@ -256,7 +258,7 @@ def _mart(mart: Mart) -> str:
 OPENING = """# Data dictionary
 
 Every mart and every column. This page is written by `make docs` from the descriptions beside the models
-(`dbt_project/models/marts/*/*.yml`) and from `dbt_project.yml`; change those, not this. A test fails where they differ.
+(`dbt_project/models/marts/**/*.yml`) and from `dbt_project.yml`; change those, not this. A test fails where they differ.
 
 The same texts are comments in the published file, so any DuckDB client shows them:
 
