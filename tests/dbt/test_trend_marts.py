@@ -72,7 +72,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
     world = invent()
     world.write(database)
     dbt = Dbt(database=database, target=folder / "target")
-    dbt.succeed("run", "--select", "path:models/intermediate/trends", "path:models/marts/trends")
+    dbt.succeed("run", "--select", "path:models/marts/analysis/trends")
     results = dbt.artifact("run_results")["results"]
     return Build(
         world=world,

@@ -25,7 +25,8 @@ class Mutant:
 SOURCES: Final = "pipelines/sources"
 HERE: Final = "tests/sources"
 INTERMEDIATE: Final = "dbt_project/models/intermediate"
-MARTS: Final = "dbt_project/models/marts"
+FACTS: Final = "dbt_project/models/marts/facts"
+ANALYSIS: Final = "dbt_project/models/marts/analysis"
 
 SIDES: Final = (
     Mutant(
@@ -166,7 +167,7 @@ TIME: Final = (
     ),
     Mutant(
         "volatility: the window before a day holds the day",
-        f"{MARTS}/facts/fct_price_daily.sql",
+        f"{FACTS}/fct_price_daily.sql",
         "range between interval '{{ threshold(\"volatility_window_days\") }}' day preceding "
         "and interval '1' day preceding",
         "range between interval '{{ threshold(\"volatility_window_days\") }}' day preceding and current row",
@@ -184,7 +185,7 @@ TIME: Final = (
     ),
     Mutant(
         "liquidation zones: the map of a day holds the day",
-        f"{INTERMEDIATE}/liquidations/int_liquidation_zones_daily.sql",
+        f"{ANALYSIS}/liquidations/helpers/int_liquidation_zones_daily.sql",
         "range between interval '{{ threshold(\"zone_window_days\") }}' day preceding and interval '1' day preceding",
         "range between interval '{{ threshold(\"zone_window_days\") }}' day preceding and current row",
         units=("the_map_of_zones_is_that_of_the_days_before",),
@@ -269,7 +270,7 @@ GAPS: Final = (
     ),
     Mutant(
         "open interest of a venue is that of the instruments that are known",
-        f"{MARTS}/facts/fct_open_interest_daily.sql",
+        f"{FACTS}/fct_open_interest_daily.sql",
         "case when count(*) = count(i.oi_usd) then sum(i.oi_usd) end as oi_usd",
         "sum(i.oi_usd) as oi_usd",
         units=("open_interest_of_a_venue_is_known_only_if_every_instrument_is",),
@@ -279,42 +280,42 @@ GAPS: Final = (
 METRICS: Final = (
     Mutant(
         "max pain is where options pay most",
-        f"{MARTS}/options/options_max_pain_daily.sql",
+        f"{ANALYSIS}/options/options_max_pain_daily.sql",
         "(calls_at_or_below - puts_above) / nullif(",
         "(puts_above - calls_at_or_below) / nullif(",
         units=("max_pain_is_where_all_options_together_pay_least",),
     ),
     Mutant(
         "put/call is call/put",
-        f"{MARTS}/options/options_structure_daily.sql",
+        f"{ANALYSIS}/options/options_structure_daily.sql",
         "    put_oi_base / nullif(call_oi_base, 0) as put_call_oi_ratio,",
         "    call_oi_base / nullif(put_oi_base, 0) as put_call_oi_ratio,",
         units=("ratios_walls_and_far_puts_add_up_over_venues_and_volatility_is_the_largest_venues",),
     ),
     Mutant(
         "capitulation is called while open interest grows",
-        f"{MARTS}/risk/positioning_divergence_daily.sql",
+        f"{ANALYSIS}/risk/positioning_divergence_daily.sql",
         "' and daily.oi_base_change_judged < 0'",
         "' and daily.oi_base_change_judged > 0'",
         units=("capitulation_stands_on_its_borders_and_is_unknown_without_an_input",),
     ),
     Mutant(
         "an expansion needs a moving price",
-        f"{MARTS}/trends/oi_trends_daily.sql",
+        f"{ANALYSIS}/trends/oi_trends_daily.sql",
         "' and abs(r) <= flat_border'",
         "' and abs(r) >= flat_border'",
         units=("borders_are_neutral_and_missing_inputs_are_unknown",),
     ),
     Mutant(
         "shorts are named where longs build up",
-        f"{MARTS}/trends/oi_trends_daily.sql",
+        f"{ANALYSIS}/trends/oi_trends_daily.sql",
         "when r > quadrant_return_border and o > quadrant_oi_border then 'long_build_up'",
         "when r < -quadrant_return_border and o > quadrant_oi_border then 'long_build_up'",
         units=("borders_are_neutral_and_missing_inputs_are_unknown",),
     ),
     Mutant(
         "extreme funding is called below its border",
-        f"{INTERMEDIATE}/trends/int_funding_regime_steps.sql",
+        f"{ANALYSIS}/trends/helpers/int_funding_regime_steps.sql",
         "ranks.percentile >= {{ threshold('funding_extreme_high_percentile') }}",
         "ranks.percentile <= {{ threshold('funding_extreme_high_percentile') }}",
         units=("an_extreme_is_confirmed_held_while_elevated_and_left_only_inside",),
