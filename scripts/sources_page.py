@@ -12,7 +12,7 @@ from datetime import date
 from pathlib import Path
 
 from pipelines.extract.rate_limits import Limit
-from pipelines.extract.venue import ALL_DAYS, Feed, Venue
+from pipelines.extract.venue import ALL_DAYS, Daily, Feed, Venue
 from pipelines.sources import registry
 from pipelines.sources.chain.evm import gmx as evm_gmx
 from pipelines.sources.chain.evm.chains import FAMILIES
@@ -64,7 +64,7 @@ def _on_chain() -> Iterator[str]:
     for name, since in evm_gmx.SINCE.items():
         yield _protocol(name, since, "position notional")
     for name in EXCHANGES_ON_CHAIN:
-        first = min(feed.since for feed in registry.venue(name).feeds if set(feed.tables) & set(EVENT_TABLES))
+        first = min(feed.retention.since for feed in registry.venue(name).feeds if set(feed.tables) & set(EVENT_TABLES))
         yield _protocol(name, {"its own": first}, "position notional")
     yield ""
 
@@ -89,17 +89,17 @@ def _venue(venue: Venue) -> Iterator[str]:
 
 
 def _feed(feed: Feed) -> str:
-    keeps = "everything" if feed.keeps_days is None else f"{feed.keeps_days} days"
-    hours = feed.published_after.total_seconds() / 3600 + 24 * feed.recheck_days
-    if feed.cadence == "daily":
-        together = ", past months as one" if feed.by_month else ""
-        if feed.most_days:
-            most = "all" if feed.most_days == ALL_DAYS else f"up to {feed.most_days}"
+    keeps = "everything" if feed.retention.days is None else f"{feed.retention.days} days"
+    hours = feed.published_after.total_seconds() / 3600 + feed.recheck_after.total_seconds() / 3600
+    if isinstance(feed.cadence, Daily):
+        together = ", past months as one" if feed.partitioning.months == "past" else ""
+        if feed.partitioning.most_days:
+            most = "all" if feed.partitioning.most_days == ALL_DAYS else f"up to {feed.partitioning.most_days}"
             together = f", {most} days in a row as one"
         cadence = f"daily, final after {hours:g} h{together}"
     else:
-        cadence, keeps = f"captured every {feed.every_hours} h", "nothing"
-    since = f"{feed.since}" + (f" to {feed.until}" if feed.until else "")
+        cadence, keeps = f"captured every {feed.cadence.every_hours} h", "nothing"
+    since = f"{feed.retention.since}" + (f" to {feed.retention.until}" if feed.retention.until else "")
     cells = [f"`{feed.name}`", ", ".join(feed.tables) or "none", feed.description, since, keeps, cadence]
     return "| " + " | ".join([*cells, feed.completeness]) + " |"
 

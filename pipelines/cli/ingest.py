@@ -15,7 +15,7 @@ from pipelines.cli.screen import Screen
 from pipelines.cli.session import Session, open_session
 from pipelines.core.errors import ConfigError, MappingError
 from pipelines.core.settings import Settings
-from pipelines.extract.venue import Cadence
+from pipelines.extract.venue import CadenceName
 from pipelines.operations.datasets import Dataset, claim_folders, find_datasets, read_dataset, waiting_files
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def backfill(
 
 def _fetch(
     names: Sequence[str] | None,
-    cadences: Sequence[Cadence],
+    cadences: Sequence[CadenceName],
     first: datetime,
     last: datetime,
     feeds: Sequence[str] | None,
@@ -150,7 +150,7 @@ def _fetch(
                 keys = [
                     feed_key(venue.name, feed.name)
                     for feed in venue.feeds
-                    if feed.cadence == cadence and (not feeds or feed.name in feeds)
+                    if feed.cadence.name == cadence and (not feeds or feed.name in feeds)
                 ]
                 if keys and cadence in cadences:
                     op = step_name(venue.name, cadence)
@@ -163,14 +163,22 @@ def _fetch(
 def rebuild(*, as_json: Json = False) -> None:
     """Make the database anew from the landing alone, then the marts, then the snapshot. Needs no network.
 
-    Landed bytes are compared with their digests first. The old database stays until the new one is whole.
+    Landed bytes are compared with their digests first. The old database stays until the new one is whole. The new tables
+    are compared with the old ones by fingerprint, and every difference is printed.
     """
     screen = Screen()
-    with open_session(Settings.load(), screen) as session:
+    settings = Settings.load()
+    with open_session(settings, screen) as session:
         from pipelines.defs.jobs import BUILD, REBUILD
+        from pipelines.operations.rebuild import Comparison, published_fingerprints
 
+        before = published_fingerprints(settings)
         if session.run(REBUILD).succeeded:
             session.run(BUILD)
+        if session.record.publication:
+            after = published_fingerprints(settings)
+            both = Comparison.of(before, after) if before is not None and after is not None else None
+            session.record.compared("marts", both)
     print_run(screen, session, as_json=as_json)
     session.raise_errors()
 

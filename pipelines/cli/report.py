@@ -46,6 +46,10 @@ def print_run(screen: Screen, session: Session, *, as_json: bool) -> None:
                 "loaded": loads,
                 "failed": {source: str(error) for source, error in record.failures.items()},
                 "build": _build(session),
+                "compared": {
+                    tables: {"tables": one.tables, "differences": list(one.differences), "pending": one.pending}
+                    for tables, one in record.comparisons.items()
+                },
                 "refused": [plain(row) for row in status.refused] if status else None,
                 "missing": [plain(row) for row in status.missing] if status else None,
                 "published": record.publication.database if record.publication else None,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pipelines.extract.landing import Landing
     from pipelines.operations.build import BuildReport
     from pipelines.operations.load import LoadOutcome
+    from pipelines.operations.rebuild import Comparison
     from pipelines.storage.publish import Publication
 
 
@@ -48,6 +49,7 @@ class Record(Observer):
     errors: list[tuple[str, BaseException]] = field(default_factory=list)
     attempted_load: bool = False
     build: BuildReport | None = None
+    comparisons: dict[str, Comparison] = field(default_factory=dict)
     publication: Publication | None = None
 
     def progress(self, what: str, done: int, of: int) -> None:
@@ -80,6 +82,19 @@ class Record(Observer):
         self.failures.update(outcome.failures)
         if not outcome.reports and not outcome.failures:
             self.bar.line("nothing pending: the clean tables show every landing")
+
+    def compared(self, tables: str, comparison: Comparison | None) -> None:
+        if comparison is None:
+            self.bar.line(f"{tables}: no earlier tables to compare with")
+            return
+        self.comparisons[tables] = comparison
+        if not comparison.differences:
+            self.bar.line(f"{tables}: {comparison.tables} tables, all equal to those before")
+            return
+        pending = f"; {comparison.pending} landings were not loaded before" if comparison.pending else ""
+        self.bar.line(f"{tables}: {len(comparison.differences)} differences from the tables before{pending}")
+        for line in comparison.differences:
+            self.bar.line(f"  {line}")
 
     def built(self, report: BuildReport) -> None:
         self.build = report

@@ -76,8 +76,8 @@ def build_jobs(settings: Settings, venues: Sequence[Venue], *, observer: Observe
 
 def _venue_jobs(venue: Venue) -> Iterator[Any]:
     """Fetching only writes the landing: venues run side by side, and one that is down turns its own run red."""
-    daily = [feed_key(venue.name, feed.name) for feed in venue.feeds if feed.cadence == "daily"]
-    captured = [feed_key(venue.name, feed.name) for feed in venue.feeds if feed.cadence == "capture"]
+    daily = [feed_key(venue.name, feed.name) for feed in venue.feeds if feed.cadence.name == "daily"]
+    captured = [feed_key(venue.name, feed.name) for feed in venue.feeds if feed.cadence.name == "capture"]
     if daily:
         yield dg.define_asset_job(
             fetch_job(venue.name),
@@ -102,8 +102,10 @@ def _rebuild_job(settings: Settings, observer: Observer) -> dg.JobDefinition:
         from pipelines.operations.rebuild import rebuild
 
         with step(context, settings, observer):
-            outcome = rebuild(settings, progress=observer.progress)
+            report = rebuild(settings, progress=observer.progress)
+            outcome = report.outcome
             observer.loaded(outcome)
+            observer.compared("clean", report.comparison)
             loads = [load for report in outcome.reports for load in report.tables]
             context.add_output_metadata(
                 {
@@ -111,6 +113,9 @@ def _rebuild_job(settings: Settings, observer: Observer) -> dg.JobDefinition:
                     "received": sum(load.received for load in loads),
                     "accepted": sum(load.accepted for load in loads),
                     "quarantined": sum(load.quarantined for load in loads),
+                    "differences": list(report.comparison.differences)
+                    if report.comparison
+                    else "nothing to compare with",
                 }
             )
 

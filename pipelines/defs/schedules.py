@@ -61,7 +61,7 @@ def build_schedules(venues: Sequence[Venue]) -> list[Any]:
 
 
 def _venue_schedules(venue: Venue) -> Iterator[dg.ScheduleDefinition]:
-    if any(feed.cadence == "daily" for feed in venue.feeds):
+    if any(feed.cadence.name == "daily" for feed in venue.feeds):
 
         @dg.schedule(
             name=f"fetch_{venue.name}_daily",
@@ -76,7 +76,7 @@ def _venue_schedules(venue: Venue) -> Iterator[dg.ScheduleDefinition]:
             return dg.RunRequest(run_key=f"{venue.name}-{yesterday}", partition_key=yesterday)
 
         yield daily
-    if any(feed.cadence == "capture" for feed in venue.feeds):
+    if any(feed.cadence.name == "capture" for feed in venue.feeds):
         yield dg.ScheduleDefinition(
             name=f"capture_{venue.name}_hourly",
             job_name=capture_job(venue.name),

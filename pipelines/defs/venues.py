@@ -13,7 +13,7 @@ from pydantic import Field
 from pipelines.core.settings import Settings
 from pipelines.defs.common import DAYS, OWNERS, feed_key, step, table_metadata
 from pipelines.extract.landing import Clock, utc_now
-from pipelines.extract.venue import Cadence, Feed, Venue
+from pipelines.extract.venue import CadenceName, Capture, Daily, Feed, Venue
 from pipelines.operations.observer import Observer
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ CAPTURED_HOURLY: Final = dg.FreshnessPolicy.time_window(fail_window=timedelta(ho
 CAPTURED_DAILY: Final = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=50), warn_window=timedelta(hours=27))
 
 
-CADENCES: Final[tuple[Cadence, ...]] = ("daily", "capture")
+CADENCES: Final[tuple[CadenceName, ...]] = ("daily", "capture")
 
 
 class FetchConfig(dg.Config):
@@ -42,24 +42,24 @@ def build_venue_assets(
     steps = []
     for venue in venues:
         for cadence in CADENCES:
-            feeds = [feed for feed in venue.feeds if feed.cadence == cadence]
+            feeds = [feed for feed in venue.feeds if feed.cadence.name == cadence]
             if feeds:
                 steps.append(_step(settings, venue, cadence, feeds, observer, clock))
     return steps
 
 
-def step_name(venue: str, cadence: Cadence) -> str:
+def step_name(venue: str, cadence: CadenceName) -> str:
     """Name of the step that brings a venue's feeds of a cadence. Not that of its job: Dagster keeps both in one book."""
     return f"{venue}_{'days' if cadence == 'daily' else 'captures'}"
 
 
 def lookback(feeds: Sequence[Feed]) -> timedelta:
     """How far before its own day a scheduled run looks: days may be published late or restated."""
-    return max(feed.published_after + timedelta(days=feed.recheck_days + 1) for feed in feeds)
+    return max(feed.published_after + feed.recheck_after + timedelta(days=1) for feed in feeds)
 
 
 def _step(
-    settings: Settings, venue: Venue, cadence: Cadence, feeds: Sequence[Feed], observer: Observer, clock: Clock
+    settings: Settings, venue: Venue, cadence: CadenceName, feeds: Sequence[Feed], observer: Observer, clock: Clock
 ) -> dg.AssetsDefinition:
     by_key = {feed_key(venue.name, feed.name): feed for feed in feeds}
 
@@ -103,27 +103,26 @@ def _step(
 
 
 def _spec(venue: Venue, feed: Feed) -> dg.AssetSpec:
-    hourly = feed.cadence == "capture" and feed.every_hours == 1
     return dg.AssetSpec(
         feed_key(venue.name, feed.name),
         group_name="landing",
         owners=OWNERS,
         kinds={"http"},
         description=f"{feed.description} Bytes as received, one pack per day, past month or capture.",
-        partitions_def=DAYS if feed.cadence == "daily" else None,
-        freshness_policy=CAPTURED_HOURLY if hourly else CAPTURED_DAILY,
+        partitions_def=DAYS if feed.cadence.name == "daily" else None,
+        freshness_policy=CAPTURED_HOURLY if feed.cadence == Capture() else CAPTURED_DAILY,
         metadata={
             "source": venue.source(feed),
-            "since": str(feed.since),
-            "venue_keeps_days": feed.keeps_days if feed.keeps_days is not None else "everything",
+            "since": str(feed.retention.since),
+            "venue_keeps_days": "everything" if feed.retention.days is None else feed.retention.days,
             "completeness": feed.completeness,
-            "cadence": _cadence(feed.cadence, feed.every_hours),
+            "cadence": _cadence(feed.cadence),
         },
     )
 
 
-def _cadence(cadence: Cadence, hours: int) -> str:
-    return "daily" if cadence == "daily" else f"captured every {hours} h"
+def _cadence(cadence: Daily | Capture) -> str:
+    return "daily" if isinstance(cadence, Daily) else f"captured every {cadence.every_hours} h"
 
 
 def _days(

@@ -19,7 +19,7 @@ from pipelines.core.progress import Progress, no_progress
 from pipelines.extract import fetch_log
 from pipelines.extract.landing import Clock, Completeness, Landing, LandingStore, PackDraft, utc_now
 from pipelines.extract.pack import Pack
-from pipelines.extract.venue import Api, Feed, Job, NotYetPublishedError, Outcome, Page, Span, Venue
+from pipelines.extract.venue import Api, Capture, Daily, Feed, Job, NotYetPublishedError, Outcome, Page, Span, Venue
 
 EVERYTHING: Final = "all"
 """The part of a partition that a daily feed's pack is."""
@@ -82,29 +82,29 @@ def plan_days(feed: Feed, first: date, last: date, *, now: datetime, landed: Ite
     """
     known = set(landed)
     final = now - feed.published_after
-    first = max(first, feed.since)
-    last = last if feed.until is None else min(last, feed.until)
+    first = max(first, feed.retention.since)
+    last = last if feed.retention.until is None else min(last, feed.retention.until)
     days = (
         [day for day in Span.of_days(first, last).days if Span.of_days(day, day).end <= final] if last >= first else []
     )
-    if feed.keeps_days is not None:
-        days = [day for day in days if day >= (now - timedelta(days=feed.keeps_days)).date()]
-    if feed.most_days is not None:
-        return _plan_runs(feed, days, final, known, feed.most_days)
+    if feed.retention.days is not None:
+        days = [day for day in days if day >= (now - timedelta(days=feed.retention.days)).date()]
+    if feed.partitioning.most_days is not None:
+        return _plan_runs(feed, days, final, known, feed.partitioning.most_days)
     by_month: dict[str, list[date]] = {}
     for day in days:
         by_month.setdefault(f"{day:%Y-%m}", []).append(day)
     partitions: list[Partition] = []
     for month, mine in by_month.items():
-        if feed.months_only:
+        if feed.partitioning.months == "only":
             if _month(mine[0]).end <= final:
                 partitions.append(Partition(month, EVERYTHING, _month(mine[0])))
             continue
         whole = Span.of_days(mine[0], mine[-1])
         is_whole = mine[0].day == 1 and (mine[-1] + timedelta(days=1)).day == 1
-        is_settled = whole.end + timedelta(days=feed.recheck_days) <= final
+        is_settled = whole.end + feed.recheck_after <= final
         begun = any(f"{day:%Y-%m-%d}" in known for day in mine)
-        if feed.by_month and (month in known or (is_whole and is_settled and not begun)):
+        if feed.partitioning.months == "past" and (month in known or (is_whole and is_settled and not begun)):
             partitions.append(Partition(month, EVERYTHING, _month(mine[0])))
         else:
             partitions += [Partition(f"{day:%Y-%m-%d}", EVERYTHING, Span.of_days(day, day)) for day in mine]
@@ -122,7 +122,7 @@ def _plan_runs(feed: Feed, days: Sequence[date], final: datetime, known: Iterabl
         if day in held:
             names[held[day]] = None
             continue
-        settled = Span.of_days(day, day).end + timedelta(days=feed.recheck_days) <= final
+        settled = Span.of_days(day, day).end + feed.recheck_after <= final
         follows = settled and day - timedelta(days=1) in joined and len(runs[-1]) < most
         if follows:
             runs[-1].append(day)
@@ -149,10 +149,13 @@ def _bounds_named(partition: str) -> tuple[date, date]:
 
 
 def plan_capture(feed: Feed, *, now: datetime) -> list[Partition]:
-    """The capture of the present slot (an hour, or feed.every_hours of them)."""
+    """The capture of the present slot: an hour, or as many as its cadence says. None of a feed that is fetched by day."""
+    if not isinstance(feed.cadence, Capture):
+        return []
+    length = timedelta(hours=feed.cadence.every_hours)
     slot = now.replace(minute=0, second=0, microsecond=0)
-    slot -= timedelta(hours=slot.hour % feed.every_hours)
-    return [Partition(f"{slot:%Y-%m-%d}", f"{slot:%H%M}", Span(slot, slot + timedelta(hours=feed.every_hours)))]
+    slot -= timedelta(hours=slot.hour % feed.cadence.every_hours)
+    return [Partition(f"{slot:%Y-%m-%d}", f"{slot:%H%M}", Span(slot, slot + length))]
 
 
 async def fetch_feed(
@@ -257,8 +260,8 @@ class _Run:
         covers: Mapping[str, Outcome] = held.request.get("covers", {})
         checked = self.store.checked_at(held)
         waiting = self.now < span.end + self.feed.published_after + GIVE_UP_AFTER
-        settled = checked >= span.end + self.feed.published_after + timedelta(days=self.feed.recheck_days)
-        if self.feed.cadence == "daily" and not settled and self.now - checked >= RECHECK_EVERY:
+        settled = checked >= span.end + self.feed.published_after + self.feed.recheck_after
+        if isinstance(self.feed.cadence, Daily) and not settled and self.now - checked >= RECHECK_EVERY:
             return set(plan)
         unpublished = {name for name, outcome in covers.items() if outcome == "not_yet_published" and waiting}
         rested = self.now - checked >= RECHECK_EVERY

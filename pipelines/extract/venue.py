@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Itera
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol
 
 import orjson
 
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-Cadence = Literal["daily", "capture"]
-"""daily: history by UTC day that can be asked for later. capture: the state of this hour, which the venue forgets."""
+CadenceName = Literal["daily", "capture"]
 
 Outcome = Literal["complete", "empty", "not_yet_published"]
 
@@ -193,45 +192,79 @@ Rules = Callable[[Sequence[Span]], Any]
 
 
 ALL_DAYS: Final = 36_525
-"""Feed.most_days of an endpoint that answers with all of history whatever is asked: days in a row are one question."""
+"""Partitioning.most_days of an endpoint that answers with all of history whatever is asked: days in a row are one question."""
+
+
+@dataclass(frozen=True)
+class Daily:
+    """History by UTC day, which can be asked for later."""
+
+    name: ClassVar[CadenceName] = "daily"
+    published_after: timedelta = timedelta(hours=1)
+    """How long after a day's end the venue has all of it."""
+    recheck_days: int = 1
+    """For how many days after that a day may be restated and is asked for again."""
+
+
+@dataclass(frozen=True)
+class Capture:
+    """The state of this moment, which the venue forgets: what is not captured is lost."""
+
+    name: ClassVar[CadenceName] = "capture"
+    every_hours: int = 1
+    """Length of a slot; one capture a slot. Divides 24."""
+
+
+@dataclass(frozen=True)
+class Retention:
+    """Which days a venue has."""
+
+    since: date
+    """The first day there is."""
+    until: date | None = None
+    """The last day, where the venue stopped."""
+    days: int | None = None
+    """How many days back the venue remembers; None: everything since `since`."""
+
+
+@dataclass(frozen=True)
+class Partitioning:
+    """Which days are fetched, and landed, as one. A day stands for itself unless something else is said."""
+
+    months: Literal["never", "past", "only"] = "never"
+    """past: a past month is fetched as one (fewer, fuller pages). only: a month is one or nothing, there are no files of days."""
+    most_days: int | None = None
+    """Past days in a row are fetched as one, so many at most: for venues that count requests and not rows."""
 
 
 @dataclass(frozen=True)
 class Feed:
-    """One data set of a venue: source `<venue>.<name>` feeding `tables`.
-
-    `since` is the first day there is, `until` the last where the venue stopped; `keeps_days` how far back the venue
-    remembers (None: everything); `published_after` how long after a day's end it is complete; `recheck_days` for how many
-    days after that a day may still be restated and is asked for again; `every_hours` is how often a capture is made. A past
-    month is fetched as one where `by_month` (fewer, fuller pages), else day by day; where `months_only`, a month is fetched
-    as one or not at all: there are no files of days. Where `most_days` is given, past days in a row are fetched as one, so many
-    at most: for venues that count requests and not rows. `subjects` picks, from the instruments of the universe, what the feed
-    asks for; without it, it asks once for the whole venue. `completeness` says for people, and for the coverage of event
-    tables, how much of the truth the venue tells.
-    """
+    """One data set of a venue: source `<venue>.<name>` feeding `tables`."""
 
     name: str
     tables: tuple[str, ...]
     description: str
     fetch: Fetch
     parse: Parse
-    since: date
+    retention: Retention
     subjects: Subjects | None = None
-    cadence: Cadence = "daily"
-    keeps_days: int | None = None
-    published_after: timedelta = timedelta(hours=1)
-    recheck_days: int = 1
-    every_hours: int = 1
-    by_month: bool = False
-    months_only: bool = False
-    most_days: int | None = None
-    until: date | None = None
+    """Picks, from the instruments of the universe, what the feed asks for; None: one question for the whole venue."""
+    cadence: Daily | Capture = Daily()
+    partitioning: Partitioning = Partitioning()
     completeness: str = "full"
+    """How much of the truth the venue reports, for people and for the coverage of event tables."""
     rules: Rules | None = None
+    """What the source says of its completeness, where that does not follow from the above."""
 
     @property
-    def per_venue(self) -> bool:
-        return self.subjects is None
+    def published_after(self) -> timedelta:
+        """How long after a span's end the venue has all of it. A capture is complete when it is made."""
+        return self.cadence.published_after if isinstance(self.cadence, Daily) else timedelta(0)
+
+    @property
+    def recheck_after(self) -> timedelta:
+        """How long after that a span is final."""
+        return timedelta(days=self.cadence.recheck_days) if isinstance(self.cadence, Daily) else timedelta(0)
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def fetch(
 
     async def bring(feed: Feed, api: Api) -> FetchReport:
         now = clock()
-        if feed.cadence == "capture":
+        if feed.cadence.name == "capture":
             partitions = plan_capture(feed, now=now)
         elif first is None:
             return FetchReport(there.source(feed))

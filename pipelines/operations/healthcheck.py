@@ -19,7 +19,7 @@ from pipelines.core.errors import LeverhouseError
 from pipelines.core.settings import Settings
 from pipelines.extract.fetch import plan_capture
 from pipelines.extract.landing import Clock, utc_now
-from pipelines.extract.venue import Api, Context, Feed, Job, NotYetPublishedError, Page, Span, Venue
+from pipelines.extract.venue import Api, Capture, Context, Feed, Job, NotYetPublishedError, Page, Span, Venue
 from pipelines.sources.instruments import INSTRUMENTS, SCHEMA, InstrumentHistory
 
 if TYPE_CHECKING:
@@ -73,12 +73,13 @@ def check_venue(
 
 
 def _spans(feed: Feed, now: datetime) -> Iterator[tuple[Literal["recent", "oldest"], Span]]:
-    if feed.cadence == "capture":
+    if isinstance(feed.cadence, Capture):
         yield "recent", plan_capture(feed, now=now)[0].span
         return
     newest = (now - feed.published_after).date() - timedelta(days=1)
     yield "recent", Span.of_days(newest, newest)
-    oldest = (now - timedelta(days=feed.keeps_days - 1)).date() if feed.keeps_days is not None else feed.since
+    kept = feed.retention.days
+    oldest = (now - timedelta(days=kept - 1)).date() if kept is not None else feed.retention.since
     yield "oldest", Span.of_days(oldest, oldest)
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pipelines.extract.landing import Landing
     from pipelines.operations.build import BuildReport
     from pipelines.operations.load import LoadOutcome
+    from pipelines.operations.rebuild import Comparison
     from pipelines.storage.publish import Publication
 
 
@@ -30,6 +31,9 @@ class Observer:
 
     def loaded(self, outcome: LoadOutcome) -> None:
         """Pending landings are in the clean tables, except for those of the sources that failed."""
+
+    def compared(self, tables: str, comparison: Comparison | None) -> None:
+        """After a rebuild: the new `tables` (clean or marts) against the old; None where there were none."""
 
     def built(self, report: BuildReport) -> None:
         """dbt has ended, successfully or not."""

@@ -21,7 +21,7 @@ from pipelines.core.universe import choose_universe
 from pipelines.extract.fetch import span_of
 from pipelines.extract.landing import Landing, LandingStore, Parser
 from pipelines.extract.pack import Pack
-from pipelines.extract.venue import Context, Feed, Venue
+from pipelines.extract.venue import Capture, Context, Feed, Venue
 from pipelines.sources.files import source as files
 from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHistory, event_rules, partial_gaps
 
@@ -117,8 +117,10 @@ def open_source(store: LandingStore, contract: Contract, source: str, landings: 
     rules: SourceRules = feed.rules(spans) if feed.rules else event_rules(there, feed, spans)
     partial = [span_of(landing) for landing in landings if landing.completeness == "partial"]
     rules = replace(rules, gaps=(*rules.gaps, *partial_gaps(feed, partial)))
-    if feed.cadence == "capture":
-        rules = replace(rules, captures=Captures(feed.every_hours, frozenset(s.start for s in (*spans, *partial))))
+    if isinstance(feed.cadence, Capture):
+        rules = replace(
+            rules, captures=Captures(feed.cadence.every_hours, frozenset(s.start for s in (*spans, *partial)))
+        )
     return OpenSource(parse=_parser(there, feed, instrument_history(store, there)), rules=rules)
 
 

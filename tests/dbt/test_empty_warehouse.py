@@ -14,6 +14,8 @@ def test_everything_builds_and_every_unit_test_passes_before_anything_was_loaded
     assert {result["status"] for result in results} <= {"success", "pass", "no-op"}
     assert dbt.rows("select count(*) from marts.fct_price_daily") == [(0,)]
     assert dbt.rows("select comment <> '' from duckdb_tables() where table_name = 'fct_price_daily'") == [(True,)]
+    close = "from duckdb_columns() where table_name = 'fct_price_daily' and column_name = 'close_usd'"
+    assert dbt.rows(f"select comment {close}") == [("Close of the day. [usd_per_coin, ratio]",)]
 
 
 def test_a_broken_row_fails_the_test_of_each_rule_it_breaks(dbt: Dbt) -> None:

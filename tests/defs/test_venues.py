@@ -102,7 +102,7 @@ def test_a_scheduled_run_looks_back_as_far_as_days_may_change(home: Settings, ma
         )
     assert result.success
     partitions = {landing.partition for landing in LandingStore(settings.root).all("bybit.open_interest")}
-    daily = [feed for feed in registry.venue("bybit").feeds if feed.cadence == "daily"]
+    daily = [feed for feed in registry.venue("bybit").feeds if feed.cadence.name == "daily"]
     assert partitions == {str(LAST_WEEK - timedelta(days=back)) for back in range(lookback(daily).days + 1)}
 
 

@@ -216,7 +216,7 @@ class House:
     def bring_day(self, venue: str, day: date) -> Sequence[FetchReport]:
         """What the schedule brings in the night after `day`: it, and the days before it that may have changed."""
         there = registry.venue(venue)
-        back = lookback([feed for feed in there.feeds if feed.cadence == "daily"])
+        back = lookback([feed for feed in there.feeds if feed.cadence.name == "daily"])
         at = datetime.combine(day + timedelta(days=1), DAILY_AT)
         return self.bring(venue, at, first=day - back, last=day)
 

@@ -63,7 +63,7 @@ def walk(
     ]
     venue = registry.venue(way.venue)
     wanted = [feed for feed in venue.feeds if feed.name in {fact.feed for fact in facts}]
-    steps = {step_name(venue.name, cadence) for cadence in CADENCES if any(x.cadence == cadence for x in wanted)}
+    steps = {step_name(venue.name, cadence) for cadence in CADENCES if any(x.cadence.name == cadence for x in wanted)}
     config = {"first": str(first), "last": str(last), "assets": list(assets)}
     routes = {way.venue: way.routes(listings)} if way.routes else None
     with (

@@ -26,7 +26,7 @@ FEEDS: Final = {
     f"{way.venue}.{feed.name}": (way, feed)
     for way in WAYS
     for feed in registry.venue(way.venue).feeds
-    if feed.cadence == "daily" and not feed.months_only
+    if feed.cadence.name == "daily" and feed.partitioning.months != "only"
 }
 
 

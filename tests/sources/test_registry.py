@@ -18,7 +18,7 @@ from pipelines.core.errors import ConfigError
 from pipelines.core.settings import Settings
 from pipelines.core.universe import ALWAYS_FOLLOWED, DEFAULT_UNIVERSE, UNIVERSE_SIZE, choose_universe
 from pipelines.extract.landing import LandingStore
-from pipelines.extract.venue import Context, Feed, Page, Parsed, Span, Venue
+from pipelines.extract.venue import Context, Feed, Page, Parsed, Retention, Span, Venue
 from pipelines.sandbox.emulator import module_of
 from pipelines.sources import registry
 from pipelines.sources.instruments import INSTRUMENTS, SCHEMA
@@ -79,7 +79,8 @@ def test_a_capture_that_says_the_same_as_the_one_before_is_not_read(tmp_path: Pa
     async def fetch(*_: object) -> None:
         raise AssertionError("landed already")
 
-    feed = Feed(INSTRUMENTS, (INSTRUMENTS,), "Names.", fetch=fetch, parse=parse, since=START.date())  # type: ignore[arg-type]
+    retention = Retention(since=START.date())
+    feed = Feed(INSTRUMENTS, (INSTRUMENTS,), "Names.", fetch=fetch, parse=parse, retention=retention)  # type: ignore[arg-type]
     venue = Venue("v", {}, (), (feed,))
     store = LandingStore(tmp_path)
     for hour, name in enumerate(["XBT", "XBT", "BTC", "XBT"]):

@@ -27,7 +27,21 @@ from pipelines.extract.fetch import (
 )
 from pipelines.extract.landing import LandingStore
 from pipelines.extract.pack import Pack
-from pipelines.extract.venue import Api, Context, Feed, Job, NotYetPublishedError, Page, Parsed, Span, Venue
+from pipelines.extract.venue import (
+    Api,
+    Capture,
+    Context,
+    Daily,
+    Feed,
+    Job,
+    NotYetPublishedError,
+    Page,
+    Parsed,
+    Partitioning,
+    Retention,
+    Span,
+    Venue,
+)
 
 NOON = datetime(2024, 3, 10, 12)
 
@@ -41,8 +55,15 @@ def no_rows(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     yield from ()
 
 
-DAILY = Feed(name="oi", tables=(), description="A feed.", fetch=nothing, parse=no_rows, since=date(2024, 1, 1))
-MONTHLY = replace(DAILY, by_month=True)
+DAILY = Feed(
+    name="oi",
+    tables=(),
+    description="A feed.",
+    fetch=nothing,
+    parse=no_rows,
+    retention=Retention(since=date(2024, 1, 1)),
+)
+MONTHLY = replace(DAILY, partitioning=Partitioning(months="past"))
 
 
 def planned(feed: Feed, first: date, last: date, *, now: datetime = NOON, landed: Sequence[str] = ()) -> list[str]:
@@ -53,7 +74,7 @@ def planned(feed: Feed, first: date, last: date, *, now: datetime = NOON, landed
 
 
 def test_a_day_is_asked_for_once_it_is_over_and_published() -> None:
-    slow = replace(DAILY, published_after=timedelta(hours=13))
+    slow = replace(DAILY, cadence=Daily(published_after=timedelta(hours=13)))
     assert planned(DAILY, date(2024, 3, 8), date(2024, 3, 12)) == ["2024-03-08", "2024-03-09"]
     assert planned(slow, date(2024, 3, 8), date(2024, 3, 12)) == ["2024-03-08"]
     assert planned(slow, date(2024, 3, 8), date(2024, 3, 12), now=NOON + timedelta(hours=1)) == [
@@ -62,14 +83,14 @@ def test_a_day_is_asked_for_once_it_is_over_and_published() -> None:
 
 
 def test_days_before_the_first_and_after_the_last_of_a_feed_are_not_asked_for() -> None:
-    ended = replace(DAILY, since=date(2024, 2, 2), until=date(2024, 2, 3))
+    ended = replace(DAILY, retention=Retention(since=date(2024, 2, 2), until=date(2024, 2, 3)))
     assert planned(ended, date(2024, 1, 1), date(2024, 3, 1)) == ["2024-02-02", "2024-02-03"]
     assert planned(ended, date(2023, 1, 1), date(2023, 3, 1)) == []
     assert planned(ended, date(2024, 2, 4), date(2024, 3, 1)) == []
 
 
 def test_what_a_venue_has_forgotten_is_not_asked_for() -> None:
-    short = replace(DAILY, keeps_days=2)
+    short = replace(DAILY, retention=Retention(since=date(2024, 1, 1), days=2))
     assert planned(short, date(2024, 1, 1), date(2024, 3, 10)) == ["2024-03-08", "2024-03-09"]
 
 
@@ -80,7 +101,7 @@ def test_a_past_month_that_can_no_longer_change_is_asked_for_as_one() -> None:
     ]  # fmt: skip
     assert partitions[2].span == Span(datetime(2024, 2, 1), datetime(2024, 3, 1))
     # February may be restated until 11 March where a feed says so.
-    restated = replace(MONTHLY, recheck_days=10)
+    restated = replace(MONTHLY, cadence=Daily(recheck_days=10))
     assert len(planned(restated, date(2024, 2, 1), date(2024, 2, 29))) == 29
 
 
@@ -92,26 +113,26 @@ def test_a_month_that_was_begun_by_days_is_finished_by_days() -> None:
 
 
 def test_where_there_are_only_files_of_months_a_month_is_waited_for() -> None:
-    months = replace(MONTHLY, months_only=True)
+    months = replace(MONTHLY, partitioning=Partitioning(months="only"))
     assert planned(months, date(2024, 2, 5), date(2024, 3, 9)) == ["2024-02"]
     assert planned(months, date(2024, 2, 5), date(2024, 2, 6), now=datetime(2024, 2, 29)) == []
 
 
 def test_days_in_a_row_are_asked_for_as_one_where_requests_are_counted() -> None:
-    runs = replace(DAILY, most_days=31, recheck_days=0)
+    runs = replace(DAILY, partitioning=Partitioning(most_days=31), cadence=Daily(recheck_days=0))
     assert planned(runs, date(2024, 1, 20), date(2024, 3, 9)) == ["2024-01-20_2024-02-19", "2024-02-20_2024-03-09"]
     [partition] = plan_days(runs, date(2024, 2, 28), date(2024, 3, 1), now=NOON, landed=[])
     assert partition == Partition("2024-02-28_2024-03-01", "all", Span(datetime(2024, 2, 28), datetime(2024, 3, 2)))
     assert planned(runs, date(2024, 3, 9), date(2024, 3, 9)) == ["2024-03-09"]
     # The last two days may be restated, each for itself.
-    restated = replace(runs, recheck_days=2)
+    restated = replace(runs, cadence=Daily(recheck_days=2))
     assert planned(restated, date(2024, 3, 4), date(2024, 3, 9)) == [
         "2024-03-04_2024-03-07", "2024-03-08", "2024-03-09",
     ]  # fmt: skip
 
 
 def test_what_is_landed_of_a_run_keeps_its_bounds() -> None:
-    runs = replace(DAILY, most_days=366, recheck_days=0)
+    runs = replace(DAILY, partitioning=Partitioning(most_days=366), cadence=Daily(recheck_days=0))
     landed = ["2024-01-30_2024-02-02", "2024-02-06", "2024-03"]
     assert planned(runs, date(2024, 2, 1), date(2024, 3, 9), landed=landed) == [
         "2024-01-30_2024-02-02", "2024-02-03_2024-02-05", "2024-02-06", "2024-02-07_2024-02-29", "2024-03",
@@ -129,20 +150,24 @@ days = st.dates(date(2023, 12, 1), date(2024, 4, 1))
     keeps=st.none() | st.integers(1, 40),
     begun=st.lists(days, max_size=3),
 )
-def test_every_published_day_is_in_one_chunk(
+def test_every_published_day_is_in_one_partition(
     first: date, last: date, by_month: bool, most: int | None, keeps: int | None, begun: list[date]
 ) -> None:
-    feed = replace(DAILY, by_month=by_month, most_days=most, keeps_days=keeps)
+    feed = replace(
+        DAILY,
+        retention=Retention(since=date(2024, 1, 1), days=keeps),
+        partitioning=Partitioning(months="past" if by_month else "never", most_days=most),
+    )
     partitions = plan_days(feed, first, last, now=NOON, landed=[f"{day:%Y-%m-%d}" for day in begun])
-    oldest = max(first, feed.since, NOON.date() - timedelta(days=keeps if keeps is not None else 10_000))
+    oldest = max(first, feed.retention.since, NOON.date() - timedelta(days=keeps if keeps is not None else 10_000))
     wanted = [oldest + timedelta(days=n) for n in range((min(last, date(2024, 3, 9)) - oldest).days + 1)]
     assert [day for partition in partitions for day in partition.span.days] == wanted
 
 
 def test_a_capture_is_of_the_present_hour_or_of_a_slot_of_hours() -> None:
     at = datetime(2024, 3, 10, 17, 42, 3)
-    hourly, daily = (replace(DAILY, cadence="capture", every_hours=hours) for hours in (1, 24))
-    third = replace(hourly, every_hours=8)
+    hourly, daily = (replace(DAILY, cadence=Capture(every_hours=hours)) for hours in (1, 24))
+    third = replace(DAILY, cadence=Capture(every_hours=8))
     assert plan_capture(hourly, now=at) == [
         Partition("2024-03-10", "1700", Span(datetime(2024, 3, 10, 17), datetime(2024, 3, 10, 18)))
     ]

@@ -10,7 +10,7 @@ from pipelines.core.errors import LandingError
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import LandingStore
 from pipelines.operations.load import import_files, load_pending
-from pipelines.operations.rebuild import rebuild
+from pipelines.operations.rebuild import Comparison, rebuild
 from pipelines.storage.fingerprint import Fingerprint, compare, fingerprint_schemas
 from pipelines.storage.warehouse import writer
 from tests.e2e.example_history import write_history
@@ -33,15 +33,37 @@ def fingerprints(settings: Settings) -> dict[str, Fingerprint]:
 
 def test_a_rebuilt_database_holds_the_same(loaded: Settings) -> None:
     before = fingerprints(loaded)
-    rebuild(loaded, gate=lambda con, inputs: [])
+    report = rebuild(loaded, gate=lambda con, inputs: [])
     assert compare(before, fingerprints(loaded)) == []
     assert before["clean.candles"].rows == 6
+    assert report.comparison == Comparison(tables=len(before), differences=(), pending=0)
+
+
+def test_a_rebuild_names_what_differed_from_the_tables_before(loaded: Settings) -> None:
+    with writer(loaded, what="test") as con:
+        con.execute(
+            "update clean.candles set close = close * 1.001 where opened_at = (select min(opened_at) from clean.candles)"
+        )
+    comparison = rebuild(loaded, gate=lambda con, inputs: []).comparison
+    assert comparison is not None
+    assert comparison.differences == ("clean.candles: the columns that are not double differ",)
+    assert comparison.pending == 0
+
+
+def test_a_rebuild_counts_the_landings_that_were_not_loaded_before(loaded: Settings) -> None:
+    with writer(loaded, what="test") as con:
+        con.execute("delete from clean.candles")
+        con.execute("delete from ops.landings")
+    comparison = rebuild(loaded, gate=lambda con, inputs: []).comparison
+    assert comparison is not None
+    assert comparison.pending == len(LandingStore(loaded.root).all())
+    assert any(line.startswith("clean.candles: 0 rows against 6") for line in comparison.differences)
 
 
 def test_a_lost_database_comes_back_from_the_landing(loaded: Settings) -> None:
     before = fingerprints(loaded)
     loaded.database.unlink()
-    rebuild(loaded, gate=lambda con, inputs: [])
+    assert rebuild(loaded, gate=lambda con, inputs: []).comparison is None
     assert compare(before, fingerprints(loaded)) == []
 
 
@@ -49,7 +71,7 @@ def test_a_damaged_database_is_replaced(loaded: Settings) -> None:
     before = fingerprints(loaded)
     loaded.database.write_bytes(b"no database")
     loaded.database.with_name("leverhouse.duckdb.wal").write_bytes(b"no log")
-    rebuild(loaded, gate=lambda con, inputs: [])
+    assert rebuild(loaded, gate=lambda con, inputs: []).comparison is None
     assert compare(before, fingerprints(loaded)) == []
 
 

@@ -19,7 +19,19 @@ import polars as pl
 from pipelines.core.errors import RequestRefusedError, SourceFormatError, ThrottledError, VenueUnavailableError
 from pipelines.extract.paging import paginate_forward
 from pipelines.extract.rate_limits import Limit
-from pipelines.extract.venue import Api, Context, Feed, Job, NotYetPublishedError, Page, Parsed, Venue
+from pipelines.extract.venue import (
+    Api,
+    Capture,
+    Context,
+    Feed,
+    Job,
+    NotYetPublishedError,
+    Page,
+    Parsed,
+    Partitioning,
+    Retention,
+    Venue,
+)
 from pipelines.sources.instruments import each_instrument, parse_symbols
 from pipelines.sources.records import (
     LINE,
@@ -254,9 +266,8 @@ VENUE: Final = Venue(
             description="Perpetuals in tether, by name.",
             fetch=fetch_instruments,
             parse=parse_instruments,
-            since=date(2020, 1, 1),
-            cadence="capture",
-            every_hours=24,
+            retention=Retention(since=date(2020, 1, 1)),
+            cadence=Capture(every_hours=24),
         ),
         Feed(
             name="liquidations",
@@ -264,8 +275,8 @@ VENUE: Final = Venue(
             description="Every executed liquidation of a perpetual; depth unverified.",
             fetch=fetch_liquidations,
             parse=parse_liquidations,
-            since=date(2019, 9, 1),
-            by_month=True,
+            retention=Retention(since=date(2019, 9, 1)),
+            partitioning=Partitioning(months="past"),
         ),
         Feed(
             name="open_interest",
@@ -273,7 +284,7 @@ VENUE: Final = Venue(
             description="Open interest at the end of every hour; depth unverified.",
             fetch=fetch_open_interest,
             parse=parse_open_interest,
-            since=date(2020, 1, 1),
+            retention=Retention(since=date(2020, 1, 1)),
             subjects=each_instrument(),
         ),
     ),

@@ -20,7 +20,22 @@ from pipelines.contract.batch import SourceRules
 from pipelines.core.errors import LeverhouseError, RequestRefusedError, SourceFormatError
 from pipelines.core.universe import parse_symbol
 from pipelines.extract.rate_limits import Limit
-from pipelines.extract.venue import Api, Context, Feed, Fetch, Job, Page, Parsed, Secret, Span, Venue
+from pipelines.extract.venue import (
+    Api,
+    Capture,
+    Context,
+    Daily,
+    Feed,
+    Fetch,
+    Job,
+    Page,
+    Parsed,
+    Partitioning,
+    Retention,
+    Secret,
+    Span,
+    Venue,
+)
 from pipelines.sources.records import (
     LINE,
     SUBJECT,
@@ -396,9 +411,8 @@ VENUE: Final = Venue(
             description="Perpetuals of ten exchanges, with the unit in which their amounts are given.",
             fetch=fetch_instruments,
             parse=parse_instruments,
-            since=date(2020, 1, 1),
-            cadence="capture",
-            every_hours=24,
+            retention=Retention(since=date(2020, 1, 1)),
+            cadence=Capture(every_hours=24),
         ),
         *(
             Feed(
@@ -407,14 +421,13 @@ VENUE: Final = Venue(
                 description=description,
                 fetch=fetch,
                 parse=parse,
-                since=date(2020, 1, 1),
+                retention=Retention(since=date(2020, 1, 1)),
+                cadence=Daily(published_after=timedelta(hours=2), recheck_days=0),
+                partitioning=Partitioning(most_days=366),
                 subjects=each_market(condition),
                 # Calls are counted, whatever they ask for: a year at once is a small answer, and two years of a thousand
                 # series take an hour instead of a day.
-                most_days=366,
-                published_after=timedelta(hours=2),
                 # A day that is over is not restated; asking twice would use up half of the calls.
-                recheck_days=0,
                 completeness=completeness,
                 rules=as_told,
             )

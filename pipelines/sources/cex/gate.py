@@ -20,7 +20,20 @@ from pipelines.contract.batch import SourceRules
 from pipelines.core.errors import RequestRefusedError, SourceFormatError, ThrottledError, VenueUnavailableError
 from pipelines.extract.paging import paginate_backward, paginate_by_slices
 from pipelines.extract.rate_limits import Limit
-from pipelines.extract.venue import Api, Context, Feed, Job, NotYetPublishedError, Page, Parsed, Span, Venue
+from pipelines.extract.venue import (
+    Api,
+    Capture,
+    Context,
+    Feed,
+    Job,
+    NotYetPublishedError,
+    Page,
+    Parsed,
+    Partitioning,
+    Retention,
+    Span,
+    Venue,
+)
 from pipelines.sources.instruments import each_instrument, parse_symbols
 from pipelines.sources.records import (
     LINE,
@@ -480,9 +493,8 @@ VENUE: Final = Venue(
             description="Perpetual contracts settled in USDT or BTC, with their contract sizes.",
             fetch=fetch_instruments,
             parse=parse_instruments,
-            since=date(2020, 1, 1),
-            cadence="capture",
-            every_hours=24,
+            retention=Retention(since=date(2020, 1, 1)),
+            cadence=Capture(every_hours=24),
         ),
         Feed(
             name="contract_stats",
@@ -492,7 +504,7 @@ VENUE: Final = Venue(
             fetch=fetch_statistics,
             parse=parse_statistics,
             # The endpoint is from 2020-11 (v4.15.5), its ratios of top traders from 2020-12 (v4.18.0).
-            since=date(2020, 12, 21),
+            retention=Retention(since=date(2020, 12, 21)),
             subjects=each_instrument(IS_PERPETUAL),
             rules=as_told,
         ),
@@ -502,7 +514,7 @@ VENUE: Final = Venue(
             description="Every liquidation order of all contracts, to the second; depth unverified.",
             fetch=fetch_liquidations,
             parse=parse_liquidations,
-            since=date(2020, 12, 16),
+            retention=Retention(since=date(2020, 12, 16)),
         ),
         Feed(
             name="funding_rate",
@@ -510,9 +522,9 @@ VENUE: Final = Venue(
             description="Settled funding rates.",
             fetch=fetch_funding,
             parse=parse_funding,
-            since=date(2020, 1, 1),
+            retention=Retention(since=date(2020, 1, 1)),
+            partitioning=Partitioning(months="past"),
             subjects=each_instrument(IS_PERPETUAL),
-            by_month=True,
         ),
         Feed(
             name="candlesticks",
@@ -520,9 +532,9 @@ VENUE: Final = Venue(
             description="Hourly candles.",
             fetch=fetch_candles,
             parse=parse_candles,
-            since=date(2020, 1, 1),
+            retention=Retention(since=date(2020, 1, 1)),
+            partitioning=Partitioning(months="past"),
             subjects=each_instrument(IS_PERPETUAL),
-            by_month=True,
         ),
     ),
 )

@@ -19,7 +19,20 @@ import polars as pl
 
 from pipelines.core.errors import RequestRefusedError, SourceFormatError, ThrottledError, VenueUnavailableError
 from pipelines.extract.rate_limits import Limit
-from pipelines.extract.venue import ALL_DAYS, Api, Context, Feed, Fetch, Job, Page, Parsed, Venue
+from pipelines.extract.venue import (
+    ALL_DAYS,
+    Api,
+    Capture,
+    Context,
+    Feed,
+    Fetch,
+    Job,
+    Page,
+    Parsed,
+    Partitioning,
+    Retention,
+    Venue,
+)
 from pipelines.sources.instruments import each_instrument, parse_symbols
 from pipelines.sources.records import (
     LINE,
@@ -395,9 +408,8 @@ VENUE: Final = Venue(
             description="Perpetuals, linear (PF) and inverse (PI).",
             fetch=fetch_instruments,
             parse=parse_instruments,
-            since=date(2020, 1, 1),
-            cadence="capture",
-            every_hours=24,
+            retention=Retention(since=date(2020, 1, 1)),
+            cadence=Capture(every_hours=24),
         ),
         Feed(
             name="open_interest",
@@ -406,7 +418,7 @@ VENUE: Final = Venue(
             fetch=fetch_analytics("open-interest", series),
             parse=parse_open_interest,
             # Public collectors probed 2023 and found rows; before that is open (?).
-            since=date(2022, 3, 22),
+            retention=Retention(since=date(2022, 3, 22)),
             subjects=each_instrument(),
         ),
         Feed(
@@ -415,8 +427,8 @@ VENUE: Final = Venue(
             description="Open interest of perpetuals at the moment, captured every hour.",
             fetch=fetch_current_open_interest,
             parse=parse_current_open_interest,
-            since=date(2018, 9, 1),
-            cadence="capture",
+            retention=Retention(since=date(2018, 9, 1)),
+            cadence=Capture(),
         ),
         Feed(
             name="long_short_info",
@@ -425,7 +437,7 @@ VENUE: Final = Venue(
             fetch=fetch_analytics("long-short-info", counts),
             parse=parse_accounts,
             # As far back as a public collector found it.
-            since=date(2024, 2, 28),
+            retention=Retention(since=date(2024, 2, 28)),
             subjects=each_instrument(),
         ),
         Feed(
@@ -434,9 +446,9 @@ VENUE: Final = Venue(
             description="Settled funding rates, hourly; an answer holds the whole history, of which the span is read.",
             fetch=fetch_funding,
             parse=parse_funding,
-            since=date(2018, 9, 1),
+            retention=Retention(since=date(2018, 9, 1)),
+            partitioning=Partitioning(most_days=ALL_DAYS),
             subjects=each_instrument(),
-            most_days=ALL_DAYS,
         ),
         Feed(
             name="candles",
@@ -444,9 +456,9 @@ VENUE: Final = Venue(
             description="Hourly candles of trades; depth unverified.",
             fetch=fetch_candles,
             parse=parse_candles,
-            since=date(2018, 9, 1),
+            retention=Retention(since=date(2018, 9, 1)),
+            partitioning=Partitioning(months="past"),
             subjects=each_instrument(),
-            by_month=True,
         ),
     ),
 )

@@ -13,7 +13,7 @@ import polars as pl
 
 from pipelines.core.errors import SourceFormatError
 from pipelines.extract.rate_limits import Limit
-from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Venue
+from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Partitioning, Retention, Venue
 from pipelines.sources.records import LINE, Field, Record, from_seconds, read_records
 from pipelines.sources.tokens import NATIVE, registered
 
@@ -134,9 +134,9 @@ VENUE: Final = Venue(
             description="Hourly dollar prices of the tokens in seeds/token_registry.csv, with decimals and confidence.",
             fetch=fetch_prices,
             parse=parse_prices,
-            since=date(2020, 1, 1),
+            retention=Retention(since=date(2020, 1, 1)),
+            partitioning=Partitioning(months="past"),
             subjects=subjects,
-            by_month=True,
         ),
     ),
 )

@@ -14,7 +14,20 @@ import polars as pl
 from pipelines.core.errors import RequestRefusedError, SourceFormatError
 from pipelines.extract.paging import Stamps, paginate_backward
 from pipelines.extract.rate_limits import Limit
-from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Venue, milliseconds
+from pipelines.extract.venue import (
+    Api,
+    Capture,
+    Context,
+    Daily,
+    Feed,
+    Job,
+    Page,
+    Parsed,
+    Partitioning,
+    Retention,
+    Venue,
+    milliseconds,
+)
 from pipelines.sources.dex.perpetuals import listed
 from pipelines.sources.instruments import each_instrument
 from pipelines.sources.records import (
@@ -315,9 +328,8 @@ VENUE: Final = Venue(
             description="Perpetuals, those that are settled for good included.",
             fetch=fetch_instruments,
             parse=parse_instruments,
-            since=GENESIS,
-            cadence="capture",
-            every_hours=24,
+            retention=Retention(since=GENESIS),
+            cadence=Capture(every_hours=24),
         ),
         Feed(
             name="liquidations",
@@ -325,7 +337,7 @@ VENUE: Final = Venue(
             description="Trades that liquidated or deleveraged their taker, out of all trades; auto-deleveraging is marked.",
             fetch=fetch_liquidations,
             parse=parse_liquidations,
-            since=GENESIS,
+            retention=Retention(since=GENESIS),
             subjects=each_instrument(),
         ),
         Feed(
@@ -334,9 +346,9 @@ VENUE: Final = Venue(
             description="Funding of every hour, as a rate per hour.",
             fetch=fetch_funding,
             parse=parse_funding,
-            since=GENESIS,
+            retention=Retention(since=GENESIS),
+            partitioning=Partitioning(months="past"),
             subjects=each_instrument(),
-            by_month=True,
         ),
         Feed(
             name="candles",
@@ -344,11 +356,11 @@ VENUE: Final = Venue(
             description="Hourly candles, each with the open interest at its opening.",
             fetch=fetch_candles,
             parse=parse_candles,
-            since=GENESIS,
+            retention=Retention(since=GENESIS),
+            cadence=Daily(published_after=timedelta(hours=1)),
+            partitioning=Partitioning(months="past"),
             subjects=each_instrument(),
             # A candle is made by its first event: an hour after a day's end the one with the day's last state is there.
-            published_after=timedelta(hours=1),
-            by_month=True,
         ),
     ),
 )

@@ -15,7 +15,7 @@ import polars as pl
 
 from pipelines.core.errors import RequestRefusedError, SourceFormatError, ThrottledError, VenueUnavailableError
 from pipelines.extract.rate_limits import Limit
-from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Venue
+from pipelines.extract.venue import Api, Capture, Context, Feed, Job, Page, Parsed, Retention, Venue
 from pipelines.sources.dex.perpetuals import listed
 from pipelines.sources.records import LINE, Field, Record, at_path, from_ms, read_records, rejected
 
@@ -171,9 +171,8 @@ VENUE: Final = Venue(
             description="Perpetuals that are traded now.",
             fetch=fetch_instruments,
             parse=parse_instruments,
-            since=OPENED,
-            cadence="capture",
-            every_hours=24,
+            retention=Retention(since=OPENED),
+            cadence=Capture(every_hours=24),
         ),
         Feed(
             name="liquidations",
@@ -181,7 +180,7 @@ VENUE: Final = Venue(
             description="Closed positions of all liquidated accounts, in coin and without a price.",
             fetch=fetch_liquidations,
             parse=parse_liquidations,
-            since=OPENED,
+            retention=Retention(since=OPENED),
         ),
     ),
 )

@@ -85,7 +85,8 @@ classed as (
     select
         segments.*,
         ranks.percentile,
-        -- In METRICS' order. Without a percentile nothing is classed, not even neutral: an extreme might still be held.
+        -- In the order of docs/metrics.md. Without a percentile nothing is classed, not even neutral: an extreme might
+        -- still be held.
         case
             when ranks.percentile is null then null
             when abs(segments.excess_rate_8h) <= {{ threshold('funding_neutral_band') }} then 'neutral'

@@ -20,7 +20,19 @@ from pipelines.core.errors import RequestRefusedError, ThrottledError, VenueUnav
 from pipelines.core.universe import split_quote, spot_symbol
 from pipelines.extract.paging import paginate_by_slices, paginate_forward
 from pipelines.extract.rate_limits import Limit
-from pipelines.extract.venue import Api, Context, Feed, Fetch, Job, Page, Parsed, Venue
+from pipelines.extract.venue import (
+    Api,
+    Capture,
+    Context,
+    Feed,
+    Fetch,
+    Job,
+    Page,
+    Parsed,
+    Partitioning,
+    Retention,
+    Venue,
+)
 from pipelines.sources.cex.binance.capture import fetch_option_chain, parse_option_chain
 from pipelines.sources.cex.binance.wire import IS_PERPETUAL, IS_SPOT, SPOT_QUOTES, VENUE_ID, perpetuals
 from pipelines.sources.cex.binance_archive.candles import COIN_M, PERIOD, SPOT, USDT_M, candle_rows
@@ -470,9 +482,8 @@ VENUE: Final = Venue(
             description="USDT-M and COIN-M contracts with their sizes, and spot pairs, as traded now.",
             fetch=fetch_instruments,
             parse=parse_instruments,
-            since=date(2019, 9, 8),
-            cadence="capture",
-            every_hours=24,
+            retention=Retention(since=date(2019, 9, 8)),
+            cadence=Capture(every_hours=24),
         ),
         Feed(
             name="open_interest",
@@ -480,10 +491,9 @@ VENUE: Final = Venue(
             description="Open interest of perpetuals every 5 minutes, the last 30 days.",
             fetch=fetch_open_interest,
             parse=parse_open_interest,
-            since=date(2020, 5, 1),
+            retention=Retention(since=date(2020, 5, 1), days=29),
             subjects=perpetuals,
             # A day that began 30 days ago is refused (code -1130) as soon as its first minute is older than that.
-            keeps_days=29,
         ),
         Feed(
             name="current_open_interest",
@@ -491,9 +501,9 @@ VENUE: Final = Venue(
             description="Open interest of perpetuals at the moment, captured every hour.",
             fetch=fetch_current_open_interest,
             parse=parse_current_open_interest,
-            since=date(2019, 9, 8),
+            retention=Retention(since=date(2019, 9, 8)),
+            cadence=Capture(),
             subjects=perpetuals,
-            cadence="capture",
         ),
         Feed(
             name="long_short_ratios",
@@ -501,9 +511,8 @@ VENUE: Final = Venue(
             description="Four long/short ratios of USDT-M perpetuals and three of COIN-M every 5 minutes, the last 30 days.",
             fetch=fetch_ratios,
             parse=parse_ratios,
-            since=date(2020, 5, 1),
+            retention=Retention(since=date(2020, 5, 1), days=29),
             subjects=perpetuals,
-            keeps_days=29,
         ),
         Feed(
             name="funding",
@@ -511,9 +520,9 @@ VENUE: Final = Venue(
             description="Settled funding of perpetuals with the mark price, back to their launch.",
             fetch=fetch_funding,
             parse=parse_funding,
-            since=date(2019, 9, 10),
+            retention=Retention(since=date(2019, 9, 10)),
+            partitioning=Partitioning(months="past"),
             subjects=perpetuals,
-            by_month=True,
         ),
         Feed(
             name="predicted_funding",
@@ -521,9 +530,9 @@ VENUE: Final = Venue(
             description="The running estimate of the next funding rate, captured every hour.",
             fetch=fetch_predicted_funding,
             parse=parse_predicted_funding,
-            since=date(2019, 9, 10),
+            retention=Retention(since=date(2019, 9, 10)),
+            cadence=Capture(),
             subjects=perpetuals,
-            cadence="capture",
         ),
         Feed(
             name="candles",
@@ -531,9 +540,9 @@ VENUE: Final = Venue(
             description="Hourly candles of perpetuals and of spot pairs in dollar coins.",
             fetch=fetch_candles,
             parse=parse_candles,
-            since=date(2017, 8, 17),
+            retention=Retention(since=date(2017, 8, 17)),
+            partitioning=Partitioning(months="past"),
             subjects=each_instrument(IS_PERPETUAL | IS_SPOT),
-            by_month=True,
         ),
         Feed(
             name="option_chain",
@@ -541,8 +550,8 @@ VENUE: Final = Venue(
             description="Open interest, volume and implied volatility of every option, captured every hour.",
             fetch=fetch_option_chain,
             parse=parse_option_chain,
-            since=date(2022, 11, 1),
-            cadence="capture",
+            retention=Retention(since=date(2022, 11, 1)),
+            cadence=Capture(),
         ),
     ),
 )

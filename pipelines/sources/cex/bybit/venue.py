@@ -17,7 +17,19 @@ from pipelines.core.errors import RequestRefusedError, ThrottledError, VenueUnav
 from pipelines.core.universe import QUOTES, parse_symbol, spot_symbol
 from pipelines.extract.paging import pages_by_cursor
 from pipelines.extract.rate_limits import Limit
-from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Venue
+from pipelines.extract.venue import (
+    Api,
+    Capture,
+    Context,
+    Daily,
+    Feed,
+    Job,
+    Page,
+    Parsed,
+    Partitioning,
+    Retention,
+    Venue,
+)
 from pipelines.sources.cex.bybit.capture import fetch_option_chain, parse_option_chain
 from pipelines.sources.cex.bybit.history import (
     fetch_candles,
@@ -172,9 +184,8 @@ VENUE: Final = Venue(
             description="Turnover of 24 hours by contract, which ranks assets for the universe; feeds no table.",
             fetch=fetch_turnover,
             parse=parse_turnover,
-            since=date(2020, 1, 1),
-            cadence="capture",
-            every_hours=24,
+            retention=Retention(since=date(2020, 1, 1)),
+            cadence=Capture(every_hours=24),
         ),
         Feed(
             name="instruments",
@@ -182,9 +193,8 @@ VENUE: Final = Venue(
             description="Linear and inverse perpetuals, traded and closed, and spot pairs.",
             fetch=fetch_instruments,
             parse=parse_instruments,
-            since=date(2020, 1, 1),
-            cadence="capture",
-            every_hours=24,
+            retention=Retention(since=date(2020, 1, 1)),
+            cadence=Capture(every_hours=24),
         ),
         Feed(
             name="open_interest",
@@ -192,7 +202,7 @@ VENUE: Final = Venue(
             description="Open interest every 5 minutes, one-sided, back to an instrument's launch.",
             fetch=fetch_open_interest,
             parse=parse_open_interest,
-            since=date(2020, 1, 1),
+            retention=Retention(since=date(2020, 1, 1)),
             subjects=each_instrument(IS_PERPETUAL),
         ),
         Feed(
@@ -201,10 +211,10 @@ VENUE: Final = Venue(
             description="Settled funding rates, back to an instrument's launch.",
             fetch=fetch_funding,
             parse=parse_funding,
-            since=date(2020, 1, 1),
+            retention=Retention(since=date(2020, 1, 1)),
+            cadence=Daily(published_after=timedelta(hours=1)),
+            partitioning=Partitioning(months="past"),
             subjects=each_instrument(IS_PERPETUAL),
-            by_month=True,
-            published_after=timedelta(hours=1),
         ),
         Feed(
             name="long_short_ratios",
@@ -212,11 +222,11 @@ VENUE: Final = Venue(
             description="Accounts long against accounts short, of perpetuals, every hour.",
             fetch=fetch_ratios,
             parse=parse_ratios,
-            since=date(2020, 7, 20),
+            retention=Retention(since=date(2020, 7, 20)),
+            cadence=Daily(published_after=timedelta(hours=2)),
+            partitioning=Partitioning(months="past"),
             subjects=each_instrument(IS_PERPETUAL),
-            by_month=True,
             # Hours are known an hour after their stamp, and the last stamp of a day is its end.
-            published_after=timedelta(hours=2),
         ),
         Feed(
             name="candles",
@@ -224,9 +234,9 @@ VENUE: Final = Venue(
             description="Hourly candles of perpetuals, back to their launch, and of spot pairs in dollar coins.",
             fetch=fetch_candles,
             parse=parse_candles,
-            since=date(2018, 11, 14),
+            retention=Retention(since=date(2018, 11, 14)),
+            partitioning=Partitioning(months="past"),
             subjects=each_instrument(IS_PERPETUAL | IS_SPOT),
-            by_month=True,
         ),
         Feed(
             name="option_chain",
@@ -234,8 +244,8 @@ VENUE: Final = Venue(
             description="Open interest, volume, implied volatility and delta of every option, captured every hour.",
             fetch=fetch_option_chain,
             parse=parse_option_chain,
-            since=date(2022, 1, 1),
-            cadence="capture",
+            retention=Retention(since=date(2022, 1, 1)),
+            cadence=Capture(),
         ),
     ),
 )

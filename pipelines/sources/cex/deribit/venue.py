@@ -10,7 +10,19 @@ from typing import Any, Final
 
 import polars as pl
 
-from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Venue
+from pipelines.extract.venue import (
+    Api,
+    Capture,
+    Context,
+    Daily,
+    Feed,
+    Job,
+    Page,
+    Parsed,
+    Partitioning,
+    Retention,
+    Venue,
+)
 from pipelines.sources.cex.deribit import capture, history, wire
 from pipelines.sources.instruments import each_instrument, parse_symbols
 from pipelines.sources.records import LINE, Field, from_ms, read_records, rejected
@@ -91,9 +103,8 @@ VENUE: Final = Venue(
             description="Inverse and linear perpetuals with their contract sizes.",
             fetch=fetch_instruments,
             parse=parse_instruments,
-            since=date(2018, 8, 14),
-            cadence="capture",
-            every_hours=24,
+            retention=Retention(since=date(2018, 8, 14)),
+            cadence=Capture(every_hours=24),
         ),
         Feed(
             name="funding",
@@ -101,9 +112,9 @@ VENUE: Final = Venue(
             description="Funding of every hour.",
             fetch=history.fetch_funding,
             parse=history.parse_funding,
-            since=date(2018, 8, 14),
+            retention=Retention(since=date(2018, 8, 14)),
+            partitioning=Partitioning(months="past"),
             subjects=each_instrument(),
-            by_month=True,
         ),
         Feed(
             name="volatility_index",
@@ -111,9 +122,9 @@ VENUE: Final = Venue(
             description="DVOL of bitcoin and ether, hourly.",
             fetch=history.fetch_volatility_index,
             parse=history.parse_volatility_index,
-            since=date(2021, 3, 24),
+            retention=Retention(since=date(2021, 3, 24)),
+            partitioning=Partitioning(months="past"),
             subjects=each_indexed_coin,
-            by_month=True,
         ),
         Feed(
             name="candles",
@@ -121,9 +132,9 @@ VENUE: Final = Venue(
             description="Hourly candles of perpetuals, back to their listing.",
             fetch=history.fetch_candles,
             parse=history.parse_candles,
-            since=date(2018, 8, 14),
+            retention=Retention(since=date(2018, 8, 14)),
+            partitioning=Partitioning(months="past"),
             subjects=each_instrument(),
-            by_month=True,
         ),
         Feed(
             name="liquidations",
@@ -131,10 +142,10 @@ VENUE: Final = Venue(
             description="Trades of perpetuals that are flagged as liquidations, out of all trades.",
             fetch=history.fetch_liquidations,
             parse=history.parse_liquidations,
-            since=date(2018, 8, 14),
+            retention=Retention(since=date(2018, 8, 14)),
+            cadence=Daily(published_after=timedelta(hours=24)),
             subjects=each_currency,
             # How far the history host is behind is not documented (?).
-            published_after=timedelta(hours=24),
         ),
         Feed(
             name="open_interest",
@@ -142,9 +153,8 @@ VENUE: Final = Venue(
             description="Open interest of perpetuals, captured every hour.",
             fetch=capture.fetch_open_interest,
             parse=capture.parse_open_interest,
-            since=date(2018, 8, 14),
-            cadence="capture",
-            published_after=timedelta(0),
+            retention=Retention(since=date(2018, 8, 14)),
+            cadence=Capture(),
         ),
         Feed(
             name="option_chain",
@@ -152,9 +162,8 @@ VENUE: Final = Venue(
             description="All option chains: open interest, volume, implied volatility; captured every hour.",
             fetch=capture.fetch_option_chain,
             parse=capture.parse_option_chain,
-            since=date(2018, 8, 14),
-            cadence="capture",
-            published_after=timedelta(0),
+            retention=Retention(since=date(2018, 8, 14)),
+            cadence=Capture(),
         ),
     ),
 )

@@ -13,7 +13,19 @@ import polars as pl
 
 from pipelines.core.errors import SourceFormatError
 from pipelines.core.universe import asset_unit
-from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Venue
+from pipelines.extract.venue import (
+    Api,
+    Capture,
+    Context,
+    Daily,
+    Feed,
+    Job,
+    Page,
+    Parsed,
+    Partitioning,
+    Retention,
+    Venue,
+)
 from pipelines.sources.cex.okx import archive, capture, history, wire
 from pipelines.sources.instruments import each_instrument, parse_symbols
 from pipelines.sources.records import LINE, Field, from_ms, read_records, rejected
@@ -133,9 +145,8 @@ VENUE: Final = Venue(
             description="Perpetual swaps with their contract sizes, and the coins OKX has statistics of.",
             fetch=fetch_instruments,
             parse=parse_instruments,
-            since=date(2020, 1, 1),
-            cadence="capture",
-            every_hours=24,
+            retention=Retention(since=date(2020, 1, 1)),
+            cadence=Capture(every_hours=24),
         ),
         Feed(
             name="open_interest",
@@ -143,9 +154,8 @@ VENUE: Final = Venue(
             description="Open interest of swaps: 5 minutes for 5 days, hours for 60, 4 hours for 240.",
             fetch=history.fetch_open_interest,
             parse=history.parse_open_interest,
-            since=date(2024, 1, 1),
+            retention=Retention(since=date(2024, 1, 1), days=239),  # 1,440 entries of 4 hours (?)
             subjects=each_instrument(IS_SWAP),
-            keeps_days=239,  # 1,440 entries of 4 hours (?)
         ),
         Feed(
             name="funding",
@@ -153,10 +163,9 @@ VENUE: Final = Venue(
             description="Funding as it was paid, for three months.",
             fetch=history.fetch_funding,
             parse=history.parse_funding,
-            since=date(2020, 1, 1),
+            retention=Retention(since=date(2020, 1, 1), days=89),
+            partitioning=Partitioning(months="past"),
             subjects=each_instrument(IS_SWAP),
-            keeps_days=89,
-            by_month=True,
         ),
         Feed(
             name="funding_archive",
@@ -164,11 +173,11 @@ VENUE: Final = Venue(
             description="Settled funding since 2022-03 from monthly files.",
             fetch=archive.fetch_funding,
             parse=archive.parse_funding,
-            since=date(2022, 3, 1),
+            retention=Retention(since=date(2022, 3, 1)),
+            cadence=Daily(published_after=timedelta(days=36)),
+            partitioning=Partitioning(months="only"),
             subjects=each_instrument(IS_SWAP),
-            months_only=True,
             # The last hours of a month are in the next month's file, which appears a few days after that month.
-            published_after=timedelta(days=36),
         ),
         Feed(
             name="candles",
@@ -176,9 +185,9 @@ VENUE: Final = Venue(
             description="Hourly candles of swaps, back to their listing.",
             fetch=history.fetch_candles,
             parse=history.parse_candles,
-            since=date(2020, 1, 1),
+            retention=Retention(since=date(2020, 1, 1)),
+            partitioning=Partitioning(months="past"),
             subjects=each_instrument(IS_SWAP),
-            by_month=True,
         ),
         Feed(
             name="positioning",
@@ -187,9 +196,8 @@ VENUE: Final = Venue(
             "hours for 30.",
             fetch=history.fetch_positioning,
             parse=history.parse_positioning,
-            since=date(2020, 1, 1),
+            retention=Retention(since=date(2020, 1, 1), days=29),
             subjects=each_instrument(IS_WHOLE_COIN),
-            keeps_days=29,
         ),
         Feed(
             name="top_traders",
@@ -198,9 +206,8 @@ VENUE: Final = Venue(
             "4 hours for 240.",
             fetch=history.fetch_top_traders,
             parse=history.parse_top_traders,
-            since=date(2024, 1, 1),
+            retention=Retention(since=date(2024, 1, 1), days=239),
             subjects=each_instrument(IS_SWAP),
-            keeps_days=239,
         ),
         Feed(
             name="liquidations",
@@ -208,10 +215,9 @@ VENUE: Final = Venue(
             description="Liquidation orders of swaps of about the last day, captured every hour.",
             fetch=capture.fetch_liquidations,
             parse=capture.parse_liquidations,
-            since=date(2020, 1, 1),
+            retention=Retention(since=date(2020, 1, 1)),
+            cadence=Capture(),
             subjects=each_instrument(IS_SWAP),
-            cadence="capture",
-            published_after=timedelta(0),
             completeness="throttled",
             rules=capture.liquidation_rules,
         ),
@@ -221,9 +227,8 @@ VENUE: Final = Venue(
             description="All option chains: open interest, volume, implied volatility, delta; captured every hour.",
             fetch=capture.fetch_option_chain,
             parse=capture.parse_option_chain,
-            since=date(2020, 1, 1),
-            cadence="capture",
-            published_after=timedelta(0),
+            retention=Retention(since=date(2020, 1, 1)),
+            cadence=Capture(),
         ),
     ),
 )

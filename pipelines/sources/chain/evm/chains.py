@@ -19,7 +19,7 @@ from pipelines.contract.batch import CoverageSpan, SourceRules, no_rejects
 from pipelines.extract.logs import NODE_REQUESTS, PORTAL, PORTAL_REQUESTS, LogFilter, LogSource, PortalLogs
 from pipelines.extract.logs_node import NodeLogs, check_node, nodes_of
 from pipelines.extract.rate_limits import Limit
-from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Span, Venue
+from pipelines.extract.venue import Api, Context, Daily, Feed, Job, Page, Parsed, Partitioning, Retention, Span, Venue
 from pipelines.sources.chain.evm import bad_debt, fluid, lending, tokens
 from pipelines.sources.chain.evm import contracts as emitters
 from pipelines.sources.chain.evm import registries as markets
@@ -254,10 +254,9 @@ def _feed(chain: Chain, family: str) -> Feed:
         description=DESCRIPTIONS[family],
         fetch=partial(_fetch_and_read, events=_FETCHES.get(family, _fetch), chain=chain, protocols=protocols),
         parse=partial(_parse, chain=chain, protocols=protocols),
-        since=since,
-        published_after=timedelta(hours=6),
-        recheck_days=1,
-        by_month=True,
+        retention=Retention(since=since),
+        cadence=Daily(published_after=timedelta(hours=6), recheck_days=1),
+        partitioning=Partitioning(months="past"),
         rules=partial(_rules, chain=chain, protocols=protocols),
     )
 

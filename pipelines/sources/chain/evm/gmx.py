@@ -14,7 +14,7 @@ import polars as pl
 
 from pipelines.contract.batch import CoverageSpan, SourceRules
 from pipelines.extract.logs import LogFilter, LogSource
-from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Span
+from pipelines.extract.venue import Api, Context, Daily, Feed, Job, Page, Parsed, Partitioning, Retention, Span
 from pipelines.sources.chain.evm.abi import PATTERNS, EventSpec, Kind, Word, decode_logs, value_of
 from pipelines.sources.chain.evm.gmx_markets import DECIMALS, EVENT_EMITTERS, INDEX_TOKENS, MARKETS, VAULTS
 from pipelines.sources.chain.evm.logs import read_logs
@@ -75,7 +75,7 @@ LIQUIDATE_POSITION: Final = EventSpec(
         Word("collateral", "uint256"),
         Word("reserve_amount", "uint256"),
         # int256, which may be negative and is not read.
-        Word("realised_pnl", "bytes32"),
+        Word("realized_pnl", "bytes32"),
         Word("mark_price", "uint256"),
     ),
     "LiquidatePosition(bytes32,address,address,address,bool,uint256,uint256,uint256,int256,uint256)",
@@ -128,11 +128,10 @@ def _feed(
         description=description,
         fetch=fetch,
         parse=parse,
-        since=SINCE[name][chain],
-        published_after=timedelta(hours=6),
-        recheck_days=1,
+        retention=Retention(since=SINCE[name][chain]),
+        cadence=Daily(published_after=timedelta(hours=6), recheck_days=1),
+        partitioning=Partitioning(months="past" if by_month else "never"),
         # Every decrease of v2 is told in six thousand bytes and liquidations among them: a month would be gigabytes.
-        by_month=by_month,
         rules=_rules,
     )
 

@@ -17,7 +17,19 @@ from pipelines.contract.batch import SourceRules
 from pipelines.core.errors import SourceFormatError
 from pipelines.extract.logs import PORTAL, PORTAL_REQUESTS, BlockRange, PortalLogs
 from pipelines.extract.rate_limits import Limit
-from pipelines.extract.venue import Api, Context, Feed, Job, NotYetPublishedError, Page, Parsed, Span, Venue
+from pipelines.extract.venue import (
+    Api,
+    Context,
+    Daily,
+    Feed,
+    Job,
+    NotYetPublishedError,
+    Page,
+    Parsed,
+    Retention,
+    Span,
+    Venue,
+)
 from pipelines.sources.instruments import parse_symbols
 from pipelines.sources.records import LINE, Field, Record, from_ms, read_records, rejected
 
@@ -197,9 +209,8 @@ VENUE: Final = Venue(
             fetch=fetch_liquidations,
             parse=parse_liquidations,
             # The dataset begins with block 750,000,000, on the day before by the pace of its blocks. ?
-            since=date(2025, 10, 3),
-            published_after=timedelta(hours=6),
-            recheck_days=1,
+            retention=Retention(since=date(2025, 10, 3)),
+            cadence=Daily(published_after=timedelta(hours=6), recheck_days=1),
             completeness="sampled",
             rules=rules,
         ),
