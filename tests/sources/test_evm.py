@@ -58,7 +58,7 @@ def bring(
     faults: Sequence[Fault] = (), day: date = DAY,
 ) -> tuple[Settings, Mapping[str, LeverhouseError], list[Any]]:  # fmt: skip
     """Fetch the day from the portal or from `nodes`. Failures, and the requests that were made."""
-    with serve(VENUE, settings=settings, model=model, faults=faults) as (emulator, there):
+    with serve(VENUE, settings=settings, market=model, faults=faults) as (emulator, there):
         wanted = {f"{VENUE}.{name}" for name in nodes or ("portal",)}
         there = there.model_copy(update={"endpoints": {k: v for k, v in there.endpoints.items() if k in wanted}})
         [report] = fetch(there, VENUE, [feed], first=day, last=day, assets=["ETH"], retry=FAST_RETRY, clock=clock)

@@ -360,7 +360,7 @@ def test_a_day_over_http_is_loaded_with_its_instruments(
     # Arbitrum waits for 7,200 blocks of a node, which are a day of the emulated ones.
     clock.now += timedelta(days=1)
     model = ChainMarket(logs=logs, stream_blocks=3_000, nodes={"rpc": ResponseBehavior(stamps="missing")})
-    with serve("evm_arbitrum", settings=settings, model=model) as (_, there):
+    with serve("evm_arbitrum", settings=settings, market=model) as (_, there):
         wanted = {f"evm_arbitrum.{name}" for name in nodes or ("portal",)}
         there = there.model_copy(update={"endpoints": {k: v for k, v in there.endpoints.items() if k in wanted}})
         reports = fetch(

@@ -106,7 +106,7 @@ def test_markets_announced_years_ago_are_found_when_a_day_is_fetched(
         isolated(OTHER, 8, block=FIRST + 6),
     ]
     day = date(2024, 3, 8)
-    with serve("evm_bnb", settings=settings, model=ChainMarket(logs=logs, stream_blocks=200_000)) as (_, there):
+    with serve("evm_bnb", settings=settings, market=ChainMarket(logs=logs, stream_blocks=200_000)) as (_, there):
         there = there.model_copy(
             update={"endpoints": {k: v for k, v in there.endpoints.items() if k.endswith("portal")}}
         )
