@@ -273,7 +273,7 @@ def test_a_frame_that_does_not_fit_the_contract_is_an_error_that_names_the_colum
 
 
 def test_gaps_carry_their_reason(desk: Desk) -> None:
-    absent = pl.DataFrame(
+    null_cells = pl.DataFrame(
         [{"trade_date": date(2024, 1, 30), "instrument": "BTCUSDT", "cells": 1}], schema=NULL_CELLS_SCHEMA
     )
     desk.rules = SourceRules(
@@ -283,7 +283,7 @@ def test_gaps_carry_their_reason(desk: Desk) -> None:
         "a.csv",
         {
             **oi(("BTCUSDT", "2024-01-30", 5.0), ("BTCUSDT", "2024-02-04", 6.0), ("ETHUSDT", "2024-01-31", 1.0)),
-            "absent": absent,
+            "null_cells": null_cells,
         },
     )
     desk.load()
