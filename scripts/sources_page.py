@@ -14,8 +14,8 @@ from pathlib import Path
 from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import ALL_DAYS, Daily, Feed, Venue
 from pipelines.sources import registry
-from pipelines.sources.chain.evm import gmx as evm_gmx
-from pipelines.sources.chain.evm.chains import FAMILIES
+from pipelines.sources.chain.evm import gmx
+from pipelines.sources.chain.evm.venue import FAMILIES
 from pipelines.sources.instruments import EVENT_TABLES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,11 +58,11 @@ def _on_chain() -> Iterator[str]:
     yield "| protocol | chains, each from the month in which it is asked for | measure |"
     yield "|---|---|---|"
     for family in FAMILIES.values():
-        for protocol in family:
+        for protocol in family.protocols:
             measures = "collateral seized, debt repaid" + (", bad debt" if protocol.bad_debt else "")
             yield _protocol(protocol.name, protocol.since, measures)
-    for name, since in evm_gmx.SINCE.items():
-        yield _protocol(name, since, "position notional")
+    for version in gmx.VERSIONS:
+        yield _protocol(version.name, version.since, "position notional")
     for name in EXCHANGES_ON_CHAIN:
         first = min(feed.retention.since for feed in registry.venue(name).feeds if set(feed.tables) & set(EVENT_TABLES))
         yield _protocol(name, {"its own": first}, "position notional")

@@ -1,6 +1,6 @@
-"""The stage of a load: rows wait here as Parquet until they are judged, and move into the clean tables in one transaction.
+"""The staging area of a load: rows are written as Parquet, checked, and inserted into the clean tables in one transaction.
 
-Which landings are staged is decided in load. No parsing and no DDL here.
+load.py decides which landings are staged. No parsing and no DDL here.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ from pipelines.quality.batch import CheckResult, GateInput
 from pipelines.storage.query import execute_with, first_row, scalar, transaction
 
 _MIX: Final = 0x9E3779B97F4A7C15
-"""An odd number with well-spread bits: multiplying by it, hashes of columns do not cancel each other."""
+"""An odd multiplier with well-spread bits, so that the hashes of key columns do not cancel out."""
 
 STAGE_ROWS_PER_PASS: Final = 5_000_000
-"""Rows whose keys are compared at a time: bounds the memory of deduplication (8 bytes a row and a set of as many)."""
+"""Keys compared per pass: bounds the memory of deduplication (8 bytes per row, plus a set of the same size)."""
 
 ConstantColumns = Mapping[str, str | None]
-"""Columns that say one text, or nothing, in all rows, and what they say."""
+"""Text columns with the same value (or null) in all rows, and that value."""
 
 
 class Stage:
-    """One load in the making. Rows lie as Parquet in the scratch folder, so memory stays bounded and nothing is written twice
-    into the database; stage_<table> is the view over them, rejected_<table> the rows that will not be accepted. Days and hashes of
-    keys are taken while a batch is in memory, so that no later pass has to read or compute them again.
+    """A load in progress. Rows are Parquet files in the scratch folder, so that memory stays bounded and the database is
+    written once; stage_<table> is a view of them, rejected_<table> lists the rows that are not accepted. Days and key hashes
+    are computed while a batch is in memory, so that no later pass has to.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Stage:
             pl.int_range(self.staged, self.staged + pl.len(), dtype=pl.Int64).alias("_rid"),
         ).with_columns(_key_hash(table).alias("_key"))
         if unchanged_landing:
-            rows = rows.clear() if table.merge else rows.join(self._touched_days(table), on="trade_date", how="semi")
+            rows = rows.clear() if table.merge else rows.join(self._affected_days(table), on="trade_date", how="semi")
         if rows.height:
             file = self.folder / table.name / f"{self.staged}.parquet"
             constant_columns = _constant_texts(rows)
@@ -99,12 +99,12 @@ class Stage:
             self.days[table.name].update(rows["trade_date"].unique())
             before = self.constant_columns.get(table.name, constant_columns)
             self.constant_columns[table.name] = dict(before.items() & constant_columns.items())
-        aside = {
+        not_loaded = {
             "insert into stage_rejects select ?, ?, trade_date, line, field, instrument, reason, detail, raw, ? from frame":
                 batch.rejects,
             "insert into stage_null_cells select ?, ?, trade_date, instrument, cells, ? from frame": batch.null_cells,
         }  # fmt: skip
-        for sql, frame in aside.items():
+        for sql, frame in not_loaded.items():
             if frame.height:
                 execute_with(self.con, frame, sql, [table.name, batch.landing_id, unchanged_landing])
 
@@ -118,14 +118,14 @@ class Stage:
                 f"{self.source}: the parser's frame for {table.qualified} has unknown columns {unknown}, lacks {missing}, "
                 f"has wrong types {wrong}; correct the module in pipelines/sources."
             )
-        own = set(rejects["reason"].unique()) & {"contract", "conflicting_duplicate"}
-        if own:
+        reserved = set(rejects["reason"].unique()) & {"contract", "conflicting_duplicate"}
+        if reserved:
             raise ContractError(
-                f"{self.source}: reasons {sorted(own)} are the loader's own; a parser must not use them."
+                f"{self.source}: reasons {sorted(reserved)} are reserved for the loader; a parser must not use them."
             )
 
-    def touch(self, superseded: list[str]) -> None:
-        """Work out the affected partitions: days staged so far and days the superseded landings had rows in."""
+    def find_affected_partitions(self, superseded: list[str]) -> None:
+        """Fill affected_partitions: the days staged so far and the days with rows of superseded landings."""
         for name, table in self.tables.items():
             self._open_view(table)
             staged = pl.DataFrame({"trade_date": list(self.days[name])}, schema={"trade_date": pl.Date()})
@@ -143,8 +143,8 @@ class Stage:
             if name not in self.tables:
                 self._create(self.contract.table(name))
 
-    def landings_in_touched_days(self, *, exclude: list[str]) -> set[str]:
-        """Other landings that hold rows of the affected partitions."""
+    def landings_in_affected_partitions(self, *, exclude: list[str]) -> set[str]:
+        """Other landings with rows in the affected partitions."""
         merge = [t.name for t in self.contract.clean.values() if t.merge]
         rows = self.con.execute(
             "select distinct l.landing_id from ops.lineage as l join affected_partitions as t "
@@ -177,7 +177,7 @@ class Stage:
             self._count(table)
 
     def gate_inputs(self) -> list[GateInput]:
-        """The batches as the gate sees them."""
+        """The batches as input of the gate."""
         return [
             GateInput(table=name, source=self.source, staged=f"accepted_{name}", received=received, accepted=accepted,
                       duplicates=duplicates, quarantined=quarantined)
@@ -187,7 +187,7 @@ class Stage:
     def commit(
         self, load_seq: int, work: Work, rules: SourceRules, results: Sequence[CheckResult]
     ) -> tuple[TableLoad, ...]:
-        """Replace the affected partitions and write every ops row in one transaction."""
+        """Replace the affected partitions and write all ops rows in one transaction."""
         con = self.con
         with transaction(con):
             for table in self.tables.values():
@@ -202,7 +202,7 @@ class Stage:
         return reports
 
     def drop(self) -> None:
-        """Remove the temporary tables."""
+        """Remove the temporary tables and files."""
         for name in self.tables:
             self.con.execute(f"drop view if exists accepted_{name}")
             self.con.execute(f"drop table if exists rejected_{name}")
@@ -213,7 +213,7 @@ class Stage:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _create(self, table: Table) -> None:
-        """The folder of the table with one empty file, which gives the view its columns, and the list of rows turned away."""
+        """Create the folder of the table with an empty file that defines the columns, and the table of rejected rows."""
         schema = _stage_schema(table)
         (self.folder / table.name).mkdir()
         pl.DataFrame(schema=schema).write_parquet(self.folder / table.name / "empty.parquet")
@@ -225,29 +225,29 @@ class Stage:
         self._open_view(table)
 
     def _open_view(self, table: Table) -> None:
-        """Look at the files again: the view holds the list of files it was made with.
+        """Recreate the view over the files, because a view keeps the file list it was created with.
 
-        What all of them say is a constant of the view, which is judged once and not read.
+        Constant columns are literals in the view, so that they are checked once and not read.
         """
         constant_columns = self.constant_columns.get(table.name, {})
-        said = ", ".join(
-            f"cast({_literal(word)} as varchar) as {column}" for column, word in sorted(constant_columns.items())
+        replaced = ", ".join(
+            f"cast({_literal(value)} as varchar) as {column}" for column, value in sorted(constant_columns.items())
         )
         self.con.execute(
-            f"create or replace temp view stage_{table.name} as select *{f' replace ({said})' if said else ''} from "
+            f"create or replace temp view stage_{table.name} as select *{f' replace ({replaced})' if replaced else ''} from "
             f"read_parquet('{_quoted(str(self.folder / table.name))}/*.parquet')"
         )
 
-    def _touched_days(self, table: Table) -> pl.DataFrame:
+    def _affected_days(self, table: Table) -> pl.DataFrame:
         return self.con.sql("select trade_date from affected_partitions where table_name = ?", params=[table.name]).pl()
 
     def _find_violations(self, table: Table) -> None:
-        """Rows that break a NOT NULL or CHECK of the DDL, with the first rule broken."""
+        """Reject rows that violate a NOT NULL or CHECK of the DDL, with the first violated rule."""
         required = [c.name for c in table.wire_columns if not c.nullable]
         whens = [f"when {c} is null then '{c} is null'" for c in required]
         whens += [f"when not ({check}) then 'violates: {_quoted(check)}'" for check in table.checks]
         broken = " or ".join(
-            # A check that is null holds, and so does "not null" select no row.
+            # A CHECK that evaluates to null passes, and "not (null)" selects no row either.
             [f"{c} is null" for c in required] + [f"not ({check})" for check in table.checks]
         )
         self.con.execute(
@@ -256,7 +256,8 @@ class Stage:
         )
 
     def _find_duplicates(self, table: Table) -> None:
-        """Rows of one key: a landing that contradicts itself loses all of them, else the newest landing's first row stays."""
+        """Resolve rows with equal keys: if one landing has different values for a key, all of its rows with that key are
+        rejected; otherwise the first row of the newest landing is kept."""
         suspects = self._suspect_keys(table)
         if suspects.is_empty():
             return
@@ -302,7 +303,7 @@ class Stage:
         self.con.execute("drop table suspects")
 
     def _suspect_keys(self, table: Table) -> pl.Series:
-        """Hashes of keys that may occur twice; a few passes, each over a share of the hashes, bound the memory."""
+        """Hashes of keys that may occur twice, found in several passes over part of the hashes to bound the memory."""
         found = [pl.Series("_key", [], dtype=pl.UInt64())]
         scan = pl.scan_parquet(self.folder / table.name / "*.parquet").select("_key")
         passes = -(-int(scalar(self.con, f"select count(*) from stage_{table.name}")) // STAGE_ROWS_PER_PASS)
@@ -314,7 +315,7 @@ class Stage:
         return pl.concat(found)
 
     def _move_to_rejects(self, table: Table) -> None:
-        """Copy the rows the contract or a conflict turned away into stage_rejects, whole."""
+        """Copy rows rejected by the contract or a conflict into stage_rejects, with all columns."""
         columns = ", ".join(f"{c.name} := s.{c.name}" for c in table.wire_columns)
         instrument = table.instrument_column or "null"
         self.con.execute(
@@ -325,15 +326,15 @@ class Stage:
         )
 
     def _count(self, table: Table) -> None:
-        """counted_<table>: rows by day, landing and outcome (null: accepted), which every ops row of the load is made from.
+        """Create counted_<table>: rows by day, landing and outcome (null: accepted), from which the ops rows are computed.
 
-        Where coverage counts periods also by series, for these have many rows a day; events may be a series each.
+        If coverage counts periods, rows are also counted by series. Not for events, where every event may be its own series.
         """
         by_series = table.coverage is not None and table.coverage.expected == "period"
         columns = [f"s.{c}" for c in table.series_columns] if by_series else []
-        some_out = scalar(self.con, f"select count(*) from rejected_{table.name}")
-        outcome = "o.outcome" if some_out else "cast(null as varchar)"
-        joined = f" left join rejected_{table.name} as o on o.rid = s._rid" if some_out else ""
+        rejected = scalar(self.con, f"select count(*) from rejected_{table.name}")
+        outcome = "o.outcome" if rejected else "cast(null as varchar)"
+        joined = f" left join rejected_{table.name} as o on o.rid = s._rid" if rejected else ""
         self.con.execute(
             f"create or replace temp table counted_{table.name} as "
             f"select {', '.join([*columns, 's.trade_date', 's.landing_id'])}, {outcome} as outcome, count(*) as n "
@@ -347,8 +348,8 @@ class Stage:
             )
             for c in table.column_names
         )
-        some_out = scalar(self.con, f"select count(*) from rejected_{table.name}")
-        keep = f" where _rid not in (select rid from rejected_{table.name})" if some_out else ""
+        rejected = scalar(self.con, f"select count(*) from rejected_{table.name}")
+        keep = f" where _rid not in (select rid from rejected_{table.name})" if rejected else ""
         self.con.execute(
             f"create or replace temp view accepted_{table.name} as select {columns} from stage_{table.name}{keep}"
         )
@@ -388,22 +389,22 @@ class Stage:
         try:
             con.execute(f"insert into {table.qualified} select * from accepted_{table.name}")
         except duckdb.ConstraintException as error:
-            # The rows have passed the rules of the contract, so the table was made by a contract with others.
+            # The rows passed the current contract, so the table was created with another one.
             raise WarehouseDamagedError(
-                f"{self.source}: the database was made by another version of leverhouse, its {table.qualified} has other "
-                f"rules ({error}). Nothing was committed; 'leverhouse rebuild' makes it again from the landing."
+                f"{self.source}: the database was created by another version of leverhouse: {table.qualified} has other "
+                f"constraints ({error}). Nothing was committed; run 'leverhouse rebuild' to recreate it from the landing."
             ) from error
         after = scalar(con, f"select count(*) from {table.qualified}")
         accepted = self._total(table.name)[1]
         if after - before != accepted:
             raise ReconciliationError(
                 f"{self.source}: {table.qualified} grew by {after - before} rows where {accepted} were accepted. "
-                "Nothing was committed; this is a defect of the loader."
+                "Nothing was committed; this is a bug in the loader."
             )
 
 
 def _stage_schema(table: Table) -> dict[str, pl.DataType]:
-    """Columns of a staged file: the wire columns, the partition day, where the row came from, its number in the load, its key."""
+    """Columns of a staged file: wire columns, partition day, origin of the row, row number in the load, key hash."""
     return table.polars_schema() | {
         "trade_date": pl.Date(),
         "landing_id": pl.String(),
@@ -422,15 +423,15 @@ def _constant_texts(rows: pl.DataFrame) -> ConstantColumns:
 
 
 def _dictionaries(constant_columns: ConstantColumns, height: int) -> list[pl.Series]:
-    """Columns of one text each as dictionaries of it: written without a search for the texts there are."""
+    """Constant text columns as enums, which are written without collecting their distinct values."""
     return [
-        pl.repeat(word, height, dtype=pl.Enum([word or ""]), eager=True).alias(column)
-        for column, word in constant_columns.items()
+        pl.repeat(value, height, dtype=pl.Enum([value or ""]), eager=True).alias(column)
+        for column, value in constant_columns.items()
     ]
 
 
 def _key_hash(table: Table) -> pl.Expr:
-    """A number per key: equal for equal keys within one load, and hardly ever equal for two. Structs hash half as fast."""
+    """A hash of the key: equal keys have equal hashes within one load. Hashing a struct would take twice as long."""
     mixed = pl.lit(0, pl.UInt64)
     for number, column in enumerate(c for c in table.key if c != "source"):
         mixed = mixed * pl.lit(_MIX, pl.UInt64) + pl.col(column).hash(number)

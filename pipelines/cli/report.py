@@ -1,4 +1,4 @@
-"""What a command that changed the warehouse says at its end: loaded, refused, missing, where readers find it."""
+"""The report of commands that change the warehouse: loaded, refused and missing data, path of the published file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipelines.cli.session import Session
 from pipelines.storage.status import Missing, Refused, Status
 
 LINES: Final = 25
-"""Rows of a table on the screen; --json has all of them."""
+"""Maximum rows of a table on the screen; --json prints all."""
 
 
 def print_run(screen: Screen, session: Session, *, as_json: bool) -> None:
@@ -71,22 +71,22 @@ def print_run(screen: Screen, session: Session, *, as_json: bool) -> None:
 
 
 def print_refused(screen: Screen, status: Status) -> None:
-    """What is in quarantine, and why."""
-    _print_first(screen, "In quarantine", status.refused, empty="no row")
+    """Quarantined rows by reason."""
+    _print_first(screen, "In quarantine", status.refused, empty="no rows")
 
 
 def print_missing(screen: Screen, status: Status) -> None:
-    """Days that are missing or partial, and why."""
+    """Missing or partial days by reason."""
     _print_first(screen, "Missing or partial days", status.missing, empty="none")
 
 
 def _print_first(screen: Screen, title: str, rows: Sequence[Refused] | Sequence[Missing], *, empty: str) -> None:
-    more = f" (the first {LINES} of {len(rows)}; --json shows all)" if len(rows) > LINES else ""
+    more = f" (the first {LINES} of {len(rows)}; --json prints all)" if len(rows) > LINES else ""
     screen.table(title + more, [vars(row) for row in rows[:LINES]], empty=empty)
 
 
 def published(session: Session) -> Status:
-    """Status of the snapshot this session published."""
+    """Status of the snapshot published in this session."""
     from pipelines.storage.status import published_status
     from pipelines.storage.warehouse import reader
 

@@ -11,7 +11,7 @@ from pipelines.core.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
+    """Add the command."""
     app.command("ui")(ui)
 
 

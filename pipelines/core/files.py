@@ -1,4 +1,4 @@
-"""Writing files so that a power cut does not take them back. Standard library only."""
+"""Durable file writes, safe against power loss. Standard library only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def sync(path: Path) -> None:
-    """Flush a file or a folder to the disk. Raises OSError."""
+    """Flush a file or folder to disk. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -17,9 +17,9 @@ def sync(path: Path) -> None:
 
 
 def write_atomically(target: Path, content: bytes) -> None:
-    """Write, sync, rename, sync the folder: readers see the old bytes or the new ones, also after a power cut.
+    """Write, sync, rename, sync the folder: readers see the old bytes or the new ones, also after a power loss.
 
-    Raises OSError; `target` is then as before.
+    Raises OSError; `target` is then unchanged.
     """
     temporary = target.with_name(f".{secrets.token_hex(8)}.part")
     try:

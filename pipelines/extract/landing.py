@@ -1,11 +1,11 @@
-"""The landing: what was received, byte for byte, with a manifest beside it. Append-only; nothing here parses a payload.
+"""The landing: received bytes, unchanged, each with a manifest. Append-only; payloads are not parsed here.
 
     raw/<source>/<partition>/<part>~<landing_id>            the bytes
     raw/<source>/<partition>/<part>~<landing_id>.manifest.json
     raw/<source>/_mappings/<sha256>.toml                    the mapping an imported file is read with
 
-Bytes go to a temporary name, are fsynced and renamed; the manifest follows in the same way, and only a manifest makes a
-landing exist. A kill in between leaves bytes without a manifest, which the next landing of the same bytes adopts.
+Bytes are written to a temporary file, synced and renamed, then the manifest in the same way; a payload without a manifest
+is not landed. A process killed in between leaves such a payload; the next landing of the same bytes overwrites it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _MANIFEST_SUFFIX: Final = ".manifest.json"
 
 
 def utc_now() -> datetime:
-    """Naive UTC, microseconds: the only clock of the pipeline outside tests."""
+    """Naive UTC with microseconds: the pipeline's only clock outside tests."""
     return datetime.now(tz=UTC).replace(tzinfo=None)
 
 
@@ -62,7 +62,7 @@ class Landing:
 
     @property
     def identity(self) -> tuple[str, str, str]:
-        """What versions of one another share."""
+        """Shared by all versions of a part."""
         return (self.source, self.partition, self.part)
 
 
@@ -71,7 +71,7 @@ Parser = Callable[[Landing], Iterator[ParsedBatch]]
 
 
 class PackDraft:
-    """Pages of one fetch on their way into the landing. Made by LandingStore.draft."""
+    """A pack being written, before it is landed. Created by LandingStore.draft."""
 
     def __init__(
         self,
@@ -88,11 +88,11 @@ class PackDraft:
         self._writer = PackWriter(sink, ignored_in_digest)
 
     def add(self, page: Page) -> None:
-        """Write a page at once: a month of pages does not fit into memory."""
+        """Write a page immediately: a month of pages does not fit into memory."""
         self._writer.add(page)
 
     def abandon(self) -> None:
-        """Let go of what was not landed; nothing after `land`."""
+        """Discard the pages if they were not landed; does nothing after `land`."""
         self._writer.abandon()
 
     def land(
@@ -100,33 +100,33 @@ class PackDraft:
     ) -> Landing:
         """Land the pages as a new version of the part.
 
-        Where the venue answered the same as in the current version nothing new is written; that version is returned, and
-        LandingStore.checked_at says that it was asked about.
+        If the venue's responses equal those of the current version, no new version is written: the current one is returned and
+        its LandingStore.checked_at updated.
         """
         content = self._writer.close()
         newest = self._store.newest(*self._identity)
-        stated = json.loads(_canonical({**request, "content": content}))
-        if newest and newest.request == stated and newest.completeness == completeness:
-            write_atomically(_checked(newest), clock().isoformat().encode("ascii"))
+        request = json.loads(_canonical({**request, "content": content}))
+        if newest and newest.request == request and newest.completeness == completeness:
+            write_atomically(_checked_path(newest), clock().isoformat().encode("ascii"))
             return newest
         sha256, size = _digest(self._temporary)
-        landing = self._store._next_version(  # noqa: SLF001 - the store's own part
+        landing = self._store._next_version(  # noqa: SLF001 - the draft is part of the store
             newest, self._identity, content=content, sha256=sha256, size=size, original_name=original_name,
-            completeness=completeness, request=stated, fetched_at=clock(),
+            completeness=completeness, request=request, fetched_at=clock(),
         )  # fmt: skip
         self._store._keep(landing, self._temporary, self._sink)  # noqa: SLF001
         return landing
 
 
 class LandingStore:
-    """All landings of one warehouse. Reads the manifests on disk, which are the truth; ops.landings is their copy."""
+    """All landings of one warehouse, read from the manifests on disk; ops.landings is a copy of them."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self.raw_dir = home / "raw"
 
     def all(self, source: str | None = None) -> list[Landing]:
-        """Every landing, oldest first. Raises LandingError for a manifest that cannot be read."""
+        """Every landing, oldest first. Raises LandingError for an unreadable manifest."""
         root = self.raw_dir / _safe(source) if source else self.raw_dir
         if not root.exists():
             return []
@@ -134,7 +134,7 @@ class LandingStore:
         return sorted((x for x in found if source in (None, x.source)), key=lambda x: (x.fetched_at, x.landing_id))
 
     def newest(self, source: str, partition: str, part: str) -> Landing | None:
-        """The newest version of a part, looked up among its own manifests only."""
+        """The newest version of a part; reads only the manifests of that part."""
         folder = self.raw_dir / _safe(source) / _safe(partition)
         if not folder.is_dir():
             return None
@@ -160,8 +160,8 @@ class LandingStore:
     ) -> Landing:
         """Copy the bytes of `path` into the landing as a new version of (source, partition, part).
 
-        Where bytes and request equal the current version nothing is written and that version is returned.
-        Raises LandingError where the file cannot be read.
+        If bytes and request equal the current version, nothing is written and that version is returned.
+        Raises LandingError if the file cannot be read.
         """
         folder = self.raw_dir / _safe(source) / _safe(partition)
         folder.mkdir(parents=True, exist_ok=True)
@@ -188,10 +188,10 @@ class LandingStore:
     def draft(
         self, source: str, partition: str, part: str, *, ignored_in_digest: re.Pattern[bytes] | None = None
     ) -> Iterator[PackDraft]:
-        """A pack in the making, landed by its `land`; leaving the block without that leaves no trace. What matches
-        `volatile` in an answer does not make it another one.
+        """A pack to write pages to; leaving the block without calling its `land` discards it. Matches of `ignored_in_digest`
+        are ignored when responses are compared.
 
-        Raises OSError where the disk refuses.
+        Raises OSError if the disk cannot be written.
         """
         folder = self.raw_dir / _safe(source) / _safe(partition)
         folder.mkdir(parents=True, exist_ok=True)
@@ -203,9 +203,9 @@ class LandingStore:
                 draft.abandon()
 
     def checked_at(self, landing: Landing) -> datetime:
-        """When the venue last said what this landing holds: on fetching it, or on asking again and hearing the same."""
+        """When this landing was last fetched with this content: its own fetch, or a later one with the same responses."""
         try:
-            return datetime.fromisoformat(_checked(landing).read_text(encoding="ascii"))
+            return datetime.fromisoformat(_checked_path(landing).read_text(encoding="ascii"))
         except FileNotFoundError:
             return landing.fetched_at
 
@@ -222,7 +222,7 @@ class LandingStore:
         request: Mapping[str, Any],
         fetched_at: datetime,
     ) -> Landing:
-        """What follows `newest`. Its id follows from what it holds and not from when it was fetched."""
+        """The version after `newest`. Its id depends on its content, not on the time of the fetch."""
         source, partition, part = identity
         version = newest.version + 1 if newest else 1
         landing_id = hashlib.sha256(
@@ -244,7 +244,7 @@ class LandingStore:
         )
 
     def _keep(self, landing: Landing, temporary: Path, sink: BinaryIO) -> None:
-        """Payload first, manifest last: a payload without a manifest is not landed."""
+        """Write the payload first and the manifest last: a payload without a manifest is not landed."""
         sink.flush()
         os.fsync(sink.fileno())
         temporary.replace(landing.path)
@@ -252,7 +252,7 @@ class LandingStore:
         write_atomically(manifest, self._manifest(landing).encode())
 
     def keep_mapping(self, source: str, text: bytes) -> str:
-        """Keep the text of a mapping beside the landings of `source`; returns its sha256, its name there."""
+        """Store the text of a mapping with the landings of `source`; returns its sha256, which is also its file name."""
         digest = hashlib.sha256(text).hexdigest()
         target = self.mapping_path(source, digest)
         if not target.exists():
@@ -261,11 +261,11 @@ class LandingStore:
         return digest
 
     def mapping_path(self, source: str, digest: str) -> Path:
-        """Where `keep_mapping` put the mapping with this digest."""
+        """Path of the mapping with this digest, as stored by `keep_mapping`."""
         return self.raw_dir / _safe(source) / "_mappings" / f"{digest}.toml"
 
     def verify(self, landings: Iterable[Landing]) -> Iterator[str]:
-        """One line for every landing whose bytes are missing or no longer have the digest of their manifest."""
+        """One line for every landing whose bytes are missing or do not match the digest in the manifest."""
         for landing in landings:
             if not landing.path.exists():
                 yield f"{landing.source}/{landing.part}: {landing.path} is missing; land the file again."
@@ -305,7 +305,7 @@ class LandingStore:
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise LandingError(
-                f"manifest {manifest} cannot be read ({error}); restore it or remove it and land again."
+                f"manifest {manifest} cannot be read ({error}); restore it, or remove it and land the file again."
             ) from error
 
 
@@ -320,7 +320,7 @@ def current_versions(landings: Iterable[Landing]) -> list[Landing]:
 
 
 def _safe(name: str) -> str:
-    """A file name that stays inside its folder whatever `name` is: no separators, no leading dot, bounded length."""
+    """A safe file name for any `name`: no separators, no leading dot, bounded length."""
     cleaned = _UNSAFE.sub("_", name).lstrip(".") or "_"
     if cleaned == name and len(name) <= 120:
         return name
@@ -331,7 +331,7 @@ def _canonical(request: Mapping[str, Any]) -> str:
     return json.dumps(dict(request), sort_keys=True, ensure_ascii=False)
 
 
-def _checked(landing: Landing) -> Path:
+def _checked_path(landing: Landing) -> Path:
     return landing.path.with_name(landing.path.name + ".checked")
 
 
@@ -355,7 +355,7 @@ def _copy(source: BinaryIO, sink: BinaryIO) -> tuple[str, int]:
 
 @contextmanager
 def _temporary(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    """A file to write in `folder`, removed at the end of the block unless it was renamed by then."""
+    """A temporary file in `folder`, removed at the end of the block unless it was renamed."""
     temporary = folder / f".{secrets.token_hex(8)}.part"
     try:
         with temporary.open("wb") as sink:

@@ -1,6 +1,6 @@
-"""Files into the landing, and what is landed into the clean tables, one transaction a source.
+"""Importing files into the landing, and loading landings into the clean tables, one transaction per source.
 
-No parsing, no SQL: files are landed by sources.files, batches are loaded by clean.load.
+No parsing, no SQL: sources.files lands files, clean.load loads batches.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from pipelines.storage.warehouse import writer
 
 @dataclass(frozen=True)
 class LoadOutcome:
-    """Reports of the sources that loaded, and the error of every source that did not."""
+    """Reports of the loaded sources, and the errors of the failed ones."""
 
     reports: tuple[LoadReport, ...]
     failures: Mapping[str, LeverhouseError]
 
     def raise_failures(self) -> None:
-        """Raise one error that names every source that failed; transient only where all of them are."""
+        """Raise one error naming every failed source; it is transient only if all of them are."""
         if not self.failures:
             return
         text = "\n".join(f"{source}: {error}" for source, error in self.failures.items())
         kind = TransientError if all(isinstance(e, TransientError) for e in self.failures.values()) else PermanentError
-        error = kind(f"{len(self.failures)} source(s) were not loaded, the others were.\n{text}")
+        error = kind(f"{len(self.failures)} source(s) were not loaded; the others were.\n{text}")
         error.exit_code = next(iter(self.failures.values())).exit_code
         raise error
 
@@ -50,7 +50,7 @@ def import_files(
     clock: Clock = utc_now,
     progress: Progress = no_progress,
 ) -> tuple[Landing, ...]:
-    """Land the named files, or all files below `root` that the mapping matches. Nothing is parsed yet.
+    """Land the named files, or all files below `root` that the mapping matches. Parses nothing.
 
     Raises MappingError, SourceFormatError (a file the mapping does not match) or LandingError.
     """
@@ -65,9 +65,9 @@ def load_pending(
     clock: Clock = utc_now,
     progress: Progress = no_progress,
 ) -> LoadOutcome:
-    """Load every source that has landings the clean tables do not show yet, each in its own transaction.
+    """Load every source with pending landings, each in its own transaction.
 
-    A source that fails leaves its clean rows as they were and does not stop the others.
+    The clean rows of a failed source are unchanged; the other sources are still loaded.
     """
     contract = load_contract(settings.schema_dir)
     store = LandingStore(settings.root)
@@ -80,16 +80,16 @@ def load_pending(
     failures: dict[str, LeverhouseError] = {}
     with writer(settings, what="load") as con:
         record_fetch_problems(con, settings.raw_dir)
-        for source, mine in by_source.items():
-            if find_work(con, source, mine).is_empty:
+        for source, source_landings in by_source.items():
+            if find_work(con, source, source_landings).is_empty:
                 continue
             try:
-                opened = registry.open_source(store, contract, source, mine)
+                opened = registry.open_source(store, contract, source, source_landings)
                 report = load_source(
                     con,
                     contract=contract,
                     source=source,
-                    landings=mine,
+                    landings=source_landings,
                     parse=opened.parse,
                     rules=opened.rules,
                     gate=gate,

@@ -1,4 +1,4 @@
-"""The working database made anew from the landing alone, with the network unplugged, and compared with the old one."""
+"""Rebuilding the working database from the landing, without network access, and comparing it with the old one."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class RebuildReport:
 def rebuild(
     settings: Settings, *, gate: Gate = run_gate, clock: Clock = utc_now, progress: Progress = no_progress
 ) -> RebuildReport:
-    """Make the working database anew from the landing alone. The published snapshot stays until the next publish.
+    """Rebuild the working database from the landing. The published snapshot stays until the next publish.
 
-    The new database is made beside the old one and renamed over it when every source is in it, so that a kill at any
-    moment leaves a whole one. Raises LandingError where landed bytes were lost or altered, and the error of a source
-    that cannot be loaded; the old database is then as before.
+    The new database is written to a separate file and renamed over the old one once every source is loaded, so that a kill
+    at any moment leaves a complete database. Raises LandingError if landed bytes are missing or altered, and the error of a
+    source that cannot be loaded; the old database is then unchanged.
     """
     store = LandingStore(settings.root)
     progress("verify landings", 0, 0)
@@ -61,19 +61,19 @@ def rebuild(
     faults = list(store.verify(landings))
     if faults:
         raise LandingError(
-            f"{len(faults)} landing(s) are not as received, nothing was rebuilt.\n" + "\n".join(faults[:20])
+            f"{len(faults)} landing(s) are missing or altered; nothing was rebuilt.\n" + "\n".join(faults[:20])
         )
-    side = settings.model_copy(update={"home": settings.root / "rebuild"})
+    rebuilt = settings.model_copy(update={"home": settings.root / "rebuild"})
     with writer_lock(settings, what="rebuild"):
-        shutil.rmtree(side.home, ignore_errors=True)
-        side.home.mkdir(parents=True)
-        (side.home / "raw").symlink_to(settings.raw_dir, target_is_directory=True)
-        outcome = load_pending(side, gate=gate, clock=clock, progress=progress)
+        shutil.rmtree(rebuilt.home, ignore_errors=True)
+        rebuilt.home.mkdir(parents=True)
+        (rebuilt.home / "raw").symlink_to(settings.raw_dir, target_is_directory=True)
+        outcome = load_pending(rebuilt, gate=gate, clock=clock, progress=progress)
         outcome.raise_failures()
-        progress("compare with the database before", 0, 0)
-        comparison = _compare(settings, side, {landing.landing_id for landing in landings})
-        replace_database(settings, side.database)
-        shutil.rmtree(side.home)
+        progress("compare with the old database", 0, 0)
+        comparison = _compare(settings, rebuilt, {landing.landing_id for landing in landings})
+        replace_database(settings, rebuilt.database)
+        shutil.rmtree(rebuilt.home)
     return RebuildReport(outcome, comparison)
 
 

@@ -9,7 +9,7 @@ import importlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -22,6 +22,7 @@ from pipelines.extract.fetch import span_of
 from pipelines.extract.landing import Landing, LandingStore, Parser
 from pipelines.extract.pack import Pack
 from pipelines.extract.venue import Capture, Context, Feed, Venue
+from pipelines.sources.chain.evm.chains import CHAINS
 from pipelines.sources.files import source as files
 from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHistory, event_rules, partial_gaps
 
@@ -34,13 +35,7 @@ VENUES: Final[Mapping[str, str]] = {
     "defillama": "pipelines.sources.chain.defillama",
     "deribit": "pipelines.sources.cex.deribit.venue",
     "dydx": "pipelines.sources.dex.dydx",
-    "evm_arbitrum": "pipelines.sources.chain.evm.chains:ARBITRUM",
-    "evm_avalanche": "pipelines.sources.chain.evm.chains:AVALANCHE",
-    "evm_base": "pipelines.sources.chain.evm.chains:BASE",
-    "evm_bnb": "pipelines.sources.chain.evm.chains:BNB",
-    "evm_ethereum": "pipelines.sources.chain.evm.chains:ETHEREUM",
-    "evm_optimism": "pipelines.sources.chain.evm.chains:OPTIMISM",
-    "evm_polygon": "pipelines.sources.chain.evm.chains:POLYGON",
+    **dict.fromkeys(sorted(chain.venue for chain in CHAINS), "pipelines.sources.chain.evm.venue:VENUES"),
     "gate": "pipelines.sources.cex.gate",
     "hyperliquid": "pipelines.sources.dex.hyperliquid.venue",
     "hyperliquid_fills": "pipelines.sources.dex.hyperliquid.fills",
@@ -64,8 +59,9 @@ def venue(name: str) -> Venue:
     if name not in VENUES:
         raise ConfigError(f"no venue {name!r}; there are {', '.join(VENUES)}.")
     module, _, attribute = VENUES[name].partition(":")
-    found: Venue = getattr(importlib.import_module(module), attribute or "VENUE")
-    return found
+    found: Any = getattr(importlib.import_module(module), attribute or "VENUE")
+    one: Venue = found[name] if attribute else found
+    return one
 
 
 def followed_venues(settings: Settings) -> tuple[Venue, ...]:

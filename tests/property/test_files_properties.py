@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.core.universe import asset_unit, canonical_asset, is_safe_symbol
-from pipelines.sources.chain.evm.abi import AAVE_LIQUIDATION_CALL, decode_logs
+from pipelines.sources.chain.evm.aave import LIQUIDATION_CALL
+from pipelines.sources.chain.evm.abi import decode_logs
 from pipelines.sources.files import text_blocks
 from pipelines.sources.files.mapping import Time
 from pipelines.sources.files.times import to_instants
@@ -130,14 +131,14 @@ def test_any_uint256_decodes_to_its_decimal_text(values: list[int]) -> None:
     logs = pl.DataFrame(
         {
             "address": ["0x" + "ab" * 20] * len(values),
-            "topics": [f'["{AAVE_LIQUIDATION_CALL.topic0}","{address}","{address}","{address}"]'] * len(values),
+            "topics": [f'["{LIQUIDATION_CALL.topic0}","{address}","{address}","{address}"]'] * len(values),
             "data": [f"0x{value:064x}{value:064x}{'0' * 128}" for value in values],
             "blockNumber": ["0x1"] * len(values),
             "transactionHash": ["0x" + "cd" * 32] * len(values),
             "logIndex": ["0x0"] * len(values),
         }
     )
-    decoded = decode_logs(logs, AAVE_LIQUIDATION_CALL)
+    decoded = decode_logs(logs, LIQUIDATION_CALL)
     assert decoded["debt_to_cover"].to_list() == [str(value) for value in values]
     assert decoded["undecodable"].null_count() == len(values)
 

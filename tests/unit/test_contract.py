@@ -60,7 +60,7 @@ def test_an_unknown_table_is_an_error_that_lists_the_known_ones() -> None:
 @pytest.mark.parametrize(
     ("ddl", "fault"),
     [
-        ("create table clean.t (a int", "does not run"),
+        ("create table clean.t (a int", "is not valid DDL"),
         ("-- key: a\n-- day: b\n-- coverage: none\ncreate table clean.other (a int)", "name the file after its table"),
         ("-- key: z\n-- day: a\n-- coverage: none\ncreate table clean.t (a timestamp)", "must name columns"),
         ("-- key: a\n-- day: a\n-- coverage: none\ncreate table clean.t (a timestamp)", "comment on"),

@@ -14,9 +14,9 @@ from pipelines.core.paths import (
     DAGSTER_YAML,
     claim_process,
     environment,
-    forget_dead_processes,
     prepare_home,
     process_is_alive,
+    remove_dead_process_locks,
 )
 from pipelines.core.settings import PROJECT_ROOT, Settings
 
@@ -73,7 +73,7 @@ def test_the_token_of_an_ended_process_is_dead(home: Settings, dead: str) -> Non
 
 def test_only_lock_files_of_ended_processes_are_removed(home: Settings, dead: str) -> None:
     mine = claim_process(home)
-    forget_dead_processes(home)
+    remove_dead_process_locks(home)
     assert [path.stem for path in (home.dagster_home / "processes").glob("*.lock")] == [mine]
     assert dead != mine
 

@@ -16,7 +16,7 @@ from pipelines.core.errors import MappingError, PermanentError
 from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.operations.load import import_files, load_pending
 from pipelines.quality.batch import CheckResult
-from pipelines.quality.exceptions import judge
+from pipelines.quality.exceptions import run_gate_with_exceptions
 from pipelines.quality.gate import run_gate
 from pipelines.storage.warehouse import writer
 from tests.unit import quality_fixture as world
@@ -53,7 +53,7 @@ def unit_jump(
 ) -> CheckResult:
     """The result of oi_base_unit_jump for a batch in which the open interest of `moved` is a hundredfold."""
     given = world.stage(con, "open_interest", *(MOVE % name for name in moved))
-    results = judge(con, contract, [given], exceptions, gate=run_gate)
+    results = run_gate_with_exceptions(con, contract, [given], exceptions, gate=run_gate)
     return next(result for result in results if result.check_name == "oi_base_unit_jump")
 
 
