@@ -173,8 +173,8 @@ def rebuild(*, as_json: Json = False) -> None:
             session.run(BUILD)
         if session.record.publication:
             after = published_fingerprints(settings)
-            both = Comparison.of(before, after) if before is not None and after is not None else None
-            session.record.compared("marts", both)
+            comparison = Comparison.of(before, after) if before is not None and after is not None else None
+            session.record.compared("marts", comparison)
     print_run(screen, session, as_json=as_json)
     session.raise_errors()
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from pipelines.cli.report import print_missing, print_refused
+from pipelines.cli.report import print_missing, print_refused, print_refused_landings
 from pipelines.cli.screen import Screen, plain
 from pipelines.core.errors import ConfigError, PermanentError
 from pipelines.core.settings import Settings
@@ -33,15 +33,22 @@ def status(
     *, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document for programs.")] = False
 ) -> None:
     """Show what the published file contains, how fresh it is, and what is missing."""
+    from pipelines.operations.diagnostics import refused_landings
     from pipelines.storage.status import published_status
     from pipelines.storage.warehouse import reader
 
     settings = Settings.load()
     screen = Screen()
+    refused = refused_landings(settings)
+    if not settings.published_database.exists() and refused and not as_json:
+        # What was refused must be readable before anything was ever published.
+        print_refused_landings(screen, refused)
     with reader(settings) as con:
         found = published_status(con, str(settings.published_database))
     if as_json:
-        screen.json({**plain(found), "newest_day": found.newest_day})
+        screen.json(
+            {**plain(found), "newest_day": found.newest_day, "refused_landings": [plain(one) for one in refused]}
+        )
         return
     screen.out.print(
         f"{found.database}, published {found.published_at:%Y-%m-%d %H:%M:%S} UTC, "
@@ -50,6 +57,7 @@ def status(
     screen.table("Loaded", [vars(holding) for holding in found.holdings], empty="nothing")
     screen.table("Marts", [{"mart": name, "rows": rows} for name, rows in found.marts.items()])
     print_refused(screen, found)
+    print_refused_landings(screen, refused)
     print_missing(screen, found)
 
 

@@ -33,7 +33,7 @@ class Observer:
         """Pending landings were loaded, except those of failed sources."""
 
     def compared(self, tables: str, comparison: Comparison | None) -> None:
-        """After a rebuild: the new `tables` (clean or marts) against the old; None where there were none."""
+        """After a rebuild: the new `tables` (clean or marts) compared with the old ones; None if there were none."""
 
     def built(self, report: BuildReport) -> None:
         """dbt has finished, successfully or not."""

@@ -22,10 +22,10 @@ Fingerprints = Mapping[str, Fingerprint]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Tables before against tables after, by fingerprint (storage.fingerprint).
+    """Old tables compared with new ones, by fingerprint (storage.fingerprint).
 
-    `differences` has one line per difference. `pending` counts the landings that the tables before did not show yet:
-    with any, differences are expected.
+    `differences` has one line per difference. `pending` counts the landings that had not been loaded into the old tables;
+    if there are any, differences are expected.
     """
 
     tables: int
@@ -34,13 +34,13 @@ class Comparison:
 
     @classmethod
     def of(cls, before: Fingerprints, after: Fingerprints, *, pending: int = 0) -> Comparison:
-        """Compare two sets of fingerprints by the names of their tables."""
+        """Compare two sets of fingerprints by table name."""
         return cls(len(before.keys() | after.keys()), tuple(compare(before, after)), pending)
 
 
 @dataclass(frozen=True)
 class RebuildReport:
-    """What was loaded, and the new clean tables against the old ones; None where no old database could be opened."""
+    """Result of the load, and the comparison of new and old clean tables; None if no old database could be opened."""
 
     outcome: LoadOutcome
     comparison: Comparison | None
@@ -69,7 +69,7 @@ def rebuild(
         rebuilt.home.mkdir(parents=True)
         (rebuilt.home / "raw").symlink_to(settings.raw_dir, target_is_directory=True)
         outcome = load_pending(rebuilt, gate=gate, clock=clock, progress=progress)
-        outcome.raise_failures()
+        outcome.raise_source_failures()
         progress("compare with the old database", 0, 0)
         comparison = _compare(settings, rebuilt, {landing.landing_id for landing in landings})
         replace_database(settings, rebuilt.database)
@@ -78,7 +78,7 @@ def rebuild(
 
 
 def published_fingerprints(settings: Settings) -> Fingerprints | None:
-    """Fingerprints of the published marts; None where nothing is published."""
+    """Fingerprints of the published marts; None if nothing is published."""
     if not settings.published_database.exists():
         return None
     with reader(settings) as con:
@@ -91,14 +91,14 @@ def _compare(before: Settings, after: Settings, landed: Collection[str]) -> Comp
     try:
         old, known = _clean_tables(before)
     except WarehouseDamagedError:
-        # A database that cannot be opened is what a rebuild repairs.
+        # A rebuild replaces a database that cannot be opened.
         return None
     new, _ = _clean_tables(after)
     return Comparison.of(old, new, pending=len(set(landed) - known))
 
 
 def _clean_tables(settings: Settings) -> tuple[Fingerprints, set[str]]:
-    """Fingerprints of the clean tables, and the landings they show."""
+    """Fingerprints of the clean tables, and the ids of the loaded landings."""
     con = open_database(settings)
     try:
         tables = fingerprint_schemas(con, "clean", "ops")

@@ -95,10 +95,12 @@ def _validate(contract: Contract, inputs: Sequence[GateInput], exceptions: Seque
     for exception in exceptions:
         checks = [check.name for check in SUITES.get(exception.table, ()) if check.severity == "error"]
         if exception.check not in checks:
-            known = f"its checks of severity error are {', '.join(sorted(checks))}" if checks else "no such table"
+            known = (
+                f"its checks of severity error are {', '.join(sorted(checks))}" if checks else "there is no such table"
+            )
             raise MappingError(
-                f"{source}: the accepted exception of {exception.first_day} names an unknown check, "
-                f"{exception.table}.{exception.check}; {known}. See docs/quality.md."
+                f"{source}: the accepted exception of {exception.first_day} names {exception.table}.{exception.check}, but "
+                f"{known}. See docs/quality.md."
             )
         if exception.instrument is not None and contract.table(exception.table).instrument_column is None:
             raise MappingError(

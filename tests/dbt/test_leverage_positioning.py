@@ -59,7 +59,7 @@ def build(dbt_in: DbtIn, tmp_path_factory: pytest.TempPathFactory) -> Build:
     dbt = dbt_in(folder)
     dbt.succeed(
         "run", "--select", "int_oi_by_venue_daily", "int_oi_across_venues_daily", "oi_trends_daily",
-        "path:models/intermediate/risk", "path:models/marts/risk",
+        "path:models/marts/analysis/risk",
     )  # fmt: skip
     results = dbt.results()
     return Build(

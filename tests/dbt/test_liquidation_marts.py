@@ -78,7 +78,7 @@ def build(dbt_in: DbtIn, tmp_path_factory: pytest.TempPathFactory) -> Build:
     dbt.succeed(
         "build", "--exclude-resource-type", "unit_test", "--indirect-selection", "cautious",
         "--select", "+liquidation_heatmap_daily", "+liquidation_cascades", "+int_liquidation_zones_daily",
-        "fct_liquidations_daily", "path:tests/liquidations",
+        "fct_liquidations_daily", "path:tests/analysis/liquidations",
     )  # fmt: skip
     results = dbt.results()
     models = [result for result in results if result["unique_id"].startswith("model.")]

@@ -269,9 +269,9 @@ def test_a_restated_capture_is_built_again_and_no_other_day_changes(build: Build
 
 # The project's own tests on these chains
 
-IDENTITIES = "path:tests/options"
-ROWS = [f"test_name:{name},{at}" for name in ("row_rules", "unique_combination")
-        for at in ("path:models/marts/options", "path:models/intermediate/options", "fct_option_oi_by_strike_daily")]  # fmt: skip
+IDENTITIES = "path:tests/analysis/options"
+OF_ROWS = ("path:models/marts/analysis/options", "int_option_snapshots_daily", "fct_option_oi_by_strike_daily")
+ROWS = [f"test_name:{name},{at}" for name in ("row_rules", "unique_combination") for at in OF_ROWS]
 
 
 def test_rules_and_identities_hold_on_every_awkward_case(build: Build) -> None:

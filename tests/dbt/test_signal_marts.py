@@ -73,7 +73,7 @@ def build(dbt_in: DbtIn, tmp_path_factory: pytest.TempPathFactory) -> Build:
     world = signal_world.invent()
     signal_world.write(world, database)
     dbt = dbt_in(folder)
-    dbt.succeed("run", "--select", "path:models/intermediate/signals", "path:models/marts/signals")
+    dbt.succeed("run", "--select", "path:models/marts/analysis/signals")
     results = dbt.results()
     return Build(
         world=world,
@@ -444,7 +444,7 @@ def test_inputs_are_named_and_counted_and_coverage_is_the_poorest(build: Build, 
 def test_the_seed_names_the_models_that_signals_are_read_from(build: Build) -> None:
     named = {mart for row in SEED for mart in row["input_marts"].split(",")}
     # The calendar is everywhere, and when a day of liquidations was known is no input of its own.
-    assert named == build.parents - {"dim_date", "int_liquidation_days"}
+    assert named == build.parents - {"int_calendar", "int_liquidation_days"}
 
 
 # On an invented market.

@@ -72,7 +72,7 @@ def build(dbt_in: DbtIn, tmp_path_factory: pytest.TempPathFactory) -> Build:
     world = invent()
     world.write(database)
     dbt = dbt_in(folder)
-    dbt.succeed("run", "--select", "path:models/intermediate/trends", "path:models/marts/trends")
+    dbt.succeed("run", "--select", "path:models/marts/analysis/trends")
     results = dbt.results()
     return Build(
         world=world,

@@ -1,4 +1,4 @@
-"""The definitions of a small warehouse, built once: parsing the dbt project is what takes time."""
+"""The definitions of a small warehouse; dbt's manifest is prepared once, because parsing the project takes time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.e2e.example_history import MAPPING
 
 @pytest.fixture
 def home(tmp_path: Path) -> Settings:
-    """An empty warehouse that knows one data set and one venue."""
+    """An empty warehouse with one data set and one venue."""
     settings = Settings(
         home=tmp_path / "home", mappings=tmp_path / "mappings", venues=("bybit",), lock_timeout_seconds=0.2
     )

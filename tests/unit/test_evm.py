@@ -36,7 +36,7 @@ def decode(*logs: dict[str, str]) -> pl.DataFrame:
     return decode_logs(pl.DataFrame(list(logs)), LIQUIDATION_CALL)
 
 
-def test_a_liquidation_call_decodes_to_addresses_integers_and_its_place() -> None:
+def test_a_liquidation_call_decodes_to_addresses_integers_and_its_log_position() -> None:
     [row] = decode(log()).to_dicts()
     assert row == {
         "address": POOL,
@@ -62,18 +62,18 @@ def test_integers_keep_every_digit(value: int) -> None:
     assert row["undecodable"] is None
 
 
-def test_large_and_small_integers_decode_beside_one_another() -> None:
+def test_large_and_small_integers_decode_together() -> None:
     rows = decode(*(log(data="0x" + word(v) + word(v) + word("04" * 20) + word(0)) for v in (7, 2**200, 0)))
     assert rows["debt_to_cover"].to_list() == ["7", str(2**200), "0"]
 
 
 def test_upper_case_hex_is_the_same_log() -> None:
-    shouted = {name: text.upper().replace("0X", "0x") for name, text in log().items()}
-    assert decode(shouted).equals(decode(log()))
+    upper_case = {name: text.upper().replace("0X", "0x") for name, text in log().items()}
+    assert decode(upper_case).equals(decode(log()))
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"topics": json.dumps([LIQUIDATION_CALL.topic0])}, "1 topics, not 4"),
         ({"topics": json.dumps(["0x" + "00" * 32, *["0x" + word(1)] * 3])}, "is not aave_liquidation_call"),
@@ -91,14 +91,14 @@ def test_upper_case_hex_is_the_same_log() -> None:
         ({"logIndex": ""}, "logIndex is not a quantity"),
     ],
 )
-def test_a_log_that_does_not_follow_the_abi_says_why_and_is_kept(change: dict[str, str], says: str) -> None:
+def test_a_log_that_does_not_match_the_abi_is_kept_with_the_reason(change: dict[str, str], message: str) -> None:
     rows = decode(log(**change), log())
     assert rows.height == 2
-    assert says in rows["undecodable"][0]
+    assert message in rows["undecodable"][0]
     assert rows["undecodable"][1] is None
 
 
-def test_a_log_with_nulls_is_undecodable_and_no_crash() -> None:
+def test_a_log_with_nulls_is_undecodable() -> None:
     rows = decode_logs(
         pl.DataFrame([log(), dict.fromkeys(log())], schema=dict.fromkeys(log(), pl.String())), LIQUIDATION_CALL
     )

@@ -30,7 +30,7 @@ bounds as (
 promised as (
     select bounds.frequency, bounds.asset, calendar.trade_date, frequencies.slot
     from bounds
-    inner join {{ ref('dim_date') }} as calendar on calendar.trade_date between bounds.first_day and bounds.last_day
+    inner join {{ ref('int_calendar') }} as calendar on calendar.trade_date between bounds.first_day and bounds.last_day
     inner join frequencies on bounds.frequency = frequencies.frequency
 ),
 

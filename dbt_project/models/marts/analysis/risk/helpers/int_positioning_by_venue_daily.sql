@@ -27,7 +27,7 @@ spine as (
         from reports
         group by venue, asset
     ) as bounds
-    inner join {{ ref('dim_date') }} as calendar
+    inner join {{ ref('int_calendar') }} as calendar
         on calendar.trade_date between bounds.first_day and bounds.last_day
 ),
 

@@ -64,7 +64,7 @@ months as (
         select asset, counterpart, min(trade_date) as first_day from common_days group by asset, counterpart
     ) as firsts
     inner join last_days on firsts.asset = last_days.asset
-    inner join {{ ref('dim_date') }} as calendar
+    inner join {{ ref('int_calendar') }} as calendar
         on firsts.first_day < calendar.trade_date and last_days.last_day >= calendar.trade_date
     where day(calendar.trade_date) = 1
 ),
