@@ -1,4 +1,4 @@
-"""Which module reads the landings of a source: the part of the source id before the first dot is the module's name.
+"""Registry of venues, and how the landings of a source are parsed. A source id is `<venue>.<feed>`.
 
 Adding a venue adds one line here. No parsing.
 """
@@ -48,28 +48,28 @@ VENUES: Final[Mapping[str, str]] = {
     "okx": "pipelines.sources.cex.okx.venue",
     "orderly": "pipelines.sources.dex.orderly",
 }
-"""Venues by name: the module whose VENUE describes each, or "module:NAME" where one module describes several."""
+"""Venues by name: the module that defines VENUE, or "module:NAME" where one module defines several venues."""
 
 
 @dataclass(frozen=True)
 class OpenSource:
-    """How to parse a source's landings, and how its coverage is judged."""
+    """Parser of a source's landings, and its coverage rules."""
 
     parse: Parser
     rules: SourceRules
 
 
 def venue(name: str) -> Venue:
-    """The venue `name`. Raises ConfigError naming those there are."""
+    """The venue `name`. Raises ConfigError listing the known venues."""
     if name not in VENUES:
-        raise ConfigError(f"no venue {name!r}; there are {', '.join(VENUES)}.")
+        raise ConfigError(f"unknown venue {name!r}; known venues: {', '.join(VENUES)}.")
     module, _, attribute = VENUES[name].partition(":")
     found: Venue = getattr(importlib.import_module(module), attribute or "VENUE")
     return found
 
 
 def followed_venues(settings: Settings) -> tuple[Venue, ...]:
-    """The venues of the settings; where they name none, all that can be asked without a key, or whose key is there.
+    """The venues in the settings; if none are set, every venue that needs no API key or whose key is in the environment.
 
     Raises ConfigError for an unknown name.
     """
@@ -80,13 +80,13 @@ def followed_venues(settings: Settings) -> tuple[Venue, ...]:
 
 
 def followed_assets(store: LandingStore, settings: Settings) -> tuple[str, ...]:
-    """Assets of the settings; where they name none, the universe by the rule of universe.choose_universe."""
+    """The assets in the settings; if none are set, the universe chosen by universe.choose_universe."""
     if settings.assets:
         return settings.assets
     months: dict[str, dict[str, float]] = {}
     for name in VENUES:
-        there = venue(name)
-        if there.turnover is None:
+        turnover_of = venue(name).turnover
+        if turnover_of is None:
             continue
         seen: set[str] = set()
         for landing in store.current(f"{name}.{TURNOVER}"):
@@ -94,50 +94,52 @@ def followed_assets(store: LandingStore, settings: Settings) -> tuple[str, ...]:
             if month not in seen:
                 seen.add(month)
                 ranking = months.setdefault(month, {})
-                for asset, turnover in there.turnover(list(Pack(landing.path).pages())).items():
+                for asset, turnover in turnover_of(list(Pack(landing.path).pages())).items():
                     ranking[asset] = ranking.get(asset, 0.0) + turnover
     return choose_universe(months[month] for month in sorted(months))
 
 
 def open_source(store: LandingStore, contract: Contract, source: str, landings: Sequence[Landing]) -> OpenSource:
-    """Parser and rules of `source`. Raises ConfigError for a source no module here reads."""
-    module, _, name = source.partition(".")
-    if module == "files":
+    """Parser and rules of `source`. Raises ConfigError for an unknown source."""
+    venue_name, _, feed_name = source.partition(".")
+    if venue_name == "files":
         return OpenSource(*files.open_landings(store, contract, landings))
-    if module not in VENUES:
+    if venue_name not in VENUES:
         raise ConfigError(
             f"no module of pipelines/sources reads {source!r}; landings of a removed source can be moved out of raw/."
         )
-    there = venue(module)
-    feed = next((feed for feed in there.feeds if feed.name == name), None)
+    owner = venue(venue_name)
+    feed = next((feed for feed in owner.feeds if feed.name == feed_name), None)
     if feed is None:
-        raise ConfigError(f"{module} has no feed {name!r}; landings of a removed feed can be moved out of raw/.")
-    # What the venue has not published yet, or what could not be had of some instruments, is no day without events.
+        raise ConfigError(
+            f"{venue_name} has no feed {feed_name!r}; landings of a removed feed can be moved out of raw/."
+        )
+    # Unpublished data and failed instruments do not count as days without events.
     spans = [span_of(landing) for landing in landings if landing.completeness in ("complete", "empty")]
-    rules: SourceRules = feed.rules(spans) if feed.rules else event_rules(there, feed, spans)
+    rules: SourceRules = feed.rules(spans) if feed.rules else event_rules(owner, feed, spans)
     partial = [span_of(landing) for landing in landings if landing.completeness == "partial"]
     rules = replace(rules, gaps=(*rules.gaps, *partial_gaps(feed, partial)))
     if isinstance(feed.cadence, Capture):
         rules = replace(
             rules, captures=Captures(feed.cadence.every_hours, frozenset(s.start for s in (*spans, *partial)))
         )
-    return OpenSource(parse=_parser(there, feed, instrument_history(store, there)), rules=rules)
+    return OpenSource(parse=_parser(owner, feed, instrument_history(store, owner)), rules=rules)
 
 
-def instrument_history(store: LandingStore, there: Venue) -> InstrumentHistory:
-    """The instruments of a venue as its landings of the feed `instruments` describe them, read when they are needed.
+def instrument_history(store: LandingStore, venue: Venue) -> InstrumentHistory:
+    """Instruments of a venue from its landings of the feed `instruments`, read on first use.
 
-    A capture in which the venue said the same as in the one before it adds nothing to the history and is not read.
+    A capture with the same content digest as the one before it adds nothing and is skipped.
     """
-    feed = next((feed for feed in there.feeds if feed.name == INSTRUMENTS), None)
+    feed = next((feed for feed in venue.feeds if feed.name == INSTRUMENTS), None)
 
     def read() -> Iterator[tuple[Landing, pl.DataFrame]]:
-        said = None
-        for landing in store.current(there.source(feed)) if feed else ():
-            before, said = said, landing.request.get("content")
-            if said is not None and said == before:
+        digest = None
+        for landing in store.current(venue.source(feed)) if feed else ():
+            previous, digest = digest, landing.request.get("content")
+            if digest is not None and digest == previous:
                 continue
-            context = Context(there.name, landing.fetched_at, span_of(landing), InstrumentHistory.none())
+            context = Context(venue.name, landing.fetched_at, span_of(landing), InstrumentHistory.none())
             for parsed in feed.parse(list(Pack(landing.path).pages()), context) if feed else ():
                 if parsed.table == INSTRUMENTS:
                     yield landing, parsed.rows
@@ -145,10 +147,10 @@ def instrument_history(store: LandingStore, there: Venue) -> InstrumentHistory:
     return InstrumentHistory(read)
 
 
-def _parser(there: Venue, feed: Feed, history: InstrumentHistory) -> Parser:
+def _parser(venue: Venue, feed: Feed, history: InstrumentHistory) -> Parser:
     def parse(landing: Landing) -> Iterator[ParsedBatch]:
         span = span_of(landing)
-        context = Context(there.name, landing.fetched_at, span, history.at(span))
+        context = Context(venue.name, landing.fetched_at, span, history.at(span))
         for parsed in feed.parse(list(Pack(landing.path).pages()), context):
             yield ParsedBatch(
                 table=parsed.table,

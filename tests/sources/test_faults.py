@@ -176,7 +176,7 @@ def test_a_retyped_field_is_an_error_that_names_it(settings: Settings, serve: Se
     )
     with serve("bybit", settings=settings, faults=[fault]) as (_, there):
         bring(there, clock)
-        with pytest.raises(SourceFormatError, match="'openInterest' holds 'n/a' in every record"):
+        with pytest.raises(SourceFormatError, match="expected float in field 'openInterest', but no record has one .first value: 'n/a'."):
             landed(there)
 
 
