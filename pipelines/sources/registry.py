@@ -41,10 +41,10 @@ VENUES: Final[Mapping[str, str]] = {
     "evm_ethereum": "pipelines.sources.chain.evm.chains:ETHEREUM",
     "evm_optimism": "pipelines.sources.chain.evm.chains:OPTIMISM",
     "evm_polygon": "pipelines.sources.chain.evm.chains:POLYGON",
-    "gate": "pipelines.sources.cex.gate",
+    "gate": "pipelines.sources.cex.gate.venue",
     "hyperliquid": "pipelines.sources.dex.hyperliquid.venue",
     "hyperliquid_fills": "pipelines.sources.dex.hyperliquid.fills",
-    "kraken": "pipelines.sources.cex.kraken",
+    "kraken": "pipelines.sources.cex.kraken.venue",
     "okx": "pipelines.sources.cex.okx.venue",
     "orderly": "pipelines.sources.dex.orderly",
 }
