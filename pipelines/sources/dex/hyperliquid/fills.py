@@ -124,8 +124,8 @@ def _node_fills(block: Mapping[str, Any]) -> Iterator[Record]:
 def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     """One row per trade with a forced close, whichever of its two fills are present; both have the same `tid`.
 
-    The liquidated user's fill is preferred; if only the counterparty's fill is present, its side is inverted. A liquidation into the
-    order book is one trade, and so one row, per matched order.
+    The liquidated user's fill is preferred; if only the counterparty's fill is present, its side is inverted. A liquidation into
+    the order book is one trade, and so one row, per matched order.
 
     A trade that closes a trader in profit is auto-deleveraging; its row is the bankrupt position, as with dYdX. Sizes are in units
     of the instrument.
@@ -200,8 +200,8 @@ VENUE: Final = Venue(
     concurrency=2,
     notes=(
         "Single liquidations of Hyperliquid, from fills. SQD's portal has backstop takeovers and auto-deleveraging; liquidations "
-        "into the order book look like ordinary trades there, so the result is a sample, and the daily totals of `hyperliquid` take "
-        "precedence. If the settings define a node's files (`node_fills_by_block/hourly`, unpacked; lines without `liquidatedUser` "
+        "into the order book look like ordinary trades there, so the result is a sample, and the daily totals of `hyperliquid` "
+        "take precedence. If the settings define a node's files (`node_fills_by_block/hourly`, unpacked; lines without `liquidatedUser` "
         "may be left out) as `hyperliquid_fills.node`, those are read instead: they have every liquidation with its side and take "
         "precedence over the totals."
     ),

@@ -80,8 +80,8 @@ VENUE: Final = Venue(
     concurrency=4,
     check=check,
     notes=(
-        "The API publishes single liquidations per account only; `hyperliquid_fills` reads them from another source. `stats` is the "
-        "unofficial backend of the venue's statistics page: it may move or end without notice."
+        "The API publishes single liquidations per account only; `hyperliquid_fills` reads them from another source. `stats` is "
+        "the unofficial backend of the venue's statistics page: it may move or end without notice."
     ),
     feeds=(
         Feed(

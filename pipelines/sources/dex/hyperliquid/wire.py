@@ -17,9 +17,9 @@ root_array: Final[RecordsOf] = at_path()
 
 
 def check(page: Page) -> None:
-    """Errors have a status; what has none of what was asked for is answered with null."""
+    """Raise for a null response, which means that the coin does not exist. Other errors have an error status."""
     if page.json() is None:
-        raise RequestRefusedError(f"{NAME}: {page.where}: {asked(page)}: the answer is null: there is no such coin.")
+        raise RequestRefusedError(f"{NAME}: {page.where}: {request_type(page)}: null response, unknown coin.")
 
 
 def request_type(page: Page) -> str:
