@@ -101,8 +101,8 @@ def test_a_line_that_is_no_json_is_rejected_in_the_middle_and_a_truncated_file_a
     ("content", "says"),
     [
         ('{"data": {"list": [', "not JSON"),
-        ('{"data": []}', "no list of records at data.list"),
-        ('{"data": {"list": {}}}', "no list of records at data.list"),
+        ('{"data": []}', "expected an array of records at data.list"),
+        ('{"data": {"list": {}}}', "expected an array of records at data.list"),
         ("", "not JSON"),
     ],
 )

@@ -201,9 +201,9 @@ VENUE: Final = Venue(
     notes=(
         "Single liquidations of Hyperliquid, from fills. SQD's portal has backstop takeovers and auto-deleveraging; liquidations "
         "into the order book look like ordinary trades there, so the result is a sample, and the daily totals of `hyperliquid` "
-        "take precedence. If the settings define a node's files (`node_fills_by_block/hourly`, unpacked; lines without `liquidatedUser` "
-        "may be left out) as `hyperliquid_fills.node`, those are read instead: they have every liquidation with its side and take "
-        "precedence over the totals."
+        "take precedence. If the settings define a node's files (`node_fills_by_block/hourly`, unpacked; lines without "
+        "`liquidatedUser` may be left out) as `hyperliquid_fills.node`, those are read instead: they have every liquidation with "
+        "its side and take precedence over the totals."
     ),
     feeds=(
         Feed(
