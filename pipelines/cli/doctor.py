@@ -67,7 +67,7 @@ def doctor(
 def ask(settings: Settings, progress: Callable[[str, int, int], None]) -> Iterator[Finding]:
     """What every feed of the followed venues answers to the smallest question."""
     from pipelines.operations.healthcheck import check_venue
-    from pipelines.sources.registry import followed_venues
+    from pipelines.sources.registry import VENUES, followed_venues
 
     venues = followed_venues(settings)
     for done, venue in enumerate(venues):
@@ -77,7 +77,7 @@ def ask(settings: Settings, progress: Callable[[str, int, int], None]) -> Iterat
             step = (
                 ""
                 if verdict == "ok"
-                else f"compare with pipelines/sources/{venue.name}.py and the venue's documentation"
+                else f"compare with the module {VENUES[venue.name].partition(':')[0]} and the venue's documentation"
             )
             yield Finding(f"{probe.source} {probe.asked}", verdict, probe.found, step)
 

@@ -30,7 +30,7 @@ MARTS: Final = "dbt_project/models/marts"
 SIDES: Final = (
     Mutant(
         "binance archive: a forced buy is taken for a liquidated long",
-        f"{SOURCES}/binance_archive_events.py",
+        f"{SOURCES}/cex/binance_archive/history.py",
         '{"BUY": "short", "SELL": "long"}',
         '{"BUY": "long", "SELL": "short"}',
         (
@@ -39,14 +39,14 @@ SIDES: Final = (
     ),
     Mutant(
         "dydx: the side of the taker's order is taken for that of the position",
-        f"{SOURCES}/dydx.py",
+        f"{SOURCES}/dex/dydx.py",
         '{"SELL": "long", "BUY": "short"}',
         '{"SELL": "short", "BUY": "long"}',
         (f"{HERE}/test_dydx.py::test_recorded_trades_say_which_position_was_closed_and_how",),
     ),
     Mutant(
         "okx: a netted position has the side of its forced order",
-        f"{SOURCES}/okx_capture.py",
+        f"{SOURCES}/cex/okx/capture.py",
         '{"sell": "long", "buy": "short"}',
         '{"sell": "short", "buy": "long"}',
         (
@@ -58,35 +58,35 @@ SIDES: Final = (
 UNITS: Final = (
     Mutant(
         "okx: contracts are taken for coin",
-        f"{SOURCES}/okx_capture.py",
+        f"{SOURCES}/cex/okx/capture.py",
         '(pl.col("contracts") * pl.col("contract_size")).alias("amount")',
         'pl.col("contracts").alias("amount")',
         (f"{HERE}/test_okx.py::test_a_recorded_liquidation_is_a_short_bought_back",),
     ),
     Mutant(
         "binance: contracts of 100 dollars are taken for dollars",
-        f"{SOURCES}/binance.py",
+        f"{SOURCES}/cex/binance/history.py",
         '.then(pl.col("amount") * pl.col("contract_size")).otherwise(in_dollars)',
         '.then(pl.col("amount")).otherwise(in_dollars)',
         (f"{HERE}/test_binance.py::test_coin_margined_open_interest_is_contracts_and_coin",),
     ),
     Mutant(
         "binance archive: the value of a coin-margined contract is taken for its number",
-        f"{SOURCES}/binance_archive_metrics.py",
+        f"{SOURCES}/cex/binance_archive/history.py",
         'base, usd, unit = pl.col("value"), pl.col("amount") * pl.col("contract_size"), "contracts"',
         'base, usd, unit = pl.col("amount"), pl.col("value") * pl.col("contract_size"), "contracts"',
         (f"{HERE}/test_binance_archive_files.py::test_coin_margined_metrics_are_contracts_with_their_value_in_coin",),
     ),
     Mutant(
         "coinalyze: funding in percent is taken for a fraction",
-        f"{SOURCES}/coinalyze.py",
+        f"{SOURCES}/cex/coinalyze.py",
         '(pl.col("percent") / 100).alias("rate")',
         'pl.col("percent").alias("rate")',
         (f"{HERE}/test_coinalyze.py::test_funding_is_in_percent_and_settled_at_16",),
     ),
     Mutant(
         "deribit: volatility in percent is taken for a fraction",
-        f"{SOURCES}/deribit_capture.py",
+        f"{SOURCES}/cex/deribit/capture.py",
         '(pl.col("mark_iv_percent") / 100).alias("mark_iv")',
         'pl.col("mark_iv_percent").alias("mark_iv")',
         (f"{HERE}/test_deribit.py::test_a_decimal_strike_is_read_from_the_list_and_a_linear_mark_becomes_coin",),
@@ -141,7 +141,7 @@ PAGES: Final = (
     ),
     Mutant(
         "okx: exclusive bounds are taken for inclusive ones",
-        f"{SOURCES}/okx_history.py",
+        f"{SOURCES}/cex/okx/history.py",
         "wire.FUNDING, job.subject, instId=job.subject, before=first - 1, after=last + 1, limit=LIMIT",
         "wire.FUNDING, job.subject, instId=job.subject, before=first, after=last, limit=LIMIT",
         (f"{HERE}/test_okx.py::test_a_day_of_funding_holds_its_first_settlement",),
