@@ -34,7 +34,7 @@ SEEDS_AT_ONCE: Final = 5
 NULL_BOUNDS: Final[Mapping[str, float]] = {
     # Open interest does not grow 8% in a day at a flat price by chance.
     "oi_expansion": 0.01, "oi_expansion_confirmed": 0.01,
-    # A price fall on one day in six with a move of open interest by half a standard deviation; forced closes make it fall more often.
+    # A price fall on one day in six, open interest moving by half a standard deviation; forced closes make it fall more often.
     "bought_dip": 0.05, "deleveraging": 0.10,
     # Frequent states rather than events.
     "healthy_funding": 0.50, "dense_liquidation_zone": 0.45,

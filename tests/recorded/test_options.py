@@ -194,7 +194,7 @@ def test_put_call_ratios_and_far_puts_agree(
         assert near(row["otm_put_oi_share"], float(far / puts))
 
 
-def test_walls_are_the_strikes_most_is_held_at(
+def test_walls_are_the_strikes_with_the_most_open_interest(
     chains: Mapping[Day, Sequence[Option]], structure: Mapping[Day, Row]
 ) -> None:
     for day, options in chains.items():

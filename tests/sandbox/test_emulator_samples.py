@@ -1,6 +1,6 @@
 """Every sample of a wire format beside what its emulator answers: the same fields, of the same JSON types and formats of text.
 
-So a parser that passes here would pass there. A sample without a row fails until it gets one, or the reason why it has none.
+So a parser that passes here would pass served. A sample without a row fails until it gets one, or the reason why it has none.
 """
 
 from __future__ import annotations
@@ -262,27 +262,27 @@ WITHOUT: Final[Mapping[str, str]] = {
     "cex/htx_swap_contract_info.json": NOT_EMULATED,
     "cex/okx_lsratio_1h_2026-08.csv": "a table that somebody made of the account ratio",
     "cex/tardis_derivative_ticker.csv": VENDOR,
-    "onchain/sqd/aave_v3_query.json": "a question; test_every_field_a_query_may_ask_for_is_answered asks it",
-    "onchain/sqd/hyperliquid_fills_query.json": "a question; test_every_field_of_a_fill_is_answered asks it",
+    "onchain/sqd/aave_v3_query.json": "a question; test_every_field_of_a_query_is_returned asks it",
+    "onchain/sqd/hyperliquid_fills_query.json": "a question; test_every_field_of_a_fill_query_is_returned asks it",
 }
 
 
-def test_every_sample_has_its_row_or_a_reason_for_none(samples_dir: Path) -> None:
-    there = {str(path.relative_to(samples_dir)) for path in samples_dir.rglob("*") if path.is_file()}
+def test_every_sample_has_a_row_or_a_reason_for_none(samples_dir: Path) -> None:
+    samples = {str(path.relative_to(samples_dir)) for path in samples_dir.rglob("*") if path.is_file()}
     compared = {row.sample for row in ROWS}
     assert compared & set(WITHOUT) == set()
-    assert there == compared | set(WITHOUT)
+    assert samples == compared | set(WITHOUT)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
-def test_the_emulator_speaks_as_the_sample_does(row: Row, samples_dir: Path) -> None:
+def test_the_emulator_matches_the_sample(row: Row, samples_dir: Path) -> None:
     body = (samples_dir / row.sample).read_bytes()
     real = row.sampled(body if row.sampled is rows_of_csv or row.sample.endswith(".csv") else orjson.loads(body))
     found = list(differences(_annotated(real), row.answered(ask(row)), row))
     assert found == []
 
 
-def test_every_field_a_query_may_ask_for_is_answered(samples_dir: Path) -> None:
+def test_every_field_of_a_query_is_returned(samples_dir: Path) -> None:
     query = orjson.loads((samples_dir / "onchain" / "sqd" / "aave_v3_query.json").read_bytes())
     query |= {"fromBlock": 900, "toBlock": 1100}
     row = Row(
@@ -294,7 +294,7 @@ def test_every_field_a_query_may_ask_for_is_answered(samples_dir: Path) -> None:
     assert log.keys() == query["fields"]["log"].keys()
 
 
-def test_every_field_of_a_fill_is_answered(samples_dir: Path) -> None:
+def test_every_field_of_a_fill_query_is_returned(samples_dir: Path) -> None:
     query = orjson.loads((samples_dir / "onchain" / "sqd" / "hyperliquid_fills_query.json").read_bytes())
     query["toBlock"] = query["fromBlock"] + 300_000
     row = Row(
@@ -316,8 +316,8 @@ def test_every_field_of_a_fill_is_answered(samples_dir: Path) -> None:
         ([{"a": 1}], [], "$: holds nothing here"),
     ],
 )
-def test_a_difference_is_named(real: Any, ours: Any, said: str) -> None:
-    assert list(differences(real, ours, Row("", "", ""))) == [said]
+def test_a_difference_is_described(real: Any, ours: Any, message: str) -> None:
+    assert list(differences(real, ours, Row("", "", ""))) == [message]
 
 
 def ask(row: Row) -> Any:
@@ -329,10 +329,10 @@ def ask(row: Row) -> Any:
         named = re.fullmatch(pattern, path)
         if (route.method, route.endpoint) == (method, row.endpoint) and named:
             params = {**row.params, **named.groupdict()}
-            asked = Request(
+            requested = Request(
                 method, row.endpoint, path, params, orjson.dumps(row.body), row.now, {"api_key": "any"}
             )  # fmt: skip
-            answer = route.handler(asked, row.model)
+            answer = route.handler(requested, row.model)
             assert answer.status == 200, answer
             return answer.content
     raise AssertionError(f"{row.venue} has no route {row.path}")

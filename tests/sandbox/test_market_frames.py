@@ -72,24 +72,24 @@ def fetched(tmp_path_factory: pytest.TempPathFactory, market: SimulatedMarket) -
         settings = Settings(home=tmp_path_factory.mktemp("fetched"), endpoints=dict(emulator.endpoints), assets=ASSETS)
         for day in (FIRST + timedelta(days=number) for number in range((LAST - FIRST).days + 1)):
             moment[0] = datetime.combine(day, CAPTURED_AT)
-            bring(settings, "deribit", ("option_chain",), clock)
+            fetch_feed(settings, "deribit", ("option_chain",), clock)
         moment[0] = AFTER
         for venue, feeds in FEEDS.items():
-            bring(settings, venue, feeds, clock)
+            fetch_feed(settings, venue, feeds, clock)
     load_pending(settings, gate=lambda _con, _inputs: [], clock=clock).raise_failures()
     return settings
 
 
-def bring(settings: Settings, venue: str, feeds: tuple[str, ...], clock: Clock) -> None:
+def fetch_feed(settings: Settings, venue: str, feeds: tuple[str, ...], clock: Clock) -> None:
     for report in fetch(settings, venue, feeds, first=FIRST, last=LAST, assets=ASSETS, clock=clock):
         report.raise_failures()
 
 
-def test_the_direct_way_and_the_way_over_http_end_in_the_same_rows(market: SimulatedMarket, fetched: Settings) -> None:
+def test_direct_rows_equal_the_rows_loaded_over_http(market: SimulatedMarket, fetched: Settings) -> None:
     compared = set()
     direct: dict[tuple[str, str], list[pl.DataFrame]] = {}
-    for told in rows(market, Scope(minutes=5)):
-        direct.setdefault((told.source, told.table), []).append(told.frame)
+    for part in rows(market, Scope(minutes=5)):
+        direct.setdefault((part.source, part.table), []).append(part.frame)
     with duckdb.connect(str(fetched.database), read_only=True) as con:
         for (source, table), frames in direct.items():
             expected = pl.concat(frames)
@@ -119,17 +119,17 @@ def test_the_direct_way_and_the_way_over_http_end_in_the_same_rows(market: Simul
     assert {source.partition(".")[0] for source, _ in compared} == set(FEEDS)
 
 
-def test_a_tag_makes_markets_that_share_nothing(market: SimulatedMarket) -> None:
+def test_tagged_markets_share_no_names(market: SimulatedMarket) -> None:
     names = {
-        (told.table, column): set(told.frame[column])
-        for told in rows(market, Scope(tag="0007P"))
+        (part.table, column): set(part.frame[column])
+        for part in rows(market, Scope(tag="0007P"))
         for column in ("instrument", "underlying", "collateral_token")
-        if column in told.frame.columns
+        if column in part.frame.columns
     }
     assert names
     assert all(name.endswith("0007P") for found in names.values() for name in found)
 
 
-def test_only_periods_the_warehouse_knows_can_be_asked_for(market: SimulatedMarket) -> None:
+def test_unsupported_periods_are_an_error(market: SimulatedMarket) -> None:
     with pytest.raises(ValueError, match="every 7 minutes"):
         list(rows(market, Scope(minutes=7)))

@@ -53,18 +53,21 @@ def by_table(batches: Sequence[Parsed]) -> dict[str, tuple[pl.DataFrame, pl.Data
         assert {c: t for c, t in batch.rows.schema.items() if c != "_line" and types.get(c) != t} == {}
         found.setdefault(batch.table, []).append(batch)
     return {
-        table: (pl.concat([b.rows for b in mine]), pl.concat([b.rejects for b in mine if b.rejects is not None]))
-        for table, mine in found.items()
+        table: (
+            pl.concat([b.rows for b in matching]),
+            pl.concat([b.rejects for b in matching if b.rejects is not None]),
+        )
+        for table, matching in found.items()
     }
 
 
 def landed(settings: Settings, source: str) -> dict[str, pl.DataFrame]:
     """Rows of all landings of a source by table: what a load would be given."""
     store = LandingStore(settings.root)
-    mine = store.current(source)
-    opened = registry.open_source(store, load_contract(settings.schema_dir), source, mine)
+    matching = store.current(source)
+    opened = registry.open_source(store, load_contract(settings.schema_dir), source, matching)
     rows: dict[str, list[pl.DataFrame]] = {}
-    for landing in mine:
+    for landing in matching:
         for batch in opened.parse(landing):
             rows.setdefault(batch.table, []).append(batch.rows.drop("_line", "_field"))
     return {table: pl.concat(frames) for table, frames in rows.items()}

@@ -39,6 +39,6 @@ def start(settings: Settings, emulator: Emulator, *arguments: str) -> subprocess
 def leverhouse(settings: Settings, emulator: Emulator, *arguments: str) -> Any:
     """The JSON that a command prints, which must succeed."""
     process = start(settings, emulator, *arguments)
-    said, messages = process.communicate()
-    assert process.returncode == 0, messages
-    return json.loads(said)
+    output, errors = process.communicate()
+    assert process.returncode == 0, errors
+    return json.loads(output)

@@ -21,13 +21,13 @@ from pipelines.sandbox.market_model import MarketModel
 
 
 @dataclass(eq=False)
-class Direct:
+class InProcessApi:
     """Implements venue.Api. `asked` remembers the requests."""
 
     routes: Sequence[Route]
     market: MarketModel
     now: datetime
-    asked: list[Mapping[str, Any]] = field(default_factory=list)
+    requests: list[Mapping[str, Any]] = field(default_factory=list)
 
     @property
     def endpoints(self) -> Collection[str]:
@@ -45,7 +45,7 @@ class Direct:
         is_json: bool = True,
     ) -> Page:
         request = {"method": "GET", "endpoint": endpoint, "path": path, "params": dict(params or {})}
-        self.asked.append(request)
+        self.requests.append(request)
         route, named = next(
             (route, found.groupdict())
             for route in self.routes
@@ -68,7 +68,7 @@ class Direct:
         is_json: bool = True,
     ) -> Page:
         request = {"method": "POST", "endpoint": endpoint, "path": path, "body": body}
-        self.asked.append(request)
+        self.requests.append(request)
         route = next(r for r in self.routes if (r.method, r.endpoint, r.path) == ("POST", endpoint, path))
         answer = route.handler(Request("POST", endpoint, path, {}, orjson.dumps(body), self.now), self.market)
         assert answer.status in accept, answer
@@ -79,7 +79,7 @@ def _pattern(route: Route) -> re.Pattern[str]:
     return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route.path))
 
 
-def brought(feed: Feed, api: Direct, job: Job) -> list[Page]:
+def fetch_pages(feed: Feed, api: InProcessApi, job: Job) -> list[Page]:
     """All pages the feed fetches for the job."""
 
     async def every() -> list[Page]:

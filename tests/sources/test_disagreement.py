@@ -22,14 +22,14 @@ DAY = date(2024, 3, 5)
 
 
 @dataclass(frozen=True)
-class Exaggerating(AnalyticMarket):
+class InflatedMarket(AnalyticMarket):
     """A market whose open interest is told `factor` times too large."""
 
     factor: float = 1.0
 
     def open_interest(self, listing: Listing, minutes: int, start: datetime, end: datetime) -> pl.DataFrame:
-        said = super().open_interest(listing, minutes, start, end)
-        return said.with_columns(pl.col("oi_base", "oi_usd") * self.factor)
+        exact = super().open_interest(listing, minutes, start, end)
+        return exact.with_columns(pl.col("oi_base", "oi_usd") * self.factor)
 
 
 @pytest.mark.parametrize("factor", [1.0 + 0.8 * AGREE_STATE, 1.0 + 1.5 * AGREE_STATE])
@@ -39,12 +39,12 @@ def test_a_source_beyond_the_tolerance_is_a_failed_check_that_names_the_series(
     """Binance's archive, and its interface of the last thirty days, which says more."""
     for venue, feed, market in (
         ("binance_archive", "um_metrics", AnalyticMarket()),
-        ("binance", "open_interest", Exaggerating(factor=factor)),
+        ("binance", "open_interest", InflatedMarket(factor=factor)),
     ):
-        with serve(venue, settings=settings, market=market) as (_, there):
-            reports = fetch(there, venue, [feed], first=DAY, last=DAY, assets=["BTC"], retry=FAST_RETRY, clock=clock)
+        with serve(venue, settings=settings, market=market) as (_, served):
+            reports = fetch(served, venue, [feed], first=DAY, last=DAY, assets=["BTC"], retry=FAST_RETRY, clock=clock)
             assert {report.source: report.failures for report in reports if report.failures} == {}
-            load_pending(there, clock=clock).raise_failures()
+            load_pending(served, clock=clock).raise_failures()
     with writer(settings, what="test") as con:
         results = con.sql(
             "select source, passed, severity, sample from ops.check_results where check_name = 'other_sources_agree' "
