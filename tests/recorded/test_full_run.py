@@ -1,6 +1,6 @@
-"""The main job on all of the recorded history: run it, run it again, rebuild it from the landing; the same tables each time.
+"""The main job on the whole recorded history: run, run again, rebuild from the landing, with the same tables each time.
 
-Then the numbers that are known from elsewhere, asked of the published file as an analyst would.
+Then known figures are queried from the published file, as an analyst would.
 """
 
 from __future__ import annotations

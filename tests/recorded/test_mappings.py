@@ -99,7 +99,7 @@ def test_all_rows_keep_the_contract_and_no_key_comes_twice(load: Load, contract:
             twice = con.execute(
                 f"select count(*) from (select {key} from {table.qualified} group by {key} having count(*) > 1)"
             ).fetchall()
-            # An instrument comes once per file; the loader keeps one of equal rows.
+            # An instrument appears once per file; the loader drops duplicates.
             assert twice == [(0,)] or table_name == "instruments"
             values = ", ".join(name for name in (*table.key, *table.value_columns))
             conflicts = con.execute(

@@ -130,7 +130,7 @@ def payout(options: Sequence[Option], settled: Fraction) -> Fraction:
 
 
 def between(points: Mapping[float, float], x: float) -> float:
-    """y at x on the line through the two points around it; x lies inside."""
+    """Linear interpolation of y at x, which is within the range of the points."""
     xs = sorted(points)
     if x in points:
         return points[x]
@@ -253,8 +253,8 @@ def test_volatility_risk_reversal_and_skew_agree(
 
 
 def test_black_76_gives_the_deltas_the_venue_publishes(marts: Dbt, tmp_path: Path) -> None:
-    """The same chains with the published deltas taken away. The file states one instant and one forward per expiry for
-    quotes that were asked one after the other, hence the band."""
+    """The same chains without the published deltas. The file has one timestamp and one forward per expiry for quotes that were
+    fetched one after another, hence the tolerance."""
     option = ("asset", "trade_date", "expiry_date", "strike_usd", "option_type")
     bare = Dbt(database=tmp_path / "leverhouse.duckdb", target=tmp_path / "target")
     bare.database.write_bytes(marts.database.read_bytes())

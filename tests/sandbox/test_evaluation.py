@@ -1,5 +1,5 @@
-"""Everything planted is found on its day and asset, and in markets without anything little is: on two seeds here, on twenty by the
-command `leverhouse evaluate`, whose result is docs/signal_evaluation.md."""
+"""Planted episodes are found on their days and assets, and null markets have few false positives: on two seeds here, on twenty in
+docs/signal_evaluation.md, written by `leverhouse evaluate`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulated market: what must be true of it in every seed, so that whatever a pipeline finds in it follows from something."""
+"""Invariants of the simulated market that must hold for every seed."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_position_is_liquidated_exactly_where_the_price_reaches_its_level(
     assert len(step) > 1000
     reached = np.where(paths.forced.is_long, paths.low[step] <= price, paths.high[step] >= price)
     assert reached.all()
-    # The level lies where the margin of one of the tiers ends, against the price of a cohort opened before.
+    # The level is where a tier's margin ends, relative to the price at which a cohort was opened.
     before = np.where(paths.forced.is_long, paths.low[step - 1] > price, paths.high[step - 1] < price)
     opened_just_before = before | (step % 24 == 1)
     assert opened_just_before.all()
@@ -77,8 +77,8 @@ def test_first_crossings_equal_a_step_by_step_search() -> None:
 
 
 def test_forced_closes_reduce_open_interest(market: SimulatedMarket) -> None:
-    """In the planted cascade longs are closed by the thousand, and open interest falls by about half of them: the other half
-    is taken over."""
+    """In the planted cascade thousands of longs are closed, and open interest falls by about half of them; the other half is taken
+    over."""
     (cascade,) = [e for e in market.episodes if e.kind == "cascade"]
     listing = Listing("deribit", "ETH-PERPETUAL", "ETH", contract_type="inverse")
     begins, ends = cascade.start + timedelta(hours=13), cascade.start + timedelta(hours=13, minutes=30)
@@ -90,7 +90,7 @@ def test_forced_closes_reduce_open_interest(market: SimulatedMarket) -> None:
 
 
 def test_the_last_fifth_of_a_cohort_is_closed_voluntarily(market: SimulatedMarket) -> None:
-    """Nobody of it is left to be liquidated: no liquidation is a thousandth of the usual one."""
+    """It is never liquidated, so no liquidation is tiny compared with the median."""
     forced = market.paths("SOL").forced
     assert forced.quantity.min() > 0.01 * np.median(forced.quantity)
 
@@ -118,7 +118,7 @@ def test_deribit_charges_the_premium_beyond_its_dead_band() -> None:
 
 
 def test_account_ratios_follow_from_positions(market: SimulatedMarket) -> None:
-    """Where leveraged longs outnumber shorts in every tier, accounts that are long outnumber those that are short."""
+    """Where leveraged longs exceed shorts in every tier, long accounts outnumber short ones."""
     paths = market.paths("SOL")
     ratio = market.ratios(BYBIT, "account_global", 5, market.start + STEP, END)["ratio"].to_numpy()
     in_tiers = (paths.longs > paths.shorts)[:, : len(ratio)].sum(axis=0)
@@ -188,8 +188,7 @@ def chain(market: SimulatedMarket) -> pl.DataFrame:
 
 
 def test_open_interest_of_options_follows_that_of_perpetuals(market: SimulatedMarket, chain: pl.DataFrame) -> None:
-    """Calls have their part of it; puts PUTS_TO_CALLS of that, times how many are bought just now; no strike holds less than
-    nothing."""
+    """Calls have OPTIONS_TO_PERPETUALS of it, puts PUTS_TO_CALLS of the calls times the current put tilt; no strike is negative."""
     paths = market.paths("BTC")
     now = (datetime(2025, 4, 10, 8, 30) - market.start) // STEP - 1
     held = dict(chain.group_by("option_type").agg(pl.col("oi_base").sum()).iter_rows())
@@ -200,7 +199,7 @@ def test_open_interest_of_options_follows_that_of_perpetuals(market: SimulatedMa
 
 
 def test_put_call_parity_holds(chain: pl.DataFrame) -> None:
-    """In coins: call less put is 1 less strike over forward; their deltas differ by 1; they have one volatility."""
+    """In coin: call minus put is 1 minus strike over forward; deltas differ by 1; both have the same volatility."""
     both = chain.filter(pl.col("option_type") == "call").join(
         chain.filter(pl.col("option_type") == "put"), on=["expiry_date", "strike"], suffix="_put"
     )
@@ -233,7 +232,7 @@ def test_chains_settle_on_fridays_at_eight(market: SimulatedMarket) -> None:
     assert {day.weekday() for day in expiries(friday)} == {4}
 
 
-# The truth table
+# Planted episodes
 
 
 def test_a_null_market_differs_only_by_the_planted_episodes() -> None:

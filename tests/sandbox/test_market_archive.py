@@ -1,4 +1,4 @@
-"""The archive of the simulated market: one day's file is not there until days later, another is replaced by a true one."""
+"""The archive of the simulated market: one daily file is published days late, another is restated."""
 
 from __future__ import annotations
 

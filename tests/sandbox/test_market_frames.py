@@ -1,5 +1,4 @@
-"""A simulated market's rows made directly are those that the pipeline makes of it over HTTP: what the truth table is measured on
-is what the demo shows."""
+"""Directly generated rows of a simulated market equal those loaded over HTTP, so the evaluation measures what the demo shows."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ from pipelines.sandbox.market_frames import CAPTURED_AT, Scope, rows
 from pipelines.sandbox.market_paths import CHARACTERS
 from pipelines.sandbox.venues import evm
 
-# Before the 15th of April, whose file holds the archive's sentinel row.
+# Before 15 April, whose archive file has a sentinel row.
 FIRST, LAST = date(2025, 3, 4), date(2025, 3, 5)
 ASSETS = tuple(CHARACTERS)
 FEEDS: Mapping[str, tuple[str, ...]] = {
@@ -44,13 +43,13 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "instruments": ("venue", "instrument"),
 }
 LEFT_OUT: Mapping[str, tuple[str, ...]] = {
-    # As received: both sides, ids of trades, names of options, microseconds of a capture, when a list was captured.
+    # Values as received: two-sided amounts, trade ids, option names, capture times.
     "open_interest": ("oi_raw", "counting"),
     "liquidations": ("liquidation_id",),
     "option_chain": ("instrument", "available_at"),
     "instruments": ("valid_from", "available_at", "contract_size", "contract_size_unit"),
 }
-"""Columns that say how a row came, which the direct way does not know; amounts are in coins already."""
+"""Columns that depend on fetching and are not generated directly; amounts are in coin already."""
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +59,7 @@ def market() -> SimulatedMarket:
 
 @pytest.fixture(scope="module")
 def fetched(tmp_path_factory: pytest.TempPathFactory, market: SimulatedMarket) -> Settings:
-    """A warehouse that was filled over HTTP, as the demo fills one; without the gate, whose import takes longer than the rest."""
+    """A warehouse loaded over HTTP, like the demo, but without the gate, whose import takes longer than the rest."""
     moment = [AFTER]
 
     def clock() -> datetime:
@@ -95,7 +94,7 @@ def test_direct_rows_equal_the_rows_loaded_over_http(market: SimulatedMarket, fe
             expected = pl.concat(frames)
             columns = [name for name in expected.columns if name not in LEFT_OUT.get(table, ())]
             names = ", ".join(columns)
-            # Lists hold what the market does not have; a month's file of funding holds the month.
+            # Lists also have instruments that the market does not; a funding file has the whole month.
             which = (
                 "asset <> 'PEPE' and quote <> 'BUSD' and not ends_with(instrument, '-CONTRACTS')"
                 if table == "instruments"

@@ -1,5 +1,5 @@
-"""Borrowers of the simulated market: whoever is liquidated owed too much at a price the oracle told, and what the chain keeps of
-it is what the pipeline's decoders read."""
+"""Borrowers of the simulated market: liquidations follow from health factors at oracle prices, and their logs are readable by the
+pipeline's decoders."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_collateral_covers_debt_and_bonus_and_healthy_loans_are_half_repaid(
     assert (loans["collateral_base"] <= loans["left_base"] * (1 + 1e-9)).all()
     owed = loans["left_base"] * loans["price"] * RESERVES[asset].threshold / loans["health_factor"]
     part = (loans["debt_usd"] / owed).to_numpy()
-    # Where the threshold was lowered the health factor is of the lower one; and a liquidator repays no bad debt.
+    # Excluded: days with the lowered threshold, which the health factor reflects, and bad debt, which is not repaid.
     same = (loans["occurred_at"] < datetime(2025, 5, 29)).to_numpy() & (
         (loans["collateral_base"] < loans["left_base"] * (1 - 1e-9)).to_numpy()
     )
@@ -75,7 +75,7 @@ def test_a_threshold_cut_liquidates_without_a_price_move(market: SimulatedMarket
 
     assert seized(market) > 10 * seized(null) + 1e6
     after = market.loans(cut.asset).filter(pl.col("occurred_at") >= cut.start + CUT_AT).head(20)
-    # Who stood at most CUT above the old threshold is below the new one, and not by more.
+    # Loans up to CUT above the old threshold are below the new one, but not by more.
     assert (after["health_factor"] > (1 - CUT) * 0.95).all()
 
 

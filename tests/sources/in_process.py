@@ -1,6 +1,6 @@
-"""Venues asked in-process: an emulator's handlers behind venue.Api, for tests that ask too often for HTTP.
+"""An emulator's handlers behind venue.Api, in-process, for tests with too many requests for HTTP.
 
-The real client over HTTP is tested with conftest.serve; here are paging and parsing under many manners of a venue.
+The real client over HTTP is tested with conftest.serve; this is for paging and parsing under many response behaviors.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pipelines.sandbox.market_model import MarketModel
 
 @dataclass(eq=False)
 class InProcessApi:
-    """Implements venue.Api. `asked` remembers the requests."""
+    """Implements venue.Api. `requests` records the requests."""
 
     routes: Sequence[Route]
     market: MarketModel
@@ -80,7 +80,7 @@ def _pattern(route: Route) -> re.Pattern[str]:
 
 
 def fetch_pages(feed: Feed, api: InProcessApi, job: Job) -> list[Page]:
-    """All pages the feed fetches for the job."""
+    """All pages that the feed fetches for the job."""
 
     async def every() -> list[Page]:
         return [page async for page in feed.fetch(api, job)]
@@ -93,11 +93,11 @@ def context(venue: str, instruments: pl.DataFrame, *, at: datetime) -> Context:
 
 
 def rows(parsed: Sequence[Parsed]) -> pl.DataFrame:
-    """Accepted rows as a loader keeps them: without line numbers, each once."""
+    """Accepted rows as the loader keeps them: distinct, without line numbers."""
     return pl.concat([one.rows.drop("_line") for one in parsed]).unique()
 
 
 def page(path: str, body: bytes | Mapping[str, Any], *, subject: str, at: datetime, **params: str | int) -> Page:
-    """An answer of the endpoint `path`."""
+    """A response of the endpoint `path`."""
     content = body if isinstance(body, bytes) else orjson.dumps(body)
     return Page(subject, {"endpoint": "api", "path": path, "params": params}, 200, at, content)

@@ -1,4 +1,4 @@
-"""Binance's interface: what its payloads mean, and its history over HTTP against an emulator that says what is true."""
+"""Binance's API: parsing of recorded payloads, and history fetched over HTTP from an emulator with known data."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ def test_a_missing_field_is_an_error_that_names_it() -> None:
         parsed("binance", "open_interest", [page([{"sumOpenInterest": "1", "timestamp": 1}])], LINEAR)
 
 
-# What is true
+# Over HTTP
 
 
 def test_open_interest_over_http_matches_the_market_after_loading(
@@ -327,7 +327,7 @@ def test_a_prediction_is_of_the_next_settlement(settings: Settings, serve: Serve
     assert (row["kind"], row["settled_at"], row["rate"]) == ("predicted", datetime(2024, 3, 10, 8), expected["rate"][0])
 
 
-# Pages of at least 60 rows, so that the limits of the venue, which the client keeps, do not make the test wait.
+# At least 60 rows per page, so that the client's rate limits do not delay the test.
 @hypothesis_settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     limit=st.integers(3, 40), data_limit=st.integers(60, 400), minutes=st.integers(60, 1440), newest_first=st.booleans()
@@ -421,7 +421,7 @@ def test_a_candle_request_has_the_limit_and_weight_of_a_day(settings: Settings, 
     assert requested == ["25"] * 5  # below 100, a page costs 1; one request per instrument and day
 
 
-# The emulator speaks as the samples do
+# The emulator matches the samples
 
 
 def emulate(endpoint: str, path: str, **params: str) -> Any:

@@ -1,4 +1,4 @@
-"""Binance's archives over HTTP and from a mirror: verified, complete, restated, and late or never there."""
+"""Binance's archives over HTTP and from a mirror: verification, completeness, restatements, late and missing files."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def covers(report: FetchReport) -> Mapping[str, str]:
     return dict(report.landings[0].request["covers"])
 
 
-# Whole ways
+# Over HTTP
 
 
 def test_metrics_over_http_match_the_market_after_loading(settings: Settings, serve: Serve, clock: Clock) -> None:
     with serve("binance_archive", settings=settings) as (_, served):
         assert dict(fetch_feed(served, "um_metrics", clock).failures) == {}
         got = loaded(served, "open_interest", clock=clock)
-        # Scaled: the instrument's own unit is a thousand coins. Its value in dollars is what it is.
+        # Scaled instrument: its unit is a thousand coins; its value in dollars is unaffected.
         for name in ("BTCUSDT", "1000PEPEUSDT"):
             matching = got.filter(instrument=name).sort("event_at").select("event_at", "oi_base", "oi_usd")
             assert_frame_equal(matching, market_oi(name))
@@ -155,7 +155,7 @@ def test_a_month_fetched_as_one_equals_its_days(settings: Settings, serve: Serve
     )
 
 
-# What there is
+# Availability
 
 
 def test_instruments_come_from_the_folders_so_that_the_delisted_stay(
@@ -186,7 +186,7 @@ def test_a_delisted_instrument_has_its_days_and_then_none(settings: Settings, se
         before = fetch_feed(served, "um_metrics", clock, first=date(2024, 1, 14), last=date(2024, 1, 14))
         after = fetch_feed(served, "um_metrics", clock)
     assert covers(before)["AVAXBUSD"] == "complete"
-    # Not "not yet": no file of it came in the ten days before.
+    # Not "not yet published": it had no file in the ten days before.
     assert covers(after)["AVAXBUSD"] == "empty"
     assert after.landings[0].completeness == "complete"
 
@@ -216,7 +216,7 @@ def test_funding_of_both_markets_is_what_was_settled(settings: Settings, serve: 
         assert_frame_equal(rows.filter(instrument=name).select(columns), expected.select(columns))
 
 
-# Not yet, and not right
+# Late and wrong files
 
 
 def test_a_file_missing_today_is_fetched_tomorrow(settings: Settings, serve: Serve, clock: Clock) -> None:
@@ -279,7 +279,7 @@ def test_a_zip_that_declares_a_huge_size_is_refused_at_once(
 
 @dataclass(frozen=True)
 class RestatedMarket(AnalyticMarket):
-    """The same market; of the instruments named, the exchange says later that it was half as much."""
+    """The same market, with open interest of the given instruments halved."""
 
     halved: set[str] = field(default_factory=set)
 
@@ -302,7 +302,7 @@ def test_a_replaced_file_is_reloaded_and_unchanged_files_are_not_fetched(
         requested = sorted(hit.where.rsplit("/", 1)[1] for hit in emulator.hits if "-metrics-" in hit.where)
         after = loaded(served, "open_interest", clock=clock)
     assert [landing.version for landing in report.landings] == [2]
-    # The digest is asked for first; the file only where it is another.
+    # The checksum is fetched first, the file only if it changed.
     assert requested == [
         "1000PEPEUSDT-metrics-2024-03-07.zip.CHECKSUM",
         "AVAXBUSD-metrics-2024-03-07.zip",
@@ -329,7 +329,7 @@ def test_a_day_that_has_not_changed_makes_no_new_landing(settings: Settings, ser
 
 
 def mirrored(folder: Path, name: str, change: Callable[[bytes], bytes] = bytes) -> Settings:
-    """Settings with a mirror of one instrument's metrics of three days, their text changed by `change`."""
+    """Settings with a mirror of three days of one instrument's metrics, with their text changed by `change`."""
     listing = emulated.BY_NAME[name]
     files = folder / f"data/futures/um/daily/metrics/{name}"
     files.mkdir(parents=True)

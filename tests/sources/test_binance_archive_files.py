@@ -1,4 +1,4 @@
-"""Binance's archive files: what each kind of them means, with its labels, units, sentinels and doubled rows."""
+"""Parsing of Binance's archive files: labels, units, sentinels and doubled rows."""
 
 from __future__ import annotations
 
@@ -245,7 +245,7 @@ def test_mark_prices_have_no_volume() -> None:
     assert (mark["market"], mark["close"], mark["volume_base"], mark["trades"]) == ("mark", 42503.5, None, None)
 
 
-# Changes of format, and damage
+# Format changes and damage
 
 
 def test_a_missing_column_is_an_error_that_names_it() -> None:
@@ -306,7 +306,7 @@ def test_damage_in_a_landed_zip_is_named() -> None:
         parsed("binance_archive", "um_metrics", [torn])
 
 
-# Independence of how files come
+# Independence of file order and batching
 
 
 @given(order=st.permutations(range(5)), twice=st.sets(st.integers(0, 4)), size=st.sampled_from([1, 40_000, 1 << 24]))

@@ -1,4 +1,4 @@
-"""Bitfinex: what its payloads mean, and its history over HTTP against an emulator that says what is true."""
+"""Bitfinex: parsing of recorded payloads, and history fetched over HTTP from an emulator with known data."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PAIRS = pl.DataFrame(
 )
 
 
-# What the payloads mean
+# Payloads
 
 
 def test_a_negative_amount_is_a_short_closed_where_it_was_acquired(samples_dir: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_negative_amount_is_a_short_closed_where_it_was_acquired(samples_dir: 
 
 
 def liquidated(*rows: tuple[int, float, int, float | None], symbol: str = "tBTCF0:USTF0") -> bytes:
-    """(position, amount, is_match, price) as an answer."""
+    """(position, amount, is_match, price) as a response."""
     return orjson.dumps(
         [
             [["pos", position, 1_709_683_200_123, None, symbol, amount, 60_000, None, match, 1, None, price]]
@@ -129,7 +129,7 @@ def test_a_day_over_http_matches_the_market(settings: Settings, serve: Serve, cl
             retry=FAST_RETRY, clock=clock,
         )  # fmt: skip
     assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
-    # A second request within 20 seconds would be answered with minutes of silence.
+    # A second request within 20 seconds would be blocked for minutes.
     assert emulator.most_in("bitfinex", 20.0, where="liquidations") == 1
     start, end = datetime(2024, 3, 8), datetime(2024, 3, 9)
     hour = timedelta(hours=1)
@@ -145,7 +145,7 @@ def test_a_day_over_http_matches_the_market(settings: Settings, serve: Serve, cl
     assert quarantined(served).is_empty()
 
 
-# Under any manners
+# Any response behavior
 
 
 @given(minutes=st.integers(3, 60), nested=st.booleans())

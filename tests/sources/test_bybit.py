@@ -1,4 +1,4 @@
-"""Bybit: what its payloads mean, and its history over HTTP against an emulator that says what is true."""
+"""Bybit: parsing of recorded payloads, and history fetched over HTTP from an emulator with known data."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.sources.conftest import FAST_RETRY, NOW, Clock, Serve, loaded, parse_
 from tests.sources.in_process import InProcessApi, fetch_pages, rows
 
 MARKET = AnalyticMarket()
-# bybit_ws_liquidations.jsonl is of the websocket, which is not listened to; recordings of it are imported (test_recordings).
+# bybit_ws_liquidations.jsonl is from the websocket, which is not read; recordings of it are imported (test_recordings).
 
 
 def known_as(instrument: str, contract_type: str) -> pl.DataFrame:
@@ -110,7 +110,7 @@ def test_an_open_candle_and_one_of_an_unknown_contract_are_rejected() -> None:
 
 
 def test_turnover_of_inverse_contracts_is_in_coin_and_does_not_rank_assets(samples_dir: Path) -> None:
-    """BTCUSD's 115.69 is bitcoin: taken for dollars it would be the smallest market there is."""
+    """BTCUSD's 115.69 is in bitcoin; read as dollars it would be the smallest market."""
     page = Page("*", {}, 200, NOW, sample(samples_dir, "bybit_v5_tickers.json"))
     assert bybit.turnover([page]) == {}
 
@@ -222,7 +222,7 @@ def test_days_over_http_match_the_market(settings: Settings, serve: Serve, clock
     assert quarantined(served).is_empty()
 
 
-# Under any manners
+# Any response behavior
 
 
 BEHAVIORS = st.builds(
@@ -251,7 +251,7 @@ def test_size_order_overlap_and_repetition_of_pages_change_nothing(
         shuffled = data.draw(st.permutations([*pages, *repeated]))
         got = rows(list(venue_feed.parse(shuffled, Context("bybit", NOW, DAYS, KNOWN))))
         stamp = next(c for c in ("event_at", "settled_at", "opened_at") if c in got.columns)
-        # What a page repeats from behind the bound is the next day's, and true, but not asked for.
+        # Rows repeated beyond the bound are correct but belong to the next day.
         closed: Literal["left", "right"] = "right" if stamp == "event_at" else "left"
         results.append(got.filter(pl.col(stamp).is_between(DAYS.start, DAYS.end, closed=closed)).sort(stamp))
     assert_frame_equal(*results)

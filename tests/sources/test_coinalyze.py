@@ -1,4 +1,4 @@
-"""Coinalyze: what a vendor's rows mean, under whose name they come, its days over HTTP, and its key, which is nowhere."""
+"""Coinalyze: parsing of a vendor's rows, their venues, daily history over HTTP, and secrecy of its API key."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def key(monkeypatch: pytest.MonkeyPatch) -> str:
     return KEY
 
 
-# What the payloads mean
+# Payloads
 
 
 def series(*rows: dict[str, Any], symbol: str = "BTCUSDT_PERP.3") -> bytes:
@@ -166,7 +166,7 @@ def test_days_over_http_match_the_markets(key: str, settings: Settings, serve: S
             retry=FAST_RETRY, clock=clock,
         )  # fmt: skip
     assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
-    # Asked once as a capture, and once for the symbols.
+    # Fetched once as a capture and once for the symbols.
     assert sum("future-markets" in hit.where for hit in emulator.hits) == 2
     start, end = datetime(2024, 3, 8), datetime(2024, 3, 9)
     linear, scaled = emulated.BY_NAME["bybit:BTCUSDT"], emulated.BY_NAME["binance:1000PEPEUSDT"]
@@ -227,7 +227,7 @@ def test_a_backfill_sends_one_request_per_year_with_the_same_result_as_by_day(
     with serve("coinalyze", settings=Settings(home=tmp_path / "run")) as (emulator, at_once):
         fetch_feed(at_once, days[0], days[-1])
         assert count_requests(emulator) == 1
-        # Of two years, what is not landed yet: one question for each year or part of one.
+        # Of two years only what is not landed yet: one request per year or part of one.
         fetch_feed(at_once, date(2022, 3, 10), days[-1])
         assert count_requests(emulator) == 1 + 2
         fetch_feed(at_once, date(2022, 3, 10), days[-1])
@@ -264,7 +264,7 @@ def everything_written(home: Path) -> str:
         Fault("liquidation-history", "reset", times=99),
         Fault("liquidation-history", "status", times=99, status=429, headers={"Retry-After": "0"}),
     ],
-    ids=["nothing goes wrong", "the key is refused", "the connection breaks", "the calls are used up"],
+    ids=["no fault", "key refused", "connection reset", "throttled"],
 )
 def test_the_key_is_in_no_log_manifest_pack_error_or_metadata(
     key: str,

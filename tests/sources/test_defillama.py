@@ -1,4 +1,4 @@
-"""DefiLlama: what its answers mean, and its prices over HTTP against an emulator that says what is true."""
+"""DefiLlama: parsing of recorded payloads, and history fetched over HTTP from an emulator with known data."""
 
 from __future__ import annotations
 

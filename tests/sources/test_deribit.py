@@ -1,4 +1,4 @@
-"""Deribit: what its payloads mean, and its history over HTTP against an emulator that says what is true."""
+"""Deribit: parsing of recorded payloads, and history fetched over HTTP from an emulator with known data."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def traded(*trades: dict[str, Any]) -> Page:
     return page(wire.TRADES, envelope({"trades": list(trades), "has_more": False}), subject="ETH", at=NOW)
 
 
-# What payloads mean
+# Payloads
 
 
 def test_perpetuals_are_listed_with_their_sizes_and_dated_futures_are_not(samples_dir: Path) -> None:
@@ -222,7 +222,7 @@ def test_options_of_the_recorded_list_carry_strike_and_expiry(samples_dir: Path)
 def as_wire(
     rows_of: list[dict[str, str]], names: dict[str, str], *, percent: float
 ) -> tuple[list[dict[str, Any]], ...]:
-    """Rows of somebody's table as Deribit would say them; `names` are the table's words."""
+    """Rows of a recorded table in Deribit's wire format; `names` are the table's column names."""
 
     def number(row: dict[str, str], key: str, factor: float = 1.0) -> float | None:
         return float(row[names[key]]) * factor if row[names[key]] else None
@@ -264,7 +264,7 @@ def test_a_recorded_chain_in_deribits_wire_format_is_parsed_back(recorded_dir: P
         and f"{got['expiry_date'].day}{got['expiry_date']:%b%y}".upper() == row["instrument_name"].split("-")[1]
         for got, row in pairs
     )
-    # Fractions a year, and a whole market of coins: about 300 thousand bitcoin, not dollars or contracts of ten.
+    # Annualized fractions, and open interest in coin: about 300 thousand bitcoin, not dollars or contracts.
     assert found["mark_iv"].median() == pytest.approx(0.6, abs=0.3)
     assert 1e5 < found.filter(underlying="BTC")["oi_base"].sum() < 1e6
 
@@ -272,8 +272,8 @@ def test_a_recorded_chain_in_deribits_wire_format_is_parsed_back(recorded_dir: P
 def test_a_vendors_chain_has_volatility_in_percent_and_an_option_without_open_interest_is_rejected(
     samples_dir: Path,
 ) -> None:
-    """The CSV is the vendor's own format (microseconds, its column names), not Deribit's wire, so no parser here reads it; its
-    numbers are Deribit's, and said in Deribit's wire they mean what is asserted."""
+    """The CSV is in a vendor's format (microseconds, other column names) that no parser here reads; its values are converted to
+    Deribit's wire format."""
     recorded = [
         row | {"expires_ms": row["expiration"][:-3]}
         for row in csv.DictReader(sample(samples_dir, "deribit_options_chain_tardis.csv").decode().splitlines())
@@ -310,7 +310,7 @@ def test_the_emulator_includes_both_bounds_and_refuses_what_deribit_refuses() ->
     assert hour <= oldest < newest <= later
 
 
-# The way over HTTP
+# Over HTTP
 
 
 def test_days_over_http_match_the_market(settings: Settings, serve: Serve, clock: Clock) -> None:
@@ -349,7 +349,7 @@ def test_days_over_http_match_the_market(settings: Settings, serve: Serve, clock
 
     options = loaded(served, "option_chain", clock=clock)
     assert options["snapshot_at"].n_unique() == 1
-    # The third index, that of XRP, was refused: the chain is there without it.
+    # The third index, that of XRP, was refused: the chain is loaded without it.
     for coin, unknown in (("BTC", ["delta"]), ("XRP", ["delta", "index_price"])):
         keys = ("expiry_date", "strike", "option_type")
         quoted = MARKET.option_chain(coin, NOW).drop(unknown).sort(keys)
@@ -359,7 +359,7 @@ def test_days_over_http_match_the_market(settings: Settings, serve: Serve, clock
     assert quarantined(served).is_empty()
 
 
-# Under any manners
+# Any response behavior
 
 BEHAVIORS = st.builds(
     emulated.ResponseBehavior,
@@ -383,7 +383,7 @@ def fetched(
 @given(behavior=BEHAVIORS, minutes=st.integers(2, 40))
 @hypothesis_settings(max_examples=15)
 def test_every_flagged_trade_comes_once_whatever_the_pages(behavior: emulated.ResponseBehavior, minutes: int) -> None:
-    """Each of them shares its millisecond with another trade, and pages end between the two."""
+    """Each shares its millisecond with another trade, and pages may end between the two."""
     market = AnalyticMarket(liquidation_minutes=minutes)
     got = fetched("liquidations", "BTC", behavior, market).sort("occurred_at")
     expected = market.liquidations(emulated.BY_NAME["BTC-PERPETUAL"], HOURS.start, HOURS.end)

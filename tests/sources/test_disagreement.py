@@ -1,4 +1,4 @@
-"""Two sources of one venue that say different things: readers of the published file find it, with the series and the gap."""
+"""Two sources of one venue that disagree: the published file shows the series and the gap."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DAY = date(2024, 3, 5)
 
 @dataclass(frozen=True)
 class InflatedMarket(AnalyticMarket):
-    """A market whose open interest is told `factor` times too large."""
+    """A market with open interest multiplied by `factor`."""
 
     factor: float = 1.0
 
@@ -36,7 +36,7 @@ class InflatedMarket(AnalyticMarket):
 def test_a_source_beyond_the_tolerance_is_a_failed_check_that_names_the_series(
     settings: Settings, serve: Serve, clock: Clock, factor: float
 ) -> None:
-    """Binance's archive, and its interface of the last thirty days, which says more."""
+    """Binance's archive against its API of the last 30 days, which is higher."""
     for venue, feed, market in (
         ("binance_archive", "um_metrics", AnalyticMarket()),
         ("binance", "open_interest", InflatedMarket(factor=factor)),
@@ -53,7 +53,7 @@ def test_a_source_beyond_the_tolerance_is_a_failed_check_that_names_the_series(
         kept = con.sql(
             "select source, count(*) from clean.open_interest where instrument = 'BTCUSDT' group by all"
         ).fetchall()
-    # Both stay in the clean table, whatever the check says; which one the marts follow is a matter of precedence.
+    # Both stay in the clean table, whatever the check's result; precedence decides which one the marts use.
     assert dict(kept) == {"binance_archive.um_metrics": 288, "binance.open_interest": 288}
     assert [source for source, *_ in results] == ["binance_archive.um_metrics", "binance.open_interest"]
     [_, (_, passed, severity, sample)] = results
@@ -61,5 +61,5 @@ def test_a_source_beyond_the_tolerance_is_a_failed_check_that_names_the_series(
     assert (passed, severity) == (not beyond, "warn")
     gaps = {row["instrument"]: row["other_source_gap"] for row in orjson.loads(sample)}
     assert gaps == ({"BTCUSDT": pytest.approx(1 - 1 / factor, rel=1e-6)} if beyond else {})
-    # Readers of the published file see the row as well.
+    # The published file has the check results as well.
     assert "check_results" in OPS_TABLES

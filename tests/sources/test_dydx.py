@@ -1,4 +1,4 @@
-"""dYdX: what the indexer's payloads mean, and its history over HTTP against an emulator that says what is true."""
+"""dYdX: parsing of recorded payloads, and history fetched over HTTP from an emulator with known data."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def recorded(samples_dir: Path) -> dict[str, Any]:
     return answer
 
 
-# What payloads mean
+# Payloads
 
 
 def test_recorded_trades_say_which_position_was_closed_and_how(samples_dir: Path) -> None:
     span = Span.of_days(date(2026, 9, 14), date(2026, 9, 15))
     [events] = parsed("liquidations", recorded(samples_dir), span)
     facts = events.rows.select("liquidation_id", "occurred_at", "side", "quantity_base", "price", "is_adl")
-    # Three of four: the ordinary trade is none. A taker who sold was long.
+    # Three of four: one is an ordinary trade. A taker who sold was long.
     assert facts.rows() == [
         ("064aeb220000000200000005", datetime(2026, 9, 15, 20, 19, 50, 34_000), "long", 660.0, 1.276, False),
         ("064a1f5e0000000200000003", datetime(2026, 9, 14, 18, 45, 14, 924_000), "short", 14.7, 1.4731, False),
@@ -147,7 +147,7 @@ def test_the_emulator_has_the_indexers_bounds() -> None:
     assert "errors" in emulate(TRADES, emulated.trades, ticker="BTC-USD", limit=1001)
 
 
-# The way over HTTP
+# Over HTTP
 
 
 def test_days_over_http_match_the_market(settings: Settings, serve: Serve, clock: Clock) -> None:
@@ -181,7 +181,7 @@ def test_days_over_http_match_the_market(settings: Settings, serve: Serve, clock
     assert rejects["instrument"].unique().to_list() == [emulated.BY_ADDRESS]
 
 
-# Under any manners
+# Any response behavior
 
 
 def liquidations(limit: int, market: AnalyticMarket) -> tuple[pl.DataFrame, int]:
@@ -195,7 +195,7 @@ def liquidations(limit: int, market: AnalyticMarket) -> tuple[pl.DataFrame, int]
 @given(limit=st.integers(3, 300), minutes=st.integers(5, 90))
 @hypothesis_settings(max_examples=8, deadline=None)
 def test_every_liquidation_comes_once_whatever_the_pages(limit: int, minutes: int) -> None:
-    """Each shares its block with another trade, and pages end between the two."""
+    """Each shares its block with another trade, and pages may end between the two."""
     market = AnalyticMarket(liquidation_minutes=minutes)
     got, _ = liquidations(limit, market)
     expected = market.liquidations(emulated.BY_NAME["BTC-USD"], DAY.start, DAY.end)

@@ -1,4 +1,4 @@
-"""A backfill that is killed again and again, by the command line in processes of their own."""
+"""A backfill that is killed repeatedly, run by the command line in its own processes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tests.sources.commands import leverhouse, real_now, start
 MARKET: Final = AnalyticMarket()
 BACKFILL: Final = ("backfill", "--from=2025-03-01", "--to=2025-03-30", "--feed=open_interest", "--assets=BTC,ETH")
 KILLED_AFTER: Final = ((3, 30), (40, 60), (40, 60))
-"""Questions about open interest after which a run is killed: of 180 for thirty days of three instruments, many at once. The
-first dies before any day is whole."""
+"""Number of open-interest requests after which a run is killed, out of 180 for thirty days of three instruments. The first run
+is killed before any day is complete."""
 
 
 @pytest.mark.slow
 def test_a_backfill_killed_repeatedly_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:
-    """Killed without a chance to clean up. What was landed by then is whole, and is not asked for again."""
+    """Killed without cleanup. Days landed by then are complete and are not fetched again."""
     whole, killed = Settings(home=tmp_path / "whole"), Settings(home=tmp_path / "killed")
     random_source = random.Random(20250301)
     with Emulator(MARKET, ["bybit"], now=real_now, latency=0.05) as emulator:
@@ -64,13 +64,13 @@ def oi_requests(hits: list[Hit]) -> list[Hit]:
 
 
 def requested_days(hits: list[Hit]) -> set[str]:
-    """Days that questions about open interest were about."""
+    """Days of the open-interest requests."""
     starts = [int(hit.params["startTime"]) - 1 for hit in oi_requests(hits)]
     return {f"{datetime(1970, 1, 1) + timedelta(milliseconds=start):%Y-%m-%d}" for start in starts}
 
 
 def landed_days(settings: Settings) -> set[str]:
-    """Days of open interest in the landing, each of which must be whole."""
+    """Landed days of open interest, each of which must be complete."""
     store = LandingStore(settings.root)
     landings = store.current("bybit.open_interest")
     assert list(store.verify(landings)) == []

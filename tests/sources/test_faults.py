@@ -1,4 +1,4 @@
-"""What goes wrong on the way: each fault is survived, or named and made good by the next run; nothing is lost or doubled."""
+"""Faults while fetching: each is retried, or reported and recovered by the next run; nothing is lost or duplicated."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def fetch_feed(settings: Settings, clock: Clock, first: date = DAY, last: date =
 
 
 def landed(settings: Settings) -> pl.DataFrame:
-    """The rows of everything current in the landing, repeated ones included."""
+    """The rows of all current landings, including duplicates."""
     store = LandingStore(settings.root)
     landings = store.current("bybit.open_interest")
     source = registry.open_source(store, load_contract(settings.schema_dir), "bybit.open_interest", landings)
@@ -77,7 +77,7 @@ def without_rows(body: bytes) -> bytes:
     return re.sub(rb'"list":\[.*?\](?=,|})', b'"list":[]', body)
 
 
-SURVIVED = {
+RETRIED = {
     "429 with Retry-After": Fault(OI, "status", status=429, headers={"Retry-After": "0"}),
     "429 without Retry-After": Fault(OI, "status", status=429),
     "418 with a short wait": Fault(OI, "status", status=418, headers={"Retry-After": "1"}),
@@ -86,15 +86,15 @@ SURVIVED = {
     "503": Fault(OI, "status", status=503, times=3),
     "408": Fault(OI, "status", status=408),
     "connection reset in the middle of the body": Fault(OI, "reset", times=2),
-    "a body that stops": Fault(OI, "slow", seconds=3.0),
-    "half a body that looks whole": Fault(OI, "truncated"),
-    "a page for people": Fault(OI, "html"),
+    "a body that stalls": Fault(OI, "slow", seconds=3.0),
+    "a truncated body": Fault(OI, "truncated"),
+    "an HTML page": Fault(OI, "html"),
     "too many visits, in a 200": Fault(OI, "body", body=b'{"retCode":10016,"retMsg":"server error"}'),
-    "an answer without rows": Fault(OI, "rewrite", change=without_rows),
+    "a response without rows": Fault(OI, "rewrite", change=without_rows),
 }
 
 
-@pytest.mark.parametrize("fault", SURVIVED.values(), ids=SURVIVED.keys())
+@pytest.mark.parametrize("fault", RETRIED.values(), ids=RETRIED.keys())
 def test_transient_faults_cause_no_loss_and_no_duplicates(
     settings: Settings, serve: Serve, clock: Clock, fault: Fault
 ) -> None:
@@ -103,12 +103,12 @@ def test_transient_faults_cause_no_loss_and_no_duplicates(
         assert report.failures == {}
         assert_frame_equal(landed(served), expected_rows())
         requested = sum(OI in hit.where for hit in emulator.hits)
-    # Two instruments of two pages each, and what was asked again.
+    # Two instruments of two pages each, plus retries.
     assert requested > 4
 
 
 STOPPED = {
-    "403, ten minutes of silence": (Fault(OI, "status", times=99, status=403), ThrottledError, "wait 600 s"),
+    "403, blocked for ten minutes": (Fault(OI, "status", times=99, status=403), ThrottledError, "wait 600 s"),
     "a ban of a day": (
         Fault(OI, "status", times=99, status=418, headers={"Retry-After": "86400"}), ThrottledError, "wait 86400 s",
     ),
@@ -117,7 +117,7 @@ STOPPED = {
     "a refusal in a 200": (
         Fault(OI, "body", times=99, body=b'{"retCode":10001,"retMsg":"params error"}'), RequestRefusedError, "10001",
     ),
-    "no end of trouble": (Fault(OI, "status", times=99, status=503), TransientError, "503"),
+    "persistent failure": (Fault(OI, "status", times=99, status=503), TransientError, "503"),
     "a missing field": (
         Fault(OI, "rewrite", times=99, change=replaced(b'"timestamp":"', b'"time":"')), SourceFormatError, "'timestamp'",
     ),
@@ -183,7 +183,7 @@ def test_a_retyped_field_is_an_error_that_names_it(settings: Settings, serve: Se
 def test_a_venue_with_a_slow_clock_is_refetched_until_the_day_is_final(
     settings: Settings, serve: Serve, clock: Clock
 ) -> None:
-    """The day ended 2 hours ago by our clock; the venue is 3 hours behind and has no last hour yet."""
+    """The day ended 2 hours ago by our clock; the venue's clock is 3 hours slow and lacks the last hour."""
     clock.now = datetime(2024, 3, 6, 2)
     slow = Clock(datetime(2024, 3, 5, 23))
     with serve("bybit", settings=settings) as (emulator, served):

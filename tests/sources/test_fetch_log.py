@@ -1,4 +1,4 @@
-"""What goes wrong while fetching is written down as it happens and ends in ops.fetch_problems, whatever became of the fetch."""
+"""Problems while fetching are logged as they happen and loaded into ops.fetch_problems, whatever the outcome of the fetch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gate: what its payloads mean, and its history over HTTP against an emulator that says what is true."""
+"""Gate: parsing of recorded payloads, and history fetched over HTTP from an emulator with known data."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def known_as(instrument: str, size: float, contract_type: str = "linear") -> pl.
 CONTRACTS = pl.concat(known_as(x.instrument, x.contract_size or 1.0, x.contract_type) for x in emulated.LISTINGS)
 
 
-# What the payloads mean
+# Payloads
 
 
 def test_statistics_are_contracts_and_an_empty_ratio_is_none(samples_dir: Path) -> None:
@@ -105,7 +105,7 @@ def test_contract_sizes_are_read_and_the_inverse_contract_is_a_dollar(samples_di
     assert sizes == {"ETH_USDT": 0.01, "SOL_USDT": 1.0, "BTC_USDT": 0.0001, "AVAX_USDT": 1.0, "BTC_USD": 1.0}
     btc = parsed.rows.row(by_predicate=pl.col("instrument") == "BTC_USD", named=True)
     assert (btc["contract_type"], btc["contract_size_unit"]) == ("inverse", "usd")
-    # create_time is 0 in this answer of 2023: not known.
+    # create_time is 0 in this response of 2023: unknown.
     assert parsed.rows["listed_at"].null_count() == 5
     assert parsed.rejects is not None and parsed.rejects["instrument"].to_list() == ["ETH_USD"]
 
@@ -219,7 +219,7 @@ def test_a_day_beyond_gates_retention_is_unknown_and_not_quiet(
     assert days == [(date(2024, 3, 8), "complete")]
 
 
-# Under any manners
+# Any response behavior
 
 
 def job(subject: str, day: date) -> Job:

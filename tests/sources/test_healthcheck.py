@@ -1,4 +1,4 @@
-"""`doctor --live` says what differs from what a venue's module expects, and lands nothing."""
+"""`doctor --live` reports differences from what a venue's module expects, and lands nothing."""
 
 from __future__ import annotations
 

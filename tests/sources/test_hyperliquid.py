@@ -1,4 +1,4 @@
-"""Hyperliquid: what its payloads mean, and its history over HTTP against an emulator that says what is true."""
+"""Hyperliquid: parsing of recorded payloads, and history fetched over HTTP from an emulator with known data."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def recorded(samples_dir: Path, name: str) -> list[Any]:
     return [one["response"] for one in orjson.loads((folder / name).read_bytes())["interactions"]]
 
 
-# What payloads mean
+# Payloads
 
 
 def test_a_k_prefix_is_a_multiplier_of_1000(samples_dir: Path) -> None:
@@ -182,7 +182,7 @@ MORNING: dict[str, Any] = {"coin": "BTC", "startTime": 1_710_000_000_000, "endTi
 
 
 def test_the_emulator_includes_the_candle_that_contains_a_bound(samples_dir: Path) -> None:
-    """As the sample does: asked from 20:46:47 to 19:46:47 of the day after, it begins with 20:00 and ends with 19:00."""
+    """Like the sample: a request from 20:46:47 to 19:46:47 of the next day starts with the 20:00 candle and ends with 19:00."""
     start = 1_709_900_000_000 // 3_600_000 * 3_600_000 + 2_807_000
     request = {"coin": "kPEPE", "interval": "1h", "startTime": start, "endTime": start + 23 * 3_600_000}
     answer = emulate(type="candleSnapshot", req=request)
@@ -192,7 +192,7 @@ def test_the_emulator_includes_the_candle_that_contains_a_bound(samples_dir: Pat
     assert 1_684_702_007_000 - sampled[0]["t"] == 2_807_000
 
 
-# The way over HTTP
+# Over HTTP
 
 
 def test_days_over_http_match_the_market(settings: Settings, serve: Serve, clock: Clock) -> None:
@@ -229,7 +229,7 @@ def test_days_over_http_match_the_market(settings: Settings, serve: Serve, clock
     assert quarantined(served).is_empty()
 
 
-# Under any manners
+# Any response behavior
 
 
 @given(funding=st.integers(2, 40))

@@ -1,4 +1,4 @@
-"""Hyperliquid's liquidations among fills: what recorded fills mean, each trade once, and both sources over HTTP."""
+"""Hyperliquid's liquidations from fills: parsing of recorded fills, deduplication of trades, and both sources over HTTP."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def block(*events: tuple[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def mirrored(fill: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """The other side of the trade, as its other user has it."""
+    """The counterparty's fill of the same trade."""
     return {**fill, "side": "B" if fill["side"] == "A" else "A", "crossed": not fill["crossed"], **changes}
 
 
@@ -82,7 +82,7 @@ def test_a_deleveraged_traders_fill_gives_the_bankrupt_position(samples_dir: Pat
 
 
 def test_a_backstop_takeover_names_the_side_of_the_position(samples_dir: Path) -> None:
-    # The vault's fill: it bought what was a long. The note of the sample leaves out the fields that are not asked about.
+    # The vault's fill: it bought a long position. The sample omits some fields.
     fill = {**sampled(samples_dir)[2]["fill"], "tid": 9, "closedPnl": "0.0"}
     one = parsed(page(block(("0xvault", fill))))
     assert one.rows.select("side", "quantity_base", "is_adl").rows() == [("long", 28.33, False)]
@@ -104,7 +104,7 @@ def test_a_fill_seen_from_both_sides_is_counted_once(samples_dir: Path, number: 
     # In two blocks of the file, and once more on another page.
     again = parsed(page(line, {**line, "events": [own]}), page(line))
     assert_frame_equal(again.rows.drop("_line"), alone)
-    # His own fill tells the same, but for who was on the other side of it.
+    # The liquidated user's own fill gives the same, except whether the counterparty was deleveraged.
     assert_frame_equal(parsed(page({**line, "events": [own]})).rows.drop("_line", "is_adl"), alone.drop("is_adl"))
 
 
@@ -204,11 +204,11 @@ def test_a_hundred_thousand_fills_are_read_in_seconds(samples_dir: Path) -> None
     assert time.process_time() - started < 10
 
 
-# The way over HTTP
+# Over HTTP
 
 
 def expected_liquidations(*kinds: str) -> pl.DataFrame:
-    """The world's liquidations of the day that end in these ways."""
+    """The market's liquidations of the day of these kinds."""
     start = datetime(2025, 11, 1)
     return (
         emulated.forced(AnalyticMarket(), start, start + timedelta(days=1))

@@ -1,4 +1,4 @@
-"""Kraken Futures: what its payloads mean, and its history over HTTP against an emulator that says what is true."""
+"""Kraken Futures: parsing of recorded payloads, and history fetched over HTTP from an emulator with known data."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CONTRACTS = pl.DataFrame(
 )
 
 
-# What the payloads mean
+# Payloads
 
 
 def test_perpetuals_are_distinguished_from_dated_contracts_and_xbt_is_bitcoin(samples_dir: Path) -> None:
@@ -107,7 +107,7 @@ def test_tickers_have_the_current_open_interest(samples_dir: Path) -> None:
 
 
 def test_accounts_give_a_ratio_and_no_accounts_give_none() -> None:
-    # 30 accounts long and 20 short, 60%; 5 long and none short; nobody.
+    # 30 long and 20 short accounts (60%); 5 long and none short; no accounts.
     counted = {"longCount": [30, 5, 0], "shortCount": [20, 0, 0], "ratio": ["0.6", "1", "0"]}
     stamps = [1_709_683_200, 1_709_683_500, 1_709_683_800]
     [parsed] = parse_payloads(
@@ -231,7 +231,7 @@ def test_a_year_of_funding_is_one_request_per_contract(settings: Settings, serve
         assert fetch_feed(date(2024, 3, 9)) == 3
 
 
-# Under any manners
+# Any response behavior
 
 
 @given(

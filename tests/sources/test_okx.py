@@ -1,4 +1,4 @@
-"""OKX: what its payloads mean, and its history over HTTP against an emulator that says what is true."""
+"""OKX: parsing of recorded payloads, and history fetched over HTTP from an emulator with known data."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ from tests.sources.in_process import InProcessApi, context, fetch_pages, page, r
 
 MARKET = AnalyticMarket()
 NOW = datetime(2024, 3, 10, 6)
-PATIENT_FOR_TWO_SECONDS = replace(FAST_RETRY, longest_wait=3.0)
-"""OKX's windows are of 2 seconds, so that is what its throttling asks for."""
+RETRY_AFTER_TWO_SECONDS = replace(FAST_RETRY, longest_wait=3.0)
+"""OKX's rate-limit windows are 2 seconds long, so it asks to wait that long."""
 
 
 def known(*listed: tuple[str, str, float, str]) -> pl.DataFrame:
@@ -66,7 +66,7 @@ def recorded(folder: Path, name: str) -> Any:
     return orjson.loads(sample(folder, "okx_rubik_and_oi.json"))[name]
 
 
-# What payloads mean
+# Payloads
 
 
 def test_contract_sizes_are_value_times_multiplier_in_coin_or_dollars(samples_dir: Path) -> None:
@@ -108,7 +108,7 @@ def test_open_interest_is_received_in_contracts_and_kept_in_coin_and_dollars(sam
     body = recorded(samples_dir, "_open_interest_history")
     [states] = parsed("open_interest", page(wire.OPEN_INTEREST, body, subject="BTC-USDT-SWAP", at=NOW, period="1H"))
     row = states.rows.row(0, named=True)
-    # 2,800,476.45 contracts of 0.01 BTC are 28,004.76 BTC (the venue says 28,006.54, a moment later): not 2.8 million BTC.
+    # 2,800,476.45 contracts of 0.01 BTC are 28,004.76 BTC (the venue has 28,006.54, a moment later): not 2.8 million BTC.
     assert (row["oi_raw"], row["oi_raw_unit"], row["oi_base"]) == (2_800_476.45, "contracts", 28_006.5419)
     assert row["oi_usd"] == 2_360_916_466.88
     assert abs(row["oi_raw"] * 0.01 / row["oi_base"] - 1) < 0.001
@@ -126,7 +126,7 @@ def test_open_interest_of_now_is_read_in_coin(samples_dir: Path) -> None:
 def test_funding_is_the_rate_that_was_paid_not_the_one_predicted(samples_dir: Path) -> None:
     body = sample(samples_dir, "okx_funding_rate_history.json")
     [linear] = parsed("funding", page(wire.FUNDING, body, subject="BTC-USDT-SWAP", at=NOW))
-    # fundingRate says 0.0001515032 and -0.0000236017; the gap of the two stamps is 8 hours.
+    # fundingRate says 0.0001515032 and -0.0000236017; the timestamps are 8 hours apart.
     assert linear.rows["rate"].to_list() == [0.00015, -0.00002]
     assert linear.rows["settled_at"].to_list() == [datetime(2024, 1, 1), datetime(2023, 12, 31, 16)]
     [inverse] = parsed(
@@ -139,7 +139,7 @@ def test_candles_take_volume_in_coin_not_in_contracts(samples_dir: Path) -> None
     body = sample(samples_dir, "okx_candles.json")
     [candles] = parsed("candles", page(wire.CANDLES, body, subject="BTC-USDT-SWAP", at=NOW))
     first = candles.rows.row(0, named=True)
-    # The fixture's vol is 778.838 contracts, and its volCcy and volCcyQuote are 0.
+    # The sample's vol is 778.838 contracts; its volCcy and volCcyQuote are 0.
     assert (first["volume_base"], first["volume_quote"], first["close"]) == (0.0, 0.0, 33_783.9)
     assert first["opened_at"] == datetime(2021, 7, 1)
 
@@ -217,7 +217,7 @@ def test_a_captured_liquidation_of_ether_is_in_contracts_of_a_tenth(recorded_dir
     )
     got = events.rows.row(0, named=True)
     assert (got["side"], got["quantity_base"]) == (row["side"], pytest.approx(0.001))
-    # The capture's 2.05829 dollars are of a fill 0.04% below the bankruptcy price that we are given.
+    # The capture's 2.05829 dollars are at a fill price 0.04% below the bankruptcy price.
     assert got["notional_usd"] == pytest.approx(float(row["notional_usd"]), rel=0.001)
 
 
@@ -253,7 +253,7 @@ def test_a_liquidation_of_unknown_size_is_kept_for_later() -> None:
 def test_only_days_fully_reached_by_captures_are_covered() -> None:
     slots = [datetime(2024, 3, 8, 6) + timedelta(hours=h) for h in (0, 12, 24, 30)] + [datetime(2024, 3, 12, 6)]
     rules = okx_capture.liquidation_rules([Span(slot, slot + timedelta(hours=1)) for slot in slots])
-    # Captures of 8 and 9 March reach from 7 March 10:00 to 9 March 12:00: the 8th is whole.
+    # Captures of 8 and 9 March reach from 7 March 10:00 to 9 March 12:00: the 8th is complete.
     assert [(span.first_day, span.last_day) for span in rules.spans] == [(date(2024, 3, 8), date(2024, 3, 8))]
     assert [gap.first_day.day for gap in rules.gaps] == [7, 9, 11, 12]
 
@@ -318,7 +318,7 @@ def test_the_emulator_excludes_both_bounds_and_refuses_what_okx_refuses() -> Non
     assert emulate(wire.CANDLES, instId="BTC-USDT-SWAP", bar="1D")["code"] == "51000"
 
 
-# The way over HTTP
+# Over HTTP
 
 
 def test_days_over_http_match_the_market(settings: Settings, serve: Serve, clock: Clock) -> None:
@@ -329,7 +329,7 @@ def test_days_over_http_match_the_market(settings: Settings, serve: Serve, clock
     ]) as (emulator, served):  # fmt: skip
         reports = [
             report
-            # Statistics are asked for slowly, so one day of one coin has to do.
+            # Statistics have a low rate limit, so one day of one coin is enough.
             for first, last, assets, feeds in (
                 (date(2024, 1, 10), date(2024, 1, 10), ["BTC"], ["funding_archive"]),
                 (date(2024, 3, 8), date(2024, 3, 8), ["PEPE"], ["positioning", "top_traders"]),
@@ -338,7 +338,7 @@ def test_days_over_http_match_the_market(settings: Settings, serve: Serve, clock
             )
             for report in fetch(
                 served, "okx", feeds, first=first, last=last, assets=assets,
-                retry=PATIENT_FOR_TWO_SECONDS, clock=clock,
+                retry=RETRY_AFTER_TWO_SECONDS, clock=clock,
             )
         ]  # fmt: skip
         assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
@@ -416,14 +416,14 @@ def test_captures_an_hour_apart_have_every_liquidation_once(settings: Settings, 
         status = con.sql(
             "select trade_date, status, reason from ops.coverage where table_name = 'liquidations' order by all"
         )
-        # A capture reaches back 20 hours for certain, so neither day is whole.
+        # A capture is trusted for 20 hours back, so neither day is complete.
         assert status.fetchall() == [
             (date(2024, 3, 9), "partial", "captured for a part of the day only"),
             (date(2024, 3, 10), "partial", "captured for a part of the day only"),
         ]
 
 
-# Files of funding
+# Funding files
 
 
 def archived(first: date, last: date, *, instrument: dict[str, Any] | None = None) -> pl.DataFrame:
@@ -439,7 +439,7 @@ def archived(first: date, last: date, *, instrument: dict[str, Any] | None = Non
 def test_files_cut_in_hong_kong_give_complete_days_of_utc(
     first: tuple[int, int, int], last: tuple[int, int, int]
 ) -> None:
-    """The settlement of 31 January, 16:00 UTC stands in February's file."""
+    """The settlement of 31 January, 16:00 UTC, is in February's file."""
     span = Span.of_days(date(*first), date(*last))
     expected = MARKET.funding(emulated.BY_NAME["BTC-USD-SWAP"], span.start, span.end).select("settled_at", "rate")
     got = archived(date(*first), date(*last)).select("settled_at", "rate").sort("settled_at")
@@ -484,7 +484,7 @@ def test_a_file_with_other_columns_is_an_error(text: str) -> None:
         parsed("funding_archive", packed(text))
 
 
-# Under any manners
+# Any response behavior
 
 
 def job(subject: str, first: date, last: date) -> Job:
@@ -511,7 +511,7 @@ def test_size_order_and_overlap_of_pages_change_nothing(behavior: emulated.Respo
         pages = fetch_pages(venue_feed, api, job(subject, day, day))
         results.append(rows(list(venue_feed.parse([*pages, *pages[:1]], context("okx", SWAPS, at=NOW)))))
     keys = [c for c in ("instrument", "measure", "period", "event_at", "opened_at") if c in results[0].columns]
-    # What a page repeats from behind the bound is the next day's, and true, but not asked for.
+    # Rows repeated beyond the bound are correct but belong to the next day.
     start, end = datetime(2024, 3, 9), datetime(2024, 3, 10)
     closed: Literal["left", "right"] = "left" if feed == "candles" else "right"
     of_day = [r.filter(pl.col(keys[-1]).is_between(start, end, closed=closed)) for r in results]

@@ -1,4 +1,4 @@
-"""Orderly: what its payloads mean, and its history over HTTP against an emulator that says what is true."""
+"""Orderly: parsing of recorded payloads, and history fetched over HTTP from an emulator with known data."""
 
 from __future__ import annotations
 

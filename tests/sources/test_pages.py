@@ -1,5 +1,7 @@
-"""The order in which answers lie in a landing, and answers that lie there twice, change nothing: for every daily feed of every
-exchange. Sizes, bounds and overlaps of pages are each venue's own and tested beside it."""
+"""The order of pages in a landing and repeated pages do not change the result, for every daily feed of every exchange.
+
+Page sizes, bounds and overlaps are venue-specific and tested with each venue.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,7 @@ def in_process_api(case: VenueCase) -> InProcessApi:
 
 @cache
 def instruments(venue: str) -> pl.DataFrame:
-    """What the venue lists, as its landing of today says it."""
+    """The venue's instruments, as landed today."""
     case = next(case for case in VENUE_CASES if case.venue == venue)
     feed = registry.venue(venue).feed(INSTRUMENTS)
     day = Span.of_days(case.day, case.day)
@@ -50,7 +52,7 @@ def instruments(venue: str) -> pl.DataFrame:
 
 
 def rows_by_table(case: VenueCase, feed: Feed, pages: Sequence[Page]) -> Mapping[str, pl.DataFrame]:
-    """Rows by table, each once."""
+    """Distinct rows by table."""
     context = Context(case.venue, case.now, Span.of_days(case.day, case.day), instruments(case.venue))
     tables: dict[str, list[pl.DataFrame]] = {}
     for one in feed.parse(pages, context):
@@ -60,7 +62,7 @@ def rows_by_table(case: VenueCase, feed: Feed, pages: Sequence[Page]) -> Mapping
 
 @cache
 def pages_of(source: str) -> tuple[Page, ...]:
-    """The pages of a day, about two instruments where the feed asks for instruments."""
+    """The pages of a day, of two instruments if the feed is fetched by instrument."""
     case, feed = FEEDS[source]
     listed = instruments(case.venue).filter(pl.col("asset").is_in(list(case.assets)))
     subjects: Mapping[str, Mapping[str, Any]] = {"*": {}} if feed.subjects is None else feed.subjects(listed)

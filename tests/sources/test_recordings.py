@@ -1,4 +1,4 @@
-"""Recordings of websockets as the example mappings of docs/mappings read them: sides, amounts and times worked out by hand."""
+"""Websocket recordings imported with the example mappings of docs/mappings; sides, amounts and times computed by hand."""
 
 from __future__ import annotations
 

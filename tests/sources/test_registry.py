@@ -1,4 +1,4 @@
-"""The list of venues: what every module must say about itself, and the page made of it."""
+"""The registry of venues: required declarations, and the page generated from them."""
 
 from __future__ import annotations
 
