@@ -49,9 +49,7 @@ SIDES: Final = (
         f"{SOURCES}/cex/okx/capture.py",
         '{"sell": "long", "buy": "short"}',
         '{"sell": "short", "buy": "long"}',
-        (
-            f"{HERE}/test_okx.py::test_a_netted_position_is_known_by_its_forced_order_and_a_contradiction_is_rejected",
-        ),
+        (f"{HERE}/test_okx.py::test_a_netted_position_is_known_by_its_forced_order_and_a_contradiction_is_rejected",),
     ),
 )
 

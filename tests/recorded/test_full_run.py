@@ -99,9 +99,7 @@ def test_sixty_six_perpetuals_have_liquidations(published: duckdb.DuckDBPyConnec
 
 
 @pytest.mark.parametrize("asset", ["BTC", "ETH"])
-def test_exchange_and_on_chain_liquidations_are_compared(
-    published: duckdb.DuckDBPyConnection, asset: str
-) -> None:
+def test_exchange_and_on_chain_liquidations_are_compared(published: duckdb.DuckDBPyConnection, asset: str) -> None:
     ((days, exchange, lending),) = rows(
         published,
         f"""

@@ -307,7 +307,7 @@ def test_every_field_of_a_fill_query_is_returned(samples_dir: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("real", "ours", "said"),
+    ("real", "ours", "message"),
     [
         ({"a": 1}, {}, "$.a: is missing in the response"),
         ({}, {"a": 1}, "$.a: is not in the sample"),

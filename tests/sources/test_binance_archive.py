@@ -291,11 +291,11 @@ class RestatedMarket(AnalyticMarket):
 def test_a_replaced_file_is_reloaded_and_unchanged_files_are_not_fetched(
     settings: Settings, serve: Serve, clock: Clock
 ) -> None:
-    model = RestatedMarket()
-    with serve("binance_archive", settings=settings, model=model) as (emulator, served):
+    market = RestatedMarket()
+    with serve("binance_archive", settings=settings, market=market) as (emulator, served):
         fetch_feed(served, "um_metrics", clock, first=LAST)
         before = loaded(served, "open_interest", clock=clock)
-        model.halved.add("BTCUSDT")
+        market.halved.add("BTCUSDT")
         emulator.hits.clear()
         clock.now += timedelta(hours=7)
         report = fetch_feed(served, "um_metrics", clock, first=LAST)

@@ -124,7 +124,7 @@ STOPPED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("fault", "error", "said"), STOPPED.values(), ids=STOPPED.keys())
+@pytest.mark.parametrize(("fault", "error", "message"), STOPPED.values(), ids=STOPPED.keys())
 def test_permanent_faults_are_reported_and_the_next_run_recovers(
     settings: Settings, serve: Serve, clock: Clock, fault: Fault, error: type[LeverhouseError], message: str
 ) -> None:

@@ -124,7 +124,7 @@ def test_an_order_window_of_more_than_an_hour_and_a_candle_limit_are_refused() -
 
 
 @pytest.mark.parametrize(
-    ("label", "error", "said"),
+    ("label", "error", "message"),
     [
         ("TOO_MANY_REQUESTS", ThrottledError, "TOO_MANY"),
         ("CONTRACT_NOT_FOUND", RequestRefusedError, "no longer lists"),
