@@ -14,8 +14,8 @@ from pathlib import Path
 from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import ALL_DAYS, Daily, Feed, Venue
 from pipelines.sources import registry
-from pipelines.sources.chain.evm import gmx as evm_gmx
-from pipelines.sources.chain.evm.chains import FAMILIES
+from pipelines.sources.chain.evm import gmx
+from pipelines.sources.chain.evm.venue import FAMILIES
 from pipelines.sources.instruments import EVENT_TABLES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,11 +57,11 @@ def _on_chain() -> Iterator[str]:
     yield "| protocol | chains, with the first month fetched | measure |"
     yield "|---|---|---|"
     for family in FAMILIES.values():
-        for protocol in family:
+        for protocol in family.protocols:
             measures = "collateral seized, debt repaid" + (", bad debt" if protocol.bad_debt else "")
             yield _protocol(protocol.name, protocol.since, measures)
-    for name, since in evm_gmx.SINCE.items():
-        yield _protocol(name, since, "position notional")
+    for version in gmx.VERSIONS:
+        yield _protocol(version.name, version.since, "position notional")
     for name in EXCHANGES_ON_CHAIN:
         first = min(feed.retention.since for feed in registry.venue(name).feeds if set(feed.tables) & set(EVENT_TABLES))
         yield _protocol(name, {"own chain": first}, "position notional")
@@ -110,7 +110,7 @@ def _limit(limit: Limit) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Write the page; with --check only report whether it is stale."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 where the page is stale")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if the page is stale")
     wanted = page()
     if parser.parse_args(arguments).check:
         return int(not PAGE.exists() or PAGE.read_text(encoding="utf-8") != wanted)
