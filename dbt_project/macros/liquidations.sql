@@ -27,6 +27,28 @@
     floor(({{ usd }}) * 1e6 + 0.5e0) / 1e6
 {%- endmacro %}
 
+{#- The four kinds of liquidations that are never added up: positions by their notional, on exchanges and on perp DEXes, and loans
+    by what is seized and by what is repaid. Null for a measure that its kind of venue does not have. -#}
+{% macro liquidation_kind(venue_kind, measure) -%}
+    case
+        when {{ venue_kind }} = 'cex' and {{ measure }} = 'position_notional' then 'exchange'
+        when {{ venue_kind }} = 'perp_dex' and {{ measure }} = 'position_notional' then 'perp_dex'
+        when {{ venue_kind }} = 'lending' and {{ measure }} = 'collateral_seized' then 'lending_collateral'
+        when {{ venue_kind }} = 'lending' and {{ measure }} = 'debt_repaid' then 'lending_debt'
+    end
+{%- endmacro %}
+
+{#- A whole query: the names of liquidation_kind. -#}
+{% macro liquidation_kinds() %}
+    select 'exchange' as kind
+    union all
+    select 'perp_dex' as kind
+    union all
+    select 'lending_collateral' as kind
+    union all
+    select 'lending_debt' as kind
+{% endmacro %}
+
 {#- The color of a value in [0, 1] as #rrggbb. The ends are those of viridis, the scale most plotting tools begin with: dark
     purple is read as empty and bright yellow as hot, also in gray and by color-blind readers. Between them every
     channel is a straight line, which a BI tool can repeat. -#}
