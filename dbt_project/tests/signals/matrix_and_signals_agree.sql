@@ -28,5 +28,5 @@ where
     or signals.strength is distinct from spread.strength
     or (
         spread.signal in ('upside_setup', 'top_risk', 'bottom_zone')
-        and (spread.state = 'on') <> (spread.grid_cell = substr(spread.signal, 5))
+        and (spread.state = 'on') <> (spread.grid_cell = spread.signal)
     )

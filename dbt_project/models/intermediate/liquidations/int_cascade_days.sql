@@ -34,7 +34,7 @@ hot as (
     select
         asset,
         trade_date,
-        cast(count(distinct started_at) as int) as cascades,
+        cast(count(distinct started_at) as int) as minute_cascades,
         sum(notional_usd) as cascade_usd,
         sum(long_usd) as long_usd,
         sum(short_usd) as short_usd,
@@ -47,6 +47,8 @@ hot as (
 grained as (
     select
         days.*,
+        {{ liquidation_snap('days.notional_usd') }} as liquidated_usd,
+        {{ liquidation_snap('days.border_usd') }} as liquidated_border_usd,
         case
             when days.has_events and days.event_days_known = {{ threshold('cascade_median_days') }} then 'minute'
             when days.total_days_known = {{ threshold('cascade_daily_days') }} and days.notional_usd is not null
@@ -59,7 +61,7 @@ grained as (
 judged as (
     select
         grained.*,
-        hot.cascades as minute_cascades,
+        hot.minute_cascades,
         hot.cascade_usd,
         hot.long_usd as cascade_long_usd,
         hot.short_usd as cascade_short_usd,
@@ -67,14 +69,14 @@ judged as (
         case grained.input_grain
             when 'minute'
                 then case
-                    when hot.cascades > 0 then 'on'
+                    when {{ signal_comparison('large_liquidations', 'minute_cascades', 'hot') }} then 'on'
                     when judgeable.minutes_unjudged > 0 then 'unknown'
                     else 'off'
                 end
             when 'daily'
                 then {{ stats_state(
-                    liquidation_snap('grained.notional_usd') ~ ' > ' ~ liquidation_snap('grained.border_usd'),
-                    ['grained.notional_usd', 'grained.border_usd']
+                    signal_comparison('large_liquidations', 'liquidated_usd', 'grained'),
+                    ['grained.liquidated_usd', 'grained.liquidated_border_usd']
                 ) }}
             else 'unknown'
         end as state
