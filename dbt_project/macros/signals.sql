@@ -103,11 +103,11 @@
     {%- for comparison in signal_comparisons(signal) -%}
         {%- do said.append(signal_comparison_text(comparison, operators)) -%}
     {%- endfor -%}
-    {{- said | join(' and ' if 'all' in definition else ' or ') -}}
+    {{- said | join(', and ' if 'all' in definition else ', or ') -}}
     {%- if definition.get('in_a_row') -%}
         {%- set times = signal_number(definition.in_a_row) -%}
-        , {{ times }} times in a row; it ends when another regime comes {{ times }} times in a row and in none of them
-        {#- #} {{ signal_comparison_text(definition.held_while, operators) -}}
+        , {{ times }} times in a row; it ends when another regime comes {{ times }} times in a row and none of them has
+        {#- #} {{ signal_comparison_text(definition.held_while, {}) -}}
     {%- endif -%}
 {%- endmacro %}
 
