@@ -270,8 +270,8 @@ GAPS: Final = (
     Mutant(
         "open interest of a venue is that of the instruments that are known",
         f"{MARTS}/facts/fct_open_interest_daily.sql",
-        "case when count(*) = count(i.oi_usd) then sum(i.oi_usd) end as oi_usd",
-        "sum(i.oi_usd) as oi_usd",
+        "case when count(*) = count(oi_usd) then sum(oi_usd) end as oi_usd",
+        "sum(oi_usd) as oi_usd",
         units=("open_interest_of_a_venue_is_known_only_if_every_instrument_is",),
     ),
 )

@@ -25,11 +25,9 @@ priced_events as (
             when prices.close_usd is null then events.quantity_base - coalesce(events.unpriced_base, 0)
             else events.quantity_base
         end as quantity_base,
-        case
-            when events.unpriced_events > 0 and prices.close_usd is not null
-                then coalesce(events.notional_usd, 0) + events.unpriced_base * prices.close_usd
-            else events.notional_usd
-        end as notional_usd,
+        {{ liquidation_value(
+            'events.notional_usd', 'events.unpriced_events', 'events.unpriced_base', 'prices.close_usd'
+        ) }} as notional_usd,
         case when events.bin_no is null then 'daily_close' else 'event' end as input_grain,
         chosen.completeness,
         chosen.source,
