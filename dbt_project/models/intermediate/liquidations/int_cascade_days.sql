@@ -1,7 +1,5 @@
 -- Whether an asset cascaded on a day: by its minutes where events are known on the day and the week before, else by the
 -- day's total against the days before. Only minutes above their border count here, so that no later day changes a row.
-{%- set amounts = {'cascade_usd': 'notional_usd', 'cascade_long_usd': 'long_usd', 'cascade_short_usd': 'short_usd'} %}
-
 with days as (
     select
         *,
@@ -106,14 +104,24 @@ select
         when judged.input_grain = 'minute' then judged.minute_cascades
         else 1
     end as cascades,
-    {%- for amount, total in amounts.items() %}
     case
         when judged.state = 'unknown' then null
         when judged.state = 'off' then 0e0
-        when judged.input_grain = 'minute' then judged.{{ amount }}
-        else judged.{{ total }}
-    end as {{ amount }},
-    {%- endfor %}
+        when judged.input_grain = 'minute' then judged.cascade_usd
+        else judged.notional_usd
+    end as cascade_usd,
+    case
+        when judged.state = 'unknown' then null
+        when judged.state = 'off' then 0e0
+        when judged.input_grain = 'minute' then judged.cascade_long_usd
+        else judged.long_usd
+    end as cascade_long_usd,
+    case
+        when judged.state = 'unknown' then null
+        when judged.state = 'off' then 0e0
+        when judged.input_grain = 'minute' then judged.cascade_short_usd
+        else judged.short_usd
+    end as cascade_short_usd,
     case
         when judged.state = 'unknown' then null
         when judged.state = 'off' then 0
