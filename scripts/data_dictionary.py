@@ -25,7 +25,8 @@ GLOSSARY = ROOT / "docs" / "glossary.md"
 
 Manifest = Mapping[str, Any]
 
-# Folders of models/marts in reading order: what people come for first, what it is made of after it.
+# Areas of models/marts/analysis and the other folders of models/marts in reading order: what people come for first, what it is
+# made of after it.
 SECTIONS = {
     "signals": "Daily signals. They are hypotheses, not advice.",
     "trends": "Open interest, funding, liquidations and positioning over time, across venues.",
@@ -145,10 +146,11 @@ def _column(facts: Mapping[str, Any], words: Vocabulary) -> Column:
 
 
 def _section(node: Mapping[str, Any]) -> str:
-    folder = str(node["fqn"][2])
-    if folder not in SECTIONS:
-        raise ValueError(f"models/marts/{folder} has no section in the data dictionary; add it to SECTIONS")
-    return folder
+    folders = [str(folder) for folder in node["fqn"][2:-1]]
+    section = folders[1] if folders[0] == "analysis" else folders[0]
+    if section not in SECTIONS:
+        raise ValueError(f"models/marts/{'/'.join(folders)} is no section of the data dictionary; add it to SECTIONS")
+    return section
 
 
 def threshold_users(manifest: Manifest, name: str) -> tuple[str, ...]:
@@ -231,7 +233,7 @@ def _mart(mart: Mart) -> str:
 
 OPENING = """# Data dictionary
 
-Every mart and every column. Written by `make docs` from the descriptions of the models (`dbt_project/models/marts/*/*.yml`)
+Every mart and every column. Written by `make docs` from the descriptions of the models (`dbt_project/models/marts/**/*.yml`)
 and from `dbt_project.yml`; edit those instead of this page. A test fails if they differ.
 
 The same texts, each followed by `[unit, additivity]`, are comments in the published file, so any DuckDB client shows them:

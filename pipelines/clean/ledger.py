@@ -201,8 +201,14 @@ def write_landings(con: duckdb.DuckDBPyConnection, work: Work, home: Path) -> No
         ],
         schema_overrides={"fetched_at": pl.Datetime("us")},
     )
-    execute_with(con, rows, "delete from ops.landings where landing_id in (select landing_id from frame)")
-    execute_with(con, rows, "insert into ops.landings by name select * from frame")
+    if rows.height:
+        execute_with(con, rows, "delete from ops.landings where landing_id in (select landing_id from frame)")
+        execute_with(con, rows, "insert into ops.landings by name select * from frame")
+    # A forgotten landing is no longer on the list of those on disk, but its row stays.
+    con.execute(
+        "update ops.landings set is_current = false where landing_id in (select unnest(cast(? as varchar[])))",
+        [work.superseded],
+    )
 
 
 def record_checks(

@@ -5,9 +5,8 @@ load.py decides which landings are staged. No parsing and no DDL here.
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -24,117 +23,64 @@ from pipelines.clean.ledger import (
     write_loads,
     write_quarantine,
 )
-from pipelines.contract.batch import ParsedBatch, SourceRules
-from pipelines.contract.ddl import Contract, Table
-from pipelines.core.errors import ContractError, ReconciliationError, WarehouseDamagedError
+from pipelines.clean.parsed import ParsedLanding, ParsedSource, shared_constants, stage_schema
+from pipelines.contract.batch import SourceRules
+from pipelines.contract.ddl import Table
+from pipelines.core.errors import ReconciliationError, WarehouseDamagedError
 from pipelines.quality.batch import CheckResult, GateInput
 from pipelines.storage.query import execute_with, first_row, scalar, transaction
-
-_MIX: Final = 0x9E3779B97F4A7C15
-"""An odd multiplier with well-spread bits, so that the hashes of key columns do not cancel out."""
 
 STAGE_ROWS_PER_PASS: Final = 5_000_000
 """Keys compared per pass: bounds the memory of deduplication (8 bytes per row, plus a set of the same size)."""
 
-ConstantColumns = Mapping[str, str | None]
-"""Text columns with the same value (or null) in all rows, and that value."""
-
 
 class Stage:
-    """A load in progress. Rows are Parquet files in the scratch folder, so that memory stays bounded and the database is
-    written once; stage_<table> is a view of them, rejected_<table> lists the rows that are not accepted. Days and key hashes
-    are computed while a batch is in memory, so that no later pass has to.
+    """A batch on its way into the clean tables. Rows are Parquet files that parsed.py wrote, so that memory stays bounded and
+    the database is written once; stage_<table> is a view of them, rejected_<table> lists the rows that are not accepted.
+
+    `ranks` orders landings from old to new.
     """
 
     def __init__(
-        self, con: duckdb.DuckDBPyConnection, contract: Contract, source: str, now: datetime, home: Path
+        self, con: duckdb.DuckDBPyConnection, parsed: ParsedSource, ranks: Mapping[str, int], home: Path
     ) -> None:
         self.con = con
         self.home = home
-        self.contract = contract
-        self.source = source
-        self.now = now
+        self.parsed = parsed
+        self.contract = parsed.contract
+        self.source = parsed.source
+        self.now = parsed.now
+        self.ranks = ranks
         self.tables: dict[str, Table] = {}
-        self.days: dict[str, set[date | None]] = {}
-        self.constant_columns: dict[str, ConstantColumns] = {}
-        self.ranks: dict[str, int] = {}
-        self.folder = home / "scratch" / "load"
-        self.staged = 0
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
+        self.pending: list[ParsedLanding] = []
+        self.unchanged: list[ParsedLanding] = []
         con.execute(
             "create or replace temp table stage_rejects (table_name varchar, landing_id varchar, trade_date date, line bigint, "
-            "field varchar, instrument varchar, reason varchar, detail varchar, raw varchar, unchanged_landing boolean)"
+            "field varchar, instrument varchar, reason varchar, detail varchar, raw varchar)"
         )
         con.execute(
             "create or replace temp table stage_null_cells (table_name varchar, landing_id varchar, trade_date date, "
-            "instrument varchar, cells bigint, unchanged_landing boolean)"
+            "instrument varchar, cells bigint)"
         )
         con.execute("create or replace temp table affected_partitions (table_name varchar, trade_date date)")
 
-    def add(self, batch: ParsedBatch, rank: int, *, unchanged_landing: bool = False) -> None:
-        """Stage one batch; `rank` orders landings from old to new."""
-        table = self.contract.table(batch.table)
-        rows = batch.rows
-        self._check_frame(table, rows, batch.rejects)
-        if table.name not in self.tables:
-            self._create(table)
-        day = pl.col(table.day_column or "")
-        self.ranks[batch.landing_id] = rank
-        rows = rows.with_columns(
-            *(pl.lit(None, dtype=t).alias(c) for c, t in table.polars_schema().items() if c not in rows.columns),
-            ((day - pl.duration(microseconds=1)) if table.day_is_state else day).dt.date().alias("trade_date"),
-            pl.lit(batch.landing_id).alias("landing_id"),
-            pl.int_range(self.staged, self.staged + pl.len(), dtype=pl.Int64).alias("_rid"),
-        ).with_columns(_key_hash(table).alias("_key"))
-        if unchanged_landing:
-            rows = rows.clear() if table.merge else rows.join(self._affected_days(table), on="trade_date", how="semi")
-        if rows.height:
-            file = self.folder / table.name / f"{self.staged}.parquet"
-            constant_columns = _constant_texts(rows)
-            rows.select(*_stage_schema(table)).with_columns(
-                *_dictionaries(constant_columns, rows.height)
-            ).write_parquet(file, compression="uncompressed", statistics=False)
-            self.staged += batch.rows.height
-            self.days[table.name].update(rows["trade_date"].unique())
-            before = self.constant_columns.get(table.name, constant_columns)
-            self.constant_columns[table.name] = dict(before.items() & constant_columns.items())
-        not_loaded = {
-            "insert into stage_rejects select ?, ?, trade_date, line, field, instrument, reason, detail, raw, ? from frame":
-                batch.rejects,
-            "insert into stage_null_cells select ?, ?, trade_date, instrument, cells, ? from frame": batch.null_cells,
-        }  # fmt: skip
-        for sql, frame in not_loaded.items():
-            if frame.height:
-                execute_with(self.con, frame, sql, [table.name, batch.landing_id, unchanged_landing])
-
-    def _check_frame(self, table: Table, rows: pl.DataFrame, rejects: pl.DataFrame) -> None:
-        expected = table.polars_schema()
-        unknown = [c for c in rows.columns if c not in expected and c not in ("_line", "_field")]
-        missing = [c.name for c in table.wire_columns if not c.nullable and c.name not in rows.columns]
-        wrong = [f"{c} is {rows.schema[c]}" for c in rows.columns if c in expected and rows.schema[c] != expected[c]]
-        if unknown or missing or wrong:
-            raise ContractError(
-                f"{self.source}: the parser's frame for {table.qualified} has unknown columns {unknown}, lacks {missing}, "
-                f"has wrong types {wrong}; correct the module in pipelines/sources."
-            )
-        reserved = set(rejects["reason"].unique()) & {"contract", "conflicting_duplicate"}
-        if reserved:
-            raise ContractError(
-                f"{self.source}: reasons {sorted(reserved)} are reserved for the loader; a parser must not use them."
-            )
-
-    def find_affected_partitions(self, superseded: list[str]) -> None:
-        """Fill affected_partitions: the days staged so far and the days with rows of superseded landings."""
-        for name, table in self.tables.items():
-            self._open_view(table)
-            staged = pl.DataFrame({"trade_date": list(self.days[name])}, schema={"trade_date": pl.Date()})
-            execute_with(self.con, staged, "insert into affected_partitions select ?, trade_date from frame", [name])
+    def add_pending(self, landing_ids: Iterable[str], superseded: Sequence[str]) -> None:
+        """Stage the landings to load and fill affected_partitions: their days, and those of superseded landings."""
+        self.pending = [self.parsed.landings[landing_id] for landing_id in landing_ids]
+        for landing in self.pending:
+            for name in landing.tables:
+                if name not in self.tables:
+                    self._create(self.contract.table(name))
+            self._add_rejects(landing)
+        for name in self.tables:
+            found = (landing.tables[name].days for landing in self.pending if name in landing.tables)
+            days = pl.DataFrame({"trade_date": list(set().union(*found))}, schema={"trade_date": pl.Date()})
+            execute_with(self.con, days, "insert into affected_partitions select ?, trade_date from frame", [name])
         self.con.execute("insert into affected_partitions select distinct table_name, trade_date from stage_rejects")
         self.con.execute(
             "insert into affected_partitions select distinct table_name, trade_date from ops.lineage "
             "where source = ? and landing_id in (select unnest(cast(? as varchar[])))",
-            [self.source, superseded],
+            [self.source, list(superseded)],
         )
         self.con.execute(
             "create or replace temp table affected_partitions as select distinct table_name, trade_date from affected_partitions"
@@ -142,6 +88,30 @@ class Stage:
         for (name,) in self.con.execute("select distinct table_name from affected_partitions").fetchall():
             if name not in self.tables:
                 self._create(self.contract.table(name))
+
+    def add_unchanged(self, landing_ids: Iterable[str]) -> None:
+        """Stage what loaded landings have in the affected partitions, which are built anew from all of their landings."""
+        self.unchanged = [self.parsed.landings[landing_id] for landing_id in landing_ids]
+        for landing in self.unchanged:
+            self._add_rejects(landing, only_affected=True)
+
+    def _add_rejects(self, landing: ParsedLanding, *, only_affected: bool = False) -> None:
+        where = (
+            " where (?, trade_date) in (select table_name, trade_date from affected_partitions)"
+            if only_affected
+            else ""
+        )
+        for table, columns, frames in (
+            ("stage_rejects", "trade_date, line, field, instrument, reason, detail, raw", landing.rejects),
+            ("stage_null_cells", "trade_date, instrument, cells", landing.null_cells),
+        ):
+            for name, frame in frames.items():
+                execute_with(
+                    self.con,
+                    frame,
+                    f"insert into {table} select ?, ?, {columns} from frame{where}",
+                    [name, landing.landing_id, *([name] if only_affected else [])],
+                )
 
     def landings_in_affected_partitions(self, *, exclude: list[str]) -> set[str]:
         """Other landings with rows in the affected partitions."""
@@ -158,16 +128,6 @@ class Stage:
 
     def resolve(self) -> None:
         """Decide which staged rows are not accepted: contract violations, conflicts, duplicates."""
-        self.con.execute(
-            "delete from stage_rejects where unchanged_landing and (trade_date is null or not exists "
-            "(select 1 from affected_partitions as t where t.table_name = stage_rejects.table_name "
-            "and t.trade_date = stage_rejects.trade_date))"
-        )
-        self.con.execute(
-            "delete from stage_null_cells where unchanged_landing and not exists "
-            "(select 1 from affected_partitions as t where t.table_name = stage_null_cells.table_name "
-            "and t.trade_date = stage_null_cells.trade_date)"
-        )
         for table in self.tables.values():
             self._open_view(table)
             self._find_violations(table)
@@ -202,7 +162,7 @@ class Stage:
         return reports
 
     def drop(self) -> None:
-        """Remove the temporary tables and files."""
+        """Remove the temporary tables."""
         for name in self.tables:
             self.con.execute(f"drop view if exists accepted_{name}")
             self.con.execute(f"drop table if exists rejected_{name}")
@@ -210,36 +170,47 @@ class Stage:
             self.con.execute(f"drop view if exists stage_{name}")
         for name in ("stage_rejects", "stage_null_cells", "affected_partitions"):
             self.con.execute(f"drop table if exists {name}")
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _create(self, table: Table) -> None:
-        """Create the folder of the table with an empty file that defines the columns, and the table of rejected rows."""
-        schema = _stage_schema(table)
-        (self.folder / table.name).mkdir()
-        pl.DataFrame(schema=schema).write_parquet(self.folder / table.name / "empty.parquet")
+        """Create the table of rejected rows."""
         self.con.execute(
             f"create or replace temp table rejected_{table.name} (rid bigint, outcome varchar, detail varchar)"
         )
         self.tables[table.name] = table
-        self.days[table.name] = set()
-        self._open_view(table)
+
+    def _files(self, table: Table, landings: Iterable[ParsedLanding]) -> list[Path]:
+        return [
+            file for landing in landings if table.name in landing.tables for file in landing.tables[table.name].files
+        ]
 
     def _open_view(self, table: Table) -> None:
-        """Recreate the view over the files, because a view keeps the file list it was created with.
+        """Create stage_<table> over the files of the staged landings.
 
         Constant columns are literals in the view, so that they are checked once and not read.
         """
-        constant_columns = self.constant_columns.get(table.name, {})
+        pending = self._files(table, self.pending)
+        # The rows of a merged table are replaced key by key: those of other landings stay.
+        unchanged = [] if table.merge else self._files(table, self.unchanged)
+        used = [x for x in (*self.pending, *([] if table.merge else self.unchanged)) if table.name in x.tables]
+        constants = shared_constants(x.tables[table.name].constant_columns for x in used if x.tables[table.name].files)
         replaced = ", ".join(
-            f"cast({_literal(value)} as varchar) as {column}" for column, value in sorted(constant_columns.items())
+            f"cast({_literal(value)} as varchar) as {column}" for column, value in sorted(constants.items())
         )
-        self.con.execute(
-            f"create or replace temp view stage_{table.name} as select *{f' replace ({replaced})' if replaced else ''} from "
-            f"read_parquet('{_quoted(str(self.folder / table.name))}/*.parquet')"
-        )
+        columns = f"select *{f' replace ({replaced})' if replaced else ''}"
+        parts = [f"{columns} from {_read(pending or [self._empty(table)])}"]
+        if unchanged:
+            parts.append(
+                f"{columns} from {_read(unchanged)} where trade_date in "
+                f"(select trade_date from affected_partitions where table_name = '{table.name}')"
+            )
+        self.con.execute(f"create or replace temp view stage_{table.name} as {' union all by name '.join(parts)}")
 
-    def _affected_days(self, table: Table) -> pl.DataFrame:
-        return self.con.sql("select trade_date from affected_partitions where table_name = ?", params=[table.name]).pl()
+    def _empty(self, table: Table) -> Path:
+        """A file without rows that defines the columns."""
+        path = self.parsed.folder / f"{table.name}-empty.parquet"
+        if not path.exists():
+            pl.DataFrame(schema=stage_schema(table)).write_parquet(path)
+        return path
 
     def _find_violations(self, table: Table) -> None:
         """Reject rows that violate a NOT NULL or CHECK of the DDL, with the first violated rule."""
@@ -305,7 +276,8 @@ class Stage:
     def _suspect_keys(self, table: Table) -> pl.Series:
         """Hashes of keys that may occur twice, found in several passes over part of the hashes to bound the memory."""
         found = [pl.Series("_key", [], dtype=pl.UInt64())]
-        scan = pl.scan_parquet(self.folder / table.name / "*.parquet").select("_key")
+        files = self._files(table, (*self.pending, *self.unchanged)) or [self._empty(table)]
+        scan = pl.scan_parquet(files, glob=False).select("_key")
         passes = -(-int(scalar(self.con, f"select count(*) from stage_{table.name}")) // STAGE_ROWS_PER_PASS)
         for number in range(passes):
             keys = scan.filter(pl.col("_key") % passes == number) if passes > 1 else scan
@@ -320,7 +292,7 @@ class Stage:
         instrument = table.instrument_column or "null"
         self.con.execute(
             f"insert into stage_rejects select '{table.name}', s.landing_id, s.trade_date, s._line, s._field, {instrument}, "
-            f"o.outcome, o.detail, cast(to_json(struct_pack({columns})) as varchar), false "
+            f"o.outcome, o.detail, cast(to_json(struct_pack({columns})) as varchar) "
             f"from stage_{table.name} as s join rejected_{table.name} as o on o.rid = s._rid "
             "where o.outcome in ('contract', 'conflicting_duplicate')"
         )
@@ -403,39 +375,10 @@ class Stage:
             )
 
 
-def _stage_schema(table: Table) -> dict[str, pl.DataType]:
-    """Columns of a staged file: wire columns, partition day, origin of the row, row number in the load, key hash."""
-    return table.polars_schema() | {
-        "trade_date": pl.Date(),
-        "landing_id": pl.String(),
-        "_line": pl.Int64(),
-        "_field": pl.String(),
-        "_rid": pl.Int64(),
-        "_key": pl.UInt64(),
-    }
-
-
-def _constant_texts(rows: pl.DataFrame) -> ConstantColumns:
-    texts = rows.select(pl.col(pl.String))
-    first = texts.row(0, named=True)
-    same = texts.select((pl.all() == pl.all().first()).all(ignore_nulls=False) | pl.all().is_null().all())
-    return {name: first[name] for name, constant in same.row(0, named=True).items() if constant}
-
-
-def _dictionaries(constant_columns: ConstantColumns, height: int) -> list[pl.Series]:
-    """Constant text columns as enums, which are written without collecting their distinct values."""
-    return [
-        pl.repeat(value, height, dtype=pl.Enum([value or ""]), eager=True).alias(column)
-        for column, value in constant_columns.items()
-    ]
-
-
-def _key_hash(table: Table) -> pl.Expr:
-    """A hash of the key: equal keys have equal hashes within one load. Hashing a struct would take twice as long."""
-    mixed = pl.lit(0, pl.UInt64)
-    for number, column in enumerate(c for c in table.key if c != "source"):
-        mixed = mixed * pl.lit(_MIX, pl.UInt64) + pl.col(column).hash(number)
-    return mixed
+def _read(files: Iterable[Path]) -> str:
+    """A table function over exactly these files: what means something in a glob is put in brackets, which take it literally."""
+    names = (re.sub(r"([*?\[])", r"[\1]", str(file)) for file in files)
+    return f"read_parquet([{', '.join(_literal(name) for name in names)}])"
 
 
 def _literal(text: str | None) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from pipelines.cli import demo, doctor, evaluate, ingest, read, serve
+from pipelines.cli import demo, doctor, evaluate, ingest, landings, read, serve
 from pipelines.core.errors import LeverhouseError
 
 
@@ -69,8 +69,8 @@ def options(
     """Global options."""
 
 
-for register in (ingest.register, demo.register, evaluate.register, read.register, doctor.register, serve.register):
-    register(app)
+for module in (ingest, landings, demo, evaluate, read, doctor, serve):
+    module.register(app)
 
 
 def main() -> None:

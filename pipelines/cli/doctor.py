@@ -88,6 +88,7 @@ def check_local(settings: Settings, progress: Callable[[str, int, int], None]) -
     yield _lock(settings)
     yield from _mappings(settings)
     yield _landings(settings, progress)
+    yield _refused(settings)
     yield _database(settings)
     yield _runs(settings)
     yield _published(settings)
@@ -164,17 +165,27 @@ def _landings(settings: Settings, progress: Callable[[str, int, int], None]) -> 
     from pipelines.extract.landing import LandingStore
 
     store = LandingStore(settings.root)
-    try:
-        landings = store.all()
-    except LeverhouseError as error:
-        return Finding("landings", "wrong", str(error), "restore the manifest")
-    faults: list[str] = []
+    landings = store.all()
+    faults = store.damaged_manifests()
     for done, landing in enumerate(landings):
         progress(f"verify {landing.part}", done, len(landings))
         faults += store.verify([landing])
     if faults:
         return Finding("landings", "wrong", f"{len(faults)} of {len(landings)}: {faults[0]}", "land the files again")
     return Finding("landings", "ok", f"{len(landings)} as received, {sum(x.bytes for x in landings) / 1e6:,.1f} MB")
+
+
+def _refused(settings: Settings) -> Finding:
+    from pipelines.operations.diagnostics import refused_landings
+    from pipelines.operations.load import refusal_line
+
+    refused = refused_landings(settings)
+    if not refused:
+        return Finding("refused landings", "ok", "none")
+    return Finding(
+        "refused landings", "wrong", f"{len(refused)}: {refusal_line(refused[0])}",
+        "leverhouse landing show ID; then accept it, forget it, or correct the mapping",
+    )  # fmt: skip
 
 
 def _database(settings: Settings) -> Finding:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from pipelines.cli.screen import Screen, plain
 from pipelines.cli.session import Session
+from pipelines.extract.landing import Refusal
 from pipelines.storage.status import Missing, Refused, Status
 
 LINES: Final = 25
@@ -45,6 +46,7 @@ def print_run(screen: Screen, session: Session, *, as_json: bool) -> None:
                 "landed": {name: {"files": files, "new": new} for name, (files, new) in record.landings.items()},
                 "loaded": loads,
                 "failed": {source: str(error) for source, error in record.failures.items()},
+                "refused_landings": [plain(one) for one in record.refused],
                 "build": _build(session),
                 "compared": {
                     tables: {"tables": one.tables, "differences": list(one.differences), "pending": one.pending}
@@ -57,6 +59,7 @@ def print_run(screen: Screen, session: Session, *, as_json: bool) -> None:
         )
         return
     screen.table("Loaded", loads, empty="nothing was pending")
+    print_refused_landings(screen, record.refused)
     for source, error in record.failures.items():
         screen.out.print(f"[red]not loaded[/red] {source}: ", end="")
         screen.out.print(str(error), markup=False)
@@ -73,6 +76,28 @@ def print_run(screen: Screen, session: Session, *, as_json: bool) -> None:
 def print_refused(screen: Screen, status: Status) -> None:
     """Quarantined rows by reason."""
     _print_first(screen, "In quarantine", status.refused, empty="no rows")
+
+
+def print_refused_landings(screen: Screen, refusals: Sequence[Refusal]) -> None:
+    """Landings that are not loaded because something in them is wrong, and what to do."""
+    if not refusals:
+        return
+    rows = [
+        {
+            "id": x.landing_id,
+            "source": x.source,
+            "partition": x.partition,
+            "part": x.part,
+            "reason": x.reason,
+            "detail": x.detail,
+        }
+        for x in refusals[:LINES]
+    ]
+    more = f" (the first {LINES} of {len(refusals)})" if len(refusals) > LINES else ""
+    screen.table(f"Refused landings{more}", rows)
+    screen.note(
+        "'leverhouse landing show ID' shows one; accept it if its data is right, forget it, or correct its mapping"
+    )
 
 
 def print_missing(screen: Screen, status: Status) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from pipelines.clean.load import TableLoad
     from pipelines.extract.fetch import FetchReport
-    from pipelines.extract.landing import Landing
+    from pipelines.extract.landing import Landing, Refusal
     from pipelines.operations.build import BuildReport
     from pipelines.operations.load import LoadOutcome
     from pipelines.operations.rebuild import Comparison
@@ -45,6 +45,7 @@ class Record(Observer):
     bar: Bar
     landings: dict[str, tuple[int, int]] = field(default_factory=dict)
     loads: list[tuple[str, TableLoad]] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
     failures: dict[str, LeverhouseError] = field(default_factory=dict)
     errors: list[tuple[str, BaseException]] = field(default_factory=list)
     attempted_load: bool = False
@@ -79,6 +80,7 @@ class Record(Observer):
             self.loads += [(report.source, load) for load in report.tables]
             rows = sum(load.accepted for load in report.tables)
             self.bar.line(f"loaded {report.source}: {rows:,} rows from {report.landings} files")
+        self.refused += outcome.refused
         self.failures.update(outcome.failures)
         if not outcome.reports and not outcome.failures:
             self.bar.line("nothing pending: every landing is loaded")

@@ -12,6 +12,7 @@
         ├── RequestRefusedError the venue refuses the request; a retry would be refused too
         │   └── BlockedError    the venue refuses every request from here: region, ban
         ├── LandingError        a landed payload or manifest is damaged or missing
+        ├── LimitError          input exceeds a limit of docs/limits.md
         ├── ContractError       code and the DDL in warehouse/schema disagree
         ├── ReconciliationError received ≠ accepted + duplicates + quarantined
         ├── GateError           the quality gate refused the batch
@@ -106,6 +107,12 @@ class ReconciliationError(PermanentError):
 
 class GateError(PermanentError):
     """The quality gate refused the batch; the clean tables are unchanged."""
+
+    exit_code = 65
+
+
+class LimitError(PermanentError):
+    """Input exceeds a limit that keeps memory and time bounded (docs/limits.md)."""
 
     exit_code = 65
 

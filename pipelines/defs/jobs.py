@@ -10,6 +10,7 @@ import dagster as dg
 
 from pipelines.core.settings import Settings
 from pipelines.defs.common import WRITER_POOL, feed_key, step
+from pipelines.defs.marts import GROUPS
 from pipelines.extract.venue import Venue
 from pipelines.operations.observer import Observer
 
@@ -44,7 +45,7 @@ def build_jobs(settings: Settings, venues: Sequence[Venue], *, observer: Observe
     """All jobs."""
     landing, clean = dg.AssetSelection.key_prefixes(["raw", "files"]), dg.AssetSelection.groups("clean")
     published = dg.AssetSelection.groups("published")
-    layers = dg.AssetSelection.groups("seeds", "staging", "intermediate", "marts")
+    layers = dg.AssetSelection.groups(*GROUPS)
     return [
         dg.define_asset_job(
             INGEST_FILES,

@@ -15,7 +15,12 @@ from pipelines.defs.common import BUILT_DAILY, LEDGER, OWNERS, WRITER_POOL, clea
 from pipelines.operations.build import NodeResult
 from pipelines.operations.observer import Observer
 
-LAYERS: Final = ("staging", "intermediate", "marts")
+MART_GROUPS: Final = ("facts", "reference", "operations", "analysis")
+"""Folders of models/marts, each a group."""
+
+GROUPS: Final = ("seeds", "staging", "intermediate", *MART_GROUPS)
+"""Groups of everything dbt builds, in the order data takes."""
+
 UNIQUE_ID: Final = "dagster_dbt/unique_id"
 """Metadata key under which dagster_dbt stores dbt's unique id of a model or test in its spec."""
 
@@ -26,7 +31,7 @@ log of a build of 325 tests took 20 s of CPU time, with a check per model 6 s.""
 
 
 class Translator(DagsterDbtTranslator):
-    """The layer of a dbt model is its key prefix and group; sources are the clean tables and the ledger."""
+    """A model's or seed's key is its schema and name, its group its folder; sources are the clean tables and the ledger."""
 
     def __init__(self) -> None:
         # All tables of ops map to the single asset ledger.
@@ -38,22 +43,17 @@ class Translator(DagsterDbtTranslator):
         name = dbt_resource_props["name"]
         if dbt_resource_props["resource_type"] == "source":
             return clean_key(name) if dbt_resource_props["source_name"] == "clean" else LEDGER
-        return dg.AssetKey([_layer(dbt_resource_props), name])
+        return dg.AssetKey([dbt_resource_props["schema"], name])
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
-        return _layer(dbt_resource_props)
+        return _group(dbt_resource_props)
 
     def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
         return OWNERS
 
     def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: Any) -> dg.AssetSpec:
         spec: dg.AssetSpec = super().get_asset_spec(manifest, unique_id, project)
-        if spec.key.path[0] == "marts":
-            return spec.replace_attributes(freshness_policy=BUILT_DAILY)
-        if _reads_marts(manifest, unique_id):
-            # A helper between two marts is drawn among them, so that the picture of the layers has no way back.
-            return spec.replace_attributes(group_name="marts", freshness_policy=BUILT_DAILY)
-        return spec
+        return spec.replace_attributes(freshness_policy=BUILT_DAILY) if spec.group_name in MART_GROUPS else spec
 
     def get_asset_check_spec(
         self, asset_spec: dg.AssetSpec, manifest: Mapping[str, Any], unique_id: str, project: Any
@@ -115,23 +115,17 @@ def _names(keys: Iterable[dg.AssetKey]) -> list[str]:
     return sorted({key.path[-1] for key in keys})
 
 
-def _layer(props: Mapping[str, Any]) -> str:
+def _group(props: Mapping[str, Any]) -> str:
     if props["resource_type"] in {"seed", "source"}:
         return {"seed": "seeds", "source": "clean"}[props["resource_type"]]
-    layer = props["fqn"][1]
-    if layer not in LAYERS:
+    folder = "/".join(props["fqn"][1:-1])
+    group = folder.removeprefix("marts/").partition("/")[0]
+    if group not in GROUPS:
         raise dg.DagsterInvalidDefinitionError(
-            f"dbt model {props['name']} is in none of the layers {', '.join(LAYERS)}."
+            f"dbt model {props['name']} is in models/{folder}, which is none of {', '.join(GROUPS[1:])}; move it, or "
+            f"give its folder a place in GROUPS of pipelines/defs/marts.py."
         )
-    return str(layer)
-
-
-def _reads_marts(manifest: Mapping[str, Any], unique_id: str) -> bool:
-    """Whether a model reads a mart, itself or through others."""
-    if not unique_id.startswith("model."):
-        return False
-    parents = [node for node in manifest["nodes"][unique_id]["depends_on"]["nodes"] if node.startswith("model.")]
-    return any(manifest["nodes"][node]["fqn"][1] == "marts" or _reads_marts(manifest, node) for node in parents)
+    return group
 
 
 def _model_metadata(node: NodeResult) -> dict[str, Any]:

@@ -2,10 +2,14 @@
 
     raw/<source>/<partition>/<part>~<landing_id>            the bytes
     raw/<source>/<partition>/<part>~<landing_id>.manifest.json
+    raw/<source>/<partition>/<part>~<landing_id>.<mark>.json   what was decided about it: refused, accepted, forgotten
     raw/<source>/_mappings/<sha256>.toml                    the mapping an imported file is read with
 
 Bytes are written to a temporary file, synced and renamed, then the manifest in the same way; a payload without a manifest
 is not landed. A process killed in between leaves such a payload; the next landing of the same bytes overwrites it.
+
+A mark is the decision of a load (refused: it could not be read, or the gate refused it) or of a person (accepted: load it
+although the gate refused it; forgotten: treat it as never landed). Marks lie beside the bytes, so that a rebuild agrees.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
@@ -31,6 +35,7 @@ from pipelines.extract.pack import PackWriter
 from pipelines.extract.venue import Page
 
 Completeness = Literal["complete", "empty", "partial", "not_yet_published"]
+Mark = Literal["refused", "accepted", "forgotten"]
 Clock = Callable[[], datetime]
 
 _CHUNK: Final = 1 << 20
@@ -64,6 +69,36 @@ class Landing:
     def identity(self) -> tuple[str, str, str]:
         """Shared by all versions of a part."""
         return (self.source, self.partition, self.part)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a landing is not loaded: `reason` is a kind of refusal (REFUSALS), `detail` the message, `sample` offending values.
+
+    `page` names the member or file it was found in, where known. `reader_version` is that of the code that read it: the
+    landing is read again once that has changed.
+    """
+
+    landing_id: str
+    source: str
+    partition: str
+    part: str
+    reason: str
+    detail: str
+    page: str | None
+    sample: tuple[str, ...]
+    reader_version: str
+    refused_at: datetime
+
+
+REFUSALS: Final[Mapping[str, str]] = {
+    "altered": "its bytes are missing or do not match the digest in its manifest",
+    "unreadable": "the parser of its source failed on it",
+    "limit": "it exceeds a limit of docs/limits.md",
+    "contract": "the parsed rows do not fit the clean table",
+    "gate": "a check of severity error failed on it",
+}
+"""Every reason a landing can be refused for."""
 
 
 Parser = Callable[[Landing], Iterator[ParsedBatch]]
@@ -111,7 +146,7 @@ class PackDraft:
             return newest
         sha256, size = _digest(self._temporary)
         landing = self._store._next_version(  # noqa: SLF001 - the draft is part of the store
-            newest, self._identity, content=content, sha256=sha256, size=size, original_name=original_name,
+            self._identity, content=content, sha256=sha256, size=size, original_name=original_name,
             completeness=completeness, request=request, fetched_at=clock(),
         )  # fmt: skip
         self._store._keep(landing, self._temporary, self._sink)  # noqa: SLF001
@@ -126,22 +161,90 @@ class LandingStore:
         self.raw_dir = home / "raw"
 
     def all(self, source: str | None = None) -> list[Landing]:
-        """Every landing, oldest first. Raises LandingError for an unreadable manifest."""
+        """Every landing that is not forgotten, oldest first. Manifests that cannot be read are in `damaged_manifests`."""
+        found, forgotten, _ = self._scan(source)
+        kept = (x for x in found if x.landing_id not in forgotten and source in (None, x.source))
+        return sorted(kept, key=lambda x: (x.fetched_at, x.landing_id))
+
+    def damaged_manifests(self) -> list[str]:
+        """One line for every manifest that cannot be read. What it described counts as not landed."""
+        return self._scan(None)[2]
+
+    def _scan(self, source: str | None) -> tuple[list[Landing], set[str], list[str]]:
         root = self.raw_dir / _safe(source) if source else self.raw_dir
-        if not root.exists():
-            return []
-        found = [self._read(file) for file in root.rglob(f"*{_MANIFEST_SUFFIX}")]
-        return sorted((x for x in found if source in (None, x.source)), key=lambda x: (x.fetched_at, x.landing_id))
+        found: list[Landing] = []
+        forgotten: set[str] = set()
+        damaged: list[str] = []
+        for folder, _, names in os.walk(root):
+            for name in names:
+                if name.endswith(_MANIFEST_SUFFIX):
+                    try:
+                        found.append(self._read(Path(folder) / name))
+                    except LandingError as error:
+                        damaged.append(str(error))
+                elif name.endswith(_mark_suffix("forgotten")):
+                    forgotten.add(_id_of(name))
+        return found, forgotten, damaged
 
     def newest(self, source: str, partition: str, part: str) -> Landing | None:
-        """The newest version of a part; reads only the manifests of that part."""
+        """The newest version of a part that is not forgotten; reads only the manifests of that part."""
+        kept = (x for x in self._versions(source, partition, part) if not self.mark_path(x, "forgotten").exists())
+        return max(kept, key=lambda x: x.version, default=None)
+
+    def _versions(self, source: str, partition: str, part: str) -> list[Landing]:
+        """All versions of a part, forgotten ones too."""
         folder = self.raw_dir / _safe(source) / _safe(partition)
         if not folder.is_dir():
-            return None
+            return []
         start = f"{_safe(part)}~"
         manifests = [p for p in folder.iterdir() if p.name.startswith(start) and p.name.endswith(_MANIFEST_SUFFIX)]
-        versions = [x for x in map(self._read, manifests) if x.identity == (source, partition, part)]
-        return max(versions, key=lambda x: x.version, default=None)
+        return [x for x in map(self._read, manifests) if x.identity == (source, partition, part)]
+
+    def mark_path(self, landing: Landing, mark: Mark) -> Path:
+        """Where a mark of a landing lies."""
+        return landing.path.with_name(landing.path.name + _mark_suffix(mark))
+
+    def refuse(self, landing: Landing, refusal: Refusal) -> None:
+        """Record why a landing is not loaded."""
+        data = {name: value for name, value in asdict(refusal).items() if name != "refused_at"}
+        data["refused_at"] = refusal.refused_at.isoformat(timespec="microseconds")
+        write_atomically(self.mark_path(landing, "refused"), orjson.dumps(data, option=orjson.OPT_INDENT_2))
+
+    def clear_refusal(self, landing: Landing) -> None:
+        """Forget that a landing was refused: it was loaded, or is to be read again."""
+        self.mark_path(landing, "refused").unlink(missing_ok=True)
+
+    def refusal(self, landing: Landing) -> Refusal | None:
+        """Why a landing was refused; None if it was not, or if the mark cannot be read (it is then read again)."""
+        try:
+            data = orjson.loads(self.mark_path(landing, "refused").read_bytes())
+            data |= {"refused_at": datetime.fromisoformat(data["refused_at"]), "sample": tuple(data["sample"])}
+            return Refusal(**data)
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+
+    def refusals(self, landings: Iterable[Landing]) -> dict[str, Refusal]:
+        """The refusals among `landings`, by landing id."""
+        found = ((landing.landing_id, self.refusal(landing)) for landing in landings)
+        return {landing_id: refusal for landing_id, refusal in found if refusal is not None}
+
+    def accept(self, landing: Landing, *, reason: str, clock: Clock = utc_now) -> None:
+        """Load a landing although the gate refuses it: `reason` is why its data is right."""
+        self._decide(landing, "accepted", reason, clock)
+        self.clear_refusal(landing)
+
+    def is_accepted(self, landing: Landing) -> bool:
+        """Whether a person accepted this landing."""
+        return self.mark_path(landing, "accepted").exists()
+
+    def forget(self, landing: Landing, *, reason: str, clock: Clock = utc_now) -> None:
+        """Treat a landing as never landed. Its bytes stay; its rows leave the clean tables with the next load."""
+        self._decide(landing, "forgotten", reason, clock)
+        self.clear_refusal(landing)
+
+    def _decide(self, landing: Landing, mark: Mark, reason: str, clock: Clock) -> None:
+        text = {"reason": reason, "decided_at": clock().isoformat(timespec="microseconds")}
+        write_atomically(self.mark_path(landing, mark), orjson.dumps(text, option=orjson.OPT_INDENT_2))
 
     def current(self, source: str | None = None) -> list[Landing]:
         """The newest version of every part, oldest fetch first."""
@@ -178,7 +281,7 @@ class LandingStore:
             if newest and newest.sha256 == sha256 and newest.request == request:
                 return newest
             landing = self._next_version(
-                newest, (source, partition, part), content=sha256, sha256=sha256, size=size,
+                (source, partition, part), content=sha256, sha256=sha256, size=size,
                 original_name=path.name, completeness=completeness, request=request, fetched_at=clock(),
             )  # fmt: skip
             self._keep(landing, temporary, sink)
@@ -211,7 +314,6 @@ class LandingStore:
 
     def _next_version(
         self,
-        newest: Landing | None,
         identity: tuple[str, str, str],
         *,
         content: str,
@@ -222,9 +324,9 @@ class LandingStore:
         request: Mapping[str, Any],
         fetched_at: datetime,
     ) -> Landing:
-        """The version after `newest`. Its id depends on its content, not on the time of the fetch."""
+        """The next version of the part. Its id depends on its content, not on the time of the fetch."""
         source, partition, part = identity
-        version = newest.version + 1 if newest else 1
+        version = max((x.version for x in self._versions(*identity)), default=0) + 1
         landing_id = hashlib.sha256(
             "\0".join((*identity, str(version), content, _canonical(request))).encode()
         ).hexdigest()[:20]
@@ -296,13 +398,11 @@ class LandingStore:
     def _read(self, manifest: Path) -> Landing:
         try:
             data = orjson.loads(manifest.read_bytes())
-            return Landing(
-                **{
-                    **data,
-                    "path": self.home / data["path"],
-                    "fetched_at": datetime.fromisoformat(data["fetched_at"]),
-                }
-            )
+            # The payload lies beside its manifest, whatever a manifest from elsewhere says.
+            path = manifest.with_name(manifest.name.removesuffix(_MANIFEST_SUFFIX))
+            if Path(data["path"]).name != path.name:
+                raise ValueError(f"it names the payload {data['path']!r}")  # noqa: TRY301 - one message for all faults
+            return Landing(**{**data, "path": path, "fetched_at": datetime.fromisoformat(data["fetched_at"])})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise LandingError(
                 f"manifest {manifest} cannot be read ({error}); restore it, or remove it and land the file again."
@@ -317,6 +417,15 @@ def current_versions(landings: Iterable[Landing]) -> list[Landing]:
         if held is None or landing.version > held.version:
             newest[landing.identity] = landing
     return sorted(newest.values(), key=lambda x: (x.fetched_at, x.landing_id))
+
+
+def _mark_suffix(mark: Mark) -> str:
+    return f".{mark}.json"
+
+
+def _id_of(name: str) -> str:
+    """The landing id in the name of a file beside a landing."""
+    return name.rpartition("~")[2].partition(".")[0]
 
 
 def _safe(name: str) -> str:

@@ -26,6 +26,7 @@ from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
 
 if TYPE_CHECKING:
+    from dbt.contracts.graph.manifest import Manifest
     from dbt.contracts.results import RunResult
 
 Status = Literal["success", "warn", "fail", "error", "skipped"]
@@ -117,7 +118,7 @@ class BuildBrokenError(PermanentError):
 
 def manifest_is_current(settings: Settings) -> bool:
     """Whether the prepared manifest is that of the current dbt project."""
-    return _manifest_path(settings).exists()
+    return _is_parsed(_manifest_path(settings))
 
 
 def ensure_manifest(settings: Settings) -> Path:
@@ -126,19 +127,20 @@ def ensure_manifest(settings: Settings) -> Path:
     Safe when several processes call it at once. Raises BuildBrokenError if the project cannot be parsed.
     """
     path = _manifest_path(settings)
-    if path.exists():
+    if _is_parsed(path):
         return path
     folder = _parse_dir(settings)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(settings.dbt_target_dir / "parse.lock"):
-        if path.exists():
+        if _is_parsed(path):
             return path
         _parse(settings, folder)
-        temporary = path.with_name(f".{secrets.token_hex(4)}.json")
-        temporary.write_bytes((folder / "manifest.json").read_bytes())
-        temporary.replace(path)
-        for stale in settings.dbt_target_dir.glob("manifest-*.json"):
-            if stale != path:
+        for parsed, kept in (("partial_parse.msgpack", _for_dbt(path)), ("manifest.json", path)):
+            temporary = path.with_name(f".{secrets.token_hex(4)}{kept.suffix}")
+            temporary.write_bytes((folder / parsed).read_bytes())
+            temporary.replace(kept)
+        for stale in settings.dbt_target_dir.glob("manifest-*"):
+            if stale.stem != path.stem:
                 stale.unlink(missing_ok=True)
     return path
 
@@ -161,7 +163,7 @@ def _run(settings: Settings, command: str, select: Sequence[str], progress: Prog
     from pipelines.storage.warehouse import writer, writer_lock
 
     started = time.monotonic()
-    ensure_manifest(settings)
+    path = ensure_manifest(settings)
     # dbt reads the tables of clean and ops, which a new warehouse does not have yet.
     with writer(settings, what=f"prepare dbt {command}"):
         pass
@@ -169,13 +171,11 @@ def _run(settings: Settings, command: str, select: Sequence[str], progress: Prog
         command,
         "--exclude-resource-type",
         "unit_test",
-        "--partial-parse-file-path",
-        str(_parse_dir(settings) / "partial_parse.msgpack"),
         *_folders(settings, settings.dbt_target_dir),
         *(["--select", *select] if select else []),
     ]
     with writer_lock(settings, what=f"dbt {command}"):
-        results = _invoke(settings, arguments, progress=progress)
+        results = _invoke(settings, arguments, manifest=load_parsed(path), progress=progress)
         nodes = _describe(settings, results)
     return BuildReport(nodes=nodes, seconds=time.monotonic() - started)
 
@@ -228,7 +228,23 @@ def _is_table(node: Any) -> bool:
     return node.resource_type in {"model", "seed"} and node.config.materialized not in {"view", "ephemeral"}
 
 
-def _invoke(settings: Settings, arguments: list[str], *, progress: Progress | None = None) -> Sequence[RunResult]:
+def load_parsed(path: Path) -> Manifest:
+    """The project whose manifest is at `path`, as dbt's own object.
+
+    dbt takes it as it is, where its partial parse would compare every file again and parse everything for another
+    database file, which no model depends on.
+    """
+    from dbt.contracts.graph.manifest import Manifest
+    from dbt.parser.manifest import extended_mashumuro_decoder
+
+    manifest: Manifest = Manifest.from_msgpack(_for_dbt(path).read_bytes(), decoder=extended_mashumuro_decoder)
+    manifest.build_flat_graph()
+    return manifest
+
+
+def _invoke(
+    settings: Settings, arguments: list[str], *, manifest: Manifest, progress: Progress | None = None
+) -> Sequence[RunResult]:
     """Run one dbt command in this process and return the results of its nodes. Closes all connections."""
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.adapters.factory import reset_adapters
@@ -240,7 +256,7 @@ def _invoke(settings: Settings, arguments: list[str], *, progress: Progress | No
 
     with environment(**_variables(settings)):
         try:
-            outcome = dbtRunner(callbacks=[report_progress]).invoke([*QUIET, *arguments])
+            outcome = dbtRunner(manifest, callbacks=[report_progress]).invoke([*QUIET, *arguments])
         finally:
             reset_adapters()
             DuckDBConnectionManager.close_all_connections()
@@ -276,11 +292,20 @@ def _manifest_path(settings: Settings) -> Path:
     return settings.dbt_target_dir / f"manifest-{_project_digest(settings.dbt_project_dir)}.json"
 
 
+def _for_dbt(path: Path) -> Path:
+    """The manifest in the form that dbt loads, kept beside the one for readers."""
+    return path.with_suffix(".msgpack")
+
+
+def _is_parsed(path: Path) -> bool:
+    return path.exists() and _for_dbt(path).exists()
+
+
 def _project_digest(project: Path) -> str:
-    """Digest of everything the manifest depends on: the files of the project and the version of dbt."""
+    """Digest of everything the manifest depends on: the files of the project and the versions of dbt."""
     if not (project / "dbt_project.yml").exists():
         raise ContractError(f"no dbt project in {project}; the checkout is incomplete.")
-    digest = hashlib.sha256(version("dbt-core").encode())
+    digest = hashlib.sha256(f"{version('dbt-core')} {version('dbt-duckdb')}".encode())
     for folder, names, files in os.walk(project):
         names[:] = sorted(name for name in names if name not in _NOT_SOURCES and not name.startswith("."))
         for file in sorted(files):

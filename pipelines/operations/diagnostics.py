@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from pipelines.contract.ddl import load_contract
 from pipelines.core.settings import Settings
+from pipelines.extract.landing import LandingStore, Refusal
 from pipelines.storage import status
 from pipelines.storage.warehouse import writer
 
@@ -32,6 +33,12 @@ def inspect_clean(settings: Settings) -> tuple[dict[str, status.TableState], sta
     """State of every clean table, and of the ledger."""
     with writer(settings, what="inspect clean tables") as con:
         return status.clean_states(con, load_contract(settings.schema_dir)), status.ledger_state(con)
+
+
+def refused_landings(settings: Settings) -> list[Refusal]:
+    """The landings that are not loaded because something in them is wrong, oldest first. Opens no database."""
+    store = LandingStore(settings.root)
+    return sorted(store.refusals(store.all()).values(), key=lambda refusal: refusal.refused_at)
 
 
 def inspect_newest_days(settings: Settings, *, today: date, behind_days: int) -> NewestDays:

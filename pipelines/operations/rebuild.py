@@ -69,7 +69,7 @@ def rebuild(
         rebuilt.home.mkdir(parents=True)
         (rebuilt.home / "raw").symlink_to(settings.raw_dir, target_is_directory=True)
         outcome = load_pending(rebuilt, gate=gate, clock=clock, progress=progress)
-        outcome.raise_failures()
+        outcome.raise_source_failures()
         progress("compare with the old database", 0, 0)
         comparison = _compare(settings, rebuilt, {landing.landing_id for landing in landings})
         replace_database(settings, rebuilt.database)

@@ -9,14 +9,7 @@ import pytest
 
 from pipelines.core.settings import Settings
 from pipelines.defs.assemble import build_definitions
-from pipelines.operations.build import ensure_manifest
 from tests.e2e.example_history import MAPPING
-
-
-@pytest.fixture(scope="session")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """dbt's manifest of the real project."""
-    return ensure_manifest(Settings(home=tmp_path_factory.mktemp("manifest")))
 
 
 @pytest.fixture

@@ -9,16 +9,18 @@ import sys
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from pipelines.contract.ddl import load_contract
 from pipelines.core.paths import environment, prepare_home
 from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.defs.assemble import build_definitions
 from pipelines.defs.common import WRITER_POOL
+from pipelines.defs.marts import GROUPS, MART_GROUPS, Translator
 from pipelines.operations.build import ensure_manifest
 from pipelines.sources import registry
 
-LAYERS = ["landing", "clean", "staging", "intermediate", "marts", "published"]
+LAYERS = ["landing", "clean", *GROUPS, "published"]
 
 _IMPORT = """
 import sys
@@ -55,7 +57,7 @@ def test_all_definitions_are_loadable_together(definitions: dg.Definitions) -> N
 
 
 def test_the_layers_of_the_architecture_are_the_groups(definitions: dg.Definitions) -> None:
-    assert {spec.group_name for spec in specs(definitions)} == {*LAYERS, "seeds"}
+    assert {spec.group_name for spec in specs(definitions)} == {*LAYERS}
 
 
 def test_every_data_set_and_every_feed_of_a_venue_is_a_landing_asset(definitions: dg.Definitions) -> None:
@@ -70,16 +72,33 @@ def test_every_clean_table_of_the_contract_is_an_asset(definitions: dg.Definitio
 
 def test_every_model_and_seed_of_dbt_is_an_asset_of_its_layer(definitions: dg.Definitions, manifest: Path) -> None:
     nodes = json.loads(manifest.read_text(encoding="utf-8"))["nodes"].values()
-    models = {f"{node['fqn'][1]}/{node['name']}" for node in nodes if node["resource_type"] == "model"}
+    models = {f"{node['schema']}/{node['name']}" for node in nodes if node["resource_type"] == "model"}
     seeds = {f"seeds/{node['name']}" for node in nodes if node["resource_type"] == "seed"}
     assert models
-    assert set.union(*(keys_of(definitions, group) for group in ("staging", "intermediate", "marts"))) == models
-    assert {key for key in models if key.startswith("marts/")} <= keys_of(definitions, "marts")
+    assert set.union(*(keys_of(definitions, group) for group in GROUPS)) == models | seeds
     assert keys_of(definitions, "seeds") == seeds
+    assert {key for key in models if key.startswith("marts/")} <= set.union(
+        *(keys_of(definitions, group) for group in MART_GROUPS)
+    )
 
 
-def test_no_asset_depends_on_a_later_layer(definitions: dg.Definitions) -> None:
-    rank = {layer: number for number, layer in enumerate([*LAYERS[:2], "seeds", *LAYERS[2:]])}
+def test_the_group_of_a_model_is_its_folder(definitions: dg.Definitions) -> None:
+    group = {spec.key.to_user_string(): spec.group_name for spec in specs(definitions)}
+    assert group["staging/stg_candles"] == "staging"
+    assert group["intermediate/int_candles_by_source"] == "intermediate"
+    assert group["marts/fct_price_daily"] == "facts"
+    assert group["marts/oi_trends_daily"] == "analysis"
+    assert group["intermediate/int_oi_by_venue_daily"] == "analysis"
+
+
+def test_a_model_in_an_unknown_folder_is_refused() -> None:
+    model = {"resource_type": "model", "name": "loose", "schema": "marts", "fqn": ["leverhouse", "marts", "loose"]}
+    with pytest.raises(dg.DagsterInvalidDefinitionError, match="models/marts, which is none of staging"):
+        Translator().get_group_name(model)
+
+
+def test_data_flows_from_landing_to_the_published_file_and_never_back(definitions: dg.Definitions) -> None:
+    rank = {layer: number for number, layer in enumerate(LAYERS)}
     group = {spec.key: spec.group_name or "" for spec in specs(definitions)}
     backwards = [
         f"{dep.asset_key.to_user_string()} -> {spec.key.to_user_string()}"
@@ -155,7 +174,7 @@ def test_every_scheduled_asset_has_a_freshness_policy(definitions: dg.Definition
     without = [
         spec.key.to_user_string()
         for spec in specs(definitions)
-        if (spec.group_name in {"clean", "marts", "published"} or spec.key.path[:2] == ["raw", "bybit"])
+        if (spec.group_name in {"clean", *MART_GROUPS, "published"} or spec.key.path[:2] == ["raw", "bybit"])
         and spec.freshness_policy is None
     ]
     assert without == []

@@ -46,7 +46,7 @@ class CommandRunner:
         done = subprocess.run(
             [sys.executable, "-m", "pipelines.cli", *arguments],
             env=command_environment(self.settings.root, self.history)
-            | {"LEVERHOUSE_API_KEY_EXAMPLE": SECRET, "EXAMPLE_TOKEN": SECRET}
+            | {"EXAMPLE_API_KEY": SECRET, "EXAMPLE_TOKEN": SECRET}
             | variables,
             capture_output=True,
             text=True,
@@ -184,7 +184,9 @@ def test_the_tests_of_one_mart_can_be_run_alone(ran: Outcome, command: CommandRu
     assert list(tests) == ["fct_price_daily"]
 
 
-def test_a_command_during_another_write_is_refused_with_a_description_of_the_holder(ran: Outcome, command: CommandRunner) -> None:
+def test_a_command_during_another_write_is_refused_with_a_description_of_the_holder(
+    ran: Outcome, command: CommandRunner
+) -> None:
     assert ran.code == 0
     with writer(command.settings, what="a long load"):
         outcome = command("publish", LEVERHOUSE_LOCK_TIMEOUT_SECONDS="0.2")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -66,15 +67,15 @@ class InMemoryWarehouse:
 
     def load(self) -> None:
         load_source(
-            self.con,
+            lambda: nullcontext(self.con),
             contract=CONTRACT,
             source="files.x",
+            store=self.store,
             landings=self.store.all(),
             parse=self._parse,
             rules=SourceRules(),
             gate=_no_gate,
             now=datetime(2024, 7, 1),
-            home=self.home,
         )
 
     def table(self) -> set[Row]:

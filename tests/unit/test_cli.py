@@ -341,3 +341,46 @@ def test_an_interrupt_exits_with_130_wherever_it_occurs(wrapped: bool) -> None:
     done = CliRunner().invoke(interrupted, ["wait"])
     assert done.exit_code == 130
     assert "interrupted" in done.output
+
+
+@pytest.fixture
+def half_loaded(settings: Settings, tmp_path: Path) -> str:
+    """A warehouse in which one of three imported files was altered after landing; returns the id of its landing."""
+    history = write_history(tmp_path / "history", days=3)
+    import_files(settings, history / "mappings" / "example.toml", root=history / "example")
+    [bad] = [one for one in LandingStore(settings.root).all() if one.part.startswith("oi")]
+    bad.path.write_bytes(b"altered")
+    outcome = load_pending(settings, gate=lambda con, inputs: [])
+    assert (outcome.failures, len(outcome.refused)) == ({}, 1)
+    return bad.landing_id
+
+
+def test_a_refused_landing_is_shown_before_anything_was_published(half_loaded: str) -> None:
+    status = Result("status")
+    assert status.code == 78
+    assert half_loaded in status.out
+    assert "altered" in findings()["refused landings"]["found"]
+    [row] = Result("landing", "show", "--json").json
+    assert (row["landing_id"], row["refused"]) == (half_loaded, "altered")
+    assert half_loaded in Result("landing", "show", half_loaded[:6]).out
+
+
+def test_only_what_the_gate_refused_can_be_accepted(half_loaded: str) -> None:
+    result = Result("landing", "accept", half_loaded, "--because", "it is right")
+    assert result.code == 78
+    assert "Only what the gate refused can be accepted" in result.err
+
+
+def test_a_forgotten_landing_is_refused_no_longer(half_loaded: str) -> None:
+    assert Result("landing", "forget", half_loaded, "--because", "the wrong file").code == 0
+    assert Result("landing", "show", "--json").json == []
+
+
+def test_an_import_is_undone_by_forgetting_its_data_set(loaded_warehouse: Settings) -> None:
+    assert Result("forget", "example", "--because", "the wrong unit").code == 0
+    load_pending(loaded_warehouse, gate=lambda con, inputs: [])
+    with writer(loaded_warehouse, what="test") as con:
+        assert con.execute("select count(*) from clean.candles").fetchall() == [(0,)]
+    unknown = Result("forget", "exampel", "--because", "a slip")
+    assert unknown.code == 78
+    assert "nothing is landed of files.exampel" in unknown.err

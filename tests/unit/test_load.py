@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from pipelines.contract.batch import (
     no_rejects,
 )
 from pipelines.contract.ddl import Contract, apply_ddl, load_contract
-from pipelines.core.errors import ContractError, GateError, WarehouseDamagedError
+from pipelines.core.errors import WarehouseDamagedError
 from pipelines.core.settings import PROJECT_ROOT
 from pipelines.extract.landing import Landing, LandingStore
 from pipelines.quality.batch import CheckResult, GateInput
@@ -44,7 +46,9 @@ class LoaderFixture:
         self.store = LandingStore(home)
         self.frames: dict[str, list[ParsedBatch]] = {}
         self.rules = SourceRules()
-        self.refuse = False
+        self.refuse: set[float] = set()
+        """Values of oi_base with which the gate refuses a batch."""
+        self.reader_version = "1"
         self.clock = datetime(2024, 1, 1)
 
     def land(self, part: str, *batches: Mapping[str, Any], partition: str = "history") -> Landing:
@@ -60,15 +64,16 @@ class LoaderFixture:
 
     def load(self) -> LoadReport:
         return load_source(
-            self.con,
+            lambda: nullcontext(self.con),
             contract=self.contract,
             source=SOURCE,
+            store=self.store,
             landings=self.store.all(),
             parse=self._parse,
             rules=self.rules,
             gate=self._gate,
             now=NOW,
-            home=self.home,
+            reader_version=self.reader_version,
         )
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
@@ -78,12 +83,17 @@ class LoaderFixture:
         yield from self.frames[landing.landing_id]
 
     def _gate(self, con: duckdb.DuckDBPyConnection, inputs: Sequence[GateInput]) -> list[CheckResult]:
-        return [
-            CheckResult(
-                table=i.table, check_name="refuse", severity="error", passed=not self.refuse, observed={}, sample=[]
-            )
-            for i in inputs
-        ]
+        results = []
+        for batch in inputs:
+            bad = self._bad(con, batch.staged)
+            results.append(CheckResult(batch.table, "refuse", "error", not bad, {"bad": len(bad)}, [*bad]))
+        return results
+
+    def _bad(self, con: duckdb.DuckDBPyConnection, staged: str) -> list[float]:
+        if not self.refuse:
+            return []
+        sql = f"select oi_base from {staged} where oi_base in (select unnest(?)) order by 1"
+        return [value for (value,) in con.execute(sql, [list(self.refuse)]).fetchall()]
 
 
 @pytest.fixture
@@ -202,11 +212,11 @@ def test_an_overridden_row_returns_when_the_newer_file_is_restated_without_it(lo
     assert [row[2] for row in clean_rows(loader)] == [1.0, 3.0]
 
 
-def test_loading_again_without_new_landings_does_nothing(loader: LoaderFixture) -> None:
+def test_loading_again_without_news_does_nothing(loader: LoaderFixture) -> None:
     loader.land("a.csv", oi(("BTCUSDT", "2024-01-30", 5.0)))
-    assert loader.load().load_seq == 1
+    assert loader.load().landings == 1
     again = loader.load()
-    assert (again.load_seq, again.landings) == (None, 0)
+    assert (again.tables, again.landings) == ((), 0)
     assert find_work(loader.con, SOURCE, loader.store.all()).is_empty
 
 
@@ -243,26 +253,25 @@ def test_rejects_of_the_parser_count_as_received_even_without_a_day(loader: Load
     ]
 
 
-def test_a_refused_batch_leaves_the_tables_unchanged_and_records_the_check(loader: LoaderFixture) -> None:
+def test_a_landing_that_the_gate_refuses_leaves_the_tables_as_they_were_and_records_why(loader: LoaderFixture) -> None:
     loader.land("a.csv", oi(("BTCUSDT", "2024-01-30", 5.0)))
     loader.load()
     before = clean_rows(loader)
-    loader.land("b.csv", oi(("BTCUSDT", "2024-01-31", 6.0)))
-    loader.refuse = True
-    with pytest.raises(GateError, match=r"open_interest\.refuse"):
-        loader.load()
+    landing = loader.land("b.csv", oi(("BTCUSDT", "2024-01-31", 6.0)))
+    loader.refuse = {6.0}
+    [refusal] = loader.load().refused
+    assert (refusal.landing_id, refusal.reason, refusal.sample) == (landing.landing_id, "gate", ("6.0",))
+    assert refusal.detail == "open_interest.refuse: {'bad': 1}"
     assert clean_rows(loader) == before
     assert loader.rows("select load_seq, passed from ops.check_results order by 1") == [(1, True), (2, False)]
-    loader.refuse = False
-    assert loader.load().load_seq == 2
 
 
-def test_a_table_with_other_constraints_than_the_contract_is_a_damaged_warehouse(loader: LoaderFixture) -> None:
+def test_a_table_with_other_rules_than_the_contract_is_no_defect_of_the_batch(loader: LoaderFixture) -> None:
     ddl = loader.rows("select sql from duckdb_tables() where table_name = 'open_interest'")[0][0]
     loader.con.execute("drop table clean.open_interest")
     loader.con.execute(ddl.replace("'1d'", "'2d'"))
     loader.land("a.csv", oi(("BTCUSDT", "2024-01-30", 5.0)))
-    with pytest.raises(WarehouseDamagedError, match=r"clean\.open_interest has other constraints.*rebuild"):
+    with pytest.raises(WarehouseDamagedError, match=r"clean\.open_interest has other.*rebuild"):
         loader.load()
     assert loader.rows("select count(*) from ops.loads") == [(0,)]
 
@@ -270,8 +279,9 @@ def test_a_table_with_other_constraints_than_the_contract_is_a_damaged_warehouse
 def test_a_frame_that_does_not_match_the_contract_is_an_error_that_names_the_columns(loader: LoaderFixture) -> None:
     batch = oi(("BTCUSDT", "2024-01-30", 5.0))
     loader.land("a.csv", {**batch, "rows": batch["rows"].drop("venue").with_columns(extra=pl.lit(1))})
-    with pytest.raises(ContractError, match=r"extra.*venue"):
-        loader.load()
+    [refusal] = loader.load().refused
+    assert refusal.reason == "contract"
+    assert re.search("extra.*venue", refusal.detail)
 
 
 def test_gaps_have_a_reason(loader: LoaderFixture) -> None:
