@@ -1,4 +1,4 @@
-"""Building the marts: prepares dbt's manifest and runs dbt, once per build, under the writer's lock.
+"""Building the marts: prepares dbt's manifest and runs dbt under the writer's lock, before and after the step of statistics.
 
 dbt runs inside this process: a killed build takes dbt down with it, where a dbt of its own would go on writing after
 the lock was freed; and the adapter is loaded already. No Dagster, no SQL of models here.
@@ -28,11 +28,16 @@ from pipelines.core.settings import Settings
 if TYPE_CHECKING:
     from dbt.contracts.results import RunResult
 
+    from pipelines.evidence.scorecard import Estimated
+
 Status = Literal["success", "warn", "fail", "error", "skipped"]
 
 
 SAMPLE_ROWS: Final = 5
 """Rows of a failed test that are kept in its result."""
+
+READS_STATISTICS: Final = "source:stats+"
+"""dbt's name for everything that reads a table of schema stats, itself or through others, with the tests of it."""
 
 QUIET: Final = ("--log-level", "none", "--log-level-file", "info", "--no-use-colors", "--no-use-colors-file")
 """dbt logs into its log file and not onto the terminal."""
@@ -144,20 +149,50 @@ def ensure_manifest(settings: Settings) -> Path:
 
 
 def build_marts(settings: Settings, *, select: Sequence[str] = (), progress: Progress = no_progress) -> BuildReport:
-    """Run dbt over the whole project, or over the models named in `select`, with the tests that belong to them.
+    """Run dbt over the models named in `select`, or build everything: what statistics read, statistics, what reads them.
 
-    Unit tests are left out: they test the project and not the data. Raises WarehouseBusyError while another process
+    Tests go with their models. Unit tests are left out: they test the project and not the data. Where a model fails that statistics
+    may read, neither they nor what reads them is built. Raises WarehouseBusyError while another process
     writes, BuildBrokenError where dbt cannot run at all; faults of single nodes are in the report.
     """
-    return _run(settings, "build", select, progress)
+    if select:
+        return _run(settings, "build", ["--select", *select], progress)
+    before = build_inputs(settings, progress=progress)
+    if before.faults:
+        return before
+    fit_statistics(settings, progress=progress)
+    after = build_evidence(settings, progress=progress)
+    return BuildReport(nodes=(*before.nodes, *after.nodes), seconds=before.seconds + after.seconds)
+
+
+def build_inputs(settings: Settings, *, progress: Progress = no_progress) -> BuildReport:
+    """Run dbt over everything that reads no statistics. Raises as build_marts does."""
+    return _run(settings, "build", ["--exclude", READS_STATISTICS], progress)
+
+
+def build_evidence(settings: Settings, *, progress: Progress = no_progress) -> BuildReport:
+    """Run dbt over what reads statistics, as they are. Raises as build_marts does."""
+    return _run(settings, "build", ["--select", READS_STATISTICS], progress)
+
+
+def fit_statistics(settings: Settings, *, progress: Progress = no_progress) -> Mapping[str, Estimated]:
+    """Bring the tables of schema stats up to date from the marts as they are, each in a transaction of its own.
+
+    A step that is killed or fails leaves the last fit in force. Raises WarehouseBusyError while another process writes.
+    """
+    from pipelines.evidence.scorecard import write_estimates
+    from pipelines.storage.warehouse import writer
+
+    with writer(settings, what="statistics") as con:
+        return {"signal_estimates": write_estimates(con, progress=progress)}
 
 
 def check_marts(settings: Settings, *, select: Sequence[str], progress: Progress = no_progress) -> BuildReport:
     """Run the dbt tests of the models named in `select` on the tables as they are. Raises as build_marts does."""
-    return _run(settings, "test", select, progress)
+    return _run(settings, "test", ["--select", *select], progress)
 
 
-def _run(settings: Settings, command: str, select: Sequence[str], progress: Progress) -> BuildReport:
+def _run(settings: Settings, command: str, nodes: Sequence[str], progress: Progress) -> BuildReport:
     from pipelines.storage.warehouse import writer, writer_lock
 
     started = time.monotonic()
@@ -172,12 +207,12 @@ def _run(settings: Settings, command: str, select: Sequence[str], progress: Prog
         "--partial-parse-file-path",
         str(_parse_dir(settings) / "partial_parse.msgpack"),
         *_folders(settings, settings.dbt_target_dir),
-        *(["--select", *select] if select else []),
+        *nodes,
     ]
     with writer_lock(settings, what=f"dbt {command}"):
         results = _invoke(settings, arguments, progress=progress)
-        nodes = _describe(settings, results)
-    return BuildReport(nodes=nodes, seconds=time.monotonic() - started)
+        described = _describe(settings, results)
+    return BuildReport(nodes=described, seconds=time.monotonic() - started)
 
 
 def _parse(settings: Settings, target: Path) -> None:

@@ -111,7 +111,7 @@ def _add_missing_tables(con: duckdb.DuckDBPyConnection, contract: Contract) -> N
     """
     names = "select schema_name || '.' || table_name from duckdb_tables() where database_name = current_database()"
     there = {row[0] for row in con.execute(names).fetchall()}
-    wanted = {table.qualified for table in (*contract.clean.values(), *contract.ops.values())}
+    wanted = {table.qualified for table in contract.tables}
     if wanted <= there:
         return
     (database,) = con.execute("select current_database()").fetchall()[0]
@@ -129,16 +129,16 @@ def _add_missing_tables(con: duckdb.DuckDBPyConnection, contract: Contract) -> N
 
 
 def _refuse_another_version(con: duckdb.DuckDBPyConnection, settings: Settings, contract: Contract) -> None:
-    """Columns are not altered in place: everything clean and ops hold follows from the landing."""
+    """Columns are not altered in place: everything these schemas hold follows from the landing."""
     there: dict[str, dict[str, str]] = {}
     for table, column, kind in con.execute(
         "select schema_name || '.' || table_name, column_name, data_type from duckdb_columns() "
-        "where database_name = current_database() and schema_name in ('clean', 'ops') order by column_index"
+        "where database_name = current_database() and schema_name in ('clean', 'ops', 'stats') order by column_index"
     ).fetchall():
         there.setdefault(table, {})[column] = kind
     other = [
         table.qualified
-        for table in (*contract.clean.values(), *contract.ops.values())
+        for table in contract.tables
         if there[table.qualified] != {column.name: column.type for column in table.columns}
     ]
     if other:
