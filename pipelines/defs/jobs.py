@@ -59,7 +59,7 @@ def build_jobs(settings: Settings, venues: Sequence[Venue], *, observer: Observe
         dg.define_asset_job(
             BUILD,
             selection=layers | published,
-            description="One dbt build with its blocking tests, then the snapshot for readers.",
+            description="dbt with its blocking tests, before and after the step of statistics, then the snapshot for readers.",
         ),
         dg.define_asset_job(
             PUBLISH, selection=published, description="The snapshot for readers from the marts as they are."

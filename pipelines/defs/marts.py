@@ -1,6 +1,7 @@
-"""The dbt project as assets: which asset a model is, and dbt's results as materializations and checks.
+"""The dbt project as assets: which asset a model is, and dbt's results as materializations and checks. Between what statistics read
+and what reads them stands the asset of the statistics.
 
-What dbt runs is build.build_marts; no SQL here.
+What runs is operations.build; no SQL here.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,8 +12,8 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 
 from pipelines.core.settings import Settings
-from pipelines.defs.common import BUILT_DAILY, LEDGER, OWNERS, WRITER_POOL, clean_key, step, table_metadata
-from pipelines.operations.build import NodeResult
+from pipelines.defs.common import BUILT_DAILY, LEDGER, OWNERS, WRITER_POOL, step, table_metadata
+from pipelines.operations.build import READS_STATISTICS, BuildReport, NodeResult
 from pipelines.operations.observer import Observer
 
 LAYERS: Final = ("staging", "intermediate", "marts")
@@ -37,7 +38,8 @@ class Translator(DagsterDbtTranslator):
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
         name = dbt_resource_props["name"]
         if dbt_resource_props["resource_type"] == "source":
-            return clean_key(name) if dbt_resource_props["source_name"] == "clean" else LEDGER
+            source = dbt_resource_props["source_name"]
+            return LEDGER if source == "ops" else dg.AssetKey([source, name])
         return dg.AssetKey([_layer(dbt_resource_props), name])
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
@@ -69,16 +71,32 @@ class Translator(DagsterDbtTranslator):
         )
 
 
-def build_mart_assets(settings: Settings, manifest: Path, *, observer: Observer) -> dg.AssetsDefinition:
-    """All models and seeds as one step, with dbt's tests as their checks.
+STATISTICS: Final = dg.AssetKey(["stats", "signal_estimates"])
+"""What the step of statistics writes: an asset of its own, so that a fit that fails is seen, and the last one stays in force."""
+
+STATISTICS_READ: Final = (
+    "int_hypothesis_outcomes_daily",
+    "int_hypothesis_states_daily",
+    "signal_hypotheses",
+    "dim_threshold",
+)
+"""Models and seeds that statistics are made from."""
+
+
+def build_mart_assets(settings: Settings, manifest: Path, *, observer: Observer) -> list[dg.AssetsDefinition]:
+    """All models and seeds in two steps, with dbt's tests as their checks, and the statistics between them.
 
     A run of some of them builds those; a run of checks alone tests the tables as they are.
     """
 
-    translator = Translator()
+    def whole(first: bool) -> BuildReport:  # noqa: FBT001
+        from pipelines.operations.build import build_evidence, build_inputs
 
-    @dbt_assets(manifest=manifest, name="dbt", dagster_dbt_translator=translator, pool=WRITER_POOL)
-    def dbt(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        return (build_inputs if first else build_evidence)(settings, progress=observer.progress)
+
+    def build(
+        context: dg.AssetExecutionContext, translator: Translator, *, first: bool
+    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         from pipelines.operations.build import build_marts, check_marts
 
         keys = {spec.metadata[UNIQUE_ID]: spec.key for spec in context.assets_def.specs}
@@ -87,9 +105,10 @@ def build_mart_assets(settings: Settings, manifest: Path, *, observer: Observer)
             if not selected:
                 tested = _names(key.asset_key for key in context.selected_asset_check_keys)
                 report = check_marts(settings, select=tested, progress=observer.progress)
+            elif context.selected_asset_keys == set(keys.values()):
+                report = whole(first)
             else:
-                some = selected if context.selected_asset_keys != set(keys.values()) else []
-                report = build_marts(settings, select=some, progress=observer.progress)
+                report = build_marts(settings, select=selected, progress=observer.progress)
             observer.built(report)
             for node in report.models:
                 # A model added while Dagster runs has no asset until the definitions are loaded again.
@@ -102,12 +121,60 @@ def build_mart_assets(settings: Settings, manifest: Path, *, observer: Observer)
                     yield _check(key, tests)
             report.raise_faults()
 
-    return dbt
+    inputs, evidence = Translator(), Translator()
+
+    @dbt_assets(
+        manifest=manifest, name="dbt", exclude=READS_STATISTICS, dagster_dbt_translator=inputs, pool=WRITER_POOL
+    )
+    def dbt(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        yield from build(context, inputs, first=True)
+
+    @dbt_assets(
+        manifest=manifest,
+        name="dbt_evidence",
+        select=READS_STATISTICS,
+        dagster_dbt_translator=evidence,
+        pool=WRITER_POOL,
+    )
+    def dbt_evidence(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        yield from build(context, evidence, first=False)
+
+    group = next(iter(dbt_evidence.group_names_by_key.values()))
+    return [dbt, _statistics(settings, dbt, group=group, observer=observer), dbt_evidence]
 
 
-def mart_keys(assets: dg.AssetsDefinition) -> list[dg.AssetKey]:
+def _statistics(settings: Settings, dbt: dg.AssetsDefinition, *, group: str, observer: Observer) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=STATISTICS,
+        deps=sorted(key for key in dbt.keys if key.path[-1] in STATISTICS_READ),
+        # Drawn among the marts that read it, so that the picture of the layers has no way back.
+        group_name=group,
+        owners=OWNERS,
+        kinds={"python", "duckdb"},
+        description="Effect of every hypothesis with its errors, as judged at the end of each month. Months whose inputs are as "
+        "they were are not computed again.",
+        freshness_policy=BUILT_DAILY,
+        pool=WRITER_POOL,
+    )
+    def signal_estimates(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        from pipelines.operations.build import fit_statistics
+
+        with step(context, settings, observer):
+            fitted = fit_statistics(settings, progress=observer.progress)["signal_estimates"]
+            return dg.MaterializeResult(
+                metadata={
+                    "dagster/row_count": fitted.rows,
+                    "computed": fitted.computed,
+                    "seconds": round(fitted.seconds, 3),
+                }
+            )
+
+    return signal_estimates
+
+
+def mart_keys(assets: Iterable[dg.AssetsDefinition]) -> list[dg.AssetKey]:
     """Keys of the marts, which are what is published."""
-    return sorted(key for key in assets.keys if key.path[0] == "marts")
+    return sorted(key for some in assets for key in some.keys if key.path[0] == "marts")
 
 
 def _names(keys: Iterable[dg.AssetKey]) -> list[str]:
@@ -117,7 +184,7 @@ def _names(keys: Iterable[dg.AssetKey]) -> list[str]:
 
 def _layer(props: Mapping[str, Any]) -> str:
     if props["resource_type"] in {"seed", "source"}:
-        return {"seed": "seeds", "source": "clean"}[props["resource_type"]]
+        return "seeds" if props["resource_type"] == "seed" else str(props["source_name"])
     layer = props["fqn"][1]
     if layer not in LAYERS:
         raise dg.DagsterInvalidDefinitionError(

@@ -94,6 +94,14 @@ class BuildReport:
         """Nodes that make the build fail: errors, and tests of severity error that failed."""
         return tuple(node for node in self.nodes if node.status in {"fail", "error"})
 
+    def after(self, earlier: BuildReport | None) -> BuildReport:
+        """This report with the nodes of an earlier one that it does not name: a build is two runs of dbt."""
+        if earlier is None:
+            return self
+        mine = {node.unique_id for node in self.nodes}
+        kept = (node for node in earlier.nodes if node.unique_id not in mine)
+        return BuildReport(nodes=(*kept, *self.nodes), seconds=earlier.seconds + self.seconds)
+
     def raise_faults(self) -> None:
         """Raise one error naming every node at fault; without any, do nothing."""
         if not self.faults:
@@ -161,8 +169,7 @@ def build_marts(settings: Settings, *, select: Sequence[str] = (), progress: Pro
     if before.faults:
         return before
     fit_statistics(settings, progress=progress)
-    after = build_evidence(settings, progress=progress)
-    return BuildReport(nodes=(*before.nodes, *after.nodes), seconds=before.seconds + after.seconds)
+    return build_evidence(settings, progress=progress).after(before)
 
 
 def build_inputs(settings: Settings, *, progress: Progress = no_progress) -> BuildReport:
@@ -201,6 +208,8 @@ def _run(settings: Settings, command: str, nodes: Sequence[str], progress: Progr
     with writer(settings, what=f"prepare dbt {command}"):
         pass
     arguments = [
+        # Nobody reads the artifacts of a run, and writing them takes longer than the models of statistics.
+        "--no-write-json",
         command,
         "--exclude-resource-type",
         "unit_test",
