@@ -71,16 +71,22 @@ class Translator(DagsterDbtTranslator):
         )
 
 
-STATISTICS: Final = dg.AssetKey(["stats", "signal_estimates"])
-"""What the step of statistics writes: an asset of its own, so that a fit that fails is seen, and the last one stays in force."""
-
-STATISTICS_READ: Final = (
-    "int_hypothesis_outcomes_daily",
-    "int_hypothesis_states_daily",
-    "signal_hypotheses",
-    "dim_threshold",
-)
-"""Models and seeds that statistics are made from."""
+STATISTICS: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
+    "signal_estimates": (
+        ("int_hypothesis_outcomes_daily", "int_hypothesis_states_daily", "signal_hypotheses", "dim_threshold"),
+        "Effect of every hypothesis with its errors, as judged at the end of each month; months as they were are kept.",
+    ),
+    "liquidation_kernel_monthly": (
+        ("int_liquidation_exposure_daily", "liquidation_classes", "dim_threshold"),
+        "Rates of liquidation by class of leverage, fitted for each month on the days before it.",
+    ),
+    "liquidation_skill_daily": (
+        ("int_liquidation_exposure_daily", "liquidation_classes", "dim_threshold"),
+        "What the rates of a month expected of its days, what was liquidated, and the skill of 180 days.",
+    ),
+}
+"""Tables of the step of statistics, with the models and seeds they are made from: assets of their own, so that a fit that fails is
+seen, and the last one stays in force."""
 
 
 def build_mart_assets(settings: Settings, manifest: Path, *, observer: Observer) -> list[dg.AssetsDefinition]:
@@ -144,32 +150,45 @@ def build_mart_assets(settings: Settings, manifest: Path, *, observer: Observer)
 
 
 def _statistics(settings: Settings, dbt: dg.AssetsDefinition, *, group: str, observer: Observer) -> dg.AssetsDefinition:
-    @dg.asset(
-        key=STATISTICS,
-        deps=sorted(key for key in dbt.keys if key.path[-1] in STATISTICS_READ),
-        # Drawn among the marts that read it, so that the picture of the layers has no way back.
-        group_name=group,
-        owners=OWNERS,
-        kinds={"python", "duckdb"},
-        description="Effect of every hypothesis with its errors, as judged at the end of each month. Months whose inputs are as "
-        "they were are not computed again.",
-        freshness_policy=BUILT_DAILY,
+    @dg.multi_asset(
+        name="statistics",
+        specs=[
+            dg.AssetSpec(
+                dg.AssetKey(["stats", table]),
+                deps=sorted(key for key in dbt.keys if key.path[-1] in read),
+                # Drawn among the marts that read it, so that the picture of the layers has no way back.
+                group_name=group,
+                owners=OWNERS,
+                kinds={"python", "duckdb"},
+                description=description,
+                freshness_policy=BUILT_DAILY,
+            )
+            for table, (read, description) in STATISTICS.items()
+        ],
         pool=WRITER_POOL,
     )
-    def signal_estimates(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    def statistics(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         from pipelines.operations.build import fit_statistics
 
         with step(context, settings, observer):
-            fitted = fit_statistics(settings, progress=observer.progress)["signal_estimates"]
-            return dg.MaterializeResult(
-                metadata={
-                    "dagster/row_count": fitted.rows,
-                    "computed": fitted.computed,
-                    "seconds": round(fitted.seconds, 3),
-                }
-            )
+            fitted = fit_statistics(settings, progress=observer.progress)
+            told: dict[str, dict[str, Any]] = {
+                "signal_estimates": {
+                    "dagster/row_count": fitted.estimates.rows,
+                    "computed": fitted.estimates.computed,
+                    "seconds": round(fitted.estimates.seconds, 3),
+                },
+                "liquidation_kernel_monthly": {
+                    "dagster/row_count": fitted.levels.kernel_rows,
+                    "months_fitted": fitted.levels.months,
+                    "seconds": round(fitted.levels.seconds, 3),
+                },
+                "liquidation_skill_daily": {"dagster/row_count": fitted.levels.skill_rows},
+            }
+            for table, metadata in told.items():
+                yield dg.MaterializeResult(asset_key=dg.AssetKey(["stats", table]), metadata=metadata)
 
-    return signal_estimates
+    return statistics
 
 
 def mart_keys(assets: Iterable[dg.AssetsDefinition]) -> list[dg.AssetKey]:

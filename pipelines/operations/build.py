@@ -28,6 +28,7 @@ from pipelines.core.settings import Settings
 if TYPE_CHECKING:
     from dbt.contracts.results import RunResult
 
+    from pipelines.evidence.levels import Fitted
     from pipelines.evidence.scorecard import Estimated
 
 Status = Literal["success", "warn", "fail", "error", "skipped"]
@@ -72,6 +73,14 @@ class NodeResult:
     rows: int | None = None
     failures: int | None = None
     sample: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What the step of statistics did: estimates of hypotheses, and the fit and score of liquidation levels."""
+
+    estimates: Estimated
+    levels: Fitted
 
 
 @dataclass(frozen=True)
@@ -182,16 +191,19 @@ def build_evidence(settings: Settings, *, progress: Progress = no_progress) -> B
     return _run(settings, "build", ["--select", READS_STATISTICS], progress)
 
 
-def fit_statistics(settings: Settings, *, progress: Progress = no_progress) -> Mapping[str, Estimated]:
+def fit_statistics(settings: Settings, *, progress: Progress = no_progress) -> Statistics:
     """Bring the tables of schema stats up to date from the marts as they are, each in a transaction of its own.
 
     A step that is killed or fails leaves the last fit in force. Raises WarehouseBusyError while another process writes.
     """
+    from pipelines.evidence.levels import write_levels
     from pipelines.evidence.scorecard import write_estimates
     from pipelines.storage.warehouse import writer
 
     with writer(settings, what="statistics") as con:
-        return {"signal_estimates": write_estimates(con, progress=progress)}
+        return Statistics(
+            estimates=write_estimates(con, progress=progress), levels=write_levels(con, progress=progress)
+        )
 
 
 def check_marts(settings: Settings, *, select: Sequence[str], progress: Progress = no_progress) -> BuildReport:

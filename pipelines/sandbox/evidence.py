@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.evidence.estimates import Estimate, Hypothesis, Sample, estimate
+from pipelines.evidence.levels import Rules, Side, fit_month, score
 from pipelines.evidence.panel import OUTCOMES, Panel
 from pipelines.sandbox.market import BURN_IN_DAYS, SimulatedMarket
 from pipelines.sandbox.market_paths import DAY
@@ -223,3 +224,97 @@ def _wander(random: np.random.Generator, days: int, memory: float) -> Floats:
         value = kept * value + noise[day]
         path[day] = value
     return path
+
+
+RULES: Final = Rules(
+    distances=(0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.14, 0.2, 0.3, 0.45),
+    weights=(0.01, 0.02, 0.03, 0.04, 0.06, 0.07, 0.09, 0.09, 0.09, 0.08, 0.06, 0.04, 0.02),
+    churn=0.2, prior=20, map_weight=0.8, window=180, window_min=30,
+)  # fmt: skip
+COHORT_DAYS: Final = 60
+
+
+def cohorts(bars: Bars, *, churn: float = RULES.churn, days: int = COHORT_DAYS) -> Floats:
+    """Share of the open interest of day t (row) that was opened on day u (column): what int_liquidation_cohorts_daily says."""
+    length = bars.oi.size
+    change = np.diff(bars.oi, prepend=0.0)
+    turned = churn * np.maximum(bars.volume - np.abs(change), 0.0) / 2
+    opened = np.maximum(change, 0.0) + turned
+    closed = np.zeros(length)
+    closed[1:] = np.minimum((np.maximum(-change, 0.0) + turned)[1:] / (bars.oi[:-1] + opened[1:]), 0.999)
+    opened[0] = bars.oi[0]
+    shares = np.zeros((length, length))
+    for t in range(length):
+        for u in range(max(0, t - days + 1), t + 1):
+            shares[t, u] = opened[u] * float(np.prod(1 - closed[u : t + 1]))
+    found: Floats = shares / shares.sum(axis=1, keepdims=True)
+    return found
+
+
+def reached(bars: Bars, *, long: bool) -> tuple[Floats, Floats]:
+    """Shares of each class that the next day reached, and how far it went: what int_liquidation_exposure_daily says.
+
+    Shorts are longs of the inverted price.
+    """
+    close, low = (bars.close, bars.low) if long else (1 / bars.close, 1 / bars.high)
+    length, distances = close.size, np.array(RULES.distances)
+    shares = cohorts(bars)
+    found, move = np.zeros((length, distances.size)), np.full(length, np.nan)
+    for t in range(length - 1):
+        move[t] = max(1 - low[t + 1] / close[t], 0.0)
+        for u in range(max(0, t - COHORT_DAYS + 1), t + 1):
+            levels = close[u] * (1 - distances)
+            alive = levels < (low[u + 1 : t + 1].min() if t > u else np.inf)
+            found[t] += shares[t, u] * (alive & (levels >= low[t + 1]))
+    return found, move
+
+
+def market_side(all_bars: Sequence[Bars], names: Sequence[str], *, long: bool, null_seed: int | None = None) -> Side:
+    """One side of some assets. With `null_seed` liquidations follow from open interest and a power of the move, and from no level."""
+    parts = [reached(bars, long=long) for bars in all_bars]
+    move = np.stack([part[1] for part in parts], axis=1)
+    real = np.stack(
+        [np.append((b.liquidated_long if long else b.liquidated_short)[1:], np.nan) / b.oi for b in all_bars], axis=1
+    )
+    if null_seed is not None:
+        noise = np.random.default_rng([null_seed, int(long)]).gamma(0.5, 2.0, real.shape)
+        real = 0.05 * move**1.3 * noise
+    days = move.shape[0]
+    known = np.arange(days, dtype=np.int64) + (FIRST - date(1970, 1, 1)).days + 2
+    return Side(
+        first=FIRST, assets=tuple(names), reached=np.stack([part[0] for part in parts], axis=1), move=move, liquidated=real,
+        feed=np.zeros(move.shape, dtype=np.int8), available=np.tile(known[:, None] * 86_400_000_000, (1, len(names))),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Skill:
+    """Skill over every day scored, pooled, with its interval."""
+
+    side: str
+    skill: float
+    low: float
+    high: float
+    days: int
+
+
+def level_skill(seed: int, *, days: int, assets: Sequence[str], null: bool = False) -> list[Skill]:
+    """Walk-forward skill of the map against distance alone on a simulated market, where levels truly are what is liquidated."""
+    market = SimulatedMarket(FIRST, FIRST + timedelta(days=days - 1), seed=seed, assets=assets, planted=False)
+    bars = [market_bars(market, asset) for asset in assets]
+    return [
+        pooled(market_side(bars, assets, long=name == "long", null_seed=seed if null else None), name)
+        for name in ("long", "short")
+    ]
+
+
+def pooled(side: Side, name: str) -> Skill:
+    """The skill of all days scored, as the last window of a score that holds them all."""
+    months, month = [], side.first
+    while (month - side.first).days < side.days:
+        months.append(month)
+        month = (month.replace(day=1) + timedelta(days=32)).replace(day=1)
+    kernels = {month: kernel for month in months if (kernel := fit_month(side, month, RULES)) is not None}
+    rows = [row for row in score(side, name, kernels, replace(RULES, window=10_000)) if row[0] == "*"]
+    skill, low, high, count = rows[-1][11:15]
+    return Skill(name, skill, low, high, count)

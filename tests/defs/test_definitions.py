@@ -15,10 +15,10 @@ from pipelines.core.paths import environment, prepare_home
 from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.defs.assemble import build_definitions
 from pipelines.defs.common import WRITER_POOL
+from pipelines.defs.marts import STATISTICS
 from pipelines.operations.build import ensure_manifest
 from pipelines.sources import registry
 
-STATISTICS = "stats/signal_estimates"
 LAYERS = ["landing", "clean", "staging", "intermediate", "marts", "published"]
 
 _IMPORT = """
@@ -73,8 +73,9 @@ def test_every_model_and_seed_of_dbt_is_an_asset_of_its_layer(definitions: dg.De
     nodes = json.loads(manifest.read_text(encoding="utf-8"))["nodes"].values()
     models = {f"{node['fqn'][1]}/{node['name']}" for node in nodes if node["resource_type"] == "model"}
     seeds = {f"seeds/{node['name']}" for node in nodes if node["resource_type"] == "seed"}
+    fitted = {f"stats/{table}" for table in STATISTICS}
     assert models
-    assert set.union(*(keys_of(definitions, group) for group in ("staging", "intermediate", "marts"))) == {*models, STATISTICS}
+    assert set.union(*(keys_of(definitions, group) for group in ("staging", "intermediate", "marts"))) == models | fitted
     assert {key for key in models if key.startswith("marts/")} <= keys_of(definitions, "marts")
     assert keys_of(definitions, "seeds") == seeds
 
