@@ -270,7 +270,7 @@ def reached(bars: Bars, *, long: bool) -> tuple[Floats, Floats]:
 
 
 def market_side(all_bars: Sequence[Bars], names: Sequence[str], *, long: bool, null_seed: int | None = None) -> Side:
-    """One side of some assets. With `null_seed` liquidations follow from open interest and a power of the move, and from no level."""
+    """One side of some assets. With `null_seed` liquidations follow from open interest and a power of the move only."""
     parts = [reached(bars, long=long) for bars in all_bars]
     move = np.stack([part[1] for part in parts], axis=1)
     real = np.stack(
