@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.core.progress import Progress
 from pipelines.evidence.estimates import Estimate, Hypothesis, Sample, estimate
 from pipelines.evidence.levels import Rules, Side, fit_month, score
 from pipelines.evidence.panel import OUTCOMES, Panel
@@ -318,3 +319,56 @@ def pooled(side: Side, name: str) -> Skill:
     rows = [row for row in score(side, name, kernels, replace(RULES, window=10_000)) if row[0] == "*"]
     skill, low, high, count = rows[-1][11:15]
     return Skill(name, skill, low, high, count)
+
+
+@dataclass(frozen=True)
+class MarketRate:
+    """How often a signal of simulated markets without any effect had p below 5%, and one with 1.5 times the detectable effect."""
+
+    signal: str
+    horizon: int
+    markets: int
+    rejected: int
+    planted_found: int
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the statistics make of markets whose truth is known."""
+
+    panels: int
+    markets: int
+    days: int
+    sizes: tuple[Size, ...]
+    rates: tuple[MarketRate, ...]
+    skills: tuple[tuple[int, Skill], ...]
+    null_skills: tuple[tuple[int, Skill], ...]
+
+
+def known_truth(*, panels: int, markets: int, skill_seeds: int, assets: Sequence[str], progress: Progress) -> Truth:
+    """Sizes and power on null panels, rates on simulated markets, skill of levels where they are true and where they are not."""
+    days = 400
+    found = []
+    for number, design in enumerate(DESIGNS):
+        progress("null panels", number, len(DESIGNS))
+        found += sizes(panels, designs=(design,))
+    counts = {(signal, horizon): [0, 0] for signal in MARKET_SIGNALS for horizon in (1, 7)}
+    for seed in range(1, markets + 1):
+        progress("null markets", seed - 1, markets)
+        panel = market_panel(seed, days=days, assets=assets)
+        for (signal, horizon), count in counts.items():
+            hypothesis = Hypothesis(signal, "adjusted_return", horizon, "all")
+            null = judge(panel, hypothesis)
+            planted = judge(with_drift(panel, hypothesis, 1.5 * (null.mde or 0.0)), hypothesis)
+            count[0] += null.p is not None and null.p < LEVEL
+            count[1] += planted.p is not None and planted.p < LEVEL and (planted.effect or 0) > 0
+    skills, nulls = [], []
+    for seed in range(1, skill_seeds + 1):
+        progress("levels", seed - 1, skill_seeds)
+        skills += [(seed, one) for one in level_skill(seed, days=300, assets=assets)]
+        nulls += [(seed, one) for one in level_skill(seed, days=300, assets=assets, null=True)]
+    return Truth(
+        panels=panels, markets=markets, days=days, sizes=tuple(found),
+        rates=tuple(MarketRate(signal, horizon, markets, *count) for (signal, horizon), count in counts.items()),
+        skills=tuple(skills), null_skills=tuple(nulls),
+    )  # fmt: skip
