@@ -1,6 +1,6 @@
-"""Writes docs/sources.md: every venue with its feeds, as the modules in pipelines/sources declare them.
+"""Writes docs/sources.md: every venue with its feeds, as declared in pipelines/sources.
 
-The facts are fields of Venue and Feed; here is only how the page is laid out.
+The content comes from the fields of Venue and Feed; this script has the layout.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import ALL_DAYS, Daily, Feed, Venue
 from pipelines.sources import registry
-from pipelines.sources.chain.evm import gmx as evm_gmx
-from pipelines.sources.chain.evm.chains import FAMILIES
+from pipelines.sources.chain.evm import gmx
+from pipelines.sources.chain.evm.venue import FAMILIES
 from pipelines.sources.instruments import EVENT_TABLES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,20 +25,20 @@ EXCHANGES_ON_CHAIN = ("dydx", "hyperliquid", "hyperliquid_fills", "orderly")
 
 HEAD = """# Sources
 
-Written by `make docs` from the modules in `pipelines/sources`; change them and not this page.
+Written by `make docs` from the modules in `pipelines/sources`; edit them instead of this page.
 
-**Tried live: no.** No module has talked to its real venue yet. Each was built from the venue's documentation and tested on
-payloads as the venue sends them and, over loopback HTTP, against an emulator with the venue's paging, bounds, limits and
-error codes. The first thing to run on a connected machine is `leverhouse doctor --live`: it asks every feed for one day of
-one instrument and prints what differs.
+**Tested live: no.** No module has been run against its real venue yet. Each was built from the venue's documentation and
+tested on payloads as the venue sends them and, over loopback HTTP, against an emulator with the venue's paging, bounds, rate
+limits and error codes. On a machine with network access, first run `leverhouse doctor --live`: it requests one day of one
+instrument from every feed and prints what differs.
 
-How to read the tables. *Since*: the first day the module asks for. *Venue keeps*: how far back the venue answers; what it
-forgets is lost unless it was captured. *Cadence*: `daily` feeds bring whole UTC days, which are *final* so long after the
-day's end and asked for again until then; `captured` feeds are the state of the moment. *Completeness*: how much of the truth of
-events the venue publishes.
+How to read the tables. *Since*: the first day the module requests. *Venue keeps*: how much history the venue serves; older
+data is lost unless it was captured. *Cadence*: `daily` feeds return whole UTC days, which are fetched again until they are
+*final*, the given time after the end of the day; `captured` feeds return the current state. *Completeness*: how much of the
+real events the venue publishes.
 
-Where two sources tell of the same fact, both are kept, and `dbt_project/seeds/source_precedence.csv` says which one the marts
-follow.
+If two sources report the same fact, both are kept, and `dbt_project/seeds/source_precedence.csv` defines which one the marts
+use.
 """
 
 
@@ -49,20 +49,20 @@ def page() -> str:
 
 
 def _on_chain() -> Iterator[str]:
-    """Whose liquidations are read where on chain, since when, and what is measured."""
+    """On-chain sources of liquidations: protocols, chains, first month, measures."""
     yield "## On chain\n"
     yield (
-        "Liquidations of lending protocols and of perpetual exchanges that live on a chain. Measures stand side by side and are "
-        "never added up; auto-deleveraging is kept apart (`is_adl`).\n"
+        "Liquidations of lending protocols and of on-chain perpetual exchanges. Different measures are kept separate and never "
+        "summed; auto-deleveraging is flagged (`is_adl`).\n"
     )
-    yield "| protocol | chains, each from the month in which it is asked for | measure |"
+    yield "| protocol | chains, each with the first month fetched | measure |"
     yield "|---|---|---|"
     for family in FAMILIES.values():
-        for protocol in family:
+        for protocol in family.protocols:
             measures = "collateral seized, debt repaid" + (", bad debt" if protocol.bad_debt else "")
             yield _protocol(protocol.name, protocol.since, measures)
-    for name, since in evm_gmx.SINCE.items():
-        yield _protocol(name, since, "position notional")
+    for version in gmx.VERSIONS:
+        yield _protocol(version.name, version.since, "position notional")
     for name in EXCHANGES_ON_CHAIN:
         first = min(feed.retention.since for feed in registry.venue(name).feeds if set(feed.tables) & set(EVENT_TABLES))
         yield _protocol(name, {"its own": first}, "position notional")
@@ -92,10 +92,10 @@ def _feed(feed: Feed) -> str:
     keeps = "everything" if feed.retention.days is None else f"{feed.retention.days} days"
     hours = feed.published_after.total_seconds() / 3600 + feed.recheck_after.total_seconds() / 3600
     if isinstance(feed.cadence, Daily):
-        together = ", past months as one" if feed.partitioning.months == "past" else ""
+        together = ", past months in one fetch" if feed.partitioning.months == "past" else ""
         if feed.partitioning.most_days:
             most = "all" if feed.partitioning.most_days == ALL_DAYS else f"up to {feed.partitioning.most_days}"
-            together = f", {most} days in a row as one"
+            together = f", {most} consecutive days in one fetch"
         cadence = f"daily, final after {hours:g} h{together}"
     else:
         cadence, keeps = f"captured every {feed.cadence.every_hours} h", "nothing"
@@ -109,9 +109,9 @@ def _limit(limit: Limit) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the page, or with --check say whether it is stale."""
+    """Write the page, or with --check report whether it is stale."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 where the page is stale")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if the page is stale")
     wanted = page()
     if parser.parse_args(arguments).check:
         return int(not PAGE.exists() or PAGE.read_text(encoding="utf-8") != wanted)

@@ -1,6 +1,6 @@
-"""Where everything lives and how much it may use: typed settings from the environment and leverhouse.toml.
+"""Typed settings from the environment and leverhouse.toml: paths, resource limits, venues, assets.
 
-No I/O at import; nothing here opens a database or creates a folder.
+No I/O at import; opens no database and creates no folder.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ def _comma_list(value: object) -> object:
     return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
 
-# In the environment a list is written with commas, in leverhouse.toml as an array.
+# Lists are comma-separated in the environment and arrays in leverhouse.toml.
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
 
 
 class Settings(BaseSettings):
-    """Settings of one warehouse. Environment variables (prefix LEVERHOUSE_) win over leverhouse.toml in the project root.
+    """Settings of one warehouse. Environment variables (prefix LEVERHOUSE_) override leverhouse.toml in the project root.
 
     Secrets (keys of optional services) are read from the environment where they are used and are never a field here,
-    so that printing the settings can never print one.
+    so that printing the settings cannot print one.
     """
 
     model_config = SettingsConfigDict(
@@ -42,22 +42,22 @@ class Settings(BaseSettings):
     )
 
     home: Path = Field(
-        default=PROJECT_ROOT / "warehouse", description="Root of this warehouse: all data lies below it."
+        default=PROJECT_ROOT / "warehouse", description="Root folder of this warehouse; contains all of its data."
     )
     mappings: Path | None = Field(default=None, description="Folder of mapping files; default <home>/mappings.")
     duckdb_memory: str = Field(default="512MB", description="memory_limit of the writing DuckDB connection.")
     duckdb_threads: int = Field(default=2, ge=1, description="Threads of the writing DuckDB connection.")
     assets: Names = Field(
         default=(),
-        description="Assets that are fetched; empty: the universe (pipelines/core/universe.py says by which rule).",
+        description="Assets to fetch; empty: the universe (rule in pipelines/core/universe.py).",
     )
-    venues: Names = Field(default=(), description="Venues that are fetched; empty: all that need no key.")
+    venues: Names = Field(default=(), description="Venues to fetch; empty: all that need no key.")
     endpoints: dict[str, str] = Field(
         default_factory=dict,
-        description="Base addresses by <venue>.<endpoint> in place of the venue's own: a mirror (also file://), an emulator.",
+        description="Base URLs by <venue>.<endpoint>, overriding the venue's own: a mirror (also file://), an emulator.",
     )
-    contact: str = Field(default="", description="How a venue reaches you; sent in the User-Agent where it is set.")
-    lock_timeout_seconds: float = Field(default=600.0, ge=0, description="How long a writer waits for another writer.")
+    contact: str = Field(default="", description="Contact address for venues; sent in the User-Agent if set.")
+    lock_timeout_seconds: float = Field(default=600.0, ge=0, description="How long a writer waits for the writer lock.")
 
     @classmethod
     def settings_customise_sources(
@@ -72,7 +72,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls) -> Self:
-        """The settings of this process. Raises ConfigError naming the variable that is wrong."""
+        """The settings of this process. Raises ConfigError naming the invalid variable."""
         try:
             return cls()
         except ValidationError as error:
@@ -83,7 +83,7 @@ class Settings(BaseSettings):
             raise ConfigError(f"settings: {faults}. Correct the environment or leverhouse.toml.") from error
 
     def endpoints_of(self, venue: str) -> dict[str, str]:
-        """The base addresses that replace or add to those of `venue`, by the name of the endpoint."""
+        """Base URLs that override or extend those of `venue`, by endpoint name."""
         named = (key.partition(".") for key in self.endpoints)
         return {name: self.endpoints[f"{venue}.{name}"] for owner, _, name in named if owner == venue}
 
@@ -107,7 +107,7 @@ class Settings(BaseSettings):
 
     @property
     def scratch_dir(self) -> Path:
-        """Spill files of DuckDB; empty between runs."""
+        """DuckDB spill files; empty between runs."""
         return self.root / "scratch"
 
     @property
@@ -133,7 +133,7 @@ class Settings(BaseSettings):
 
     @property
     def dbt_target_dir(self) -> Path:
-        """dbt's artifacts: per warehouse, so that two warehouses can build side by side."""
+        """dbt artifacts: one folder per warehouse, so that two warehouses can build at the same time."""
         return self.root / "dbt_target"
 
     @property

@@ -4,11 +4,11 @@ and null, in one warehouse and one build. How a market's rows come about is mark
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +16,7 @@ import polars as pl
 
 from pipelines.core.progress import Progress
 from pipelines.core.settings import Settings
+from pipelines.extract.landing import Landing, LandingStore
 from pipelines.sandbox.market import SimulatedMarket
 from pipelines.sandbox.market_episodes import SIGNALS, Episode, Kind
 from pipelines.sandbox.market_frames import Scope, rows
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     import duckdb
 
     from pipelines.contract.batch import ParsedBatch, SourceRules
-    from pipelines.extract.landing import Landing
 
 PUBLISHED_AFTER: Final = timedelta(days=9)
 SEEDS_AT_ONCE: Final = 5
@@ -208,20 +208,21 @@ def _load(settings: Settings, folder: Path, first: date, last: date, progress: P
             )
             yield ParsedBatch(table, landing.landing_id, typed.with_columns(*extra))
 
-    with writer(settings, what="load") as con:
-        for done, source in enumerate(sources):
-            progress("load", done, len(sources))
-            load_source(
-                con, contract=contract, source=source, landings=[_landing(source, folder, now)], parse=parse,
-                rules=_rules(source, first, last), gate=lambda _con, _inputs: [], now=now, home=settings.root,
-            )  # fmt: skip
+    store = LandingStore(settings.root)
+    for done, source in enumerate(sources):
+        progress("load", done, len(sources))
+        load_source(
+            partial(writer, settings, what="load"), contract=contract, source=source, store=store,
+            landings=[_landing(store, source, folder, now)], parse=parse, rules=_rules(source, first, last),
+            gate=lambda _con, _inputs: [], now=now,
+        )  # fmt: skip
 
 
-def _landing(source: str, folder: Path, now: datetime) -> Landing:
-    from pipelines.extract.landing import Landing
-
-    digest = hashlib.sha256(source.encode()).hexdigest()
-    return Landing(digest[:20], source, "history", "all", 1, folder / source, source, digest, 0, now, "complete", {})
+def _landing(store: LandingStore, source: str, folder: Path, now: datetime) -> Landing:
+    """A landing that stands for all frames of a source."""
+    name = folder / source
+    name.write_text(source, encoding="utf-8")
+    return store.land_file(name, source=source, partition="history", part="all", request={}, clock=lambda: now)
 
 
 def _rules(source: str, first: date, last: date) -> SourceRules:

@@ -5,25 +5,37 @@ Adding a venue adds one line here. No parsing.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
 
 import polars as pl
 
 from pipelines.contract.batch import Captures, ParsedBatch, SourceRules, no_rejects
 from pipelines.contract.ddl import Contract
 from pipelines.core.errors import ConfigError
-from pipelines.core.settings import Settings
+from pipelines.core.files import is_fault_of_bytes
+from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.core.universe import choose_universe
+from pipelines.extract import fetch_log
 from pipelines.extract.fetch import span_of
 from pipelines.extract.landing import Landing, LandingStore, Parser
 from pipelines.extract.pack import Pack
 from pipelines.extract.venue import Capture, Context, Feed, Venue
+from pipelines.sources.chain.evm.chains import CHAINS
 from pipelines.sources.files import source as files
 from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHistory, event_rules, partial_gaps
+
+SOURCES: Final = Path(__file__).resolve().parent
+SCHEMA: Final = PROJECT_ROOT / "warehouse" / "schema"
+
+GROUPS: Final = frozenset({"cex", "dex", "chain"})
+"""Folders in which a venue is a module or a folder."""
 
 VENUES: Final[Mapping[str, str]] = {
     "binance": "pipelines.sources.cex.binance.venue",
@@ -34,13 +46,7 @@ VENUES: Final[Mapping[str, str]] = {
     "defillama": "pipelines.sources.chain.defillama",
     "deribit": "pipelines.sources.cex.deribit.venue",
     "dydx": "pipelines.sources.dex.dydx",
-    "evm_arbitrum": "pipelines.sources.chain.evm.chains:ARBITRUM",
-    "evm_avalanche": "pipelines.sources.chain.evm.chains:AVALANCHE",
-    "evm_base": "pipelines.sources.chain.evm.chains:BASE",
-    "evm_bnb": "pipelines.sources.chain.evm.chains:BNB",
-    "evm_ethereum": "pipelines.sources.chain.evm.chains:ETHEREUM",
-    "evm_optimism": "pipelines.sources.chain.evm.chains:OPTIMISM",
-    "evm_polygon": "pipelines.sources.chain.evm.chains:POLYGON",
+    **dict.fromkeys(sorted(chain.venue for chain in CHAINS), "pipelines.sources.chain.evm.venue:VENUES"),
     "gate": "pipelines.sources.cex.gate",
     "hyperliquid": "pipelines.sources.dex.hyperliquid.venue",
     "hyperliquid_fills": "pipelines.sources.dex.hyperliquid.fills",
@@ -57,6 +63,8 @@ class OpenSource:
 
     parse: Parser
     rules: SourceRules
+    version: str
+    """Version of everything that decides what is read from a landing; see reader_version."""
 
 
 def venue(name: str) -> Venue:
@@ -64,8 +72,9 @@ def venue(name: str) -> Venue:
     if name not in VENUES:
         raise ConfigError(f"no venue {name!r}; there are {', '.join(VENUES)}.")
     module, _, attribute = VENUES[name].partition(":")
-    found: Venue = getattr(importlib.import_module(module), attribute or "VENUE")
-    return found
+    found: Any = getattr(importlib.import_module(module), attribute or "VENUE")
+    one: Venue = found[name] if attribute else found
+    return one
 
 
 def followed_venues(settings: Settings) -> tuple[Venue, ...]:
@@ -94,7 +103,14 @@ def followed_assets(store: LandingStore, settings: Settings) -> tuple[str, ...]:
             if month not in seen:
                 seen.add(month)
                 ranking = months.setdefault(month, {})
-                for asset, turnover in there.turnover(list(Pack(landing.path).pages())).items():
+                try:
+                    ranked = there.turnover(list(Pack(landing.path).pages()))
+                except BaseException as error:
+                    if not is_fault_of_bytes(error):
+                        raise
+                    fetch_log.record("malformed", f"{name}.{TURNOVER} {landing.partition}: {error}", effect="given_up")
+                    continue
+                for asset, turnover in ranked.items():
                     ranking[asset] = ranking.get(asset, 0.0) + turnover
     return choose_universe(months[month] for month in sorted(months))
 
@@ -103,7 +119,8 @@ def open_source(store: LandingStore, contract: Contract, source: str, landings: 
     """Parser and rules of `source`. Raises ConfigError for a source no module here reads."""
     module, _, name = source.partition(".")
     if module == "files":
-        return OpenSource(*files.open_landings(store, contract, landings))
+        parse, file_rules = files.open_landings(store, contract, landings)
+        return OpenSource(parse, file_rules, reader_version(store, source))
     if module not in VENUES:
         raise ConfigError(
             f"no module of pipelines/sources reads {source!r}; landings of a removed source can be moved out of raw/."
@@ -121,7 +138,41 @@ def open_source(store: LandingStore, contract: Contract, source: str, landings: 
         rules = replace(
             rules, captures=Captures(feed.cadence.every_hours, frozenset(s.start for s in (*spans, *partial)))
         )
-    return OpenSource(parse=_parser(there, feed, instrument_history(store, there)), rules=rules)
+    history = instrument_history(store, there)
+    return OpenSource(_parser(there, feed, history), rules, reader_version(store, source))
+
+
+def reader_version(store: LandingStore, source: str) -> str:
+    """A digest of the code, the contract and, for files, the mappings that decide what is read from a source's landings.
+
+    It changes with every change of these, also with one that makes no difference: a refused landing is then read once more.
+    """
+    module = source.partition(".")[0]
+    digest = hashlib.sha256(_shared_code())
+    if module == "files":
+        paths = [*_python_files(SOURCES / "files"), *sorted(store.mapping_path(source, "").parent.glob("*.toml"))]
+    elif module in VENUES:
+        path = Path(*VENUES[module].partition(":")[0].split("."))
+        code = SOURCES.parents[1] / path
+        paths = _python_files(code.parent) if code.parent.name not in GROUPS else [code.with_suffix(".py")]
+    else:
+        paths = []
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def _shared_code() -> bytes:
+    """What every source is read with: shared modules, the contract, cleaning, and the gate."""
+    package = SOURCES.parent
+    folders = [SOURCES, package / "contract", package / "core", package / "clean", package / "quality"]
+    paths = [*(path for folder in folders for path in _python_files(folder)), *SCHEMA.glob("*.sql")]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(paths))).digest()
+
+
+def _python_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.py"))
 
 
 def instrument_history(store: LandingStore, there: Venue) -> InstrumentHistory:
@@ -133,14 +184,23 @@ def instrument_history(store: LandingStore, there: Venue) -> InstrumentHistory:
 
     def read() -> Iterator[tuple[Landing, pl.DataFrame]]:
         said = None
-        for landing in store.current(there.source(feed)) if feed else ():
+        if feed is None:
+            return
+        for landing in store.current(there.source(feed)):
             before, said = said, landing.request.get("content")
             if said is not None and said == before:
                 continue
             context = Context(there.name, landing.fetched_at, span_of(landing), InstrumentHistory.none())
-            for parsed in feed.parse(list(Pack(landing.path).pages()), context) if feed else ():
-                if parsed.table == INSTRUMENTS:
-                    yield landing, parsed.rows
+            try:
+                frames = [
+                    x.rows for x in feed.parse(list(Pack(landing.path).pages()), context) if x.table == INSTRUMENTS
+                ]
+            except BaseException as error:
+                if not is_fault_of_bytes(error):
+                    raise
+                # The load of this source refuses the landing; the instruments of the others stand.
+                continue
+            yield from ((landing, frame) for frame in frames)
 
     return InstrumentHistory(read)
 

@@ -13,7 +13,8 @@ from pipelines.sandbox.market import SimulatedMarket
 from pipelines.sandbox.market_onchain import BONUS, CLOSE_ALL_BELOW, CUT, CUT_AT, POOL, RESERVES, logs
 from pipelines.sandbox.market_paths import STEP
 from pipelines.sandbox.venues.evm import BLOCK_SECONDS, GENESIS
-from pipelines.sources.chain.evm.abi import AAVE_LIQUIDATION_CALL, decode_logs
+from pipelines.sources.chain.evm.aave import LIQUIDATION_CALL
+from pipelines.sources.chain.evm.abi import decode_logs
 from pipelines.sources.chain.evm.contracts import AAVE_V3
 
 FIRST, LAST = date(2025, 2, 1), date(2025, 5, 31)
@@ -89,7 +90,7 @@ def test_the_chain_keeps_what_was_liquidated_as_logs_that_the_decoder_reads(mark
         schema=["address", "topics", "data", "blockNumber", "transactionHash", "logIndex"],
         orient="row",
     )
-    read = decode_logs(frame, AAVE_LIQUIDATION_CALL)
+    read = decode_logs(frame, LIQUIDATION_CALL)
     assert read["undecodable"].null_count() == read.height
     assert set(read["address"]) == {POOL} <= set(AAVE_V3["ethereum"])
     amounts = read["liquidated_collateral_amount"].cast(pl.Float64) / 1e18

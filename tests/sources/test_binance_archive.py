@@ -298,7 +298,7 @@ def test_a_replaced_archive_flows_through_and_what_did_not_change_is_not_fetched
     settings: Settings, serve: Serve, clock: Clock
 ) -> None:
     model = RestatedWorld()
-    with serve("binance_archive", settings=settings, model=model) as (emulator, there):
+    with serve("binance_archive", settings=settings, market=model) as (emulator, there):
         bring(there, "um_metrics", clock, first=LAST)
         before = loaded(there, "open_interest", clock=clock)
         model.halved.add("BTCUSDT")

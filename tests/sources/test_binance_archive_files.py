@@ -55,7 +55,7 @@ def test_metrics_of_old_are_stamped_with_the_end_of_their_period(samples_dir: Pa
 def test_metrics_since_the_summer_of_2026_are_stamped_with_the_start_of_their_period(samples_dir: Path) -> None:
     records = lines_of(sample(samples_dir, "binance_um_metrics_raw_format.csv"), "2026-08-08")
     rows, _ = parsed("binance_archive", "um_metrics", [metrics("2026-08-08", *records)])["open_interest"]
-    # Labelled 00:00: the period ends, and the state is, at 00:05.
+    # Labeled 00:00: the period ends, and the state is, at 00:05.
     assert rows.select("event_at", "oi_base").row(0) == (datetime(2026, 8, 8, 0, 5), 106964.058)
 
 

@@ -275,7 +275,7 @@ def test_the_key_is_in_no_log_manifest_pack_error_or_metadata(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(client, "PATIENT", FAST_RETRY)
+    monkeypatch.setattr(client, "DEFAULT_RETRY", FAST_RETRY)
     monkeypatch.setattr(coinalyze, "VENUE", replace(coinalyze.VENUE, limits=()))
     caplog.set_level("DEBUG")
     came: list[str] = []

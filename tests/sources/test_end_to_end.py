@@ -43,7 +43,7 @@ NO_EXCHANGES: Final = {
 @pytest.fixture(autouse=True)
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """No venue makes the test wait: that limits are kept, and what retries wait for, is tested in test_faults and test_limits."""
-    monkeypatch.setattr(client, "PATIENT", FAST_RETRY)
+    monkeypatch.setattr(client, "DEFAULT_RETRY", FAST_RETRY)
     monkeypatch.setenv("COINALYZE_API_KEY", "any")
     for way in WAYS:
         module = importlib.import_module(registry.VENUES[way.venue])

@@ -73,7 +73,7 @@ def test_loading_again_and_rebuilding_tell_the_same(settings: Settings, serve: S
         first = problems(settings, "*")
         load_pending(settings, clock=clock)
         assert problems(settings, "*") == first
-        rebuild(settings, clock=clock).raise_failures()
+        rebuild(settings, clock=clock).outcome.raise_failures()
         assert problems(settings, "*") == first
     assert len(first) == 2
 

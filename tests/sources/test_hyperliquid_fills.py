@@ -16,12 +16,12 @@ from polars.testing import assert_frame_equal
 from pipelines.core.errors import SourceFormatError
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import LandingStore
-from pipelines.extract.logs import BlockRange
 from pipelines.extract.venue import Context, Page, Parsed, Span
 from pipelines.operations.fetch import fetch
 from pipelines.sandbox.emulator import Fault
 from pipelines.sandbox.market_model import AnalyticMarket
 from pipelines.sandbox.venues import hyperliquid_fills as emulated
+from pipelines.sources.chain.portal import BlockRange
 from pipelines.sources.dex.hyperliquid import fills as source
 from pipelines.sources.instruments import InstrumentHistory
 from tests.sources.conftest import FAST_RETRY, Clock, Serve, loaded, quarantined

@@ -14,15 +14,13 @@ import polars as pl
 from pipelines.core.errors import SourceFormatError
 from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Partitioning, Retention, Venue
+from pipelines.sources.chain.evm import chains
 from pipelines.sources.records import LINE, Field, Record, from_seconds, read_records
 from pipelines.sources.tokens import NATIVE, registered
 
 NAME: Final = "defillama"
 
-CHAINS: Final[Mapping[str, str]] = {
-    "ethereum": "ethereum", "arbitrum": "arbitrum", "optimism": "optimism", "base": "base", "polygon": "polygon",
-    "avalanche": "avax", "bnb": "bsc",
-}  # fmt: skip
+CHAINS: Final[Mapping[str, str]] = {chain.name: chain.defillama for chain in chains.CHAINS}
 """DefiLlama's name of a chain by ours."""
 
 # The zero address stands for a chain's own coin.

@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pipelines.contract.batch import AcceptedException, CoverageSpan, KnownGap, SourceRules
-from pipelines.sources.chain.evm.abi import EVENTS, LOG_COLUMNS, decoded_columns
+from pipelines.sources.chain.evm import aave
+from pipelines.sources.chain.evm.abi import LOG_COLUMNS, decoded_columns
 
 PERIODS: Final = {
     "1m": timedelta(minutes=1),
@@ -28,6 +29,9 @@ PERIODS: Final = {
     "1d": timedelta(days=1),
 }
 """Periods of the contract and how long they are."""
+
+EVENTS: Final = {event.name: event for event in (aave.LIQUIDATION_CALL,)}
+"""Events of EVM chains that `decode` can name."""
 
 _DURATION: Final = re.compile(r"(?P<sign>-?)(?P<number>\d+)(?P<unit>[smhd])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}

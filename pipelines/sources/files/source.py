@@ -19,11 +19,11 @@ from pipelines.contract.ddl import Contract
 from pipelines.core.errors import LandingError, MappingError, SourceFormatError
 from pipelines.core.progress import Progress, no_progress
 from pipelines.extract.landing import Clock, Landing, LandingStore, Parser, utc_now
-from pipelines.sources.chain.evm.abi import EVENTS, decode_logs
+from pipelines.sources.chain.evm.abi import decode_logs
 from pipelines.sources.files.cells import Absence
 from pipelines.sources.files.check import check_mapping, load_mapping
 from pipelines.sources.files.instruments import InstrumentBook
-from pipelines.sources.files.mapping import File, Mapping
+from pipelines.sources.files.mapping import EVENTS, File, Mapping
 from pipelines.sources.files.reader import read_records
 from pipelines.sources.files.records import LINE, Columns, Records
 from pipelines.sources.files.shape import Fault, Shaper, as_json

@@ -1,4 +1,4 @@
--- Each hypothesis of the seed has a row in every month that was judged, whether or not it could be tested. Rows that lack.
+-- Each hypothesis of the seed has a row in every month judged, whether or not it could be tested. Rows that lack.
 with months as (
     select distinct judged_on from {{ ref('signal_scorecard') }}
 )

@@ -1,4 +1,4 @@
--- Levels are summed by class in columns, whose distances a macro holds; the seed must hold the same. Classes that differ.
+-- Levels are summed by class in columns, whose distances a macro holds. Classes of which the seed says otherwise.
 with compiled as (
     {%- for distance in liquidation_distances() %}
     select

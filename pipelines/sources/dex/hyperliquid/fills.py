@@ -15,7 +15,6 @@ import polars as pl
 
 from pipelines.contract.batch import SourceRules
 from pipelines.core.errors import SourceFormatError
-from pipelines.extract.logs import PORTAL, PORTAL_REQUESTS, BlockRange, PortalLogs
 from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import (
     Api,
@@ -30,6 +29,7 @@ from pipelines.extract.venue import (
     Span,
     Venue,
 )
+from pipelines.sources.chain.portal import PORTAL, PORTAL_REQUESTS, BlockRange, Portal
 from pipelines.sources.instruments import parse_symbols
 from pipelines.sources.records import LINE, Field, Record, from_ms, read_records, rejected
 
@@ -84,7 +84,7 @@ async def fetch_liquidations(api: Api, job: Job) -> AsyncIterator[Page]:
     A node names its files by the hour without a zero before it (?); an hour that is missing is not written yet.
     """
     if NODE not in api.endpoints:
-        portal = PortalLogs(api)
+        portal = Portal(api)
         async for page in portal.stream(await portal.blocks(job.span), query):
             yield page
         return

@@ -1,4 +1,5 @@
--- The levels of a day on one line per side: where all of open interest is, and what is expected of moves of one to three sigma.
+-- The levels of a day on one line per side: where all of open interest is, and what moves of one to three sigma would
+-- liquidate.
 {%- set distances = liquidation_distances() %}
 
 with classes as (
@@ -26,7 +27,8 @@ near as (
         b.trade_date,
         b.side,
         {%- for percent in [2, 5, 10] %}
-        sum(case when {{ near_edge() }} <= {{ percent }} / 100e0 then b.exposure_share else 0e0 end) as within_{{ percent }}pct,
+        sum(case when {{ near_edge() }} <= {{ percent }} / 100e0 then b.exposure_share else 0e0 end)
+            as within_{{ percent }}pct,
         {%- endfor %}
         {%- for sigmas in [1, 2, 3] %}
         sum(
@@ -102,7 +104,8 @@ select
     summed.swept_share * summed.oi_base as swept_base,
     summed.weight_never * summed.oi_base as never_base,
     {%- for percent in [2, 5, 10] %}
-    coalesce(near.within_{{ percent }}pct, 0) * summed.oi_base * summed.close_usd as exposure_within_{{ percent }}pct_usd,
+    coalesce(near.within_{{ percent }}pct, 0) * summed.oi_base * summed.close_usd
+        as exposure_within_{{ percent }}pct_usd,
     {%- endfor %}
     {%- for sigmas in [1, 2, 3] %}
     case when summed.realized_vol_30d_daily is not null

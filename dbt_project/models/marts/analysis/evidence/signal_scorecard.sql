@@ -1,5 +1,5 @@
--- What the estimates say about each hypothesis. Estimates come from the step of statistics; here are the false discovery rate of
--- a month's family, the looks in a row and the verdict.
+-- What the estimates say about each hypothesis. Estimates come from the step of statistics; here are the false
+-- discovery rate of a month's family, the looks in a row and the verdict.
 with hypotheses as (
     select * from {{ ref('signal_hypotheses') }}
 ),
@@ -198,7 +198,8 @@ select
     judged.verdict,
     case
         when judged.is_input_missing then concat_ws(
-            ' ', 'the signal was known on no day', case when judged.seen_through is not null then 'after seen_through' end
+            ' ', 'the signal was known on no day',
+            case when judged.seen_through is not null then 'after seen_through' end
         )
         when judged.counted_days < {{ threshold('evidence_days_min') }} then concat_ws(
             ' ', 'known on', cast(judged.counted_days as string), 'days',

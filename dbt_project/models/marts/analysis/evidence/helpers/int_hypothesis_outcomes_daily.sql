@@ -1,4 +1,4 @@
--- What can follow a signal, per asset and day: returns with and without the market's, and liquidations over open interest.
+-- What can follow a signal: returns with and without those of the market, and liquidations over open interest.
 with prices as (
     select
         asset,
@@ -13,7 +13,7 @@ oi as (
         asset,
         trade_date,
         -- Known with the day's signal, so no asset is large by what came later.
-        row_number() over (partition by trade_date order by oi_usd desc, asset) as oi_rank,
+        row_number() over (partition by trade_date order by oi_usd desc, asset asc) as oi_rank,
         available_at
     from {{ ref('oi_trends_daily') }}
     where oi_usd is not null

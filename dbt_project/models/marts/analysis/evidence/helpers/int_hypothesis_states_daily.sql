@@ -34,7 +34,8 @@ entered as (
         available_at,
         -- The day at whose midnight it is entered: the first that begins when the row is known.
         cast(
-            available_at - {{ threshold('evidence_entry_hours') }} * interval '1' hour - interval '1' microsecond as date
+            available_at - {{ threshold('evidence_entry_hours') }} * interval '1' hour - interval '1' microsecond
+            as date
         ) + 1 as entry_date
     from states
     where state <> 'unknown'

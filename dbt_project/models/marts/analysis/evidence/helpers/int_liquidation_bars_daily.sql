@@ -1,5 +1,5 @@
--- What liquidation levels are made from, per asset and day: open interest and volume of the same venues, liquidations of these,
--- and how far the price went.
+-- What liquidation levels are made from, per asset and day: open interest and volume of the same venues, liquidations
+-- of these, and how far the price went.
 with oi as (
     select
         venue,
@@ -89,8 +89,10 @@ select
     prices.realized_vol_30d_daily,
     prices.low_usd is not null and prices.high_usd is not null as has_extremes,
     -- Where only closes are told, the price went at least from one to the next.
-    coalesce(prices.high_usd, greatest(prices.close_usd, lag(prices.close_usd, 1, prices.close_usd) over by_day)) as high_usd,
-    coalesce(prices.low_usd, least(prices.close_usd, lag(prices.close_usd, 1, prices.close_usd) over by_day)) as low_usd,
+    coalesce(prices.high_usd, greatest(prices.close_usd, lag(prices.close_usd, 1, prices.close_usd) over by_day))
+        as high_usd,
+    coalesce(prices.low_usd, least(prices.close_usd, lag(prices.close_usd, 1, prices.close_usd) over by_day))
+        as low_usd,
     max(greatest(positions.available_at, prices.available_at)) over by_day as available_at,
     positions.liquidations_available_at
 from positions

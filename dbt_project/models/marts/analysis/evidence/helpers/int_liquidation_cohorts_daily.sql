@@ -66,8 +66,8 @@ pairs as (
     inner join kept as cohort
         on
             today.asset = cohort.asset
-            and cohort.day_no <= today.day_no
-            and cohort.day_no > today.day_no - {{ window_days }}
+            and today.day_no >= cohort.day_no
+            and today.day_no - {{ window_days }} < cohort.day_no
     window since as (
         partition by today.asset, cohort.day_no
         order by today.day_no rows between unbounded preceding and current row

@@ -60,7 +60,8 @@ summed as (
         {%- set alive = is_level_alive(side, level, extreme ~ '_since_usd') %}
         {%- set reached = level ~ (' >= ' if side == 'long' else ' <= ') ~ 'next_' ~ extreme ~ '_usd' %},
         sum(case when {{ alive }} then share_of_oi else 0e0 end) as {{ side }}_alive_{{ loop.index }},
-        sum(case when {{ alive }} and {{ reached }} then share_of_oi else 0e0 end) as {{ side }}_reached_{{ loop.index }}
+        sum(case when {{ alive }} and {{ reached }} then share_of_oi else 0e0 end)
+            as {{ side }}_reached_{{ loop.index }}
         {%- endfor %}
         {%- endfor %}
     from cohorts

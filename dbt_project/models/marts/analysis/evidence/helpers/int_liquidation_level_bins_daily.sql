@@ -16,18 +16,19 @@ kernel as (
 
 levels as (
     {%- for side, extreme in sides.items() %}
+    {%- set level = liquidation_level(side, 'c.entry_price_usd', 'k.distance') %}
     select
         c.asset,
         c.trade_date,
         '{{ side }}' as side,
         k.class_no,
-        {{ level_bin(liquidation_level(side, 'c.entry_price_usd', 'k.distance')) }} as bin_no,
+        {{ level_bin(level) }} as bin_no,
         sum(c.share_of_oi) as share_of_oi,
         max(k.opening_weight) as opening_weight
     from {{ ref('int_liquidation_cohorts_daily') }} as c
     cross join classes as k
     where
-        {{ is_level_alive(side, liquidation_level(side, 'c.entry_price_usd', 'k.distance'), 'c.' ~ extreme ~ '_since_usd') }}
+        {{ is_level_alive(side, level, 'c.' ~ extreme ~ '_since_usd') }}
         {%- if side == 'long' %}
         and c.entry_price_usd * (1 - k.distance) >= c.close_usd * (1 - {{ threshold('levels_reach') }})
         {%- else %}
@@ -58,7 +59,8 @@ alone as (
             then {{ level_bin(liquidation_level('long', 'days.close_usd', 'kernel.distance')) }}
             else {{ level_bin(liquidation_level('short', 'days.close_usd', 'kernel.distance')) }}
         end as bin_no,
-        (1 - {{ threshold('levels_map_weight') }}) * kernel.calibration_distance * kernel.beta_distance as expected_share
+        (1 - {{ threshold('levels_map_weight') }}) * kernel.calibration_distance * kernel.beta_distance
+            as expected_share
     from days
     inner join kernel
         on
