@@ -137,7 +137,9 @@ def test_an_error_while_writing_releases_the_lock(home: Settings) -> None:
 
 def test_the_contract_is_in_place_for_every_writer(home: Settings) -> None:
     with writer(home, what="test") as con:
-        tables = con.execute("select count(*) from duckdb_tables() where schema_name in ('clean', 'ops', 'stats')").fetchone()
+        tables = con.execute(
+            "select count(*) from duckdb_tables() where schema_name in ('clean', 'ops', 'stats')"
+        ).fetchone()
     assert tables == (len(list((PROJECT_ROOT / "warehouse" / "schema").glob("*.sql"))),)
 
 

@@ -220,6 +220,7 @@ select
         else 'the effect is not told from zero'
     end as verdict_reason,
     judged.recipe,
-    judged.available_at
+    -- A month without a row is judged at its end all the same.
+    greatest(judged.available_at, cast(judged.judged_on + 1 as timestamp)) as available_at
 from judged
 left join {{ ref('dim_signal') }} as signals on judged.signal = signals.signal
