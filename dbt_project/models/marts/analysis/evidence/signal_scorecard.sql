@@ -42,7 +42,7 @@ adjusted as (
         family_size,
         least(
             1e0,
-            min(p * family_size / p_rank) over (
+            min(p * (family_size / cast(p_rank as double))) over (
                 partition by judged_on, family
                 order by p_rank desc rows between unbounded preceding and current row
             )
