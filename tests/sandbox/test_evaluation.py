@@ -4,6 +4,7 @@ command `leverhouse evaluate`, whose result is docs/signal_evaluation.md."""
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -27,8 +28,9 @@ EVENTS = (
 
 
 @pytest.fixture(scope="module")
-def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+def evaluation(tmp_path_factory: pytest.TempPathFactory, spare_parsing: Callable[[Settings], None]) -> Evaluation:
     settings = Settings(home=tmp_path_factory.mktemp("evaluation"))
+    spare_parsing(settings)
     return judge_markets(
         settings, SEEDS, first=FIRST, last=LAST, assets=ASSETS, progress=lambda _what, _done, _of: None
     )
