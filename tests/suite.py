@@ -74,7 +74,7 @@ class _Watch:
             if callable(member) and not isinstance(member, type) and not name.startswith("_"):
                 setattr(duckdb, name, self.counted(member))
         # How multiprocessing starts a process, of which it tells no hook.
-        util.spawnv_passfds = self.counted(util.spawnv_passfds)  # type: ignore[attr-defined]
+        util.spawnv_passfds = self.counted(util.spawnv_passfds)
         sys.addaudithook(self.audit)
 
 
