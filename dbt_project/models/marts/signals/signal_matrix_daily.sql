@@ -11,8 +11,8 @@ grid as (
     from {{ ref('int_signal_inputs_daily') }}
 ),
 
--- The pivot, a state and a strength per name. A score is the mean of the known strengths, on a grid so that its last digits
--- are the same in every run; signals speak of the price (up, down) or of risk (risk_up, risk_down).
+-- The pivot, a state and a strength per name. A score is the mean of the known strengths, on a grid so that its last
+-- digits are the same in every run; signals speak of the price (up, down) or of risk (risk_up, risk_down).
 spread as (
     select
         asset,
