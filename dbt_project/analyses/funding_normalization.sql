@@ -24,7 +24,7 @@ select
     count(distinct around.asset) as assets,
     avg(liquidations.exchange_liq_to_oi_usd) as mean_liquidated_share_of_oi,
     avg(abs(prices.log_return)) as mean_absolute_log_return,
-    sum(liquidations.exchange_liq_to_oi_usd) / nullif(sum(abs(prices.log_return)), 0) as liquidated_per_move
+    avg(liquidations.exchange_liq_to_oi_usd) / nullif(avg(abs(prices.log_return)), 0) as liquidated_per_move
 from around
 inner join {{ ref('liquidation_comparison_daily') }} as liquidations
     on around.asset = liquidations.asset and around.trade_date = liquidations.trade_date

@@ -34,7 +34,7 @@
     from (
         select asset, min(trade_date) as first_day, max(trade_date) as last_day from {{ relation }} group by asset
     ) as bounds
-    inner join {{ ref('dim_date') }} as calendar
+    inner join {{ ref('int_calendar') }} as calendar
         on calendar.trade_date between bounds.first_day and bounds.last_day
 {% endmacro %}
 

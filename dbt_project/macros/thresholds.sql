@@ -1,4 +1,4 @@
-{#- The number METRICS names, as a literal. An unknown name stops the compilation. Unit tests shorten windows with the
+{#- A number of docs/metrics.md, as a literal. An unknown name stops the compilation. Unit tests shorten windows with the
     var thresholds_in_test; nothing else sets it. -#}
 {% macro threshold(name) -%}
     {%- set entry = var('thresholds').get(name) -%}

@@ -1,41 +1,39 @@
-"""The command that starts Dagster's webserver and daemon on this machine."""
+"""The command ui: starts Dagster's web UI, daemon and code server on this machine."""
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 from typing import Annotated
 
 import typer
 
 from pipelines.core.paths import prepare_home
-from pipelines.core.settings import PROJECT_ROOT, Settings
+from pipelines.core.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
+    """Add the command."""
     app.command("ui")(ui)
 
 
-def ui(*, port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on 127.0.0.1.")] = 3000) -> None:
-    """Start Dagster's webserver and daemon: lineage, runs, schedules and the inbox sensor. Ends with Ctrl-C."""
+def ui(
+    *,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 3000,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; in a container, the container's address.")
+    ] = "127.0.0.1",
+    origin: Annotated[
+        list[str] | None,
+        typer.Option("--origin", help="Another address under which the UI is opened, such as that of a proxy."),
+    ] = None,
+) -> None:
+    """Start Dagster's web UI, schedules and sensors. Stop with Ctrl-C.
+
+    The server accepts requests only from pages opened under these addresses; other sites in the same browser are refused.
+    """
+    from pipelines.service.processes import Service
+
     settings = Settings.load()
     prepare_home(settings)
-    typer.echo(f"http://127.0.0.1:{port} for the warehouse in {settings.root}", err=True)
-    command = [
-        *(sys.executable, "-m", "dagster", "dev"),
-        *("--workspace", str(PROJECT_ROOT / "workspace.yaml")),
-        *("--host", "127.0.0.1", "--port", str(port)),
-    ]
-    variables = {
-        **os.environ,
-        "DAGSTER_HOME": str(settings.dagster_home),
-        "LEVERHOUSE_HOME": str(settings.root),
-        "LEVERHOUSE_MAPPINGS": str(settings.mappings_dir),
-        # Dagster's processes start elsewhere and must find the package in an uninstalled checkout too.
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(PROJECT_ROOT), os.environ.get("PYTHONPATH")))),
-    }
-    # A shell that starts this in the background has it ignore interrupts; Dagster ends its children by them.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.execve(sys.executable, command, variables)  # noqa: S606 - the arguments are a list, no shell reads them
+    service = Service(settings, port, host=host, origins=tuple(origin or ()))
+    typer.echo(f"{service.addresses[0]} for the warehouse in {settings.root}", err=True)
+    service.run()

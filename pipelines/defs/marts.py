@@ -1,6 +1,6 @@
-"""The dbt project as assets: which asset a model is, and dbt's results as materializations and checks.
+"""The dbt project as assets: asset keys of models, dbt's results as materializations and checks.
 
-What dbt runs is build.build_marts; no SQL here.
+operations.build.build_marts runs dbt; no SQL here.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,45 +15,45 @@ from pipelines.defs.common import BUILT_DAILY, LEDGER, OWNERS, WRITER_POOL, clea
 from pipelines.operations.build import NodeResult
 from pipelines.operations.observer import Observer
 
-LAYERS: Final = ("staging", "intermediate", "marts")
+MART_GROUPS: Final = ("facts", "reference", "operations", "analysis")
+"""Folders of models/marts, each a group."""
+
+GROUPS: Final = ("seeds", "staging", "intermediate", *MART_GROUPS)
+"""Groups of everything dbt builds, in the order data takes."""
+
 UNIQUE_ID: Final = "dagster_dbt/unique_id"
-"""Where dagster_dbt keeps dbt's id of a model or test in the metadata of its spec."""
+"""Metadata key under which dagster_dbt stores dbt's unique id of a model or test in its spec."""
 
 
 TESTS: Final = "dbt_tests"
-"""The one check of a model. Every check costs two events of 25 ms and more in Dagster's log: with a check per test the
+"""The single check of a model. Every check costs two events of 25 ms and more in Dagster's log: with a check per test the
 log of a build of 325 tests took 20 s of CPU time, with a check per model 6 s."""
 
 
 class Translator(DagsterDbtTranslator):
-    """dbt's models keep their layer as key prefix and group; sources are the clean tables and the ledger."""
+    """A model's or seed's key is its schema and name, its group its folder; sources are the clean tables and the ledger."""
 
     def __init__(self) -> None:
-        # Every table of ops is the one asset ledger.
+        # All tables of ops map to the single asset ledger.
         super().__init__(settings=DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
         self.tested: dict[str, dg.AssetKey] = {}
-        """Which asset a test belongs to, by dbt's id of the test."""
+        """The asset of a test, by dbt's unique id of the test."""
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
         name = dbt_resource_props["name"]
         if dbt_resource_props["resource_type"] == "source":
             return clean_key(name) if dbt_resource_props["source_name"] == "clean" else LEDGER
-        return dg.AssetKey([_layer(dbt_resource_props), name])
+        return dg.AssetKey([dbt_resource_props["schema"], name])
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
-        return _layer(dbt_resource_props)
+        return _group(dbt_resource_props)
 
     def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
         return OWNERS
 
     def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: Any) -> dg.AssetSpec:
         spec: dg.AssetSpec = super().get_asset_spec(manifest, unique_id, project)
-        if spec.key.path[0] == "marts":
-            return spec.replace_attributes(freshness_policy=BUILT_DAILY)
-        if _reads_marts(manifest, unique_id):
-            # A helper between two marts is drawn among them, so that the picture of the layers has no way back.
-            return spec.replace_attributes(group_name="marts", freshness_policy=BUILT_DAILY)
-        return spec
+        return spec.replace_attributes(freshness_policy=BUILT_DAILY) if spec.group_name in MART_GROUPS else spec
 
     def get_asset_check_spec(
         self, asset_spec: dg.AssetSpec, manifest: Mapping[str, Any], unique_id: str, project: Any
@@ -64,7 +64,7 @@ class Translator(DagsterDbtTranslator):
         return dg.AssetCheckSpec(
             TESTS,
             asset=asset_spec.key,
-            description="All dbt tests of the model hold: keys, relationships, ranges, identities.",
+            description="All dbt tests of the model pass: keys, relationships, ranges, identities.",
             blocking=True,
         )
 
@@ -72,7 +72,7 @@ class Translator(DagsterDbtTranslator):
 def build_mart_assets(settings: Settings, manifest: Path, *, observer: Observer) -> dg.AssetsDefinition:
     """All models and seeds as one step, with dbt's tests as their checks.
 
-    A run of some of them builds those; a run of checks alone tests the tables as they are.
+    A run of a subset builds that subset; a run of checks only tests the existing tables.
     """
 
     translator = Translator()
@@ -92,7 +92,7 @@ def build_mart_assets(settings: Settings, manifest: Path, *, observer: Observer)
                 report = build_marts(settings, select=some, progress=observer.progress)
             observer.built(report)
             for node in report.models:
-                # A model added while Dagster runs has no asset until the definitions are loaded again.
+                # A model added while Dagster is running has no asset until the definitions are reloaded.
                 model = keys.get(node.unique_id)
                 if node.status == "success" and model in context.selected_asset_keys:
                     yield dg.MaterializeResult(asset_key=model, metadata=_model_metadata(node))
@@ -106,32 +106,26 @@ def build_mart_assets(settings: Settings, manifest: Path, *, observer: Observer)
 
 
 def mart_keys(assets: dg.AssetsDefinition) -> list[dg.AssetKey]:
-    """Keys of the marts, which are what is published."""
+    """Keys of the marts, which are published."""
     return sorted(key for key in assets.keys if key.path[0] == "marts")
 
 
 def _names(keys: Iterable[dg.AssetKey]) -> list[str]:
-    """dbt's names of models and seeds, which are unique in the project."""
+    """dbt names of models and seeds, which are unique in the project."""
     return sorted({key.path[-1] for key in keys})
 
 
-def _layer(props: Mapping[str, Any]) -> str:
+def _group(props: Mapping[str, Any]) -> str:
     if props["resource_type"] in {"seed", "source"}:
         return {"seed": "seeds", "source": "clean"}[props["resource_type"]]
-    layer = props["fqn"][1]
-    if layer not in LAYERS:
+    folder = "/".join(props["fqn"][1:-1])
+    group = folder.removeprefix("marts/").partition("/")[0]
+    if group not in GROUPS:
         raise dg.DagsterInvalidDefinitionError(
-            f"dbt model {props['name']} lies in none of the layers {', '.join(LAYERS)}."
+            f"dbt model {props['name']} is in models/{folder}, which is none of {', '.join(GROUPS[1:])}; move it, or "
+            f"give its folder a place in GROUPS of pipelines/defs/marts.py."
         )
-    return str(layer)
-
-
-def _reads_marts(manifest: Mapping[str, Any], unique_id: str) -> bool:
-    """Whether a model reads a mart, itself or through others."""
-    if not unique_id.startswith("model."):
-        return False
-    parents = [node for node in manifest["nodes"][unique_id]["depends_on"]["nodes"] if node.startswith("model.")]
-    return any(manifest["nodes"][node]["fqn"][1] == "marts" or _reads_marts(manifest, node) for node in parents)
+    return group
 
 
 def _model_metadata(node: NodeResult) -> dict[str, Any]:
@@ -142,7 +136,7 @@ def _model_metadata(node: NodeResult) -> dict[str, Any]:
 
 
 def _tested_node(test: Mapping[str, Any]) -> str | None:
-    """The model or seed a test is about: the one it is attached to, else the first it reads."""
+    """The model or seed a test belongs to: the one it is attached to, else the first one it reads."""
     assets = [node for node in test["depends_on"]["nodes"] if node.split(".")[0] in {"model", "seed"}]
     return test.get("attached_node") or next(iter(assets), None)
 

@@ -18,7 +18,7 @@ import pytest
 
 from tests.dbt import signal_fixture as signal_world
 from tests.dbt import signal_reference
-from tests.dbt.conftest import Dbt
+from tests.dbt.dbt_fixture import DbtIn
 from tests.dbt.trend_fixture import MarketModel, Row, day, known_after
 
 KEYS: Mapping[str, tuple[str, ...]] = {
@@ -68,14 +68,14 @@ def build_in(database: Path, steps: tuple[tuple[str, str], ...]) -> dict[str, Ke
 
 
 @pytest.fixture(scope="module")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+def build(dbt_in: DbtIn, tmp_path_factory: pytest.TempPathFactory) -> Build:
     folder = tmp_path_factory.mktemp("signals")
     database = folder / "leverhouse.duckdb"
     world = signal_world.invent()
     signal_world.write(world, database)
-    dbt = Dbt(database=database, target=folder / "target")
-    dbt.succeed("run", "--select", "path:models/intermediate/signals", "path:models/marts/signals")
-    results = dbt.artifact("run_results")["results"]
+    dbt = dbt_in(folder)
+    dbt.succeed("run", "--select", "path:models/marts/analysis/signals")
+    results = dbt.results()
     return Build(
         world=world,
         database=database,
@@ -84,7 +84,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
         parents=frozenset(
             parent.rpartition(".")[2]
             for model in INPUT_MODELS
-            for parent in dbt.artifact("manifest")["parent_map"][f"model.leverhouse.{model}"]
+            for parent in dbt.manifest()["parent_map"][f"model.leverhouse.{model}"]
         ).difference(INPUT_MODELS),
     )
 
@@ -448,7 +448,7 @@ def test_inputs_are_named_and_counted_and_coverage_is_the_poorest(build: Build, 
 def test_the_seed_names_the_models_that_signals_are_read_from(build: Build) -> None:
     named = {mart for row in SEED for mart in row["input_marts"].split(",")}
     # The calendar is everywhere, and when a day of liquidations was known is no input of its own.
-    assert named == build.parents - {"dim_date", "int_liquidation_days"}
+    assert named == build.parents - {"int_calendar", "int_liquidation_days"}
 
 
 CONDITIONS = {

@@ -1,4 +1,4 @@
-"""The definitions of a small warehouse, built once: parsing the dbt project is what takes time."""
+"""The definitions of a small warehouse; dbt's manifest is prepared once, because parsing the project takes time."""
 
 from __future__ import annotations
 
@@ -9,19 +9,12 @@ import pytest
 
 from pipelines.core.settings import Settings
 from pipelines.defs.assemble import build_definitions
-from pipelines.operations.build import ensure_manifest
 from tests.e2e.example_history import MAPPING
-
-
-@pytest.fixture(scope="session")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """dbt's manifest of the real project."""
-    return ensure_manifest(Settings(home=tmp_path_factory.mktemp("manifest")))
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Settings:
-    """An empty warehouse that knows one data set and one venue."""
+    """An empty warehouse with one data set and one venue."""
     settings = Settings(
         home=tmp_path / "home", mappings=tmp_path / "mappings", venues=("bybit",), lock_timeout_seconds=0.2
     )

@@ -1,4 +1,4 @@
-"""The contract: everything Python knows of a table comes from its DDL."""
+"""The contract: everything Python uses about a table comes from its DDL."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_an_unknown_table_is_an_error_that_lists_the_known_ones() -> None:
 @pytest.mark.parametrize(
     ("ddl", "fault"),
     [
-        ("create table clean.t (a int", "does not run"),
+        ("create table clean.t (a int", "is not valid DDL"),
         ("-- key: a\n-- day: b\n-- coverage: none\ncreate table clean.other (a int)", "name the file after its table"),
         ("-- key: z\n-- day: a\n-- coverage: none\ncreate table clean.t (a timestamp)", "must name columns"),
         ("-- key: a\n-- day: a\n-- coverage: none\ncreate table clean.t (a timestamp)", "comment on"),
@@ -70,7 +70,7 @@ def test_an_unknown_table_is_an_error_that_lists_the_known_ones() -> None:
         ),
     ],
 )
-def test_a_ddl_file_that_says_too_little_is_refused(tmp_path: Path, ddl: str, fault: str) -> None:
+def test_an_incomplete_ddl_file_is_refused(tmp_path: Path, ddl: str, fault: str) -> None:
     (tmp_path / "clean.t.sql").write_text(ddl, encoding="utf-8")
     with pytest.raises(ContractError, match=fault):
         load_contract(tmp_path)

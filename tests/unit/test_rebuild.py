@@ -1,4 +1,4 @@
-"""Rebuilding the working database from the landing alone."""
+"""Rebuilding the working database from the landing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipelines.core.errors import LandingError
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import LandingStore
 from pipelines.operations.load import import_files, load_pending
-from pipelines.operations.rebuild import rebuild
+from pipelines.operations.rebuild import Comparison, rebuild
 from pipelines.storage.fingerprint import Fingerprint, compare, fingerprint_schemas
 from pipelines.storage.warehouse import writer
 from tests.e2e.example_history import write_history
@@ -18,7 +18,7 @@ from tests.e2e.example_history import write_history
 
 @pytest.fixture
 def loaded(tmp_path: Path) -> Settings:
-    """A warehouse with a few days of files loaded. The gate is left out: it is not what is tested and takes long."""
+    """A warehouse with a few days of files loaded, without the gate, which takes long and is not tested here."""
     history = write_history(tmp_path / "history", days=3)
     settings = Settings(home=tmp_path / "home")
     import_files(settings, history / "mappings" / "example.toml", root=history / "example")
@@ -31,17 +31,39 @@ def fingerprints(settings: Settings) -> dict[str, Fingerprint]:
         return fingerprint_schemas(con, "clean")
 
 
-def test_a_rebuilt_database_holds_the_same(loaded: Settings) -> None:
+def test_a_rebuilt_database_has_the_same_tables(loaded: Settings) -> None:
     before = fingerprints(loaded)
-    rebuild(loaded, gate=lambda con, inputs: [])
+    report = rebuild(loaded, gate=lambda con, inputs: [])
     assert compare(before, fingerprints(loaded)) == []
     assert before["clean.candles"].rows == 6
+    assert report.comparison == Comparison(tables=len(before), differences=(), pending=0)
 
 
-def test_a_lost_database_comes_back_from_the_landing(loaded: Settings) -> None:
+def test_a_rebuild_names_what_differed_from_the_tables_before(loaded: Settings) -> None:
+    with writer(loaded, what="test") as con:
+        con.execute(
+            "update clean.candles set close = close * 1.001 where opened_at = (select min(opened_at) from clean.candles)"
+        )
+    comparison = rebuild(loaded, gate=lambda con, inputs: []).comparison
+    assert comparison is not None
+    assert comparison.differences == ("clean.candles: the columns that are not double differ",)
+    assert comparison.pending == 0
+
+
+def test_a_rebuild_counts_the_landings_that_were_not_loaded_before(loaded: Settings) -> None:
+    with writer(loaded, what="test") as con:
+        con.execute("delete from clean.candles")
+        con.execute("delete from ops.landings")
+    comparison = rebuild(loaded, gate=lambda con, inputs: []).comparison
+    assert comparison is not None
+    assert comparison.pending == len(LandingStore(loaded.root).all())
+    assert any(line.startswith("clean.candles: 0 rows against 6") for line in comparison.differences)
+
+
+def test_a_deleted_database_is_restored_from_the_landing(loaded: Settings) -> None:
     before = fingerprints(loaded)
     loaded.database.unlink()
-    rebuild(loaded, gate=lambda con, inputs: [])
+    assert rebuild(loaded, gate=lambda con, inputs: []).comparison is None
     assert compare(before, fingerprints(loaded)) == []
 
 
@@ -49,7 +71,7 @@ def test_a_damaged_database_is_replaced(loaded: Settings) -> None:
     before = fingerprints(loaded)
     loaded.database.write_bytes(b"no database")
     loaded.database.with_name("leverhouse.duckdb.wal").write_bytes(b"no log")
-    rebuild(loaded, gate=lambda con, inputs: [])
+    assert rebuild(loaded, gate=lambda con, inputs: []).comparison is None
     assert compare(before, fingerprints(loaded)) == []
 
 
@@ -70,7 +92,7 @@ def test_an_altered_landing_stops_the_rebuild_and_the_old_database_stays(loaded:
     assert compare(before, fingerprints(loaded)) == []
 
 
-def test_what_a_killed_rebuild_left_behind_is_swept_away(loaded: Settings) -> None:
+def test_leftovers_of_a_killed_rebuild_are_removed(loaded: Settings) -> None:
     leftover = loaded.root / "rebuild" / "leverhouse.duckdb"
     leftover.parent.mkdir()
     leftover.write_bytes(b"half a database")
@@ -78,7 +100,7 @@ def test_what_a_killed_rebuild_left_behind_is_swept_away(loaded: Settings) -> No
     assert not leftover.parent.exists()
 
 
-def test_the_landing_is_left_as_it_is(loaded: Settings) -> None:
+def test_the_landing_is_not_modified(loaded: Settings) -> None:
     before = sorted((path, path.stat().st_mtime_ns) for path in loaded.raw_dir.rglob("*") if path.is_file())
     rebuild(loaded, gate=lambda con, inputs: [])
     assert sorted((path, path.stat().st_mtime_ns) for path in loaded.raw_dir.rglob("*") if path.is_file()) == before

@@ -17,7 +17,7 @@ instruments as (
 ),
 
 prices as (
-    select * from {{ ref('fct_price_daily') }}
+    select * from {{ ref('int_price_daily') }}
 ),
 
 coverage as (

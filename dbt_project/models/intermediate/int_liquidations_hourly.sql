@@ -10,7 +10,7 @@ instruments as (
 ),
 
 prices as (
-    select asset, trade_date, close_usd from {{ ref('fct_price_daily') }}
+    select asset, trade_date, close_usd from {{ ref('int_price_daily') }}
 ),
 
 legs as (
