@@ -454,8 +454,10 @@ def test_the_seed_names_the_models_that_signals_are_read_from(build: Build) -> N
 CONDITIONS = {
     "oi_expansion": (
         "growth of open interest since the day before >= 0.08, and absolute log return of the day <= 0.5 sigma30",
-        "Growth of open interest since the day before is at least 0.08, and absolute log return of the day is at most "
-        "0.5 sigma30",
+        (
+            "Growth of open interest since the day before is at least 0.08, and absolute log return of the day is at most "
+            "0.5 sigma30"
+        ),
     ),
     "oi_expansion_confirmed": (
         "base volume of the day >= its 0.8 quantile in the 30 days before, and oi_expansion is on",
@@ -463,22 +465,32 @@ CONDITIONS = {
     ),
     "deleveraging": (
         "log change of open interest since the day before < -0.5 sigma_oi, and log return of the day <= -1 sigma30",
-        "Log change of open interest since the day before is below -0.5 sigma_oi, and log return of the day is at most "
-        "-1 sigma30",
+        (
+            "Log change of open interest since the day before is below -0.5 sigma_oi, and log return of the day is at most "
+            "-1 sigma30"
+        ),
     ),
     "extreme_negative_funding": (
-        "percentile of the excess rate among the 90 days before <= 2.5, and excess rate per 8 h < -0.00001, 3 times in a "
-        "row; it ends when another regime comes 3 times in a row and none of them has percentile of the excess rate among "
-        "the 90 days before <= 10",
-        "Percentile of the excess rate among the 90 days before is at most 2.5, and excess rate per 8 h is below -0.00001, "
-        "3 times in a row; it ends when another regime comes 3 times in a row and none of them has percentile of the "
-        "excess rate among the 90 days before <= 10",
+        (
+            "percentile of the excess rate among the 90 days before <= 2.5, and excess rate per 8 h < -0.00001, 3 times in a "
+            "row; it ends when another regime comes 3 times in a row and none of them has percentile of the excess rate among "
+            "the 90 days before <= 10"
+        ),
+        (
+            "Percentile of the excess rate among the 90 days before is at most 2.5, and excess rate per 8 h is below -0.00001, "
+            "3 times in a row; it ends when another regime comes 3 times in a row and none of them has percentile of the "
+            "excess rate among the 90 days before <= 10"
+        ),
     ),
     "large_liquidations": (
-        "liquidated notional of the day > its 0.975 quantile in the 90 days before, or number of cascades by the minute "
-        "(where single liquidations are known) > 0",
-        "Liquidated notional of the day is above its 0.975 quantile in the 90 days before, or number of cascades by the "
-        "minute (where single liquidations are known) is above 0",
+        (
+            "liquidated notional of the day > its 0.975 quantile in the 90 days before, or number of cascades by the minute "
+            "(where single liquidations are known) > 0"
+        ),
+        (
+            "Liquidated notional of the day is above its 0.975 quantile in the 90 days before, or number of cascades by the "
+            "minute (where single liquidations are known) is above 0"
+        ),
     ),
 }
 
