@@ -108,9 +108,9 @@ def test_transient_faults_cause_no_loss_and_no_duplicates(
 
 
 STOPPED = {
-    "403, blocked for ten minutes": (Fault(OI, "status", times=99, status=403), ThrottledError, "wait 600 s"),
+    "403, blocked for ten minutes": (Fault(OI, "status", times=99, status=403), ThrottledError, "retry after 600 s"),
     "a ban of a day": (
-        Fault(OI, "status", times=99, status=418, headers={"Retry-After": "86400"}), ThrottledError, "wait 86400 s",
+        Fault(OI, "status", times=99, status=418, headers={"Retry-After": "86400"}), ThrottledError, "retry after 86400 s",
     ),
     "451, a restricted region": (Fault(OI, "status", times=99, status=451), BlockedError, "permitted region"),
     "a refused request": (Fault(OI, "status", times=99, status=400, body=b"bad"), RequestRefusedError, "400"),
