@@ -158,7 +158,7 @@ PAGES: Final = (
 TIME: Final = (
     Mutant(
         "loading: a state of 00:00 belongs to the day that begins",
-        "pipelines/clean/stage.py",
+        "pipelines/clean/parsed.py",
         "((day - pl.duration(microseconds=1)) if table.day_is_state else day)",
         "day",
         ("tests/unit/test_load.py::test_state_at_midnight_belongs_to_the_day_before",),
