@@ -221,6 +221,12 @@ VIEWS: Final[Sequence[View]] = (
         "from marts.data_coverage_daily\norder by trade_date desc, series", key="series", wide=True,
     ),
     View(
+        "gaps", "trust", "Gaps, with their reasons", "days that are not complete", ("marts.data_coverage_daily",),
+        "select source, table_name, venue, status, primary_reason, min(trade_date) as first_day, max(trade_date) as last_day,\n"
+        "    count(*) as days\nfrom marts.data_coverage_daily\nwhere status not in ('complete', 'empty')\n"
+        "group by source, table_name, venue, status, primary_reason\norder by days desc, source, table_name, venue, status, primary_reason\nlimit 200", wide=True,
+    ),
+    View(
         "freshness", "trust", "How new each source is", "days", ("marts.source_freshness",),
         "select source, table_name, first_trade_date, last_trade_date, lag_days, gap_days, rows_received, rows_accepted,\n"
         "    rows_duplicate, rows_quarantined, last_loaded_at\nfrom marts.source_freshness\norder by source, table_name", wide=True,
@@ -243,12 +249,6 @@ VIEWS: Final[Sequence[View]] = (
         "select source, table_name, trade_date, sum(restated) as restated, max(loaded_at) as loaded_at\n"
         "from ops.loads\ngroup by source, table_name, trade_date\nhaving sum(restated) > 0\n"
         "order by trade_date desc, source, table_name\nlimit 200", wide=True,
-    ),
-    View(
-        "gaps", "trust", "Gaps, with their reasons", "days that are not complete", ("marts.data_coverage_daily",),
-        "select source, table_name, venue, status, primary_reason, min(trade_date) as first_day, max(trade_date) as last_day,\n"
-        "    count(*) as days\nfrom marts.data_coverage_daily\nwhere status not in ('complete', 'empty')\n"
-        "group by source, table_name, venue, status, primary_reason\norder by days desc, source, table_name, venue, status, primary_reason\nlimit 200", wide=True,
     ),
     View(
         "then", "asof", "Then and now", "what the published file said then, and what it says now", ("history.signals_daily",),

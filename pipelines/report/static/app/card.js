@@ -19,7 +19,7 @@
       box.append(svg("rect", { x: 0, y: 1, width: 14, height: 8, fill: "#0f0a1c" }), svg("line", { x1: 0, x2: 14, y1: 5, y2: 5, stroke: "#fff", "stroke-width": 2 }));
     } else if (kind === "dense") {
       box.append(svg("rect", { x: 0, y: 0, width: 14, height: 10, fill: "#0f0a1c" }), svg("rect", { x: 2, y: 2, width: 10, height: 6, fill: "none", stroke: "#7df9ff", "stroke-width": 1.5 }));
-    } else if (kind === "hatch") return el("span", { class: "hatch", "aria-hidden": "true" });
+    } else if (kind === "hatch") return el("span", { class: "hatch " + (color || ""), "aria-hidden": "true" });
     else box.append(svg("rect", { width: 14, height: 10, rx: 2, fill: color }));
     return box;
   }

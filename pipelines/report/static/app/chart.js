@@ -24,6 +24,14 @@
     return { min: tidy(Math.floor(low / step + 1e-9) * step), max: tidy(Math.ceil(high / step - 1e-9) * step), interval: tidy(step) };
   }
 
+  // Half of a symmetric axis, or a whole one from 0: its end and two steps to it.
+  function half(reach) {
+    const power = Math.pow(10, Math.floor(Math.log10(reach)));
+    const max = [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].map((times) => times * power).find((one) => one >= reach * 0.999);
+    const tidy = (value) => Number(value.toPrecision(12));
+    return { min: 0, max: tidy(max), interval: tidy(max / 2) };
+  }
+
   function extent(columns) {
     let low = Infinity;
     let high = -Infinity;
@@ -317,5 +325,5 @@
   LH.definitions = new Map();
   LH.view = (id, definition) => LH.definitions.set(id, definition);
 
-  LH.chart = { Chart, nice, extent, ticks, dayAxis, valueAxis, line, bars, gridOf, areaOf, axisText, snap, phone, state };
+  LH.chart = { Chart, nice, half, extent, ticks, dayAxis, valueAxis, line, bars, gridOf, areaOf, axisText, snap, phone, state };
 })();

@@ -21,7 +21,7 @@
     const share = cut("heard", "heard_oi_share");
     const hidden = long.map((one, at) => !F.known(one) && !F.known(short[at]));
     const reach = Math.max(1, ...[long, short, longUpper, shortUpper].map((column) => Math.max(0, C.extent([column])[1])).filter(Number.isFinite));
-    const half = C.nice(0, reach, 2);
+    const half = C.half(reach);
     const price = C.nice(...C.extent([close]), 4);
     const area = C.areaOf(env, { right: 58, bottom: 28 });
     area.unknown = hidden;
@@ -117,14 +117,14 @@
     const border = LH.market.thresholds.onchain_lead_zscore;
     const zScale = C.nice(Math.min(Number.isFinite(zLow) ? zLow : 0, -(border || 1) * 1.2), Math.max(Number.isFinite(zHigh) ? zHigh : 0, (border || 1) * 1.2), 2);
     const all = [...areas, zArea];
-    const scales = columns.map((one) => C.nice(0, Math.max(1, Number.isFinite(C.extent([one])[1]) ? C.extent([one])[1] : 1), 2));
+    const scales = columns.map((one) => C.half(Math.max(1, C.extent([one])[1])));
     function paint(pen) {
       pen.font = 11 * env.ratio + "px " + getComputedStyle(document.body).fontFamily;
       pen.fillStyle = T.ink2;
       pen.textBaseline = "alphabetic";
       areas.forEach((area, at) => {
         const empty = columns[at].every((one) => !F.known(one));
-        pen.fillText((env.phone || env.w > 520 ? KINDS[at][1] : KINDS[at][1].split(":")[0]) + (empty ? " · no source" : ""), area.left * env.ratio, (area.top - 5) * env.ratio);
+        pen.fillText(KINDS[at][1].split(":")[0] + (empty ? " · no source" : ""), area.left * env.ratio, (area.top - 5) * env.ratio);
       });
     }
     const names = { exchange_lending_zscore_divergence: "exchanges minus lending (z)", exchange_perp_dex_zscore_divergence: "exchanges minus perp DEXs (z)" };
@@ -188,6 +188,6 @@
   }
 
   LH.view("liq", { draw: liquidations });
-  LH.view("kinds", { draw: kinds });
+  LH.view("kinds", { draw: kinds, height: (phone) => (phone ? 420 : 250) });
   LH.view("crowd", { draw: crowd });
 })();

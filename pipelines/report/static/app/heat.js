@@ -259,9 +259,9 @@
     const { A, T } = env;
     const L = LH.card.legend;
     const out = [];
-    if (held.layer === "realized") out.push(LH.card.ramp(T.ramp, "liquidated " + F.usd(A.entry.scale.low) + " or less", F.usd(A.entry.scale.high) + " and more (log, 10th to 95th percentile of a year)"));
+    if (held.layer === "realized") out.push(LH.card.ramp(T.ramp, F.usd(A.entry.scale.low) + " or less", F.usd(A.entry.scale.high) + " and more liquidated (log, 10th to 95th percentile of a year)"));
     else out.push(LH.card.ramp(T.ramp, "expected $0", F.usd(A.entry.top) + " and more (power 0.7, 0 to 99th percentile)", true));
-    out.push(L("fill", T.well, "none (covered)"), L("hatch", null, held.layer === "predicted" ? "unknown: no level" : "unknown: no feed"), L("halo", null, "close"));
+    out.push(L("fill", T.well, "none (covered)"), L("hatch", "heat", held.layer === "predicted" ? "unknown: no level" : "unknown: no feed"), L("halo", null, "close"));
     if (held.layer !== "predicted") out.push(L("dense", null, "dense zone"));
     if (held.layer === "both") out.push(L("ring", T.ink2, "realized, largest quarter (area by dollars)"));
     return out;

@@ -46,7 +46,7 @@
     const steps = shown.slice(1).map(([strike], at) => strike - shown[at][0]);
     const step = steps.length ? Math.min(...steps) : shown[0][0] * 0.05;
     const reach = Math.max(1e-9, ...shown.map(([, one]) => Math.max(one.call, one.put)));
-    const half = C.nice(0, reach, 2);
+    const half = C.half(reach);
     const area = C.areaOf(env, { left: 52 });
     const low = shown[0][0] - step;
     const high = shown[shown.length - 1][0] + step;
@@ -200,7 +200,7 @@
         grid: [top, below].map(C.gridOf),
         xAxis: [C.dayAxis(env.days, top.width, { gridIndex: 0, axisLabel: { show: false } }), C.dayAxis(env.days, below.width, { gridIndex: 1 })],
         yAxis: [C.valueAxis(scaleTop, (one) => one.toFixed(2), { gridIndex: 0 }), C.valueAxis(scaleBelow, (one) => F.percent(one, 0), { gridIndex: 1 })],
-        series: [...columns.map((one, at) => C.line("ratio " + at, one.values, one.color)), C.line("reversal", reversal, T.ink, { xAxisIndex: 1, yAxisIndex: 1 })],
+        series: [...columns.map((one, at) => C.line("ratio " + at, one.values, one.color, at ? { z: 1, lineStyle: { color: one.color, width: 3, opacity: 0.7 } } : {})), C.line("reversal", reversal, T.ink, { xAxisIndex: 1, yAxisIndex: 1 })],
       },
       legend: [...columns.map((one) => L("line", one.color, one.label)), L("line", T.ink, "25-delta risk reversal, 30 days (below)"), L("hatch", null, "unknown")],
       foot: ["Below zero puts cost more than calls: protection is dear."],

@@ -73,7 +73,7 @@
       const known = shown.map((one) => one[at] || 0);
       reach = Math.max(reach, known.reduce((sum, one) => sum + Math.max(one, 0), 0), -known.reduce((sum, one) => sum + Math.min(one, 0), 0));
     });
-    const half = C.nice(0, reach || 1, 2);
+    const half = C.half(reach || 1);
     const area = C.areaOf(env);
     area.unknown = hidden;
     const names = ["positions (units at the old price)", "price (old units at the new price)", "both together"];

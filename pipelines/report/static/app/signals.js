@@ -71,8 +71,8 @@
     const reach = Math.max(1e-9, ...scored.flatMap((row) => [row.ci_low, row.ci_high]).filter(F.known).map(Math.abs));
     const cell = (name, ...children) => el("div", { class: name, role: "cell" }, children);
     const head = (name, text) => el("div", { class: "h " + name, role: "columnheader" }, text);
-    const grid = el("div", { class: "signals", role: "table", "aria-label": "Signals" },
-      el("div", { role: "row", style: "display:contents" }, head("name", "signal, and what is expected"), head("", "now"), head("days", `${A.days[first]} to ${A.days[i1]}`), head("forest", scored.length ? "effect, 95% interval" : ""), head("verdict", "in the record")));
+    const grid = el("div", { class: "signals" + (scored.length ? "" : " unscored"), role: "table", "aria-label": "Signals" },
+      el("div", { role: "row", class: "row" }, head("name", "signal, and what is expected"), head("", "now"), head("days", `${A.days[first]} to ${A.days[i1]}`), head("forest", scored.length ? "effect, 95% interval" : ""), head("verdict", "in the record")));
     for (const signal of LH.market.signals) {
       if (!held.has(signal.signal)) continue;
       const states = A.column("signals", "state", signal.signal).slice(first, i1 + 1);
@@ -82,7 +82,7 @@
       marks.rows++;
       if (row && F.known(row.ci_low)) marks.intervals++;
       const title = signal.condition_description + (reason ? " Unknown: " + reason + "." : "");
-      grid.append(el("div", { role: "row", style: "display:contents" },
+      grid.append(el("div", { role: "row", class: "row" },
         cell("name", el("span", { title }, signal.title, el("small", { class: "unknown" }, " · " + WORDS[signal.direction]))),
         cell("now", el("span", { class: "state " + state, title: reason || null }, state)),
         cell("days", strip(states, signal.direction, marks)),
