@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from pipelines.cli import demo, doctor, evaluate, ingest, read, serve
+from pipelines.cli import demo, doctor, evaluate, ingest, read, report_pages, serve
 from pipelines.core.errors import LeverhouseError
 
 
@@ -69,7 +69,15 @@ def options(
     """Options that come before the command."""
 
 
-for register in (ingest.register, demo.register, evaluate.register, read.register, doctor.register, serve.register):
+for register in (
+    ingest.register,
+    demo.register,
+    evaluate.register,
+    read.register,
+    report_pages.register,
+    doctor.register,
+    serve.register,
+):
     register(app)
 
 

@@ -15,7 +15,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -101,7 +101,8 @@ class Browser:
     def ask(self, expression: str) -> Any:
         """Value of an expression in the page; a promise is awaited. Raises BrowserError with what the page threw."""
         answer = self.send(
-            "Runtime.evaluate", {"expression": expression, "awaitPromise": True, "returnByValue": True, "userGesture": True}
+            "Runtime.evaluate",
+            {"expression": expression, "awaitPromise": True, "returnByValue": True, "userGesture": True},
         )
         if "exceptionDetails" in answer:
             details = answer["exceptionDetails"]
@@ -110,7 +111,9 @@ class Browser:
 
     def picture(self, target: Path, *, whole: bool = False) -> None:
         """Write what is seen, or the whole page, as PNG."""
-        answer = self.send("Page.captureScreenshot", {"format": "png", "captureBeyondViewport": whole, **self._clip(whole=whole)})
+        answer = self.send(
+            "Page.captureScreenshot", {"format": "png", "captureBeyondViewport": whole, **self._clip(whole=whole)}
+        )
         target.write_bytes(base64.b64decode(answer["data"]))
 
     def _clip(self, *, whole: bool) -> dict[str, Any]:
@@ -190,10 +193,8 @@ def _end(browser: Browser) -> None:
     """The browser leads a session of its own, so its whole group can be ended by one number."""
     os.close(browser.to_browser)
     os.close(browser.from_browser)
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(browser.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     os.waitpid(browser.pid, 0)
 
 

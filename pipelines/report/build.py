@@ -20,13 +20,12 @@ from typing import Any, Final
 
 import duckdb
 import numpy as np
-import polars as pl
 
 from pipelines.core.files import sync
 from pipelines.core.settings import Settings
 from pipelines.report import layers
-from pipelines.report.encode import numbers, script, slug
-from pipelines.report.gather import NO_KEY, AssetData, gather, plain, rows_of, tables_of
+from pipelines.report.encode import numbers, script, slug, words
+from pipelines.report.gather import NO_KEY, AssetData, gather, rows_of, tables_of
 from pipelines.report.pages import LIBRARY, STATIC, render_pages
 from pipelines.report.trust import trust_data
 from pipelines.report.views import SLOT, VIEWS, board_sql
@@ -244,7 +243,7 @@ def _funding_map(assets: Mapping[str, AssetData]) -> dict[str, Any]:
             rate[day + offset] = series.numbers["excess_apr"][day]
             regime[day + offset] = series.words["regime"][day]
         if np.isfinite(rate).any():
-            rows.append({"asset": asset, "excess_apr": numbers(rate), "regime": layers.words(regime)})
+            rows.append({"asset": asset, "excess_apr": numbers(rate), "regime": words(regime)})
     return {"start": str(end.fromordinal(begin)), "n": days, "assets": rows}
 
 
@@ -289,5 +288,3 @@ def code_digest() -> str:
         digest.update(f"\0{path.relative_to(STATIC.parent).as_posix()}\0".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
-
-

@@ -73,7 +73,12 @@ def script(key: str, build: str, value: Mapping[str, Any]) -> bytes:
 
     No markup can begin inside a string, also where the script is put into a page.
     """
-    body = orjson.dumps(value).replace(b"<", b"\\u003c").replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
+    body = (
+        orjson.dumps(value)
+        .replace(b"<", b"\\u003c")
+        .replace(b"\xe2\x80\xa8", b"\\u2028")
+        .replace(b"\xe2\x80\xa9", b"\\u2029")
+    )
     return b"LH.put(" + orjson.dumps(key) + b"," + orjson.dumps(build) + b"," + body + b");\n"
 
 

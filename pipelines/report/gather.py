@@ -90,9 +90,7 @@ def gather(con: duckdb.DuckDBPyConnection, tables: frozenset[str]) -> dict[str, 
     """Every asset that has a price or open interest, with all its datasets, in the order of names."""
     frames = {dataset.name: _frame(con, dataset) for dataset in available(DAILY, tables)}
     spans = _spans(frames.values())
-    listed = {
-        asset for name in ("price", "oi") if name in frames for asset in frames[name]["asset"].unique().to_list()
-    }
+    listed = {asset for name in ("price", "oi") if name in frames for asset in frames[name]["asset"].unique().to_list()}
     assets = {asset: AssetData(asset, spans[asset]) for asset in sorted(listed)}
     for dataset in available(DAILY, tables):
         for (asset, key), part in frames[dataset.name].partition_by("asset", "key", as_dict=True).items():
@@ -104,19 +102,24 @@ def gather(con: duckdb.DuckDBPyConnection, tables: frozenset[str]) -> dict[str, 
 
 def _frame(con: duckdb.DuckDBPyConnection, dataset: Dataset) -> pl.DataFrame:
     key = "key" if dataset.keyed else f"'{NO_KEY}' as key"
-    values = ", ".join((*(f"cast({name} as double) as {name}" for name in dataset.numbers), *dataset.words, *dataset.texts))
+    values = ", ".join(
+        (*(f"cast({name} as double) as {name}" for name in dataset.numbers), *dataset.words, *dataset.texts)
+    )
     frame = con.execute(
         f"select asset, {key}, trade_date, {values} from ({dataset.sql}) order by asset, key, trade_date"
     ).pl()
     return frame.with_columns(
-        pl.Series(name, rounded(frame[name].to_numpy().astype(np.float64)), nan_to_null=False) for name in dataset.numbers
+        pl.Series(name, rounded(frame[name].to_numpy().astype(np.float64)), nan_to_null=False)
+        for name in dataset.numbers
     )
 
 
 def _spans(frames: Iterable[pl.DataFrame]) -> dict[str, Span]:
     ends = pl.concat(
         [
-            frame.group_by("asset").agg(pl.col("trade_date").min().alias("first"), pl.col("trade_date").max().alias("last"))
+            frame.group_by("asset").agg(
+                pl.col("trade_date").min().alias("first"), pl.col("trade_date").max().alias("last")
+            )
             for frame in frames
         ]
     )

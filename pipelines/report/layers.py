@@ -64,7 +64,9 @@ def encode_bins(frame: pl.DataFrame, begin: int, end: int, columns: Mapping[str,
     part = frame.filter((pl.col("day") >= begin) & (pl.col("day") < end))
     if part.is_empty():
         return None
-    edges = part.select("bin_no", "price_low_usd", "price_high_usd").unique(keep="first").sort("bin_no", "price_low_usd")
+    edges = (
+        part.select("bin_no", "price_low_usd", "price_high_usd").unique(keep="first").sort("bin_no", "price_low_usd")
+    )
     edges = edges.with_row_index("at")
     placed = part.join(edges, on=["bin_no", "price_low_usd", "price_high_usd"], how="left", maintain_order="left")
     count = np.bincount(placed["day"].to_numpy() - begin, minlength=end - begin)

@@ -31,7 +31,11 @@ def render_pages(
 ) -> None:
     """Write every page into `target`."""
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     for page, title in PAGES.items():
         text = environment.get_template("page.html.j2").render(

@@ -18,9 +18,7 @@ TABLES: Final = ("freshness", "loads", "quarantine", "restated", "gaps")
 def trust_data(con: duckdb.DuckDBPyConnection, tables: frozenset[str]) -> dict[str, Any]:
     """Everything the trust page shows."""
     views = {view.name: view for view in VIEWS}
-    out: dict[str, Any] = {
-        name: rows_of(con, views[name].sql) for name in TABLES if not views[name].missing(tables)
-    }
+    out: dict[str, Any] = {name: rows_of(con, views[name].sql) for name in TABLES if not views[name].missing(tables)}
     out["coverage"] = _coverage(con) if COVERAGE in tables else None
     return out
 

@@ -102,7 +102,7 @@ VIEWS: Final[Sequence[View]] = (
         _c("excess_apr funding.excess_apr apr", "regime funding.regime word"), key="asset", wide=True,
     ),
     View(
-        "signalmap", "index", "Signals of all assets", "state on the last day of each asset: a block is on, a dot off, hatched unknown",
+        "signalmap", "index", "Signals of all assets", "state on the last day of each asset",
         ("marts.signals_daily", "marts.dim_signal"),
         "select signal, asset, trade_date, state, value, threshold, strength, unknown_reason\nfrom marts.signals_daily\n"
         "qualify trade_date = max(trade_date) over (partition by asset)\norder by signal, asset",
@@ -199,7 +199,8 @@ VIEWS: Final[Sequence[View]] = (
            "realized_vol_30d_annualized price.realized_vol_30d_annualized share"), key="index_name",
     ),
     View(
-        "ratios", "asset", "Put/call and risk reversal", "puts over calls by open interest; volatility of 25-delta calls minus puts, 30 days",
+        "ratios", "asset", "Put/call and risk reversal",
+        "puts over calls; volatility of 25-delta calls minus puts, 30 days",
         ("marts.options_structure_daily",),
         "select trade_date, put_call_oi_ratio, put_call_volume_ratio, risk_reversal_25d_30d\n"
         f"from marts.options_structure_daily\n{_WHERE}",
@@ -224,7 +225,8 @@ VIEWS: Final[Sequence[View]] = (
         "gaps", "trust", "Gaps, with their reasons", "days that are not complete", ("marts.data_coverage_daily",),
         "select source, table_name, venue, status, primary_reason, min(trade_date) as first_day, max(trade_date) as last_day,\n"
         "    count(*) as days\nfrom marts.data_coverage_daily\nwhere status not in ('complete', 'empty')\n"
-        "group by source, table_name, venue, status, primary_reason\norder by days desc, source, table_name, venue, status, primary_reason\nlimit 200", wide=True,
+        "group by source, table_name, venue, status, primary_reason\n"
+        "order by days desc, source, table_name, venue, status, primary_reason\nlimit 200", wide=True,
     ),
     View(
         "freshness", "trust", "How new each source is", "days", ("marts.source_freshness",),
@@ -241,7 +243,8 @@ VIEWS: Final[Sequence[View]] = (
     View(
         "quarantine", "trust", "Quarantine", "rows that were rejected, and why", ("ops.quarantine",),
         "select source, table_name, reason, detail, min(trade_date) as first_day, max(trade_date) as last_day, count(*) as rows\n"
-        "from ops.quarantine\ngroup by source, table_name, reason, detail\norder by rows desc, source, table_name, reason, detail\nlimit 200",
+        "from ops.quarantine\ngroup by source, table_name, reason, detail\n"
+        "order by rows desc, source, table_name, reason, detail\nlimit 200",
         wide=True,
     ),
     View(
