@@ -28,7 +28,7 @@ def report(
     zone: Annotated[str, typer.Option("--zone", metavar="LOW-HIGH", help="Price range drawn in the heatmap.")] = "",
     days: Annotated[str, typer.Option("--days", help="Days of the picture: a number, or all.")] = "",
     size: Annotated[
-        Literal["post", "slide", "page"], typer.Option("--size", help="1200 x 675, 1600 x 900 or 960 x 480.")
+        Literal["post", "slide", "page"], typer.Option("--size", help="1200 x 675, 1600 x 900 or 1040 x 600.")
     ] = "post",
     theme: Annotated[Literal["light", "dark"], typer.Option("--theme", help="Colors of the picture.")] = "light",
     out: Annotated[

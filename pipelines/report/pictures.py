@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ Size = Literal["post", "slide", "page"]
 SIZES: Final[dict[Size, tuple[int, int, float]]] = {
     "post": (1200, 675, 2.0),
     "slide": (1600, 900, 2.0),
-    "page": (960, 480, 1.25),
+    "page": (1040, 600, 1.25),
 }
 """Width and height in CSS pixels, and device pixels of each."""
 
@@ -65,10 +66,11 @@ def draw(report: Path, wanted: Sequence[tuple[Picture, Path]]) -> None:
     """
     with open_browser(require_browser()) as browser:
         for picture, target in wanted:
-            _draw(browser, report, picture, target)
+            draw_one(browser, report, picture, target)
 
 
-def _draw(browser: Browser, report: Path, picture: Picture, target: Path) -> None:
+def draw_one(browser: Browser, report: Path, picture: Picture, target: Path) -> None:
+    """Write one picture with a browser that runs. Raises as draw does."""
     width, height, ratio = SIZES[picture.size]
     browser.open(picture.address(report), width=width, height=height, ratio=ratio)
     assets: list[str] = browser.ask("LH.market.assets.map((one) => one.asset)")
@@ -77,6 +79,10 @@ def _draw(browser: Browser, report: Path, picture: Picture, target: Path) -> Non
     absent: Any = browser.ask("(document.querySelector('.pictured .absent') || {}).textContent || ''")
     if absent:
         raise ConfigError(f"report: {picture.view} of {picture.asset}: {absent}")
+    # Tables of signals and assets are as high as they are; a plot takes the height that is asked for.
+    needed = math.ceil(browser.ask("document.body.getBoundingClientRect().height"))
+    if needed > height:
+        browser.resize(width, needed, ratio=ratio)
     target.parent.mkdir(parents=True, exist_ok=True)
     browser.picture(target)
 

@@ -41,6 +41,8 @@ class View:
     sql: str
     columns: tuple[Column, ...] = ()
     key: str | None = None
+    keyless: bool = False
+    """True where days without any key are rows, too."""
     wide: bool = False
     controls: tuple[tuple[str, str], ...] = ()
     """Switches of the chart: (value, label), the first one is pressed."""
@@ -63,6 +65,7 @@ class View:
             "marts": self.marts,
             "sql": self.sql,
             "key": self.key,
+            "keyless": self.keyless,
             "columns": [column.described() for column in self.columns],
             "state": self.state,
             "missing": self.missing(tables),
@@ -196,7 +199,7 @@ VIEWS: Final[Sequence[View]] = (
         "left join marts.fct_volatility_index_daily as v using (asset, trade_date)\n"
         f"where asset = {SLOT}\norder by trade_date desc, index_name",
         _c("iv_close ivindex.iv_close share", "iv_atm_30d options.iv_atm_30d share",
-           "realized_vol_30d_annualized price.realized_vol_30d_annualized share"), key="index_name",
+           "realized_vol_30d_annualized price.realized_vol_30d_annualized share"), key="index_name", keyless=True,
     ),
     View(
         "ratios", "asset", "Put/call and risk reversal",

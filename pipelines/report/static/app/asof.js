@@ -84,6 +84,7 @@
     async load() {
       const entry = LH.entry();
       LH.history = entry && entry.history ? await LH.load(entry.slug + "-history") : null;
+      fillPickers();
     },
     wire() {
       document.getElementById("publication").addEventListener("change", (event) => { state.pub = event.target.value; LH.changed(["then"]); });

@@ -20,7 +20,7 @@
     } else if (kind === "dense") {
       box.append(svg("rect", { x: 0, y: 0, width: 14, height: 10, fill: "#0f0a1c" }), svg("rect", { x: 2, y: 2, width: 10, height: 6, fill: "none", stroke: "#7df9ff", "stroke-width": 1.5 }));
     } else if (kind === "hatch") return el("span", { class: "hatch " + (color || ""), "aria-hidden": "true" });
-    else box.append(svg("rect", { width: 14, height: 10, rx: 2, fill: color }));
+    else box.append(svg("rect", { x: 0.5, y: 0.5, width: 13, height: 9, rx: 2, fill: color, stroke: color === LH.T.well ? LH.T.line : color }));
     return box;
   }
 
@@ -137,18 +137,22 @@
     const sources = view.columns.map(([, source]) => source.split("."));
     const keyed = view.key ? sources.find(([dataset]) => asset.parts.some((part) => part.d[dataset] && part.d[dataset].k)) : null;
     const keys = view.key ? (keyed ? asset.keys(keyed[0]) : []) : [undefined];
+    const alone = view.keyless ? sources.map(([dataset, name]) => asset.column(dataset, name)) : null;
     const held = keys.map((key) => sources.map(([dataset, name]) => {
       const isKeyed = asset.parts.some((part) => part.d[dataset] && part.d[dataset].k);
       return { own: !view.key || isKeyed, values: asset.column(dataset, name, isKeyed ? key : undefined) };
     }));
     const rows = [];
     for (let at = to; at >= from; at--) {
+      let told = false;
       keys.forEach((key, k) => {
         if (!held[k].some(({ own, values }) => own && F.known(values[at]))) return;
+        told = true;
         const row = [asset.days[at]];
         if (view.key) row.push(key);
         rows.push(row.concat(held[k].map(({ values }) => values[at])));
       });
+      if (alone && !told && alone.some((values) => F.known(values[at]))) rows.push([asset.days[at], null, ...alone.map((values) => values[at])]);
     }
     return { columns, rows };
   }

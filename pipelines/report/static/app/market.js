@@ -64,7 +64,7 @@
     const late = rows.filter((row) => row.trade_date !== LH.market.last);
     env.chart.marks.rows = rows.length;
     const table = el("table", null,
-      el("thead", null, el("tr", null, COLUMNS.map(([name, , kind]) => el("th", { scope: "col", class: kind === "l" ? "l" : null }, name)))),
+      el("thead", null, el("tr", null, COLUMNS.map(([name, , kind]) => el("th", { scope: "col", class: kind || null }, name)))),
       el("tbody", null, rows.map((row) => el("tr", null, COLUMNS.map(([name, cell, kind]) => el("td", { class: kind === "l" ? "l" : kind || null, "data-label": name }, cell(row)))))));
     return {
       html: el("div", { class: "board scroll" }, table),

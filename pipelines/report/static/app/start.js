@@ -202,7 +202,10 @@
   // The plot takes what the picture's height leaves.
   async function fitPicture() {
     const plot = LH.charts.get(state.png).plot;
-    const rest = document.documentElement.scrollHeight - plot.clientHeight;
+    const chart = LH.charts.get(state.png);
+    if (chart.definition.free) return;
+    plot.style.height = "";
+    const rest = document.body.getBoundingClientRect().height - plot.clientHeight;
     document.body.style.setProperty("--picture-plot", Math.max(160, window.innerHeight - rest - 8) + "px");
     await show(true);
   }
