@@ -13,14 +13,17 @@ import json
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import duckdb
 import numpy as np
+from filelock import FileLock, Timeout
 
+from pipelines.core.errors import WarehouseBusyError
 from pipelines.core.files import sync
 from pipelines.core.settings import Settings
 from pipelines.report import layers
@@ -61,12 +64,14 @@ class Report:
 def write_report(settings: Settings, *, progress: Callable[[str, int, int], None] | None = None) -> Report:
     """Write the pages of the published file into its folder and put them in the place of those before.
 
-    Raises ConfigError where nothing is published; pages that are there already are then untouched.
+    Raises ConfigError where nothing is published, WarehouseBusyError where another process writes the report for too long;
+    pages that are there already are then untouched.
     """
     started = time.monotonic()
     folder = settings.published_dir
     token = secrets.token_hex(6)
-    with reader(settings) as con:
+    with reader(settings) as con, _lock(settings):
+        _remove_leftovers(folder)
         target = folder / f"{LINK}-{token}"
         target.mkdir()
         try:
@@ -80,7 +85,7 @@ def write_report(settings: Settings, *, progress: Callable[[str, int, int], None
             if not _is_linked(folder / LINK, target):
                 shutil.rmtree(target, ignore_errors=True)
             raise
-    _remove_older(folder)
+        _remove_leftovers(folder)
     return Report(
         index=folder / LINK / "index.html",
         assets=assets,
@@ -88,6 +93,22 @@ def write_report(settings: Settings, *, progress: Callable[[str, int, int], None
         bytes=sum(path.stat().st_size for path in files),
         seconds=time.monotonic() - started,
     )
+
+
+@contextmanager
+def _lock(settings: Settings) -> Iterator[None]:
+    """The one writer of the report; readers of the published file and the writer of the warehouse are not kept waiting."""
+    lock = FileLock(settings.root / "report.lock")
+    try:
+        lock.acquire(timeout=settings.lock_timeout_seconds)
+    except Timeout as error:
+        raise WarehouseBusyError(
+            f"report: another process writes it; waited {settings.lock_timeout_seconds:g} s. Wait for it to end."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def is_simulated(settings: Settings) -> bool:
@@ -260,7 +281,8 @@ def _put(folder: Path, key: str, build: str, value: Mapping[str, Any]) -> None:
 
 
 def _swap(link: Path, target: Path) -> None:
-    temporary = link.with_name(f".{secrets.token_hex(6)}.link")
+    # Not the name that publishing gives its own link and cleans up.
+    temporary = link.with_name(f".{secrets.token_hex(6)}.report")
     temporary.symlink_to(target.name, target_is_directory=True)
     temporary.replace(link)
 
@@ -269,8 +291,11 @@ def _is_linked(link: Path, target: Path) -> bool:
     return link.is_symlink() and link.readlink().name == target.name
 
 
-def _remove_older(folder: Path) -> None:
-    """Reports older than the one before the present: a page that is open may still ask the one before for a year."""
+def _remove_leftovers(folder: Path) -> None:
+    """What a killed writer left, and reports older than the one before the present: a page that is open may still ask that one
+    for a year."""
+    for stray in folder.glob(".*.report"):
+        stray.unlink()
     link = folder / LINK
     present = link.readlink().name if link.is_symlink() else None
     older = sorted(

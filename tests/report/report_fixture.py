@@ -43,8 +43,8 @@ LEVELS_DDL: Final = (
     "price_high_usd double, expected_usd double)"
 )
 SKILL_DDL: Final = (
-    "create table marts.liquidation_levels_skill_daily (asset varchar, side varchar, trade_date date, skill_180d_vs_distance double, "
-    "skill_low double, skill_high double, skill_days int, verdict varchar)"
+    "create table marts.liquidation_levels_skill_daily (asset varchar, side varchar, trade_date date, "
+    "skill_180d_vs_distance double, skill_low double, skill_high double, skill_days int, verdict varchar)"
 )
 SCORECARD_DDL: Final = (
     "create table marts.signal_scorecard_latest (signal varchar, target varchar, horizon_days int, family varchar, effect double, "
@@ -70,7 +70,7 @@ def create_contract(con: duckdb.DuckDBPyConnection) -> None:
     """Every mart with the columns its yml promises, and the tables of ops as their DDL says; all of them empty."""
     con.execute("create schema marts; create schema ops; create schema meta; create schema history")
     for path in sorted((PROJECT_ROOT / "dbt_project" / "models" / "marts").rglob("*.yml")):
-        for model in yaml.load(path.read_text(), Loader=yaml.CSafeLoader).get("models", []):  # noqa: S506 - the safe loader, in C
+        for model in yaml.load(path.read_text(), Loader=yaml.CSafeLoader).get("models", []):
             columns = ", ".join(f'"{column["name"]}" {column["data_type"]}' for column in model["columns"])
             con.execute(f"create table if not exists marts.{model['name']} ({columns})")
     for path in sorted((PROJECT_ROOT / "warehouse" / "schema").glob("ops.*.sql")):
@@ -107,11 +107,13 @@ def publish(path: Path, *, extras: bool = True) -> None:
 
 def _market(con: duckdb.DuckDBPyConnection, asset: str) -> None:
     insert(con, "marts.fct_price_daily", [
-        {"asset": asset, "trade_date": day(n), "close_usd": close(asset, n), "volume_usd": 1e9 + n, "realized_vol_30d_daily": 0.03}
+        {"asset": asset, "trade_date": day(n), "close_usd": close(asset, n), "volume_usd": 1e9 + n,
+         "realized_vol_30d_daily": 0.03}
         for n in range(DAYS)
     ])  # fmt: skip
     insert(con, "marts.fct_open_interest_daily", [
-        {"asset": asset, "venue": venue, "trade_date": day(n), "oi_base": 1e6 + 1e4 * n, "oi_usd": (1e6 + 1e4 * n) * close(asset, n)}
+        {"asset": asset, "venue": venue, "trade_date": day(n), "oi_base": 1e6 + 1e4 * n,
+         "oi_usd": (1e6 + 1e4 * n) * close(asset, n)}
         for venue in VENUES for n in range(DAYS) if (venue, n) != (BAD_VENUE, MISSING_DAY)
     ])  # fmt: skip
     trends = []
@@ -120,7 +122,8 @@ def _market(con: duckdb.DuckDBPyConnection, asset: str) -> None:
         position, price, cross = 1e6 * math.sin(n), 2e6 * math.cos(n), 1e4
         trends.append({
             "asset": asset, "trade_date": day(n), "oi_usd": 2e6 * close(asset, n),
-            "oi_usd_change_1d": None if n == 0 else position + price + cross, "oi_usd_position_1d": None if n == 0 else position,
+            "oi_usd_change_1d": None if n == 0 else position + price + cross,
+            "oi_usd_position_1d": None if n == 0 else position,
             "oi_usd_price_1d": None if n == 0 else price, "oi_usd_cross_1d": None if n == 0 else cross,
             "oi_growth_7d": None if n < 7 else 0.05, "oi_change_plausible": plausible,
             "venues_present": 1 if n == MISSING_DAY else 2, "venues_expected": 2,
@@ -136,7 +139,8 @@ def _market(con: duckdb.DuckDBPyConnection, asset: str) -> None:
         for n in range(DAYS)
     ])  # fmt: skip
     insert(con, "marts.fct_positioning_daily", [
-        {"asset": asset, "venue": "binance", "measure": measure, "trade_date": day(n), "long_share": 0.55 + 0.05 * math.sin(n / 5)}
+        {"asset": asset, "venue": "binance", "measure": measure, "trade_date": day(n),
+         "long_share": 0.55 + 0.05 * math.sin(n / 5)}
         for measure in ("account_global", "taker_volume") for n in range(DAYS)
     ])  # fmt: skip
     insert(con, "marts.positioning_divergence_daily", [
@@ -153,7 +157,8 @@ def _liquidations(con: duckdb.DuckDBPyConnection, asset: str) -> None:
         long, short = 1e5 * (1 + n % 7), 2e5 * (1 + n % 5)
         compared.append({
             "asset": asset, "trade_date": day(n), "exchange_completeness": "throttled" if heard else "none",
-            "perp_dex_completeness": "none", "lending_collateral_completeness": "full", "lending_collateral_seized_usd": 5e4 + n,
+            "perp_dex_completeness": "none", "lending_collateral_completeness": "full",
+            "lending_collateral_seized_usd": 5e4 + n,
             "exchange_position_notional_usd": long + short if heard else None,
             "exchange_position_notional_usd_long": long if heard else None,
             "exchange_position_notional_usd_short": short if heard else None,
@@ -165,7 +170,8 @@ def _liquidations(con: duckdb.DuckDBPyConnection, asset: str) -> None:
             # A third of the days has no upper end, a third one that is higher, a third one that is the same.
             upper = None if n % 3 == 0 else usd * (1.5 if n % 3 == 1 else 1)
             facts.append({
-                "asset": asset, "venue": "binance", "chain": "", "side": side, "measure": "position_notional", "trade_date": day(n),
+                "asset": asset, "venue": "binance", "chain": "", "side": side, "measure": "position_notional",
+                "trade_date": day(n),
                 "venue_kind": "cex", "notional_usd": usd, "notional_usd_upper": upper, "completeness": "throttled",
             })  # fmt: skip
         price = close(asset, n)
@@ -173,7 +179,8 @@ def _liquidations(con: duckdb.DuckDBPyConnection, asset: str) -> None:
             low = price * (0.99 + 0.0025 * step)
             usd = 1e3 * 10 ** ((n * 4 + step) % 5)
             bins.append({
-                "asset": asset, "trade_date": day(n), "bin_no": 1000 + n * 7 + step, "price_low_usd": low, "price_high_usd": low * 1.0025,
+                "asset": asset, "trade_date": day(n), "bin_no": 1000 + n * 7 + step, "price_low_usd": low,
+                "price_high_usd": low * 1.0025,
                 "notional_usd": usd, "long_usd": usd * 0.25, "short_usd": usd * 0.75, "is_dense": None if n < 60 else step < 2,
             })  # fmt: skip
     insert(con, "marts.liquidation_comparison_daily", compared)
@@ -184,7 +191,8 @@ def _liquidations(con: duckdb.DuckDBPyConnection, asset: str) -> None:
 def _signals(con: duckdb.DuckDBPyConnection, asset: str) -> None:
     insert(con, "marts.signals_daily", [
         {"asset": asset, "trade_date": day(n), "signal": signal, "direction": direction, "value": n / 7, "threshold": 5.0,
-         "strength": None if n < 40 else 0.25, "state": "unknown" if n < 40 else "on" if n % 10 == 0 or n == DAYS - 1 else "off",
+         "strength": None if n < 40 else 0.25,
+         "state": "unknown" if n < 40 else "on" if n % 10 == 0 or n == DAYS - 1 else "off",
          "unknown_reason": "window not full" if n < 40 else None}
         for signal, _, _, direction in SIGNALS for n in range(DAYS)
     ])  # fmt: skip
@@ -192,13 +200,16 @@ def _signals(con: duckdb.DuckDBPyConnection, asset: str) -> None:
 
 def _options(con: duckdb.DuckDBPyConnection) -> None:
     insert(con, "marts.fct_option_oi_by_strike_daily", [
-        {"asset": "BTC", "venue": "deribit", "trade_date": LAST, "expiry_date": LAST + timedelta(days=7 * expiry), "is_whole_chain": True,
-         "strike_usd": 30.0 + 2.5 * strike, "option_type": kind, "oi_base": 100.0 * expiry + 10 * strike + (5 if kind == "put" else 0),
+        {"asset": "BTC", "venue": "deribit", "trade_date": LAST, "expiry_date": LAST + timedelta(days=7 * expiry),
+         "is_whole_chain": True,
+         "strike_usd": 30.0 + 2.5 * strike, "option_type": kind,
+         "oi_base": 100.0 * expiry + 10 * strike + (5 if kind == "put" else 0),
          "mark_iv": 0.5 + 0.01 * abs(strike - 4), "index_usd": 40.0}
         for expiry in (1, 2) for strike in range(9) for kind in ("call", "put")
     ])  # fmt: skip
     insert(con, "marts.options_structure_daily", [
-        {"asset": "BTC", "trade_date": day(n), "put_call_oi_ratio": 0.6 + n / 1000, "put_call_volume_ratio": 0.5, "iv_venue": "deribit",
+        {"asset": "BTC", "trade_date": day(n), "put_call_oi_ratio": 0.6 + n / 1000, "put_call_volume_ratio": 0.5,
+         "iv_venue": "deribit",
          "iv_atm_30d": 0.5 if n % 2 else None, "risk_reversal_25d_30d": -0.05, "call_wall_strike_usd": 50.0,
          "put_wall_strike_usd": 50.0}
         for n in range(45, DAYS)
@@ -217,7 +228,8 @@ def _options(con: duckdb.DuckDBPyConnection) -> None:
         ],
     )
     insert(con, "marts.fct_volatility_index_daily", [
-        {"asset": "BTC", "venue": "deribit", "index_name": "DVOL-BTC", "trade_date": day(n), "iv_close": 0.55} for n in range(DAYS)
+        {"asset": "BTC", "venue": "deribit", "index_name": "DVOL-BTC", "trade_date": day(n),
+         "iv_close": 0.55} for n in range(DAYS)
     ])  # fmt: skip
 
 
@@ -243,11 +255,14 @@ def _operations(con: duckdb.DuckDBPyConnection) -> None:
         for table in ("open_interest", "long_short_ratios") for n in range(0 if table == "open_interest" else 10, DAYS)
     ])  # fmt: skip
     insert(con, "marts.source_freshness", [
-        {"source": "binance.metrics", "table_name": "open_interest", "first_trade_date": FIRST, "last_trade_date": LAST, "lag_days": 0,
-         "gap_days": 1, "rows_received": 10, "rows_accepted": 8, "rows_duplicate": 1, "rows_quarantined": 1, "last_loaded_at": KNOWN_AT}
+        {"source": "binance.metrics", "table_name": "open_interest", "first_trade_date": FIRST, "last_trade_date": LAST,
+         "lag_days": 0,
+         "gap_days": 1, "rows_received": 10, "rows_accepted": 8, "rows_duplicate": 1, "rows_quarantined": 1,
+         "last_loaded_at": KNOWN_AT}
     ])  # fmt: skip
     insert(con, "ops.loads", [
-        {"load_seq": 1, "source": "binance.metrics", "table_name": "open_interest", "trade_date": day(n), "received": 10, "accepted": 8,
+        {"load_seq": 1, "source": "binance.metrics", "table_name": "open_interest", "trade_date": day(n), "received": 10,
+         "accepted": 8,
          "duplicates": 1, "restated": n % 2, "quarantined": 1, "absent_cells": 0, "loaded_at": KNOWN_AT}
         for n in range(4)
     ])  # fmt: skip

@@ -12,15 +12,25 @@ from urllib.parse import quote, unquote
 
 import duckdb
 import pytest
-from tests.report.report_fixture import (
-    BAD_VENUE, DAYS, LAST, MARKUP, MISSING_DAY, PUBLISHED, SIGNALS, TAINTED_DAYS, UNHEARD_DAYS, day, publish,
-)  # fmt: skip
 
 from pipelines.core.settings import Settings
 from pipelines.report.browser import Browser, find_browser, open_browser
 from pipelines.report.build import write_report
 from pipelines.report.pictures import SIZES, Picture, draw_one
 from pipelines.report.views import VIEWS
+from tests.report.report_fixture import (
+    BAD_VENUE,
+    DAYS,
+    LAST,
+    MARKUP,
+    MISSING_DAY,
+    PUBLISHED,
+    SIGNALS,
+    TAINTED_DAYS,
+    UNHEARD_DAYS,
+    day,
+    publish,
+)  # fmt: skip
 
 RAMP = ["#4a1c8c", "#6a1fa0", "#8b2a9f", "#ad3a8e", "#cb4f77", "#e46b5d", "#f58f43", "#fcbb35", "#f7ee5a"]
 WIDE, PHONE = 1440, 390
@@ -234,9 +244,9 @@ def close_to(value: Any, expected: Any) -> bool:
     if isinstance(expected, bool):
         return str(value) in {str(expected), str(expected).lower()}
     if isinstance(expected, int | float):
-        return math.isclose(float(value), float(expected), rel_tol=5e-7, abs_tol=1e-12)
+        return bool(math.isclose(float(value), float(expected), rel_tol=5e-7, abs_tol=1e-12))
     if hasattr(expected, "isoformat"):
-        return str(value) == expected.isoformat()
+        return str(value) == str(expected.isoformat())
     return str(value) == str(expected)
 
 
