@@ -43,7 +43,7 @@ MAP_DAYS: Final = 365
 
 SPARK_DAYS: Final = 60
 
-HEAT_COLUMNS: Final = {"notional_usd": "number", "long_usd": "number", "short_usd": "number", "is_dense": "word"}
+HEAT_COLUMNS: Final = {"notional_usd": "number", "long_usd": "number", "short_usd": "number", "is_dense": "word", "input_grain": "word"}
 LEVEL_COLUMNS: Final = {"expected_usd": "number", "side": "word"}
 
 SCORECARD: Final = "marts.signal_scorecard_latest"
@@ -157,8 +157,8 @@ def _write(
             {
                 "asset": asset, "slug": name, "years": years, "first": str(held.span.first), "last": str(held.span.last),
                 "options": asset in chains, "levels": asset in levels, "history": asset in vintages,
-                "scale": layers.scale(heat[asset], held.span, "notional_usd") if asset in heat else None,
-                "top": layers.top(levels[asset], held.span, "expected_usd") if asset in levels else None,
+                "scale": layers.scale(heat[asset], "notional_usd") if asset in heat else None,
+                "top": layers.top(levels[asset], "expected_usd") if asset in levels else None,
             }
         )  # fmt: skip
     _put(data, "market", build, _market(con, tables, assets, index, simulated=simulated))

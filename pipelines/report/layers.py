@@ -10,8 +10,8 @@ import duckdb
 import numpy as np
 import polars as pl
 
-from pipelines.report.encode import numbers, rounded, words
-from pipelines.report.gather import AssetData, Span, columns_of, plain
+from pipelines.report.encode import Floats, numbers, rounded, words
+from pipelines.report.gather import AssetData, columns_of, plain
 
 HEATMAP: Final = "marts.liquidation_heatmap_daily"
 LEVELS: Final = "marts.liquidation_levels_daily"
@@ -24,7 +24,7 @@ SCALE_DAYS: Final = 365
 
 HEAT_SQL: Final = (
     "select asset, trade_date, bin_no, price_low_usd, price_high_usd, notional_usd, long_usd, short_usd, "
-    f"cast(is_dense as int) as is_dense from {HEATMAP} order by asset, trade_date, bin_no"
+    f"cast(is_dense as int) as is_dense, input_grain from {HEATMAP} order by asset, trade_date, bin_no"
 )
 LEVELS_SQL: Final = (
     "select asset, trade_date, bin_no, price_low_usd, price_high_usd, side, expected_usd "
@@ -82,18 +82,24 @@ def encode_bins(frame: pl.DataFrame, begin: int, end: int, columns: Mapping[str,
     }
 
 
-def scale(frame: pl.DataFrame, span: Span, column: str) -> dict[str, float] | None:
+def scale(frame: pl.DataFrame, column: str) -> dict[str, float] | None:
     """Ends of the realized scale in dollars: the 10th and 95th percentile of ln(1 + dollars) in the last SCALE_DAYS."""
-    values = frame.filter((pl.col("day") >= span.days - SCALE_DAYS) & (pl.col(column) > 0))[column].to_numpy()
+    values = _recent(frame, column)
     if not values.size:
         return None
     low, high = np.quantile(np.log1p(values), [0.1, 0.95])
     return {"low": plain(float(np.expm1(low))), "high": plain(float(np.expm1(high)))}
 
 
-def top(frame: pl.DataFrame, span: Span, column: str) -> float | None:
+def _recent(frame: pl.DataFrame, column: str) -> Floats:
+    """Dollars of the bins of the last SCALE_DAYS days before the last that has any."""
+    last = pl.col("day").filter(pl.col(column) > 0).max()
+    return frame.filter((pl.col("day") > last - SCALE_DAYS) & (pl.col(column) > 0))[column].to_numpy()
+
+
+def top(frame: pl.DataFrame, column: str) -> float | None:
     """Upper end of the predicted scale: the 99th percentile of the last SCALE_DAYS."""
-    values = frame.filter((pl.col("day") >= span.days - SCALE_DAYS) & (pl.col(column) > 0))[column].to_numpy()
+    values = _recent(frame, column)
     return plain(float(np.quantile(values, 0.99))) if values.size else None
 
 

@@ -50,7 +50,17 @@
             marks.whiskers++;
           } else if (complete[at] !== "full") {
             const from = y(sign * amount);
-            const tip = from - sign * 12 * env.ratio;
+            // Where columns are narrow a short faint stem stands for the arrow: hundreds of heads would hide the bars.
+            const narrow = (x1 - x0) < 5 * env.ratio;
+            const tip = from - sign * (narrow ? 5 : 12) * env.ratio;
+            marks.arrows++;
+            if (narrow) {
+              pen.strokeStyle = T.both;
+              pen.moveTo(x, from);
+              pen.lineTo(x, tip);
+              pen.stroke();
+              return;
+            }
             pen.setLineDash([2 * env.ratio, 2 * env.ratio]);
             pen.moveTo(x, from);
             pen.lineTo(x, tip);
@@ -62,7 +72,6 @@
             pen.lineTo(x + cap, tip);
             pen.closePath();
             pen.fill();
-            marks.arrows++;
           }
         });
       }

@@ -6,7 +6,7 @@
   const F = LH.format;
   const C = LH.chart;
 
-  const REALIZED = ["notional_usd", "long_usd", "short_usd", "is_dense"];
+  const REALIZED = ["notional_usd", "long_usd", "short_usd", "is_dense", "input_grain"];
   const PREDICTED = ["expected_usd", "side"];
   const CIRCLE_SHARE = 0.75;
 
@@ -291,6 +291,8 @@
     const dense = judged.filter((cell) => cell.is_dense === "1").length;
     const window_ = LH.market.thresholds.heatmap_window_days;
     const lines = [];
+    const totals = held.days.filter((day) => day.realized.some((cell) => cell.input_grain === "daily_close")).length;
+    if (totals) lines.push(`On ${totals} days only a total is known: it is placed in the bin of the day's close.`);
     if (held.layer !== "realized") lines.push("Levels of a day are drawn in the column of the next one, the first on which they could be used. A model's output, not a forecast that price goes there.");
     else if (!env.A.entry.levels) lines.push("Predicted layer: not available, the published file has no levels of this asset.");
     lines.push((judged.length ? `Dense bins: ${dense} of ${judged.length} judged` : "No bin is judged dense or not yet") + (bins.length > judged.length ? `; ${bins.length - judged.length} not judged (window of ${window_ || 90} days not full)` : "") + ". " + feeds(env));

@@ -107,7 +107,7 @@
   const isExtreme = (word) => F.known(word) && word.startsWith("extreme");
 
   function regimeColor(word) {
-    const at = { extreme_negative: 0, depressed: 1 / 6, neutral: 0.5, elevated: 5 / 6, extreme_positive: 1 }[word];
+    const at = { extreme_negative: 0, depressed: 1 / 6, negative: 2 / 6, neutral: 0.5, mild_positive: 4 / 6, elevated: 5 / 6, extreme_positive: 1 }[word];
     return at === undefined ? LH.T.both : at === 0.5 ? LH.T.both : LH.theme.css(LH.theme.along(LH.T.diverging, at));
   }
 

@@ -19,7 +19,7 @@
     if (i1 < 0) i1 = asset.n - 1;
     const wanted = state.days === "all" ? asset.n : Number(state.days) || (phone ? 90 : 180);
     const n = Math.max(1, Math.min(wanted, fits, i1 + 1));
-    return { A: asset, i0: i1 - n + 1, i1, n, days: asset.days.slice(i1 - n + 1, i1 + 1) };
+    return { A: asset, i0: i1 - n + 1, i1, n, days: asset.days.slice(i1 - n + 1, i1 + 1), cut: n < Math.min(wanted, i1 + 1) };
   }
 
   LH.frame = () => frame;
@@ -53,7 +53,7 @@
     if (LH.page === "asset") {
       document.getElementById("title").textContent = entry.asset;
       document.title = entry.asset + " · leverhouse" + (LH.market.simulated ? " · simulated market" : "");
-      text.textContent = `${frame.days[0]} to ${frame.days[frame.n - 1]} UTC · published ${published} · one column is one UTC day`;
+      text.textContent = `${frame.days[0]} to ${frame.days[frame.n - 1]} UTC · published ${published} · one column is one UTC day${frame.cut ? `, ${frame.n} fit this width` : ""}`;
     } else if (LH.page === "asof") {
       document.getElementById("title").textContent = "As of: " + (entry ? entry.asset : "");
       text.textContent = `published ${published}`;

@@ -27,7 +27,7 @@
   function study(A, i0, i1, zone) {
     const [low, high] = zone;
     const close = A.column("price", "close_usd");
-    const cells = A.cells("heat", ["notional_usd", "long_usd", "short_usd", "is_dense"]);
+    const cells = A.cells("heat", ["notional_usd", "long_usd", "short_usd", "is_dense", "input_grain"]);
     let long = 0;
     let short = 0;
     let bins = 0;
