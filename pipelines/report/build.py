@@ -157,8 +157,8 @@ def _write(
             {
                 "asset": asset, "slug": name, "years": years, "first": str(held.span.first), "last": str(held.span.last),
                 "options": asset in chains, "levels": asset in levels, "history": asset in vintages,
-                "scale": layers.scale(heat[asset], "notional_usd") if asset in heat else None,
-                "top": layers.top(levels[asset], "expected_usd") if asset in levels else None,
+                "scales": layers.scales(heat[asset], held.span, "notional_usd") if asset in heat else {},
+                "tops": layers.tops(levels[asset], held.span, "expected_usd") if asset in levels else {},
             }
         )  # fmt: skip
     _put(data, "market", build, _market(con, tables, assets, index, simulated=simulated))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from pipelines.report.encode import Floats, numbers, rounded, words
-from pipelines.report.gather import AssetData, columns_of, plain
+from pipelines.report.gather import AssetData, Span, columns_of, plain
 
 HEATMAP: Final = "marts.liquidation_heatmap_daily"
 LEVELS: Final = "marts.liquidation_levels_daily"
@@ -20,7 +20,7 @@ STRUCTURE: Final = "marts.options_structure_daily"
 MAX_PAIN: Final = "marts.options_max_pain_daily"
 
 SCALE_DAYS: Final = 365
-"""The color scale is taken from so many days before the last, so that it does not move while the reader moves the window."""
+"""A color scale is taken from so many days up to the last of its year, so that it stands still while the reader moves the window."""
 
 HEAT_SQL: Final = (
     "select asset, trade_date, bin_no, price_low_usd, price_high_usd, notional_usd, long_usd, short_usd, "
@@ -82,25 +82,27 @@ def encode_bins(frame: pl.DataFrame, begin: int, end: int, columns: Mapping[str,
     }
 
 
-def scale(frame: pl.DataFrame, column: str) -> dict[str, float] | None:
-    """Ends of the realized scale in dollars: the 10th and 95th percentile of ln(1 + dollars) in the last SCALE_DAYS."""
-    values = _recent(frame, column)
-    if not values.size:
-        return None
-    low, high = np.quantile(np.log1p(values), [0.1, 0.95])
-    return {"low": plain(float(np.expm1(low))), "high": plain(float(np.expm1(high)))}
+def scales(frame: pl.DataFrame, span: Span, column: str) -> dict[str, dict[str, float]]:
+    """Ends of the realized scale in dollars by year: the 10th and 95th percentile of ln(1 + dollars), as of its last day."""
+    found = {}
+    for year, values in _years(frame, span, column):
+        low, high = np.quantile(np.log1p(values), [0.1, 0.95])
+        found[str(year)] = {"low": plain(float(np.expm1(low))), "high": plain(float(np.expm1(high)))}
+    return found
 
 
-def _recent(frame: pl.DataFrame, column: str) -> Floats:
-    """Dollars of the bins of the last SCALE_DAYS days before the last that has any."""
-    last = pl.col("day").filter(pl.col(column) > 0).max()
-    return frame.filter((pl.col("day") > last - SCALE_DAYS) & (pl.col(column) > 0))[column].to_numpy()
+def tops(frame: pl.DataFrame, span: Span, column: str) -> dict[str, float]:
+    """Upper end of the predicted scale in dollars by year: the 99th percentile, as of its last day."""
+    return {str(year): plain(float(np.quantile(values, 0.99))) for year, values in _years(frame, span, column)}
 
 
-def top(frame: pl.DataFrame, column: str) -> float | None:
-    """Upper end of the predicted scale: the 99th percentile of the last SCALE_DAYS."""
-    values = _recent(frame, column)
-    return plain(float(np.quantile(values, 0.99))) if values.size else None
+def _years(frame: pl.DataFrame, span: Span, column: str) -> Iterator[tuple[int, Floats]]:
+    """Dollars of the SCALE_DAYS days up to the last day of each year that has any bin."""
+    priced = frame.filter(pl.col(column) > 0)
+    for year, begin, end in span.years():
+        last = priced.filter((pl.col("day") >= begin) & (pl.col("day") < end))["day"].max()
+        if isinstance(last, int):
+            yield year, priced.filter((pl.col("day") > last - SCALE_DAYS) & (pl.col("day") <= last))[column].to_numpy()
 
 
 def chains(con: duckdb.DuckDBPyConnection, tables: frozenset[str]) -> dict[str, dict[str, Any]]:

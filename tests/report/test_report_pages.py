@@ -211,7 +211,7 @@ def test_heatmap_colors_are_those_of_the_marts_dollars(
     browser: Browser, report: Path, con: duckdb.DuckDBPyConnection
 ) -> None:
     show(browser, report, "asset", "a=BTC&overlays=off")
-    scale = browser.ask("LH.entry().scale")
+    scale = browser.ask("LH.entry().scales['2025']")
     low, high = con.execute(
         "select exp(quantile_cont(ln(1 + notional_usd), 0.1)) - 1, exp(quantile_cont(ln(1 + notional_usd), 0.95)) - 1 "
         "from marts.liquidation_heatmap_daily where asset = 'BTC'"

@@ -17,6 +17,17 @@
   const predictedAt = (usd, top) => Math.pow(usd / top, 0.7);
   const clip = (value) => Math.min(1, Math.max(0, value));
 
+  // A day's total is drawn this high, so that the close over it leaves some of it to be seen; its true bin is thinner.
+  const TOTAL_PX = 9;
+
+  // The scale of the year of the window's last day, else of the year before that has one, else of the first.
+  function ofYear(byYear, day) {
+    const years = Object.keys(byYear).sort();
+    if (!years.length) return null;
+    const before = years.filter((year) => year <= day.slice(0, 4));
+    return byYear[before.length ? before[before.length - 1] : years[0]];
+  }
+
   const heard = (word) => F.known(word) && word !== "none";
 
   // What the picture is made of, for the window of days: cells by day, colors, coverage, price axis.
@@ -54,7 +65,8 @@
       low = Math.max(low, Math.min(lowest * 0.8, zone ? zone[0] : Infinity));
       high = Math.min(high, Math.max(highest * 1.2, zone ? zone[1] : -Infinity));
     }
-    return { layer, days, low, high, zone };
+    const last = env.days[env.n - 1];
+    return { layer, days, low, high, zone, scale: ofYear(A.entry.scales, last), top: ofYear(A.entry.tops, last) };
   }
 
   function priceScale(low, high, height) {
@@ -81,7 +93,7 @@
   function draw(env) {
     const { A, i0, i1, n, T } = env;
     const held = model(env);
-    if (!A.entry.scale || !Number.isFinite(held.low)) {
+    if (!(held.layer === "predicted" ? held.top : held.scale) || !Number.isFinite(held.low)) {
       return { areas: [], absent: "No liquidation of this asset has a price here: no feed that tells single liquidations is loaded.", rows };
     }
     const volumeRoom = env.phone ? 28 : 38;
@@ -94,12 +106,14 @@
     const devY = (price) => (main.top + main.height * (1 - (scale.to(price) - scale.min) / (scale.max - scale.min))) * env.ratio;
     const edges = (cell) => {
       const y0 = Math.round(devY(cell.high));
-      return [y0, Math.max(Math.round(devY(cell.low)), y0 + 1)];
+      const y1 = Math.max(Math.round(devY(cell.low)), y0 + 1);
+      const lacking = cell.input_grain === "daily_close" ? Math.round(TOTAL_PX * env.ratio) - (y1 - y0) : 0;
+      return lacking > 0 ? [y0 - Math.floor(lacking / 2), y1 + Math.ceil(lacking / 2)] : [y0, y1];
     };
     const clipY = [Math.round(main.top * env.ratio), Math.round((main.top + main.height) * env.ratio)];
     const colorOf = {
-      realized: (cell) => LH.theme.along(T.ramp, clip(realizedAt(cell.notional_usd, A.entry.scale))),
-      predicted: (cell) => LH.theme.along(T.ramp, clip(predictedAt(cell.expected_usd, A.entry.top))),
+      realized: (cell) => LH.theme.along(T.ramp, clip(realizedAt(cell.notional_usd, held.scale))),
+      predicted: (cell) => LH.theme.along(T.ramp, clip(predictedAt(cell.expected_usd, held.top))),
     };
     const painted = held.layer === "realized" ? "realized" : "predicted";
     const shownCells = (day) => (painted === "realized" ? day.realized : day.expected).filter((cell) => F.known(painted === "realized" ? cell.notional_usd : cell.expected_usd));
@@ -195,6 +209,7 @@
     const volume = A.column("price", "volume_usd").slice(i0, i1 + 1);
     const volumeTop = C.extent([volume])[1];
     const overlays = state.overlays !== "off";
+    const thin = held.days.some((day) => day.realized.some((cell) => cell.input_grain === "daily_close"));
     const option = {
       grid: [C.gridOf(main), C.gridOf(volumeArea)],
       xAxis: [
@@ -208,8 +223,8 @@
         C.valueAxis({ min: 0, max: Number.isFinite(volumeTop) ? volumeTop * 1.05 : 1, interval: 1e300 }, () => "", { gridIndex: 1, splitLine: { show: false }, axisLabel: { show: false } }),
       ],
       series: [
-        overlays ? C.line("halo", closes, "#000000", { lineStyle: { color: "#000000", width: 4 }, itemStyle: { color: "#000000" }, z: 3 }) : null,
-        overlays ? C.line("close", closes, "#ffffff", { z: 4 }) : null,
+        overlays ? C.line("halo", closes, "#000000", { lineStyle: { color: "#000000", width: thin ? 2.4 : 4 }, itemStyle: { color: "#000000" }, z: 3 }) : null,
+        overlays ? C.line("close", closes, "#ffffff", { z: 4, lineStyle: { color: "#ffffff", width: thin ? 1.1 : 1.6 } }) : null,
         C.bars("volume", volume, T.both, { xAxisIndex: 1, yAxisIndex: 1, barCategoryGap: "12%" }),
       ].filter(Boolean),
     };
@@ -259,8 +274,8 @@
     const { A, T } = env;
     const L = LH.card.legend;
     const out = [];
-    if (held.layer === "realized") out.push(LH.card.ramp(T.ramp, F.usd(A.entry.scale.low) + " or less", F.usd(A.entry.scale.high) + " and more liquidated (log, 10th to 95th percentile of a year)"));
-    else out.push(LH.card.ramp(T.ramp, "expected $0", F.usd(A.entry.top) + " and more (power 0.7, 0 to 99th percentile)", true));
+    if (held.layer === "realized") out.push(LH.card.ramp(T.ramp, F.usd(held.scale.low) + " or less", F.usd(held.scale.high) + " and more liquidated (log, 10th to 95th percentile of a year)"));
+    else out.push(LH.card.ramp(T.ramp, "expected $0", F.usd(held.top) + " and more (power 0.7, 0 to 99th percentile)", true));
     out.push(L("fill", T.well, "none (covered)"), L("hatch", "heat", held.layer === "predicted" ? "unknown: no level" : "unknown: no feed"), L("halo", null, "close"));
     if (held.layer !== "predicted") out.push(L("dense", null, "dense zone"));
     if (held.layer === "both") out.push(L("ring", T.ink2, "realized, largest quarter (area by dollars)"));
@@ -292,7 +307,7 @@
     const window_ = LH.market.thresholds.heatmap_window_days;
     const lines = [];
     const totals = held.days.filter((day) => day.realized.some((cell) => cell.input_grain === "daily_close")).length;
-    if (totals) lines.push(`On ${totals} days only a total is known: it is placed in the bin of the day's close.`);
+    if (totals) lines.push(`On ${totals} days only a total is known: it lies in the bin of the day's close and is drawn ${TOTAL_PX} pixels high.`);
     if (held.layer !== "realized") lines.push("Levels of a day are drawn in the column of the next one, the first on which they could be used. A model's output, not a forecast that price goes there.");
     else if (!env.A.entry.levels) lines.push("Predicted layer: not available, the published file has no levels of this asset.");
     lines.push((judged.length ? `Dense bins: ${dense} of ${judged.length} judged` : "No bin is judged dense or not yet") + (bins.length > judged.length ? `; ${bins.length - judged.length} not judged (window of ${window_ || 90} days not full)` : "") + ". " + feeds(env));
