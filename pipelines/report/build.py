@@ -43,7 +43,13 @@ MAP_DAYS: Final = 365
 
 SPARK_DAYS: Final = 60
 
-HEAT_COLUMNS: Final = {"notional_usd": "number", "long_usd": "number", "short_usd": "number", "is_dense": "word", "input_grain": "word"}
+HEAT_COLUMNS: Final = {
+    "notional_usd": "number",
+    "long_usd": "number",
+    "short_usd": "number",
+    "is_dense": "word",
+    "input_grain": "word",
+}
 LEVEL_COLUMNS: Final = {"expected_usd": "number", "side": "word"}
 
 SCORECARD: Final = "marts.signal_scorecard_latest"

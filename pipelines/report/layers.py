@@ -20,7 +20,7 @@ STRUCTURE: Final = "marts.options_structure_daily"
 MAX_PAIN: Final = "marts.options_max_pain_daily"
 
 SCALE_DAYS: Final = 365
-"""A color scale is taken from so many days up to the last of its year, so that it stands still while the reader moves the window."""
+"""A color scale is taken from so many days up to the last of its year: it stands still while the reader moves the window."""
 
 HEAT_SQL: Final = (
     "select asset, trade_date, bin_no, price_low_usd, price_high_usd, notional_usd, long_usd, short_usd, "

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import quote, urlencode
 
+import orjson
+
 from pipelines.core.errors import ConfigError
 from pipelines.report.browser import Browser, open_browser, require_browser
-from pipelines.report.build import code_digest
 from pipelines.report.encode import slug
 from pipelines.report.views import VIEWS
 
@@ -87,11 +88,21 @@ def draw_one(browser: Browser, report: Path, picture: Picture, target: Path) -> 
     browser.picture(target)
 
 
-def digest(report: Path, picture: Picture) -> str:
-    """Digest of what a picture follows from: the drawing code, its options, and the numbers of its asset."""
-    found = hashlib.sha256(code_digest().encode())
-    found.update(repr(picture).encode())
-    for path in sorted((report / "data").glob(f"{slug(picture.asset)}-[0-9]*.js")):
-        # The head of a data file names the build, which is another one each time.
-        found.update(path.read_bytes().split(b",", 2)[2])
+READ: Final = {
+    "heat": ("price", "liq", "heard", "feeds", "oi"),
+    "liq": ("price", "liq", "ends", "heard", "feeds", "oi"),
+}
+"""Datasets that a chart reads, for those whose pictures are kept; the heatmap reads its bins as well."""
+
+
+def data_digest(report: Path, picture: Picture) -> str:
+    """Digest of the numbers that a picture in READ is drawn from."""
+    found = hashlib.sha256()
+    for path in sorted((report / "data").glob(f"{slug(picture.asset)}-[0-9][0-9][0-9][0-9].js")):
+        # LH.put("key","build",{...}); - the build is another one each time.
+        content = orjson.loads(path.read_bytes().split(b",", 2)[2].removesuffix(b");\n"))
+        kept = {name: content["d"].get(name) for name in READ[picture.view]}
+        if picture.view == "heat":
+            kept["cells"] = content["heat"]
+        found.update(orjson.dumps([content["start"], content["n"], kept], option=orjson.OPT_SORT_KEYS))
     return found.hexdigest()

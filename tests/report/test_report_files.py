@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 from pipelines.core.errors import ConfigError
 from pipelines.core.settings import Settings
 from pipelines.report import build
-from pipelines.report.build import write_report
+from pipelines.report.build import code_digest, write_report
 from pipelines.report.encode import CODES, UNKNOWN, numbers, rounded, script, slug, texts, words
 from pipelines.report.gather import Span
 from pipelines.report.pages import LIBRARY
-from pipelines.report.pictures import Picture
+from pipelines.report.pictures import Picture, data_digest
+from scripts import report_pictures
 from tests.report.report_fixture import publish
 
 
@@ -102,7 +103,9 @@ def test_pages_load_nothing_but_what_lies_beside_them(published: Settings) -> No
     assert written == {"index.html", "asset.html", "asof.html", "trust.html", "style.css", "app", "lib", "data"}
 
 
-@given(st.floats(allow_nan=False, allow_infinity=False, min_value=-1e15, max_value=1e15).filter(lambda x: abs(x) > 1e-15))
+@given(
+    st.floats(allow_nan=False, allow_infinity=False, min_value=-1e15, max_value=1e15).filter(lambda x: abs(x) > 1e-15)
+)
 def test_numbers_keep_seven_digits(value: float) -> None:
     [found] = rounded(np.array([value])).tolist()
     assert found == pytest.approx(value, rel=5.1e-7)
@@ -135,6 +138,28 @@ def test_no_two_assets_share_a_file_and_no_name_leaves_the_folder() -> None:
 
 def test_a_span_is_cut_into_years() -> None:
     assert Span(date(2022, 12, 30), date(2024, 1, 2)).years() == [(2022, 0, 2), (2023, 2, 367), (2024, 367, 369)]
+
+
+def test_the_kept_pictures_were_drawn_by_the_code_as_it_is() -> None:
+    kept = json.loads(report_pictures.FITS.read_text())
+    assert kept.keys() == report_pictures.PICTURES.keys()
+    for name, picture in report_pictures.PICTURES.items():
+        assert (kept[name]["picture"], kept[name]["code"]) == (repr(picture), code_digest()), (
+            f"{name} no longer fits: run `make docs`"
+        )
+        assert (report_pictures.IMAGES / name).stat().st_size < 250_000
+
+
+def test_a_picture_no_longer_fits_when_its_numbers_change(published: Settings) -> None:
+    report = write_report(published).index.parent
+    heat, liq = Picture("heat", asset="BTC"), Picture("liq", asset="BTC")
+    before = data_digest(report, heat), data_digest(report, liq)
+    assert (data_digest(write_report(published).index.parent, heat), data_digest(report, liq)) == before
+    with duckdb.connect(str(published.published_database)) as con:
+        con.execute("update marts.liquidation_heatmap_daily set notional_usd = notional_usd * 1.01 where asset = 'BTC'")
+    report = write_report(published).index.parent
+    assert data_digest(report, heat) != before[0]
+    assert data_digest(report, liq) == before[1]
 
 
 def test_a_picture_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
