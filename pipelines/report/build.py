@@ -231,7 +231,7 @@ def _scorecard(con: duckdb.DuckDBPyConnection, tables: frozenset[str]) -> list[d
         return []
     return rows_of(
         con,
-        "select signal, target, horizon_days, effect, effect_unit, ci_low, ci_high, n_events, verdict, verdict_reason "
+        "select signal, target, horizon_days, effect, ci_low, ci_high, n_events, verdict, verdict_reason "
         f"from {SCORECARD} where family = 'primary' order by signal, horizon_days",
     )
 

@@ -39,21 +39,23 @@ SIGNALS: Final = (
 PUBLISHED: Final = (datetime(2025, 2, 10, 6), datetime(2025, 2, 15, 6))
 
 LEVELS_DDL: Final = (
-    "create table marts.liquidation_levels_daily (asset varchar, trade_date date, side varchar, bin_no int, price_low_usd double, "
-    "price_high_usd double, expected_usd double)"
+    "create table if not exists marts.liquidation_levels_daily (asset varchar, trade_date date, side varchar, "
+    "bin_no int, price_low_usd double, price_high_usd double, expected_usd double)"
 )
 SKILL_DDL: Final = (
-    "create table marts.liquidation_levels_skill_daily (asset varchar, side varchar, trade_date date, "
+    "create table if not exists marts.liquidation_levels_skill_daily (asset varchar, side varchar, trade_date date, "
     "skill_180d_vs_distance double, skill_low double, skill_high double, skill_days int, verdict varchar)"
 )
 SCORECARD_DDL: Final = (
-    "create table marts.signal_scorecard_latest (signal varchar, target varchar, horizon_days int, family varchar, effect double, "
-    "effect_unit varchar, ci_low double, ci_high double, n_events int, verdict varchar, verdict_reason varchar)"
+    "create table if not exists marts.signal_scorecard_latest (signal varchar, target varchar, horizon_days int, "
+    "family varchar, effect double, ci_low double, ci_high double, n_events int, verdict varchar, verdict_reason varchar)"
 )
 HISTORY_DDL: Final = (
-    "create table history.signals_daily (asset varchar, trade_date date, signal varchar, state varchar, value double, "
-    "threshold double, published_from timestamp, published_to timestamp)"
+    "create table if not exists history.signals_daily (asset varchar, trade_date date, signal varchar, state varchar, "
+    "value double, threshold double, published_from timestamp, published_to timestamp)"
 )
+
+LATER: Final = ("liquidation_levels_daily", "liquidation_levels_skill_daily", "signal_scorecard_latest")
 
 Row = Mapping[str, Any]
 
@@ -103,6 +105,8 @@ def publish(path: Path, *, extras: bool = True) -> None:
             _extras(con)
         else:
             con.execute("drop schema history")
+            for name in LATER:
+                con.execute(f"drop table if exists marts.{name}")
 
 
 def _market(con: duckdb.DuckDBPyConnection, asset: str) -> None:
@@ -283,7 +287,7 @@ def _extras(con: duckdb.DuckDBPyConnection) -> None:
     ])  # fmt: skip
     insert(con, "marts.signal_scorecard_latest", [
         {"signal": "oi_expansion", "target": "adj_return", "horizon_days": 7, "family": "primary", "effect": 0.0015,
-         "effect_unit": "return", "ci_low": -0.002, "ci_high": 0.005, "n_events": 27, "verdict": "no_evidence"},
+         "ci_low": -0.002, "ci_high": 0.005, "n_events": 27, "verdict": "no_evidence"},
     ])  # fmt: skip
     first, second = PUBLISHED
     insert(con, "history.signals_daily", [

@@ -292,6 +292,13 @@ def test_every_chart_names_its_mart_unit_and_freshness_and_says_what_it_shows(br
         assert browser.ask(f"document.querySelector('#{name} .source').textContent").startswith(
             meta["mart"].split(",")[0][:8]
         )
+        if name not in {"signals", "strikes", "smile"}:
+            known = meta["coverage"]
+            assert 0 < known["days"] <= known["of"] == DAYS
+            assert known["last"] == str(LAST)
+            assert f"known on {known['days']} of {DAYS} days" in browser.ask(
+                f"document.querySelector('#{name} .source').textContent"
+            )
         if name != "signals":
             assert (
                 str(LAST) in meta["label"]

@@ -25,7 +25,7 @@
 
   function meta(id) {
     const view = LH.market.views[id];
-    return { title: view.title, mart: view.marts, unit: view.unit, sql: LH.card.sql(id), missing: view.missing, freshness: LH.market.published_at, last: LH.market.last, label: chart(id).plot.getAttribute("aria-label") };
+    return { title: view.title, mart: view.marts, unit: view.unit, sql: LH.card.sql(id), missing: view.missing, freshness: LH.market.published_at, last: LH.market.last, coverage: chart(id).known || null, label: chart(id).plot.getAttribute("aria-label") };
   }
 
   function at(id, day, price) {

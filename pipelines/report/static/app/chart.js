@@ -68,11 +68,11 @@
 
   const axisText = (size) => ({ color: LH.T.ink2, fontSize: size || 10, fontFamily: FONT });
 
-  function dayAxis(days, width, more) {
+  function dayAxis(days, width, more, margin) {
     const labels = ticks(days, width);
     return Object.assign({
       type: "category", data: days, boundaryGap: true, axisTick: { show: false }, axisLine: { show: true, onZero: false, lineStyle: { color: LH.T.line } },
-      axisLabel: Object.assign(axisText(), { interval: (at) => labels.has(at), formatter: (day, at) => labels.get(at) || "", margin: 9, hideOverlap: false }),
+      axisLabel: Object.assign(axisText(), { interval: (at) => labels.has(at), formatter: (day, at) => labels.get(at) || "", margin: margin || 9, hideOverlap: false }),
     }, more);
   }
 
@@ -148,7 +148,8 @@
       clear(this.card.querySelector(".legend"), result.legend || []);
       clear(this.card.querySelector(".chips"), result.chips || []);
       clear(this.card.querySelector(".foot"), (result.foot || []).filter(Boolean).map((text) => el("p", null, text)));
-      if (result.source) this.card.querySelector(".source").replaceChildren(el("span", { class: "marts" }, result.source[0]), " · ", el("span", { class: "unit" }, result.source[1]));
+      const [marts, unit] = result.source || [env.view.marts, env.view.unit];
+      this.card.querySelector(".source").replaceChildren(el("span", { class: "marts" }, marts), " · ", el("span", { class: "unit" }, unit), this.coverage(env, result));
       if (result.absent) {
         this.dispose();
         clear(this.plot, el("p", { class: "absent" }, el("span", { class: "hatch", "aria-hidden": "true" }), result.absent));
@@ -157,6 +158,16 @@
       else this.paint(env, result);
       const twin = document.getElementById(this.id + "-table");
       if (!twin.hidden) LH.card.fillTable(this.id);
+    }
+
+    // How much of the window is known, and up to when: beside the mart and the unit of every chart by day.
+    coverage(env, result) {
+      const known = result.known || (result.areas && result.areas[0] && result.areas[0].unknown && result.areas[0].unknown.map((flag) => !flag));
+      if (!known || result.absent) return "";
+      const last = known.lastIndexOf(true);
+      const days = result.days || env.days;
+      this.known = { days: known.filter(Boolean).length, of: known.length, last: last >= 0 ? days[last] : null };
+      return el("span", { class: "fresh" }, ` · known on ${this.known.days} of ${this.known.of} days` + (last >= 0 ? `, newest ${days[last]}` : ""));
     }
 
     dispose() {

@@ -23,7 +23,7 @@
     const reach = Math.max(1, ...[long, short, longUpper, shortUpper].map((column) => Math.max(0, C.extent([column])[1])).filter(Number.isFinite));
     const half = C.half(reach);
     const price = C.nice(...C.extent([close]), 4);
-    const area = C.areaOf(env, { right: 58, bottom: 28 });
+    const area = C.areaOf(env, { right: 58, bottom: 32 });
     area.unknown = hidden;
     const y = (amount) => (area.top + area.height * (half.max - amount) / (2 * half.max)) * env.ratio;
     // A bar is what feeds reported. Its upper end, where it is higher, is a whisker; where nobody knows it, an open arrow.
@@ -76,11 +76,14 @@
         });
       }
     }
+    const ranged = [[short, shortUpper], [long, longUpper]];
+    const whiskers = ranged.some(([values, uppers]) => values.some((amount, at) => F.known(uppers[at]) && uppers[at] > amount * 1.001));
+    const open = ranged.some(([values, uppers]) => values.some((amount, at) => amount > 0 && !F.known(uppers[at]) && complete[at] !== "full"));
     const total = (column) => column.reduce((sum, one) => sum + (one || 0), 0);
     return {
       areas: [area], paint,
       option: {
-        grid: [C.gridOf(area)], xAxis: [C.dayAxis(env.days, area.width)],
+        grid: [C.gridOf(area)], xAxis: [C.dayAxis(env.days, area.width, {}, 13)],
         yAxis: [C.valueAxis({ min: -half.max, max: half.max, interval: half.interval }, (amount) => F.usd(Math.abs(amount))), C.valueAxis(price, F.price, { position: "right", splitLine: { show: false } })],
         series: [
           C.bars("shorts", short, T.short, { stack: "side" }),
@@ -88,7 +91,7 @@
           C.line("close", close, T.both, { yAxisIndex: 1, lineStyle: { color: T.both, width: 1 }, z: 1 }),
         ],
       },
-      legend: [L("fill", T.short, "shorts: forced buying (up)"), L("fill", T.long, "longs: forced selling (down)"), L("line", T.both, "close (right axis)"), L("whisker", T.ink, "upper end of the range"), L("arrow", T.ink, "upper end unknown"), L("hatch", null, "unknown: no feed")],
+      legend: [L("fill", T.short, "shorts: forced buying (up)"), L("fill", T.long, "longs: forced selling (down)"), L("line", T.both, "close (right axis)"), whiskers ? L("whisker", T.ink, "upper end of the range") : null, open ? L("arrow", T.ink, "upper end unknown") : null, L("hatch", null, "unknown: no feed")],
       foot: ["Bars are what feeds reported: a lower bound unless every feed is full. " + LH.heat.feeds(env) + " Under the axis: quiet where all of the known open interest is on heard venues, amber where less, hatched where nothing was heard."],
       tip: (at) => ({ title: env.days[at], rows: [
         ["shorts", value(short[at], F.usd) + (F.known(shortUpper[at]) && shortUpper[at] > short[at] * 1.001 ? " to " + F.usd(shortUpper[at]) : ""), T.short],
@@ -139,7 +142,7 @@
     const names = { exchange_lending_zscore_divergence: "exchanges minus lending (z)", exchange_perp_dex_zscore_divergence: "exchanges minus perp DEXs (z)" };
     const none = KINDS.filter((_, at) => columns[at].every((one) => !F.known(one))).map(([, name]) => name.split(":")[0].toLowerCase().replace("dexs", "DEXs"));
     return {
-      areas: all, paint, n,
+      areas: all, paint, n, known: env.days.map((_, at) => columns.some((one) => F.known(one[at]))),
       option: {
         grid: all.map(C.gridOf),
         xAxis: all.map((area, at) => C.dayAxis(env.days, area.width, Object.assign({ gridIndex: at }, at < 3 ? { axisLabel: { show: false } } : {}))),

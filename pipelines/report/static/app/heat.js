@@ -258,7 +258,7 @@
     }
 
     return {
-      areas: [main, volumeArea], option, paint, tip, rows, find, pixel,
+      areas: [main, volumeArea], option, paint, tip, rows, find, pixel, known: unknown.map((flag) => !flag),
       legend: legend(env, held), chips: chips(env, held), foot: [LH.zone.told(env, held.zone), ...foot(env, held)],
       source: held.layer === "realized" ? null : ["liquidation_levels_daily, liquidation_heatmap_daily, fct_price_daily", "US dollars expected if price reaches the bin the next day"],
       strip: A.column("heard", "heard_oi_share").slice(i0, i1 + 1).map((share, at) => (!held.days[at].covered ? "unknown" : F.known(share) && share >= 0.995 ? "complete" : "partial")),

@@ -93,7 +93,7 @@
     const most = LH.funding.clipOf(drawn.flatMap((one) => one.rate.slice(from)));
     const area = LH.chart.areaOf(env, { left: env.phone ? 62 : 76, top: 2 });
     return {
-      areas: [area], n,
+      areas: [area], n, days: days.slice(from), known: days.slice(from).map((_, at) => held.some((one) => F.known(one.rate[from + at]))),
       option: LH.cells.mapAxes(area, drawn.map((one) => one.asset), days.slice(from)),
       paint: (pen, marks) => LH.cells.paintMap(pen, env, area, drawn.length, n,
         (row, at) => (F.known(drawn[row].rate[from + at]) ? LH.funding.funded(drawn[row].rate[from + at], most) : null),

@@ -126,6 +126,7 @@
     const lastKnown = composed.reduce((last, rate, at) => (F.known(rate) ? at : last), -1);
     return {
       areas: [area],
+      known: env.days.map((_, at) => rates.some((one) => F.known(one[at]))),
       option: LH.cells.mapAxes(area, ["regime", ...venues], env.days),
       paint: (pen, marks) => LH.cells.paintMap(pen, env, area, venues.length + 1, n,
         (row, at) => (row === 0 ? (isUnknown(regime[at]) ? null : regimeColor(regime[at])) : F.known(rates[row - 1][at]) ? funded(rates[row - 1][at], most) : null),

@@ -6,6 +6,13 @@
   const F = LH.format;
   const L = LH.card.legend;
 
+  // "bybit.candles · candles · bybit" says everything twice; the table keeps the whole name.
+  function short(series) {
+    const [source, table, venue] = series.split(" · ");
+    if (!venue) return series;
+    return [source, source.split(".").pop() === table ? null : table, source.startsWith(venue) ? null : venue].filter(Boolean).join(" · ");
+  }
+
   function coverage(env) {
     const { T } = env;
     const held = LH.trust.coverage;
@@ -17,11 +24,11 @@
     const n = held.n - from;
     const rows = held.k.map((series, at) => ({ series, status: data.unpack(held.v[at].status, held.n), reason: data.unpack(held.v[at].primary_reason, held.n) }));
     const color = { complete: T.complete, empty: T.empty };
-    const area = LH.chart.areaOf(env, { left: env.phone ? 130 : 300, top: 2 });
+    const area = LH.chart.areaOf(env, { left: env.phone ? 168 : 270, top: 2 });
     const problems = rows.reduce((sum, row) => sum + row.status.slice(from).filter((word) => F.known(word) && word !== "complete" && word !== "empty").length, 0);
     return {
-      areas: [area], n,
-      option: LH.cells.mapAxes(area, rows.map((row) => row.series), days.slice(from)),
+      areas: [area], n, days: days.slice(from), known: days.slice(from).map((_, at) => rows.some((row) => ["complete", "partial", "empty"].includes(row.status[from + at]))),
+      option: LH.cells.mapAxes(area, rows.map((row) => short(row.series)), days.slice(from), env.phone ? 9 : 10),
       paint: (pen, marks) => LH.cells.paintMap(pen, env, area, rows.length, n, (row, at) => {
         const word = rows[row].status[from + at];
         if (!F.known(word)) return null;
