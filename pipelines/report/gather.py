@@ -105,7 +105,7 @@ def _frame(con: duckdb.DuckDBPyConnection, dataset: Dataset) -> pl.DataFrame:
     values = ", ".join(
         (*(f"cast({name} as double) as {name}" for name in dataset.numbers), *dataset.words, *dataset.texts)
     )
-    frame = con.execute(
+    frame = con.sql(
         f"select asset, {key}, trade_date, {values} from ({dataset.sql}) order by asset, key, trade_date"
     ).pl()
     return frame.with_columns(

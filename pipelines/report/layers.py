@@ -47,7 +47,7 @@ VINTAGE_DAYS: Final = 400
 
 def bins(con: duckdb.DuckDBPyConnection, sql: str, assets: Mapping[str, AssetData]) -> dict[str, pl.DataFrame]:
     """Frames by asset, with `day` counted from the asset's first one."""
-    frame = con.execute(sql).pl()
+    frame = con.sql(sql).pl()
     parts = frame.partition_by("asset", as_dict=True)
     return {
         asset: part.with_columns((pl.col("trade_date") - assets[asset].span.first).dt.total_days().alias("day"))
@@ -109,7 +109,7 @@ def chains(con: duckdb.DuckDBPyConnection, tables: frozenset[str]) -> dict[str, 
     """By asset: its last whole option chain, strike by strike, and max pain of each expiry of that day."""
     if CHAIN not in tables or STRUCTURE not in tables:
         return {}
-    frame = con.execute(
+    frame = con.sql(
         f"with whole as (select asset, max(trade_date) as trade_date from {CHAIN} where is_whole_chain group by asset) "
         "select c.asset, cast(c.trade_date as varchar) as trade_date, cast(c.expiry_date as varchar) as expiry_date, "
         "c.strike_usd, c.option_type, sum(c.oi_base) as oi_base, max(c.mark_iv) filter (c.venue = s.iv_venue) as mark_iv, "

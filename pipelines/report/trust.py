@@ -24,7 +24,7 @@ def trust_data(con: duckdb.DuckDBPyConnection, tables: frozenset[str]) -> dict[s
 
 
 def _coverage(con: duckdb.DuckDBPyConnection) -> dict[str, Any] | None:
-    frame = con.execute(
+    frame = con.sql(
         "select source || ' · ' || table_name || ' · ' || venue as series, trade_date, status, primary_reason "
         f"from {COVERAGE} order by series, trade_date"
     ).pl()
