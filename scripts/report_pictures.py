@@ -15,7 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from pipelines.core.errors import LeverhouseError
 from pipelines.core.settings import Settings
+from pipelines.report.browser import require_browser
 from pipelines.report.build import code_digest, write_report
 from pipelines.report.pictures import Picture, data_digest, draw
 
@@ -42,8 +44,17 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--home", type=Path, help="home of a finished demo, such as warehouse/demo; default: run one")
     parser.add_argument("--check", action="store_true", help="say which pictures no longer fit, and write nothing")
     options = parser.parse_args(arguments)
+    try:
+        if not options.check:
+            require_browser()
+        return _run(options.home, check=options.check)
+    except LeverhouseError as error:
+        print(f"report_pictures: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _run(home: Path | None, *, check: bool) -> int:
     with tempfile.TemporaryDirectory(prefix="leverhouse-pictures-") as folder:
-        home = options.home
         if home is None:
             environment = {**os.environ, "LEVERHOUSE_HOME": folder}
             subprocess.run([sys.executable, "-m", "pipelines.cli", "demo", "--json"], cwd=ROOT, env=environment,
@@ -51,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
             home = Path(folder) / "demo"
         report = write_report(Settings(home=home)).index.parent
         found = fits(report)
-        if options.check:
+        if check:
             stale = [name for name, digests in json.loads(FITS.read_text()).items() if found.get(name) != digests]
             print("\n".join(f"{name} no longer fits: run `make docs`" for name in stale) or "all pictures fit")
             return 1 if stale else 0
