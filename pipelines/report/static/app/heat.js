@@ -284,7 +284,7 @@
 
   function chips(env, held) {
     if (held.layer === "realized") return [LH.el("span", { class: "chip" }, "REALIZED")];
-    const skill = LH.market.skill.filter((row) => row.asset === env.A.name || row.asset === "*").map((row) => row.side + ": " + row.verdict);
+    const skill = LH.market.skill.filter((row) => row.asset === env.A.name || row.asset === "*").map((row) => row.side + ": " + F.words(row.verdict));
     return [LH.el("span", { class: "chip model" }, "PREDICTED · MODEL"), skill.length ? LH.el("span", { class: "chip quiet" }, "skill " + [...new Set(skill)].join(", ")) : null];
   }
 
