@@ -1,7 +1,7 @@
 """Writes docs/data_dictionary.md from dbt's manifest: every mart with its grain, key, columns, units, and all thresholds.
 
-What a mart or a column means is written beside the model, its unit and additivity in the column's meta; what those two
-words may be, and what they mean, in docs/glossary.md. Here is only how the page is laid out.
+The descriptions are in the models' yml, unit and additivity in the columns' meta; docs/glossary.md defines the allowed units
+and additivities. This script has the layout of the page.
 """
 
 from __future__ import annotations
@@ -25,26 +25,28 @@ GLOSSARY = ROOT / "docs" / "glossary.md"
 
 Manifest = Mapping[str, Any]
 
-# Folders of models/marts in reading order: what people come for first, what it is made of after it.
+# Areas of models/marts/analysis and the other folders of models/marts in reading order: what people come for first, what it is
+# made of after it.
 SECTIONS = {
-    "signals": "The signals of a day. Hypotheses, none of them advice.",
-    "trends": "What open interest, funding, liquidations and positioning did over time, across venues.",
-    "liquidations": "Where positions were closed by force, and how one closing led to the next.",
-    "risk": "How much leverage there is, where it is held, and how the crowd is positioned.",
-    "options": "What option books say about fear, hedging and walls.",
-    "facts": "What the sources reported, made comparable, before anybody judges it.",
-    "reference": "What assets, venues, instruments and thresholds are.",
-    "operations": "What the warehouse holds, what it lacks and why.",
+    "signals": "Daily signals. They are hypotheses, not advice.",
+    "evidence": "Which signals were followed by what they announce, and where liquidations lie, each with its record.",
+    "trends": "Open interest, funding, liquidations and positioning over time, across venues.",
+    "liquidations": "Forced liquidations, and cascades of them.",
+    "risk": "Leverage, its concentration, and the positioning of traders.",
+    "options": "Option markets: skew, hedging and strikes with large open interest.",
+    "facts": "What the sources reported, normalized, without interpretation.",
+    "reference": "Assets, venues, instruments and thresholds.",
+    "operations": "Contents of the warehouse, gaps and their reasons.",
 }
 
 
 class VocabularyError(ValueError):
-    """A column states no unit or additivity, or one that docs/glossary.md does not list."""
+    """A column has no unit or additivity, or one that docs/glossary.md does not list."""
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The units and additivities that a column may state, each with its meaning."""
+    """The allowed units and additivities with their meanings."""
 
     units: Mapping[str, str]
     additivities: Mapping[str, str]
@@ -71,27 +73,27 @@ class Mart:
 
     @property
     def grain(self) -> str:
-        """The first sentence of the description, without its opening words."""
+        """The first sentence of the description, without "One row per"."""
         return self.description.partition(".")[0].removeprefix("One row per ")
 
 
 def vocabulary(glossary: str) -> Vocabulary:
-    """The tables below "## Units" and "## Additivity" of the glossary's text: word in code, then meaning."""
+    """The tables below "## Units" and "## Additivity" in the text of the glossary: word in backticks, then meaning."""
 
     def table_below(heading: str) -> Mapping[str, str]:
         section = glossary.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
         words = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", section, re.MULTILINE))
         if not words:
-            raise VocabularyError(f"docs/glossary.md: no words below ## {heading}")
+            raise VocabularyError(f"docs/glossary.md: no table below ## {heading}")
         return words
 
     return Vocabulary(units=table_below("Units"), additivities=table_below("Additivity"))
 
 
 def measure_of(facts: Mapping[str, Any], words: Vocabulary) -> tuple[str, str]:
-    """Unit and additivity of a column, as its `config: {meta: {unit: …, additivity: …}}` states them.
+    """Unit and additivity of a column, from its `config: {meta: {unit: …, additivity: …}}`.
 
-    Raises VocabularyError where one is missing or not a word of the glossary.
+    Raises VocabularyError if one is missing or not in the glossary.
     """
     meta = facts["config"]["meta"]
     unit, additivity = meta.get("unit"), meta.get("additivity")
@@ -105,20 +107,20 @@ def measure_of(facts: Mapping[str, Any], words: Vocabulary) -> tuple[str, str]:
 
 
 def key_of(manifest: Manifest, model_id: str) -> tuple[str, ...]:
-    """Columns of the model's test of uniqueness; none where it has no such test."""
+    """Columns of the model's uniqueness test; empty if it has none."""
     for node in manifest["nodes"].values():
-        about = node.get("test_metadata")
-        if about is None or node.get("attached_node") != model_id:
+        test = node.get("test_metadata")
+        if test is None or node.get("attached_node") != model_id:
             continue
-        if about["name"] == "unique_combination":
-            return tuple(about["kwargs"]["columns"])
-        if about["name"] == "unique":
-            return (about["kwargs"]["column_name"],)
+        if test["name"] == "unique_combination":
+            return tuple(test["kwargs"]["columns"])
+        if test["name"] == "unique":
+            return (test["kwargs"]["column_name"],)
     return ()
 
 
 def marts_of(manifest: Manifest, words: Vocabulary) -> Iterator[Mart]:
-    """The marts in the order of the page: sections as listed, names in each."""
+    """The marts in the order of the page: by section, then by name."""
     nodes = [n for n in manifest["nodes"].values() if n["resource_type"] == "model" and n["schema"] == "marts"]
     sections = list(SECTIONS)
     for node in sorted(nodes, key=lambda n: (sections.index(_section(n)), n["name"])):
@@ -145,22 +147,23 @@ def _column(facts: Mapping[str, Any], words: Vocabulary) -> Column:
 
 
 def _section(node: Mapping[str, Any]) -> str:
-    folder = str(node["fqn"][2])
-    if folder not in SECTIONS:
-        raise ValueError(f"models/marts/{folder} is no section of the data dictionary; add it to SECTIONS")
-    return folder
+    folders = [str(folder) for folder in node["fqn"][2:-1]]
+    section = folders[1] if folders[0] == "analysis" else folders[0]
+    if section not in SECTIONS:
+        raise ValueError(f"models/marts/{'/'.join(folders)} is no section of the data dictionary; add it to SECTIONS")
+    return section
 
 
 def threshold_users(manifest: Manifest, name: str) -> tuple[str, ...]:
-    """Models and macros whose SQL asks for the threshold by its name."""
-    asks = re.compile(rf"threshold\(\s*['\"]{name}['\"]")
+    """Models and macros whose SQL uses the threshold."""
+    use = re.compile(rf"threshold\(\s*['\"]{name}['\"]")
     models = [(n["name"], n["raw_code"]) for n in manifest["nodes"].values() if n["resource_type"] == "model"]
     macros = [(m["name"], m["macro_sql"]) for m in manifest["macros"].values() if m["package_name"] == "leverhouse"]
-    return tuple(sorted(user for user, sql in [*models, *macros] if asks.search(sql)))
+    return tuple(sorted(user for user, sql in [*models, *macros] if use.search(sql)))
 
 
 def prose(text: str) -> str:
-    """Text as markdown: names as code, and nothing that would be read as mark-up."""
+    """Text as Markdown: identifiers as code, special characters escaped."""
     safe = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
     return re.sub(r"(?<![\w`])([a-z][a-z0-9]*(?:_[a-z0-9]+)+)(?![\w`(])", r"`\1`", safe)
 
@@ -171,7 +174,7 @@ def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def render(manifest: Manifest, thresholds: Mapping[str, Mapping[str, Any]], words: Vocabulary) -> str:
-    """The whole page. The same manifest gives the same text: nothing of the time or the machine goes in."""
+    """The whole page. Deterministic: equal manifests give equal text."""
     marts = list(marts_of(manifest, words))
     glance = [(mart.section, f"[`{mart.name}`](#{mart.name})", prose(mart.grain)) for mart in marts]
     parts = [OPENING, "## At a glance", table(("part", "mart", "one row per"), glance)]
@@ -181,9 +184,9 @@ def render(manifest: Manifest, thresholds: Mapping[str, Mapping[str, Any]], word
             parts += [f"## {section.capitalize()}", intro, *(_mart(mart) for mart in inside)]
     parts += [
         "## Thresholds",
-        "Every number a metric judges by, once, in `dbt_project/dbt_project.yml`; readers find them in `marts.dim_threshold`.",
+        "All thresholds of metrics, defined in `dbt_project/dbt_project.yml` and published as `marts.dim_threshold`.",
         table(
-            ("threshold", "value", "unit", "meaning", "asked for by"),
+            ("threshold", "value", "unit", "meaning", "used by"),
             [
                 (
                     f"`{name}`",
@@ -200,7 +203,7 @@ def render(manifest: Manifest, thresholds: Mapping[str, Mapping[str, Any]], word
 
 
 def number(value: float) -> str:
-    """A number as people write it: 0.00001 and not 1e-05."""
+    """A number in decimal notation: 0.00001 instead of 1e-05."""
     return f"{value:.10f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
@@ -231,29 +234,29 @@ def _mart(mart: Mart) -> str:
 
 OPENING = """# Data dictionary
 
-Every mart and every column. This page is written by `make docs` from the descriptions beside the models
-(`dbt_project/models/marts/*/*.yml`) and from `dbt_project.yml`; change those, not this. A test fails where they differ.
+Every mart and every column. Written by `make docs` from the descriptions of the models (`dbt_project/models/marts/**/*.yml`)
+and from `dbt_project.yml`; edit those instead of this page. A test fails if they differ.
 
-The same texts, each with `[unit, additivity]` behind it, are comments in the published file, so any DuckDB client shows them:
+The same texts, each followed by `[unit, additivity]`, are comments in the published file, so any DuckDB client shows them:
 
 ```sql
 select table_name, comment from duckdb_tables() where schema_name = 'marts';
 select column_name, data_type, comment from duckdb_columns() where table_name = 'oi_trends_daily';
 ```
 
-Parquet has no place for them: the files in `published/parquet/` hold the same rows without comments. Queries to begin with lie in
+Parquet files do not have comments: those in `published/parquet/` have the same rows without them. Example queries are in
 `dbt_project/analyses/`.
 
 ## How to read it
 
-- **Every column states its unit and how it adds up.** The words are those of the [glossary](glossary.md): a `flow` may be
-  summed over time, a `stock` over venues or assets at one instant but never over time, a `ratio` over neither; a `state`
-  names or dates the row. Names repeat the unit: `_usd`, `_base`, `rate_8h`, `_share`. `_7d`, `_30d` name the window in days.
+- **Every column has a unit and an additivity**, defined in the [glossary](glossary.md): a `flow` may be summed over time, a
+  `stock` over venues or assets at one instant but never over time, a `ratio` over neither; a `state` identifies or dates the
+  row. Names repeat the unit: `_usd`, `_base`, `rate_8h`, `_share`. `_7d`, `_30d` give the window in days.
 - **`trade_date` is the UTC day**; times are UTC without a zone. `side` is the side of the position that was liquidated.
-- **Null means not known, 0 means nothing happened.** `?` after a type marks a column that may be null. A state is text,
-  and `unknown` where one of its inputs is missing, never off.
-- **Windows look back only.** A window of N days is the N days before the day judged, all of them known.
-- **`available_at` says when a row could be known.** Whoever tests an idea on the past joins on it and not on `trade_date`."""
+- **Null means unknown, 0 means that nothing happened.** `?` after a type marks a nullable column. A signal state is text; it
+  is `unknown`, never off, if one of its inputs is missing.
+- **Windows look back only.** A window of N days is the N days before the day of the row, all of them known.
+- **`available_at` is when a row became available.** Use it instead of `trade_date` for joins in backtests."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -268,7 +271,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def thresholds() -> Mapping[str, Mapping[str, Any]]:
-    """Thresholds of dbt_project.yml by name; the manifest does not hold them."""
+    """Thresholds of dbt_project.yml by name; the manifest does not contain them."""
     found: Mapping[str, Mapping[str, Any]] = yaml.safe_load(PROJECT.read_text(encoding="utf-8"))["vars"]["thresholds"]
     return found
 

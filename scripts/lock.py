@@ -1,6 +1,6 @@
-"""Renews requirements.lock and requirements-duckdb2.lock from pyproject.toml: pins and hashes, no index address.
+"""Updates requirements.lock and requirements-duckdb2.lock from pyproject.toml: pins and hashes, no index URL.
 
-Needs uv and the network; nothing else of the project does. Installing from the lock is scripts/setup.py.
+The only part of the project that needs uv and the network. scripts/setup.py installs from the lock.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = "requirements.lock"
 DUCKDB2_LOCK = "requirements-duckdb2.lock"
-# The other major version that the suite is run with; it replaces one package of the main lock.
+# The other major version the tests are run with; it replaces one package of the main lock.
 DUCKDB2 = "duckdb==2.0.0"
 OLDEST_PYTHON = "3.11"
-# Extras stay in the pins because pip, in hash mode, takes `gql` for another package than `gql[requests]`.
+# Pins keep their extras because pip in hash mode treats `gql` and `gql[requests]` as different packages.
 COMPILE_OPTIONS = [
     *("--no-config", "--quiet", "--no-header", "--annotation-style", "line"),
     *("--universal", "--python-version", OLDEST_PYTHON, "--generate-hashes", "--no-strip-extras"),
 ]
 
-# What a package client writes about where it looked. The lock must install from whatever index its reader has.
+# Index options that a package client writes. The lock must be installable from any index.
 ADDRESS_OPTION = re.compile(r"^\s*(-i|-f|--(index-url|extra-index-url|default-index|index|find-links|trusted-host))\b")
 
 
 def inputs_digest(pyproject: Path) -> str:
-    """Digest of everything in pyproject.toml that decides the lock; its head holds it, so that a stale one shows."""
+    """Digest of everything in pyproject.toml that determines the lock; the lock's header has it to detect a stale lock."""
     document = tomllib.loads(pyproject.read_text())
     inputs = [
         document["project"]["requires-python"],
@@ -47,23 +47,23 @@ def inputs_digest(pyproject: Path) -> str:
 
 
 def without_addresses(lines: Sequence[str]) -> list[str]:
-    """Lock lines without index options. Raises ValueError when an address is left, as in a pin by URL."""
+    """Lock lines without index options. Raises ValueError if a URL remains, as in a pin by URL."""
     kept = [line for line in lines if not ADDRESS_OPTION.match(line)]
     for line in kept:
         if "://" in line:
-            raise ValueError(f"the lock names an address: {line.strip()!r}. Depend on a released version instead.")
+            raise ValueError(f"the lock contains a URL: {line.strip()!r}. Depend on a released version instead.")
     return kept
 
 
 def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without package-client settings, so that one machine's mirrors never decide what is locked."""
+    """The environment without package-client settings, so that a machine's mirrors do not affect the lock."""
     return {name: value for name, value in environment.items() if not name.startswith(("UV_", "PIP_"))}
 
 
 def compile_lock(
     uv: str, arguments: Sequence[str], *, stdin: str | None = None, known: Path | None = None
 ) -> list[str]:
-    """Lines of a lock for what `arguments` and `stdin` ask for. uv prefers the pins of `known` where they still fit."""
+    """Lines of a lock for the requirements in `arguments` and `stdin`. uv prefers the pins of `known` if they still fit."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / LOCK
         if known is not None and known.exists():
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str]) -> int:
     uv = shutil.which(os.environ.get("UV", "uv"))
     if uv is None:
         print(
-            "lock: uv was not found. Install it (python3 -m pip install uv) or name it: make lock UV=/path/to/uv",
+            "lock: uv was not found. Install it (python3 -m pip install uv) or give its path: make lock UV=/path/to/uv",
             file=sys.stderr,
         )
         return 1

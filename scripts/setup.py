@@ -1,6 +1,6 @@
-"""Makes .venv from requirements.lock, with nothing but the Python that runs this file; uv is used when it is on PATH.
+"""Creates .venv from requirements.lock. Needs only the Python that runs this file; uses uv if it is on PATH.
 
-Hashes are verified and nothing is built: every package is a wheel. What the lock holds is decided in scripts/lock.py.
+Hashes are verified and nothing is built: every package is a wheel. scripts/lock.py writes the lock.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ OLDEST = (3, 11)
 
 
 class SetupError(Exception):
-    """Set-up cannot go on; the message says what to do."""
+    """Setup failed; the message says what to do."""
 
 
 def digest(lock: Path, *parts: object) -> str:
@@ -32,13 +32,13 @@ def run(*command: str) -> None:
         subprocess.run(command, cwd=ROOT, check=True)
     except subprocess.CalledProcessError as error:
         raise SetupError(
-            f"set-up: `{' '.join(command[:6])} …` ended with {error.returncode}; the reason stands above. "
-            "Remove it and run the same make command again."
+            f"setup: `{' '.join(command[:6])} …` failed with exit code {error.returncode}; see its output above. "
+            "Fix the cause and run the same make command again."
         ) from error
 
 
 def base_python() -> str:
-    """The interpreter outside any virtual environment: the caller may be running from the .venv that is replaced."""
+    """The interpreter outside any virtual environment, because this script may run in the .venv that is replaced."""
     return str(Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}")
 
 
@@ -61,9 +61,9 @@ def mark_ready(stamp: Path, wanted: str) -> None:
 
 
 def environment(folder: Path, *, uv: str | None) -> None:
-    """Makes `folder` anew unless its stamp says that it came whole from this lock with this Python.
+    """Recreates `folder` unless its stamp shows that it was completely installed from this lock with this Python.
 
-    It is thrown away rather than mended: a half-written package looks installed to every package client.
+    It is recreated rather than repaired, because package clients treat a partially written package as installed.
     """
     lock = ROOT / "requirements.lock"
     document = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -72,7 +72,7 @@ def environment(folder: Path, *, uv: str | None) -> None:
     if is_ready(stamp, wanted):
         return
     print(
-        f"set-up: making {folder.name} from {lock.name} with {'uv' if uv else 'pip'}; a few minutes the first time",
+        f"setup: creating {folder.name} from {lock.name} with {'uv' if uv else 'pip'}; takes a few minutes the first time",
         flush=True,
     )
     stamp.unlink(missing_ok=True)
@@ -84,17 +84,17 @@ def environment(folder: Path, *, uv: str | None) -> None:
             run(base_python(), "-m", "venv", str(folder))
     except SetupError as error:
         raise SetupError(
-            f"{error} On Debian and Ubuntu the module venv is a package of its own: python3-venv."
+            f"{error} On Debian and Ubuntu the module venv is in a separate package: python3-venv."
         ) from error
-    # The lock is complete, so nothing is resolved again.
+    # The lock is complete; no resolution is needed.
     install(folder, ["--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", str(lock)], uv=uv)
-    # The builder comes from the lock too: an isolated build would fetch an unpinned one.
+    # The build backend is in the lock too: an isolated build would download an unpinned one.
     install(folder, ["--no-deps", "--no-build-isolation", "--editable", str(ROOT)], uv=uv)
     mark_ready(stamp, wanted)
 
 
 def overlay(folder: Path, environment_folder: Path, *, uv: str | None) -> None:
-    """Puts the packages of requirements-duckdb2.lock alone into `folder`, to stand before .venv on PYTHONPATH."""
+    """Installs only the packages of requirements-duckdb2.lock into `folder`, which precedes .venv on PYTHONPATH."""
     lock = ROOT / "requirements-duckdb2.lock"
     wanted = digest(lock, sys.version_info[:2])
     stamp = folder / ".ready"
@@ -108,7 +108,7 @@ def overlay(folder: Path, environment_folder: Path, *, uv: str | None) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     if sys.version_info < OLDEST:
-        raise SetupError(f"set-up: Python {OLDEST[0]}.{OLDEST[1]} or newer is needed.")
+        raise SetupError(f"setup: Python {OLDEST[0]}.{OLDEST[1]} or newer is required.")
     uv = shutil.which(os.environ.get("UV", "uv"))
     folder = ROOT / ".venv"
     environment(folder, uv=uv)

@@ -1,4 +1,4 @@
-"""What every test stands on: a clean environment, a warehouse of its own, and the folders of recorded data.
+"""What every test stands on: a clean environment, a warehouse of its own, the folders of recorded data, and dbt's one parse.
 
 Fixtures of one subject live beside its tests; nothing here builds data.
 """
@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 from pipelines.core.settings import Settings
+from pipelines.operations.build import ensure_manifest
+from tests.dbt.dbt_fixture import Dbt, DbtIn
+
+pytest_plugins = ("tests.suite",)
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -112,3 +117,29 @@ def settings(warehouse_home: Path) -> Settings:
     loaded = Settings.load()
     assert loaded.root == warehouse_home.resolve()
     return loaded
+
+
+@pytest.fixture(scope="session")
+def parsed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """dbt's manifest of the project. It is parsed once for all tests: workers of one run share the folder above their own."""
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    return ensure_manifest(Settings(home=shared / "parsed"))
+
+
+@pytest.fixture(scope="session")
+def dbt_in(parsed: Path) -> DbtIn:
+    """`dbt_in(folder)("run", "--select", ...)`."""
+    return lambda folder: Dbt(folder, parsed)
+
+
+@pytest.fixture(scope="session")
+def spare_parsing(parsed: Path) -> Callable[[Settings], None]:
+    """Gives a warehouse the manifest that it would otherwise parse the project for."""
+
+    def give(settings: Settings) -> None:
+        settings.dbt_target_dir.mkdir(parents=True)
+        for file in parsed.parent.glob(f"{parsed.stem}.*"):
+            shutil.copy(file, settings.dbt_target_dir)
+
+    return give

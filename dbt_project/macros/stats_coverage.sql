@@ -34,7 +34,7 @@
     from (
         select asset, min(trade_date) as first_day, max(trade_date) as last_day from {{ relation }} group by asset
     ) as bounds
-    inner join {{ ref('dim_date') }} as calendar
+    inner join {{ ref('int_calendar') }} as calendar
         on calendar.trade_date between bounds.first_day and bounds.last_day
 {% endmacro %}
 
@@ -92,4 +92,10 @@
         when {{ reports }} > 0 then {{ amount }}
         when {{ covers }} then 0e0
     end
+{%- endmacro %}
+
+{#- A part over a whole, each summed over the rows that know both; null where none does or the whole is 0. -#}
+{% macro stats_ratio_of_sums(part, whole) -%}
+    sum(case when {{ whole }} is not null then {{ part }} end)
+        / nullif(sum(case when {{ part }} is not null then {{ whole }} end), 0)
 {%- endmacro %}

@@ -1,1 +1,1 @@
-"""The canonical contract, normalizing, deduplicating, quarantine, reconciliation and load. No Dagster."""
+"""Loading: staging, deduplication, quarantine, reconciliation, coverage. No Dagster."""

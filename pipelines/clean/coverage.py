@@ -1,7 +1,7 @@
-"""Coverage: what a source should hold per instrument and day against what it holds, with the reason of every gap.
+"""Coverage: expected against present rows per instrument and day, with the reason of every gap.
 
-Works on what a load has staged (accepted_<table>, counted_<table>, affected_partitions, stage_rejects, stage_null_cells) inside its
-transaction: the accepted rows are all rows of the affected partitions. Captures are judged by the slots that are landed.
+Reads the staged tables of a load (accepted_<table>, counted_<table>, affected_partitions, stage_rejects, stage_null_cells)
+in its transaction; accepted_<table> has all rows of the affected partitions. Captures are compared with the landed slots.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _REASON: Final = (
 
 
 def write_coverage(con: duckdb.DuckDBPyConnection, contract: Contract, source: str, rules: SourceRules) -> None:
-    """Renew ops.coverage of `source`: the affected days from the clean tables, and the gaps between first and last day.
+    """Update ops.coverage of `source`: the affected days, and the gaps between first and last day.
 
-    Gaps are worked out from ops.coverage itself, which is small, so that a day costs the same however long the history.
+    Gaps are derived from ops.coverage, which is small, so that the cost of a load does not grow with the history.
     """
     gaps, spans = _gaps(rules), _spans(rules)
     con.register("known_gaps", gaps)
@@ -38,30 +38,30 @@ def write_coverage(con: duckdb.DuckDBPyConnection, contract: Contract, source: s
         affected_partitions = {
             name for (name,) in con.execute("select distinct table_name from affected_partitions").fetchall()
         }
-        # A span of which no event is known yet was listened to all the same: its days are empty.
+        # A declared span without any events is complete too: its days are empty.
         for name in sorted(affected_partitions | {span.table for span in rules.spans}):
             table = contract.table(name)
             if table.coverage is not None:
-                _collect_causes(con, table, table.coverage)
+                _collect_gap_reasons(con, table, table.coverage)
                 if name in affected_partitions:
-                    _count_touched_days(con, table, table.coverage, source, rules.expected_per_day.get(name))
+                    _count_affected_days(con, table, table.coverage, source, rules.expected_per_day.get(name))
                 _fill_gaps(con, table, table.coverage, source)
         if rules.captures is not None and rules.captures.slots:
-            _judge_captures(con, contract, source, rules.captures)
+            _compare_with_slots(con, contract, source, rules.captures)
     finally:
         con.unregister("known_gaps")
         con.unregister("known_spans")
         con.execute("drop table if exists gap_reasons")
 
 
-def _collect_causes(con: duckdb.DuckDBPyConnection, table: Table, rule: CoverageRule) -> None:
-    """gap_reasons(instrument, trade_date, quarantined, cells): why an affected day may hold less than it should."""
+def _collect_gap_reasons(con: duckdb.DuckDBPyConnection, table: Table, rule: CoverageRule) -> None:
+    """gap_reasons(instrument, trade_date, quarantined, cells): why an affected day may have fewer rows than expected."""
     instrument = rule.instrument if rule.instrument.startswith("'") else "instrument"
     con.execute(
         f"""
         create or replace temp table gap_reasons as
         with
-        both_causes as (
+        both_reasons as (
             select {instrument} as instrument, trade_date, 1 as quarantined, 0 as cells
             from stage_rejects where table_name = ?
             union all
@@ -69,7 +69,7 @@ def _collect_causes(con: duckdb.DuckDBPyConnection, table: Table, rule: Coverage
             from stage_null_cells where table_name = ?
         )
         select instrument, trade_date, sum(quarantined) as quarantined, sum(cells) as cells
-        from both_causes
+        from both_reasons
         where trade_date is not null
         group by instrument, trade_date
         """,
@@ -77,7 +77,7 @@ def _collect_causes(con: duckdb.DuckDBPyConnection, table: Table, rule: Coverage
     )
 
 
-def _count_touched_days(
+def _count_affected_days(
     con: duckdb.DuckDBPyConnection, table: Table, rule: CoverageRule, source: str, expected_per_day: int | None
 ) -> None:
     present = f"count(distinct {table.day_column})" if rule.expected == "captures" else "count(*)"
@@ -123,9 +123,9 @@ def _count_touched_days(
 
 
 def _fill_gaps(con: duckdb.DuckDBPyConnection, table: Table, rule: CoverageRule, source: str) -> None:
-    """Rows for days without any: empty inside a span the source declares complete, missing otherwise.
+    """Add coverage rows for days without data: empty in a span the source declares complete, missing otherwise.
 
-    Event tables have a row for every day of their spans, the others between an instrument's first and last day.
+    Event tables get a row for every day of their spans, other tables between an instrument's first and last day.
     """
     if rule.expected == "events":
         series_days = (
@@ -173,19 +173,18 @@ def _fill_gaps(con: duckdb.DuckDBPyConnection, table: Table, rule: CoverageRule,
     )
 
 
-def _judge_captures(con: duckdb.DuckDBPyConnection, contract: Contract, source: str, captures: Captures) -> None:
-    """Hold every day of a captured source against the slots that are landed of it: what was not captured is lost.
+def _compare_with_slots(con: duckdb.DuckDBPyConnection, contract: Contract, source: str, captures: Captures) -> None:
+    """Set status and reason of every day of a captured source by its landed slots: what was not captured is lost.
 
-    All days are judged again, since the newest is over, and judged as a whole, once a later one has a slot. Where a day's
-    rows are states, they are counted as well: one instrument may lack what the slot has of others. Days that are known to be
-    incomplete keep their reason.
+    All days are updated, because the newest day counts as a full day only once a later day has a slot. For states the rows
+    are compared as well: a slot may lack one instrument. Days with a known gap keep its reason.
     """
     execute_with(con, _slots(captures), "create or replace temp table slots as select * from frame")
     for (name,) in con.execute("select distinct table_name from ops.coverage where source = ?", [source]).fetchall():
         rule = contract.table(name).coverage
         if rule is None or rule.expected == "events":
             continue
-        # A prediction is one row for all captures before its settlement.
+        # A predicted rate is one row for all captures before its settlement.
         expected = "c.expected" if rule.expected == "interval" else "s.wanted"
         con.execute(
             f"""
@@ -225,8 +224,8 @@ def _judge_captures(con: duckdb.DuckDBPyConnection, contract: Contract, source: 
 
 
 def _slots(captures: Captures) -> pl.DataFrame:
-    """slots(trade_date, had, wanted) of every day from the first slot to the newest, of whose day no more is wanted than has
-    been."""
+    """slots(trade_date, had, wanted) of every day from the first to the newest slot; on the newest day, `wanted` counts the
+    slots up to the newest."""
     newest = max(captures.slots)
     day = pl.col("trade_date")
     landed = pl.DataFrame({"trade_date": [slot.date() for slot in captures.slots]}, schema={"trade_date": pl.Date})
@@ -247,7 +246,7 @@ def _slots(captures: Captures) -> pl.DataFrame:
 
 
 def _gap_join(alias: str, table: Table) -> str:
-    """The first known gap that covers the row's day: one row at most, so that the join never multiplies."""
+    """Join the reason of a known gap that covers the row's day; at most one, so that the join adds no rows."""
     return (
         "left join lateral (select min(k.reason) as reason from known_gaps as k "
         f"where k.table_name = '{table.name}' and {alias}.trade_date between k.first_day and k.last_day "

@@ -1,4 +1,4 @@
-"""Copies the journal of fetching into ops.fetch_problems. What is noted, and when: extract/journal.py."""
+"""Copies the fetch log (extract/fetch_log.py) into ops.fetch_problems."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from pipelines.extract.fetch_log import noted
+from pipelines.extract.fetch_log import read_fetch_logs
 from pipelines.storage.query import execute_with, transaction
 
 
 def record_fetch_problems(con: duckdb.DuckDBPyConnection, raw_dir: Path) -> int:
-    """Bring ops.fetch_problems up to the journal and return the number of lines it read.
+    """Update ops.fetch_problems from the fetch log and return the number of lines read.
 
-    Whole days of a venue are replaced, from the day before the newest recorded one on: a day is written to only while it
-    lasts, and by a process whose clock is a little behind.
+    Whole days of a venue are replaced, starting the day before the newest recorded one: only the current day is written to,
+    or the day before by a process whose clock is slightly behind.
     """
     newest: dict[str, date] = dict(
         con.execute("select venue, max(noted_on) from ops.fetch_problems group by venue").fetchall()
     )
-    found = list(noted(raw_dir, since={venue: day - timedelta(days=1) for venue, day in newest.items()}))
+    logged = list(read_fetch_logs(raw_dir, since={venue: day - timedelta(days=1) for venue, day in newest.items()}))
     rows = pl.DataFrame(
         [
             {
@@ -31,7 +31,7 @@ def record_fetch_problems(con: duckdb.DuckDBPyConnection, raw_dir: Path) -> int:
                 **entry,
                 "noted_at": datetime.fromisoformat(entry["noted_at"]),
             }
-            for day in found
+            for day in logged
             for number, entry in enumerate(day.lines, start=1)
         ],
         schema={

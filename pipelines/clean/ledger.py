@@ -1,7 +1,7 @@
-"""What a load writes about itself into ops: counts by day, quarantine, lineage, landings and the results of the gate.
+"""The ops rows of a load: counts by day, quarantine, lineage, landings and gate results.
 
-Works on what the load has staged (counted_<table>, affected_partitions, stage_rejects, stage_null_cells), inside its
-transaction. Coverage has a module of its own.
+Reads the staged tables of the load (counted_<table>, affected_partitions, stage_rejects, stage_null_cells) in its
+transaction. Coverage is in coverage.py.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from pipelines.storage.query import execute_with
 
 @dataclass(frozen=True)
 class TableLoad:
-    """Counts of one table in one load; `days` is [first, last] of the affected partitions."""
+    """Counts of one table in one load. `first_day`, `last_day` and `days` (their number) are those of the affected
+    partitions."""
 
     table: str
     received: int
@@ -40,11 +41,11 @@ class TableLoad:
 
 @dataclass(frozen=True)
 class Work:
-    """What a load of one source has to do."""
+    """The landings of a source by what a load has to do with them."""
 
     pending: list[Landing]
     superseded: list[str]
-    bystanders: list[Landing]
+    unchanged: list[Landing]
     current: list[Landing]
     unrecorded: list[Landing]
 
@@ -61,10 +62,10 @@ def write_loads(
     load_seq: int,
     now: datetime,
 ) -> tuple[TableLoad, ...]:
-    """One ops.loads row per affected partition; the CHECK of the DDL enforces the identity.
+    """Write one ops.loads row per affected partition; a CHECK in the DDL enforces the reconciliation identity.
 
-    `totals` are rows received, accepted, duplicate and quarantined, counted in another way: raises ReconciliationError where
-    those of the days do not add up to them.
+    `totals` are rows received, accepted, duplicate and quarantined, counted independently: raises ReconciliationError if the
+    sums over days differ from them.
     """
     for name in tables:
         con.execute(
@@ -123,8 +124,8 @@ def write_loads(
         counted = (report.received, report.accepted, report.duplicates, report.quarantined)
         if counted != totals[report.table]:
             raise ReconciliationError(
-                f"{source}: {report.table} counts {counted} (received, accepted, duplicates, quarantined) by day and "
-                f"{totals[report.table]} in all. Nothing was committed; this is a defect of the loader."
+                f"{source}: {report.table} counts {counted} (received, accepted, duplicates, quarantined) by day but "
+                f"{totals[report.table]} in total. Nothing was committed; this is a bug in the loader."
             )
         reports.append(report)
     return tuple(reports)
@@ -146,7 +147,7 @@ def write_quarantine(con: duckdb.DuckDBPyConnection, source: str, work: Work, no
 
 
 def write_lineage(con: duckdb.DuckDBPyConnection, tables: Mapping[str, Table], source: str, work: Work) -> None:
-    """Which landings the rows of the affected partitions are from. Days of merged tables keep what other landings gave them."""
+    """Replace the lineage of the affected partitions: rows by landing. Merged tables keep the lineage of other landings."""
     merge = [t.name for t in tables.values() if t.merge]
     con.execute(
         "delete from ops.lineage where source = ? and (landing_id in (select unnest(cast(? as varchar[]))) or exists "
@@ -177,7 +178,7 @@ def write_lineage(con: duckdb.DuckDBPyConnection, tables: Mapping[str, Table], s
 
 
 def write_landings(con: duckdb.DuckDBPyConnection, work: Work, home: Path) -> None:
-    """Record the landings this load has dealt with: new ones, and old ones that are no longer current."""
+    """Record new landings, and those that are no longer current."""
     current = {x.landing_id for x in work.current}
     rows = pl.DataFrame(
         [
@@ -200,14 +201,20 @@ def write_landings(con: duckdb.DuckDBPyConnection, work: Work, home: Path) -> No
         ],
         schema_overrides={"fetched_at": pl.Datetime("us")},
     )
-    execute_with(con, rows, "delete from ops.landings where landing_id in (select landing_id from frame)")
-    execute_with(con, rows, "insert into ops.landings by name select * from frame")
+    if rows.height:
+        execute_with(con, rows, "delete from ops.landings where landing_id in (select landing_id from frame)")
+        execute_with(con, rows, "insert into ops.landings by name select * from frame")
+    # A forgotten landing is no longer on the list of those on disk, but its row stays.
+    con.execute(
+        "update ops.landings set is_current = false where landing_id in (select unnest(cast(? as varchar[])))",
+        [work.superseded],
+    )
 
 
 def record_checks(
     con: duckdb.DuckDBPyConnection, results: Sequence[CheckResult], source: str, load_seq: int, now: datetime
 ) -> None:
-    """Write the results of the gate; those of the same load and source are replaced."""
+    """Write the gate results, replacing those of the same load and source."""
     if not results:
         return
     rows = pl.DataFrame(

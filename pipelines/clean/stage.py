@@ -1,13 +1,12 @@
-"""The stage of a load: rows wait here as Parquet until they are judged, and move into the clean tables in one transaction.
+"""The staging area of a load: rows are written as Parquet, checked, and inserted into the clean tables in one transaction.
 
-Which landings are staged is decided in load. No parsing and no DDL here.
+load.py decides which landings are staged. No parsing and no DDL here.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -24,117 +23,64 @@ from pipelines.clean.ledger import (
     write_loads,
     write_quarantine,
 )
-from pipelines.contract.batch import ParsedBatch, SourceRules
-from pipelines.contract.ddl import Contract, Table
-from pipelines.core.errors import ContractError, ReconciliationError, WarehouseDamagedError
+from pipelines.clean.parsed import ParsedLanding, ParsedSource, shared_constants, stage_schema
+from pipelines.contract.batch import SourceRules
+from pipelines.contract.ddl import Table
+from pipelines.core.errors import ReconciliationError, WarehouseDamagedError
 from pipelines.quality.batch import CheckResult, GateInput
 from pipelines.storage.query import execute_with, first_row, scalar, transaction
 
-_MIX: Final = 0x9E3779B97F4A7C15
-"""An odd number with well-spread bits: multiplying by it, hashes of columns do not cancel each other."""
-
 STAGE_ROWS_PER_PASS: Final = 5_000_000
-"""Rows whose keys are compared at a time: bounds the memory of deduplication (8 bytes a row and a set of as many)."""
-
-ConstantColumns = Mapping[str, str | None]
-"""Columns that say one text, or nothing, in all rows, and what they say."""
+"""Keys compared per pass: bounds the memory of deduplication (8 bytes per row, plus a set of the same size)."""
 
 
 class Stage:
-    """One load in the making. Rows lie as Parquet in the scratch folder, so memory stays bounded and nothing is written twice
-    into the database; stage_<table> is the view over them, rejected_<table> the rows that will not be accepted. Days and hashes of
-    keys are taken while a batch is in memory, so that no later pass has to read or compute them again.
+    """A batch on its way into the clean tables. Rows are Parquet files that parsed.py wrote, so that memory stays bounded and
+    the database is written once; stage_<table> is a view of them, rejected_<table> lists the rows that are not accepted.
+
+    `ranks` orders landings from old to new.
     """
 
     def __init__(
-        self, con: duckdb.DuckDBPyConnection, contract: Contract, source: str, now: datetime, home: Path
+        self, con: duckdb.DuckDBPyConnection, parsed: ParsedSource, ranks: Mapping[str, int], home: Path
     ) -> None:
         self.con = con
         self.home = home
-        self.contract = contract
-        self.source = source
-        self.now = now
+        self.parsed = parsed
+        self.contract = parsed.contract
+        self.source = parsed.source
+        self.now = parsed.now
+        self.ranks = ranks
         self.tables: dict[str, Table] = {}
-        self.days: dict[str, set[date | None]] = {}
-        self.constant_columns: dict[str, ConstantColumns] = {}
-        self.ranks: dict[str, int] = {}
-        self.folder = home / "scratch" / "load"
-        self.staged = 0
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
+        self.pending: list[ParsedLanding] = []
+        self.unchanged: list[ParsedLanding] = []
         con.execute(
             "create or replace temp table stage_rejects (table_name varchar, landing_id varchar, trade_date date, line bigint, "
-            "field varchar, instrument varchar, reason varchar, detail varchar, raw varchar, unchanged_landing boolean)"
+            "field varchar, instrument varchar, reason varchar, detail varchar, raw varchar)"
         )
         con.execute(
             "create or replace temp table stage_null_cells (table_name varchar, landing_id varchar, trade_date date, "
-            "instrument varchar, cells bigint, unchanged_landing boolean)"
+            "instrument varchar, cells bigint)"
         )
         con.execute("create or replace temp table affected_partitions (table_name varchar, trade_date date)")
 
-    def add(self, batch: ParsedBatch, rank: int, *, unchanged_landing: bool = False) -> None:
-        """Stage one batch; `rank` orders landings from old to new."""
-        table = self.contract.table(batch.table)
-        rows = batch.rows
-        self._check_frame(table, rows, batch.rejects)
-        if table.name not in self.tables:
-            self._create(table)
-        day = pl.col(table.day_column or "")
-        self.ranks[batch.landing_id] = rank
-        rows = rows.with_columns(
-            *(pl.lit(None, dtype=t).alias(c) for c, t in table.polars_schema().items() if c not in rows.columns),
-            ((day - pl.duration(microseconds=1)) if table.day_is_state else day).dt.date().alias("trade_date"),
-            pl.lit(batch.landing_id).alias("landing_id"),
-            pl.int_range(self.staged, self.staged + pl.len(), dtype=pl.Int64).alias("_rid"),
-        ).with_columns(_key_hash(table).alias("_key"))
-        if unchanged_landing:
-            rows = rows.clear() if table.merge else rows.join(self._touched_days(table), on="trade_date", how="semi")
-        if rows.height:
-            file = self.folder / table.name / f"{self.staged}.parquet"
-            constant_columns = _constant_texts(rows)
-            rows.select(*_stage_schema(table)).with_columns(
-                *_dictionaries(constant_columns, rows.height)
-            ).write_parquet(file, compression="uncompressed", statistics=False)
-            self.staged += batch.rows.height
-            self.days[table.name].update(rows["trade_date"].unique())
-            before = self.constant_columns.get(table.name, constant_columns)
-            self.constant_columns[table.name] = dict(before.items() & constant_columns.items())
-        aside = {
-            "insert into stage_rejects select ?, ?, trade_date, line, field, instrument, reason, detail, raw, ? from frame":
-                batch.rejects,
-            "insert into stage_null_cells select ?, ?, trade_date, instrument, cells, ? from frame": batch.null_cells,
-        }  # fmt: skip
-        for sql, frame in aside.items():
-            if frame.height:
-                execute_with(self.con, frame, sql, [table.name, batch.landing_id, unchanged_landing])
-
-    def _check_frame(self, table: Table, rows: pl.DataFrame, rejects: pl.DataFrame) -> None:
-        expected = table.polars_schema()
-        unknown = [c for c in rows.columns if c not in expected and c not in ("_line", "_field")]
-        missing = [c.name for c in table.wire_columns if not c.nullable and c.name not in rows.columns]
-        wrong = [f"{c} is {rows.schema[c]}" for c in rows.columns if c in expected and rows.schema[c] != expected[c]]
-        if unknown or missing or wrong:
-            raise ContractError(
-                f"{self.source}: the parser's frame for {table.qualified} has unknown columns {unknown}, lacks {missing}, "
-                f"has wrong types {wrong}; correct the module in pipelines/sources."
-            )
-        own = set(rejects["reason"].unique()) & {"contract", "conflicting_duplicate"}
-        if own:
-            raise ContractError(
-                f"{self.source}: reasons {sorted(own)} are the loader's own; a parser must not use them."
-            )
-
-    def touch(self, superseded: list[str]) -> None:
-        """Work out the affected partitions: days staged so far and days the superseded landings had rows in."""
-        for name, table in self.tables.items():
-            self._open_view(table)
-            staged = pl.DataFrame({"trade_date": list(self.days[name])}, schema={"trade_date": pl.Date()})
-            execute_with(self.con, staged, "insert into affected_partitions select ?, trade_date from frame", [name])
+    def add_pending(self, landing_ids: Iterable[str], superseded: Sequence[str]) -> None:
+        """Stage the landings to load and fill affected_partitions: their days, and those of superseded landings."""
+        self.pending = [self.parsed.landings[landing_id] for landing_id in landing_ids]
+        for landing in self.pending:
+            for name in landing.tables:
+                if name not in self.tables:
+                    self._create(self.contract.table(name))
+            self._add_rejects(landing)
+        for name in self.tables:
+            found = (landing.tables[name].days for landing in self.pending if name in landing.tables)
+            days = pl.DataFrame({"trade_date": list(set().union(*found))}, schema={"trade_date": pl.Date()})
+            execute_with(self.con, days, "insert into affected_partitions select ?, trade_date from frame", [name])
         self.con.execute("insert into affected_partitions select distinct table_name, trade_date from stage_rejects")
         self.con.execute(
             "insert into affected_partitions select distinct table_name, trade_date from ops.lineage "
             "where source = ? and landing_id in (select unnest(cast(? as varchar[])))",
-            [self.source, superseded],
+            [self.source, list(superseded)],
         )
         self.con.execute(
             "create or replace temp table affected_partitions as select distinct table_name, trade_date from affected_partitions"
@@ -143,8 +89,32 @@ class Stage:
             if name not in self.tables:
                 self._create(self.contract.table(name))
 
-    def landings_in_touched_days(self, *, exclude: list[str]) -> set[str]:
-        """Other landings that hold rows of the affected partitions."""
+    def add_unchanged(self, landing_ids: Iterable[str]) -> None:
+        """Stage what loaded landings have in the affected partitions, which are built anew from all of their landings."""
+        self.unchanged = [self.parsed.landings[landing_id] for landing_id in landing_ids]
+        for landing in self.unchanged:
+            self._add_rejects(landing, only_affected=True)
+
+    def _add_rejects(self, landing: ParsedLanding, *, only_affected: bool = False) -> None:
+        where = (
+            " where (?, trade_date) in (select table_name, trade_date from affected_partitions)"
+            if only_affected
+            else ""
+        )
+        for table, columns, frames in (
+            ("stage_rejects", "trade_date, line, field, instrument, reason, detail, raw", landing.rejects),
+            ("stage_null_cells", "trade_date, instrument, cells", landing.null_cells),
+        ):
+            for name, frame in frames.items():
+                execute_with(
+                    self.con,
+                    frame,
+                    f"insert into {table} select ?, ?, {columns} from frame{where}",
+                    [name, landing.landing_id, *([name] if only_affected else [])],
+                )
+
+    def landings_in_affected_partitions(self, *, exclude: list[str]) -> set[str]:
+        """Other landings with rows in the affected partitions."""
         merge = [t.name for t in self.contract.clean.values() if t.merge]
         rows = self.con.execute(
             "select distinct l.landing_id from ops.lineage as l join affected_partitions as t "
@@ -158,16 +128,6 @@ class Stage:
 
     def resolve(self) -> None:
         """Decide which staged rows are not accepted: contract violations, conflicts, duplicates."""
-        self.con.execute(
-            "delete from stage_rejects where unchanged_landing and (trade_date is null or not exists "
-            "(select 1 from affected_partitions as t where t.table_name = stage_rejects.table_name "
-            "and t.trade_date = stage_rejects.trade_date))"
-        )
-        self.con.execute(
-            "delete from stage_null_cells where unchanged_landing and not exists "
-            "(select 1 from affected_partitions as t where t.table_name = stage_null_cells.table_name "
-            "and t.trade_date = stage_null_cells.trade_date)"
-        )
         for table in self.tables.values():
             self._open_view(table)
             self._find_violations(table)
@@ -177,7 +137,7 @@ class Stage:
             self._count(table)
 
     def gate_inputs(self) -> list[GateInput]:
-        """The batches as the gate sees them."""
+        """The batches as input of the gate."""
         return [
             GateInput(table=name, source=self.source, staged=f"accepted_{name}", received=received, accepted=accepted,
                       duplicates=duplicates, quarantined=quarantined)
@@ -187,7 +147,7 @@ class Stage:
     def commit(
         self, load_seq: int, work: Work, rules: SourceRules, results: Sequence[CheckResult]
     ) -> tuple[TableLoad, ...]:
-        """Replace the affected partitions and write every ops row in one transaction."""
+        """Replace the affected partitions and write all ops rows in one transaction."""
         con = self.con
         with transaction(con):
             for table in self.tables.values():
@@ -210,44 +170,55 @@ class Stage:
             self.con.execute(f"drop view if exists stage_{name}")
         for name in ("stage_rejects", "stage_null_cells", "affected_partitions"):
             self.con.execute(f"drop table if exists {name}")
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _create(self, table: Table) -> None:
-        """The folder of the table with one empty file, which gives the view its columns, and the list of rows turned away."""
-        schema = _stage_schema(table)
-        (self.folder / table.name).mkdir()
-        pl.DataFrame(schema=schema).write_parquet(self.folder / table.name / "empty.parquet")
+        """Create the table of rejected rows."""
         self.con.execute(
             f"create or replace temp table rejected_{table.name} (rid bigint, outcome varchar, detail varchar)"
         )
         self.tables[table.name] = table
-        self.days[table.name] = set()
-        self._open_view(table)
+
+    def _files(self, table: Table, landings: Iterable[ParsedLanding]) -> list[Path]:
+        return [
+            file for landing in landings if table.name in landing.tables for file in landing.tables[table.name].files
+        ]
 
     def _open_view(self, table: Table) -> None:
-        """Look at the files again: the view holds the list of files it was made with.
+        """Create stage_<table> over the files of the staged landings.
 
-        What all of them say is a constant of the view, which is judged once and not read.
+        Constant columns are literals in the view, so that they are checked once and not read.
         """
-        constant_columns = self.constant_columns.get(table.name, {})
-        said = ", ".join(
-            f"cast({_literal(word)} as varchar) as {column}" for column, word in sorted(constant_columns.items())
+        pending = self._files(table, self.pending)
+        # The rows of a merged table are replaced key by key: those of other landings stay.
+        unchanged = [] if table.merge else self._files(table, self.unchanged)
+        used = [x for x in (*self.pending, *([] if table.merge else self.unchanged)) if table.name in x.tables]
+        constants = shared_constants(x.tables[table.name].constant_columns for x in used if x.tables[table.name].files)
+        replaced = ", ".join(
+            f"cast({_literal(value)} as varchar) as {column}" for column, value in sorted(constants.items())
         )
-        self.con.execute(
-            f"create or replace temp view stage_{table.name} as select *{f' replace ({said})' if said else ''} from "
-            f"read_parquet('{_quoted(str(self.folder / table.name))}/*.parquet')"
-        )
+        columns = f"select *{f' replace ({replaced})' if replaced else ''}"
+        parts = [f"{columns} from {_read(pending or [self._empty(table)])}"]
+        if unchanged:
+            parts.append(
+                f"{columns} from {_read(unchanged)} where trade_date in "
+                f"(select trade_date from affected_partitions where table_name = '{table.name}')"
+            )
+        self.con.execute(f"create or replace temp view stage_{table.name} as {' union all by name '.join(parts)}")
 
-    def _touched_days(self, table: Table) -> pl.DataFrame:
-        return self.con.sql("select trade_date from affected_partitions where table_name = ?", params=[table.name]).pl()
+    def _empty(self, table: Table) -> Path:
+        """A file without rows that defines the columns."""
+        path = self.parsed.folder / f"{table.name}-empty.parquet"
+        if not path.exists():
+            pl.DataFrame(schema=stage_schema(table)).write_parquet(path)
+        return path
 
     def _find_violations(self, table: Table) -> None:
-        """Rows that break a NOT NULL or CHECK of the DDL, with the first rule broken."""
+        """Reject rows that violate a NOT NULL or CHECK of the DDL, with the first violated rule."""
         required = [c.name for c in table.wire_columns if not c.nullable]
         whens = [f"when {c} is null then '{c} is null'" for c in required]
         whens += [f"when not ({check}) then 'violates: {_quoted(check)}'" for check in table.checks]
         broken = " or ".join(
-            # A check that is null holds, and so does "not null" select no row.
+            # A CHECK that evaluates to null passes, and "not (null)" selects no row either.
             [f"{c} is null" for c in required] + [f"not ({check})" for check in table.checks]
         )
         self.con.execute(
@@ -256,7 +227,8 @@ class Stage:
         )
 
     def _find_duplicates(self, table: Table) -> None:
-        """Rows of one key: a landing that contradicts itself loses all of them, else the newest landing's first row stays."""
+        """Resolve rows with equal keys: if one landing has different values for a key, all of its rows with that key are
+        rejected; otherwise the first row of the newest landing is kept."""
         suspects = self._suspect_keys(table)
         if suspects.is_empty():
             return
@@ -302,9 +274,10 @@ class Stage:
         self.con.execute("drop table suspects")
 
     def _suspect_keys(self, table: Table) -> pl.Series:
-        """Hashes of keys that may occur twice; a few passes, each over a share of the hashes, bound the memory."""
+        """Hashes of keys that may occur twice, found in several passes over part of the hashes to bound the memory."""
         found = [pl.Series("_key", [], dtype=pl.UInt64())]
-        scan = pl.scan_parquet(self.folder / table.name / "*.parquet").select("_key")
+        files = self._files(table, (*self.pending, *self.unchanged)) or [self._empty(table)]
+        scan = pl.scan_parquet(files, glob=False).select("_key")
         passes = -(-int(scalar(self.con, f"select count(*) from stage_{table.name}")) // STAGE_ROWS_PER_PASS)
         for number in range(passes):
             keys = scan.filter(pl.col("_key") % passes == number) if passes > 1 else scan
@@ -314,26 +287,26 @@ class Stage:
         return pl.concat(found)
 
     def _move_to_rejects(self, table: Table) -> None:
-        """Copy the rows the contract or a conflict turned away into stage_rejects, whole."""
+        """Copy rows rejected by the contract or a conflict into stage_rejects, with all columns."""
         columns = ", ".join(f"{c.name} := s.{c.name}" for c in table.wire_columns)
         instrument = table.instrument_column or "null"
         self.con.execute(
             f"insert into stage_rejects select '{table.name}', s.landing_id, s.trade_date, s._line, s._field, {instrument}, "
-            f"o.outcome, o.detail, cast(to_json(struct_pack({columns})) as varchar), false "
+            f"o.outcome, o.detail, cast(to_json(struct_pack({columns})) as varchar) "
             f"from stage_{table.name} as s join rejected_{table.name} as o on o.rid = s._rid "
             "where o.outcome in ('contract', 'conflicting_duplicate')"
         )
 
     def _count(self, table: Table) -> None:
-        """counted_<table>: rows by day, landing and outcome (null: accepted), which every ops row of the load is made from.
+        """Create counted_<table>: rows by day, landing and outcome (null: accepted), from which the ops rows are computed.
 
-        Where coverage counts periods also by series, for these have many rows a day; events may be a series each.
+        If coverage counts periods, rows are also counted by series. Not for events, where every event may be its own series.
         """
         by_series = table.coverage is not None and table.coverage.expected == "period"
         columns = [f"s.{c}" for c in table.series_columns] if by_series else []
-        some_out = scalar(self.con, f"select count(*) from rejected_{table.name}")
-        outcome = "o.outcome" if some_out else "cast(null as varchar)"
-        joined = f" left join rejected_{table.name} as o on o.rid = s._rid" if some_out else ""
+        rejected = scalar(self.con, f"select count(*) from rejected_{table.name}")
+        outcome = "o.outcome" if rejected else "cast(null as varchar)"
+        joined = f" left join rejected_{table.name} as o on o.rid = s._rid" if rejected else ""
         self.con.execute(
             f"create or replace temp table counted_{table.name} as "
             f"select {', '.join([*columns, 's.trade_date', 's.landing_id'])}, {outcome} as outcome, count(*) as n "
@@ -347,8 +320,8 @@ class Stage:
             )
             for c in table.column_names
         )
-        some_out = scalar(self.con, f"select count(*) from rejected_{table.name}")
-        keep = f" where _rid not in (select rid from rejected_{table.name})" if some_out else ""
+        rejected = scalar(self.con, f"select count(*) from rejected_{table.name}")
+        keep = f" where _rid not in (select rid from rejected_{table.name})" if rejected else ""
         self.con.execute(
             f"create or replace temp view accepted_{table.name} as select {columns} from stage_{table.name}{keep}"
         )
@@ -388,53 +361,24 @@ class Stage:
         try:
             con.execute(f"insert into {table.qualified} select * from accepted_{table.name}")
         except duckdb.ConstraintException as error:
-            # The rows have passed the rules of the contract, so the table was made by a contract with others.
+            # The rows passed the current contract, so the table was created with another one.
             raise WarehouseDamagedError(
-                f"{self.source}: the database was made by another version of leverhouse, its {table.qualified} has other "
-                f"rules ({error}). Nothing was committed; 'leverhouse rebuild' makes it again from the landing."
+                f"{self.source}: the database was created by another version of leverhouse: {table.qualified} has other "
+                f"constraints ({error}). Nothing was committed; run 'leverhouse rebuild' to recreate it from the landing."
             ) from error
         after = scalar(con, f"select count(*) from {table.qualified}")
         accepted = self._total(table.name)[1]
         if after - before != accepted:
             raise ReconciliationError(
                 f"{self.source}: {table.qualified} grew by {after - before} rows where {accepted} were accepted. "
-                "Nothing was committed; this is a defect of the loader."
+                "Nothing was committed; this is a bug in the loader."
             )
 
 
-def _stage_schema(table: Table) -> dict[str, pl.DataType]:
-    """Columns of a staged file: the wire columns, the partition day, where the row came from, its number in the load, its key."""
-    return table.polars_schema() | {
-        "trade_date": pl.Date(),
-        "landing_id": pl.String(),
-        "_line": pl.Int64(),
-        "_field": pl.String(),
-        "_rid": pl.Int64(),
-        "_key": pl.UInt64(),
-    }
-
-
-def _constant_texts(rows: pl.DataFrame) -> ConstantColumns:
-    texts = rows.select(pl.col(pl.String))
-    first = texts.row(0, named=True)
-    same = texts.select((pl.all() == pl.all().first()).all(ignore_nulls=False) | pl.all().is_null().all())
-    return {name: first[name] for name, constant in same.row(0, named=True).items() if constant}
-
-
-def _dictionaries(constant_columns: ConstantColumns, height: int) -> list[pl.Series]:
-    """Columns of one text each as dictionaries of it: written without a search for the texts there are."""
-    return [
-        pl.repeat(word, height, dtype=pl.Enum([word or ""]), eager=True).alias(column)
-        for column, word in constant_columns.items()
-    ]
-
-
-def _key_hash(table: Table) -> pl.Expr:
-    """A number per key: equal for equal keys within one load, and hardly ever equal for two. Structs hash half as fast."""
-    mixed = pl.lit(0, pl.UInt64)
-    for number, column in enumerate(c for c in table.key if c != "source"):
-        mixed = mixed * pl.lit(_MIX, pl.UInt64) + pl.col(column).hash(number)
-    return mixed
+def _read(files: Iterable[Path]) -> str:
+    """A table function over exactly these files: what means something in a glob is put in brackets, which take it literally."""
+    names = (re.sub(r"([*?\[])", r"[\1]", str(file)) for file in files)
+    return f"read_parquet([{', '.join(_literal(name) for name in names)}])"
 
 
 def _literal(text: str | None) -> str:

@@ -1,7 +1,8 @@
-"""The `leverhouse` command for people. One module per family of commands; what they do is elsewhere.
+"""The `leverhouse` command. One module per group of commands; pipelines.operations does the work.
 
-Exit codes are those of errors.LeverhouseError: 0 done, 1 something is wrong (doctor), 2 wrong usage, 65 data refused,
-66 landing damaged, 70 a defect of leverhouse, 74 disk, 75 try again later, 78 settings.
+Exit codes (core.errors): 0 success, 1 a problem was found (doctor, evaluate), 2 usage error, 65 data refused, 66 landing
+damaged, 70 bug in leverhouse, 74 disk, 75 retry later, 76 request refused by a venue, 77 blocked by a venue, 78 settings,
+130 interrupted.
 """
 
 from pipelines.cli.app import app, main

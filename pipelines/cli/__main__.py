@@ -1,4 +1,4 @@
-"""`python -m pipelines.cli`, for a checkout without the installed script."""
+"""`python -m pipelines.cli`: the command without the installed script."""
 
 from pipelines.cli import main
 

@@ -1,4 +1,4 @@
-"""Assembles the command line and turns errors into one message and an exit code."""
+"""Assembles the command line and converts errors into a message and an exit code."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from pipelines.cli import demo, doctor, evaluate, ingest, read, report_pages, serve
+from pipelines.cli import demo, doctor, evaluate, ingest, landings, read, report_pages, serve
 from pipelines.core.errors import LeverhouseError
 
 
 class Commands(TyperGroup):
-    """Prints an error of the project without traceback, unless --debug asks for it, and ends with its exit code."""
+    """Prints a LeverhouseError without traceback, unless --debug is given, and exits with its exit code."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -28,14 +28,14 @@ class Commands(TyperGroup):
         except KeyboardInterrupt as interrupt:
             raise _interrupted() from interrupt
         except RuntimeError as error:
-            # So Python 3.11 passes on an interrupt that comes while a class is being made, as importing does for seconds.
+            # Python 3.11 raises this for an interrupt during the creation of a class, as in the seconds of importing.
             if isinstance(error.__cause__, KeyboardInterrupt):
                 raise _interrupted() from error
             raise
 
 
 def _interrupted() -> typer.Exit:
-    typer.echo("interrupted; the next run takes up what was left", err=True)
+    typer.echo("interrupted; the next run continues the work", err=True)
     return typer.Exit(130)
 
 
@@ -45,7 +45,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="A warehouse of crypto leverage, from files and venues to published marts. Data lies below LEVERHOUSE_HOME.",
+    help="A warehouse of crypto leverage, from files and venues to published marts. Data is stored in LEVERHOUSE_HOME.",
 )
 
 
@@ -63,22 +63,14 @@ def options(
     *,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     show_version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Options that come before the command."""
+    """Global options."""
 
 
-for register in (
-    ingest.register,
-    demo.register,
-    evaluate.register,
-    read.register,
-    report_pages.register,
-    doctor.register,
-    serve.register,
-):
-    register(app)
+for module in (ingest, landings, demo, evaluate, read, report_pages, doctor, serve):
+    module.register(app)
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
-"""The command demo: the whole product on a simulated market, without network and without a key; or, with --live, on real venues.
+"""The command demo: the whole pipeline on a simulated market, without network and without a key; with --live, on real venues.
 
-Venues are emulated on loopback; everything behind their addresses is what runs every day. What is planted in the market is
-pipelines/sandbox/market_episodes.py; what is printed at the end, demo_report.py.
+Venues are emulated on loopback; everything else runs as in production. pipelines/sandbox/market_episodes.py defines what is
+planted in the market, demo_report.py prints the report.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 
 ASSETS: Final = ("BTC", "ETH", "SOL", "XRP", "DOGE", "AVAX")
 LAST_DAY: Final = date(2025, 5, 31)
-"""The last simulated day, always the same: two people with the same seed talk about the same numbers. 120 days back are four
-whole months, which venues answer in the fewest pages."""
+"""The last simulated day, fixed so that equal seeds give equal numbers. The 120 days up to it are four whole months, which
+venues serve in the fewest pages."""
 
 PUBLISHED_AFTER: Final = timedelta(days=9, hours=6)
-"""How long after the last day's beginning the simulated fetch is made: every file of the archives is there, and final."""
+"""Time of the simulated fetch, after the start of the last day: all archive files are published and final."""
 
 CAPTURED_AT: Final = time(8, 30)
 CAPTURED_DAYS: Final = 100
-"""Option chains are captured once a day for so many days: the windows of 90 days before the last of them are full."""
+"""Option chains are captured once a day for this many days: the 90-day windows before the last of them are full."""
 
 FETCHED: Final[Sequence[tuple[str, Sequence[str], int]]] = (
     ("bybit", ("open_interest", "funding", "long_short_ratios", "candles"), 0),
@@ -50,13 +50,13 @@ FETCHED: Final[Sequence[tuple[str, Sequence[str], int]]] = (
     ("deribit", ("funding", "volatility_index"), 0),
     ("deribit", ("liquidations",), CAPTURED_DAYS),
 )
-"""Venue, feeds, and for how many of the last days (0: all): what remembers the window, and answers within the demo's time under
-the venue's own limits. OKX tells of three months only, and Deribit lets twenty questions be asked in a second."""
+"""Venue, feeds, and number of last days (0: all): feeds that keep that much history and can be fetched within the demo's time
+under the venue's rate limits. OKX serves three months only, and Deribit allows twenty requests per second."""
 
 EARLY: Final = ("binance_archive", ("um_metrics",), 4)
-"""Venue, feeds and days of a first fetch that comes too early: one day's file is missing then, another is replaced later."""
+"""Venue, feeds and days of an early fetch: the file of one day is not yet published, another is replaced later."""
 EARLY_AFTER: Final = timedelta(days=2, hours=6)
-"""How long after the last day's beginning the early fetch is made."""
+"""Time of the early fetch, after the start of the last day."""
 
 CONNECT_SECONDS: Final = 5.0
 MARKER: Final = "demo.json"
@@ -64,7 +64,7 @@ MARKER: Final = "demo.json"
 
 @dataclass(frozen=True)
 class Plan:
-    """What one demo is about; two homes with equal plans hold the same landing."""
+    """Parameters of a demo; equal plans give the same landing."""
 
     days: int
     seed: int | None
@@ -81,7 +81,7 @@ class Plan:
 
 @dataclass
 class SteppedClock:
-    """Stands at `now` until it is set; readings differ by a microsecond, so that landings have an order."""
+    """A clock that stays at `now` until it is set; successive readings differ by a microsecond to keep landings ordered."""
 
     now: datetime
     reads: int = field(default=0, init=False)
@@ -92,7 +92,7 @@ class SteppedClock:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
+    """Add the command."""
     app.command("demo")(demo)
 
 
@@ -100,13 +100,15 @@ def demo(
     *,
     days: Annotated[int, typer.Option("--days", min=7, max=365, help="Days of history.")] = 120,
     seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same market.")] = 7,
-    keep: Annotated[bool, typer.Option("--keep/--fresh", help="Go on with what an earlier demo landed.")] = True,
-    live: Annotated[bool, typer.Option("--live", help="Ask the real venues instead; needs the network.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep/--fresh", help="Continue with the data of an earlier demo, or start over.")
+    ] = True,
+    live: Annotated[bool, typer.Option("--live", help="Use the real venues; needs network access.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document for programs.")] = False,
 ) -> None:
-    """Show the whole way on simulated venues: fetch, load, check, build, publish, and compare with what was planted.
+    """Run the whole pipeline on simulated venues: fetch, load, check, build, publish, compare with what was planted.
 
-    Needs no network and no key. All data lies in a home of its own, <home>/demo (--live: <home>/demo-live).
+    Needs no network and no key. Data is stored in a separate home, <home>/demo (--live: <home>/demo-live).
     """
     from pipelines.extract.landing import utc_now
 
@@ -137,9 +139,9 @@ def demo(
             f"simulated market, seed {seed}: {days} days through {last}, {len(ASSETS)} assets, venues on 127.0.0.1"
         )
         clock = SteppedClock(datetime.combine(last, time()) + PUBLISHED_AFTER)
-        with _parsed_ahead(settings), _emulated(settings, plan, clock) as (market, there):
-            _capture_stepwise(there, screen, plan, clock)
-            with open_session(there, screen, clock=clock) as session:
+        with _parsing_dbt(settings), _emulated(settings, plan, clock) as (market, emulated):
+            _capture_daily(emulated, screen, plan, clock)
+            with open_session(emulated, screen, clock=clock) as session:
                 _fetch_early(session, plan, clock)
                 _fetch(session, plan)
                 _load_and_build(session)
@@ -148,37 +150,37 @@ def demo(
 
 
 def reachable(settings: Settings, screen: Screen) -> tuple[str, ...]:
-    """The followed venues that take a connection at one of their addresses or more; a note on every address that does not.
+    """The followed venues that accept a connection at one of their base URLs; prints a note for each URL that does not.
 
-    Retrying inside requests would take minutes to say so. Raises VenueUnavailableError, which names every address, where there
-    is none.
+    Finding this out by retried requests would take minutes. Raises VenueUnavailableError naming every URL if no venue can be
+    reached.
     """
     from pipelines.sources.registry import followed_venues
 
-    dead: dict[str, str] = {}
+    unreachable: dict[str, str] = {}
     names = []
     for venue in followed_venues(settings):
         addresses = {
             f"{venue.name}.{name}": settings.endpoints.get(f"{venue.name}.{name}", base)
             for name, base in venue.endpoints.items()
         }
-        silent = {name: f"{base} ({why})" for name, base in addresses.items() if (why := _no_connection(base))}
-        dead |= silent
-        if len(silent) < len(addresses):
+        failed = {name: f"{base} ({reason})" for name, base in addresses.items() if (reason := _connect_error(base))}
+        unreachable |= failed
+        if len(failed) < len(addresses):
             names.append(venue.name)
-    told = "; ".join(f"{name}: {base}" for name, base in dead.items())
+    message = "; ".join(f"{name}: {base}" for name, base in unreachable.items())
     if not names:
         raise VenueUnavailableError(
-            f"demo --live: no venue can be reached from here. {told}. Connect this machine to the network, name other "
-            "addresses with LEVERHOUSE_ENDPOINTS, or leave --live out: the simulated demo needs no network."
+            f"demo --live: no venue can be reached. {message}. Connect this machine to the network, set other "
+            "addresses with LEVERHOUSE_ENDPOINTS, or omit --live: the simulated demo needs no network."
         )
-    if dead:
-        screen.note(f"going on without what cannot be reached: {told}")
+    if unreachable:
+        screen.note(f"continuing without unreachable endpoints: {message}")
     return tuple(names)
 
 
-def _no_connection(base: str) -> str | None:
-    """Why nothing listens at an address; None where something does. A file:// mirror is looked for on the disk."""
+def _connect_error(base: str) -> str | None:
+    """Why no connection to the base URL is possible, or None. For a file:// mirror, whether the folder exists."""
     parts = urlsplit(base)
     if parts.scheme == "file":
         return None if Path(parts.path).is_dir() else "no such folder"
@@ -191,30 +193,30 @@ def _no_connection(base: str) -> str | None:
 
 
 def _prepare(settings: Settings, plan: Plan, screen: Screen, *, fresh: bool) -> None:
-    """Make the demo's home; begin anew where it holds a demo of another plan. Nothing but a demo is ever removed.
+    """Create the demo's home; empty it if it contains a demo of another plan. Only a demo is ever removed.
 
-    Raises ConfigError where the home holds something else.
+    Raises ConfigError if the home contains anything else.
     """
     home = settings.root
     marker = home / MARKER
-    # A live demo goes on day after day; a simulated one is of one market.
+    # A live demo can be continued on later days; a simulated one belongs to one market.
     mark: dict[str, object] = (
         {"live": True} if plan.live else {"simulated": True, **asdict(plan), "last": str(plan.last)}
     )
     if home.is_dir() and any(home.iterdir()):
         if not marker.is_file():
             raise ConfigError(
-                f"demo: {home} is not empty and holds no demo. Move it away, or set another LEVERHOUSE_HOME."
+                f"demo: {home} is not empty and contains no demo. Move it away, or set another LEVERHOUSE_HOME."
             )
         if fresh or json.loads(marker.read_text(encoding="utf-8")) != mark:
-            screen.note(f"beginning anew in {home}")
+            screen.note(f"starting over in {home}")
             _empty(home, marker)
     home.mkdir(parents=True, exist_ok=True)
     marker.write_text(json.dumps(mark) + "\n", encoding="utf-8")
 
 
 def _empty(home: Path, marker: Path) -> None:
-    """The marker goes last: a demo that is killed here is still known as one."""
+    """Remove everything but the marker, so that a demo killed here is still recognized as one."""
     for path in home.iterdir():
         if path != marker:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -222,7 +224,7 @@ def _empty(home: Path, marker: Path) -> None:
 
 @contextmanager
 def _emulated(settings: Settings, plan: Plan, clock: SteppedClock) -> Iterator[tuple[SimulatedMarket, Settings]]:
-    """The simulated market behind the venues' addresses, and settings with those addresses."""
+    """The simulated market served by emulated venues, and settings with the endpoints of the emulators."""
     from pipelines.sandbox import market_archive
     from pipelines.sandbox.emulator import Emulator
     from pipelines.sandbox.market import SimulatedMarket
@@ -231,7 +233,7 @@ def _emulated(settings: Settings, plan: Plan, clock: SteppedClock) -> Iterator[t
     market = SimulatedMarket(plan.first, plan.last, seed=plan.seed or 0, assets=ASSETS)
     routes = {
         market_archive.NAME: market_archive.routes(market),
-        # Where nodes of one's own are named, they are asked instead of the portal.
+        # Only the portal is emulated; settings that name their own nodes would use those instead.
         **{
             venue: [r for r in evm.ROUTES if r.endpoint == "portal"]
             for venue in settings.venues
@@ -243,24 +245,25 @@ def _emulated(settings: Settings, plan: Plan, clock: SteppedClock) -> Iterator[t
 
 
 @contextmanager
-def _parsed_ahead(settings: Settings) -> Iterator[None]:
-    """dbt parses the project beside what comes before the definitions, which need it: nine seconds in a process of its own.
+def _parsing_dbt(settings: Settings) -> Iterator[None]:
+    """Parse the dbt project in the background (nine seconds in a subprocess), because the definitions need it later.
 
-    Where it fails, the session tries it again and says why.
+    If parsing fails, the session parses again and reports the error.
     """
-    with ThreadPoolExecutor(1) as beside:
-        beside.submit(ensure_manifest, settings)
+    with ThreadPoolExecutor(1) as executor:
+        executor.submit(ensure_manifest, settings)
         yield
 
 
-def _capture_stepwise(settings: Settings, screen: Screen, plan: Plan, clock: SteppedClock) -> None:
-    """Capture Deribit's chains as if once a day: venues tell of the present only, so the clock is what moves.
+def _capture_daily(settings: Settings, screen: Screen, plan: Plan, clock: SteppedClock) -> None:
+    """Capture Deribit's option chains once per simulated day: captures are of the current state, so the clock is advanced.
 
-    A scheduler makes one run of each; here the same function is called, since a hundred runs would be mostly Dagster's.
+    A scheduler would start a run for each; this calls the same function, because a hundred runs would mostly be overhead of
+    Dagster.
     """
     from pipelines.operations.fetch import fetch
 
-    after = clock.now
+    before = clock.now
     days = min(plan.days, CAPTURED_DAYS)
     with Bar(screen) as bar:
         for number in range(days):
@@ -269,15 +272,15 @@ def _capture_stepwise(settings: Settings, screen: Screen, plan: Plan, clock: Ste
             for report in fetch(settings, "deribit", ["option_chain"], clock=clock):
                 report.raise_failures()
         bar.line(f"captured deribit.option_chain: {days} days at {CAPTURED_AT:%H:%M}")
-    clock.now = after
+    clock.now = before
 
 
 def _fetch_early(session: Session, plan: Plan, clock: SteppedClock) -> None:
-    """Fetch EARLY as a scheduler does day by day; what the archive corrects since then is what a later fetch brings."""
-    after = clock.now
+    """Fetch EARLY as a daily schedule would; the later fetch lands what the archive has corrected since."""
+    before = clock.now
     clock.now = datetime.combine(plan.last, time()) + EARLY_AFTER
     _run(session, plan, *EARLY)
-    clock.now = after
+    clock.now = before
 
 
 def _capture_now(session: Session) -> None:
@@ -289,7 +292,7 @@ def _capture_now(session: Session) -> None:
 
 def _fetch(session: Session, plan: Plan) -> None:
     """Run the fetch jobs of FETCHED."""
-    for venue, feeds, newest in (one for one in FETCHED if one[0] in session.settings.venues):
+    for venue, feeds, newest in (entry for entry in FETCHED if entry[0] in session.settings.venues):
         _run(session, plan, venue, feeds, newest)
 
 

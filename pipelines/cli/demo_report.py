@@ -1,6 +1,6 @@
-"""What the demo says at its end: rows per layer, planted truth beside what was found, what the checks found, what to try.
+"""The report of the demo: rows per layer, planted against found episodes, check results, example queries.
 
-Reads the published file only, as everybody does.
+Reads the published file only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pipelines.sandbox.market_episodes import Episode
 
 SIMULATED: Final = (
-    "All of this is SIMULATED: prices, positions and venues come from a seed. Nothing here happened on any market."
+    "All of this is SIMULATED: prices, positions and venues are generated from a seed. None of it happened on a market."
 )
 
 TRY: Final = (
@@ -33,8 +33,8 @@ TRY: Final = (
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One planted episode beside what the warehouse says of its days. `said` is the state found, or the states instead."""
+class EpisodeResult:
+    """One planted episode and what the warehouse shows for its days. `message` describes what was found instead."""
 
     kind: str
     asset: str
@@ -43,12 +43,12 @@ class Judged:
     expected: str
     found: bool
     on_days: Sequence[date]
-    said: str
+    message: str
 
 
-def judge(con: duckdb.DuckDBPyConnection, market: SimulatedMarket) -> list[Judged]:
-    """Look for every planted episode where it must be found: a signal that is on, a gap in the coverage, an implausible change,
-    two versions of a landing."""
+def find_episodes(con: duckdb.DuckDBPyConnection, market: SimulatedMarket) -> list[EpisodeResult]:
+    """Look for every planted episode: a signal that is on, a coverage gap, an implausible change, or two versions of a
+    landing."""
     found = []
     for episode in market.episodes:
         if episode.signal is not None:
@@ -62,7 +62,7 @@ def judge(con: duckdb.DuckDBPyConnection, market: SimulatedMarket) -> list[Judge
     return found
 
 
-def _signal(con: duckdb.DuckDBPyConnection, episode: Episode, signal: str) -> Judged:
+def _signal(con: duckdb.DuckDBPyConnection, episode: Episode, signal: str) -> EpisodeResult:
     rows = con.execute(
         "select trade_date, state, unknown_reason from marts.signals_daily "
         "where asset = ? and signal = ? and trade_date between ? and ? order by trade_date",
@@ -70,27 +70,27 @@ def _signal(con: duckdb.DuckDBPyConnection, episode: Episode, signal: str) -> Ju
     ).fetchall()
     on = [day for day, state, _ in rows if state == "on"]
     others = sorted({f"{state}: {reason}" if reason else state for _, state, reason in rows}) or ["no row"]
-    return Judged(
+    return EpisodeResult(
         episode.kind, episode.asset, episode.first_day, episode.last_day, f"signal {signal}", bool(on), on,
         "on" if on else ", ".join(others),
     )  # fmt: skip
 
 
-def _gap(con: duckdb.DuckDBPyConnection, episode: Episode) -> Judged:
+def _gap(con: duckdb.DuckDBPyConnection, episode: Episode) -> EpisodeResult:
     rows = con.execute(
         "select trade_date, table_name || ': ' || status || coalesce(', ' || primary_reason, '') "
         "from marts.data_coverage_daily where venue = ? and trade_date between ? and ? "
         "and status not in ('complete', 'empty') and primary_reason is not null order by all",
         [episode.venue, episode.first_day, episode.last_day],
     ).fetchall()
-    return Judged(
+    return EpisodeResult(
         episode.kind, episode.venue or episode.asset, episode.first_day, episode.last_day, "gap with a reason", bool(rows),
         sorted({day for day, _ in rows}), "; ".join(sorted({text for _, text in rows})) or "no gap",
     )  # fmt: skip
 
 
-def _implausible(con: duckdb.DuckDBPyConnection, episode: Episode) -> Judged:
-    """A change of open interest by more than was traded, of an instrument of the asset; and what the gate said of the load."""
+def _implausible(con: duckdb.DuckDBPyConnection, episode: Episode) -> EpisodeResult:
+    """A change of open interest by more than the volume, of an instrument of the asset; and the failed checks of the gate."""
     rows = con.execute(
         "select p.trade_date, p.worst_instrument || ' changed by ' || cast(round(p.worst_change_to_volume) as bigint) "
         "|| ' times its volume' from marts.oi_plausibility_daily as p "
@@ -103,16 +103,16 @@ def _implausible(con: duckdb.DuckDBPyConnection, episode: Episode) -> Judged:
         "where not passed and table_name = 'open_interest' and starts_with(source, ?) order by 1",
         [f"{episode.venue}."],
     ).fetchall()
-    said = [text for _, text in rows] + [f"gate: {name}" for (name,) in checks]
-    return Judged(
+    messages = [text for _, text in rows] + [f"gate: {name}" for (name,) in checks]
+    return EpisodeResult(
         episode.kind, f"{episode.venue} {episode.asset}", episode.first_day, episode.last_day, "implausible change",
-        bool(rows and checks), sorted({day for day, _ in rows}), "; ".join(said) or "nothing",
+        bool(rows and checks), sorted({day for day, _ in rows}), "; ".join(messages) or "nothing",
     )  # fmt: skip
 
 
-def _versions(con: duckdb.DuckDBPyConnection, episode: Episode, market: SimulatedMarket) -> Judged:
-    """A day that was landed twice: first without the file and then with it, or with one file and then with another. The mart
-    must hold what the second one says."""
+def _versions(con: duckdb.DuckDBPyConnection, episode: Episode, market: SimulatedMarket) -> EpisodeResult:
+    """A day that was landed twice: first without and then with its file, or with a file that was replaced later. The mart
+    must have the values of the second landing."""
     from pipelines.sandbox.market_model import Listing
 
     landed = con.execute(
@@ -128,15 +128,15 @@ def _versions(con: duckdb.DuckDBPyConnection, episode: Episode, market: Simulate
     listing = Listing(episode.venue or "", f"{episode.asset}USDT", episode.asset)
     [true] = market.open_interest(listing, 1440, episode.end, episode.end + timedelta(days=1))["oi_base"]
     is_true = len(held) == 1 and held[0][0] is not None and math.isclose(held[0][0], true, rel_tol=1e-9)
-    said = f"landed {', then '.join(versions) or 'never'}; the mart holds {'the last' if is_true else 'something else'}"
-    return Judged(
+    message = f"landed {', then '.join(versions) or 'never'}; the mart has {'the last' if is_true else 'other values'}"
+    return EpisodeResult(
         episode.kind, f"{episode.venue} {episode.asset}", episode.first_day, episode.last_day, "two landings, the last in the mart",
-        versions == [first, "complete"] and is_true, [episode.first_day], said,
+        versions == [first, "complete"] and is_true, [episode.first_day], message,
     )  # fmt: skip
 
 
-def fired(con: duckdb.DuckDBPyConnection) -> list[Mapping[str, Any]]:
-    """Signals by how often they were on, off and unknown over all assets and days."""
+def signal_counts(con: duckdb.DuckDBPyConnection) -> list[Mapping[str, Any]]:
+    """Counts of on, off and unknown by signal, over all assets and days."""
     rows = con.execute(
         "select signal, count(*) filter (state = 'on'), count(*) filter (state = 'off'), "
         "count(*) filter (state = 'unknown') from marts.signals_daily group by signal order by signal"
@@ -145,12 +145,12 @@ def fired(con: duckdb.DuckDBPyConnection) -> list[Mapping[str, Any]]:
 
 
 def findings(con: duckdb.DuckDBPyConnection) -> list[Mapping[str, Any]]:
-    """Checks of the gate that failed, and days on which sources that tell the same fact disagree."""
+    """Failed checks of the gate, and days on which sources of the same fact disagree."""
     gate = con.execute(
         "select source, table_name, check_name, severity, count(*) from ops.check_results where not passed "
         "group by all order by all"
     ).fetchall()
-    apart = con.execute(
+    disagreements = con.execute(
         "select table_name, venue, count(*) from marts.source_disagreements_daily where not is_within_tolerance "
         "group by all order by all"
     ).fetchall()
@@ -158,12 +158,12 @@ def findings(con: duckdb.DuckDBPyConnection) -> list[Mapping[str, Any]]:
         *({"by": "gate", "of": source, "says": f"{table}.{check} ({severity})", "times": times}
           for source, table, check, severity, times in gate),
         *({"by": "source_disagreements_daily", "of": venue, "says": f"sources of {table} disagree", "times": times}
-          for table, venue, times in apart),
+          for table, venue, times in disagreements),
     ]  # fmt: skip
 
 
 def layers(con: duckdb.DuckDBPyConnection) -> list[Mapping[str, Any]]:
-    """What each layer holds."""
+    """Contents of each layer."""
     landed = con.execute("select count(*), sum(bytes) from ops.landings").fetchall()[0]
     loaded = con.execute(
         "select sum(received), sum(accepted), sum(duplicates), sum(quarantined) from ops.loads"
@@ -182,19 +182,19 @@ def layers(con: duckdb.DuckDBPyConnection) -> list[Mapping[str, Any]]:
 def print_demo(
     screen: Screen, session: Session, market: SimulatedMarket | None, *, first: date, last: date, as_json: bool
 ) -> None:
-    """Print the report; `market` is the truth, None where the venues were real."""
+    """Print the report; `market` is the simulated market, None for real venues."""
     from pipelines.storage.warehouse import reader
 
     record, settings = session.record, session.settings
     status = published(session) if record.publication else None
-    evaluation: list[Judged] = []
+    evaluation: list[EpisodeResult] = []
     signals: list[Mapping[str, Any]] = []
     held: list[Mapping[str, Any]] = []
     quality: list[Mapping[str, Any]] = []
     if record.publication:
         with reader(settings) as con:
-            evaluation = judge(con, market) if market else []
-            signals, held, quality = fired(con), layers(con), findings(con)
+            evaluation = find_episodes(con, market) if market else []
+            signals, held, quality = signal_counts(con), layers(con), findings(con)
     warnings = [node.name for node in record.build.nodes if node.status == "warn"] if record.build else []
     faults = [node.name for node in record.build.faults] if record.build else []
     if as_json:
@@ -226,19 +226,21 @@ def print_demo(
         rows = [
             {"planted": t.kind, "in": t.asset, "from": t.first_day, "to": t.last_day, "expected": t.expected,
              "result": "found" if t.found else "NOT FOUND",
-             "how": ", ".join(map(str, t.on_days)) if t.said == "on" else t.said}
+             "how": ", ".join(map(str, t.on_days)) if t.message == "on" else t.message}
             for t in evaluation
         ]  # fmt: skip
-        screen.table("Planted and found", rows, empty="nothing is planted in so few days; 120 hold everything")
-    screen.table("Signals: days of all assets", signals)
+        screen.table("Planted and found", rows, empty="nothing is planted in so few days; 120 days contain everything")
+    screen.table("Signals: days over all assets", signals)
     if status:
         print_refused(screen, status)
         print_missing(screen, status)
     screen.table("Quality findings", quality, empty="none")
     checks = [
-        {"check": name, "says": says} for says, names in (("warning", warnings), ("fault", faults)) for name in names
+        {"check": name, "result": result}
+        for result, names in (("warning", warnings), ("failed", faults))
+        for name in names
     ]
-    screen.table("Checks that have something to say", checks, empty="none")
+    screen.table("dbt warnings and failures", checks, empty="none")
     if record.publication:
         screen.out.print(
             f"[bold]Files[/bold]: {record.publication.database}, Parquet in {record.publication.parquet}, "

@@ -1,4 +1,4 @@
-"""The command that looks for what is wrong with an installation and its warehouse. It changes nothing."""
+"""The command doctor: checks the installation and the warehouse for problems. Changes nothing."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from pipelines.core.settings import Settings
 OLDEST_PYTHON: Final = (3, 11)
 OLDEST_DUCKDB: Final = (1, 5)
 SPARE_BYTES: Final = 1_000_000_000
-"""Free space that must be left beside room for a second copy of the database, which rebuild and publish write."""
+"""Free space required besides room for a second copy of the database, which rebuild and publish write."""
 
 Verdict = Literal["ok", "wrong", "unknown"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at, and what to do where it is wrong."""
+    """Result of one check, and what to do if it is wrong."""
 
     check: str
     verdict: Verdict
@@ -35,26 +35,26 @@ class Finding:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
+    """Add the command."""
     app.command("doctor")(doctor)
 
 
 def doctor(
     *,
     live: Annotated[
-        bool, typer.Option("--live", help="Ask every feed of the followed venues one small question instead.")
+        bool, typer.Option("--live", help="Check the venues instead: one small request to every feed.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document for programs.")] = False,
 ) -> None:
-    """Look for what is wrong: versions, home, disk, lock, mappings, digests of landings, database, runs, snapshot.
+    """Check versions, home, disk, lock, mappings, digests of landings, database, runs and snapshot for problems.
 
-    With --live, whether the venues answer as their modules expect: reachable, format, newest day, oldest day. Changes
-    nothing. The exit code is 1 where something is wrong.
+    With --live, check whether the venues respond as their modules expect: reachable, format, newest day, oldest day. Changes
+    nothing. The exit code is 1 if something is wrong.
     """
     settings = Settings.load()
     screen = Screen()
     with Bar(screen) as bar:
-        findings = list(ask(settings, bar.show) if live else examine(settings, bar.show))
+        findings = list(check_live(settings, bar.show) if live else check_local(settings, bar.show))
     if as_json:
         screen.json([asdict(finding) for finding in findings])
     else:
@@ -64,26 +64,23 @@ def doctor(
         raise typer.Exit(1)
 
 
-def ask(settings: Settings, progress: Callable[[str, int, int], None]) -> Iterator[Finding]:
-    """What every feed of the followed venues answers to the smallest question."""
+def check_live(settings: Settings, progress: Callable[[str, int, int], None]) -> Iterator[Finding]:
+    """Results of one small request to every feed of the followed venues."""
     from pipelines.operations.healthcheck import check_venue
-    from pipelines.sources.registry import followed_venues
+    from pipelines.sources.registry import VENUES, followed_venues
 
     venues = followed_venues(settings)
     for done, venue in enumerate(venues):
-        progress(f"ask {venue.name}", done, len(venues))
-        for probe in check_venue(settings, venue):
-            verdict: Verdict = "ok" if probe.verdict == "as expected" else "wrong"
-            step = (
-                ""
-                if verdict == "ok"
-                else f"compare with pipelines/sources/{venue.name}.py and the venue's documentation"
-            )
-            yield Finding(f"{probe.source} {probe.asked}", verdict, probe.found, step)
+        progress(f"check {venue.name}", done, len(venues))
+        module = VENUES[venue.name].partition(":")[0]
+        for result in check_venue(settings, venue):
+            verdict: Verdict = "ok" if result.verdict == "as expected" else "wrong"
+            step = "" if verdict == "ok" else f"compare {module} with the venue's documentation"
+            yield Finding(f"{result.source} {result.asked}", verdict, result.found, step)
 
 
-def examine(settings: Settings, progress: Callable[[str, int, int], None]) -> Iterator[Finding]:
-    """All findings, in the order from the ground up."""
+def check_local(settings: Settings, progress: Callable[[str, int, int], None]) -> Iterator[Finding]:
+    """Results of all local checks, from the Python version to the published snapshot."""
     yield _python()
     yield _duckdb()
     yield _home(settings)
@@ -91,6 +88,7 @@ def examine(settings: Settings, progress: Callable[[str, int, int], None]) -> It
     yield _lock(settings)
     yield from _mappings(settings)
     yield _landings(settings, progress)
+    yield _refused(settings)
     yield _database(settings)
     yield _runs(settings)
     yield _published(settings)
@@ -112,11 +110,11 @@ def _duckdb() -> Finding:
 
 def _home(settings: Settings) -> Finding:
     if not settings.dagster_home.is_dir():
-        return Finding("home", "ok", f"{settings.root} is new; the first command that writes prepares it")
+        return Finding("home", "ok", f"{settings.root} is new; the first command that writes creates it")
     if not dagster_yaml_is_current(settings):
         return Finding(
-            "home", "wrong", f"{settings.dagster_home / 'dagster.yaml'} is missing or not the project's",
-            "run any leverhouse command that changes the warehouse; it renews the file",
+            "home", "wrong", f"{settings.dagster_home / 'dagster.yaml'} is missing or differs from the project's",
+            "run any leverhouse command that changes the warehouse; it rewrites the file",
         )  # fmt: skip
     return Finding("home", "ok", str(settings.root))
 
@@ -127,7 +125,7 @@ def _disk(settings: Settings) -> Finding:
     size = settings.database.stat().st_size if settings.database.exists() else 0
     found = f"{free / 1e9:.1f} GB free, database {size / 1e9:.2f} GB"
     if free < size + SPARE_BYTES:
-        return Finding("disk", "wrong", found, "free some space: rebuild and publish write a second copy")
+        return Finding("disk", "wrong", found, "free disk space: rebuild and publish write a second copy")
     return Finding("disk", "ok", found)
 
 
@@ -140,7 +138,7 @@ def _lock(settings: Settings) -> Finding:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        return Finding("writer lock", "ok", "held: another process is writing; the database was not looked into")
+        return Finding("writer lock", "ok", "held: another process is writing; the database was not checked")
     lock.release()
     return Finding("writer lock", "ok", "free")
 
@@ -167,11 +165,8 @@ def _landings(settings: Settings, progress: Callable[[str, int, int], None]) -> 
     from pipelines.extract.landing import LandingStore
 
     store = LandingStore(settings.root)
-    try:
-        landings = store.all()
-    except LeverhouseError as error:
-        return Finding("landings", "wrong", str(error), "restore the manifest")
-    faults: list[str] = []
+    landings = store.all()
+    faults = store.damaged_manifests()
     for done, landing in enumerate(landings):
         progress(f"verify {landing.part}", done, len(landings))
         faults += store.verify([landing])
@@ -180,25 +175,38 @@ def _landings(settings: Settings, progress: Callable[[str, int, int], None]) -> 
     return Finding("landings", "ok", f"{len(landings)} as received, {sum(x.bytes for x in landings) / 1e6:,.1f} MB")
 
 
+def _refused(settings: Settings) -> Finding:
+    from pipelines.operations.diagnostics import refused_landings
+    from pipelines.operations.load import refusal_line
+
+    refused = refused_landings(settings)
+    if not refused:
+        return Finding("refused landings", "ok", "none")
+    return Finding(
+        "refused landings", "wrong", f"{len(refused)}: {refusal_line(refused[0])}",
+        "leverhouse landing show ID; then accept it, forget it, or correct the mapping",
+    )  # fmt: skip
+
+
 def _database(settings: Settings) -> Finding:
     import duckdb
 
     from pipelines.operations.diagnostics import inspect_clean
 
     if not settings.database.exists():
-        return Finding("database", "ok", "none yet; the first load makes it")
+        return Finding("database", "ok", "none yet; the first load creates it")
     try:
         states, ledger = inspect_clean(settings.model_copy(update={"lock_timeout_seconds": 0.0}))
     except WarehouseDamagedError as error:
         return Finding("database", "wrong", str(error), "run leverhouse rebuild")
     except LeverhouseError as error:
-        return Finding("database", "unknown", str(error), "look again when the other process has ended")
+        return Finding("database", "unknown", str(error), "check again when the other process has finished")
     except duckdb.Error as error:
         return Finding("database", "wrong", f"cannot be read: {error}", "run leverhouse rebuild")
     wrong = [state.table for state in states.values() if not state.reconciles]
     if wrong:
         return Finding(
-            "database", "wrong", f"{', '.join(wrong)}: rows and ops.loads disagree", "run leverhouse rebuild"
+            "database", "wrong", f"{', '.join(wrong)}: row counts differ from ops.loads", "run leverhouse rebuild"
         )
     rows = sum(state.rows for state in states.values())
     return Finding("database", "ok", f"{rows:,} clean rows of {ledger.sources} sources, reconciled")
@@ -216,8 +224,8 @@ def _runs(settings: Settings) -> Finding:
             orphans = orphaned_runs(instance, settings)
             newest = instance.get_runs(limit=1)
     if orphans:
-        found = f"{len(orphans)} run(s) of killed processes still count as going on: {orphans[0].run_id}"
-        return Finding("runs", "wrong", found, "leverhouse run reports them as failed and takes up their work")
+        found = f"{len(orphans)} run(s) of killed processes are still recorded as running: {orphans[0].run_id}"
+        return Finding("runs", "wrong", found, "run leverhouse run: it marks them as failed and continues their work")
     return Finding(
         "runs", "ok", f"newest: {newest[0].job_name} {newest[0].status.value.lower()}" if newest else "none yet"
     )

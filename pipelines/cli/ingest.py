@@ -1,4 +1,4 @@
-"""Commands that change the warehouse: import, run, fetch, backfill, rebuild, publish. Each runs Dagster's jobs."""
+"""Commands that change the warehouse: import, run, fetch, backfill, rebuild, publish. Each runs Dagster jobs."""
 
 from __future__ import annotations
 
@@ -22,13 +22,11 @@ if TYPE_CHECKING:
     import dagster as dg
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document for programs.")]
-Root = Annotated[
-    Path | None, typer.Option("--root", exists=True, file_okay=False, help="Folder below which files are looked for.")
-]
-Venues = Annotated[list[str] | None, typer.Argument(metavar="VENUE...", help="Venues; none: those of the settings.")]
+Root = Annotated[Path | None, typer.Option("--root", exists=True, file_okay=False, help="Folder to search for files.")]
+Venues = Annotated[list[str] | None, typer.Argument(metavar="VENUE...", help="Venues; default: those of the settings.")]
 Feeds = Annotated[list[str] | None, typer.Option("--feed", "-f", help="Only this feed; may be repeated.")]
-Assets = Annotated[str | None, typer.Option("--assets", help="Assets, with commas; default: those of the settings.")]
-Again = Annotated[bool, typer.Option("--again", help="Ask again for what is landed and final.")]
+Assets = Annotated[str | None, typer.Option("--assets", help="Comma-separated assets; default: those of the settings.")]
+Again = Annotated[bool, typer.Option("--again", help="Fetch again what is landed and final.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -48,9 +46,7 @@ def import_(
     *,
     mapping: Annotated[
         Path,
-        typer.Option(
-            "--mapping", "-m", exists=True, dir_okay=False, help="Mapping (TOML) that says what the files hold."
-        ),
+        typer.Option("--mapping", "-m", exists=True, dir_okay=False, help="Mapping (TOML) that describes the files."),
     ],
     root: Root = None,
     as_json: Json = False,
@@ -61,7 +57,7 @@ def import_(
     if dataset.fault is not None:
         raise MappingError(dataset.fault)
     if bool(files) == (root is not None):
-        raise ConfigError("import: name files, or a folder with --root, and not both.")
+        raise ConfigError("import: give either files or a folder with --root.")
     config: dict[str, Any] = (
         {"root": str(root.resolve())} if root else {"files": [str(f.resolve()) for f in files or []]}
     )
@@ -73,10 +69,10 @@ def import_(
 
 
 def run(*, root: Root = None, as_json: Json = False) -> None:
-    """Ingest what is waiting, build the marts, publish them, and say what happened.
+    """Ingest waiting files, load pending landings, build the marts, publish them, and print a report.
 
-    Without --root, the files in the inbox are landed; with it, every folder below the root that one of the mappings
-    accounts for. Landings that are not loaded yet are loaded in any case.
+    Without --root, the files in the inbox are landed; with it, every folder below the root that matches a mapping. Pending
+    landings are loaded in any case.
     """
     _run(Settings.load(), root=root, as_json=as_json)
 
@@ -84,9 +80,9 @@ def run(*, root: Root = None, as_json: Json = False) -> None:
 def fetch(
     venues: Venues = None, *, feeds: Feeds = None, assets: Assets = None, again: Again = False, as_json: Json = False
 ) -> None:
-    """Fetch yesterday's day and this hour's captures of the venues, and load them.
+    """Fetch yesterday and this hour's captures of the venues, and load them.
 
-    What is landed and final is not asked for again. A venue that fails stops no other. The marts follow with the next run.
+    Landed, final data is not fetched again. A failed venue does not stop the others. The next run builds the marts.
     """
     from pipelines.extract.landing import utc_now
 
@@ -106,10 +102,10 @@ def backfill(
 ) -> None:
     """Fetch a range of days of the venues' daily feeds, one run per venue, and load them.
 
-    A killed backfill goes on where it was: what is landed is not asked for again. Files are loaded by run and import.
+    A killed backfill continues when started again: landed data is not fetched twice. To load files, use run or import.
     """
     if last < first:
-        raise ConfigError(f"backfill: --to {last:%Y-%m-%d} lies before --from {first:%Y-%m-%d}.")
+        raise ConfigError(f"backfill: --to {last:%Y-%m-%d} is before --from {first:%Y-%m-%d}.")
     _fetch(venues, ("daily",), first, last, feeds, assets, again=again, as_json=as_json)
 
 
@@ -128,10 +124,10 @@ def _fetch(
 
     settings = Settings.load()
     settings = settings.model_copy(update={"venues": tuple(names)}) if names else settings
-    there = followed_venues(settings)
-    known = {feed.name for venue in there for feed in venue.feeds}
+    followed = followed_venues(settings)
+    known = {feed.name for venue in followed for feed in venue.feeds}
     if unknown := sorted(set(feeds or ()) - known):
-        raise ConfigError(f"no feed {', '.join(unknown)}; there are {', '.join(sorted(known))}.")
+        raise ConfigError(f"no feed {', '.join(unknown)}; known feeds: {', '.join(sorted(known))}.")
     screen = Screen()
     with open_session(settings, screen) as session:
         from pipelines.defs.common import feed_key
@@ -144,7 +140,7 @@ def _fetch(
             "assets": [name for name in (assets or "").split(",") if name],
             "again": again,
         }
-        for venue in there:
+        for venue in followed:
             for cadence in CADENCES:
                 job = fetch_job(venue.name) if cadence == "daily" else capture_job(venue.name)
                 keys = [
@@ -161,10 +157,10 @@ def _fetch(
 
 
 def rebuild(*, as_json: Json = False) -> None:
-    """Make the database anew from the landing alone, then the marts, then the snapshot. Needs no network.
+    """Rebuild the database from the landing, then the marts and the snapshot. Needs no network.
 
-    Landed bytes are compared with their digests first. The old database stays until the new one is whole. The new tables
-    are compared with the old ones by fingerprint, and every difference is printed.
+    Landed bytes are compared with their digests first. The old database stays until the new one is complete. The new
+    tables are compared with the old ones by fingerprint, and every difference is printed.
     """
     screen = Screen()
     settings = Settings.load()
@@ -177,8 +173,8 @@ def rebuild(*, as_json: Json = False) -> None:
             session.run(BUILD)
         if session.record.publication:
             after = published_fingerprints(settings)
-            both = Comparison.of(before, after) if before is not None and after is not None else None
-            session.record.compared("marts", both)
+            comparison = Comparison.of(before, after) if before is not None and after is not None else None
+            session.record.compared("marts", comparison)
     print_run(screen, session, as_json=as_json)
     session.raise_errors()
 
@@ -202,7 +198,7 @@ def _run(settings: Settings, *, root: Path | None, as_json: bool) -> None:
         from pipelines.defs.jobs import BUILD
 
         _ingest(session, configs)
-        # Whatever failed above, what other sources delivered must reach the readers.
+        # Build even if a source failed, so that readers get the data of the others.
         session.run(BUILD)
     for note in notes:
         screen.note(note)
@@ -211,33 +207,31 @@ def _run(settings: Settings, *, root: Path | None, as_json: bool) -> None:
 
 
 def _waiting(settings: Settings, datasets: Sequence[Dataset]) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """Data sets with files in their inbox, and the folders of the inbox that belong to none."""
+    """Data sets with files in their inbox, and notes on the folders of the inbox that belong to none."""
     now = time.time()
     waiting = {dataset.name: waiting_files(settings, dataset.name, now=now) for dataset in datasets}
     folders = [path for path in settings.inbox_dir.glob("*") if path.is_dir()] if settings.inbox_dir.is_dir() else []
-    strays = sorted(path for path in folders if path.name not in waiting and any(path.rglob("*")))
-    notes = [f"not imported: {path}: no mapping has the data set {path.name!r}" for path in strays]
+    unknown = sorted(path for path in folders if path.name not in waiting and any(path.rglob("*")))
+    notes = [f"not imported: {path}: no mapping for data set {path.name!r}" for path in unknown]
     return {name: {"files": [str(file) for file in files]} for name, files in waiting.items() if files}, notes
 
 
 def _claimed(datasets: Sequence[Dataset], root: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """Data sets with folders below `root`, and the folders that no mapping accounts for."""
+    """Data sets with folders below `root`, and notes on the folders that match no mapping."""
     claims = claim_folders(datasets, root)
     if not claims.folders:
         raise ConfigError(
-            f"no folder below {root} is accounted for by a mapping; mappings are read from LEVERHOUSE_MAPPINGS "
+            f"no folder below {root} matches a mapping; mappings are read from LEVERHOUSE_MAPPINGS "
             f"({len(datasets)} found)."
         )
-    notes = [
-        f"not imported: {path}: no mapping accounts for all of its files" for path in claims.unclaimed if path != root
-    ]
-    notes += [f"no files for {d.name}: {d.fault or 'no folder below the root fits its mapping'}" for d in datasets
+    notes = [f"not imported: {path}: no mapping matches all of its files" for path in claims.unclaimed if path != root]
+    notes += [f"no files for {d.name}: {d.fault or 'no folder below the root matches its mapping'}" for d in datasets
               if d.name not in claims.folders]  # fmt: skip
     return {name: {"files": [str(folder) for folder in folders]} for name, folders in claims.folders.items()}, notes
 
 
 def _ingest(session: Session, configs: dict[str, dict[str, Any]]) -> None:
-    """Land the data sets of `configs` and load everything pending. A data set that cannot be landed stops no other."""
+    """Land the data sets of `configs` and load everything pending. A failed data set does not stop the others."""
     from pipelines.defs.common import raw_key
     from pipelines.defs.jobs import INGEST_FILES, LOAD
 
@@ -248,5 +242,5 @@ def _ingest(session: Session, configs: dict[str, dict[str, Any]]) -> None:
         return
     done = session.run(INGEST_FILES, assets=[*landing, *session.clean_keys()], config={"ops": ops})
     if not done.succeeded and not session.record.attempted_load:
-        # Dagster skips the load after a failed landing; the files that did land are loaded by a run of their own.
+        # Dagster skips the load after a failed landing; load the landed files in a separate run.
         session.run(LOAD)

@@ -1,4 +1,4 @@
-"""Commands that read: status and sql. They open the published file and nothing else."""
+"""The reading commands: status and sql. They open only the published file."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from pipelines.cli.report import print_missing, print_refused
+from pipelines.cli.grid import records, spreadsheet_safe, table
+from pipelines.cli.report import print_missing, print_refused, print_refused_landings
 from pipelines.cli.screen import Screen, plain
 from pipelines.core.errors import ConfigError, PermanentError
 from pipelines.core.settings import Settings
 
 SHOWN_ROWS: Final = 1_000
-"""Rows of a result on the screen; --csv and --json give all."""
+"""Maximum rows of a result on the screen; --csv and --json print all."""
 
 
 class QueryError(PermanentError):
-    """The query is wrong, or asks for what a reader may not do."""
+    """The query is invalid, or not allowed for a reader."""
 
     exit_code = 65
 
@@ -32,16 +33,23 @@ def register(app: typer.Typer) -> None:
 def status(
     *, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document for programs.")] = False
 ) -> None:
-    """What is loaded, how fresh it is, and what is missing, as the published file says."""
+    """Show what the published file contains, how fresh it is, and what is missing."""
+    from pipelines.operations.diagnostics import refused_landings
     from pipelines.storage.status import published_status
     from pipelines.storage.warehouse import reader
 
     settings = Settings.load()
     screen = Screen()
+    refused = refused_landings(settings)
+    if not settings.published_database.exists() and refused and not as_json:
+        # What was refused must be readable before anything was ever published.
+        print_refused_landings(screen, refused)
     with reader(settings) as con:
         found = published_status(con, str(settings.published_database))
     if as_json:
-        screen.json({**plain(found), "newest_day": found.newest_day})
+        screen.json(
+            {**plain(found), "newest_day": found.newest_day, "refused_landings": [plain(one) for one in refused]}
+        )
         return
     screen.out.print(
         f"{found.database}, published {found.published_at:%Y-%m-%d %H:%M:%S} UTC, "
@@ -50,17 +58,31 @@ def status(
     screen.table("Loaded", [vars(holding) for holding in found.holdings], empty="nothing")
     screen.table("Marts", [{"mart": name, "rows": rows} for name, rows in found.marts.items()])
     print_refused(screen, found)
+    print_refused_landings(screen, refused)
     print_missing(screen, found)
 
 
 def sql(
-    query: Annotated[str | None, typer.Argument(help="A query over the schemas marts and ops.")] = None,
+    query: Annotated[str | None, typer.Argument(help="A query on the schemas marts and ops.")] = None,
     *,
-    example: Annotated[str | None, typer.Option("--example", help="Run an example query by its name.")] = None,
+    example: Annotated[str | None, typer.Option("--example", help="Run the example query of this name.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array of objects.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
+    raw: Annotated[
+        bool,
+        typer.Option(
+            "--raw", help="With --csv: no apostrophe before a text that a spreadsheet would run as a formula."
+        ),
+    ] = False,
+    expanded: Annotated[
+        bool, typer.Option("--expanded", "-x", help="Print a column a line, a row after the other.")
+    ] = False,
 ) -> None:
-    """Query the published file, read-only and without reach to any other file; without a query, list the examples."""
+    """Query the published file, read-only and without access to other files; without a query, list the examples.
+
+    A result that is wider than the terminal is printed in blocks of columns, each with asset and date; nothing is cut without
+    a mark. Into a pipe or file every row is one line.
+    """
     import duckdb
 
     from pipelines.operations.examples import load_examples
@@ -94,8 +116,13 @@ def sql(
     elif as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(names)
-        writer.writerows(rows)
+        writer.writerows(rows if raw else [tuple(spreadsheet_safe(value) for value in row) for row in rows])
+    elif not rows:
+        screen.note("no rows")
     else:
-        screen.table("", [dict(zip(names, row, strict=True)) for row in rows[:SHOWN_ROWS]], empty="no rows")
+        shown = rows[:SHOWN_ROWS]
+        lines = records(names, shown) if expanded else table(names, shown, width=screen.width)
+        for line in lines:
+            screen.text(line)
         if len(rows) > SHOWN_ROWS:
-            screen.note(f"the first {SHOWN_ROWS} rows; --csv and --json give all")
+            screen.note(f"the first {SHOWN_ROWS} rows; --csv and --json print all")

@@ -1,4 +1,4 @@
-"""What a command that changed the warehouse says at its end: loaded, refused, missing, where readers find it."""
+"""The report of commands that change the warehouse: loaded, refused and missing data, path of the published file."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from pipelines.cli.screen import Screen, plain
 from pipelines.cli.session import Session
+from pipelines.extract.landing import Refusal
 from pipelines.storage.status import Missing, Refused, Status
 
 LINES: Final = 25
-"""Rows of a table on the screen; --json has all of them."""
+"""Maximum rows of a table on the screen; --json prints all."""
 
 
 def print_run(screen: Screen, session: Session, *, as_json: bool) -> None:
@@ -45,6 +46,7 @@ def print_run(screen: Screen, session: Session, *, as_json: bool) -> None:
                 "landed": {name: {"files": files, "new": new} for name, (files, new) in record.landings.items()},
                 "loaded": loads,
                 "failed": {source: str(error) for source, error in record.failures.items()},
+                "refused_landings": [plain(one) for one in record.refused],
                 "build": _build(session),
                 "compared": {
                     tables: {"tables": one.tables, "differences": list(one.differences), "pending": one.pending}
@@ -57,6 +59,7 @@ def print_run(screen: Screen, session: Session, *, as_json: bool) -> None:
         )
         return
     screen.table("Loaded", loads, empty="nothing was pending")
+    print_refused_landings(screen, record.refused)
     for source, error in record.failures.items():
         screen.out.print(f"[red]not loaded[/red] {source}: ", end="")
         screen.out.print(str(error), markup=False)
@@ -71,22 +74,44 @@ def print_run(screen: Screen, session: Session, *, as_json: bool) -> None:
 
 
 def print_refused(screen: Screen, status: Status) -> None:
-    """What is in quarantine, and why."""
-    _print_first(screen, "In quarantine", status.refused, empty="no row")
+    """Quarantined rows by reason."""
+    _print_first(screen, "In quarantine", status.refused, empty="no rows")
+
+
+def print_refused_landings(screen: Screen, refusals: Sequence[Refusal]) -> None:
+    """Landings that are not loaded because something in them is wrong, and what to do."""
+    if not refusals:
+        return
+    rows = [
+        {
+            "id": x.landing_id,
+            "source": x.source,
+            "partition": x.partition,
+            "part": x.part,
+            "reason": x.reason,
+            "detail": x.detail,
+        }
+        for x in refusals[:LINES]
+    ]
+    more = f" (the first {LINES} of {len(refusals)})" if len(refusals) > LINES else ""
+    screen.table(f"Refused landings{more}", rows)
+    screen.note(
+        "'leverhouse landing show ID' shows one; accept it if its data is right, forget it, or correct its mapping"
+    )
 
 
 def print_missing(screen: Screen, status: Status) -> None:
-    """Days that are missing or partial, and why."""
+    """Missing or partial days by reason."""
     _print_first(screen, "Missing or partial days", status.missing, empty="none")
 
 
 def _print_first(screen: Screen, title: str, rows: Sequence[Refused] | Sequence[Missing], *, empty: str) -> None:
-    more = f" (the first {LINES} of {len(rows)}; --json shows all)" if len(rows) > LINES else ""
+    more = f" (the first {LINES} of {len(rows)}; --json prints all)" if len(rows) > LINES else ""
     screen.table(title + more, [vars(row) for row in rows[:LINES]], empty=empty)
 
 
 def published(session: Session) -> Status:
-    """Status of the snapshot this session published."""
+    """Status of the snapshot published in this session."""
     from pipelines.storage.status import published_status
     from pipelines.storage.warehouse import reader
 

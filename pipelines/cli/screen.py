@@ -1,7 +1,4 @@
-"""What commands print: tables, progress, JSON. Results go to standard output, everything else to standard error.
-
-Decides nothing and computes nothing.
-"""
+"""Output of commands: tables, progress, JSON. Results go to standard output, everything else to standard error."""
 
 from __future__ import annotations
 
@@ -22,21 +19,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.cli.grid import printable
+
 LOG_BYTES: Final = 10_000_000
-"""The log of the command line is begun anew beyond this size; one old one is kept."""
+"""Size in bytes at which the log of the command line is rotated; one old log is kept."""
 
 
 PIPE_WIDTH: Final = 180
-"""Characters in a line where no terminal says how many there are."""
+"""Line width in characters if the output is not a terminal."""
 
 
 class Screen:
-    """Standard output and error of a command, held on to while libraries write into a log instead."""
+    """Standard output and error of a command, still usable while the output of libraries is redirected to a log."""
 
     def __init__(self) -> None:
         self._owned: list[TextIO] = []
-        self.out = _console(self._held(sys.stdout))
-        self.err = _console(self._held(sys.stderr))
+        self.out = _console(self._copy(sys.stdout))
+        self.err = _console(self._copy(sys.stderr))
 
     def close(self) -> None:
         """Flush and close the copies of the streams."""
@@ -44,15 +43,27 @@ class Screen:
             stream.close()
 
     def json(self, value: Any) -> None:
-        """Print one JSON document, never wrapped or colored."""
+        """Print one JSON document, without wrapping or colors."""
         self.out.file.write(json.dumps(value, default=plain, indent=1, ensure_ascii=False) + "\n")
 
+    @property
+    def width(self) -> int | None:
+        """Characters of a line of standard output: COLUMNS where it is set, else those of the terminal; None for a pipe."""
+        columns = os.environ.get("COLUMNS", "")
+        if columns.isdecimal() and int(columns) > 0:
+            return int(columns)
+        return self.out.width if self.out.is_terminal else None
+
+    def text(self, line: str) -> None:
+        """Print a line as it is, without markup or wrapping."""
+        self.out.file.write(f"{line}\n")
+
     def note(self, text: str) -> None:
-        """Say something about the work to standard error."""
-        self.err.print(text, markup=False)
+        """Print a note to standard error."""
+        self.err.print(printable(text, keep="\n"), markup=False)
 
     def table(self, title: str, rows: Sequence[Mapping[str, Any]], *, empty: str = "nothing") -> None:
-        """Print rows as a table; numbers to the right, in groups of thousands."""
+        """Print rows as a table; numbers are right-aligned, with thousands separators."""
         if not rows:
             self.out.print(f"[bold]{title}[/bold]: {empty}")
             return
@@ -66,12 +77,12 @@ class Screen:
                 name.replace("_", " "), justify="right" if numeric else "left", no_wrap=short, overflow="fold"
             )
         for row in rows:
-            table.add_row(*(Text(_cell(value)) for value in row.values()))
+            table.add_row(*(Text(printable(_cell(value))) for value in row.values()))
         self.out.print(table)
 
     @contextmanager
     def quiet(self, log: Path) -> Iterator[None]:
-        """Send whatever libraries print, also below Python, to the end of `log`."""
+        """Append everything libraries print, including from C code, to `log`."""
         log.parent.mkdir(parents=True, exist_ok=True)
         if log.exists() and log.stat().st_size > LOG_BYTES:
             log.replace(log.with_suffix(".1.log"))
@@ -91,8 +102,8 @@ class Screen:
                     os.dup2(copy, number)
                     os.close(copy)
 
-    def _held(self, stream: TextIO) -> TextIO:
-        """A stream that still reaches the caller while `quiet` points its descriptor elsewhere."""
+    def _copy(self, stream: TextIO) -> TextIO:
+        """A copy of the stream that still reaches the caller while `quiet` redirects its file descriptor."""
         try:
             number = stream.fileno()
         except (io.UnsupportedOperation, ValueError):
@@ -103,7 +114,7 @@ class Screen:
 
 
 class Bar:
-    """One line of progress on a terminal; off a terminal, one line of text per part of the work."""
+    """A progress line on a terminal; without a terminal, one line of text per finished part of the work."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
@@ -127,22 +138,22 @@ class Bar:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def show(self, what: str, done: int, of: int) -> None:
-        """Show that `done` of `of` parts are finished; `of` 0 where the number is not known."""
-        self._progress.update(self._task, description=what[:60], completed=done, total=of or None)
+    def show(self, what: str, done: int, total: int) -> None:
+        """Show that `done` of `total` parts are finished; a total of 0 means unknown."""
+        self._progress.update(self._task, description=what[:60], completed=done, total=total or None)
 
     def line(self, text: str) -> None:
-        """Leave a line behind, above the bar."""
+        """Print a permanent line above the progress line."""
         self._progress.console.print(f"{time.strftime('%H:%M:%S')} {text}", markup=False)
 
 
 def _console(stream: TextIO) -> Console:
-    """A console as wide as the terminal; a file or a pipe gets lines that hold a row."""
+    """A console as wide as the terminal; for a file or pipe, PIPE_WIDTH."""
     return Console(file=stream, highlight=False, width=None if stream.isatty() else PIPE_WIDTH)
 
 
 def plain(value: Any) -> Any:
-    """`value` for JSON: dates as ISO texts, paths as texts, dataclasses as objects."""
+    """`value` for JSON: dates as ISO strings, paths as strings, dataclasses as objects."""
     if isinstance(value, date | datetime):
         return value.isoformat()
     if is_dataclass(value) and not isinstance(value, type):

@@ -1,4 +1,4 @@
-"""The command that starts Dagster's pages, daemon and code server on this machine."""
+"""The command ui: starts Dagster's web UI, daemon and code server on this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipelines.core.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands of this module."""
+    """Add the command."""
     app.command("ui")(ui)
 
 
@@ -19,16 +19,16 @@ def ui(
     *,
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 3000,
     host: Annotated[
-        str, typer.Option("--host", help="Address to listen on; in a container, the container's.")
+        str, typer.Option("--host", help="Address to listen on; in a container, the container's address.")
     ] = "127.0.0.1",
     origin: Annotated[
         list[str] | None,
-        typer.Option("--origin", help="A further address under which the pages are opened, such as that of a proxy."),
+        typer.Option("--origin", help="Another address under which the UI is opened, such as that of a proxy."),
     ] = None,
 ) -> None:
-    """Start Dagster's pages, schedules and sensors. Ends with Ctrl-C.
+    """Start Dagster's web UI, schedules and sensors. Stop with Ctrl-C.
 
-    Only pages opened under these addresses may use the server: other sites in the same browser are refused.
+    The server accepts requests only from pages opened under these addresses; other sites in the same browser are refused.
     """
     from pipelines.service.processes import Service
 

@@ -1,6 +1,6 @@
-"""Running Dagster's jobs inside a command: the same jobs as the scheduler's, recorded in the same instance.
+"""Runs Dagster jobs inside a command: the same jobs as the scheduler's, recorded in the same instance.
 
-Commands say which jobs; what a job does is in pipelines.defs.
+Commands select the jobs; pipelines.defs defines them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from pipelines.cli.screen import Bar, Screen
 from pipelines.core.errors import LeverhouseError, PermanentError
-from pipelines.core.paths import claim_process, environment, forget_dead_processes, prepare_home
+from pipelines.core.paths import claim_process, environment, prepare_home, remove_dead_process_locks
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import Clock, utc_now
 from pipelines.operations.observer import Observer
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from pipelines.clean.load import TableLoad
     from pipelines.extract.fetch import FetchReport
-    from pipelines.extract.landing import Landing
+    from pipelines.extract.landing import Landing, Refusal
     from pipelines.operations.build import BuildReport
     from pipelines.operations.load import LoadOutcome
     from pipelines.operations.rebuild import Comparison
@@ -34,18 +34,19 @@ if TYPE_CHECKING:
 
 
 class UnexpectedError(PermanentError):
-    """A step failed with an error nobody foresaw: a defect of leverhouse."""
+    """A step failed with an unexpected error: a bug in leverhouse."""
 
     exit_code = 70
 
 
 @dataclass
 class Record(Observer):
-    """What the jobs of one command did, shown while it happens."""
+    """Records the results of the jobs of one command and shows their progress."""
 
     bar: Bar
     landings: dict[str, tuple[int, int]] = field(default_factory=dict)
     loads: list[tuple[str, TableLoad]] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
     failures: dict[str, LeverhouseError] = field(default_factory=dict)
     errors: list[tuple[str, BaseException]] = field(default_factory=list)
     attempted_load: bool = False
@@ -54,8 +55,8 @@ class Record(Observer):
     publication: Publication | None = None
     report: Report | None = None
 
-    def progress(self, what: str, done: int, of: int) -> None:
-        self.bar.show(what, done, of)
+    def progress(self, what: str, done: int, total: int) -> None:
+        self.bar.show(what, done, total)
 
     def landed(self, dataset: str, landings: Sequence[Landing], *, new: int) -> None:
         self.landings[dataset] = (len(landings), new)
@@ -72,7 +73,7 @@ class Record(Observer):
             failed = f", {len(report.failures)} failed" if report.failures else ""
             self.bar.line(
                 f"fetched {report.source}: {len(report.landings)} new, {report.unchanged} unchanged, "
-                f"{report.skipped} final already{late}{failed}"
+                f"{report.skipped} already final{late}{failed}"
             )
 
     def loaded(self, outcome: LoadOutcome) -> None:
@@ -81,27 +82,28 @@ class Record(Observer):
             self.loads += [(report.source, load) for load in report.tables]
             rows = sum(load.accepted for load in report.tables)
             self.bar.line(f"loaded {report.source}: {rows:,} rows from {report.landings} files")
+        self.refused += outcome.refused
         self.failures.update(outcome.failures)
         if not outcome.reports and not outcome.failures:
-            self.bar.line("nothing pending: the clean tables show every landing")
+            self.bar.line("nothing pending: every landing is loaded")
 
     def compared(self, tables: str, comparison: Comparison | None) -> None:
         if comparison is None:
-            self.bar.line(f"{tables}: no earlier tables to compare with")
+            self.bar.line(f"{tables}: no old tables to compare with")
             return
         self.comparisons[tables] = comparison
         if not comparison.differences:
-            self.bar.line(f"{tables}: {comparison.tables} tables, all equal to those before")
+            self.bar.line(f"{tables}: {comparison.tables} tables, all equal to the old ones")
             return
-        pending = f"; {comparison.pending} landings were not loaded before" if comparison.pending else ""
-        self.bar.line(f"{tables}: {len(comparison.differences)} differences from the tables before{pending}")
+        pending = f"; {comparison.pending} landings had not been loaded" if comparison.pending else ""
+        self.bar.line(f"{tables}: {len(comparison.differences)} differences from the old tables{pending}")
         for line in comparison.differences:
             self.bar.line(f"  {line}")
 
     def built(self, report: BuildReport) -> None:
-        self.build = report
+        self.build = report.after(self.build)
         self.bar.line(
-            f"built {len(report.models)} models, {len(report.tests)} tests, {len(report.faults)} at fault, "
+            f"built {len(report.models)} models, {len(report.tests)} tests, {len(report.faults)} failed, "
             f"in {report.seconds:.0f} s"
         )
 
@@ -120,7 +122,7 @@ class Record(Observer):
 
 @dataclass(frozen=True)
 class JobRun:
-    """One run of a job; `error` is why it failed."""
+    """One run of a job; `error` is None if it succeeded."""
 
     job: str
     run_id: str
@@ -132,7 +134,7 @@ class JobRun:
 
 
 class Session:
-    """Definitions and instance of one warehouse, for the length of a command."""
+    """Definitions and Dagster instance of one warehouse, for the duration of a command."""
 
     def __init__(
         self, settings: Settings, definitions: dg.Definitions, instance: dg.DagsterInstance, record: Record, log: Path
@@ -152,7 +154,7 @@ class Session:
         config: Mapping[str, Any] | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> JobRun:
-        """Execute a job, or the named assets of it, in this process. A failed run is returned, not raised; an interrupted one
+        """Execute a job, or the given assets of it, in this process. A failed run is returned, not raised; an interrupted run
         raises KeyboardInterrupt."""
         from pipelines.defs.common import PROCESS_TAG
 
@@ -162,19 +164,19 @@ class Session:
             instance=self._instance,
             run_config=dict(config or {}),
             asset_selection=assets,
-            # Whoever typed the command sees the failure: the daemon does not run it again.
+            # The user of the command sees the failure; the daemon must not retry it.
             tags={PROCESS_TAG: claim_process(self.settings), "dagster/max_retries": "0", **(tags or {})},
             raise_on_error=False,
         )
         if _was_interrupted(result):
             raise KeyboardInterrupt
-        error = None if result.success else self._why(result, self.record.errors[before:])
+        error = None if result.success else self._error_of(result, self.record.errors[before:])
         run = JobRun(job=job, run_id=result.run_id, error=error)
         self.runs.append(run)
         return run
 
     def clean_keys(self) -> list[dg.AssetKey]:
-        """Keys of everything the load writes."""
+        """Keys of all assets the load writes."""
         graph = self._definitions.resolve_asset_graph()
         return sorted(graph.asset_keys_for_group("clean"))
 
@@ -184,7 +186,9 @@ class Session:
             if run.error is not None:
                 raise run.error
 
-    def _why(self, result: dg.ExecuteInProcessResult, errors: Sequence[tuple[str, BaseException]]) -> LeverhouseError:
+    def _error_of(
+        self, result: dg.ExecuteInProcessResult, errors: Sequence[tuple[str, BaseException]]
+    ) -> LeverhouseError:
         known = [error for _, error in errors if isinstance(error, LeverhouseError)]
         if known:
             return known[0]
@@ -194,21 +198,20 @@ class Session:
                 while cause is not None and cause.cause is not None:
                     cause = cause.cause
                 text = cause.to_string() if cause is not None else event.message
-                self._note(text or "")
+                self._log_text(text or "")
                 reason = " ".join((cause.message if cause is not None else event.message or "").split())
                 return UnexpectedError(
-                    f"{event.step_key}: {reason}. This is a defect of leverhouse; what happened is in {self._log} "
-                    f"and in run {result.run_id}."
+                    f"{event.step_key}: {reason}. This is a bug in leverhouse; see {self._log} and run {result.run_id}."
                 )
         return UnexpectedError(f"run {result.run_id} failed outside its steps; see {self._log}.")
 
-    def _note(self, text: str) -> None:
+    def _log_text(self, text: str) -> None:
         with self._log.open("a", encoding="utf-8") as log:
             log.write(text + "\n")
 
 
 def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
-    """Dagster makes an interrupt an error of the step it came in."""
+    """Whether a step was interrupted; Dagster reports an interrupt as an error of the step."""
     failures = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
     return any(error is not None and error.cls_name == "DagsterExecutionInterruptedError" for error in failures)
 
@@ -217,10 +220,10 @@ def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
 def open_session(
     settings: Settings, screen: Screen, *, mappings: Iterable[Path] = (), clock: Clock = utc_now
 ) -> Iterator[Session]:
-    """Prepare the home, take up Dagster, and report runs that a killed process left behind.
+    """Prepare the home, load the Dagster definitions, and mark runs of killed processes as failed.
 
-    `clock` is what the steps of venues take for the present.
-    Dagster and dbt write into <dagster_home>/logs/leverhouse.log meanwhile and not onto the terminal.
+    `clock` is the clock of the fetch steps. Inside the block, Dagster and dbt write to <dagster_home>/logs/leverhouse.log
+    instead of the terminal.
     """
     prepare_home(settings)
     log = settings.dagster_home / "logs" / "leverhouse.log"
@@ -236,15 +239,15 @@ def open_session(
         from pipelines.defs.runs import fail_orphaned_runs
 
         record = Record(bar)
-        bar.show("reading definitions", 0, 0)
+        bar.show("loading definitions", 0, 0)
         definitions = build_definitions(settings, observer=record, mappings=tuple(mappings), clock=clock)
-        # Two first commands at once would both create the tables of Dagster's storage.
+        # Without the lock, two concurrent first commands would both create the tables of Dagster's storage.
         with FileLock(settings.dagster_home / "storage.lock"):
             instance = dg.DagsterInstance.get()
             instance.get_runs_count()
             instance.event_log_storage.get_maximum_record_id()
         with instance:
             for run_id in fail_orphaned_runs(instance, settings):
-                bar.line(f"run {run_id} of a killed process is reported as failed; its work is taken up now")
-            forget_dead_processes(settings)
+                bar.line(f"run {run_id} of a killed process is marked as failed; its work continues in this run")
+            remove_dead_process_locks(settings)
             yield Session(settings, definitions, instance, record, log)

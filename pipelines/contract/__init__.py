@@ -1,1 +1,1 @@
-"""What every clean and ops table holds (ddl) and what a parser hands over (batch). Below storage and quality; no database here."""
+"""The table contract (ddl) and the output types of parsers (batch). Below storage and quality; opens no database."""

@@ -1,6 +1,6 @@
-"""What a parser hands to the loader: canonical rows, rejected rows, null cells, and the rules coverage is judged by.
+"""What a parser returns to the loader: canonical rows, rejected rows, null cells, and the rules for coverage.
 
-Every source produces these and nothing else; no parsing and no database here.
+The only output types of sources. No parsing and no database here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ REASONS: Final = (
     "unknown_instrument",
     "undecodable",
 )
-"""Every reason a row can be in ops.quarantine for."""
+"""Every value of ops.quarantine.reason."""
 
 REJECT_SCHEMA: Final[dict[str, pl.DataType]] = {
     "trade_date": pl.Date(),
@@ -54,10 +54,10 @@ class ParsedBatch:
     """Part of one landing for one clean table; at most about a million rows, so that memory stays bounded.
 
     `rows` has the table's wire columns (Contract: all but trade_date, source, landing_id, loaded_at; nullable ones may be
-    left out) plus `_line` (Int64: line of the file, the header of a CSV being line 1, or record number from 1) and
+    left out) plus `_line` (Int64: line number in the file, the CSV header being line 1, or record number from 1) and
     `_field` (String: the wide column the row came from, else null).
-    `rejects` has REJECT_SCHEMA, with `raw` the row as received, as JSON. `null_cells` has NULL_CELLS_SCHEMA: cells that
-    the source's null rule says hold no value. Rows received = rows + rejects.
+    `rejects` has REJECT_SCHEMA; `raw` is the row as received, as JSON. `null_cells` has NULL_CELLS_SCHEMA: cells that
+    hold no value by the source's null rule. Rows received = rows + rejects.
     """
 
     table: str
@@ -69,7 +69,7 @@ class ParsedBatch:
 
 @dataclass(frozen=True)
 class KnownGap:
-    """Days [first_day, last_day] that are known to be missing, incomplete or not to be trusted, and why."""
+    """Days [first_day, last_day] that are known to be missing, incomplete or unreliable, and the reason."""
 
     table: str
     first_day: date
@@ -80,9 +80,9 @@ class KnownGap:
 
 @dataclass(frozen=True)
 class AcceptedException:
-    """Rows of the days [first_day, last_day] that may fail a check of the gate because they are right, and why.
+    """Correct rows of the days [first_day, last_day] that fail a check of the gate, and the reason to accept them.
 
-    `check` is the name of a check that refuses loads of `table`. Without `instrument` all of the table is meant.
+    `check` is the name of a check of severity error of `table`. Without `instrument` the exception covers the whole table.
     """
 
     table: str
@@ -95,9 +95,9 @@ class AcceptedException:
 
 @dataclass(frozen=True)
 class CoverageSpan:
-    """Days [first_day, last_day] in which an event source is complete enough that no row means that nothing happened.
+    """Days [first_day, last_day] in which an event source is complete, so that a day without rows had no events.
 
-    `venue` is the venue or protocol as ops.coverage shows it.
+    `venue` is the venue or protocol as in ops.coverage.
     """
 
     table: str
@@ -109,9 +109,9 @@ class CoverageSpan:
 
 @dataclass(frozen=True)
 class Captures:
-    """When a source that is captured was captured: the beginnings of the slots that are landed, each `every_hours` long.
+    """Start times of the landed capture slots of a source; each slot is `every_hours` long.
 
-    A version of the same slot is no other slot.
+    Several versions of a slot count once.
     """
 
     every_hours: int
@@ -120,10 +120,11 @@ class Captures:
 
 @dataclass(frozen=True)
 class SourceRules:
-    """What a source says about its own completeness, and what in it is unlikely and true.
+    """What a source declares about its completeness, and its accepted exceptions.
 
-    `expected_per_day` overrides, per table, how many periods a complete day holds. `captures` is for sources whose days hold
-    what was captured in time; event tables have spans instead, for a capture of events may reach back over others.
+    `expected_per_day` overrides, per table, how many periods a complete day has. `captures` is for captured sources, whose
+    days hold only what was captured in time; event tables use spans instead, because a capture of events may include events
+    of earlier slots.
     """
 
     expected_per_day: Mapping[str, int] = field(default_factory=dict)

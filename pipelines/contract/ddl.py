@@ -1,7 +1,7 @@
-"""The contract: what warehouse/schema/*.sql says about every table, as Python objects.
+"""The table contract: warehouse/schema/*.sql as Python objects.
 
-The DDL is the only place where columns, types, rules and comments are written; everything here is derived from it by
-letting DuckDB read it into an in-memory catalog. No warehouse is opened here.
+The DDL is the only definition of columns, types, rules and comments; everything here is read from the catalog of an
+in-memory DuckDB that runs it. No warehouse is opened here.
 """
 
 from __future__ import annotations
@@ -20,17 +20,20 @@ if TYPE_CHECKING:
     import polars as pl
 
 COMMON_COLUMNS = ("trade_date", "source", "landing_id", "available_at", "loaded_at")
-"""Columns every clean table ends with."""
+"""The last columns of every clean table."""
+
+SCHEMAS = ("clean", "ops", "stats")
+"""Schemas of the contract: what was received, its bookkeeping, and what statistics were fitted to it."""
 
 LOADER_COLUMNS = ("trade_date", "source", "landing_id", "loaded_at")
-"""Columns the loader fills; a parser never does."""
+"""Columns filled by the loader, never by a parser."""
 
 _HEADER = re.compile(r"^-- (key|day|load|coverage): (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: DuckDB's type name and the comment of the DDL."""
+    """One column, with DuckDB's type name and the comment of the DDL."""
 
     name: str
     type: str
@@ -40,9 +43,9 @@ class Column:
 
 @dataclass(frozen=True)
 class CoverageRule:
-    """How ops.coverage counts a table: SQL expressions for venue, instrument and series, and what a full day holds.
+    """How ops.coverage counts a table: SQL expressions for venue, instrument and series, and the expected rows of a day.
 
-    `expected` is period (24 h / period), interval (24 h / interval_hours), captures (the slots of the feed, where it has some) or
+    `expected` is period (24 h / period), interval (24 h / interval_hours), captures (the slots of the feed, if it has any) or
     events (no fixed number).
     """
 
@@ -56,8 +59,8 @@ class CoverageRule:
 class Table:
     """One table of the contract.
 
-    `key` identifies a row. `day_column` decides the partition day; where `day_is_state`, a stamp of exactly 00:00 belongs
-    to the day that ends there. `merge` tables are upserted by key instead of replaced by day.
+    `key` identifies a row. `day_column` gives the partition day; with `day_is_state`, a timestamp of exactly 00:00 belongs
+    to the day that ends at it. `merge` tables are upserted by key instead of replaced by day.
     """
 
     schema: str
@@ -81,23 +84,23 @@ class Table:
 
     @property
     def wire_columns(self) -> tuple[Column, ...]:
-        """Columns a parser delivers, `available_at` included."""
+        """Columns a parser delivers, including `available_at`."""
         return tuple(column for column in self.columns if column.name not in LOADER_COLUMNS)
 
     @property
     def instrument_column(self) -> str | None:
-        """The column that says what a row is about, where the table has one."""
+        """The column that identifies the instrument, index or token of a row, if the table has one."""
         names = ("instrument", "index_name", "token", "collateral_token")
         return next((name for name in names if name in self.column_names), None)
 
     @property
     def value_columns(self) -> tuple[str, ...]:
-        """Columns that make two rows of one key equal or different."""
+        """Columns that decide whether two rows with the same key are equal."""
         return tuple(c.name for c in self.wire_columns if c.name not in self.key and c.name != "available_at")
 
     @property
     def series_columns(self) -> tuple[str, ...]:
-        """The key without source and clock: what tells the series of one source apart."""
+        """The key without source and time: identifies a series within one source."""
         return tuple(c for c in self.key if c not in ("source", self.day_column))
 
     def polars_schema(self) -> dict[str, pl.DataType]:
@@ -111,20 +114,26 @@ class Contract:
 
     clean: Mapping[str, Table]
     ops: Mapping[str, Table]
+    stats: Mapping[str, Table]
     ddl: tuple[str, ...]
 
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Every table of every schema."""
+        return (*self.clean.values(), *self.ops.values(), *self.stats.values())
+
     def table(self, name: str) -> Table:
-        """The clean table `name`. Raises ContractError naming the tables there are."""
+        """The clean table `name`. Raises ContractError listing the existing tables."""
         try:
             return self.clean[name]
         except KeyError as error:
             raise ContractError(
-                f"there is no clean table {name!r}; warehouse/schema has {', '.join(self.clean)}."
+                f"no clean table {name!r}; warehouse/schema defines {', '.join(self.clean)}."
             ) from error
 
 
 def polars_type(duckdb_type: str) -> pl.DataType:
-    """The polars type of a DuckDB type of the contract. Raises ContractError for a type the contract does not use."""
+    """The polars type of a DuckDB type. Raises ContractError for a type the contract does not use."""
     import polars as pl
 
     types: dict[str, pl.DataType] = {
@@ -143,8 +152,8 @@ def polars_type(duckdb_type: str) -> pl.DataType:
 
 
 def apply_ddl(con: duckdb.DuckDBPyConnection, contract: Contract) -> None:
-    """Create the schemas and every table that is not there yet. Idempotent."""
-    for schema in ("clean", "ops"):
+    """Create the schemas and all missing tables. Idempotent."""
+    for schema in SCHEMAS:
         con.execute(f"create schema if not exists {schema}")
     for statement in contract.ddl:
         con.execute(statement)
@@ -152,7 +161,7 @@ def apply_ddl(con: duckdb.DuckDBPyConnection, contract: Contract) -> None:
 
 @lru_cache(maxsize=4)
 def load_contract(schema_dir: Path) -> Contract:
-    """Read the DDL below `schema_dir`. Raises ContractError naming the file that is missing, wrong or incomplete."""
+    """Read the DDL in `schema_dir`. Raises ContractError naming the missing, invalid or incomplete file."""
     import duckdb
 
     files = sorted(schema_dir.glob("*.sql"))
@@ -160,8 +169,8 @@ def load_contract(schema_dir: Path) -> Contract:
         raise ContractError(f"no DDL in {schema_dir}; the checkout is incomplete.")
     con = duckdb.connect(":memory:")
     try:
-        con.execute("create schema clean")
-        con.execute("create schema ops")
+        for schema in SCHEMAS:
+            con.execute(f"create schema {schema}")
         texts: dict[tuple[str, str], str] = {}
         for file in files:
             schema, _, table = file.stem.partition(".")
@@ -169,33 +178,34 @@ def load_contract(schema_dir: Path) -> Contract:
             try:
                 con.execute(texts[schema, table])
             except duckdb.Error as error:
-                raise ContractError(f"{file.name} does not run: {error}") from error
+                raise ContractError(f"{file.name} is not valid DDL: {error}") from error
         tables = [_table(con, schema, table, text) for (schema, table), text in texts.items()]
     finally:
         con.close()
     return Contract(
         clean={t.name: t for t in tables if t.schema == "clean"},
         ops={t.name: t for t in tables if t.schema == "ops"},
+        stats={t.name: t for t in tables if t.schema == "stats"},
         ddl=tuple(texts.values()),
     )
 
 
 def _table(con: duckdb.DuckDBPyConnection, schema: str, name: str, text: str) -> Table:
-    # The names are ours, and no parameters are bound: to bind one, DuckDB imports pandas, which costs seconds.
-    here = f"schema_name = '{schema}' and table_name = '{name}'"
+    # Parameters are not bound because DuckDB would import pandas for it, which takes seconds; the names are trusted.
+    is_table = f"schema_name = '{schema}' and table_name = '{name}'"
     columns = tuple(
         Column(name=row[0], type=row[1], nullable=row[2], comment=row[3] or "")
         for row in con.execute(
-            f"select column_name, data_type, is_nullable, comment from duckdb_columns() where {here} order by column_index"
+            f"select column_name, data_type, is_nullable, comment from duckdb_columns() where {is_table} order by column_index"
         ).fetchall()
     )
     if not columns:
         raise ContractError(f"{schema}.{name}.sql does not create {schema}.{name}; name the file after its table.")
-    comment_row = con.execute(f"select comment from duckdb_tables() where {here}").fetchone()
+    comment_row = con.execute(f"select comment from duckdb_tables() where {is_table}").fetchone()
     checks = tuple(
         row[0]
         for row in con.execute(
-            f"select expression from duckdb_constraints() where {here} and constraint_type = 'CHECK' "
+            f"select expression from duckdb_constraints() where {is_table} and constraint_type = 'CHECK' "
             "order by constraint_index"
         ).fetchall()
     )
@@ -230,6 +240,6 @@ def _coverage(text: str, table: str) -> CoverageRule | None:
     parts = [part.strip() for part in text.split(";")]
     if len(parts) != 4 or parts[3] not in {"period", "interval", "captures", "events"}:
         raise ContractError(
-            f"{table}: '-- coverage:' is venue; instrument; series; period|interval|captures|events, or none."
+            f"{table}: '-- coverage:' must be 'venue; instrument; series; period|interval|captures|events' or 'none'."
         )
     return CoverageRule(venue=parts[0], instrument=parts[1], series=parts[2], expected=parts[3])

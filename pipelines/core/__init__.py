@@ -1,1 +1,1 @@
-"""What every layer may use: errors, settings, paths, names of assets, periods, progress. No I/O at import."""
+"""Shared by every layer: errors, settings, paths, asset names, periods, progress. No I/O at import."""

@@ -1,21 +1,22 @@
-"""The errors of leverhouse. What can be retried is told apart from what cannot in this one tree.
+"""The exception hierarchy: transient errors are retried, permanent ones are not.
 
     LeverhouseError
-    ├── TransientError          may pass by itself: retried inside the request, then the run once
+    ├── TransientError          may succeed later: the request is retried, then the run once
     │   ├── WarehouseBusyError  another process holds the writer lock
-    │   └── VenueUnavailableError   no answer, or one that makes no sense
-    │       └── ThrottledError  the venue asks to wait
-    └── PermanentError          never retried: somebody has to change something
+    │   └── VenueUnavailableError   no response, or an invalid one
+    │       └── ThrottledError  rate limited by the venue
+    └── PermanentError          never retried: something must be changed first
         ├── ConfigError         settings, environment, command line
-        ├── MappingError        a mapping file is wrong
-        ├── SourceFormatError   received bytes are not what the mapping or the venue's module says
-        ├── RequestRefusedError the venue refuses the request and will refuse it again
-        │   └── BlockedError    nothing of the venue can be had from here: region, ban
+        ├── MappingError        invalid mapping file
+        ├── SourceFormatError   received bytes do not match the mapping or the venue's format
+        ├── RequestRefusedError the venue refuses the request; a retry would be refused too
+        │   └── BlockedError    the venue refuses every request from here: region, ban
         ├── LandingError        a landed payload or manifest is damaged or missing
+        ├── LimitError          input exceeds a limit of docs/limits.md
         ├── ContractError       code and the DDL in warehouse/schema disagree
         ├── ReconciliationError received ≠ accepted + duplicates + quarantined
-        ├── GateError           the batch was refused by its quality gate
-        ├── WarehouseDamagedError  the working database does not open, or is of another version
+        ├── GateError           the quality gate refused the batch
+        ├── WarehouseDamagedError  the working database cannot be opened, or has another version
         └── PublishError        the snapshot could not be published
 
 Every message names the source, what happened and the next step.
@@ -25,13 +26,13 @@ from __future__ import annotations
 
 
 class LeverhouseError(Exception):
-    """Root of all errors this project raises on purpose. `exit_code` is what the command line ends with."""
+    """Base class of all errors this project raises on purpose. `exit_code` is the exit code of the command line."""
 
     exit_code = 1
 
 
 class TransientError(LeverhouseError):
-    """May pass by itself."""
+    """May succeed later without a change."""
 
     exit_code = 75  # sysexits EX_TEMPFAIL
 
@@ -41,11 +42,11 @@ class WarehouseBusyError(TransientError):
 
 
 class VenueUnavailableError(TransientError):
-    """A venue did not answer, or broke off, or answered with something else than its format."""
+    """A venue did not respond, closed the connection early, or sent a response in the wrong format."""
 
 
 class ThrottledError(VenueUnavailableError):
-    """A venue asks to wait. `wait_seconds` is what it asks for, None where it does not say."""
+    """A venue limits the request rate. `wait_seconds` is the wait it asks for, None if it gives none."""
 
     def __init__(self, message: str, *, wait_seconds: float | None = None) -> None:
         super().__init__(message)
@@ -53,7 +54,7 @@ class ThrottledError(VenueUnavailableError):
 
 
 class PermanentError(LeverhouseError):
-    """Will not pass by itself."""
+    """Cannot succeed without a change."""
 
 
 class ConfigError(PermanentError):
@@ -63,25 +64,25 @@ class ConfigError(PermanentError):
 
 
 class MappingError(PermanentError):
-    """A mapping file is wrong: names the file, the key and what is allowed."""
+    """Invalid mapping file: names the file, the key and the allowed values."""
 
     exit_code = 78
 
 
 class SourceFormatError(PermanentError):
-    """Received bytes do not have the shape that was promised: names file, line, column and value."""
+    """Received bytes do not have the expected format: names file, line, column and value."""
 
     exit_code = 65  # EX_DATAERR
 
 
 class RequestRefusedError(PermanentError):
-    """A venue refuses a request and will refuse it again: names the venue, the request and its answer."""
+    """A venue refuses a request and would refuse a retry: names the venue, the request and the response."""
 
     exit_code = 76  # EX_PROTOCOL
 
 
 class BlockedError(RequestRefusedError):
-    """A venue refuses everything that comes from here: its region is restricted, or the address is banned."""
+    """A venue refuses every request from here: the region is restricted or the IP address is banned."""
 
     exit_code = 77  # EX_NOPERM
 
@@ -99,7 +100,7 @@ class ContractError(PermanentError):
 
 
 class ReconciliationError(PermanentError):
-    """received = accepted + duplicates + quarantined does not hold: a bug, nothing was committed."""
+    """received = accepted + duplicates + quarantined does not hold: a bug. Nothing was committed."""
 
     exit_code = 70
 
@@ -110,13 +111,19 @@ class GateError(PermanentError):
     exit_code = 65
 
 
+class LimitError(PermanentError):
+    """Input exceeds a limit that keeps memory and time bounded (docs/limits.md)."""
+
+    exit_code = 65
+
+
 class WarehouseDamagedError(PermanentError):
-    """The working database cannot be used as it is; it can be made again from the landing."""
+    """The working database cannot be used as it is; `leverhouse rebuild` recreates it from the landing."""
 
     exit_code = 74  # EX_IOERR
 
 
 class PublishError(PermanentError):
-    """The snapshot could not be published; the previous one is untouched."""
+    """The snapshot could not be published; the previous one is unchanged."""
 
     exit_code = 74  # EX_IOERR

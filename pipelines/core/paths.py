@@ -1,6 +1,6 @@
-"""The home of a warehouse and the processes that work in it: folders, Dagster's settings file, who is still alive.
+"""The home folder of a warehouse: subfolders, Dagster's settings file, and which processes using it are alive.
 
-No Dagster is imported and no database opened here.
+Imports no Dagster and opens no database.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from pipelines.core.errors import ConfigError
 from pipelines.core.settings import PROJECT_ROOT, Settings
 
 DAGSTER_YAML: Final = PROJECT_ROOT / "warehouse" / "dagster_home" / "dagster.yaml"
-"""The settings of Dagster that every warehouse gets a copy of."""
+"""Dagster settings, copied into every warehouse."""
 
-_held: dict[Path, tuple[str, FileLock]] = {}
+_process_locks: dict[Path, tuple[str, FileLock]] = {}
 
 
 def prepare_home(settings: Settings) -> None:
-    """Create the folders of the warehouse and renew dagster.yaml where it is missing or differs from the project's.
+    """Create the folders of the warehouse and write dagster.yaml if it is missing or differs from the project's.
 
-    Raises ConfigError where the home cannot be written.
+    Raises ConfigError if the home is not writable.
     """
     try:
         for folder in (settings.root, settings.dagster_home, settings.dagster_home / "logs", settings.inbox_dir):
@@ -39,36 +39,36 @@ def prepare_home(settings: Settings) -> None:
             temporary.replace(target)
     except OSError as error:
         raise ConfigError(
-            f"LEVERHOUSE_HOME {settings.root}: {error.strerror} ({error.filename}). Name a folder that can be written."
+            f"LEVERHOUSE_HOME {settings.root}: {error.strerror} ({error.filename}). Use a writable folder."
         ) from error
 
 
 def dagster_yaml_is_current(settings: Settings) -> bool:
-    """True where the warehouse's dagster.yaml is the project's."""
+    """Whether the warehouse's dagster.yaml equals the project's."""
     target = settings.dagster_home / "dagster.yaml"
     return target.exists() and target.read_bytes() == DAGSTER_YAML.read_bytes()
 
 
 def claim_process(settings: Settings) -> str:
-    """A token by which other processes can tell that this one lives. The same one for every call in a process.
+    """A token that lets other processes check whether this one is alive. Every call in a process returns the same token.
 
-    Behind it is a file lock, which the operating system frees however the process ends; process numbers are used again
-    and prove nothing.
+    It is backed by a file lock, which the operating system releases however the process ends; a process id would not do
+    because ids are reused.
     """
     folder = settings.dagster_home / "processes"
-    held = _held.get(folder)
+    held = _process_locks.get(folder)
     if held is not None and held[1].is_locked and held[0].split("~")[1] == str(os.getpid()):
         return held[0]
     folder.mkdir(parents=True, exist_ok=True)
     token = f"{socket.gethostname()}~{os.getpid()}~{secrets.token_hex(6)}"
     lock = FileLock(folder / f"{token}.lock")
     lock.acquire(timeout=0)
-    _held[folder] = (token, lock)
+    _process_locks[folder] = (token, lock)
     return token
 
 
 def process_is_alive(settings: Settings, token: str) -> bool:
-    """False where the process that claimed `token` on this host has ended. Processes of other hosts count as alive."""
+    """Whether the process that claimed `token` is running. Processes of other hosts count as alive."""
     if token.split("~")[0] != socket.gethostname():
         return True
     path = settings.dagster_home / "processes" / f"{token}.lock"
@@ -83,7 +83,7 @@ def process_is_alive(settings: Settings, token: str) -> bool:
     return False
 
 
-def forget_dead_processes(settings: Settings) -> None:
+def remove_dead_process_locks(settings: Settings) -> None:
     """Remove the lock files of processes of this host that have ended."""
     for path in (settings.dagster_home / "processes").glob("*.lock"):
         if not process_is_alive(settings, path.stem):
@@ -92,7 +92,7 @@ def forget_dead_processes(settings: Settings) -> None:
 
 @contextmanager
 def environment(**values: str) -> Iterator[None]:
-    """Set environment variables for libraries that read nothing else, and take them back."""
+    """Set environment variables inside the block and restore them after it."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

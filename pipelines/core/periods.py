@@ -1,6 +1,6 @@
-"""Lengths of the periods that rows of clean tables name (`period`), for Python and for SQL on DuckDB.
+"""Lengths of the values of the column `period` of clean tables, for Python and for DuckDB SQL.
 
-dbt's macro period_minutes and the CHECKs of warehouse/schema name the same periods; a test compares the three.
+The dbt macro period_minutes and the CHECKs in warehouse/schema list the same periods; a test compares all three.
 """
 
 from collections.abc import Mapping
@@ -17,10 +17,10 @@ PERIODS: Final[Mapping[str, timedelta]] = {
     "8h": timedelta(hours=8),
     "1d": timedelta(days=1),
 }
-"""Every period by its name."""
+"""Length of every period, by name."""
 
 
 def period_sql(unit: timedelta) -> str:
-    """An expression of the column `period`: its length in whole units, null for a name that is not in PERIODS."""
+    """SQL expression over the column `period`: its length in whole units, null for a name not in PERIODS."""
     cases = " ".join(f"when '{name}' then {length // unit}" for name, length in PERIODS.items())
     return f"case period {cases} end"

@@ -1,10 +1,10 @@
-"""How a long step says how far it is: one callback type, and the one that says nothing."""
+"""The progress callback of long steps, and one that reports nothing."""
 
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int], None]
-"""Called with (what, done, of); `of` 0 means that the number of parts is not known."""
+"""Called with (what, done, total); a total of 0 means unknown."""
 
 
-def no_progress(what: str, done: int, of: int) -> None:
+def no_progress(what: str, done: int, total: int) -> None:
     """Report nothing."""

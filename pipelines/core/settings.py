@@ -1,14 +1,16 @@
-"""Where everything lives and how much it may use: typed settings from the environment and leverhouse.toml.
+"""Typed settings from the environment and leverhouse.toml: paths, resource limits, venues, assets.
 
-No I/O at import; nothing here opens a database or creates a folder.
+No I/O at import; opens no database and creates no folder.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -18,6 +20,7 @@ from pydantic_settings import (
 )
 
 from pipelines.core.errors import ConfigError
+from pipelines.core.words import nearest
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,15 +29,35 @@ def _comma_list(value: object) -> object:
     return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
 
-# In the environment a list is written with commas, in leverhouse.toml as an array.
+# Lists are comma-separated in the environment and arrays in leverhouse.toml.
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
 
 
+OTHER_VARIABLES: Final = frozenset(
+    {"LEVERHOUSE_DATABASE", "LEVERHOUSE_PARQUET", "LEVERHOUSE_RECORDED", "LEVERHOUSE_SAMPLES", "LEVERHOUSE_FIELD"}
+)
+"""Variables of this project that are no settings: what dbt's profile reads, and where the tests find their material."""
+BENCHMARKS: Final = "LEVERHOUSE_BENCH_"
+
+
+def _base_urls(endpoints: dict[str, str]) -> dict[str, str]:
+    for name, address in endpoints.items():
+        parts = urlsplit(address)
+        if parts.scheme not in {"http", "https", "file"} or not (
+            parts.netloc or (parts.scheme == "file" and parts.path)
+        ):
+            # The address may hold a key and is not shown.
+            raise ValueError(f"{name} is no address: write http://, https:// or file:// and where it leads")
+        if name.count(".") != 1:
+            raise ValueError(f"{name!r} is not <venue>.<endpoint>")
+    return endpoints
+
+
 class Settings(BaseSettings):
-    """Settings of one warehouse. Environment variables (prefix LEVERHOUSE_) win over leverhouse.toml in the project root.
+    """Settings of one warehouse. Environment variables (prefix LEVERHOUSE_) override leverhouse.toml in the project root.
 
     Secrets (keys of optional services) are read from the environment where they are used and are never a field here,
-    so that printing the settings can never print one.
+    so that printing the settings cannot print one.
     """
 
     model_config = SettingsConfigDict(
@@ -42,22 +65,22 @@ class Settings(BaseSettings):
     )
 
     home: Path = Field(
-        default=PROJECT_ROOT / "warehouse", description="Root of this warehouse: all data lies below it."
+        default=PROJECT_ROOT / "warehouse", description="Root folder of this warehouse; contains all of its data."
     )
     mappings: Path | None = Field(default=None, description="Folder of mapping files; default <home>/mappings.")
     duckdb_memory: str = Field(default="512MB", description="memory_limit of the writing DuckDB connection.")
     duckdb_threads: int = Field(default=2, ge=1, description="Threads of the writing DuckDB connection.")
     assets: Names = Field(
         default=(),
-        description="Assets that are fetched; empty: the universe (pipelines/core/universe.py says by which rule).",
+        description="Assets to fetch; empty: the universe (rule in pipelines/core/universe.py).",
     )
-    venues: Names = Field(default=(), description="Venues that are fetched; empty: all that need no key.")
-    endpoints: dict[str, str] = Field(
+    venues: Names = Field(default=(), description="Venues to fetch; empty: all that need no key.")
+    endpoints: Annotated[dict[str, str], AfterValidator(_base_urls)] = Field(
         default_factory=dict,
-        description="Base addresses by <venue>.<endpoint> in place of the venue's own: a mirror (also file://), an emulator.",
+        description="Base URLs by <venue>.<endpoint>, overriding the venue's own: a mirror (also file://), an emulator.",
     )
-    contact: str = Field(default="", description="How a venue reaches you; sent in the User-Agent where it is set.")
-    lock_timeout_seconds: float = Field(default=600.0, ge=0, description="How long a writer waits for another writer.")
+    contact: str = Field(default="", description="Contact address for venues; sent in the User-Agent if set.")
+    lock_timeout_seconds: float = Field(default=600.0, ge=0, description="How long a writer waits for the writer lock.")
 
     @classmethod
     def settings_customise_sources(
@@ -72,7 +95,15 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls) -> Self:
-        """The settings of this process. Raises ConfigError naming the variable that is wrong."""
+        """The settings of this process. Raises ConfigError naming the invalid or unknown variable."""
+        known = {f"LEVERHOUSE_{name.upper()}" for name in cls.model_fields}
+        for name in sorted(os.environ):
+            if (
+                name.startswith("LEVERHOUSE_")
+                and name not in known | OTHER_VARIABLES
+                and not name.startswith(BENCHMARKS)
+            ):
+                raise ConfigError(f"settings: there is no {name}.{nearest(name, known)}")
         try:
             return cls()
         except ValidationError as error:
@@ -83,7 +114,7 @@ class Settings(BaseSettings):
             raise ConfigError(f"settings: {faults}. Correct the environment or leverhouse.toml.") from error
 
     def endpoints_of(self, venue: str) -> dict[str, str]:
-        """The base addresses that replace or add to those of `venue`, by the name of the endpoint."""
+        """Base URLs that override or extend those of `venue`, by endpoint name."""
         named = (key.partition(".") for key in self.endpoints)
         return {name: self.endpoints[f"{venue}.{name}"] for owner, _, name in named if owner == venue}
 
@@ -107,7 +138,7 @@ class Settings(BaseSettings):
 
     @property
     def scratch_dir(self) -> Path:
-        """Spill files of DuckDB; empty between runs."""
+        """DuckDB spill files; empty between runs."""
         return self.root / "scratch"
 
     @property
@@ -133,7 +164,7 @@ class Settings(BaseSettings):
 
     @property
     def dbt_target_dir(self) -> Path:
-        """dbt's artifacts: per warehouse, so that two warehouses can build side by side."""
+        """dbt artifacts: one folder per warehouse, so that two warehouses can build at the same time."""
         return self.root / "dbt_target"
 
     @property

@@ -1,6 +1,6 @@
-"""Which asset an instrument carries: multipliers, wrapped coins, venue spellings, quote currencies, inverse contracts.
+"""Asset of an instrument: multipliers, wrapped coins, venue spellings, quote currencies, inverse contracts.
 
-Pure functions on names. No list of what is traded today (venues publish that) and no prices live here.
+Pure functions on names. Listed instruments (venues publish them) and prices do not belong here.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ QUOTES: Final = (
     "FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USDD", "USDE", "USD1", "USDP", "DAI", "USD", "EUR", "GBP", "TRY", "BRL",
     "JPY", "BTC", "ETH", "BNB",
 )  # fmt: skip
-"""Quote currencies, longest first where one ends another: BTCFDUSD is BTC in FDUSD, not BTCFD in USD."""
+"""Quote currencies; one that is a suffix of another comes after it: BTCFDUSD is BTC in FDUSD, not BTCFD in USD."""
 
 UNIVERSE_SIZE: Final = 20
-"""How many of the most traded assets are followed."""
+"""Number of most traded assets per ranking."""
 
 ALWAYS_FOLLOWED: Final = ("AVAX",)
 
@@ -28,12 +28,12 @@ DEFAULT_UNIVERSE: Final = (
     "BTC", "ETH", "SOL", "XRP", "DOGE", "BNB", "ADA", "LINK", "SUI", "PEPE", "LTC", "BCH", "DOT", "TRX", "UNI", "AAVE",
     "NEAR", "WIF", "ENA", "HYPE", "AVAX",
 )  # fmt: skip
-"""Assets that are followed until the first ranking by turnover is captured (choose_universe)."""
+"""Universe until the first turnover ranking is captured (choose_universe)."""
 
 NO_UNIVERSE: Final = frozenset({"USDT", "USDC", "USDE", "DAI", "FDUSD", "TUSD", "USD1", "EUR", "GBP", "BTCDOM", "DEFI"})
-"""Stablecoins, currencies and indices are traded but carry no leverage of their own."""
+"""Stablecoins, currencies and indices: traded, but without leverage of their own."""
 
-# One wrapped coin redeems for exactly one coin. Staked coins (wstETH, rETH, weETH) earn: assets of their own.
+# One wrapped coin redeems for exactly one coin. Staked coins (wstETH, rETH, weETH) earn a yield and are separate assets.
 WRAPPED: Final = {
     "WETH": "ETH",
     "WBTC": "BTC",
@@ -49,7 +49,7 @@ WRAPPED: Final = {
     "WSOL": "SOL",
 }
 
-# Kraken and BitMEX write ISO-like codes: X for what no country issues. GMX writes the whole of one name.
+# Kraken and BitMEX use ISO-like codes: X for currencies that no country issues. GMX spells out SPX6900.
 SPELLINGS: Final = {"XBT": "BTC", "XXBT": "BTC", "XETH": "ETH", "XDG": "DOGE", "XXDG": "DOGE", "SPX6900": "SPX"}
 
 # 1000SHIB, 10000LADYS, 1000000MOG (Binance, Bybit); 1MBABYDOGE (Binance); kPEPE (Hyperliquid); SHIB1000 (Bybit).
@@ -64,7 +64,7 @@ _SYMBOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/\-]{0,63}")
 
 @dataclass(frozen=True)
 class AssetUnit:
-    """The asset of an instrument and how many units of it one unit of the instrument holds (1000PEPE: 1000)."""
+    """The asset of an instrument and how many units of it one unit of the instrument represents (1000PEPE: 1000)."""
 
     asset: str
     multiplier: float = 1.0
@@ -72,7 +72,7 @@ class AssetUnit:
 
 @dataclass(frozen=True)
 class InstrumentFacts:
-    """What the name of an instrument says about it. Contract sizes are not in names; venues publish them."""
+    """Facts parsed from an instrument's name. Contract sizes are not in names; venues publish them."""
 
     instrument: str
     asset: str
@@ -82,11 +82,11 @@ class InstrumentFacts:
 
 
 def choose_universe(rankings: Iterable[Mapping[str, float]]) -> tuple[str, ...]:
-    """The assets to follow, by this rule: of every ranking (turnover of 24 hours in dollars by asset, the first capture
-    of a calendar month) the UNIVERSE_SIZE most traded assets, all months together, and ALWAYS_FOLLOWED.
+    """The universe: the union of the UNIVERSE_SIZE most traded assets of every ranking, plus ALWAYS_FOLLOWED.
 
-    Once in, an asset stays: leaving with falling volume, it would take its history's end out of every comparison. Ties go by
-    name. The newest ranking's order comes first. DEFAULT_UNIVERSE where there is no ranking.
+    A ranking is the 24-hour turnover in dollars by asset, taken from the first capture of a calendar month. An asset never
+    leaves the universe: dropping it when its volume falls would cut the end of its history out of every comparison. Ties are
+    broken by name; assets of the newest ranking come first. DEFAULT_UNIVERSE if there is no ranking.
     """
     chosen: dict[str, None] = {}
     for ranking in reversed(list(rankings)):
@@ -98,14 +98,14 @@ def choose_universe(rankings: Iterable[Mapping[str, float]]) -> tuple[str, ...]:
 
 
 def is_safe_symbol(text: str) -> bool:
-    """Whether `text` can be an instrument's name at all: no path, no SQL, no control characters."""
+    """Whether `text` is acceptable as an instrument name: no path, no SQL, no control characters."""
     return _SYMBOL.fullmatch(text) is not None and ".." not in text and "//" not in text
 
 
 def asset_unit(base: str) -> AssetUnit:
-    """Canonical asset of a venue's base ticker: multiplier split off, venue spelling and wrapping undone.
+    """Canonical asset of a venue's base ticker: multiplier split off, venue spelling and wrapping resolved.
 
-    The case of `base` matters for one rule only: a lower-case k is Hyperliquid's thousand, KAVA is a coin.
+    Case matters for one rule only: a lower-case k is Hyperliquid's prefix for 1000, while KAVA is a coin.
     """
     for pattern in (_NUMBER_FIRST, _NUMBER_LAST):
         if match := pattern.fullmatch(base.upper()):
@@ -125,9 +125,9 @@ def canonical_asset(ticker: str) -> str:
 
 
 def split_quote(pair: str, quotes: tuple[str, ...] = QUOTES) -> tuple[str, str] | None:
-    """(base, quote) of a pair written in one word, or None where none of `quotes` ends it; the first that does, wins.
+    """(base, quote) of a pair without separator, by the first of `quotes` that it ends with; None if there is none.
 
-    Give the quotes the venue has: DOTUSD is DOT in USD where nothing trades in TUSD.
+    Pass the quotes of the venue: DOTUSD is DOT in USD on a venue without TUSD.
     """
     for quote in quotes:
         if pair.endswith(quote) and len(pair) > len(quote):
@@ -138,15 +138,15 @@ def split_quote(pair: str, quotes: tuple[str, ...] = QUOTES) -> tuple[str, str] 
 def spot_symbol(venue: str, base: str, quote: str) -> str:
     """Name of a spot pair in the warehouse.
 
-    Binance and Bybit call a spot pair and the perpetual on it both BTCUSDT. As an instrument is one row per venue and
-    name, their spot pairs carry the slash that both venues show on screen: BTC/USDT.
+    Binance and Bybit name both a spot pair and its perpetual BTCUSDT. Because an instrument is one row per venue and name,
+    their spot pairs are written with a slash, as both venues display them: BTC/USDT.
     """
     separator = "/" if venue in {"binance", "bybit"} else "-"
     return f"{base}{separator}{quote}"
 
 
 def parse_symbol(venue: str, symbol: str, *, market: Market = "perp") -> InstrumentFacts | None:
-    """What `symbol` of `venue` is, or None where the name does not follow the venue's rule."""
+    """Facts of `symbol` of `venue`, or None if the name does not follow the venue's rule."""
     if not is_safe_symbol(symbol):
         return None
     rule = _RULES.get(venue)
@@ -232,7 +232,7 @@ def _kraken(symbol: str, market: Market) -> _Found | None:
 
 
 def _bitmex(symbol: str, market: Market) -> _Found | None:
-    """BitMEX: XBTUSD inverse, XBTUSDT linear, ETHUSD quanto (its contract pays bitcoin)."""
+    """BitMEX: XBTUSD inverse, XBTUSDT linear, ETHUSD quanto (settled in bitcoin)."""
     split = split_quote(symbol, ("USDT", "USDC", "USD", "EUR"))
     if split is None or market == "spot":
         return None
@@ -243,7 +243,7 @@ def _bitmex(symbol: str, market: Market) -> _Found | None:
 
 
 def _bare(quote: str) -> Callable[[str, Market], _Found | None]:
-    """Hyperliquid and Lighter name a perpetual by its base alone: BTC, kPEPE."""
+    """Hyperliquid and Lighter name a perpetual by its base only: BTC, kPEPE."""
 
     def rule(symbol: str, market: Market) -> _Found | None:
         if market == "spot" or re.fullmatch(r"k?[A-Z0-9]+", symbol) is None:
@@ -254,7 +254,7 @@ def _bare(quote: str) -> Callable[[str, Market], _Found | None]:
 
 
 def _dydx(symbol: str, market: Market) -> _Found | None:
-    """dYdX v4: BTC-USD, settled in USDC, hence linear."""
+    """dYdX v4: BTC-USD, settled in USDC, so linear."""
     match = re.fullmatch(r"(?P<base>[A-Z0-9.]+)-USD", symbol)
     return (match["base"], "USD", "linear") if match and market == "perp" else None
 
@@ -266,13 +266,13 @@ def _orderly(symbol: str, market: Market) -> _Found | None:
 
 
 def _gmx(symbol: str, market: Market) -> _Found | None:
-    """GMX: chain, index against the dollar, and what backs it: arbitrum:BTC/USD:WBTC.e-USDC, avalanche:AVAX/USD:v1, linear."""
+    """GMX: chain:index/USD:collateral pool, linear: arbitrum:BTC/USD:WBTC.e-USDC, avalanche:AVAX/USD:v1."""
     match = re.fullmatch(r"[a-z]+:(?P<base>[A-Z0-9]+)/USD:[A-Za-z0-9.\-]+", symbol)
     return (match["base"], "USD", "linear") if match and market == "perp" else None
 
 
 def _gate(symbol: str, market: Market) -> _Found | None:
-    """Gate: BTC_USDT linear, BTC_USD inverse; spot pairs are spelled like the perpetuals."""
+    """Gate: BTC_USDT linear, BTC_USD inverse; spot pairs have the same names as perpetuals."""
     base, _, quote = symbol.partition("_")
     if not base or quote not in QUOTES:
         return None
@@ -282,7 +282,7 @@ def _gate(symbol: str, market: Market) -> _Found | None:
 
 
 def _bitfinex(symbol: str, market: Market) -> _Found | None:
-    """Bitfinex: tBTCF0:USTF0 linear in tether (UST is its code for USDT)."""
+    """Bitfinex: tBTCF0:USTF0 linear in USDT (UST is Bitfinex's code for it)."""
     match = re.fullmatch(r"t(?P<base>[A-Z0-9]+)F0:USTF0", symbol)
     return (match["base"], "USDT", "linear") if match and market == "perp" else None
 

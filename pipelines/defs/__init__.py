@@ -1,1 +1,1 @@
-"""Dagster objects only. No parsing, no SQL, no HTTP."""
+"""Dagster definitions. No parsing, no SQL, no HTTP."""

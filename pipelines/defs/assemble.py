@@ -1,4 +1,4 @@
-"""Puts all Dagster objects of a warehouse together: a function of its settings, which reads no environment."""
+"""Builds all Dagster definitions of a warehouse from its settings; reads no environment variables."""
 
 from __future__ import annotations
 
@@ -32,12 +32,11 @@ def build_definitions(
     manifest: Path | None = None,
     clock: Clock = utc_now,
 ) -> dg.Definitions:
-    """Everything Dagster knows of one warehouse.
+    """All Dagster definitions of one warehouse.
 
-    `watch` is told what runs in this process do; `mappings` adds data sets to those of settings.mappings_dir;
-    `manifest` replaces the one prepared from the dbt project; `clock` tells the steps of venues what
-    time it is. Raises LeverhouseError where contract or dbt project are
-    broken; a broken mapping only breaks its own asset.
+    `observer` receives the events of runs in this process; `mappings` adds data sets to those of settings.mappings_dir;
+    `manifest` replaces the manifest of the dbt project; `clock` is the clock of the fetch steps. Raises LeverhouseError if
+    the contract or the dbt project is invalid; an invalid mapping fails only its own asset.
     """
     observer = observer or Observer()
     contract = load_contract(settings.schema_dir)
@@ -49,11 +48,11 @@ def build_definitions(
             *build_raw_assets(settings, datasets, observer=observer),
             *build_venue_assets(settings, venues, observer=observer, clock=clock),
             build_clean_assets(settings, contract, datasets, venues, observer=observer),
-            marts,
+            *marts,
             build_published_asset(settings, mart_keys(marts), observer=observer),
             build_report_asset(settings, observer=observer),
         ],
-        asset_checks=build_mart_checks(settings, marts.keys),
+        asset_checks=build_mart_checks(settings, mart_keys(marts)),
         jobs=build_jobs(settings, venues, observer=observer),
         schedules=build_schedules(venues),
         sensors=build_sensors(settings, datasets, list(contract.clean), venues),

@@ -1,7 +1,7 @@
-"""Checks on the marts that dbt's tests do not make: is the newest day of every venue new, and is the coverage whole.
+"""Checks of the marts beyond dbt's tests: the newest day of every scheduled source is recent, and coverage has no gaps.
 
-A freshness policy sees when a table was built, and a backfill or a rebuild makes it fresh; these look at the rows. The
-queries are in storage.status.
+A freshness policy only sees when a table was built, and a backfill or rebuild makes it fresh; these checks look at the
+rows. The queries are in storage.status.
 """
 
 from collections.abc import Collection
@@ -16,11 +16,11 @@ FRESHNESS: Final = dg.AssetKey(["marts", "source_freshness"])
 COVERAGE: Final = dg.AssetKey(["marts", "data_coverage_daily"])
 
 BEHIND_DAYS: Final = 3
-"""A scheduled source is behind when its newest day is older than this; archives arrive a day late and are restated."""
+"""A scheduled source is behind if its newest day is older than this; archives arrive a day late and are restated."""
 
 
 def build_mart_checks(settings: Settings, marts: Collection[dg.AssetKey]) -> list[dg.AssetChecksDefinition]:
-    """The checks whose marts exist. They warn: what is missing must not keep readers from what is there."""
+    """The checks whose marts exist. They only warn: missing data must not block the publication of existing data."""
     checks = []
     if FRESHNESS in marts:
         checks.append(_newest_day(settings))
@@ -33,8 +33,8 @@ def _newest_day(settings: Settings) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=FRESHNESS,
         name="newest_day",
-        description=f"Every scheduled source has rows of the last {BEHIND_DAYS} days. Imported files are history: they "
-        "are shown and not judged.",
+        description=f"Every scheduled source has rows of the last {BEHIND_DAYS} days. Imported files are listed but not "
+        "checked, because they are history.",
         pool=WRITER_POOL,
     )
     def newest_day() -> dg.AssetCheckResult:
@@ -59,7 +59,7 @@ def _coverage(settings: Settings) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=COVERAGE,
         name="coverage",
-        description="No source, table and venue has a day that is missing or partial.",
+        description="No source, table and venue has missing or partial days.",
         pool=WRITER_POOL,
     )
     def coverage() -> dg.AssetCheckResult:

@@ -1,6 +1,6 @@
-"""The clean tables as one asset step, because one transaction per source may feed several of them.
+"""The clean tables as one multi-asset, because the transaction of a source may write several of them.
 
-What it does is operations.load.load_pending; what the tables are is written in warehouse/schema. No parsing, no SQL.
+operations.load.load_pending does the work; warehouse/schema defines the tables. No parsing, no SQL.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,10 +36,10 @@ Result = dg.MaterializeResult[Any] | dg.AssetCheckResult
 def build_clean_assets(
     settings: Settings, contract: Contract, datasets: Sequence[Dataset], venues: Sequence[Venue], *, observer: Observer
 ) -> dg.AssetsDefinition:
-    """All clean tables and their ledger, with the checks gate, reconciliation and coverage on every table.
+    """All clean tables and the ledger, with the checks gate, reconciliation and coverage on every table.
 
-    Days are partitions of the landing and not of these: what is pending follows from comparing the landing with ops, so a
-    run loads everything that is, whatever days it is of.
+    The landing is partitioned by day, the clean tables are not: pending landings are found by comparing the landing with
+    ops, so a run loads everything pending, whatever its days.
     """
     feeders = {
         name: [
@@ -56,7 +56,7 @@ def build_clean_assets(
             group_name="clean",
             owners=OWNERS,
             kinds={"duckdb"},
-            description="Books of the loaders, schema ops: landings, loads, lineage, quarantine, coverage, checks.",
+            description="Loader ledger, schema ops: landings, loads, lineage, quarantine, coverage, checks.",
             freshness_policy=BUILT_DAILY,
         )
     )
@@ -111,14 +111,14 @@ def _table_spec(table: Table, feeders: Sequence[dg.AssetKey]) -> dg.AssetSpec:
 
 
 def _check_specs(table: str) -> list[dg.AssetCheckSpec]:
-    about = {
-        "gate": "The expectations of the newest batch of every source hold.",
-        "reconciliation": "received = accepted + duplicates + quarantined, and the table holds what was accepted.",
+    descriptions = {
+        "gate": "The newest batch of every source passed the checks of the gate.",
+        "reconciliation": "received = accepted + duplicates + quarantined, and the table has exactly the accepted rows.",
         "coverage": "Every expected period of every instrument and day is present.",
     }
     return [
         dg.AssetCheckSpec(name, asset=clean_key(table), description=text, blocking=name == "reconciliation")
-        for name, text in about.items()
+        for name, text in descriptions.items()
     ]
 
 

@@ -1,6 +1,6 @@
-"""What every Dagster object here shares: names, partitions, freshness, and how errors of the pipeline become Dagster's.
+"""Shared by the Dagster definitions: asset keys, partitions, freshness policies, conversion of errors.
 
-No assets, jobs or sensors of its own.
+Defines no assets, jobs or sensors.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from pipelines.operations.observer import Observer
 OWNERS: Final = ["team:data"]
 
 WRITER_POOL: Final = "warehouse_writer"
-"""The pool of everything that writes the warehouse; its limit is in warehouse/dagster_home/dagster.yaml."""
+"""Pool of all steps that write the warehouse; its limit is in warehouse/dagster_home/dagster.yaml."""
 
 PROCESS_TAG: Final = "leverhouse/process"
-"""Run tag: token of the process that executes the run (home.claim_process)."""
+"""Run tag: token of the process that executes the run (core.paths.claim_process)."""
 
 RETRY_TAG: Final = "dagster/retry_on_asset_or_op_failure"
-"""Run tag: whether the one retry of dagster.yaml applies to a failed step. Off unless the error may pass by itself."""
+"""Run tag: whether the single retry of dagster.yaml applies to a failed step. Set only for transient errors."""
 
 FIRST_DAY: Final = "2019-09-01"
-"""The first day of the oldest venue archive that is followed."""
+"""First day of the oldest venue archive in use."""
 
 DAYS: Final = dg.DailyPartitionsDefinition(start_date=FIRST_DAY)
-"""UTC days of the feeds in the landing."""
+"""UTC days of the daily feeds in the landing."""
 
 LEDGER: Final = dg.AssetKey(["clean", "ledger"])
-"""The bookkeeping of the loaders, schema ops, as one asset."""
+"""The loader ledger (schema ops) as one asset."""
 
 BUILT_DAILY: Final = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36), warn_window=timedelta(hours=27))
-"""Everything downstream of the landing is renewed by the daily schedule. It says when a table was built and not how new
-its rows are: the check newest_day beside it does that."""
+"""For everything downstream of the landing, which the daily schedule rebuilds. Covers when a table was built; the check
+newest_day covers how recent its rows are."""
 
 
 def raw_key(dataset: str) -> dg.AssetKey:
@@ -58,9 +58,9 @@ def clean_key(table: str) -> dg.AssetKey:
 def step(
     context: dg.AssetExecutionContext | dg.OpExecutionContext, settings: Settings, observer: Observer
 ) -> Iterator[None]:
-    """Run the body of an asset: mark the run with this process, and hand errors to the watcher and to Dagster.
+    """Run the body of an asset: tag the run with this process, and pass errors to the observer and to Dagster.
 
-    Only TransientError lets the run be retried, once; every other error ends it.
+    Only a TransientError allows the single retry of the run.
     """
     if PROCESS_TAG not in context.run.tags:
         context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: claim_process(settings)})
@@ -81,7 +81,7 @@ def step(
 
 
 def table_metadata(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
-    """Rows as a table on the screen; cells become text, so that dates and nulls can be shown."""
+    """Rows as table metadata; cells are converted to text, so that dates and nulls can be shown."""
     records = [
         dg.TableRecord({name: "" if value is None else str(value) for name, value in row.items()}) for row in rows
     ]

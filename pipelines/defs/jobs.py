@@ -1,6 +1,6 @@
-"""Jobs: what runs together.
+"""Jobs: which assets run together.
 
-Ingestion and build are apart, so that a source that fails never keeps the others from readers.
+Ingestion and build are separate jobs, so that a failed source does not block the publication of the others.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,6 +10,7 @@ import dagster as dg
 
 from pipelines.core.settings import Settings
 from pipelines.defs.common import WRITER_POOL, feed_key, step
+from pipelines.defs.marts import GROUPS
 from pipelines.extract.venue import Venue
 from pipelines.operations.observer import Observer
 
@@ -21,22 +22,22 @@ EVERYTHING: Final = "everything"
 REBUILD: Final = "rebuild"
 
 INGESTING: Final = (INGEST_FILES, LOAD, REBUILD)
-"""Jobs after which the marts are out of date."""
+"""Jobs after which the marts must be rebuilt."""
 
 LOADING: Final = (INGEST_FILES, LOAD)
-"""Jobs that load whatever is pending, wherever it came from."""
+"""Jobs that load everything pending, from files and venues."""
 
 BUILDING: Final = (BUILD, EVERYTHING)
-"""Jobs that bring them up to date."""
+"""Jobs that build the marts."""
 
 
 def fetch_job(venue: str) -> str:
-    """Name of the job that brings the daily feeds of a venue."""
+    """Name of the job that fetches the daily feeds of a venue."""
     return f"fetch_{venue}"
 
 
 def capture_job(venue: str) -> str:
-    """Name of the job that captures what a venue forgets."""
+    """Name of the job that captures the current state of a venue."""
     return f"capture_{venue}"
 
 
@@ -44,30 +45,30 @@ def build_jobs(settings: Settings, venues: Sequence[Venue], *, observer: Observe
     """All jobs."""
     landing, clean = dg.AssetSelection.key_prefixes(["raw", "files"]), dg.AssetSelection.groups("clean")
     published = dg.AssetSelection.groups("published")
-    layers = dg.AssetSelection.groups("seeds", "staging", "intermediate", "marts")
+    layers = dg.AssetSelection.groups(*GROUPS)
     return [
         dg.define_asset_job(
             INGEST_FILES,
             selection=landing | clean,
-            description="Lands files (from the inbox, or those the configuration names) and loads whatever is pending.",
+            description="Lands files (from the inbox, or those in the run configuration) and loads everything pending.",
         ),
         dg.define_asset_job(
             LOAD,
             selection=clean,
-            description="Loads landings that the clean tables do not show yet.",
+            description="Loads pending landings into the clean tables.",
         ),
         dg.define_asset_job(
             BUILD,
             selection=layers | published,
-            description="One dbt build with its blocking tests, then the snapshot for readers.",
+            description="Runs dbt with its blocking tests, before and after the statistics, then publishes the snapshot.",
         ),
         dg.define_asset_job(
-            PUBLISH, selection=published, description="The snapshot for readers from the marts as they are."
+            PUBLISH, selection=published, description="Publishes the snapshot from the existing marts."
         ),
         dg.define_asset_job(
             EVERYTHING,
             selection=landing | clean | layers | published,
-            description="Landing to snapshot in one run. Stops at the first step that fails.",
+            description="From landing to snapshot in one run. Stops at the first failed step.",
         ),
         _rebuild_job(settings, observer),
         *(job for venue in venues for job in _venue_jobs(venue)),
@@ -75,27 +76,27 @@ def build_jobs(settings: Settings, venues: Sequence[Venue], *, observer: Observe
 
 
 def _venue_jobs(venue: Venue) -> Iterator[Any]:
-    """Fetching only writes the landing: venues run side by side, and one that is down turns its own run red."""
+    """Jobs of one venue. Fetching only writes to the landing: venues run in parallel, and an outage fails only its own run."""
     daily = [feed_key(venue.name, feed.name) for feed in venue.feeds if feed.cadence.name == "daily"]
     captured = [feed_key(venue.name, feed.name) for feed in venue.feeds if feed.cadence.name == "capture"]
     if daily:
         yield dg.define_asset_job(
             fetch_job(venue.name),
             selection=dg.AssetSelection.assets(*daily),
-            description=f"Brings the daily feeds of {venue.name} into the landing. The load follows by itself.",
+            description=f"Lands the daily feeds of {venue.name}. A sensor starts the load afterwards.",
         )
     if captured:
         yield dg.define_asset_job(
             capture_job(venue.name),
             selection=dg.AssetSelection.assets(*captured),
-            description=f"Captures what {venue.name} forgets, this hour. The load follows by itself.",
+            description=f"Captures the current state of {venue.name}. A sensor starts the load afterwards.",
         )
 
 
 def _rebuild_job(settings: Settings, observer: Observer) -> dg.JobDefinition:
     @dg.op(
         name="rebuild_clean_tables",
-        description="Loads every landing into a new database and puts it in the place of the working one.",
+        description="Loads every landing into a new database that replaces the working one.",
         pool=WRITER_POOL,
     )
     def rebuild_clean_tables(context: dg.OpExecutionContext) -> None:
@@ -121,7 +122,7 @@ def _rebuild_job(settings: Settings, observer: Observer) -> dg.JobDefinition:
 
     @dg.job(
         name=REBUILD,
-        description="Makes the working database anew from the landing alone; the marts follow with the next build.",
+        description="Rebuilds the working database from the landing; the next build creates the marts.",
     )
     def rebuild_job() -> None:
         rebuild_clean_tables()

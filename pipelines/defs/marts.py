@@ -1,6 +1,7 @@
-"""The dbt project as assets: which asset a model is, and dbt's results as materializations and checks.
+"""The dbt project as assets: asset keys of models, dbt's results as materializations and checks, and the statistics between what
+they read and what reads them.
 
-What dbt runs is build.build_marts; no SQL here.
+What runs is operations.build; no SQL here.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,49 +12,50 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 
 from pipelines.core.settings import Settings
-from pipelines.defs.common import BUILT_DAILY, LEDGER, OWNERS, WRITER_POOL, clean_key, step, table_metadata
-from pipelines.operations.build import NodeResult
+from pipelines.defs.common import BUILT_DAILY, LEDGER, OWNERS, WRITER_POOL, step, table_metadata
+from pipelines.operations.build import READS_STATISTICS, BuildReport, NodeResult
 from pipelines.operations.observer import Observer
 
-LAYERS: Final = ("staging", "intermediate", "marts")
+MART_GROUPS: Final = ("facts", "reference", "operations", "analysis")
+"""Folders of models/marts, each a group."""
+
+GROUPS: Final = ("seeds", "staging", "intermediate", *MART_GROUPS)
+"""Groups of everything dbt builds, in the order data takes."""
+
 UNIQUE_ID: Final = "dagster_dbt/unique_id"
-"""Where dagster_dbt keeps dbt's id of a model or test in the metadata of its spec."""
+"""Metadata key under which dagster_dbt stores dbt's unique id of a model or test in its spec."""
 
 
 TESTS: Final = "dbt_tests"
-"""The one check of a model. Every check costs two events of 25 ms and more in Dagster's log: with a check per test the
+"""The single check of a model. Every check costs two events of 25 ms and more in Dagster's log: with a check per test the
 log of a build of 325 tests took 20 s of CPU time, with a check per model 6 s."""
 
 
 class Translator(DagsterDbtTranslator):
-    """dbt's models keep their layer as key prefix and group; sources are the clean tables and the ledger."""
+    """A model's or seed's key is its schema and name, its group its folder; sources are the clean tables and the ledger."""
 
     def __init__(self) -> None:
-        # Every table of ops is the one asset ledger.
+        # All tables of ops map to the single asset ledger.
         super().__init__(settings=DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True))
         self.tested: dict[str, dg.AssetKey] = {}
-        """Which asset a test belongs to, by dbt's id of the test."""
+        """The asset of a test, by dbt's unique id of the test."""
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
         name = dbt_resource_props["name"]
         if dbt_resource_props["resource_type"] == "source":
-            return clean_key(name) if dbt_resource_props["source_name"] == "clean" else LEDGER
-        return dg.AssetKey([_layer(dbt_resource_props), name])
+            source = dbt_resource_props["source_name"]
+            return LEDGER if source == "ops" else dg.AssetKey([source, name])
+        return dg.AssetKey([dbt_resource_props["schema"], name])
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
-        return _layer(dbt_resource_props)
+        return _group(dbt_resource_props)
 
     def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
         return OWNERS
 
     def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: Any) -> dg.AssetSpec:
         spec: dg.AssetSpec = super().get_asset_spec(manifest, unique_id, project)
-        if spec.key.path[0] == "marts":
-            return spec.replace_attributes(freshness_policy=BUILT_DAILY)
-        if _reads_marts(manifest, unique_id):
-            # A helper between two marts is drawn among them, so that the picture of the layers has no way back.
-            return spec.replace_attributes(group_name="marts", freshness_policy=BUILT_DAILY)
-        return spec
+        return spec.replace_attributes(freshness_policy=BUILT_DAILY) if spec.group_name in MART_GROUPS else spec
 
     def get_asset_check_spec(
         self, asset_spec: dg.AssetSpec, manifest: Mapping[str, Any], unique_id: str, project: Any
@@ -64,21 +66,43 @@ class Translator(DagsterDbtTranslator):
         return dg.AssetCheckSpec(
             TESTS,
             asset=asset_spec.key,
-            description="All dbt tests of the model hold: keys, relationships, ranges, identities.",
+            description="All dbt tests of the model pass: keys, relationships, ranges, identities.",
             blocking=True,
         )
 
 
-def build_mart_assets(settings: Settings, manifest: Path, *, observer: Observer) -> dg.AssetsDefinition:
-    """All models and seeds as one step, with dbt's tests as their checks.
+STATISTICS: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
+    "signal_estimates": (
+        ("int_hypothesis_outcomes_daily", "int_hypothesis_states_daily", "signal_hypotheses", "dim_threshold"),
+        "Effect of every hypothesis with its errors, as judged at the end of each month; months as they were are kept.",
+    ),
+    "liquidation_kernel_monthly": (
+        ("int_liquidation_exposure_daily", "liquidation_classes", "dim_threshold"),
+        "Rates of liquidation by class of leverage, fitted for each month on the days before it.",
+    ),
+    "liquidation_skill_daily": (
+        ("int_liquidation_exposure_daily", "liquidation_classes", "dim_threshold"),
+        "What the rates of a month expected of its days, what was liquidated, and the skill of 180 days.",
+    ),
+}
+"""Tables of the step of statistics, with the models and seeds they are made from: assets of their own, so that a fit that fails is
+seen, and the last one stays in force."""
 
-    A run of some of them builds those; a run of checks alone tests the tables as they are.
+
+def build_mart_assets(settings: Settings, manifest: Path, *, observer: Observer) -> list[dg.AssetsDefinition]:
+    """All models and seeds in two steps, with dbt's tests as their checks, and the statistics between them.
+
+    A run of a subset builds that subset; a run of checks only tests the existing tables.
     """
 
-    translator = Translator()
+    def whole(first: bool) -> BuildReport:  # noqa: FBT001
+        from pipelines.operations.build import build_evidence, build_inputs
 
-    @dbt_assets(manifest=manifest, name="dbt", dagster_dbt_translator=translator, pool=WRITER_POOL)
-    def dbt(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        return (build_inputs if first else build_evidence)(settings, progress=observer.progress)
+
+    def build(
+        context: dg.AssetExecutionContext, translator: Translator, *, first: bool
+    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         from pipelines.operations.build import build_marts, check_marts
 
         keys = {spec.metadata[UNIQUE_ID]: spec.key for spec in context.assets_def.specs}
@@ -87,12 +111,13 @@ def build_mart_assets(settings: Settings, manifest: Path, *, observer: Observer)
             if not selected:
                 tested = _names(key.asset_key for key in context.selected_asset_check_keys)
                 report = check_marts(settings, select=tested, progress=observer.progress)
+            elif context.selected_asset_keys == set(keys.values()):
+                report = whole(first)
             else:
-                some = selected if context.selected_asset_keys != set(keys.values()) else []
-                report = build_marts(settings, select=some, progress=observer.progress)
+                report = build_marts(settings, select=selected, progress=observer.progress)
             observer.built(report)
             for node in report.models:
-                # A model added while Dagster runs has no asset until the definitions are loaded again.
+                # A model added while Dagster is running has no asset until the definitions are reloaded.
                 model = keys.get(node.unique_id)
                 if node.status == "success" and model in context.selected_asset_keys:
                     yield dg.MaterializeResult(asset_key=model, metadata=_model_metadata(node))
@@ -102,36 +127,91 @@ def build_mart_assets(settings: Settings, manifest: Path, *, observer: Observer)
                     yield _check(key, tests)
             report.raise_faults()
 
-    return dbt
+    inputs, evidence = Translator(), Translator()
+
+    @dbt_assets(
+        manifest=manifest, name="dbt", exclude=READS_STATISTICS, dagster_dbt_translator=inputs, pool=WRITER_POOL
+    )
+    def dbt(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        yield from build(context, inputs, first=True)
+
+    @dbt_assets(
+        manifest=manifest,
+        name="dbt_evidence",
+        select=READS_STATISTICS,
+        dagster_dbt_translator=evidence,
+        pool=WRITER_POOL,
+    )
+    def dbt_evidence(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        yield from build(context, evidence, first=False)
+
+    group = next(iter(dbt_evidence.group_names_by_key.values()))
+    return [dbt, _statistics(settings, dbt, group=group, observer=observer), dbt_evidence]
 
 
-def mart_keys(assets: dg.AssetsDefinition) -> list[dg.AssetKey]:
-    """Keys of the marts, which are what is published."""
-    return sorted(key for key in assets.keys if key.path[0] == "marts")
+def _statistics(settings: Settings, dbt: dg.AssetsDefinition, *, group: str, observer: Observer) -> dg.AssetsDefinition:
+    @dg.multi_asset(
+        name="statistics",
+        specs=[
+            dg.AssetSpec(
+                dg.AssetKey(["stats", table]),
+                deps=sorted(key for key in dbt.keys if key.path[-1] in read),
+                # Drawn among the marts that read it, so that the picture of the layers has no way back.
+                group_name=group,
+                owners=OWNERS,
+                kinds={"python", "duckdb"},
+                description=description,
+                freshness_policy=BUILT_DAILY,
+            )
+            for table, (read, description) in STATISTICS.items()
+        ],
+        pool=WRITER_POOL,
+    )
+    def statistics(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+        from pipelines.operations.build import fit_statistics
+
+        with step(context, settings, observer):
+            fitted = fit_statistics(settings, progress=observer.progress)
+            told: dict[str, dict[str, Any]] = {
+                "signal_estimates": {
+                    "dagster/row_count": fitted.estimates.rows,
+                    "computed": fitted.estimates.computed,
+                    "seconds": round(fitted.estimates.seconds, 3),
+                },
+                "liquidation_kernel_monthly": {
+                    "dagster/row_count": fitted.levels.kernel_rows,
+                    "months_fitted": fitted.levels.months,
+                    "seconds": round(fitted.levels.seconds, 3),
+                },
+                "liquidation_skill_daily": {"dagster/row_count": fitted.levels.skill_rows},
+            }
+            for table, metadata in told.items():
+                yield dg.MaterializeResult(asset_key=dg.AssetKey(["stats", table]), metadata=metadata)
+
+    return statistics
+
+
+def mart_keys(assets: Iterable[dg.AssetsDefinition]) -> list[dg.AssetKey]:
+    """Keys of the marts, which are published."""
+    return sorted(key for some in assets for key in some.keys if key.path[0] == "marts")
 
 
 def _names(keys: Iterable[dg.AssetKey]) -> list[str]:
-    """dbt's names of models and seeds, which are unique in the project."""
+    """dbt names of models and seeds, which are unique in the project."""
     return sorted({key.path[-1] for key in keys})
 
 
-def _layer(props: Mapping[str, Any]) -> str:
+def _group(props: Mapping[str, Any]) -> str:
     if props["resource_type"] in {"seed", "source"}:
-        return {"seed": "seeds", "source": "clean"}[props["resource_type"]]
-    layer = props["fqn"][1]
-    if layer not in LAYERS:
+        return "seeds" if props["resource_type"] == "seed" else str(props["source_name"])
+    folder = "/".join(props["fqn"][1:-1])
+    group = folder.removeprefix("marts/").partition("/")[0]
+    if group not in GROUPS:
         raise dg.DagsterInvalidDefinitionError(
-            f"dbt model {props['name']} lies in none of the layers {', '.join(LAYERS)}."
+            f"dbt model {props['name']} is in models/{folder}, which is none of {', '.join(GROUPS[1:])}; move it, or "
+            f"give its folder a place in GROUPS of pipelines/defs/marts.py."
         )
-    return str(layer)
-
-
-def _reads_marts(manifest: Mapping[str, Any], unique_id: str) -> bool:
-    """Whether a model reads a mart, itself or through others."""
-    if not unique_id.startswith("model."):
-        return False
-    parents = [node for node in manifest["nodes"][unique_id]["depends_on"]["nodes"] if node.startswith("model.")]
-    return any(manifest["nodes"][node]["fqn"][1] == "marts" or _reads_marts(manifest, node) for node in parents)
+    return group
 
 
 def _model_metadata(node: NodeResult) -> dict[str, Any]:
@@ -142,7 +222,7 @@ def _model_metadata(node: NodeResult) -> dict[str, Any]:
 
 
 def _tested_node(test: Mapping[str, Any]) -> str | None:
-    """The model or seed a test is about: the one it is attached to, else the first it reads."""
+    """The model or seed a test belongs to: the one it is attached to, else the first one it reads."""
     assets = [node for node in test["depends_on"]["nodes"] if node.split(".")[0] in {"model", "seed"}]
     return test.get("attached_node") or next(iter(assets), None)
 

@@ -1,4 +1,4 @@
-"""The published snapshot and the report as assets. What they do is storage.publish and report.build."""
+"""The published snapshot and the report as assets; storage.publish and report.build do the work."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +16,7 @@ REPORT = dg.AssetKey(["published", "report"])
 def build_published_asset(
     settings: Settings, marts: Sequence[dg.AssetKey], *, observer: Observer
 ) -> dg.AssetsDefinition:
-    """The file that readers open. It follows the marts, so a failed blocking check leaves the old one in place."""
+    """The file that readers open. It depends on the marts, so a failed blocking check leaves the old one in place."""
 
     @dg.asset(
         key=PUBLISHED,
@@ -24,7 +24,7 @@ def build_published_asset(
         group_name="published",
         owners=OWNERS,
         kinds={"duckdb", "parquet"},
-        description="Atomic snapshot of the marts and their bookkeeping, as one DuckDB file and as Parquet. "
+        description="Atomic snapshot of the marts and the loader ledger, as one DuckDB file and as Parquet. "
         "The only file that readers open.",
         freshness_policy=BUILT_DAILY,
         pool=WRITER_POOL,

@@ -1,4 +1,4 @@
-"""Assets of the landing: one per data set of files. What they do is operations.load.import_files; nothing is parsed here."""
+"""Landing assets of imported files, one per data set; operations.load.import_files does the work."""
 
 import time
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ from pipelines.operations.observer import Observer
 
 
 class FilesConfig(dg.Config):
-    """Which files to land; without either, those that wait in the inbox of the data set."""
+    """Which files to land; by default those in the inbox of the data set."""
 
     files: list[str] = Field(default=[], description="Paths of single files.")
-    root: str | None = Field(default=None, description="Folder below which every file the mapping matches is landed.")
+    root: str | None = Field(default=None, description="Folder to search for files that match the mapping.")
 
 
 def build_raw_assets(
@@ -29,14 +29,14 @@ def build_raw_assets(
 
 
 def _raw_asset(settings: Settings, dataset: Dataset, observer: Observer) -> dg.AssetsDefinition:
-    about = dataset.description or dataset.fault or "Imported files."
+    description = dataset.description or dataset.fault or "Imported files."
 
     @dg.asset(
         key=raw_key(dataset.name),
         group_name="landing",
         owners=OWNERS,
         kinds={"file"},
-        description=f"{about} Bytes as received, with a manifest each; drop files into inbox/{dataset.name}/.",
+        description=f"{description} Bytes as received, each with a manifest; place files in inbox/{dataset.name}/.",
         metadata={"mapping": dg.MetadataValue.path(dataset.mapping), "source": dataset.source},
     )
     def landing(context: dg.AssetExecutionContext, config: FilesConfig) -> dg.MaterializeResult:  # type: ignore[type-arg]

@@ -1,4 +1,4 @@
-"""Runs of this host whose process has ended without saying so: found by their process tag and reported as failed."""
+"""Runs of this host whose process has ended without reporting it: found by their process tag and marked as failed."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ UNFINISHED = [
 
 
 def orphaned_runs(instance: dg.DagsterInstance, settings: Settings) -> list[dg.DagsterRun]:
-    """Runs that look as if they went on while the process that executed them is gone.
+    """Runs that are recorded as running although their process has ended.
 
-    A run without a process tag, or of another host, is left to Dagster's own run monitoring.
+    A run without a process tag, or of another host, is left to Dagster's run monitoring.
     """
     runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
     return [run for run in runs if PROCESS_TAG in run.tags and not process_is_alive(settings, run.tags[PROCESS_TAG])]
 
 
 def fail_orphaned_runs(instance: dg.DagsterInstance, settings: Settings) -> list[str]:
-    """Report orphaned runs as failed, free what they held, and return their ids.
+    """Mark orphaned runs as failed, release their concurrency slots, and return their ids.
 
-    Their work is taken up by the next run: what is pending follows from the landing.
+    The next run continues their work, because pending work is found by comparing the landing with ops.
     """
     runs = orphaned_runs(instance, settings)
     for run in runs:

@@ -1,6 +1,6 @@
-"""When jobs run by themselves: the daily ingest, the inbox, and the build after any ingest has ended.
+"""Schedules and sensors: daily fetch and ingest, hourly captures, the inbox, and load and build after other runs.
 
-What is waiting and whether a build is due are decided by plain functions here and in datasets; no I/O beyond them.
+Plain functions here and in operations.datasets decide which files are waiting and whether a run is due.
 """
 
 import json
@@ -28,14 +28,14 @@ from pipelines.extract.venue import Venue
 from pipelines.operations.datasets import Dataset, changed_files, files_key, waiting_files
 
 DAILY_AT: Final = "30 3 * * *"
-"""03:30 UTC: the venues' archives of the day before are out by then."""
+"""03:30 UTC: by then, the venues have published the archives of the previous day."""
 
 HOURLY_AT: Final = "5 * * * *"
 
 SENSOR_SECONDS: Final = 30
 
 ENDED: Final = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-GOING: Final = [
+RUNNING: Final = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -45,8 +45,8 @@ GOING: Final = [
 
 
 def build_schedules(venues: Sequence[Venue]) -> list[Any]:
-    """The daily ingest of files, and of every venue the daily fetch and the hourly captures. Load and build have no times
-    of their own: they follow what ended before them."""
+    """The daily ingest of files, and the daily fetch and hourly captures of every venue. Load and build have no schedule:
+    sensors start them after other runs."""
     return [
         *(schedule for venue in venues for schedule in _venue_schedules(venue)),
         dg.ScheduleDefinition(
@@ -55,7 +55,7 @@ def build_schedules(venues: Sequence[Venue]) -> list[Any]:
             cron_schedule=DAILY_AT,
             execution_timezone="UTC",
             default_status=dg.DefaultScheduleStatus.RUNNING,
-            description="Looks once a day into every inbox and loads whatever is pending. The build follows it.",
+            description="Lands the files in every inbox and loads everything pending, once a day. A sensor starts the build.",
         ),
     ]
 
@@ -69,7 +69,7 @@ def _venue_schedules(venue: Venue) -> Iterator[dg.ScheduleDefinition]:
             cron_schedule=DAILY_AT,
             execution_timezone="UTC",
             default_status=dg.DefaultScheduleStatus.RUNNING,
-            description=f"Yesterday of {venue.name}, and the days before it that may have come late or been restated.",
+            description=f"Fetches the previous day of {venue.name}, and earlier days that may be late or restated.",
         )
         def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
             yesterday = (context.scheduled_execution_time - timedelta(days=1)).strftime("%Y-%m-%d")
@@ -83,7 +83,7 @@ def _venue_schedules(venue: Venue) -> Iterator[dg.ScheduleDefinition]:
             cron_schedule=HOURLY_AT,
             execution_timezone="UTC",
             default_status=dg.DefaultScheduleStatus.RUNNING,
-            description=f"What {venue.name} forgets, once an hour: an hour that is not captured is lost.",
+            description=f"Captures the current state of {venue.name} every hour; an hour that is not captured is lost.",
         )
 
 
@@ -95,7 +95,7 @@ def build_sensors(
     *,
     now: Callable[[], float] = time.time,
 ) -> list[dg.SensorDefinition]:
-    """The sensor on the inbox, the one that loads what was fetched, and the one that builds what was loaded."""
+    """The inbox sensor, the sensor that starts a load after fetches, and the one that starts a build after loads."""
     return [_inbox_sensor(settings, datasets, tables, now), _load_sensor(venues), _build_sensor()]
 
 
@@ -109,8 +109,8 @@ def _inbox_sensor(
         job_name=INGEST_FILES,
         minimum_interval_seconds=SENSOR_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Files dropped into inbox/<data set>/ are landed and loaded, one run per data set, once they have "
-        "not changed for ten seconds.",
+        description="Lands and loads the files in inbox/<data set>/, one run per data set, once they have not changed for "
+        "ten seconds.",
     )
     def inbox(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         seen = {path: (size, time_ns) for path, (size, time_ns) in json.loads(context.cursor or "{}").items()}
@@ -139,7 +139,7 @@ def _inbox_sensor(
 
 @dataclass(frozen=True)
 class RunTimes:
-    """A run as the decision to build needs it. Times are seconds since the epoch, None where it is not so far."""
+    """Start and end of a run in seconds since the epoch; None if it has not started or ended."""
 
     run_id: str
     started: float | None
@@ -147,18 +147,18 @@ class RunTimes:
 
 
 def run_is_due(before: Sequence[RunTimes], same: Sequence[RunTimes]) -> str | None:
-    """Id of the newest ended run of `before` that no run of `same` has started after; None while one is going on, or none
-    is due.
+    """Id of the newest ended run of `before` if no run of `same` has started since; None if there is none, or while any of
+    the runs is in progress.
 
-    However fetching and loading ended, load and build follow: what other sources delivered must reach the readers.
+    Failed runs count as ended: load and build must run for the data of the other sources.
     """
     if any(run.ended is None for run in (*before, *same)):
         return None
     newest = max(before, key=lambda run: run.ended or 0.0, default=None)
     if newest is None or newest.ended is None:
         return None
-    done = max((run.started for run in same if run.started is not None), default=float("-inf"))
-    return newest.run_id if newest.ended > done else None
+    last_start = max((run.started for run in same if run.started is not None), default=float("-inf"))
+    return newest.run_id if newest.ended > last_start else None
 
 
 def _load_sensor(venues: Sequence[Venue]) -> dg.SensorDefinition:
@@ -173,37 +173,37 @@ def _build_sensor() -> dg.SensorDefinition:
 def _following_sensor(
     name: str, what: str, before: Sequence[str], job: str, same: Sequence[str]
 ) -> dg.SensorDefinition:
-    """Starts `job` when all runs of the jobs `before` have ended; `same` are the jobs whose runs do its work too."""
+    """Starts `job` when all runs of the jobs `before` have ended; `same` are the jobs that include its work."""
 
     @dg.sensor(
         name=name,
         job_name=job,
         minimum_interval_seconds=SENSOR_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Starts one {job} when all {what} runs have ended, however they ended. Several share a {job}.",
+        description=f"Starts one {job} when all {what} runs have ended, successfully or not. Several share one {job}.",
     )
-    def follow(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    def start_after(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         due = run_is_due(_runs(context.instance, before), _runs(context.instance, same))
         if due is None:
-            return dg.SkipReason(f"no {what} run has ended since the last {job} began, or one is still going on")
+            return dg.SkipReason(f"no {what} run has ended since the last {job} started, or one is still running")
         return dg.RunRequest(run_key=f"after-{due}")
 
-    return follow
+    return start_after
 
 
 def _runs(instance: dg.DagsterInstance, jobs: Sequence[str]) -> list[RunTimes]:
-    """Runs of the jobs that go on, and the newest ones that ended."""
+    """Runs of the jobs that are in progress, and the newest ended ones."""
     found = []
     for job in jobs:
-        for statuses, limit in ((GOING, None), (ENDED, 20)):
+        for statuses, limit in ((RUNNING, None), (ENDED, 20)):
             filters = dg.RunsFilter(job_name=job, statuses=statuses)
             for record in instance.get_run_records(filters, limit=limit):
-                going = statuses is GOING
+                is_running = statuses is RUNNING
                 found.append(
                     RunTimes(
                         run_id=record.dagster_run.run_id,
                         started=record.start_time or _seconds(record.create_timestamp),
-                        ended=None if going else record.end_time or _seconds(record.update_timestamp),
+                        ended=None if is_running else record.end_time or _seconds(record.update_timestamp),
                     )
                 )
     return found

@@ -1,6 +1,6 @@
-"""Landing assets of venues, one per feed. What they do is operations.fetch; nothing is parsed here.
+"""Landing assets of venues, one per feed; operations.fetch does the work.
 
-One step brings all daily feeds of a venue, another its captures: a venue has one client, and its limits are kept once.
+One step fetches all daily feeds of a venue, another its captures: they share one client, which enforces the rate limits.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,18 +27,18 @@ CADENCES: Final[tuple[CadenceName, ...]] = ("daily", "capture")
 
 
 class FetchConfig(dg.Config):
-    """What to fetch where a run has no partition; and, in any case, for which assets."""
+    """Days to fetch if the run has no partition, and the assets to fetch in any case."""
 
     first: str | None = Field(default=None, description="First day (YYYY-MM-DD, UTC).")
     last: str | None = Field(default=None, description="Last day, included.")
     assets: list[str] = Field(default=[], description="Assets to fetch; empty: those of the settings.")
-    again: bool = Field(default=False, description="Ask again for what is landed and final.")
+    again: bool = Field(default=False, description="Fetch again what is landed and final.")
 
 
 def build_venue_assets(
     settings: Settings, venues: Sequence[Venue], *, observer: Observer, clock: Clock = utc_now
 ) -> list[dg.AssetsDefinition]:
-    """One step for the daily feeds of each venue and one for its captures, where it has such feeds. `clock` says when."""
+    """One step for the daily feeds of each venue and one for its captures, if it has such feeds."""
     steps = []
     for venue in venues:
         for cadence in CADENCES:
@@ -49,12 +49,12 @@ def build_venue_assets(
 
 
 def step_name(venue: str, cadence: CadenceName) -> str:
-    """Name of the step that brings a venue's feeds of a cadence. Not that of its job: Dagster keeps both in one book."""
+    """Name of the step that fetches a venue's feeds of a cadence. It differs from the job's: they share a namespace."""
     return f"{venue}_{'days' if cadence == 'daily' else 'captures'}"
 
 
 def lookback(feeds: Sequence[Feed]) -> timedelta:
-    """How far before its own day a scheduled run looks: days may be published late or restated."""
+    """How many days before its own day a scheduled run fetches: days may be published late or restated."""
     return max(feed.published_after + feed.recheck_after + timedelta(days=1) for feed in feeds)
 
 
@@ -68,7 +68,7 @@ def _step(
         specs=[_spec(venue, feed) for feed in feeds],
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run() if cadence == "daily" else None,
-        # One step at a time per venue: its limits count per address. The limit of one place is in dagster.yaml.
+        # One step at a time per venue, because rate limits apply per IP address. dagster.yaml limits the pool to one.
         pool=f"venue_{venue.name}",
     )
     def fetch_step(
@@ -128,7 +128,7 @@ def _cadence(cadence: Daily | Capture) -> str:
 def _days(
     context: dg.AssetExecutionContext, config: FetchConfig, feeds: Sequence[Feed]
 ) -> tuple[date | None, date | None]:
-    """The days a run is about. A run for one partition, which is a scheduled one, looks back as far as days may change."""
+    """First and last day of a run. A run of one partition, as scheduled, starts as far back as days may change."""
     if context.has_partition_key:
         day = date.fromisoformat(context.partition_key)
         return day - lookback(feeds), day

@@ -1,1 +1,1 @@
-"""What every source shares: landing of received bytes. No Dagster, no database."""
+"""Shared by all sources: HTTP client, rate limits, paging, fetching and landing. No Dagster, no database."""

@@ -1,7 +1,7 @@
-"""The one HTTP client: paced, retried, bounded, and with errors told apart. Imports aiohttp, so only fetching imports it.
+"""The HTTP client: rate limits, retries, size limits, error classification. Only fetching imports it (and aiohttp).
 
-aiohttp, because venues serve many small pages: 2.8 times the rows per second of httpx on them, one connection pool, and
-limits that are awaited instead of slept in threads. What a venue's codes mean stands in its module.
+aiohttp, because venues serve many small pages: it reads 2.8 times as many rows per second as httpx from them, with one
+connection pool and without sleeping threads. The meaning of a venue's error codes is defined in the venue's module.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ KEPT_HEADERS: Final = ("content-type", "date", "etag", "last-modified", "retry-a
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long and how often is tried. Seconds; `longest_wait` is the longest ban that is waited for inside a run."""
+    """Attempts, waits and timeouts in seconds; a ban longer than `longest_wait` ends the request."""
 
     attempts: int = 6
     first_wait: float = 0.5
@@ -56,7 +56,7 @@ DEFAULT_RETRY: Final = RetryPolicy()
 
 
 class HttpApi:
-    """A venue over HTTP (or a file:// mirror of it). Made by open_api; implements venue.Api."""
+    """A venue over HTTP, or a file:// mirror of it. Created by open_api; implements venue.Api."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class HttpApi:
         is_json: bool = True,
     ) -> Page:
         request = {"method": "GET", "endpoint": endpoint, "path": path, "params": dict(params or {})}
-        return await self._ask(request, subject, costs, accept, is_json=is_json)
+        return await self._request(request, subject, costs, accept, is_json=is_json)
 
     async def post(
         self,
@@ -112,9 +112,9 @@ class HttpApi:
         is_json: bool = True,
     ) -> Page:
         request = {"method": "POST", "endpoint": endpoint, "path": path, "body": _plain(body)}
-        return await self._ask(request, subject, costs, accept, is_json=is_json)
+        return await self._request(request, subject, costs, accept, is_json=is_json)
 
-    async def _ask(
+    async def _request(
         self,
         request: Mapping[str, Any],
         subject: str,
@@ -123,13 +123,13 @@ class HttpApi:
         *,
         is_json: bool,
     ) -> Page:
-        """Ask until there is an acceptable answer, a permanent error, or no attempt left."""
+        """Retry until there is an accepted response, a permanent error, or no attempt left."""
         attempt = 1
         while True:
             try:
                 async with self._rate_limiter.acquire(costs):
                     page = await self._send(request, subject)
-                self._judge(page, accept, is_json=is_json)
+                self._raise_for_response(page, accept, is_json=is_json)
             except TransientError as error:
                 too_long = isinstance(error, ThrottledError) and (error.wait_seconds or 0) > self._retry.longest_wait
                 if too_long or attempt >= self._retry.attempts:
@@ -142,7 +142,7 @@ class HttpApi:
             self.retries += 1
 
     def _backoff(self, attempt: int) -> float:
-        """Exponential with full jitter. What a venue asks for is already kept by the pacer, for everybody."""
+        """Exponential backoff with full jitter. The rate limiter enforces the wait a venue asks for, for all requests."""
         doubled = self._retry.first_wait * float(2 ** (attempt - 1))
         return min(self._retry.longest_backoff, doubled) * self._jitter()
 
@@ -162,10 +162,12 @@ class HttpApi:
             ) as response:
                 body = await self._read(response, request)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            # Only the kind: the message of some of these holds the address, and an address may hold a token.
-            raise VenueUnavailableError(f"{self._where(request)}: no whole answer ({type(error).__name__}).") from error
+            # Only the type: the message of some of these contains the URL, and a URL may contain a token.
+            raise VenueUnavailableError(
+                f"{self._where(request)}: no complete response ({type(error).__name__})."
+            ) from error
         for secret in self._headers.values():
-            # A venue that says our key back must not bring it into the landing or into an error.
+            # A key that the venue echoes must not reach the landing or an error message.
             body = body.replace(secret.encode(), b"[key]")
         headers = response.headers
         for budget, header in self.venue.weights.items():
@@ -181,7 +183,7 @@ class HttpApi:
         )
 
     def _where(self, request: Mapping[str, Any]) -> str:
-        """The request without its parameters, for errors."""
+        """The request without its parameters, for error messages."""
         return f"{self.venue.name}: {request['endpoint']}{request['path']}"
 
     async def _read(self, response: aiohttp.ClientResponse, request: Mapping[str, Any]) -> bytes:
@@ -191,7 +193,7 @@ class HttpApi:
             size += len(part)
             if size > self._retry.largest_body:
                 limit = self._retry.largest_body >> 20
-                raise SourceFormatError(f"{self._where(request)}: the answer is larger than {limit} MiB.")
+                raise SourceFormatError(f"{self._where(request)}: the response is larger than {limit} MiB.")
             parts.append(part)
         return b"".join(parts)
 
@@ -199,8 +201,8 @@ class HttpApi:
         status, body = mirror.answer(base, request)
         return Page(subject, request, status, self._clock(), body)
 
-    def _judge(self, page: Page, accept: Sequence[int], *, is_json: bool) -> None:
-        """Raise for an answer that is none."""
+    def _raise_for_response(self, page: Page, accept: Sequence[int], *, is_json: bool) -> None:
+        """Raise for a response that is not a valid answer to the request."""
         status = page.status
         if status in accept and status != 200:
             return
@@ -209,7 +211,7 @@ class HttpApi:
                 try:
                     page.json()
                 except SourceFormatError as error:
-                    # A page for people from a gateway, or a body cut short: both pass.
+                    # An HTML page of a gateway or a truncated body: both are transient.
                     raise VenueUnavailableError(f"{self.venue.name}: {error}") from error
             self._check(page)
             return
@@ -219,20 +221,20 @@ class HttpApi:
             if status == 403 and wait is None:
                 wait = self.venue.forbidden_wait
             self._rate_limiter.pause(wait if wait is not None else self._retry.first_wait)
-            asked = f"wait {wait:g} s" if wait is not None else "wait, without saying how long"
-            raise ThrottledError(f"{where}: status {status}, the venue asks to {asked}.", wait_seconds=wait)
+            retry_after = f"retry after {wait:g} s" if wait is not None else "no retry time given"
+            raise ThrottledError(f"{where}: status {status}, rate limited, {retry_after}.", wait_seconds=wait)
         if status in (403, 451):
             raise BlockedError(
-                f"{where}: status {status}, the venue serves nothing to this address or region: {page.excerpt}. "
-                "Fetch from a permitted region, name a mirror under endpoints in leverhouse.toml, or leave the venue out."
+                f"{where}: status {status}, the venue refuses all requests from this address or region: {page.excerpt}. "
+                "Fetch from a permitted region, set a mirror under endpoints in leverhouse.toml, or leave the venue out."
             )
         if status >= 500 or status in (408, 425):
             raise VenueUnavailableError(f"{where}: status {status}: {page.excerpt}")
         if status == 400 and page.body.lstrip()[:1] == b"{":
-            # Deribit and OKX send their error codes, throttling among them, with this status.
+            # Deribit and OKX send their error codes, including rate limiting, with this status.
             self._check(page)
         raise RequestRefusedError(
-            f"{where}: status {status}: {page.excerpt}. The request or the venue's rules changed."
+            f"{where}: status {status}: {page.excerpt}. The request is invalid or the venue's API changed."
         )
 
     def _check(self, page: Page) -> None:
@@ -254,13 +256,13 @@ async def open_api(
     sleep: Sleep = asyncio.sleep,
     jitter: Callable[[], float] = random.random,
 ) -> AsyncIterator[HttpApi]:
-    """A client of `venue` for the length of the block. `endpoints` replace those of the venue, by name.
+    """A client of `venue`, closed at the end of the block. `endpoints` override those of the venue, by name.
 
-    Raises ConfigError where a key that the venue needs is not in the environment.
+    Raises ConfigError if a key that the venue requires is not in the environment.
     """
     agent = f"leverhouse/{version('leverhouse')}" + (f" ({contact})" if contact else "")
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=venue.concurrency, ssl=_trusted()),
+        connector=aiohttp.TCPConnector(limit=venue.concurrency, ssl=_ssl_context()),
         timeout=aiohttp.ClientTimeout(total=retry.total_seconds, sock_connect=retry.connect_seconds),
         headers={"User-Agent": agent, "Accept-Encoding": "gzip, deflate"},
     ) as session:
@@ -281,20 +283,20 @@ def _plain(body: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> dict[str, A
 
 
 @cache
-def _trusted() -> ssl.SSLContext:
-    """The certificates of this machine, read once: 40 ms, and a demo opens a hundred clients."""
+def _ssl_context() -> ssl.SSLContext:
+    """The system's CA certificates, loaded once: loading takes 40 ms, and a demo opens a hundred clients."""
     return ssl.create_default_context()
 
 
 def _secret_headers(venue: Venue) -> dict[str, str]:
     missing = [s.variable for s in venue.secrets if s.required and not os.environ.get(s.variable)]
     if missing:
-        raise ConfigError(f"{venue.name}: needs {', '.join(missing)} in the environment; or leave the venue out.")
+        raise ConfigError(f"{venue.name}: set {', '.join(missing)} in the environment, or leave the venue out.")
     return {s.header: os.environ[s.variable] for s in venue.secrets if os.environ.get(s.variable)}
 
 
 def _retry_after(text: str | None, now: datetime) -> float | None:
-    """Seconds of a Retry-After header, which is a number of seconds or a date. None where there is none."""
+    """Seconds of a Retry-After header (a number of seconds or a date); None if it is missing or invalid."""
     if text is None:
         return None
     if text.strip().isdigit():

@@ -1,7 +1,7 @@
-"""Fetching: which parts of a feed's history are missing or may have changed, and bringing them into the landing.
+"""Fetching: finds the parts of a feed's history that are missing or may have changed, and lands them.
 
-One landing holds what one feed says of one span (a UTC day, days in a row, a past month, an hour's capture), for all its
-subjects. What is landed and final is not asked for again; what failed is named and asked for next time. No parsing, no
+One landing contains one span of one feed (a UTC day, consecutive days, a past month, an hourly capture), for all its
+subjects. A landed, final span is not fetched again; a failure is reported and retried by the next fetch. No parsing, no
 database.
 """
 
@@ -22,28 +22,28 @@ from pipelines.extract.pack import Pack
 from pipelines.extract.venue import Api, Capture, Daily, Feed, Job, NotYetPublishedError, Outcome, Page, Span, Venue
 
 EVERYTHING: Final = "all"
-"""The part of a partition that a daily feed's pack is."""
+"""Part name of a daily feed's pack."""
 
 RECHECK_EVERY: Final = timedelta(hours=6)
-"""Within recheck_days, a landed day is not asked for again sooner than this."""
+"""Minimum time between two fetches of a landed day within recheck_days."""
 
 GIVE_UP_AFTER: Final = timedelta(days=30)
-"""What is not published this long after its span is taken for never published; it is fetched again only on request."""
+"""Data not published this long after its span counts as never published and is fetched again only on request."""
 
 PARTITIONS_AT_ONCE: Final = 16
 
-WRITTEN_ASIDE: Final = 1 << 20
-"""Bytes of answers from which on they are compressed and written in a thread."""
+THREAD_WRITE_BYTES: Final = 1 << 20
+"""Pages of this size or more, in bytes, are compressed and written in a thread."""
 
 Result = TypeVar("Result")
 Plan = Mapping[str, Job]
 JobsOf = Callable[[Span], Plan]
-"""The jobs of a span by subject: which instruments there were then."""
+"""The jobs of a span by subject: the instruments listed in it."""
 
 
 @dataclass(frozen=True)
 class Partition:
-    """One landing to be: `name` is its partition in the landing, `part` its part, `span` is the history it holds."""
+    """A landing to fetch: `name` is its partition in the landing, `part` its part, `span` the history it contains."""
 
     name: str
     part: str
@@ -52,11 +52,10 @@ class Partition:
 
 @dataclass(frozen=True)
 class FetchReport:
-    """What one fetch of a feed did.
+    """Result of one fetch of a feed.
 
-    `landings` are new versions, `unchanged` counts partitions that were asked for again and had not changed, `skipped` those
-    that were final already. `failures` name what could not be had, by "<partition> <subject>". `forgotten` are days that
-    were wanted and that the venue no longer has.
+    `landings` are new versions, `unchanged` counts partitions that were fetched again and had not changed, `skipped` those
+    that were already final. `failures` are the errors by "<partition> <subject>".
     """
 
     source: str
@@ -65,20 +64,19 @@ class FetchReport:
     skipped: int = 0
     not_yet_published: int = 0
     failures: Mapping[str, LeverhouseError] = field(default_factory=dict)
-    forgotten: tuple[date, ...] = ()
 
     def raise_failures(self) -> None:
-        """Raise the first failure, with the number of the others. Nothing that was had is lost by it."""
+        """Raise the first failure, with the number of the others. What was fetched is already landed."""
         for where, error in self.failures.items():
             others = f" ({len(self.failures) - 1} more failed)" if len(self.failures) > 1 else ""
             kind = type(error)
-            raise kind(f"{self.source}: {where}: {error}{others} What was received is landed.") from error
+            raise kind(f"{self.source}: {where}: {error}{others} Everything else was landed.") from error
 
 
 def plan_days(feed: Feed, first: date, last: date, *, now: datetime, landed: Iterable[str]) -> list[Partition]:
-    """The partitions that hold the published days from `first` through `last`, old to new.
+    """The partitions with the published days from `first` through `last`, oldest first.
 
-    `landed` are the partitions the feed has already: a month that was begun by days is finished by days.
+    `landed` are the feed's existing partitions: a month with landed days is completed day by day.
     """
     known = set(landed)
     final = now - feed.published_after
@@ -95,26 +93,26 @@ def plan_days(feed: Feed, first: date, last: date, *, now: datetime, landed: Ite
     for day in days:
         by_month.setdefault(f"{day:%Y-%m}", []).append(day)
     partitions: list[Partition] = []
-    for month, mine in by_month.items():
+    for month, month_days in by_month.items():
         if feed.partitioning.months == "only":
-            if _month(mine[0]).end <= final:
-                partitions.append(Partition(month, EVERYTHING, _month(mine[0])))
+            if _month(month_days[0]).end <= final:
+                partitions.append(Partition(month, EVERYTHING, _month(month_days[0])))
             continue
-        whole = Span.of_days(mine[0], mine[-1])
-        is_whole = mine[0].day == 1 and (mine[-1] + timedelta(days=1)).day == 1
+        whole = Span.of_days(month_days[0], month_days[-1])
+        is_whole = month_days[0].day == 1 and (month_days[-1] + timedelta(days=1)).day == 1
         is_settled = whole.end + feed.recheck_after <= final
-        begun = any(f"{day:%Y-%m-%d}" in known for day in mine)
-        if feed.partitioning.months == "past" and (month in known or (is_whole and is_settled and not begun)):
-            partitions.append(Partition(month, EVERYTHING, _month(mine[0])))
+        has_days = any(f"{day:%Y-%m-%d}" in known for day in month_days)
+        if feed.partitioning.months == "past" and (month in known or (is_whole and is_settled and not has_days)):
+            partitions.append(Partition(month, EVERYTHING, _month(month_days[0])))
         else:
-            partitions += [Partition(f"{day:%Y-%m-%d}", EVERYTHING, Span.of_days(day, day)) for day in mine]
+            partitions += [Partition(f"{day:%Y-%m-%d}", EVERYTHING, Span.of_days(day, day)) for day in month_days]
     return partitions
 
 
 def _plan_runs(feed: Feed, days: Sequence[date], final: datetime, known: Iterable[str], most: int) -> list[Partition]:
-    """Days in a row as one partition of at most `most`, named by the first and the last. What is landed keeps its bounds, so that
-    it is found again; days that may still be restated stay single."""
-    held = {day: partition for partition in sorted(known) for day in _days_named(partition)}
+    """Consecutive days as partitions of at most `most` days, named by first and last day. Landed partitions keep their bounds,
+    so that they are found again; days that may still be restated are partitions of one day."""
+    held = {day: partition for partition in sorted(known) for day in _days_of(partition)}
     runs: list[list[date]] = []
     joined: set[date] = set()
     names: dict[str, None] = {}
@@ -131,16 +129,16 @@ def _plan_runs(feed: Feed, days: Sequence[date], final: datetime, known: Iterabl
         if settled:
             joined.add(day)
     names |= {f"{run[0]}" if len(run) == 1 else f"{run[0]}_{run[-1]}": None for run in runs}
-    partitions = [Partition(name, EVERYTHING, Span.of_days(*_bounds_named(name))) for name in names]
+    partitions = [Partition(name, EVERYTHING, Span.of_days(*_bounds_of(name))) for name in names]
     return sorted(partitions, key=lambda partition: partition.span.start)
 
 
-def _days_named(partition: str) -> list[date]:
-    return Span.of_days(*_bounds_named(partition)).days
+def _days_of(partition: str) -> list[date]:
+    return Span.of_days(*_bounds_of(partition)).days
 
 
-def _bounds_named(partition: str) -> tuple[date, date]:
-    """First and last day of a partition: a day, a month, or a run of days."""
+def _bounds_of(partition: str) -> tuple[date, date]:
+    """First and last day of a partition: a day, a month, or a range of days."""
     first, _, last = partition.partition("_")
     if len(first) == len("2024-01"):
         days = _month(date.fromisoformat(f"{first}-01")).days
@@ -149,7 +147,7 @@ def _bounds_named(partition: str) -> tuple[date, date]:
 
 
 def plan_capture(feed: Feed, *, now: datetime) -> list[Partition]:
-    """The capture of the present slot: an hour, or as many as its cadence says. None of a feed that is fetched by day."""
+    """The capture of the current slot, as long as the feed's cadence; empty for a daily feed."""
     if not isinstance(feed.cadence, Capture):
         return []
     length = timedelta(hours=feed.cadence.every_hours)
@@ -171,10 +169,10 @@ async def fetch_feed(
     clock: Clock = utc_now,
     progress: Progress = no_progress,
 ) -> FetchReport:
-    """Bring every one of `partitions` that is missing, incomplete or not final yet into the landing.
+    """Fetch and land every one of `partitions` that is missing, incomplete or not final.
 
-    `again` asks for everything again, final or not. A subject that fails leaves the others as they are; a venue that
-    blocks us ends the fetch, after landing what was had. Failures are in the report and not raised.
+    `again` fetches all of them, final or not. A failed subject does not affect the others; BlockedError ends the fetch after
+    landing what was received. Failures are in the report, not raised.
     """
     run = _Run(store, venue, feed, api, jobs, now, again, clock, progress, of=len(partitions))
     try:
@@ -195,22 +193,22 @@ async def fetch_feed(
 
 @dataclass
 class _Writer:
-    """Pages on their way into a pack."""
+    """Writes pages into a pack, one subject at a time."""
 
     draft: PackDraft
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def add(self, pages: Collection[Page]) -> None:
         """Write the pages of one subject.
 
-        Small ones at once: 45 us a page, and a thread that is given them takes three times as long over taking turns with
-        the one that waits for answers.
+        Small ones are written in the event loop: 45 us a page, while a thread takes three times as long because it competes
+        with the event loop for the interpreter lock.
         """
-        async with self.turn:
-            if sum(len(page.body) for page in pages) < WRITTEN_ASIDE:
+        async with self.lock:
+            if sum(len(page.body) for page in pages) < THREAD_WRITE_BYTES:
                 self._write(pages)
             else:
-                await _aside(partial(self._write, pages))
+                await _in_thread(partial(self._write, pages))
 
     def _write(self, pages: Iterable[Page]) -> None:
         for page in pages:
@@ -238,12 +236,12 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.source = self.venue.source(self.feed)
-        self.partition_turns = asyncio.Semaphore(PARTITIONS_AT_ONCE)
-        self.job_turns = asyncio.Semaphore(self.venue.concurrency)
+        self.partition_slots = asyncio.Semaphore(PARTITIONS_AT_ONCE)
+        self.job_slots = asyncio.Semaphore(self.venue.concurrency)
 
     async def fetch_partition(self, partition: Partition) -> None:
-        """Ask for what is due of one partition and land it."""
-        async with self.partition_turns:
+        """Fetch the due subjects of one partition and land them."""
+        async with self.partition_slots:
             plan = self.jobs(partition.span)
             held = self.store.newest(self.source, partition.name, partition.part)
             due = self._due(plan, held, partition.span)
@@ -264,8 +262,8 @@ class _Run:
         if isinstance(self.feed.cadence, Daily) and not settled and self.now - checked >= RECHECK_EVERY:
             return set(plan)
         unpublished = {name for name, outcome in covers.items() if outcome == "not_yet_published" and waiting}
-        rested = self.now - checked >= RECHECK_EVERY
-        return {name for name in plan if name not in covers or (name in unpublished and rested)}
+        may_recheck = self.now - checked >= RECHECK_EVERY
+        return {name for name in plan if name not in covers or (name in unpublished and may_recheck)}
 
     async def _fetch(self, partition: Partition, plan: Plan, due: set[str], held: Landing | None) -> None:
         identity = (self.source, partition.name, partition.part)
@@ -280,14 +278,17 @@ class _Run:
             blocked: BlockedError | None = None
             fetched: dict[str, Outcome] = {}
             outcomes = await asyncio.gather(
-                *(self._job(partition, _with_held(plan[name], held), writer) for name in sorted(due)),
+                *(self._job(partition, _with_held_pages(plan[name], held), writer) for name in sorted(due)),
                 return_exceptions=True,
             )
             for name, outcome in zip(sorted(due), outcomes, strict=True):
                 if isinstance(outcome, LeverhouseError):
                     self.failures[f"{partition.name} {name}"] = outcome
-                    problem, lost = fetch_log.problem_of(outcome), fetch_log.Subject(self.source, partition.name, name)
-                    fetch_log.record(problem, str(outcome), effect="given_up", subject=lost)
+                    problem, subject = (
+                        fetch_log.problem_of(outcome),
+                        fetch_log.Subject(self.source, partition.name, name),
+                    )
+                    fetch_log.record(problem, str(outcome), effect="given_up", subject=subject)
                     blocked = outcome if isinstance(outcome, BlockedError) else blocked
                 elif isinstance(outcome, BaseException):
                     raise outcome
@@ -299,13 +300,14 @@ class _Run:
             raise blocked
 
     async def _job(self, partition: Partition, job: Job, writer: _Writer) -> Outcome:
-        """Fetch one subject. Its pages are written only when all of them are there, so that a landing never holds half."""
+        """Fetch one subject. Its pages are written once all have been received, so that a subject is landed whole or not at
+        all."""
         fetch_log.set_context(fetch_log.Subject(self.source, partition.name, job.subject))
-        async with self.job_turns:
+        async with self.job_slots:
             try:
                 pages = []
                 async for page in self.feed.fetch(self.api, job):
-                    # What pages are linked by was read before they came here.
+                    # The feed has already read the cursor or timestamps it pages by.
                     page.clear_cache()
                     pages.append(page)
             except NotYetPublishedError:
@@ -322,7 +324,7 @@ class _Run:
             "covers": dict(sorted(covers.items())),
         }
         now = self.clock()
-        landing = await _aside(
+        landing = await _in_thread(
             partial(
                 writer.draft.land,
                 completeness=_completeness(covers, wanted),
@@ -338,7 +340,7 @@ class _Run:
 
 
 def span_of(landing: Landing) -> Span:
-    """The history a fetched landing holds."""
+    """The span of history in a fetched landing."""
     start, end = landing.request["span"]
     return Span(datetime.fromisoformat(start), datetime.fromisoformat(end))
 
@@ -352,14 +354,14 @@ def _completeness(covers: Mapping[str, Outcome], wanted: int) -> Completeness:
     return "empty" if outcomes == {"empty"} else "complete"
 
 
-def _with_held(job: Job, held: Landing | None) -> Job:
+def _with_held_pages(job: Job, held: Landing | None) -> Job:
     return job if held is None else replace(job, held=partial(Pack(held.path).pages, (job.subject,)))
 
 
-async def _aside(work: Callable[[], Result]) -> Result:
-    """`work` done in a thread: compressing and syncing must not hold up those who wait for answers.
+async def _in_thread(work: Callable[[], Result]) -> Result:
+    """Run `work` in a thread, so that compressing and syncing do not block pending requests.
 
-    A cancelled fetch waits for it all the same: a thread cannot be stopped, and the files it writes are about to be removed.
+    A canceled fetch still waits for it: a thread cannot be stopped, and the files it writes are removed afterwards.
     """
     task = asyncio.create_task(asyncio.to_thread(work))
     try:

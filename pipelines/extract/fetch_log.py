@@ -1,10 +1,10 @@
-"""The journal of fetching: what went wrong between us and a venue, written down as it happens, one line each.
+"""The fetch log: failed and retried requests, one JSON line each, written as they occur.
 
-    raw/_problems/<venue>/<YYYY-MM-DD>.jsonl       the day on which it was noted, UTC
+    raw/_problems/<venue>/<YYYY-MM-DD>.jsonl       UTC day of the entry
 
-Only what is landed has a manifest, so without this a failed or repeated request would leave no trace. Extraction writes files
-only: the load copies these lines into ops.fetch_problems (clean/problems.py). Who notes a problem knows neither venue nor
-feed at times (the guards of paging), so journal and subject are found in the context and are not passed along.
+Only landed data has a manifest, so without this log a failed or retried request would leave no trace. Extraction writes
+files only; the load copies the lines into ops.fetch_problems (clean/fetch_problems.py). Some callers of `record` know
+neither venue nor feed (the checks in paging), so the log and the subject are context variables, not arguments.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from pipelines.extract.landing import Clock
 FOLDER: Final = "_problems"
 
 Effect = Literal["asked_again", "given_up"]
-"""asked_again: the same run repeated the request. given_up: the run ended without it; the next one asks again."""
+"""asked_again: the same run retried the request. given_up: the run ended without it; the next run retries."""
 
 _PROBLEMS: Final = (
     (ThrottledError, "throttled"),
@@ -45,7 +45,7 @@ _PROBLEMS: Final = (
 
 @dataclass(frozen=True)
 class Subject:
-    """What is being fetched: a source, one partition of it, and a subject in that."""
+    """What is being fetched: a source, a partition of it, a subject in that partition."""
 
     source: str | None = None
     partition: str | None = None
@@ -54,7 +54,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class FetchLog:
-    """The journal of one venue, kept for the length of a `keeping` block."""
+    """The fetch log of one venue, active inside a `recording` block."""
 
     raw_dir: Path
     venue: str
@@ -62,7 +62,7 @@ class FetchLog:
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """What is noted inside the block, also by the tasks and threads it starts, goes into this journal."""
+        """Write what is recorded inside the block, including by its tasks and threads, to this log."""
         token = _ACTIVE.set(self)
         try:
             yield
@@ -70,7 +70,7 @@ class FetchLog:
             _ACTIVE.reset(token)
 
     def write(self, entry: dict[str, Any]) -> None:
-        """Append one line in one call of the system: processes that write at once, or are killed, leave whole lines."""
+        """Append one line in a single system call, so that concurrent or killed processes leave whole lines."""
         now = self.clock()
         path = self.raw_dir / FOLDER / self.venue / f"{now:%Y-%m-%d}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,12 +87,12 @@ _CONTEXT: Final[ContextVar[Subject | None]] = ContextVar("subject", default=None
 
 
 def set_context(subject: Subject) -> None:
-    """What is noted from here on in this task is about `subject`."""
+    """Set the subject of everything recorded from now on in this task."""
     _CONTEXT.set(subject)
 
 
 def record(problem: str, detail: str, *, effect: Effect, subject: Subject | None = None) -> None:
-    """Write down a problem. Without a journal, as in tests of a single part, nothing is kept."""
+    """Record a problem in the active log; without one, as in tests of a single part, do nothing."""
     fetch_log = _ACTIVE.get()
     if fetch_log is not None:
         fetch_log.write(
@@ -101,29 +101,29 @@ def record(problem: str, detail: str, *, effect: Effect, subject: Subject | None
 
 
 def problem_of(error: BaseException) -> str:
-    """The kind of problem an error is: throttled, unavailable, blocked, refused, malformed or other."""
+    """The problem kind of an error: throttled, unavailable, blocked, refused, malformed or other."""
     return next((problem for kind, problem in _PROBLEMS if isinstance(error, kind)), "other")
 
 
 @dataclass(frozen=True)
-class Noted:
-    """The lines of one venue and day, in the order in which they were written."""
+class LoggedDay:
+    """The entries of one venue and day, in the order written."""
 
     venue: str
     noted_on: date
     lines: tuple[dict[str, Any], ...]
 
 
-def noted(raw_dir: Path, *, since: dict[str, date]) -> Iterator[Noted]:
-    """What was noted, by venue and day, from the day that `since` names for the venue; everything where it names none."""
+def read_fetch_logs(raw_dir: Path, *, since: dict[str, date]) -> Iterator[LoggedDay]:
+    """Entries by venue and day, from the day in `since` on; all entries of a venue that is not in `since`."""
     for path in sorted((raw_dir / FOLDER).glob("*/*.jsonl")):
         venue, day = path.parent.name, date.fromisoformat(path.stem)
         if day >= since.get(venue, day):
-            yield Noted(venue, day, tuple(_read(line, day) for line in path.read_bytes().splitlines()))
+            yield LoggedDay(venue, day, tuple(_read(line, day) for line in path.read_bytes().splitlines()))
 
 
 def _read(line: bytes, day: date) -> dict[str, Any]:
-    """A line that a power cut tore is a problem too: kept as it stands, and in nobody's way."""
+    """The entry of a line; a line truncated by a power loss becomes an entry of kind other."""
     try:
         entry: dict[str, Any] = orjson.loads(line)
     except orjson.JSONDecodeError:

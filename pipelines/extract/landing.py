@@ -1,11 +1,15 @@
-"""The landing: what was received, byte for byte, with a manifest beside it. Append-only; nothing here parses a payload.
+"""The landing: received bytes, unchanged, each with a manifest. Append-only; payloads are not parsed here.
 
     raw/<source>/<partition>/<part>~<landing_id>            the bytes
     raw/<source>/<partition>/<part>~<landing_id>.manifest.json
+    raw/<source>/<partition>/<part>~<landing_id>.<mark>.json   what was decided about it: refused, accepted, forgotten
     raw/<source>/_mappings/<sha256>.toml                    the mapping an imported file is read with
 
-Bytes go to a temporary name, are fsynced and renamed; the manifest follows in the same way, and only a manifest makes a
-landing exist. A kill in between leaves bytes without a manifest, which the next landing of the same bytes adopts.
+Bytes are written to a temporary file, synced and renamed, then the manifest in the same way; a payload without a manifest
+is not landed. A process killed in between leaves such a payload; the next landing of the same bytes overwrites it.
+
+A mark is the decision of a load (refused: it could not be read, or the gate refused it) or of a person (accepted: load it
+although the gate refused it; forgotten: treat it as never landed). Marks lie beside the bytes, so that a rebuild agrees.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
@@ -31,6 +35,7 @@ from pipelines.extract.pack import PackWriter
 from pipelines.extract.venue import Page
 
 Completeness = Literal["complete", "empty", "partial", "not_yet_published"]
+Mark = Literal["refused", "accepted", "forgotten"]
 Clock = Callable[[], datetime]
 
 _CHUNK: Final = 1 << 20
@@ -39,7 +44,7 @@ _MANIFEST_SUFFIX: Final = ".manifest.json"
 
 
 def utc_now() -> datetime:
-    """Naive UTC, microseconds: the only clock of the pipeline outside tests."""
+    """Naive UTC with microseconds: the pipeline's only clock outside tests."""
     return datetime.now(tz=UTC).replace(tzinfo=None)
 
 
@@ -62,8 +67,38 @@ class Landing:
 
     @property
     def identity(self) -> tuple[str, str, str]:
-        """What versions of one another share."""
+        """Shared by all versions of a part."""
         return (self.source, self.partition, self.part)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a landing is not loaded: `reason` is a kind of refusal (REFUSALS), `detail` the message, `sample` offending values.
+
+    `page` names the member or file it was found in, where known. `reader_version` is that of the code that read it: the
+    landing is read again once that has changed.
+    """
+
+    landing_id: str
+    source: str
+    partition: str
+    part: str
+    reason: str
+    detail: str
+    page: str | None
+    sample: tuple[str, ...]
+    reader_version: str
+    refused_at: datetime
+
+
+REFUSALS: Final[Mapping[str, str]] = {
+    "altered": "its bytes are missing or do not match the digest in its manifest",
+    "unreadable": "the parser of its source failed on it",
+    "limit": "it exceeds a limit of docs/limits.md",
+    "contract": "the parsed rows do not fit the clean table",
+    "gate": "a check of severity error failed on it",
+}
+"""Every reason a landing can be refused for."""
 
 
 Parser = Callable[[Landing], Iterator[ParsedBatch]]
@@ -71,7 +106,7 @@ Parser = Callable[[Landing], Iterator[ParsedBatch]]
 
 
 class PackDraft:
-    """Pages of one fetch on their way into the landing. Made by LandingStore.draft."""
+    """A pack being written, before it is landed. Created by LandingStore.draft."""
 
     def __init__(
         self,
@@ -88,11 +123,11 @@ class PackDraft:
         self._writer = PackWriter(sink, ignored_in_digest)
 
     def add(self, page: Page) -> None:
-        """Write a page at once: a month of pages does not fit into memory."""
+        """Write a page immediately: a month of pages does not fit into memory."""
         self._writer.add(page)
 
     def abandon(self) -> None:
-        """Let go of what was not landed; nothing after `land`."""
+        """Discard the pages if they were not landed; does nothing after `land`."""
         self._writer.abandon()
 
     def land(
@@ -100,48 +135,116 @@ class PackDraft:
     ) -> Landing:
         """Land the pages as a new version of the part.
 
-        Where the venue answered the same as in the current version nothing new is written; that version is returned, and
-        LandingStore.checked_at says that it was asked about.
+        If the venue's responses equal those of the current version, no new version is written: the current one is returned and
+        its LandingStore.checked_at updated.
         """
         content = self._writer.close()
         newest = self._store.newest(*self._identity)
-        stated = json.loads(_canonical({**request, "content": content}))
-        if newest and newest.request == stated and newest.completeness == completeness:
-            write_atomically(_checked(newest), clock().isoformat().encode("ascii"))
+        request = json.loads(_canonical({**request, "content": content}))
+        if newest and newest.request == request and newest.completeness == completeness:
+            write_atomically(_checked_path(newest), clock().isoformat().encode("ascii"))
             return newest
         sha256, size = _digest(self._temporary)
-        landing = self._store._next_version(  # noqa: SLF001 - the store's own part
-            newest, self._identity, content=content, sha256=sha256, size=size, original_name=original_name,
-            completeness=completeness, request=stated, fetched_at=clock(),
+        landing = self._store._next_version(  # noqa: SLF001 - the draft is part of the store
+            self._identity, content=content, sha256=sha256, size=size, original_name=original_name,
+            completeness=completeness, request=request, fetched_at=clock(),
         )  # fmt: skip
         self._store._keep(landing, self._temporary, self._sink)  # noqa: SLF001
         return landing
 
 
 class LandingStore:
-    """All landings of one warehouse. Reads the manifests on disk, which are the truth; ops.landings is their copy."""
+    """All landings of one warehouse, read from the manifests on disk; ops.landings is a copy of them."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self.raw_dir = home / "raw"
 
     def all(self, source: str | None = None) -> list[Landing]:
-        """Every landing, oldest first. Raises LandingError for a manifest that cannot be read."""
+        """Every landing that is not forgotten, oldest first. Manifests that cannot be read are in `damaged_manifests`."""
+        found, forgotten, _ = self._scan(source)
+        kept = (x for x in found if x.landing_id not in forgotten and source in (None, x.source))
+        return sorted(kept, key=lambda x: (x.fetched_at, x.landing_id))
+
+    def damaged_manifests(self) -> list[str]:
+        """One line for every manifest that cannot be read. What it described counts as not landed."""
+        return self._scan(None)[2]
+
+    def _scan(self, source: str | None) -> tuple[list[Landing], set[str], list[str]]:
         root = self.raw_dir / _safe(source) if source else self.raw_dir
-        if not root.exists():
-            return []
-        found = [self._read(file) for file in root.rglob(f"*{_MANIFEST_SUFFIX}")]
-        return sorted((x for x in found if source in (None, x.source)), key=lambda x: (x.fetched_at, x.landing_id))
+        found: list[Landing] = []
+        forgotten: set[str] = set()
+        damaged: list[str] = []
+        for folder, _, names in os.walk(root):
+            for name in names:
+                if name.endswith(_MANIFEST_SUFFIX):
+                    try:
+                        found.append(self._read(Path(folder) / name))
+                    except LandingError as error:
+                        damaged.append(str(error))
+                elif name.endswith(_mark_suffix("forgotten")):
+                    forgotten.add(_id_of(name))
+        return found, forgotten, damaged
 
     def newest(self, source: str, partition: str, part: str) -> Landing | None:
-        """The newest version of a part, looked up among its own manifests only."""
+        """The newest version of a part that is not forgotten; reads only the manifests of that part."""
+        kept = (x for x in self._versions(source, partition, part) if not self.mark_path(x, "forgotten").exists())
+        return max(kept, key=lambda x: x.version, default=None)
+
+    def _versions(self, source: str, partition: str, part: str) -> list[Landing]:
+        """All versions of a part, forgotten ones too."""
         folder = self.raw_dir / _safe(source) / _safe(partition)
         if not folder.is_dir():
-            return None
+            return []
         start = f"{_safe(part)}~"
         manifests = [p for p in folder.iterdir() if p.name.startswith(start) and p.name.endswith(_MANIFEST_SUFFIX)]
-        versions = [x for x in map(self._read, manifests) if x.identity == (source, partition, part)]
-        return max(versions, key=lambda x: x.version, default=None)
+        return [x for x in map(self._read, manifests) if x.identity == (source, partition, part)]
+
+    def mark_path(self, landing: Landing, mark: Mark) -> Path:
+        """Where a mark of a landing lies."""
+        return landing.path.with_name(landing.path.name + _mark_suffix(mark))
+
+    def refuse(self, landing: Landing, refusal: Refusal) -> None:
+        """Record why a landing is not loaded."""
+        data = {name: value for name, value in asdict(refusal).items() if name != "refused_at"}
+        data["refused_at"] = refusal.refused_at.isoformat(timespec="microseconds")
+        write_atomically(self.mark_path(landing, "refused"), orjson.dumps(data, option=orjson.OPT_INDENT_2))
+
+    def clear_refusal(self, landing: Landing) -> None:
+        """Forget that a landing was refused: it was loaded, or is to be read again."""
+        self.mark_path(landing, "refused").unlink(missing_ok=True)
+
+    def refusal(self, landing: Landing) -> Refusal | None:
+        """Why a landing was refused; None if it was not, or if the mark cannot be read (it is then read again)."""
+        try:
+            data = orjson.loads(self.mark_path(landing, "refused").read_bytes())
+            data |= {"refused_at": datetime.fromisoformat(data["refused_at"]), "sample": tuple(data["sample"])}
+            return Refusal(**data)
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+
+    def refusals(self, landings: Iterable[Landing]) -> dict[str, Refusal]:
+        """The refusals among `landings`, by landing id."""
+        found = ((landing.landing_id, self.refusal(landing)) for landing in landings)
+        return {landing_id: refusal for landing_id, refusal in found if refusal is not None}
+
+    def accept(self, landing: Landing, *, reason: str, clock: Clock = utc_now) -> None:
+        """Load a landing although the gate refuses it: `reason` is why its data is right."""
+        self._decide(landing, "accepted", reason, clock)
+        self.clear_refusal(landing)
+
+    def is_accepted(self, landing: Landing) -> bool:
+        """Whether a person accepted this landing."""
+        return self.mark_path(landing, "accepted").exists()
+
+    def forget(self, landing: Landing, *, reason: str, clock: Clock = utc_now) -> None:
+        """Treat a landing as never landed. Its bytes stay; its rows leave the clean tables with the next load."""
+        self._decide(landing, "forgotten", reason, clock)
+        self.clear_refusal(landing)
+
+    def _decide(self, landing: Landing, mark: Mark, reason: str, clock: Clock) -> None:
+        text = {"reason": reason, "decided_at": clock().isoformat(timespec="microseconds")}
+        write_atomically(self.mark_path(landing, mark), orjson.dumps(text, option=orjson.OPT_INDENT_2))
 
     def current(self, source: str | None = None) -> list[Landing]:
         """The newest version of every part, oldest fetch first."""
@@ -160,8 +263,8 @@ class LandingStore:
     ) -> Landing:
         """Copy the bytes of `path` into the landing as a new version of (source, partition, part).
 
-        Where bytes and request equal the current version nothing is written and that version is returned.
-        Raises LandingError where the file cannot be read.
+        If bytes and request equal the current version, nothing is written and that version is returned.
+        Raises LandingError if the file cannot be read.
         """
         folder = self.raw_dir / _safe(source) / _safe(partition)
         folder.mkdir(parents=True, exist_ok=True)
@@ -178,7 +281,7 @@ class LandingStore:
             if newest and newest.sha256 == sha256 and newest.request == request:
                 return newest
             landing = self._next_version(
-                newest, (source, partition, part), content=sha256, sha256=sha256, size=size,
+                (source, partition, part), content=sha256, sha256=sha256, size=size,
                 original_name=path.name, completeness=completeness, request=request, fetched_at=clock(),
             )  # fmt: skip
             self._keep(landing, temporary, sink)
@@ -188,10 +291,10 @@ class LandingStore:
     def draft(
         self, source: str, partition: str, part: str, *, ignored_in_digest: re.Pattern[bytes] | None = None
     ) -> Iterator[PackDraft]:
-        """A pack in the making, landed by its `land`; leaving the block without that leaves no trace. What matches
-        `volatile` in an answer does not make it another one.
+        """A pack to write pages to; leaving the block without calling its `land` discards it. Matches of `ignored_in_digest`
+        are ignored when responses are compared.
 
-        Raises OSError where the disk refuses.
+        Raises OSError if the disk cannot be written.
         """
         folder = self.raw_dir / _safe(source) / _safe(partition)
         folder.mkdir(parents=True, exist_ok=True)
@@ -203,15 +306,14 @@ class LandingStore:
                 draft.abandon()
 
     def checked_at(self, landing: Landing) -> datetime:
-        """When the venue last said what this landing holds: on fetching it, or on asking again and hearing the same."""
+        """When this landing was last fetched with this content: its own fetch, or a later one with the same responses."""
         try:
-            return datetime.fromisoformat(_checked(landing).read_text(encoding="ascii"))
+            return datetime.fromisoformat(_checked_path(landing).read_text(encoding="ascii"))
         except FileNotFoundError:
             return landing.fetched_at
 
     def _next_version(
         self,
-        newest: Landing | None,
         identity: tuple[str, str, str],
         *,
         content: str,
@@ -222,9 +324,9 @@ class LandingStore:
         request: Mapping[str, Any],
         fetched_at: datetime,
     ) -> Landing:
-        """What follows `newest`. Its id follows from what it holds and not from when it was fetched."""
+        """The next version of the part. Its id depends on its content, not on the time of the fetch."""
         source, partition, part = identity
-        version = newest.version + 1 if newest else 1
+        version = max((x.version for x in self._versions(*identity)), default=0) + 1
         landing_id = hashlib.sha256(
             "\0".join((*identity, str(version), content, _canonical(request))).encode()
         ).hexdigest()[:20]
@@ -244,7 +346,7 @@ class LandingStore:
         )
 
     def _keep(self, landing: Landing, temporary: Path, sink: BinaryIO) -> None:
-        """Payload first, manifest last: a payload without a manifest is not landed."""
+        """Write the payload first and the manifest last: a payload without a manifest is not landed."""
         sink.flush()
         os.fsync(sink.fileno())
         temporary.replace(landing.path)
@@ -252,7 +354,7 @@ class LandingStore:
         write_atomically(manifest, self._manifest(landing).encode())
 
     def keep_mapping(self, source: str, text: bytes) -> str:
-        """Keep the text of a mapping beside the landings of `source`; returns its sha256, its name there."""
+        """Store the text of a mapping with the landings of `source`; returns its sha256, which is also its file name."""
         digest = hashlib.sha256(text).hexdigest()
         target = self.mapping_path(source, digest)
         if not target.exists():
@@ -261,11 +363,11 @@ class LandingStore:
         return digest
 
     def mapping_path(self, source: str, digest: str) -> Path:
-        """Where `keep_mapping` put the mapping with this digest."""
+        """Path of the mapping with this digest, as stored by `keep_mapping`."""
         return self.raw_dir / _safe(source) / "_mappings" / f"{digest}.toml"
 
     def verify(self, landings: Iterable[Landing]) -> Iterator[str]:
-        """One line for every landing whose bytes are missing or no longer have the digest of their manifest."""
+        """One line for every landing whose bytes are missing or do not match the digest in the manifest."""
         for landing in landings:
             if not landing.path.exists():
                 yield f"{landing.source}/{landing.part}: {landing.path} is missing; land the file again."
@@ -296,16 +398,14 @@ class LandingStore:
     def _read(self, manifest: Path) -> Landing:
         try:
             data = orjson.loads(manifest.read_bytes())
-            return Landing(
-                **{
-                    **data,
-                    "path": self.home / data["path"],
-                    "fetched_at": datetime.fromisoformat(data["fetched_at"]),
-                }
-            )
+            # The payload lies beside its manifest, whatever a manifest from elsewhere says.
+            path = manifest.with_name(manifest.name.removesuffix(_MANIFEST_SUFFIX))
+            if Path(data["path"]).name != path.name:
+                raise ValueError(f"it names the payload {data['path']!r}")  # noqa: TRY301 - one message for all faults
+            return Landing(**{**data, "path": path, "fetched_at": datetime.fromisoformat(data["fetched_at"])})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise LandingError(
-                f"manifest {manifest} cannot be read ({error}); restore it or remove it and land again."
+                f"manifest {manifest} cannot be read ({error}); restore it, or remove it and land the file again."
             ) from error
 
 
@@ -319,8 +419,17 @@ def current_versions(landings: Iterable[Landing]) -> list[Landing]:
     return sorted(newest.values(), key=lambda x: (x.fetched_at, x.landing_id))
 
 
+def _mark_suffix(mark: Mark) -> str:
+    return f".{mark}.json"
+
+
+def _id_of(name: str) -> str:
+    """The landing id in the name of a file beside a landing."""
+    return name.rpartition("~")[2].partition(".")[0]
+
+
 def _safe(name: str) -> str:
-    """A file name that stays inside its folder whatever `name` is: no separators, no leading dot, bounded length."""
+    """A safe file name for any `name`: no separators, no leading dot, bounded length."""
     cleaned = _UNSAFE.sub("_", name).lstrip(".") or "_"
     if cleaned == name and len(name) <= 120:
         return name
@@ -331,7 +440,7 @@ def _canonical(request: Mapping[str, Any]) -> str:
     return json.dumps(dict(request), sort_keys=True, ensure_ascii=False)
 
 
-def _checked(landing: Landing) -> Path:
+def _checked_path(landing: Landing) -> Path:
     return landing.path.with_name(landing.path.name + ".checked")
 
 
@@ -355,7 +464,7 @@ def _copy(source: BinaryIO, sink: BinaryIO) -> tuple[str, int]:
 
 @contextmanager
 def _temporary(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    """A file to write in `folder`, removed at the end of the block unless it was renamed by then."""
+    """A temporary file in `folder`, removed at the end of the block unless it was renamed."""
     temporary = folder / f".{secrets.token_hex(8)}.part"
     try:
         with temporary.open("wb") as sink:

@@ -1,6 +1,6 @@
-"""A local folder in place of a venue's file host: files by their path, and folders as a bucket lists them.
+"""A local folder in place of a venue's file host: files by path, and bucket listings of folders.
 
-No HTTP; the client asks here where a base address is file://.
+No HTTP; the client uses it for file:// base URLs.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from xml.sax.saxutils import escape
 
 
 def answer(base: str, request: Mapping[str, Any]) -> tuple[int, bytes]:
-    """Status and body for `request` from the folder that the file:// address `base` names; 404 for what is not in it.
+    """Status and body of `request` from the folder of the file:// URL `base`; 404 for a missing file.
 
-    A request with the parameter `prefix` is answered as Amazon's ListObjects is, in one page: with `delimiter`, the folders
-    directly below the prefix, which is one itself; without, its files behind `marker`, at most `max-keys`.
+    A request with the parameter `prefix` (a folder) returns one page of an S3 ListObjects listing: with `delimiter`, the
+    folders directly below the prefix; without it, the files in it after `marker`, at most `max-keys`.
     """
     root = Path(unquote(urlsplit(base).path)).resolve()
     params = request.get("params") or {}
     if "prefix" in params:
         return 200, _listing(root, {key: str(value) for key, value in params.items()})
     path = (root / str(request["path"]).lstrip("/")).resolve()
-    there = path.is_relative_to(root) and path.is_file()
-    return (200, path.read_bytes()) if there else (404, b"")
+    exists = path.is_relative_to(root) and path.is_file()
+    return (200, path.read_bytes()) if exists else (404, b"")
 
 
 def _listing(root: Path, params: Mapping[str, str]) -> bytes:

@@ -1,6 +1,6 @@
-"""Rate limits as venues publish them: so many requests, or so much weight, in any window of so many seconds.
+"""Rate limits as venues publish them: a number of requests, or a weight, per window of seconds.
 
-Which limits a venue has stands in its module. No HTTP here.
+A venue's limits are declared in its module. No HTTP here.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ MonotonicClock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[None]]
 
 REQUESTS: Final = "requests"
-"""Name of the budget that every request costs 1 of, unless its call says otherwise."""
+"""Name of the budget of which a request uses 1 unless `costs` overrides it."""
 
 
 @dataclass(frozen=True)
 class Limit:
-    """At most `amount` of the budget `name` in any `seconds`. `share` is how much of it we allow ourselves."""
+    """At most `amount` of the budget `name` in any window of `seconds`. `share` is the fraction that is used."""
 
     amount: float
     seconds: float
@@ -51,10 +51,10 @@ class _Window:
 
 
 class RateLimiter:
-    """Keeps all requests to one venue inside its limits, whoever sends them.
+    """Keeps all requests to one venue within its limits, across all tasks.
 
-    A use counts from before it is sent until `seconds` after its answer came. The venue counts it somewhere between the
-    two, so no window of the venue's, sliding or fixed, ever holds more than we allowed, whatever the latencies are.
+    A use counts from before its request is sent until `seconds` after the response. The venue counts it at some moment in
+    between, so no window of the venue, sliding or fixed, exceeds the allowed amount, whatever the latencies are.
     """
 
     def __init__(
@@ -70,21 +70,23 @@ class RateLimiter:
         self._clock = clock
         self._sleep = sleep
         self._paused_until = float("-inf")
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     @asynccontextmanager
     async def acquire(self, costs: Mapping[str, float] | None = None) -> AsyncIterator[None]:
         """Wait until a request with these costs may be sent; the block is the request.
 
-        Raises ValueError for a cost above the limit itself, which could never be sent, and ThrottledError where the venue
-        asked everybody to wait for longer than `longest_hold`: a ban is not slept through.
+        Raises ValueError for a cost above the limit, which could never be sent, and ThrottledError if the venue asked for a
+        pause longer than `longest_pause`, such as a ban.
         """
         uses: list[_Use] = []
-        async with self._turn:
+        async with self._lock:
             while (wait := self._wait_seconds(costs or {})) > 0:
-                held = self._paused_until - self._clock()
-                if held > self._longest_pause:
-                    raise ThrottledError(f"the venue wants to be left alone for {held:.0f} s more.", wait_seconds=held)
+                paused = self._paused_until - self._clock()
+                if paused > self._longest_pause:
+                    raise ThrottledError(
+                        f"the venue allows no requests for another {paused:.0f} s.", wait_seconds=paused
+                    )
                 await self._sleep(wait)
             for window in self._windows:
                 use = _Use(self._cost(window.limit, costs or {}))
@@ -99,16 +101,16 @@ class RateLimiter:
                 use.ended = ended
 
     def pause(self, seconds: float) -> None:
-        """Let nobody send for `seconds` from now: the venue asked to wait."""
+        """Block all requests for `seconds` from now, as the venue asked."""
         self._paused_until = max(self._paused_until, self._clock() + seconds)
 
     def observe(self, name: str, spent: float) -> None:
-        """The venue says that `spent` of the budget `name` is used up in its window, by us and others behind our address.
+        """Take over the venue's count `spent` of the budget `name`, which includes other clients at this IP address.
 
-        What it counted beyond our own count is added, so that other users of the address are made room for.
+        The excess over the local count is added as a use.
         """
         for window in self._windows:
-            self._forget(window)
+            self._drop_expired(window)
             excess = spent - window.spent
             if window.limit.name == name and excess > 0:
                 window.uses.append(_Use(excess, ended=self._clock()))
@@ -120,8 +122,10 @@ class RateLimiter:
         for window in self._windows:
             cost = self._cost(window.limit, costs)
             if cost > window.limit.allowed:
-                raise ValueError(f"one request costs {cost:g} {window.limit.name} of at most {window.limit.allowed:g}")
-            self._forget(window)
+                raise ValueError(
+                    f"one request costs {cost:g} {window.limit.name}, more than the limit of {window.limit.allowed:g}"
+                )
+            self._drop_expired(window)
             over = window.spent + cost - window.limit.allowed
             for use in window.uses:
                 if over <= 0:
@@ -131,9 +135,9 @@ class RateLimiter:
                 wait = max(wait, ended + window.limit.seconds - now)
         return wait
 
-    def _forget(self, window: _Window) -> None:
-        """Drop uses that no window of the venue can still hold. Answers come out of order: one still under way in front
-        keeps those behind it a little longer than needed."""
+    def _drop_expired(self, window: _Window) -> None:
+        """Drop uses that no window of the venue can still count. Responses arrive out of order: a pending request keeps the
+        uses after it a little longer than needed."""
         oldest = self._clock() - window.limit.seconds
         while window.uses and window.uses[0].ended is not None and window.uses[0].ended <= oldest:
             window.spent -= window.uses.popleft().cost

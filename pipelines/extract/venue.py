@@ -1,6 +1,6 @@
-"""What a venue's module declares: where it is reached, how fast it may be asked, and which feeds it has.
+"""The types a venue's module declares itself with: endpoints, rate limits and feeds.
 
-The types only; a module in pipelines/sources fills them, extract.fetch acts on them. No HTTP, no parsing.
+Modules in pipelines/sources create them, extract.fetch uses them. No HTTP, no parsing.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ CadenceName = Literal["daily", "capture"]
 Outcome = Literal["complete", "empty", "not_yet_published"]
 
 WHOLE_VENUE: Final = "*"
-"""Subject of a page that is about a venue and not about one of its instruments."""
+"""Subject of a page about the venue as a whole."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """One answer as received. `subject` is the instrument (or family of them) that was asked for.
+    """One response as received. `subject` is the requested instrument or instrument family.
 
-    `request` names the endpoint by its place in Venue.endpoints and holds no secret; `received_at` is naive UTC.
+    `request` names the endpoint by its key in Venue.endpoints and contains no secret; `received_at` is naive UTC.
     """
 
     subject: str
@@ -44,7 +44,7 @@ class Page:
     headers: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def json(self) -> Any:
-        """The body as JSON, read once. Raises SourceFormatError naming the request where it is none."""
+        """The body as JSON, parsed once. Raises SourceFormatError naming the request if it is not JSON."""
         return self._content
 
     @cached_property
@@ -52,27 +52,27 @@ class Page:
         try:
             return orjson.loads(self.body)
         except orjson.JSONDecodeError as error:
-            raise SourceFormatError(f"{self.where}: the answer is not JSON ({error}): {self.excerpt}") from error
+            raise SourceFormatError(f"{self.where}: the response is not JSON ({error}): {self.excerpt}") from error
 
     def clear_cache(self) -> None:
-        """Let go of the JSON, which takes many times the room of the body; `json` reads it again."""
+        """Drop the parsed JSON, which takes many times the memory of the body; `json` parses it again."""
         self.__dict__.pop("_content", None)
 
     @property
     def where(self) -> str:
-        """The request in words, for errors."""
+        """The request as text, for error messages."""
         params = ", ".join(f"{key}={value}" for key, value in (self.request.get("params") or {}).items())
         return f"{self.request.get('endpoint', '')}{self.request.get('path', '')}" + (f" ({params})" if params else "")
 
     @property
     def excerpt(self) -> str:
-        """The beginning of the body, for errors."""
+        """The beginning of the body, for error messages."""
         return repr(self.body[:200].decode("utf-8", "replace"))
 
 
 @dataclass(frozen=True)
 class Span:
-    """Instants [start, end), naive UTC: the part of history one landing holds."""
+    """Instants [start, end), naive UTC: the part of history in one landing."""
 
     start: datetime
     end: datetime
@@ -93,30 +93,30 @@ class Span:
 
     @property
     def days(self) -> list[date]:
-        """The UTC days the span touches."""
+        """The UTC days that overlap the span."""
         count = (self.end - timedelta(microseconds=1)).date() - self.start.date()
         return [self.start.date() + timedelta(days=i) for i in range(count.days + 1)]
 
 
 @dataclass(frozen=True)
 class Job:
-    """What one fetch has to bring: pages about `subject` that hold everything in `span`."""
+    """One fetch: all pages about `subject` in `span`."""
 
     subject: str
     span: Span
     instrument: Mapping[str, Any] = field(default_factory=dict)
-    """The row of clean.instruments that held in `span`; empty where the subject is no instrument."""
+    """The row of clean.instruments valid in `span`; empty if the subject is not an instrument."""
     held: Callable[[], Iterable[Page]] = field(default=tuple, compare=False, repr=False)
-    """The subject's pages as they were landed before; none on the first fetch. Where the venue says that one of them has not
-    changed, a feed may hand on the held page instead of fetching it again."""
+    """The subject's previously landed pages; none on the first fetch. If the venue reports a page as unchanged, a feed may
+    yield the held page instead of fetching it again."""
 
 
 class Api(Protocol):
-    """How a feed asks its venue. Limits, retries and errors are behind it."""
+    """How a feed sends requests to its venue. Implementations handle rate limits, retries and errors."""
 
     @property
     def endpoints(self) -> Collection[str]:
-        """Names of the base addresses there are: those the venue declares and those the settings add to them."""
+        """Names of the base URLs: those the venue declares and those added in the settings."""
         ...
 
     async def get(
@@ -130,7 +130,7 @@ class Api(Protocol):
         accept: Sequence[int] = (200,),
         is_json: bool = True,
     ) -> Page:
-        """One answer whose status is in `accept`. Raises TransientError when retries are used up, else PermanentError."""
+        """A response with a status in `accept`. Raises TransientError when retries are exhausted, else PermanentError."""
         ...
 
     async def post(
@@ -144,20 +144,20 @@ class Api(Protocol):
         accept: Sequence[int] = (200,),
         is_json: bool = True,
     ) -> Page:
-        """The same with a JSON body, an object or a batch of them."""
+        """The same with a JSON body: an object or a list of objects."""
         ...
 
 
 class NotYetPublishedError(Exception):
-    """Raised by a feed's fetch: the venue has not published this yet, and may do so later. Not an error of anybody."""
+    """Raised by a feed's fetch: the venue has not published this yet. Expected, not a failure."""
 
 
 @dataclass(frozen=True)
 class Parsed:
     """Canonical rows of one table from the pages of a landing.
 
-    `rows` has the table's wire columns and `_line` (Int64), the number of the record in the landing; `rejects` has
-    batch.REJECT_SCHEMA.
+    `rows` has the table's wire columns and `_line` (Int64), the record number in the landing; `rejects` has
+    contract.batch.REJECT_SCHEMA.
     """
 
     table: str
@@ -167,10 +167,10 @@ class Parsed:
 
 @dataclass(frozen=True)
 class Context:
-    """What a parser may know besides the pages: instruments as they were, and when the landing was fetched.
+    """What a parser may use besides the pages: the instruments of the span, and when the landing was fetched.
 
     `instruments` has the wire columns of clean.instruments, one row per instrument: as published at the landing's span, or
-    the oldest that is known where the span lies before the first capture.
+    the oldest known if the span is before the first capture.
     """
 
     venue: str
@@ -180,61 +180,61 @@ class Context:
 
 
 Fetch = Callable[[Api, Job], AsyncIterator[Page]]
-"""Brings the pages of a job. Reads what they are linked by before it yields them: the JSON of a page that is handed on is let go,
-for a page parsed takes many times its room, and the collector's time."""
+"""Yields the pages of a job. It must read cursors and timestamps before yielding a page, because the consumer then drops the
+page's parsed JSON, which takes many times the memory of the body."""
 
 Parse = Callable[[Sequence[Page], Context], Iterator[Parsed]]
 Subjects = Callable[["pl.DataFrame"], Mapping[str, Mapping[str, Any]]]
-"""Names of what a feed asks for, each with the row of clean.instruments behind it (empty where there is none)."""
+"""The subjects a feed fetches, by name, each with its row of clean.instruments (empty if it has none)."""
 
 Rules = Callable[[Sequence[Span]], Any]
-"""What a source says of its completeness (clean.batch.SourceRules), given the spans that are landed."""
+"""The completeness rules of a source (contract.batch.SourceRules), given the landed spans."""
 
 
 ALL_DAYS: Final = 36_525
-"""Partitioning.most_days of an endpoint that answers with all of history whatever is asked: days in a row are one question."""
+"""Partitioning.most_days of an endpoint that always returns its whole history: consecutive days take one request."""
 
 
 @dataclass(frozen=True)
 class Daily:
-    """History by UTC day, which can be asked for later."""
+    """History by UTC day that can be fetched later."""
 
     name: ClassVar[CadenceName] = "daily"
     published_after: timedelta = timedelta(hours=1)
-    """How long after a day's end the venue has all of it."""
+    """How long after a day's end the venue has published all of it."""
     recheck_days: int = 1
-    """For how many days after that a day may be restated and is asked for again."""
+    """For how many days after that a day may be restated and is fetched again."""
 
 
 @dataclass(frozen=True)
 class Capture:
-    """The state of this moment, which the venue forgets: what is not captured is lost."""
+    """Current state, which the venue does not keep: what is not captured is lost."""
 
     name: ClassVar[CadenceName] = "capture"
     every_hours: int = 1
-    """Length of a slot; one capture a slot. Divides 24."""
+    """Length of a slot in hours, a divisor of 24; one capture per slot."""
 
 
 @dataclass(frozen=True)
 class Retention:
-    """Which days a venue has."""
+    """Which days a venue serves."""
 
     since: date
-    """The first day there is."""
+    """The first available day."""
     until: date | None = None
-    """The last day, where the venue stopped."""
+    """The last day, if the venue has stopped publishing."""
     days: int | None = None
-    """How many days back the venue remembers; None: everything since `since`."""
+    """How many days of history the venue keeps; None: everything since `since`."""
 
 
 @dataclass(frozen=True)
 class Partitioning:
-    """Which days are fetched, and landed, as one. A day stands for itself unless something else is said."""
+    """Which days are fetched and landed together. By default every day is a partition."""
 
     months: Literal["never", "past", "only"] = "never"
-    """past: a past month is fetched as one (fewer, fuller pages). only: a month is one or nothing, there are no files of days."""
+    """past: a past month is one partition (fewer, fuller pages). only: the venue publishes whole months and no single days."""
     most_days: int | None = None
-    """Past days in a row are fetched as one, so many at most: for venues that count requests and not rows."""
+    """Maximum number of consecutive past days in one partition, for venues that limit requests rather than rows."""
 
 
 @dataclass(frozen=True)
@@ -248,17 +248,17 @@ class Feed:
     parse: Parse
     retention: Retention
     subjects: Subjects | None = None
-    """Picks, from the instruments of the universe, what the feed asks for; None: one question for the whole venue."""
+    """Selects the feed's subjects from the instruments of the universe; None: one subject, the whole venue."""
     cadence: Daily | Capture = Daily()
     partitioning: Partitioning = Partitioning()
     completeness: str = "full"
-    """How much of the truth the venue reports, for people and for the coverage of event tables."""
+    """How much of the real events the venue reports, for documentation and for the coverage of event tables."""
     rules: Rules | None = None
-    """What the source says of its completeness, where that does not follow from the above."""
+    """Completeness rules of the source, if they do not follow from the other fields."""
 
     @property
     def published_after(self) -> timedelta:
-        """How long after a span's end the venue has all of it. A capture is complete when it is made."""
+        """How long after a span's end the venue has published all of it. Zero for captures."""
         return self.cadence.published_after if isinstance(self.cadence, Daily) else timedelta(0)
 
     @property
@@ -278,16 +278,15 @@ class Secret:
 
 @dataclass(frozen=True)
 class Venue:
-    """A venue: `name` is the module and the first part of its sources' ids.
+    """A venue: `name` is its key in sources.registry and the first part of its source ids.
 
-    `endpoints` are base addresses by name; settings may replace each (`endpoints` in leverhouse.toml, key
-    `<venue>.<name>`), also by a file:// address of a local mirror. `check` looks at every answer, raises for error codes in
-    it and does nothing else; `weights` names the response header in which the venue counts each budget; `forbidden_wait`
-    is for venues that answer 403 to too many requests: how long they want to be left alone.
-    `volatile` matches what every answer holds and means nothing by, such as the venue's clock, so that the same answer can
-    be told from a restated one. The feed `instruments`, where there is one, is fetched first and tells the others what
-    there is. The feed `turnover` feeds no table: `turnover` reads dollars traded in 24 hours by asset from its pages, which
-    decides the universe.
+    `endpoints` are base URLs by name; settings may override each (`endpoints` in leverhouse.toml, key `<venue>.<name>`),
+    also with a file:// URL of a local mirror. `check` raises for error codes in a response and does nothing else; `weights`
+    is the response header with the used weight of each budget; `forbidden_wait` is for venues that send 403 to too many
+    requests: the seconds to wait. `ignored_in_digest` matches irrelevant content that differs in every response, such as the
+    venue's clock, so that an unchanged response can be distinguished from a restated one. The feed `instruments`, if there
+    is one, is fetched first, because other feeds take their subjects from it. The feed `turnover` has no table: `turnover`
+    reads the 24-hour turnover in dollars by asset from its pages, which determines the universe.
     """
 
     name: str

@@ -1,1 +1,1 @@
-"""What leverhouse does for a person or for Dagster: fetch, load, build, rebuild, diagnose. Plain functions, no Dagster."""
+"""Operations that the command line and Dagster run: fetch, load, build, rebuild, diagnostics. Plain functions, no Dagster."""

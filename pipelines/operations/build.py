@@ -1,7 +1,7 @@
-"""Building the marts: prepares dbt's manifest and runs dbt, once per build, under the writer's lock.
+"""Building the marts: prepares dbt's manifest and runs dbt, before and after the statistics, holding the writer lock.
 
-dbt runs inside this process: a killed build takes dbt down with it, where a dbt of its own would go on writing after
-the lock was freed; and the adapter is loaded already. No Dagster, no SQL of models here.
+dbt runs in this process, which has the adapter loaded already and whose end also ends dbt; a dbt subprocess would continue to
+write after the lock of a killed build was released. No Dagster and no SQL of models here.
 """
 
 from __future__ import annotations
@@ -26,19 +26,26 @@ from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
 
 if TYPE_CHECKING:
+    from dbt.contracts.graph.manifest import Manifest
     from dbt.contracts.results import RunResult
+
+    from pipelines.evidence.levels import Fitted
+    from pipelines.evidence.scorecard import Estimated
 
 Status = Literal["success", "warn", "fail", "error", "skipped"]
 
 
 SAMPLE_ROWS: Final = 5
-"""Rows of a failed test that are kept in its result."""
+"""Sample rows kept of a failed test."""
+
+READS_STATISTICS: Final = "source:stats+"
+"""dbt's name for everything that reads a table of schema stats, itself or through others, with the tests of it."""
 
 QUIET: Final = ("--log-level", "none", "--log-level-file", "info", "--no-use-colors", "--no-use-colors-file")
-"""dbt logs into its log file and not onto the terminal."""
+"""Options that make dbt log to its log file only."""
 
 _TOTALS: Final = {"LogModelResult": "total", "LogSeedResult": "total", "LogTestResult": "num_models"}
-"""Events of dbt that end a node, and what each calls the number of nodes."""
+"""dbt events at the end of a node, and the field of each with the number of nodes."""
 
 _NOT_SOURCES: Final = {"target", "logs", "dbt_packages"}
 _STATUS: Final[Mapping[str, Status]] = {
@@ -56,7 +63,7 @@ _STATUS: Final[Mapping[str, Status]] = {
 
 @dataclass(frozen=True)
 class NodeResult:
-    """What dbt did with one model, seed or test. `rows` of tables, `failures` and a `sample` of tests."""
+    """Result of one model, seed or test: `rows` of tables, `failures` and a `sample` of tests."""
 
     unique_id: str
     name: str
@@ -70,8 +77,16 @@ class NodeResult:
 
 
 @dataclass(frozen=True)
+class Statistics:
+    """What the step of statistics did: estimates of hypotheses, and the fit and score of liquidation levels."""
+
+    estimates: Estimated
+    levels: Fitted
+
+
+@dataclass(frozen=True)
 class BuildReport:
-    """Results in the order in which dbt ended them."""
+    """Results in the order in which the nodes finished."""
 
     nodes: tuple[NodeResult, ...]
     seconds: float
@@ -86,102 +101,143 @@ class BuildReport:
 
     @property
     def faults(self) -> tuple[NodeResult, ...]:
-        """Nodes that make the build fail: errors, and tests of severity error that failed."""
+        """Nodes that make the build fail: errors, and failed tests of severity error."""
         return tuple(node for node in self.nodes if node.status in {"fail", "error"})
 
+    def after(self, earlier: BuildReport | None) -> BuildReport:
+        """This report with the nodes of an earlier one that it does not name: a build is two runs of dbt."""
+        if earlier is None:
+            return self
+        mine = {node.unique_id for node in self.nodes}
+        kept = (node for node in earlier.nodes if node.unique_id not in mine)
+        return BuildReport(nodes=(*kept, *self.nodes), seconds=earlier.seconds + self.seconds)
+
     def raise_faults(self) -> None:
-        """Raise one error naming every node at fault; without any, do nothing."""
+        """Raise one error naming the failed nodes, if there are any."""
         if not self.faults:
             return
         skipped = sum(node.status == "skipped" for node in self.nodes)
         lines = "\n".join(f"{node.kind} {node.name}: {node.message}" for node in self.faults[:10])
         more = f"\nand {len(self.faults) - 10} more" if len(self.faults) > 10 else ""
         raise BuildError(
-            f"dbt: {len(self.faults)} of {len(self.nodes)} nodes failed, {skipped} were skipped; nothing is "
+            f"dbt: {len(self.faults)} of {len(self.nodes)} nodes failed, {skipped} were skipped; nothing was "
             f"published.\n"
             f"{lines}{more}\nCorrect the model or the data and build again."
         )
 
 
 class BuildError(PermanentError):
-    """dbt could not build a model, or a blocking test failed. The published snapshot is untouched."""
+    """dbt could not build a model, or a blocking test failed. The published snapshot is unchanged."""
 
     exit_code = 65
 
 
 class BuildBrokenError(PermanentError):
-    """dbt itself could not run: project or profile are wrong."""
+    """dbt itself could not run: invalid project or profile."""
 
     exit_code = 70
 
 
 def manifest_is_current(settings: Settings) -> bool:
-    """True where the prepared manifest belongs to the dbt project as it is now."""
-    return _manifest_path(settings).exists()
+    """Whether the prepared manifest is that of the current dbt project."""
+    return _is_parsed(_manifest_path(settings))
 
 
 def ensure_manifest(settings: Settings) -> Path:
-    """Path of dbt's manifest of the project as it is now; parses the project only where it changed since the last time.
+    """Path of dbt's manifest of the current project; parses the project only if it has changed.
 
-    Safe when several processes do it at once. Raises BuildBrokenError where the project cannot be parsed.
+    Safe when several processes call it at once. Raises BuildBrokenError if the project cannot be parsed.
     """
     path = _manifest_path(settings)
-    if path.exists():
+    if _is_parsed(path):
         return path
     folder = _parse_dir(settings)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(settings.dbt_target_dir / "parse.lock"):
-        if path.exists():
+        if _is_parsed(path):
             return path
         _parse(settings, folder)
-        temporary = path.with_name(f".{secrets.token_hex(4)}.json")
-        temporary.write_bytes((folder / "manifest.json").read_bytes())
-        temporary.replace(path)
-        for stale in settings.dbt_target_dir.glob("manifest-*.json"):
-            if stale != path:
+        for parsed, kept in (("partial_parse.msgpack", _for_dbt(path)), ("manifest.json", path)):
+            temporary = path.with_name(f".{secrets.token_hex(4)}{kept.suffix}")
+            temporary.write_bytes((folder / parsed).read_bytes())
+            temporary.replace(kept)
+        for stale in settings.dbt_target_dir.glob("manifest-*"):
+            if stale.stem != path.stem:
                 stale.unlink(missing_ok=True)
     return path
 
 
 def build_marts(settings: Settings, *, select: Sequence[str] = (), progress: Progress = no_progress) -> BuildReport:
-    """Run dbt over the whole project, or over the models named in `select`, with the tests that belong to them.
+    """Run dbt build on the models in `select`, or everything: what statistics read, the statistics, what reads them.
 
-    Unit tests are left out: they test the project and not the data. Raises WarehouseBusyError while another process
-    writes, BuildBrokenError where dbt cannot run at all; faults of single nodes are in the report.
+    Tests run with their models. Unit tests are excluded: they test the project, not the data. If a model fails that statistics may
+    read, the rest is not built. Raises WarehouseBusyError if another process is writing,
+    BuildBrokenError if dbt cannot run at all; failures of single nodes are in the report.
     """
-    return _run(settings, "build", select, progress)
+    if select:
+        return _run(settings, "build", ["--select", *select], progress)
+    before = build_inputs(settings, progress=progress)
+    if before.faults:
+        return before
+    fit_statistics(settings, progress=progress)
+    return build_evidence(settings, progress=progress).after(before)
+
+
+def build_inputs(settings: Settings, *, progress: Progress = no_progress) -> BuildReport:
+    """Run dbt over everything that reads no statistics. Raises as build_marts does."""
+    return _run(settings, "build", ["--exclude", READS_STATISTICS], progress)
+
+
+def build_evidence(settings: Settings, *, progress: Progress = no_progress) -> BuildReport:
+    """Run dbt over what reads statistics, as they are. Raises as build_marts does."""
+    return _run(settings, "build", ["--select", READS_STATISTICS], progress)
+
+
+def fit_statistics(settings: Settings, *, progress: Progress = no_progress) -> Statistics:
+    """Bring the tables of schema stats up to date from the marts as they are, each in a transaction of its own.
+
+    A step that is killed or fails leaves the last fit in force. Raises WarehouseBusyError while another process writes.
+    """
+    from pipelines.evidence.levels import write_levels
+    from pipelines.evidence.scorecard import write_estimates
+    from pipelines.storage.warehouse import writer
+
+    with writer(settings, what="statistics") as con:
+        return Statistics(
+            estimates=write_estimates(con, progress=progress), levels=write_levels(con, progress=progress)
+        )
 
 
 def check_marts(settings: Settings, *, select: Sequence[str], progress: Progress = no_progress) -> BuildReport:
-    """Run the dbt tests of the models named in `select` on the tables as they are. Raises as build_marts does."""
-    return _run(settings, "test", select, progress)
+    """Run the dbt tests of the models in `select` on the existing tables. Raises as build_marts does."""
+    return _run(settings, "test", ["--select", *select], progress)
 
 
-def _run(settings: Settings, command: str, select: Sequence[str], progress: Progress) -> BuildReport:
+def _run(settings: Settings, command: str, nodes: Sequence[str], progress: Progress) -> BuildReport:
     from pipelines.storage.warehouse import writer, writer_lock
 
     started = time.monotonic()
-    ensure_manifest(settings)
+    path = ensure_manifest(settings)
     # dbt reads the tables of clean and ops, which a new warehouse does not have yet.
     with writer(settings, what=f"prepare dbt {command}"):
         pass
     arguments = [
+        # Nobody reads the artifacts of a run, and writing them takes longer than the models of statistics.
+        "--no-write-json",
         command,
         "--exclude-resource-type",
         "unit_test",
-        "--partial-parse-file-path",
-        str(_parse_dir(settings) / "partial_parse.msgpack"),
         *_folders(settings, settings.dbt_target_dir),
-        *(["--select", *select] if select else []),
+        *nodes,
     ]
     with writer_lock(settings, what=f"dbt {command}"):
-        results = _invoke(settings, arguments, progress=progress)
-        nodes = _describe(settings, results)
-    return BuildReport(nodes=nodes, seconds=time.monotonic() - started)
+        results = _invoke(settings, arguments, manifest=load_parsed(path), progress=progress)
+        described = _describe(settings, results)
+    return BuildReport(nodes=described, seconds=time.monotonic() - started)
 
 
 def _parse(settings: Settings, target: Path) -> None:
-    """Parse the project in a process of its own: whoever only wants the definitions is spared dbt's imports."""
+    """Parse the project in a subprocess, so that loading the definitions does not import dbt."""
     loud = [*QUIET, "--log-level", "error"]
     command = [sys.executable, "-c", "from dbt.cli.main import cli; cli()", *loud, "parse", *_folders(settings, target)]
     done = subprocess.run(
@@ -193,7 +249,7 @@ def _parse(settings: Settings, target: Path) -> None:
 
 
 def _describe(settings: Settings, results: Sequence[RunResult]) -> tuple[NodeResult, ...]:
-    """Results as plain values, with row counts of tables and samples of failed tests, read in one connection."""
+    """Results as plain values, with row counts of tables and samples of failed tests."""
     from pipelines.storage.database import open_database
     from pipelines.storage.status import count_rows, sample_query
 
@@ -228,19 +284,35 @@ def _is_table(node: Any) -> bool:
     return node.resource_type in {"model", "seed"} and node.config.materialized not in {"view", "ephemeral"}
 
 
-def _invoke(settings: Settings, arguments: list[str], *, progress: Progress | None = None) -> Sequence[RunResult]:
-    """Run one dbt command in this process; the results of its nodes. Leaves no connection open."""
+def load_parsed(path: Path) -> Manifest:
+    """The project whose manifest is at `path`, as dbt's own object.
+
+    dbt takes it as it is, where its partial parse would compare every file again and parse everything for another
+    database file, which no model depends on.
+    """
+    from dbt.contracts.graph.manifest import Manifest
+    from dbt.parser.manifest import extended_mashumuro_decoder
+
+    manifest: Manifest = Manifest.from_msgpack(_for_dbt(path).read_bytes(), decoder=extended_mashumuro_decoder)
+    manifest.build_flat_graph()
+    return manifest
+
+
+def _invoke(
+    settings: Settings, arguments: list[str], *, manifest: Manifest, progress: Progress | None = None
+) -> Sequence[RunResult]:
+    """Run one dbt command in this process and return the results of its nodes. Closes all connections."""
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.adapters.factory import reset_adapters
     from dbt.cli.main import dbtRunner
 
-    def relay(event: Any) -> None:
+    def report_progress(event: Any) -> None:
         if progress is not None and event.info.name in _TOTALS:
             progress(event.data.node_info.node_name, event.data.index, getattr(event.data, _TOTALS[event.info.name]))
 
     with environment(**_variables(settings)):
         try:
-            outcome = dbtRunner(callbacks=[relay]).invoke([*QUIET, *arguments])
+            outcome = dbtRunner(manifest, callbacks=[report_progress]).invoke([*QUIET, *arguments])
         finally:
             reset_adapters()
             DuckDBConnectionManager.close_all_connections()
@@ -268,7 +340,7 @@ def _folders(settings: Settings, target: Path) -> list[str]:
 
 
 def _parse_dir(settings: Settings) -> Path:
-    """Artifacts of parsing, apart from those of building, so that neither reads the other's half-written files."""
+    """Artifacts of parsing, separate from those of building, so that neither reads partial files of the other."""
     return settings.dbt_target_dir / "parse"
 
 
@@ -276,11 +348,20 @@ def _manifest_path(settings: Settings) -> Path:
     return settings.dbt_target_dir / f"manifest-{_project_digest(settings.dbt_project_dir)}.json"
 
 
+def _for_dbt(path: Path) -> Path:
+    """The manifest in the form that dbt loads, kept beside the one for readers."""
+    return path.with_suffix(".msgpack")
+
+
+def _is_parsed(path: Path) -> bool:
+    return path.exists() and _for_dbt(path).exists()
+
+
 def _project_digest(project: Path) -> str:
-    """Digest of everything a manifest follows from: the files of the project and the version of dbt."""
+    """Digest of everything the manifest depends on: the files of the project and the versions of dbt."""
     if not (project / "dbt_project.yml").exists():
         raise ContractError(f"no dbt project in {project}; the checkout is incomplete.")
-    digest = hashlib.sha256(version("dbt-core").encode())
+    digest = hashlib.sha256(f"{version('dbt-core')} {version('dbt-duckdb')}".encode())
     for folder, names, files in os.walk(project):
         names[:] = sorted(name for name in names if name not in _NOT_SOURCES and not name.startswith("."))
         for file in sorted(files):

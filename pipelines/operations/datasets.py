@@ -1,7 +1,7 @@
-"""Which data sets of files this warehouse knows, and which dropped files wait for them.
+"""The file data sets of a warehouse, and the files waiting in their inboxes.
 
-Reads no more of a mapping than its name and its tables, so that a wrong mapping cannot keep the others from loading;
-sources.files checks the whole of it before anything is read.
+Reads only the name, tables and file patterns of a mapping, so that an invalid mapping does not affect the others;
+sources.files validates the whole mapping before it reads a file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 from pipelines.core.settings import Settings
 
 SETTLED_SECONDS: Final = 10.0
-"""A file younger than this may still be being written."""
+"""A file modified less than this ago may still be being written."""
 
 Seen = Mapping[str, tuple[int, int]]
 """Size and modification time (ns) of files by path."""
@@ -25,10 +25,10 @@ Seen = Mapping[str, tuple[int, int]]
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set of files: source `files.<name>`, read as `mapping` says, feeding `tables`.
+    """A data set of files: source `files.<name>`, read with `mapping` into `tables`.
 
-    `required`, `optional` and `ignored` are shell patterns on file names. `fault` says why the mapping cannot be used;
-    landing such a data set fails and no other one does.
+    `required`, `optional` and `ignored` are shell patterns on file names. `fault` is the error of an invalid mapping; landing
+    that data set fails, the others are not affected.
     """
 
     name: str
@@ -46,10 +46,10 @@ class Dataset:
 
 
 def find_datasets(settings: Settings, *, extra: Iterable[Path] = ()) -> tuple[Dataset, ...]:
-    """Data sets in the order of their names.
+    """Data sets sorted by name.
 
-    A mapping named in `extra` wins over one of the same name in settings.mappings_dir, and that over the newest one the
-    landing keeps from an earlier import.
+    Of mappings with the same name, one in `extra` has precedence over one in settings.mappings_dir, and that over the newest
+    one stored in the landing by an earlier import.
     """
     found: dict[str, Dataset] = {}
     for path in _kept_mappings(settings.raw_dir):
@@ -63,7 +63,7 @@ def find_datasets(settings: Settings, *, extra: Iterable[Path] = ()) -> tuple[Da
 
 
 def read_dataset(path: Path) -> Dataset:
-    """The data set a mapping file describes; named after the file where not even its name can be read."""
+    """The data set of a mapping file; named after the file if the mapping cannot be read."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         tables = {str(rows["table"]): None for file in data["file"] for rows in file["rows"]}
@@ -80,22 +80,22 @@ def read_dataset(path: Path) -> Dataset:
         )
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"
-        return Dataset(name=_name_from(path), mapping=path, fault=f"mapping {path}: {reason}. Correct it.")
+        return Dataset(name=_name_from(path), mapping=path, fault=f"mapping {path}: {reason}. Correct the mapping.")
 
 
 @dataclass(frozen=True)
 class Claims:
-    """Which folders below a root belong to which data set, and the folders with files that belong to none."""
+    """The folders below a root by data set, and the folders with files that belong to none."""
 
     folders: Mapping[str, tuple[Path, ...]]
     unclaimed: tuple[Path, ...]
 
 
 def claim_folders(datasets: Iterable[Dataset], root: Path) -> Claims:
-    """Share the folders below `root` out among data sets.
+    """Assign the folders below `root` to data sets.
 
-    File names such as open_interest.csv occur in many data sets, so it is folders that are told apart: a folder belongs
-    to a data set whose mapping accounts for every file in it and misses none that it requires.
+    File names such as open_interest.csv occur in many data sets, so whole folders are matched: a folder belongs to a data
+    set if its mapping matches every file in it and all required files are present.
     """
     folders: dict[Path, list[str]] = {}
     for path in _files(root):
@@ -103,26 +103,26 @@ def claim_folders(datasets: Iterable[Dataset], root: Path) -> Claims:
     claimed: dict[str, list[Path]] = {}
     for dataset in datasets:
         for folder, names in folders.items():
-            if _accounts_for(dataset, names):
+            if _matches_folder(dataset, names):
                 claimed.setdefault(dataset.name, []).append(folder)
-    owned = {folder for mine in claimed.values() for folder in mine}
+    assigned = {folder for matching in claimed.values() for folder in matching}
     return Claims(
-        folders={name: tuple(mine) for name, mine in claimed.items()},
-        unclaimed=tuple(folder for folder in folders if folder not in owned),
+        folders={name: tuple(matching) for name, matching in claimed.items()},
+        unclaimed=tuple(folder for folder in folders if folder not in assigned),
     )
 
 
-def _accounts_for(dataset: Dataset, names: Sequence[str]) -> bool:
+def _matches_folder(dataset: Dataset, names: Sequence[str]) -> bool:
     patterns = (*dataset.required, *dataset.optional)
-    explained = all(any(fnmatchcase(name, pattern) for pattern in (*patterns, *dataset.ignored)) for name in names)
+    all_match = all(any(fnmatchcase(name, pattern) for pattern in (*patterns, *dataset.ignored)) for name in names)
     complete = all(any(fnmatchcase(name, pattern) for name in names) for pattern in dataset.required)
-    return explained and complete and any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
+    return all_match and complete and any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
 def waiting_files(settings: Settings, dataset: str, *, now: float) -> tuple[Path, ...]:
-    """Files dropped into the inbox of `dataset` that nobody writes any more, in the order of their names.
+    """Files in the inbox of `dataset` that are no longer being written, sorted by name.
 
-    `now` is seconds since the epoch, as the file system counts. Hidden files are somebody's temporary files.
+    `now` is in seconds since the epoch. Hidden files are skipped as temporary files.
     """
     folder = settings.inbox_dir / dataset
     if not folder.is_dir():
@@ -131,13 +131,13 @@ def waiting_files(settings: Settings, dataset: str, *, now: float) -> tuple[Path
 
 
 def changed_files(files: Iterable[Path], seen: Seen) -> dict[Path, tuple[int, int]]:
-    """The files that are new or differ in size or time from what was `seen`."""
+    """The files that are new or whose size or modification time differs from `seen`."""
     states = {path: _state(path) for path in files}
     return {path: state for path, state in states.items() if seen.get(str(path)) != state}
 
 
 def files_key(dataset: str, files: Mapping[Path, tuple[int, int]]) -> str:
-    """A key that is the same for the same files in the same state, for telling one drop from the next."""
+    """A key that is equal for the same files in the same state, to identify one delivery of files."""
     text = "\0".join(f"{path}\0{size}\0{time}" for path, (size, time) in sorted(files.items()))
     return f"{dataset}:{hashlib.sha256(text.encode()).hexdigest()[:20]}"
 
@@ -159,7 +159,7 @@ def _toml_files(folder: Path) -> list[Path]:
 
 
 def _kept_mappings(raw_dir: Path) -> list[Path]:
-    """Mappings beside the landings of imported files, oldest first."""
+    """Mappings stored with the landings of imported files, oldest first."""
     if not raw_dir.is_dir():
         return []
     return sorted(raw_dir.glob("files.*/_mappings/*.toml"), key=lambda path: path.stat().st_mtime)

@@ -1,6 +1,6 @@
-"""Looking into the working database for asset checks and doctor: opens it as writer, asks storage.status, closes it.
+"""Inspection of the working database for asset checks and doctor: opens it as writer and queries storage.status.
 
-Readers have the published file instead. No Dagster, no SQL.
+Readers use the published file instead. No Dagster, no SQL.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from typing import Any, Final
 
 from pipelines.contract.ddl import load_contract
 from pipelines.core.settings import Settings
+from pipelines.extract.landing import LandingStore, Refusal
 from pipelines.storage import status
 from pipelines.storage.warehouse import writer
 
 IMPORTED: Final = "files."
-"""Sources that nobody fetches on a schedule begin with this."""
+"""Prefix of sources that are imported and not fetched on a schedule."""
 
 
 @dataclass(frozen=True)
 class NewestDays:
-    """Newest day of every source and table, of every venue in every mart, and the scheduled sources that are behind."""
+    """Newest day by source and table, newest day by mart and venue, and the scheduled sources that are behind."""
 
     sources: Sequence[Mapping[str, Any]]
     venues: Sequence[Mapping[str, Any]]
@@ -34,9 +35,15 @@ def inspect_clean(settings: Settings) -> tuple[dict[str, status.TableState], sta
         return status.clean_states(con, load_contract(settings.schema_dir)), status.ledger_state(con)
 
 
+def refused_landings(settings: Settings) -> list[Refusal]:
+    """The landings that are not loaded because something in them is wrong, oldest first. Opens no database."""
+    store = LandingStore(settings.root)
+    return sorted(store.refusals(store.all()).values(), key=lambda refusal: refusal.refused_at)
+
+
 def inspect_newest_days(settings: Settings, *, today: date, behind_days: int) -> NewestDays:
-    """How new the rows of the marts are. A scheduled source is behind when its newest day is more than `behind_days`
-    before `today` (UTC); imported files are history and never behind."""
+    """Newest days of the marts. A scheduled source is behind if its newest day is more than `behind_days` before `today`
+    (UTC); imported files are history and never behind."""
     with writer(settings, what="inspect newest days") as con:
         sources, venues = status.source_newest_days(con), status.newest_days(con)
     oldest = today - timedelta(days=behind_days)

@@ -1,6 +1,6 @@
-"""The example queries of dbt_project/analyses, as a reader of the published file runs them. Opens no database, runs no dbt.
+"""The example queries of dbt_project/analyses, rendered for the published file. Opens no database, runs no dbt.
 
-Each opens with a comment that says what an analyst asks, the unit of the answer and how far to trust it.
+Each starts with a comment: the question, the unit of the answer and how far to trust it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _REF = re.compile(r"\{\{ ref\('(\w+)'\) \}\}")
 
 @dataclass(frozen=True)
 class Example:
-    """One query, its name, and what its opening comment says. `query` names tables as the published file does."""
+    """One query with its name and the parts of its opening comment. `query` uses the table names of the published file."""
 
     name: str
     question: str
@@ -30,9 +30,9 @@ class Example:
 
 
 def load_examples(dbt_project: Path) -> Mapping[str, Example]:
-    """Examples by name, in the order of their names.
+    """Examples by name, sorted by name.
 
-    Raises ContractError where one does not open with question, unit and trust, or uses more of dbt than ref().
+    Raises ContractError if one does not start with question, unit and trust, or uses dbt functions other than ref().
     """
     examples = [_read(path) for path in sorted((dbt_project / "analyses").glob("*.sql"))]
     return {example.name: example for example in examples}
@@ -42,9 +42,9 @@ def _read(path: Path) -> Example:
     text = path.read_text(encoding="utf-8")
     head = _HEAD.match(text)
     if head is None:
-        raise ContractError(f"{path.name}: open it with a comment of three parts: Question:, Unit:, Trust:")
+        raise ContractError(f"{path.name}: must start with a comment of three parts: Question:, Unit:, Trust:")
     query = _REF.sub(r"marts.\1", text[head.end() :])
     if "{{" in query or "{%" in query:
-        raise ContractError(f"{path.name}: an example may use ref() and no more of dbt, so that anybody can run it")
-    said = {part: " ".join(words.replace("\n-- ", " ").split()) for part, words in head.groupdict().items()}
-    return Example(name=path.stem, query=query, **said)
+        raise ContractError(f"{path.name}: an example may use no dbt function but ref(), so that it runs without dbt")
+    comment = {part: " ".join(text.replace("\n-- ", " ").split()) for part, text in head.groupdict().items()}
+    return Example(name=path.stem, query=query, **comment)

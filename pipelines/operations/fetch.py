@@ -1,4 +1,4 @@
-"""Fetching from a venue into the landing: which feeds, in which order, for which instruments. Nothing is loaded here."""
+"""Fetching from a venue into the landing: selects feeds, their order and their instruments. Loads nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def fetch(
     settings: Settings,
-    venue: str,
+    venue_name: str,
     feeds: Collection[str] | None = None,
     *,
     first: date | None = None,
@@ -34,42 +34,43 @@ def fetch(
     clock: Clock = utc_now,
     progress: Progress = no_progress,
 ) -> tuple[FetchReport, ...]:
-    """Bring what is missing of the feeds of a venue into the landing: the days from `first` through `last` (UTC) of daily
-    feeds, this hour of captures. The venue's instruments are captured before anything that needs them.
+    """Land what is missing of a venue's feeds: the days from `first` through `last` (UTC) of daily feeds, and the current
+    slot of captures. The venue's instruments are captured before the feeds that need them.
 
-    `feeds` None means all; without `first` only captures are made. Failures are in the reports; nothing is loaded here.
+    `feeds` None means all; without `first` only captures are made. Failures are in the reports.
     Raises ConfigError for an unknown venue or feed, or a missing key.
     """
     import asyncio
 
     from pipelines.extract.client import DEFAULT_RETRY, open_api
 
-    there = registry.venue(venue)
-    known = [feed.name for feed in there.feeds]
+    venue = registry.venue(venue_name)
+    known = [feed.name for feed in venue.feeds]
     unknown = set(feeds or ()) - set(known)
     if unknown:
-        raise ConfigError(f"{venue} has no feed {', '.join(sorted(unknown))}; it has {', '.join(known)}.")
+        raise ConfigError(f"{venue_name} has no feed {', '.join(sorted(unknown))}; it has {', '.join(known)}.")
+    registry.check_endpoints(settings)
     store = LandingStore(settings.root)
 
     @cache
     def listed() -> tuple[InstrumentHistory, tuple[str, ...]]:
-        """Read once, when the first feed needs them, which is after this run's captures of them."""
+        """Instruments and assets, read when the first feed needs them: after this run has captured the instruments."""
         followed = tuple(assets) if assets else registry.followed_assets(store, settings)
-        return registry.instrument_history(store, there), followed
+        return registry.instrument_history(store, venue), followed
 
-    async def bring(feed: Feed, api: Api) -> FetchReport:
+    async def run_feed(feed: Feed, api: Api) -> FetchReport:
         now = clock()
         if feed.cadence.name == "capture":
             partitions = plan_capture(feed, now=now)
         elif first is None:
-            return FetchReport(there.source(feed))
+            return FetchReport(venue.source(feed))
         else:
-            landed = [landing.partition for landing in store.current(there.source(feed))]
+            landed = [landing.partition for landing in store.current(venue.source(feed))]
             partitions = plan_days(feed, first, last or first, now=now, landed=landed)
         jobs = jobs_of(feed, listed)
         return await fetch_feed(
             store,
-            there,
+            venue,
             feed,
             api,
             partitions=partitions,
@@ -80,18 +81,18 @@ def fetch(
             progress=progress,
         )
 
-    async def everything() -> list[FetchReport]:
+    async def run_feeds() -> list[FetchReport]:
         async with open_api(
-            there,
-            endpoints=settings.endpoints_of(venue),
+            venue,
+            endpoints=settings.endpoints_of(venue_name),
             contact=settings.contact,
             retry=retry or DEFAULT_RETRY,
             clock=clock,
         ) as api:
-            first_of_all = (TURNOVER, INSTRUMENTS)
-            ordered = sorted(there.feeds, key=lambda feed: feed.name not in first_of_all)
-            wanted = [feed for feed in ordered if feeds is None or feed.name in {*feeds, *first_of_all}]
-            return [await bring(feed, api) for feed in wanted]
+            always_first = (TURNOVER, INSTRUMENTS)
+            ordered = sorted(venue.feeds, key=lambda feed: feed.name not in always_first)
+            selected = [feed for feed in ordered if feeds is None or feed.name in {*feeds, *always_first}]
+            return [await run_feed(feed, api) for feed in selected]
 
-    with FetchLog(settings.raw_dir, venue, clock).recording():
-        return tuple(asyncio.run(everything()))
+    with FetchLog(settings.raw_dir, venue_name, clock).recording():
+        return tuple(asyncio.run(run_feeds()))

@@ -1,6 +1,6 @@
-"""The smallest real request to every feed of a venue, and what differs from what its module expects. Nothing is landed.
+"""Live check of a venue: one small request per feed, compared with what its module expects. Nothing is landed.
 
-The first thing to run on a connected machine: `leverhouse doctor --live`.
+Run it first on a machine with network access: `leverhouse doctor --live`.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from pipelines.extract.client import RetryPolicy
 
 CHECKED_ASSET = "BTC"
-"""What every venue trades."""
+"""An asset that every venue lists."""
 
 
 @dataclass(frozen=True)
 class HealthCheck:
-    """What one question to a feed showed. `asked` is recent or oldest: the newest published day, or the oldest the module
-    says there is."""
+    """Result of one request to a feed. `asked` is recent (the newest published day) or oldest (the oldest day the module
+    declares)."""
 
     source: str
     asked: Literal["recent", "oldest"]
@@ -46,13 +46,13 @@ class HealthCheck:
 def check_venue(
     settings: Settings, venue: Venue, *, retry: RetryPolicy | None = None, clock: Clock = utc_now
 ) -> tuple[HealthCheck, ...]:
-    """Ask every feed of `venue` for one instrument and one day. Errors become probes; nothing is raised for them."""
+    """Request one instrument and one day from every feed of `venue`. Errors are results and are not raised."""
     from pipelines.extract.client import DEFAULT_RETRY, open_api
 
     contract = load_contract(settings.schema_dir)
 
-    async def probe() -> list[HealthCheck]:
-        found: list[HealthCheck] = []
+    async def check_feeds() -> list[HealthCheck]:
+        results: list[HealthCheck] = []
         instruments = InstrumentHistory.none()
         async with open_api(
             venue,
@@ -63,13 +63,13 @@ def check_venue(
         ) as api:
             for feed in sorted(venue.feeds, key=lambda feed: feed.name != INSTRUMENTS):
                 for asked, span in _spans(feed, clock()):
-                    one, rows = await _ask(venue, feed, api, asked, span, instruments, contract, clock)
-                    found.append(one)
+                    result, rows = await _check_feed(venue, feed, api, asked, span, instruments, contract, clock)
+                    results.append(result)
                     if feed.name == INSTRUMENTS and rows is not None:
-                        instruments = _known(rows)
-        return found
+                        instruments = _with_all_columns(rows)
+        return results
 
-    return tuple(asyncio.run(probe()))
+    return tuple(asyncio.run(check_feeds()))
 
 
 def _spans(feed: Feed, now: datetime) -> Iterator[tuple[Literal["recent", "oldest"], Span]]:
@@ -83,7 +83,7 @@ def _spans(feed: Feed, now: datetime) -> Iterator[tuple[Literal["recent", "oldes
     yield "oldest", Span.of_days(oldest, oldest)
 
 
-async def _ask(
+async def _check_feed(
     venue: Venue,
     feed: Feed,
     api: Api,
@@ -96,7 +96,7 @@ async def _ask(
     source, started = venue.source(feed), time.monotonic()
     job = _job(feed, instruments, span)
     if job is None:
-        return HealthCheck(source, asked, "differs", f"no instrument on {CHECKED_ASSET} that this feed has"), None
+        return HealthCheck(source, asked, "differs", f"no {CHECKED_ASSET} instrument for this feed"), None
     pages: list[Page] = []
     try:
         pages = [page async for page in feed.fetch(api, job)]
@@ -110,23 +110,23 @@ async def _ask(
     except LeverhouseError as error:
         return HealthCheck(source, asked, "failed", str(error), len(pages), seconds=time.monotonic() - started), None
     rows = sum(one.rows.height for one in parsed)
-    rejected_logs = sum(one.rejects.height for one in parsed if one.rejects is not None)
+    rejected = sum(one.rejects.height for one in parsed if one.rejects is not None)
     wrong = [
         f"{one.table}.{column} is {kind}"
         for one in parsed
         for column, kind in one.rows.schema.items()
         if column != "_line" and contract.table(one.table).polars_schema().get(column) != kind
     ]
-    faults = [*wrong, *([f"{rejected_logs} records turned away"] if rejected_logs else [])]
+    faults = [*wrong, *([f"{rejected} records rejected"] if rejected else [])]
     if feed.tables and not rows:
         faults.append(f"no rows on {span.start:%Y-%m-%d}")
-    said = f"{job.subject} {span.start:%Y-%m-%d}: {rows} rows in {len(pages)} answers"
+    summary = f"{job.subject} {span.start:%Y-%m-%d}: {rows} rows in {len(pages)} responses"
     return (
         HealthCheck(
             source,
             asked,
             "differs" if faults else "as expected",
-            "; ".join([said, *faults]),
+            "; ".join([summary, *faults]),
             len(pages),
             rows,
             round(time.monotonic() - started, 2),
@@ -138,10 +138,10 @@ async def _ask(
 def _job(feed: Feed, instruments: pl.DataFrame, span: Span) -> Job | None:
     if feed.subjects is None:
         return Job("*", span)
-    there: Mapping[str, Mapping[str, object]] = feed.subjects(instruments.filter(pl.col("asset") == CHECKED_ASSET))
-    name = next(iter(sorted(there)), None)
-    return None if name is None else Job(name, span, there[name])
+    subjects: Mapping[str, Mapping[str, object]] = feed.subjects(instruments.filter(pl.col("asset") == CHECKED_ASSET))
+    name = next(iter(sorted(subjects)), None)
+    return None if name is None else Job(name, span, subjects[name])
 
 
-def _known(rows: pl.DataFrame) -> pl.DataFrame:
+def _with_all_columns(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select(*(pl.col(c) if c in rows.columns else pl.lit(None, t).alias(c) for c, t in SCHEMA.items()))

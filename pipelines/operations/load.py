@@ -1,44 +1,82 @@
-"""Files into the landing, and what is landed into the clean tables, one transaction a source.
+"""Importing files into the landing, and loading landings into the clean tables, one transaction per source.
 
-No parsing, no SQL: files are landed by sources.files, batches are loaded by clean.load.
+No parsing, no SQL: sources.files lands files, clean.load loads batches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Final
+
+import duckdb
 
 from pipelines.clean.fetch_problems import record_fetch_problems
 from pipelines.clean.load import LoadReport, find_work, load_source
+from pipelines.clean.parsed import remove_leftovers
+from pipelines.clean.refusals import record_refusals
 from pipelines.contract.ddl import load_contract
 from pipelines.core.errors import LeverhouseError, PermanentError, TransientError
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
-from pipelines.extract.landing import Clock, Landing, LandingStore, utc_now
+from pipelines.extract.landing import Clock, Landing, LandingStore, Refusal, utc_now
 from pipelines.quality.batch import Gate
 from pipelines.quality.gate import run_gate
 from pipelines.sources import registry
 from pipelines.sources.files.source import land_matches
 from pipelines.storage.warehouse import writer
 
+LINE_LENGTH: Final = 300
+"""Characters of a refusal's detail that its line shows."""
+
+REFUSED_EXIT_CODE: Final = 65
+"""Exit code of a command in which landings were refused and the rest was loaded: EX_DATAERR."""
+
 
 @dataclass(frozen=True)
 class LoadOutcome:
-    """Reports of the sources that loaded, and the error of every source that did not."""
+    """Reports of the loaded sources, the errors of the failed ones, and the landings that were refused in this load."""
 
     reports: tuple[LoadReport, ...]
     failures: Mapping[str, LeverhouseError]
 
+    @property
+    def refused(self) -> tuple[Refusal, ...]:
+        return tuple(refusal for report in self.reports for refusal in report.refused)
+
+    def raise_source_failures(self) -> None:
+        """Raise one error naming every source that failed as a whole; landings that were refused by themselves do not count."""
+        replace(self, reports=()).raise_failures()
+
     def raise_failures(self) -> None:
-        """Raise one error that names every source that failed; transient only where all of them are."""
-        if not self.failures:
+        """Raise one error naming every failed source and refused landing; it is transient only if all of them are."""
+        if not self.failures and not self.refused:
             return
-        text = "\n".join(f"{source}: {error}" for source, error in self.failures.items())
-        kind = TransientError if all(isinstance(e, TransientError) for e in self.failures.values()) else PermanentError
-        error = kind(f"{len(self.failures)} source(s) were not loaded, the others were.\n{text}")
-        error.exit_code = next(iter(self.failures.values())).exit_code
+        lines = [f"{source}: {error}" for source, error in self.failures.items()]
+        lines += [refusal_line(refusal) for refusal in self.refused]
+        counts = []
+        if self.failures:
+            counts.append(f"{len(self.failures)} source(s) were not loaded")
+        if self.refused:
+            counts.append(f"{len(self.refused)} landing(s) were refused")
+            lines.append(
+                "See 'leverhouse landing show ID'; then 'leverhouse landing accept ID' or 'leverhouse landing forget ID'."
+            )
+        only_waiting = not self.refused and all(isinstance(e, TransientError) for e in self.failures.values())
+        error = (TransientError if only_waiting else PermanentError)(
+            f"{' and '.join(counts)}; everything else was loaded.\n" + "\n".join(lines)
+        )
+        error.exit_code = next((e.exit_code for e in self.failures.values()), REFUSED_EXIT_CODE)
         raise error
+
+
+def refusal_line(refusal: Refusal) -> str:
+    """A refused landing in one line: what, why, and where in it."""
+    where = f" ({refusal.page})" if refusal.page else ""
+    detail = refusal.detail if len(refusal.detail) <= LINE_LENGTH else f"{refusal.detail[:LINE_LENGTH]}…"
+    return f"refused {refusal.landing_id} {refusal.source} {refusal.partition} {refusal.part}: {refusal.reason}{where}: {detail}"
 
 
 def import_files(
@@ -50,7 +88,7 @@ def import_files(
     clock: Clock = utc_now,
     progress: Progress = no_progress,
 ) -> tuple[Landing, ...]:
-    """Land the named files, or all files below `root` that the mapping matches. Nothing is parsed yet.
+    """Land the named files, or all files below `root` that the mapping matches. Parses nothing.
 
     Raises MappingError, SourceFormatError (a file the mapping does not match) or LandingError.
     """
@@ -65,40 +103,58 @@ def load_pending(
     clock: Clock = utc_now,
     progress: Progress = no_progress,
 ) -> LoadOutcome:
-    """Load every source that has landings the clean tables do not show yet, each in its own transaction.
+    """Load every source with pending landings, each in its own transaction.
 
-    A source that fails leaves its clean rows as they were and does not stop the others.
+    The clean rows of a failed source are unchanged; the other sources are still loaded.
     """
     contract = load_contract(settings.schema_dir)
     store = LandingStore(settings.root)
-    landings = store.all()
+    remove_leftovers(settings.root)
     by_source: dict[str, list[Landing]] = {}
-    for landing in landings:
+    for landing in store.all():
         if sources is None or landing.source in sources:
             by_source.setdefault(landing.source, []).append(landing)
+    connect = partial(writer, settings, what="load")
+    with connect() as con:
+        record_fetch_problems(con, settings.raw_dir)
+        record_refusals(con, store, by_source)
+        loaded = {
+            name for (name,) in con.execute("select distinct source from ops.landings where is_current").fetchall()
+        }
+        # A source all of whose landings were forgotten has rows left.
+        for source in loaded if sources is None else loaded & set(sources):
+            by_source.setdefault(source, [])
+        pending = [source for source, found in by_source.items() if _has_work(con, store, source, found)]
     reports: list[LoadReport] = []
     failures: dict[str, LeverhouseError] = {}
-    with writer(settings, what="load") as con:
-        record_fetch_problems(con, settings.raw_dir)
-        for source, mine in by_source.items():
-            if find_work(con, source, mine).is_empty:
-                continue
-            try:
-                opened = registry.open_source(store, contract, source, mine)
-                report = load_source(
-                    con,
-                    contract=contract,
-                    source=source,
-                    landings=mine,
-                    parse=opened.parse,
-                    rules=opened.rules,
-                    gate=gate,
-                    now=clock(),
-                    home=settings.root,
-                    progress=progress,
-                )
-            except LeverhouseError as error:
-                failures[source] = error
-            else:
-                reports.append(report)
-    return LoadOutcome(reports=tuple(reports), failures=failures)
+    for source in pending:
+        try:
+            opened = registry.open_source(store, contract, source, by_source[source])
+            report = load_source(
+                connect,
+                contract=contract,
+                source=source,
+                store=store,
+                landings=by_source[source],
+                parse=opened.parse,
+                rules=opened.rules,
+                gate=gate,
+                now=clock(),
+                reader_version=opened.version,
+                progress=progress,
+            )
+        except LeverhouseError as error:
+            failures[source] = error
+        else:
+            reports.append(report)
+    if any(report.refused for report in reports):
+        with connect() as con:
+            record_refusals(con, store, by_source)
+    return LoadOutcome(reports=tuple(r for r in reports if r.landings or r.tables or r.refused), failures=failures)
+
+
+def _has_work(con: duckdb.DuckDBPyConnection, store: LandingStore, source: str, landings: Sequence[Landing]) -> bool:
+    """Whether a source has landings to load, or refused ones that the code of now has not read yet."""
+    version = registry.reader_version(store, source)
+    refused = {x for x, refusal in store.refusals(landings).items() if refusal.reader_version == version}
+    return not find_work(con, source, landings, refused=refused).is_empty

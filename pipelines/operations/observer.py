@@ -1,6 +1,6 @@
-"""What happens while a job runs, told to whoever watches: the command line draws progress and its report from it.
+"""Callbacks for the events of a job; the command line uses them for progress and its report.
 
-The default watcher keeps silent. No Dagster, no terminal here.
+The default observer does nothing. No Dagster, no terminal here.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ if TYPE_CHECKING:
 
 
 class Observer:
-    """Receives what a job does, in the order in which it happens. Every method may be overridden; none may raise."""
+    """Receives the events of a job in order. Methods may be overridden; none may raise."""
 
-    def progress(self, what: str, done: int, of: int) -> None:
-        """`done` of `of` parts of `what` are finished; `of` 0 means that the number of parts is not known."""
+    def progress(self, what: str, done: int, total: int) -> None:
+        """`done` of `total` parts of `what` are finished; a total of 0 means unknown."""
 
     def landed(self, dataset: str, landings: Sequence[Landing], *, new: int) -> None:
-        """The files of a data set are in the landing; `new` of them were not there before."""
+        """The files of a data set are landed; `new` of the landings are new."""
 
     def fetched(self, reports: Sequence[FetchReport]) -> None:
-        """What the feeds of a venue brought into the landing, and what failed."""
+        """The feeds of a venue were fetched, with the failures in the reports."""
 
     def loaded(self, outcome: LoadOutcome) -> None:
-        """Pending landings are in the clean tables, except for those of the sources that failed."""
+        """Pending landings were loaded, except those of failed sources."""
 
     def compared(self, tables: str, comparison: Comparison | None) -> None:
-        """After a rebuild: the new `tables` (clean or marts) against the old; None where there were none."""
+        """After a rebuild: the new `tables` (clean or marts) compared with the old ones; None if there were none."""
 
     def built(self, report: BuildReport) -> None:
-        """dbt has ended, successfully or not."""
+        """dbt has finished, successfully or not."""
 
     def published(self, publication: Publication) -> None:
-        """Readers see a new snapshot."""
+        """A new snapshot is published."""
 
     def reported(self, report: Report) -> None:
         """Readers see the pages of the new snapshot."""
 
     def failed(self, step: str, error: BaseException) -> None:
-        """A step of the job ended with `error`."""
+        """A step of the job failed with `error`."""

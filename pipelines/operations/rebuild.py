@@ -1,4 +1,4 @@
-"""The working database made anew from the landing alone, with the network unplugged, and compared with the old one."""
+"""Rebuilding the working database from the landing, without network access, and comparing it with the old one."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Fingerprints = Mapping[str, Fingerprint]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Tables before against tables after, by fingerprint (storage.fingerprint).
+    """Old tables compared with new ones, by fingerprint (storage.fingerprint).
 
-    `differences` has one line per difference. `pending` counts the landings that the tables before did not show yet:
-    with any, differences are expected.
+    `differences` has one line per difference. `pending` counts the landings that had not been loaded into the old tables;
+    if there are any, differences are expected.
     """
 
     tables: int
@@ -34,13 +34,13 @@ class Comparison:
 
     @classmethod
     def of(cls, before: Fingerprints, after: Fingerprints, *, pending: int = 0) -> Comparison:
-        """Compare two sets of fingerprints by the names of their tables."""
+        """Compare two sets of fingerprints by table name."""
         return cls(len(before.keys() | after.keys()), tuple(compare(before, after)), pending)
 
 
 @dataclass(frozen=True)
 class RebuildReport:
-    """What was loaded, and the new clean tables against the old ones; None where no old database could be opened."""
+    """Result of the load, and the comparison of new and old clean tables; None if no old database could be opened."""
 
     outcome: LoadOutcome
     comparison: Comparison | None
@@ -49,11 +49,11 @@ class RebuildReport:
 def rebuild(
     settings: Settings, *, gate: Gate = run_gate, clock: Clock = utc_now, progress: Progress = no_progress
 ) -> RebuildReport:
-    """Make the working database anew from the landing alone. The published snapshot stays until the next publish.
+    """Rebuild the working database from the landing. The published snapshot stays until the next publish.
 
-    The new database is made beside the old one and renamed over it when every source is in it, so that a kill at any
-    moment leaves a whole one. Raises LandingError where landed bytes were lost or altered, and the error of a source
-    that cannot be loaded; the old database is then as before.
+    The new database is written to a separate file and renamed over the old one once every source is loaded, so that a kill
+    at any moment leaves a complete database. Raises LandingError if landed bytes are missing or altered, and the error of a
+    source that cannot be loaded; the old database is then unchanged.
     """
     store = LandingStore(settings.root)
     progress("verify landings", 0, 0)
@@ -61,24 +61,24 @@ def rebuild(
     faults = list(store.verify(landings))
     if faults:
         raise LandingError(
-            f"{len(faults)} landing(s) are not as received, nothing was rebuilt.\n" + "\n".join(faults[:20])
+            f"{len(faults)} landing(s) are missing or altered; nothing was rebuilt.\n" + "\n".join(faults[:20])
         )
-    side = settings.model_copy(update={"home": settings.root / "rebuild"})
+    rebuilt = settings.model_copy(update={"home": settings.root / "rebuild"})
     with writer_lock(settings, what="rebuild"):
-        shutil.rmtree(side.home, ignore_errors=True)
-        side.home.mkdir(parents=True)
-        (side.home / "raw").symlink_to(settings.raw_dir, target_is_directory=True)
-        outcome = load_pending(side, gate=gate, clock=clock, progress=progress)
-        outcome.raise_failures()
-        progress("compare with the database before", 0, 0)
-        comparison = _compare(settings, side, {landing.landing_id for landing in landings})
-        replace_database(settings, side.database)
-        shutil.rmtree(side.home)
+        shutil.rmtree(rebuilt.home, ignore_errors=True)
+        rebuilt.home.mkdir(parents=True)
+        (rebuilt.home / "raw").symlink_to(settings.raw_dir, target_is_directory=True)
+        outcome = load_pending(rebuilt, gate=gate, clock=clock, progress=progress)
+        outcome.raise_source_failures()
+        progress("compare with the old database", 0, 0)
+        comparison = _compare(settings, rebuilt, {landing.landing_id for landing in landings})
+        replace_database(settings, rebuilt.database)
+        shutil.rmtree(rebuilt.home)
     return RebuildReport(outcome, comparison)
 
 
 def published_fingerprints(settings: Settings) -> Fingerprints | None:
-    """Fingerprints of the published marts; None where nothing is published."""
+    """Fingerprints of the published marts; None if nothing is published."""
     if not settings.published_database.exists():
         return None
     with reader(settings) as con:
@@ -91,14 +91,14 @@ def _compare(before: Settings, after: Settings, landed: Collection[str]) -> Comp
     try:
         old, known = _clean_tables(before)
     except WarehouseDamagedError:
-        # A database that cannot be opened is what a rebuild repairs.
+        # A rebuild replaces a database that cannot be opened.
         return None
     new, _ = _clean_tables(after)
     return Comparison.of(old, new, pending=len(set(landed) - known))
 
 
 def _clean_tables(settings: Settings) -> tuple[Fingerprints, set[str]]:
-    """Fingerprints of the clean tables, and the landings they show."""
+    """Fingerprints of the clean tables, and the ids of the loaded landings."""
     con = open_database(settings)
     try:
         tables = fingerprint_schemas(con, "clean", "ops")

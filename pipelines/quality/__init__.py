@@ -1,1 +1,1 @@
-"""Great Expectations suites and their runner. No Dagster, opens no database."""
+"""The quality gate: Great Expectations suites and their runner. No Dagster; opens no database."""

@@ -1,6 +1,6 @@
-"""What the gate takes and gives: a batch to be judged, the outcome of one check, and the type of a gate.
+"""Input and output types of the gate: a batch, the result of one check, and the gate function.
 
-Types only; judging is gate.py, measuring is measures.py.
+Types only; gate.py runs the checks, measures.py computes their inputs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """Outcome of one check: what was observed, and up to ten offending values or rows."""
+    """Result of one check: what was observed, and up to ten offending values or rows."""
 
     table: str
     check_name: str
@@ -31,8 +31,8 @@ class CheckResult:
 class GateInput:
     """A batch for one clean table.
 
-    `staged` names the DuckDB table or view with the rows about to be committed: every column of the contract, already
-    past NOT NULL and CHECK, deduplicated. The counts are the loader's, in rows.
+    `staged` names the DuckDB table or view with the rows to be committed: every column of the contract, NOT NULL and CHECK
+    satisfied, deduplicated. The counts are the loader's row counts.
     """
 
     table: str
@@ -45,4 +45,4 @@ class GateInput:
 
 
 Gate = Callable[["duckdb.DuckDBPyConnection", Sequence[GateInput]], list[CheckResult]]
-"""What judges the batches of a load before they are committed."""
+"""Checks the batches of a load before they are committed."""

@@ -1,7 +1,7 @@
-"""The gate of every load: runs the Great Expectations suites over batches that are about to be committed.
+"""The quality gate of a load: runs the Great Expectations suites over batches before they are committed.
 
-Expectations are data in suites.py, what they judge is measured in profiles.py. No Dagster, opens no database, decides
-nothing: the caller refuses the load where a check of severity error failed.
+suites.py defines the expectations, profiles.py what is measured for them. No Dagster; opens no database. The caller refuses
+the load if a check of severity error failed.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ _GX_SEVERITY: Final[Mapping[Severity, str]] = {"error": "critical", "warn": "war
 
 
 class GateBrokenError(PermanentError):
-    """Great Expectations could not evaluate a check. This says nothing about the batch."""
+    """Great Expectations could not evaluate a check; the batch may be correct."""
 
     exit_code = 70
 
 
 def run_gate(con: duckdb.DuckDBPyConnection, inputs: Sequence[GateInput]) -> list[CheckResult]:
-    """Run every suite of a load and return one result per check, failed ones included.
+    """Run every suite of a load and return one result per check, including failed checks.
 
-    Where the shape of a batch is wrong only its shape is reported, for nothing else could be measured. Raises
-    GateBrokenError where Great Expectations cannot evaluate a check, ContractError for a table or relation that does
-    not exist; neither is ever reported as a failed check.
+    If the shape checks of a batch fail, only they are reported, because nothing else can be measured. Raises GateBrokenError
+    if Great Expectations cannot evaluate a check, ContractError for a table or relation that does not exist; neither is
+    reported as a failed check.
     """
     if not inputs:
         return []
@@ -52,23 +52,23 @@ def run_gate(con: duckdb.DuckDBPyConnection, inputs: Sequence[GateInput]) -> lis
         )
     with _quiet():
         runner = _runner()
-        results = {given.table: runner.judge(given, "shape", measures.shape_frame(con, given)) for given in inputs}
-        sound = [given for given in inputs if all(result.passed for result in results[given.table])]
-        beside = {given.table: given.staged for given in sound}
-        for given in sound:
-            for frame, rows in measures.frames(con, given, beside=beside).items():
-                results[given.table] += runner.judge(given, frame, rows)
-    return [result for given in inputs for result in results[given.table]]
+        results = {batch.table: runner.run(batch, "shape", measures.shape_frame(con, batch)) for batch in inputs}
+        well_formed = [batch for batch in inputs if all(result.passed for result in results[batch.table])]
+        staged_tables = {batch.table: batch.staged for batch in well_formed}
+        for batch in well_formed:
+            for frame, rows in measures.frames(con, batch, staged_tables=staged_tables).items():
+                results[batch.table] += runner.run(batch, frame, rows)
+    return [result for batch in inputs for result in results[batch.table]]
 
 
 @cache
 def _runner() -> _Runner:
-    """The runner of this process: making its context takes as long as judging a batch, and it keeps nothing of one."""
+    """The runner of this process, cached: creating its context takes as long as a batch, and it keeps no state of one."""
     return _Runner()
 
 
 class _Runner:
-    """One ephemeral Great Expectations context, fed with one pandas frame after the other."""
+    """One ephemeral Great Expectations context that validates pandas frames."""
 
     def __init__(self) -> None:
         import great_expectations as gx
@@ -79,7 +79,7 @@ class _Runner:
         )
 
         self._gx: ModuleType = gx
-        # Analytics off in the configuration itself, so that nothing is sent before a setter could be called.
+        # Analytics are disabled in the configuration, so that nothing is sent before a setter could be called.
         context = gx.get_context(
             mode="ephemeral",
             project_config=DataContextConfig(
@@ -91,17 +91,17 @@ class _Runner:
         asset = context.data_sources.add_pandas("gate").add_dataframe_asset("batch")
         self._definition = asset.add_batch_definition_whole_dataframe("whole")
 
-    def judge(self, given: GateInput, frame: Frame, rows: pd.DataFrame) -> list[CheckResult]:
+    def run(self, batch: GateInput, frame: Frame, rows: pd.DataFrame) -> list[CheckResult]:
         """Results of the checks of one frame, in the order of the suite."""
-        checks = {check.name: check for check in SUITES[given.table] if check.frame == frame}
-        results = {name: _nothing(given.table, check, rows) for name, check in checks.items() if _is_idle(check, rows)}
-        waiting = [check for name, check in checks.items() if name not in results]
-        for check, result in self._validate(given, f"{given.table}.{frame}", rows, waiting):
-            results[check.name] = _result(given.table, check, rows, result)
+        checks = {check.name: check for check in SUITES[batch.table] if check.frame == frame}
+        results = {name: _passed(batch.table, check, rows) for name, check in checks.items() if _is_empty(check, rows)}
+        remaining = [check for name, check in checks.items() if name not in results]
+        for check, result in self._validate(batch, f"{batch.table}.{frame}", rows, remaining):
+            results[check.name] = _result(batch.table, check, rows, result)
         return [results[name] for name in checks]
 
     def _validate(
-        self, given: GateInput, name: str, rows: pd.DataFrame, checks: Sequence[Check]
+        self, batch: GateInput, name: str, rows: pd.DataFrame, checks: Sequence[Check]
     ) -> Iterator[tuple[Check, Any]]:
         if not checks:
             return
@@ -115,66 +115,68 @@ class _Runner:
                 for check in checks
             ],
         )
-        batch = self._definition.get_batch(batch_parameters={"dataframe": rows})
-        # SUMMARY is the smallest format that says which rows were unexpected.
-        outcome = batch.validate(suite, result_format={"result_format": "SUMMARY", "partial_unexpected_count": SAMPLES})
+        gx_batch = self._definition.get_batch(batch_parameters={"dataframe": rows})
+        # SUMMARY is the smallest format that reports which rows were unexpected.
+        outcome = gx_batch.validate(
+            suite, result_format={"result_format": "SUMMARY", "partial_unexpected_count": SAMPLES}
+        )
         for result in outcome.results:
             check = by_name.pop(result.expectation_config.meta["check"])
             fault = _fault(result.exception_info)
             if fault is not None:
                 raise GateBrokenError(
-                    f"{given.source}: Great Expectations could not evaluate {given.table}.{check.name} ({fault}). "
-                    "The batch was not judged and nothing was committed; correct the check in pipelines/quality."
+                    f"{batch.source}: Great Expectations could not evaluate {batch.table}.{check.name} ({fault}). "
+                    "The batch was not checked and nothing was committed; correct the check in pipelines/quality."
                 )
             yield check, result
         if by_name:
             raise GateBrokenError(
-                f"{given.source}: Great Expectations returned no result for {given.table}: {', '.join(by_name)}. "
-                "The batch was not judged and nothing was committed; correct the suite in pipelines/quality."
+                f"{batch.source}: Great Expectations returned no result for {batch.table}: {', '.join(by_name)}. "
+                "The batch was not checked and nothing was committed; correct the suite in pipelines/quality."
             )
 
 
-def _is_idle(check: Check, rows: pd.DataFrame) -> bool:
-    """Whether there is no value to judge: no loaded neighbors, no other source. Without any there is no maximum."""
+def _is_empty(check: Check, rows: pd.DataFrame) -> bool:
+    """Whether the column has no value to check (no loaded neighbors, no other source); it would have no maximum."""
     column = check.kwargs.get("column")
     return column in rows.columns and not bool(rows[column].notna().any())
 
 
-def _nothing(table: str, check: Check, rows: pd.DataFrame) -> CheckResult:
+def _passed(table: str, check: Check, rows: pd.DataFrame) -> CheckResult:
     observed = {"rows": len(rows), "judged": 0, "unexpected": 0}
     return CheckResult(table, check.name, check.severity, passed=True, observed=observed, sample=[])
 
 
 def _result(table: str, check: Check, rows: pd.DataFrame, result: Any) -> CheckResult:
-    said = result.result
+    details = result.result
     passed = bool(result.success)
     column = check.kwargs.get("column")
     observed: dict[str, Any] = {"rows": len(rows)}
-    places: Sequence[Any] = []
-    if "element_count" in said:
-        observed["judged"] = said["element_count"] - said.get("missing_count", 0)
-        observed["unexpected"] = said["unexpected_count"]
-        places = said["partial_unexpected_index_list"]
+    index: Sequence[Any] = []
+    if "element_count" in details:
+        observed["judged"] = details["element_count"] - details.get("missing_count", 0)
+        observed["unexpected"] = details["unexpected_count"]
+        index = details["partial_unexpected_index_list"]
     elif column is not None:
-        beyond = _beyond(check, rows[column])
+        outside = _outside(check, rows[column])
         observed["judged"] = int(rows[column].notna().sum())
-        observed["unexpected"] = len(beyond)
-        places = beyond[:SAMPLES]
+        observed["unexpected"] = len(outside)
+        index = outside[:SAMPLES]
     else:
         observed["judged"] = observed["unexpected"] = len(rows)
-        places = range(min(len(rows), SAMPLES))
+        index = range(min(len(rows), SAMPLES))
     if column is not None and rows[column].dtype.kind == "f":
         observed |= {"lowest": _plain(rows[column].min()), "highest": _plain(rows[column].max())}
     observed |= {
         key: check.kwargs[key] for key in ("min_value", "max_value", "mostly") if check.kwargs.get(key) is not None
     }
-    judged = [check.kwargs[key] for key in ("column", "column_A", "column_B") if key in check.kwargs]
-    shown = list(dict.fromkeys([*measures.identity(table, check.frame), *judged])) or list(rows.columns)
-    sample = [] if passed else [{name: _plain(rows.at[place, name]) for name in shown} for place in places]
+    checked = [check.kwargs[key] for key in ("column", "column_A", "column_B") if key in check.kwargs]
+    shown = list(dict.fromkeys([*measures.identity(table, check.frame), *checked])) or list(rows.columns)
+    sample = [] if passed else [{name: _plain(rows.at[label, name]) for name in shown} for label in index]
     return CheckResult(table, check.name, check.severity, passed, observed, sample)
 
 
-def _beyond(check: Check, values: pd.Series) -> list[Any]:
+def _outside(check: Check, values: pd.Series) -> list[Any]:
     """Index of the values outside the limits of a maximum or minimum check, the worst first."""
     high, low = check.kwargs.get("max_value"), check.kwargs.get("min_value")
     if high is not None:
@@ -185,9 +187,9 @@ def _beyond(check: Check, values: pd.Series) -> list[Any]:
 
 
 def _fault(info: Mapping[str, Any]) -> str | None:
-    """What went wrong inside Great Expectations, or None.
+    """The error inside Great Expectations, or None.
 
-    It reports a fault as {"raised_exception": True, …}, or as one such mapping per metric that failed.
+    It is reported as {"raised_exception": True, …}, or as one such mapping per failed metric.
     """
     parts = [info] if "raised_exception" in info else list(info.values())
     for part in parts:
@@ -197,7 +199,7 @@ def _fault(info: Mapping[str, Any]) -> str | None:
 
 
 def _plain(value: Any) -> Any:
-    """A value of a frame as JSON knows it."""
+    """A value of a frame as a JSON value."""
     if hasattr(value, "isoformat"):
         return None if value != value else value.isoformat()
     if hasattr(value, "item"):
@@ -209,7 +211,7 @@ def _plain(value: Any) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what Great Expectations says about itself off the screen: faults come back in its results and are raised."""
+    """Silence the logging of Great Expectations: its errors are in the results and are raised."""
     logger = logging.getLogger("great_expectations")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)

@@ -1,7 +1,7 @@
-"""How batches are measured: SQL that turns the staged rows of a table into the frames its suite judges.
+"""Measures of a batch: SQL that computes from the staged rows of a table the frames its suite checks.
 
-Aggregates run in DuckDB over all rows; only frames of bounded size leave it. What is measured is in profiles.py. No
-opening of databases: the connection is passed in.
+Aggregates run in DuckDB over all rows; only frames of bounded size are fetched. profiles.py defines what is measured. The
+connection is passed in.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pipelines.quality.batch import GateInput
 from pipelines.quality.profiles import DAYS, PROFILES, Agreement, Profile, StampRule
 from pipelines.quality.suites import (
     CONSTANT_ROWS,
-    NEIGHBOUR_DAYS,
+    NEIGHBOR_DAYS,
     PHASE_ROWS,
     SAMPLE_ROWS,
     SETTLED_DAYS,
@@ -30,13 +30,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STAMPS_SHOWN: Final = 1000
-"""Suspicious stamps that leave DuckDB; one is enough to fail."""
+"""Maximum suspicious timestamps fetched; one is enough to fail."""
 
 
 def shape_frame(con: duckdb.DuckDBPyConnection, batch: GateInput) -> pd.DataFrame:
-    """One row per column of the contract or the batch: its type in each. Columns beginning with _ are the loader's own.
+    """One row per column of the contract or the batch, with its type in each. Columns starting with _ are internal to the
+    loader and skipped.
 
-    Raises ContractError where the clean table or the staged relation does not exist.
+    Raises ContractError if the clean table or the staged relation does not exist.
     """
     import duckdb
 
@@ -48,27 +49,27 @@ def shape_frame(con: duckdb.DuckDBPyConnection, batch: GateInput) -> pd.DataFram
     ).fetchall()
     if not contract or batch.table not in PROFILES:
         raise ContractError(
-            f"{batch.source}: the gate knows no clean table {batch.table!r}; create it from warehouse/schema and "
-            "describe it in pipelines/quality/profiles.py and suites.py."
+            f"{batch.source}: no clean table {batch.table!r} for the gate; create it from warehouse/schema and "
+            "add it to pipelines/quality/profiles.py and suites.py."
         )
     try:
         staged = con.execute(f"describe select * from {batch.staged}").fetchall()
     except duckdb.CatalogException as error:
         raise ContractError(
-            f"{batch.source}: there is no {batch.staged} with the batch for clean.{batch.table}; "
+            f"{batch.source}: {batch.staged}, the batch for clean.{batch.table}, does not exist; "
             "stage it before the gate."
         ) from error
-    wanted = dict(contract)
-    there = {row[0]: row[1] for row in staged if not row[0].startswith("_")}
+    expected = dict(contract)
+    present = {row[0]: row[1] for row in staged if not row[0].startswith("_")}
     import pandas as pd
 
-    names = list(dict.fromkeys([*wanted, *there]))
+    names = list(dict.fromkeys([*expected, *present]))
     frame = pd.DataFrame({
         "column_name": names,
-        "contract_type": [wanted.get(name) for name in names],
-        "staged_type": [there.get(name) for name in names],
-        "missing": [float(name not in there) for name in names],
-        "unknown": [float(name not in wanted) for name in names],
+        "contract_type": [expected.get(name) for name in names],
+        "staged_type": [present.get(name) for name in names],
+        "missing": [float(name not in present) for name in names],
+        "unknown": [float(name not in expected) for name in names],
     })  # fmt: skip
     both = frame["contract_type"].notna() & frame["staged_type"].notna()
     frame["retyped"] = (both & (frame["contract_type"] != frame["staged_type"])).astype("float64")
@@ -76,11 +77,11 @@ def shape_frame(con: duckdb.DuckDBPyConnection, batch: GateInput) -> pd.DataFram
 
 
 def frames(
-    con: duckdb.DuckDBPyConnection, batch: GateInput, *, beside: Mapping[str, str] | None = None
+    con: duckdb.DuckDBPyConnection, batch: GateInput, *, staged_tables: Mapping[str, str] | None = None
 ) -> Mapping[Frame, pd.DataFrame]:
-    """Every frame of a batch but its shape. `beside` names the staged rows of other tables of the same load, by table.
+    """All frames of a batch except its shape. `staged_tables` are the staged relations of the same load, by clean table.
 
-    Makes and drops one temporary table. The batch must have passed its shape checks.
+    Creates and drops one temporary table. The batch must have passed its shape checks.
     """
     profile = PROFILES[batch.table]
     nullable = [
@@ -96,7 +97,7 @@ def frames(
         found: dict[Frame, pd.DataFrame] = {
             "batch": _batch_frame(con, profile, batch),
             "nulls": _nulls_frame(con, batch, nullable),
-            "series": con.sql(_series_sql(profile, batch, beside or {})).df(),
+            "series": con.sql(_series_sql(profile, batch, staged_tables or {})).df(),
             "rows": con.sql(_rows_sql(con, profile, batch)).df(),
         }
         if profile.stamps is not None:
@@ -107,7 +108,7 @@ def frames(
 
 
 def identity(table: str, frame: Frame) -> tuple[str, ...]:
-    """Columns that say which row of a frame is meant; samples show them."""
+    """Columns that identify a row of a frame in samples."""
     profile = PROFILES[table]
     if frame == "shape":
         return ("column_name", "contract_type", "staged_type")
@@ -121,10 +122,10 @@ def identity(table: str, frame: Frame) -> tuple[str, ...]:
 
 
 def relation(name: str) -> str:
-    """`name` if it is a plain, possibly qualified, identifier. Raises ContractError otherwise."""
+    """`name` if it is a plain identifier, optionally qualified. Raises ContractError otherwise."""
     if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*){0,2}", name):
         raise ContractError(
-            f"{name!r} is not the name of a table or view; the loader passes the name of its staged rows."
+            f"{name!r} is not a valid name of a table or view; the loader must pass the name of its staged rows."
         )
     return name
 
@@ -134,19 +135,20 @@ def _text(value: str) -> str:
 
 
 def _near(batch: GateInput) -> str:
-    """SQL condition: rows of the batch's source on loaded days around the batch, without those the load replaces.
+    """SQL condition: loaded rows of the batch's source on days around the batch, without the days the load replaces.
 
-    Replaced days are left out so that a corrected mapping can restate a history that was loaded in a wrong unit.
+    Replaced days are excluded so that a corrected mapping can restate a history that was loaded in a wrong unit.
     """
     return (
-        f"source = {_text(batch.source)} and trade_date >= (select min(trade_date) - {NEIGHBOUR_DAYS} from {DAYS}) "
-        f"and trade_date <= (select max(trade_date) + {NEIGHBOUR_DAYS} from {DAYS}) "
+        f"source = {_text(batch.source)} and trade_date >= (select min(trade_date) - {NEIGHBOR_DAYS} from {DAYS}) "
+        f"and trade_date <= (select max(trade_date) + {NEIGHBOR_DAYS} from {DAYS}) "
         f"and trade_date not in (select trade_date from {DAYS})"
     )
 
 
 def _log(expression: str) -> str:
-    """SQL: mean logarithm of non-zero sizes; it takes no memory per row, and a wrong unit shifts it by its factor."""
+    """SQL: mean logarithm of non-zero magnitudes; takes no memory per row, and a wrong unit shifts it by the log of its
+    factor."""
     return f"avg(ln(nullif(abs({expression}), 0)))"
 
 
@@ -213,8 +215,8 @@ def _nulls_frame(con: duckdb.DuckDBPyConnection, batch: GateInput, nullable: Seq
     return frame
 
 
-def _series_sql(profile: Profile, batch: GateInput, beside: Mapping[str, str]) -> str:
-    """One row per series over all rows of the batch, with its neighbors, other sources and candles beside it."""
+def _series_sql(profile: Profile, batch: GateInput, staged_tables: Mapping[str, str]) -> str:
+    """One row per series over all rows of the batch, compared with neighboring days, other sources and candles."""
     series = ", ".join(profile.series)
     levels = list(profile.levels)
     lead = profile.series[0]
@@ -262,12 +264,12 @@ def _series_sql(profile: Profile, batch: GateInput, beside: Mapping[str, str]) -
             group by {series}
         """
     if profile.price is not None:
-        parts["candles"] = _candles_sql(profile, profile.price, _known("candles", beside))
+        parts["candles"] = _candles_sql(profile, profile.price, _known("candles", staged_tables))
     if profile.agreement is not None:
         parts["others"] = _agreement_sql(profile, profile.agreement, batch)
     if profile.extra is not None:
         parts["extra"] = profile.extra.format(
-            staged=batch.staged, source=_text(batch.source), open_interest=_known("open_interest", beside)
+            staged=batch.staged, source=_text(batch.source), open_interest=_known("open_interest", staged_tables)
         )
     breadths = {f"{x}_breadth": f"{x}_settled_shift" for x in levels} | {f"{x}_breadth": x for x in profile.spread}
     if profile.price is not None:
@@ -287,7 +289,7 @@ def _series_sql(profile: Profile, batch: GateInput, beside: Mapping[str, str]) -
 
 
 def _shifts_sql(profile: Profile, batch: GateInput) -> str:
-    """Factor between a series' days near loaded days and those loaded days; settled once enough days are loaded."""
+    """Factor between a series' days near loaded days and those loaded days; settled if enough days are loaded."""
     series = ", ".join(profile.series)
     levels = list(profile.levels)
     same = " and ".join(f"b.{c} = d.{c}" for c in profile.series)
@@ -314,7 +316,7 @@ def _shifts_sql(profile: Profile, batch: GateInput) -> str:
             where exists (
                 select 1 from loaded as b
                 where {same}
-                    and b.trade_date between d.trade_date - {NEIGHBOUR_DAYS} and d.trade_date + {NEIGHBOUR_DAYS}
+                    and b.trade_date between d.trade_date - {NEIGHBOR_DAYS} and d.trade_date + {NEIGHBOR_DAYS}
             )
             group by {series}
         )
@@ -327,10 +329,12 @@ def _shifts_sql(profile: Profile, batch: GateInput) -> str:
     """
 
 
-def _known(table: str, beside: Mapping[str, str]) -> str:
-    """Rows of another table: loaded, and about to be."""
+def _known(table: str, staged_tables: Mapping[str, str]) -> str:
+    """Rows of another table, loaded or staged."""
     staged = (
-        f" union all select venue, instrument, trade_date, {{columns}} from {beside[table]}" if table in beside else ""
+        f" union all select venue, instrument, trade_date, {{columns}} from {staged_tables[table]}"
+        if table in staged_tables
+        else ""
     )
     columns = {"candles": "market, close", "open_interest": "oi_base, oi_usd"}[table]
     loaded = f"select venue, instrument, trade_date, {columns} from clean.{table}"
@@ -356,19 +360,19 @@ def _agreement_sql(profile: Profile, agreement: Agreement, batch: GateInput) -> 
     series = ", ".join(f"b.{c}" for c in profile.series)
     columns = ", ".join(dict.fromkeys((*profile.series, *agreement.identity)))
     identity_columns = ", ".join(agreement.identity)
-    gap = "abs(b.said - o.said)"
+    gap = "abs(b.compared_value - o.compared_value)"
     if agreement.gap == "relative":
-        gap = f"{gap} / nullif(greatest(abs(b.said), abs(o.said)), 0)"
+        gap = f"{gap} / nullif(greatest(abs(b.compared_value), abs(o.compared_value)), 0)"
     same = " and ".join(f"o.{c} = b.{c}" for c in (*agreement.identity, "stamp"))
     return f"""
         select {series}, median({gap}) as other_source_gap, count(*) as compared
         from (
-            select {columns}, {agreement.stamp} as stamp, {agreement.value} as said
+            select {columns}, {agreement.stamp} as stamp, {agreement.value} as compared_value
             from {batch.staged}
             where {agreement.only}
         ) as b
         join (
-            select {identity_columns}, {agreement.stamp} as stamp, {agreement.value} as said
+            select {identity_columns}, {agreement.stamp} as stamp, {agreement.value} as compared_value
             from clean.{batch.table}
             where source <> {_text(batch.source)} and {agreement.only}
                 and trade_date >= (select min(trade_date) from {DAYS})
@@ -379,7 +383,7 @@ def _agreement_sql(profile: Profile, agreement: Agreement, batch: GateInput) -> 
 
 
 def _stamps_sql(profile: Profile, rule: StampRule, staged: str) -> str:
-    """Suspicious stamps only; zeros are searched first because there are few, and then counted against all rows."""
+    """Suspicious timestamps only; zeros are searched first because they are few, and then compared with all rows."""
     group = (*rule.group, profile.clock)
     columns = ", ".join(group)
     if rule.kind == "flat":
@@ -411,7 +415,7 @@ def _stamps_sql(profile: Profile, rule: StampRule, staged: str) -> str:
 
 
 def _rows_sql(con: duckdb.DuckDBPyConnection, profile: Profile, batch: GateInput) -> str:
-    """All rows, or those whose key hash falls in 1 of n: equal keys stay together, and every run sees the same rows."""
+    """All rows, or those whose key hash falls in 1 of n: equal keys stay together, and the sample is deterministic."""
     every = -(-int(first_row(con, f"select count(*) from {batch.staged}")[0]) // SAMPLE_ROWS)
     columns = {
         **{c: c for c in profile.key},

@@ -1,6 +1,6 @@
-"""What is measured of each clean table, for suites.py to judge: a Profile per table.
+"""What is measured of each clean table for the checks in suites.py: a Profile per table.
 
-How it is measured is in measures.py. No thresholds on values and no Great Expectations here.
+measures.py computes the measures. No thresholds on values and no Great Expectations here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final, Literal
 from pipelines.core.periods import period_sql
 from pipelines.quality.suites import (
     FLAT_SET,
-    NEIGHBOUR_DAYS,
+    NEIGHBOR_DAYS,
     RATE_ROWS,
     SMALL_BATCH,
     VENUE_EVENTS,
@@ -26,12 +26,12 @@ _PERIOD_SECONDS: Final = period_sql(timedelta(seconds=1))
 _PERIOD_END: Final = "{clock} + " + _PERIOD_SECONDS + " * interval '1' second"
 
 DAYS: Final = "gate_days"
-"""Temporary table of the batch's daily aggregates; every frame over all rows is rolled up from it."""
+"""Temporary table of the batch's daily aggregates, from which the frames over all rows are computed."""
 
 
 @dataclass(frozen=True)
 class StampRule:
-    """Stamps at which at least `members` rows of one group all hold one value: `zero`, or any (`flat`)."""
+    """Finds timestamps at which at least `members` rows of a group all have the same value: `zero`, or any (`flat`)."""
 
     group: tuple[str, ...]
     value: str
@@ -41,9 +41,9 @@ class StampRule:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How rows of another source are found and compared: equal `identity` and `stamp`, gap of `value`.
+    """How a batch is compared with another source: rows are matched on `identity` and `stamp`, `value` gives the gap.
 
-    `only` restricts both sides, so that large tables are joined on a few stamps a day.
+    `only` filters both sides, so that large tables are joined on a few timestamps a day.
     """
 
     identity: tuple[str, ...]
@@ -57,19 +57,19 @@ class Agreement:
 class Profile:
     """What is measured of one clean table.
 
-    `key`, `clock` and `day_is_state` repeat the DDL's headers (a test compares them). `series` tells the series of a
-    table apart, the first column being venue or chain.
+    `key`, `clock` and `day_is_state` repeat the DDL's headers (a test compares them). `series` identifies a series of the
+    table; its first column is venue or chain.
 
-    `levels` are positive measures, compared by factor: of each the series frame gets `<name>_now` (typical value),
-    `_off` (its factor away from 1), `_jump` (largest factor between days in a row), `_shift` (factor against loaded
-    neighbors), `_settled_shift` (the same once enough days are loaded) and `_breadth` (the settled shift that a fifth
-    of the venue's series reach). Of levels in `rising` only a rise is a shift.
+    `levels` are positive measures, compared by factor. The series frame gets for each: `<name>_now` (typical value),
+    `_off` (factor from 1), `_jump` (largest factor between consecutive days), `_shift` (factor to loaded neighboring
+    days), `_settled_shift` (the same if enough days are loaded) and `_breadth` (the settled shift that a fifth of the
+    venue's series reach). For levels in `rising`, only a rise counts as a shift.
 
-    `watched` is the value that must move and not be zero. `known_at` is the instant from which a row could be known,
-    `not_ahead` the stamp that must not lie in the future, `period` SQL for the seconds of the row's period. `price`
-    names the level that is a price in the candles' quote. `rows` are extra columns of the row frame, from `rows_from`;
-    `extra` is a query of extra series columns, of which those in `spread` also get a `<name>_breadth`. It may name
-    {staged}, {source} and {open_interest} (all that is loaded or about to be).
+    `watched` is the value that must change and not be zero. `known_at` is the instant from which a row could be known,
+    `not_ahead` the timestamp that must not be in the future, `period` SQL for the seconds of the row's period. `price`
+    names the level that is a price in the candles' quote currency. `rows` are extra columns of the row frame, from
+    `rows_from`; `extra` is a query of extra series columns, of which those in `spread` also get a `<name>_breadth`. It may
+    use {staged}, {source} and {open_interest} (loaded or staged rows).
     """
 
     key: tuple[str, ...]
@@ -105,7 +105,7 @@ def _midnight(stamp: str) -> str:
 
 
 def _factor(a: str, b: str) -> str:
-    """SQL: how many times the larger of two positive numbers is the smaller."""
+    """SQL: the larger of two positive numbers divided by the smaller."""
     return f"greatest({a} / nullif({b}, 0), {b} / nullif({a}, 0))"
 
 
@@ -153,7 +153,7 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
         clock="settled_at",
         series=("venue", "instrument", "kind"),
         levels={"rate": "rate", "price": "mark_price"},
-        # Rates fall to nothing by themselves; over three years of seven venues none rose fifty-fold on a whole venue.
+        # Rates can fall to zero in normal markets; in three years of seven venues none rose fifty-fold on a whole venue.
         rising=("rate",),
         known_at="case kind when 'settled' then settled_at end",
         not_ahead="case kind when 'settled' then settled_at end",
@@ -228,7 +228,7 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
         clock="event_at",
         series=("venue", "instrument", "measure", "period"),
         levels={
-            # No level of the totals themselves: a crash is a thousand calm days.
+            # No level of the totals themselves: a crash has as much as a thousand calm days.
             "price": "total_usd / nullif(long_base + short_base, 0)",
         },
         known_at=_PERIOD_END.format(clock="event_at"),
@@ -354,8 +354,8 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
                     select venue, underlying, snapshot_at, count(*) as size
                     from clean.option_chain
                     where source = {{source}} and trade_date not in (select trade_date from {DAYS})
-                        and trade_date >= (select min(trade_date) - {NEIGHBOUR_DAYS} from {DAYS})
-                        and trade_date <= (select max(trade_date) + {NEIGHBOUR_DAYS} from {DAYS})
+                        and trade_date >= (select min(trade_date) - {NEIGHBOR_DAYS} from {DAYS})
+                        and trade_date <= (select max(trade_date) + {NEIGHBOR_DAYS} from {DAYS})
                     group by venue, underlying, snapshot_at
                 )
                 group by venue, underlying

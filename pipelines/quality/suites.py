@@ -1,7 +1,7 @@
-"""What the gate expects of every clean table: thresholds, checks and their severities, as data.
+"""The checks of the gate for every clean table, as data: thresholds, expectations and severities.
 
-How the judged columns are measured is in profiles.py; running Great Expectations is in gate.py. A row's own truth (NOT
-NULL, CHECK, duplicates) is enforced by the contract before the gate and is not repeated here.
+profiles.py defines the checked columns, gate.py runs Great Expectations. Rules on single rows (NOT NULL, CHECK, duplicates)
+are enforced by the contract before the gate and are not repeated here.
 """
 
 from __future__ import annotations
@@ -15,93 +15,94 @@ Severity = Literal["error", "warn"]
 Frame = Literal["shape", "batch", "nulls", "series", "stamps", "rows"]
 
 SAMPLE_ROWS: Final = 100_000
-"""Rows of a table that Great Expectations sees one by one; above it, the rows whose key hash falls in 1 of n."""
+"""Maximum rows of a table that Great Expectations checks one by one; above it, the rows whose key hash falls in 1 of n."""
 
 SMALL_BATCH: Final = 50
-"""Shares of fewer rows are not judged: three bad lines in a file of ten are for the quarantine, not for the gate."""
+"""Shares of fewer rows are not checked: three bad lines in a file of ten go to quarantine and do not refuse the batch."""
 
 QUARANTINE_LIMIT: Final = 0.2
-"""A fifth of a batch in quarantine is a misread format, not dirty data."""
+"""A fifth of a batch in quarantine indicates a misread format rather than dirty data."""
 
 QUARANTINE_NOTICE: Final = 0.01
-"""Archives of exchanges quarantine well under one row in a hundred."""
+"""Exchange archives have well under one quarantined row in a hundred."""
 
 DUPLICATES_NOTICE: Final = 0.5
-"""Overlapping pages repeat some rows; more repeated than new ones is a paging bug."""
+"""Overlapping pages repeat some rows; more repeated than new rows indicate a paging bug."""
 
 FIRST_YEAR: Final = 2009
-"""The genesis block is of January 2009; an earlier stamp is a misread epoch unit."""
+"""The genesis block is from January 2009; an earlier timestamp is a misread epoch unit."""
 
 HOURS_AHEAD: Final = 0.25
-"""Clocks of venues run minutes ahead at most; a stamp further in the future is a wrong unit or time zone."""
+"""Venue clocks are minutes ahead at most; a timestamp further in the future has a wrong unit or time zone."""
 
 SECONDS_EARLY: Final = 60.0
-"""Settlement stamps are rounded to the minute, so a row may seem known up to a minute before it happened; not more."""
+"""Settlement times are rounded to the minute, so a row may be available up to a minute before its own timestamp."""
 
-NEIGHBOUR_DAYS: Final = 45
+NEIGHBOR_DAYS: Final = 45
 """Levels are compared with loaded days at most this far from the batch: in a year altcoins move fifty-fold."""
 
 SETTLED_DAYS: Final = 5
-"""Loaded days a series needs before a jump may refuse it: in the first days of a listing everything multiplies."""
+"""Loaded days a series needs before a jump refuses the batch: in the first days of a listing all levels multiply."""
 
 UNIT_JUMP: Final = 50.0
-"""Contracts read as coins were 50 to 470 times off. Against the weeks before, open interest moved 17-fold at most in
+"""Contracts read as coins were 50 to 470 times off. Relative to the weeks before, open interest moved at most 17-fold in
 two years of 119 Binance perpetuals, and closes 7-fold."""
 
 LEVEL_SHIFT: Final = 10.0
-"""A tenfold level within weeks happens, but is worth a look."""
+"""A tenfold level within weeks occurs, but deserves a warning."""
 
 WIDESPREAD: Final = 0.2
-"""A wrong unit hits a venue, a collapse hits one coin (LUNA fell a thousandfold in a day): prices, volumes, rates and
-event sizes are refused only where a fifth of the venue's series jumped together."""
+"""A wrong unit affects a venue, a collapse affects one coin (LUNA fell a thousandfold in a day): jumps of prices, volumes,
+rates and event sizes refuse a batch only if a fifth of the venue's series jumped together."""
 
 DAY_JUMP: Final = 10.0
-"""Factor between two days in a row inside a batch: where a file changes its unit in the middle."""
+"""Factor between consecutive days of a batch, as when a file changes its unit in the middle."""
 
 PRICE_DAY_JUMP: Final = 3.0
 """Prices rarely triple or lose two thirds in a day."""
 
 OFF_GRID_NOTICE: Final = 0.001
-"""Share of stamps off the UTC grid of their period that goes unnoticed."""
+"""Tolerated share of timestamps off the UTC grid of their period."""
 
 OFF_PHASE_LIMIT: Final = 0.05
-"""A series may open its periods at an odd hour, but at one: local time read as UTC splits it at each clock change."""
+"""A series may start its periods at an unusual hour, but always the same: local time read as UTC shifts it at each clock
+change."""
 
 PHASE_ROWS: Final = 20
-"""Rows a series needs before its phase can be told."""
+"""Rows a series needs to determine its phase."""
 
 ZERO_NOTICE: Final = 0.01
-"""Open interest of a living instrument is not zero in one row of a hundred."""
+"""Open interest of an active instrument is zero in less than one row in a hundred."""
 
 CONSTANT_ROWS: Final = 48
-"""This many equal values in a row of periods is a frozen feed: two days of hours, four hours of five minutes."""
+"""This many equal values in consecutive periods indicate a frozen feed: two days of hours, four hours of five minutes."""
 
 ZERO_SET: Final = 3
-"""Instruments that must be zero at one stamp for it to be a sentinel; fewer may be dead."""
+"""Instruments that must all be zero at a timestamp for it to be a sentinel; fewer may be inactive."""
 
 FLAT_SET: Final = 5
-"""Instruments that must print one and the same long share at one stamp for it to be a filler."""
+"""Instruments that must all have the same long share at a timestamp for it to be a placeholder."""
 
 ZERO_RATE_SET: Final = 10
-"""Some instruments do print zero funding; ten at once and no other value is a filler."""
+"""Single instruments can have zero funding; ten at once without any other value are a placeholder."""
 
 NULL_RISE: Final = 0.2
-"""Rise of the share of nulls of a column against what is loaded: a renamed field turns a filled column empty."""
+"""Rise of a column's share of nulls relative to loaded rows: a renamed field empties a column."""
 
 RATE_MAGNITUDE: Final = 0.005
-"""Typical rate of a series per interval; calm markets print 0.0001, the same in percent reads 0.01."""
+"""Typical rate of a series per interval; calm markets have 0.0001, which is 0.01 in percent."""
 
 RATE_ROWS: Final = 30
-"""Settlements (ten days at eight hours) over which a typical rate is judged; squeezes are shorter."""
+"""Settlements (ten days at eight hours) needed for a typical rate; squeezes are shorter."""
 
 RATE_PLAUSIBLE: Final = 0.03
-"""Caps of the large venues lie at 2 to 3 percent per interval."""
+"""Rate caps of the large venues are 2 to 3 percent per interval."""
 
 INTERVALS: Final = (1.0, 2.0, 4.0, 6.0, 8.0, 12.0, 24.0)
 """Funding intervals in hours that venues use."""
 
 SHORT_GAP_NOTICE: Final = 0.01
-"""Share of settlements that may follow sooner than their stated interval (a change of interval does it once)."""
+"""Share of settlements that may come sooner than their stated interval (a change of interval does it once)."""
 
 VWAP_FACTOR: Final = 5.0
 """Quote volume over base volume is a price near the close; contracts counted as coins are 10 to 1,000 times off."""
@@ -113,16 +114,16 @@ PRICE_GAP: Final = 2.0
 """Factor between a price implied by a batch and the candles of the same venue, instrument and day."""
 
 CANDLE_RANGE: Final = 10.0
-"""High over low of one candle; beyond it stands a bad tick."""
+"""High over low of one candle; more indicates a bad tick."""
 
 SHARE_GAP: Final = 0.005
-"""Venues round ratio and share to four digits; more apart, they are not of the same measure."""
+"""Venues round ratio and share to four digits; a larger gap means that they are not of the same measure."""
 
 SHARE_EXTREME: Final = 0.02
-"""A crowd of which less than 2% stand on one side is rare."""
+"""It is rare that one side has less than 2%."""
 
 ODDS_SHIFT: Final = 3.0
-"""The odds long to short of a fifth of a venue moved 2.5-fold at most in 700 days; a swap moves them 10-fold."""
+"""The long-to-short odds of a fifth of a venue moved at most 2.5-fold in 700 days; swapped sides move them 10-fold."""
 
 TYPICAL_OF_OI: Final = 0.5
 """Liquidated share of open interest that a fifth of a venue's instruments reach: 0.14 on the worst of 700 days."""
@@ -131,34 +132,34 @@ LARGEST_EVENT_USD: Final = 1e9
 """No single liquidation on record reached a billion dollars."""
 
 ONE_SIDED: Final = 0.02
-"""Of a hundred liquidations of a venue at least two are of the other side, unless side is decoded wrongly."""
+"""At least two of a hundred liquidations of a venue are of the other side, unless the side is decoded wrongly."""
 
 VENUE_EVENTS: Final = 100
-"""Events of a venue from which shares over its events are judged."""
+"""Minimum events of a venue for checking shares of them."""
 
 REPEATED_NOTICE: Final = 0.01
-"""Share of events that equal another in all but their id."""
+"""Share of events that equal another in all columns but the id."""
 
 SIDES_OVER_TOTAL: Final = 1.01
-"""Long plus short liquidations may fall short of the stated total (by 27% at worst), not exceed it."""
+"""Long plus short liquidations may be less than the stated total (by 27% at worst), but not more."""
 
 EQUAL_SIDES: Final = 0.5
-"""Share of rows whose long and short amounts are equal to the digit: both read from one column."""
+"""Share of rows with identical long and short amounts: both read from one column."""
 
 COLLATERAL_OVER_DEBT: Final = 5.0
-"""Seized collateral is worth the debt plus 5 to 15%; wrong decimals are powers of ten off."""
+"""Seized collateral is worth the debt plus 5 to 15%; wrong decimals are off by powers of ten."""
 
 BLOCK_DISORDER: Final = 0.001
-"""Share of events whose time runs backwards along block numbers."""
+"""Share of events whose time decreases along block numbers."""
 
 VOLATILITY: Final = (0.05, 5.0)
-"""Typical yearly volatility as a fraction; in percent it reads 50, divided twice 0.005."""
+"""Range of typical annual volatility as a fraction; in percent it would be 50, divided twice 0.005."""
 
 INDEX_SPREAD: Final = 1.05
-"""Highest over lowest index price inside one snapshot; it is captured within seconds."""
+"""Highest over lowest index price in one snapshot, which is captured within seconds."""
 
 CHAIN_SIZE: Final = 0.5
-"""Instruments of a snapshot against the loaded snapshots: half a chain is a lost page."""
+"""Instruments of a snapshot relative to the loaded snapshots: half a chain indicates a lost page."""
 
 TYPE_BALANCE: Final = (0.3, 0.7)
 """Share of puts among listed options; venues list both for each strike."""
@@ -170,7 +171,7 @@ AGREE_PRICE: Final = 0.01
 """Median relative gap of closes to another source of the same series."""
 
 AGREE_STATE: Final = 0.05
-"""Median relative gap of open interest to another source; snapshots are seconds apart."""
+"""Median relative gap of open interest to another source, whose snapshots are seconds apart."""
 
 AGREE_RATE: Final = 1e-5
 """Median gap of settled rates to another source, a tenth of a calm market's rate."""
@@ -179,7 +180,7 @@ AGREE_SHARE: Final = 0.02
 """Median gap of long shares to another source."""
 
 AGREE_TOTAL: Final = 0.5
-"""Median relative gap of liquidation totals; feeds are throttled differently."""
+"""Median relative gap of liquidation totals to another source; venues throttle their feeds differently."""
 
 AGREE_TOKEN: Final = 0.05
 """Median relative gap of token prices and of on-chain dollar values to another source."""
@@ -189,7 +190,7 @@ AGREE_TOKEN: Final = 0.05
 class Check:
     """One expectation: `expectation` is a class of great_expectations.expectations, `kwargs` its arguments.
 
-    `catches` says in a sentence what a failure means; docs/quality.md repeats it.
+    `catches` states what a failure means; docs/quality.md repeats it.
     """
 
     name: str
@@ -229,7 +230,7 @@ def _mostly(
 ) -> Check:
     """Expect at least `share` of the known values of `column` in [low, high].
 
-    Great Expectations needs four times as long for it as for the two above: those are used where they can be.
+    Great Expectations takes four times as long for it as for _at_most and _at_least, which are preferred.
     """
     kwargs = {"column": column, "min_value": low, "max_value": high, "mostly": share}
     return Check(name, severity, frame, "ExpectColumnValuesToBeBetween", catches, kwargs)
@@ -243,15 +244,15 @@ SHAPE: Final = (
     _at_most("columns_present", "error", "shape", "missing",
              "a column of the contract is missing from the batch", high=0),
     _at_most("columns_known", "error", "shape", "unknown",
-             "the batch has a column the contract does not know", high=0),
+             "the batch has a column that is not in the contract", high=0),
     _at_most("column_types", "error", "shape", "retyped",
-             "a column has another type than the contract says", high=0),
+             "the type of a column differs from the contract", high=0),
 )  # fmt: skip
-"""Checked first: where one fails nothing else of the table can be measured."""
+"""Checked first: if one fails, nothing else of the table is measured."""
 
 _VOLUME: Final = (
     _at_least("batch_not_empty", "error", "batch", "accepted_of_received",
-            "rows were received and none survived", low=1),
+            "rows were received but none accepted", low=1),
     _at_most("received_reconciles", "error", "batch", "unaccounted",
             "received is not accepted + duplicates + quarantined", high=0),
     _at_most("staged_is_accepted", "error", "batch", "staged_minus_accepted",
@@ -259,87 +260,87 @@ _VOLUME: Final = (
     _at_most("one_source", "error", "batch", "foreign_rows",
             "rows of another source in the batch: no later load would replace them", high=0),
     _at_most("quarantine_share", "error", "batch", "quarantined_share",
-            "so many rows turned away that the format was misread", high=QUARANTINE_LIMIT),
+            "so many rows rejected that the format was misread", high=QUARANTINE_LIMIT),
     _at_most("quarantine_share_notice", "warn", "batch", "quarantined_share",
-            "more rows turned away than is usual", high=QUARANTINE_NOTICE),
+            "more rows rejected than usual", high=QUARANTINE_NOTICE),
 )  # fmt: skip
 
 _REPEATS: Final = (
     _at_most("duplicates_share", "warn", "batch", "duplicates_share",
              "pages or files repeat more rows than they add", high=DUPLICATES_NOTICE),
 )  # fmt: skip
-"""Not for instruments: each file of a history names them again."""
+"""Not for instruments: each file of a history lists them again."""
 
 _NULLS: Final = (
     _at_most("null_share_steady", "warn", "nulls", "rise",
-             "a column that was filled is empty now: a renamed field", high=NULL_RISE),
+             "a previously filled column is now empty: a renamed field", high=NULL_RISE),
 )  # fmt: skip
 
 _STAMPED: Final = (
     _at_least("stamps_after_genesis", "error", "batch", "first_year",
             "seconds read as milliseconds, or a default date", low=FIRST_YEAR),
     _at_most("stamps_not_ahead", "error", "batch", "hours_ahead",
-            "stamps in the future: a wrong epoch unit or time zone", high=HOURS_AHEAD),
+            "timestamps in the future: a wrong epoch unit or time zone", high=HOURS_AHEAD),
     _at_most("known_after_it_happened", "error", "rows", "seconds_early",
-            "available_at lies before the row's own end: look-ahead", high=SECONDS_EARLY),
+            "available_at is before the end of the row's period: look-ahead", high=SECONDS_EARLY),
 )  # fmt: skip
 
 _FILED: Final = (
     _at_most("trade_date_follows_clock", "error", "rows", "days_misfiled",
-            "a row filed under another day than the rule of its table says", high=0),
+            "trade_date does not follow the day rule of its table", high=0),
 )  # fmt: skip
 
 _CADENCE: Final = (
     _at_most("stamps_on_grid", "warn", "series", "off_grid_share",
-            "stamps beside the UTC grid of their period: jitter, or a day that opens at another hour",
+            "timestamps off the UTC grid of their period: jitter, or days that start at another hour",
             high=OFF_GRID_NOTICE),
     _at_most("stamps_in_phase", "error", "series", "off_phase_share",
-            "a series jumps between phases: local time read as UTC, periods mixed up", high=OFF_PHASE_LIMIT),
+            "a series changes phase: local time read as UTC, or periods mixed up", high=OFF_PHASE_LIMIT),
 )  # fmt: skip
 
 _FROZEN: Final = (
     _at_most("values_move", "warn", "series", "constant_rows",
-            "the value stands still: a frozen feed or a filled gap", high=CONSTANT_ROWS),
+            "the value does not change: a frozen feed or a forward-filled gap", high=CONSTANT_ROWS),
 )  # fmt: skip
 
 _CANDLES_AGREE: Final = (
     _at_most("price_against_candles", "warn", "series", "price_gap",
-            "the price implied by the batch is not the candles' price of that day", high=PRICE_GAP),
+            "the price implied by the batch differs from the candles of that day", high=PRICE_GAP),
     _at_most("price_unit_against_candles", "error", "series", "price_gap_breadth",
-            "amounts of a venue in a wrong unit, seen from its own candles", high=UNIT_JUMP, strict=True),
+            "amounts of a venue in a wrong unit, compared with its own candles", high=UNIT_JUMP, strict=True),
 )  # fmt: skip
 
 
 def _keys(*columns: str) -> Check:
     return Check("keys_unique", "error", "rows", "ExpectCompoundColumnsToBeUnique",
-                 "two rows with one key passed the deduplication", {"column_list": list(columns)})  # fmt: skip
+                 "two rows with the same key after deduplication", {"column_list": list(columns)})  # fmt: skip
 
 
 def _agrees(high: float) -> Check:
     return _at_most("other_sources_agree", "warn", "series", "other_source_gap",
-                   "another source says something else about the same series and time", high=high)  # fmt: skip
+                   "another source has different values for the same series and time", high=high)  # fmt: skip
 
 
 def _unit_jump(level: str) -> Check:
     return _at_most(f"{level}_unit_jump", "error", "series", f"{level}_settled_shift",
-                   "the level of a series jumped against its loaded neighbors: contracts, coins or dollars mixed up",
+                   "the level of a series jumped relative to nearby loaded days: contracts, coins or dollars mixed up",
                    high=UNIT_JUMP, strict=True)  # fmt: skip
 
 
 def _widespread_jump(level: str) -> Check:
     return _at_most(f"{level}_unit_jump", "error", "series", f"{level}_breadth",
-                   "the level of a fifth of a venue's series jumped against loaded neighbors: a wrong unit or scale",
+                   "the level of a fifth of a venue's series jumped relative to nearby loaded days: a wrong unit or scale",
                    high=UNIT_JUMP, strict=True)  # fmt: skip
 
 
 def _level_shift(level: str, *, high: float = LEVEL_SHIFT) -> Check:
     return _at_most(f"{level}_level_shift", "warn", "series", f"{level}_shift",
-                   "the level of a series moved far against its loaded neighbors", high=high, strict=True)  # fmt: skip
+                   "the level of a series moved far from nearby loaded days", high=high, strict=True)  # fmt: skip
 
 
 def _day_jump(level: str, high: float) -> Check:
     return _at_most(f"{level}_day_jump", "warn", "series", f"{level}_jump",
-                   "two days in a row inside the batch are far apart: the unit changed in the middle, or bad prints",
+                   "consecutive days in the batch are far apart: the unit changed in the middle, or bad prints",
                    high=high, strict=True)  # fmt: skip
 
 
@@ -354,9 +355,9 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         _at_most("normalized_matches_raw", "error", "rows", "raw_gap",
                 "oi_base or oi_usd does not follow from oi_raw, its unit and the counting", high=1e-6),
         _no_rows("no_all_zero_stamps", "error", "stamps",
-                 "zero in every instrument at one stamp: a sentinel row of the archive"),
+                 "zero for every instrument at one timestamp: a sentinel row of the archive"),
         _at_most("zeros_are_rare", "warn", "series", "zero_share",
-                "zeros inside a living series: sentinel rows of one instrument", high=ZERO_NOTICE),
+                "zeros within an active series: sentinel rows of one instrument", high=ZERO_NOTICE),
         _agrees(AGREE_STATE),
     ),
     "candles": (
@@ -368,7 +369,7 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
                 "quote volume over base volume is not a price: contracts read as coins",
                 high=VWAP_FACTOR),
         _mostly("taker_within_volume", "error", "rows", "taker_share",
-                "takers bought more than was traded: columns swapped or units mixed", high=1.000001, share=0.999),
+                "taker buys exceed the volume: columns swapped or units mixed", high=1.000001, share=0.999),
         _at_most("candle_range", "warn", "rows", "high_over_low", "a bad tick in a high or a low", high=CANDLE_RANGE),
         _agrees(AGREE_PRICE),
     ),
@@ -377,15 +378,15 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         _keys("venue", "instrument", "kind", "settled_at"),
         _widespread_jump("rate"),
         _at_most("rate_magnitude", "error", "series", "rate_typical",
-                "percent read as a fraction, or a yearly rate as one interval's", high=RATE_MAGNITUDE),
+                "percent read as a fraction, or an annual rate as a rate per interval", high=RATE_MAGNITUDE),
         _mostly("rate_plausible", "warn", "rows", "rate",
                 "rates beyond the caps of the large venues", low=-RATE_PLAUSIBLE, high=RATE_PLAUSIBLE, share=0.999),
         Check("interval_known", "warn", "rows", "ExpectColumnValuesToBeInSet",
               "an interval no venue uses: minutes or seconds read as hours",
               {"column": "interval_hours", "value_set": list(INTERVALS)}),
         _at_most("interval_matches_gaps", "warn", "series", "short_gap_share",
-                "settlements follow sooner than the interval the source states", high=SHORT_GAP_NOTICE),
-        _no_rows("no_all_zero_stamps", "warn", "stamps", "zero in every instrument at one settlement: a filler"),
+                "settlements are closer together than the stated interval", high=SHORT_GAP_NOTICE),
+        _no_rows("no_all_zero_stamps", "warn", "stamps", "zero for every instrument at one settlement: a placeholder"),
         _agrees(AGREE_RATE),
     ),
     "long_short_ratios": (
@@ -394,11 +395,11 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         _at_most("share_matches_ratio", "error", "rows", "share_gap",
                 "long_share is not ratio / (1 + ratio): two measures or two sides mixed up", high=SHARE_GAP),
         _mostly("share_plausible", "warn", "rows", "long_share",
-                "nearly everybody on one side", low=SHARE_EXTREME, high=1 - SHARE_EXTREME, share=0.99),
+                "nearly all long or nearly all short", low=SHARE_EXTREME, high=1 - SHARE_EXTREME, share=0.99),
         _at_most("odds_side_swap", "warn", "series", "odds_breadth",
                  "the odds of a fifth of a venue's series jumped: sides swapped", high=ODDS_SHIFT, strict=True),
         _no_rows("no_flat_stamps", "error", "stamps",
-                 "one and the same share in every instrument at one stamp: a filler"),
+                 "the same share for every instrument at one timestamp: a placeholder"),
         _agrees(AGREE_SHARE),
     ),
     "liquidations": (
@@ -419,7 +420,7 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         *_VOLUME, *_REPEATS, *_NULLS, *_STAMPED, *_FILED, *_CADENCE, *_CANDLES_AGREE,
         _keys("venue", "instrument", "measure", "period", "event_at"),
         _at_most("liquidated_within_oi", "warn", "series", "most_of_oi",
-                 "more was liquidated in a day than was open", high=1.0),
+                 "more liquidated in a day than the open interest", high=1.0),
         _at_most("liquidated_unit_against_oi", "error", "series", "typical_of_oi_breadth",
                  "a venue liquidates half its open interest on a typical day: a wrong unit", high=TYPICAL_OF_OI),
         _mostly("sides_within_total", "error", "rows", "sides_over_total",
@@ -433,25 +434,25 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         _keys("chain", "event_id"),
         _widespread_jump("collateral_price"),
         _at_most("collateral_covers_debt", "error", "series", "collateral_per_debt_off",
-                "collateral and debt are not of one size: wrong decimals or price",
+                "collateral and debt differ too much in value: wrong decimals or price",
                 high=COLLATERAL_OVER_DEBT),
         _at_most("largest_event", "warn", "rows", "collateral_usd",
                 "a single event larger than any on record", high=LARGEST_EVENT_USD),
         Check("tokens_spelled", "error", "rows", "ExpectColumnValuesToMatchRegex",
-              "a token neither as a lower-case address nor as a lower-case symbol: it joins no registry",
+              "a token that is neither a lower-case address nor a lower-case symbol: it matches no registry entry",
               {"column": "collateral_token", "regex": _SPELLED}),
         _at_most("blocks_in_order", "warn", "series", "block_disorder",
-                "time runs backwards along block numbers: a wrong clock or chain", high=BLOCK_DISORDER),
+                "time decreases along block numbers: a wrong clock or chain", high=BLOCK_DISORDER),
         _agrees(AGREE_TOKEN),
     ),
-    # Bad debt is rare and comes in heaps: what share of it should be null, or how it should compare, is not to be said.
+    # Bad debt is rare and clustered: there is no expected share of nulls and no level to compare with.
     "lending_bad_debt": (
         *_VOLUME, *_REPEATS, *_STAMPED, *_FILED,
         _keys("chain", "event_id"),
         _at_most("largest_event", "warn", "rows", "debt_usd",
                 "a single event larger than any on record", high=LARGEST_EVENT_USD),
         Check("tokens_spelled", "error", "rows", "ExpectColumnValuesToMatchRegex",
-              "a token neither as a lower-case address nor as a lower-case symbol: it joins no registry",
+              "a token that is neither a lower-case address nor a lower-case symbol: it matches no registry entry",
               {"column": "debt_token", "regex": _SPELLED}),
     ),
     "option_chain": (
@@ -463,7 +464,7 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         _mostly("delta_sign", "error", "rows", "call_delta",
                 "calls with negative or puts with positive delta: types swapped", low=0, share=0.999),
         _mostly("call_price_in_coin", "error", "rows", "call_price_base",
-                "a call dearer than its coin: dollars read as coins", high=1.0, share=0.99),
+                "a call priced above its coin: dollars read as coins", high=1.0, share=0.99),
         _mostly("forward_near_index", "error", "rows", "forward_gap",
                 "the forward is not near the index: another coin or unit", high=FORWARD_GAP, share=0.99),
         _no_rows("no_all_zero_stamps", "error", "stamps", "no open interest in a whole chain: a sentinel snapshot"),
@@ -487,21 +488,21 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         _keys("chain", "token", "priced_at"),
         _widespread_jump("price_usd"), _level_shift("price_usd"), _day_jump("price_usd", PRICE_DAY_JUMP),
         _at_most("one_decimals_per_token", "error", "series", "decimals_seen",
-                "a token with two decimals: every amount of it is off by a power of ten", high=1),
+                "two values of decimals for one token: its amounts are off by a power of ten", high=1),
         Check("tokens_spelled", "error", "rows", "ExpectColumnValuesToMatchRegex",
-              "a token neither as a lower-case address nor as a lower-case symbol: it joins no registry",
+              "a token that is neither a lower-case address nor a lower-case symbol: it matches no registry entry",
               {"column": "token", "regex": _SPELLED}),
         _agrees(AGREE_TOKEN),
     ),
-    # What a contract answers is no series: it is the same every day, or the contract was replaced.
+    # Values read from a token contract are not a time series: they are constant unless the contract is replaced.
     "tokens": (
         *_VOLUME, *_REPEATS, *_STAMPED, *_FILED,
         _keys("chain", "token", "named_at"),
         Check("tokens_spelled", "error", "rows", "ExpectColumnValuesToMatchRegex",
-              "a token neither as a lower-case address nor as a lower-case symbol: it joins no registry",
+              "a token that is neither a lower-case address nor a lower-case symbol: it matches no registry entry",
               {"column": "token", "regex": _SPELLED}),
         _at_most("one_decimals_per_token", "error", "series", "decimals_seen",
-                "a token with two decimals: every amount of it is off by a power of ten", high=1),
+                "two values of decimals for one token: its amounts are off by a power of ten", high=1),
     ),
     "instruments": (
         *_VOLUME, *_NULLS, *_FILED,
@@ -509,15 +510,15 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         _at_least("listed_before_delisted", "error", "rows", "days_listed",
                 "an instrument delisted before it was listed: columns swapped", low=0),
         _at_least("inverse_has_size", "error", "rows", "inverse_size",
-                "an inverse or quanto contract without its size: nothing of it can be converted", low=0, strict=True),
+                "an inverse or quanto contract without contract size: its amounts cannot be converted", low=0, strict=True),
         Check("multiplier_matches_name", "warn", "rows", "ExpectColumnPairValuesToBeEqual",
               "1000PEPE or kPEPE without its multiplier of 1000",
               {"column_A": "multiplier", "column_B": "named_multiplier", "ignore_row_if": "either_value_is_missing"}),
         Check("asset_spelled", "warn", "rows", "ExpectColumnValuesToMatchRegex",
-              "an asset that is no canonical ticker: lower case, a pair or a contract name",
+              "an asset that is not a canonical ticker: lower case, a pair or a contract name",
               {"column": "asset", "regex": r"^[^a-z\s/_:-]+$"}),
         Check("asset_steady", "warn", "rows", "ExpectColumnPairValuesToBeEqual",
-              "an instrument that carried another asset before",
+              "an instrument whose asset changed",
               {"column_A": "asset", "column_B": "loaded_asset", "ignore_row_if": "either_value_is_missing"}),
         _at_most("contract_size_steady", "warn", "rows", "size_shift",
                 "the contract size changed: history before it needs the old one", high=1.0),

@@ -1,29 +1,43 @@
-"""Which module reads the landings of a source: the part of the source id before the first dot is the module's name.
+"""Registry of venues, and how the landings of a source are parsed. A source id is `<venue>.<feed>`.
 
 Adding a venue adds one line here. No parsing.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
 
 import polars as pl
 
 from pipelines.contract.batch import Captures, ParsedBatch, SourceRules, no_rejects
 from pipelines.contract.ddl import Contract
 from pipelines.core.errors import ConfigError
-from pipelines.core.settings import Settings
+from pipelines.core.files import is_fault_of_bytes
+from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.core.universe import choose_universe
+from pipelines.core.words import nearest
+from pipelines.extract import fetch_log
 from pipelines.extract.fetch import span_of
 from pipelines.extract.landing import Landing, LandingStore, Parser
 from pipelines.extract.pack import Pack
 from pipelines.extract.venue import Capture, Context, Feed, Venue
+from pipelines.sources.chain.evm.chains import CHAINS
 from pipelines.sources.files import source as files
 from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHistory, event_rules, partial_gaps
+
+SOURCES: Final = Path(__file__).resolve().parent
+SCHEMA: Final = PROJECT_ROOT / "warehouse" / "schema"
+
+GROUPS: Final = frozenset({"cex", "dex", "chain"})
+"""Folders in which a venue is a module or a folder."""
 
 VENUES: Final[Mapping[str, str]] = {
     "binance": "pipelines.sources.cex.binance.venue",
@@ -34,42 +48,39 @@ VENUES: Final[Mapping[str, str]] = {
     "defillama": "pipelines.sources.chain.defillama",
     "deribit": "pipelines.sources.cex.deribit.venue",
     "dydx": "pipelines.sources.dex.dydx",
-    "evm_arbitrum": "pipelines.sources.chain.evm.chains:ARBITRUM",
-    "evm_avalanche": "pipelines.sources.chain.evm.chains:AVALANCHE",
-    "evm_base": "pipelines.sources.chain.evm.chains:BASE",
-    "evm_bnb": "pipelines.sources.chain.evm.chains:BNB",
-    "evm_ethereum": "pipelines.sources.chain.evm.chains:ETHEREUM",
-    "evm_optimism": "pipelines.sources.chain.evm.chains:OPTIMISM",
-    "evm_polygon": "pipelines.sources.chain.evm.chains:POLYGON",
-    "gate": "pipelines.sources.cex.gate",
+    **dict.fromkeys(sorted(chain.venue for chain in CHAINS), "pipelines.sources.chain.evm.venue:VENUES"),
+    "gate": "pipelines.sources.cex.gate.venue",
     "hyperliquid": "pipelines.sources.dex.hyperliquid.venue",
     "hyperliquid_fills": "pipelines.sources.dex.hyperliquid.fills",
-    "kraken": "pipelines.sources.cex.kraken",
+    "kraken": "pipelines.sources.cex.kraken.venue",
     "okx": "pipelines.sources.cex.okx.venue",
     "orderly": "pipelines.sources.dex.orderly",
 }
-"""Venues by name: the module whose VENUE describes each, or "module:NAME" where one module describes several."""
+"""Venues by name: the module that defines VENUE, or "module:NAME" where one module defines several venues."""
 
 
 @dataclass(frozen=True)
 class OpenSource:
-    """How to parse a source's landings, and how its coverage is judged."""
+    """Parser of a source's landings, and its coverage rules."""
 
     parse: Parser
     rules: SourceRules
+    version: str
+    """Version of everything that decides what is read from a landing; see reader_version."""
 
 
 def venue(name: str) -> Venue:
-    """The venue `name`. Raises ConfigError naming those there are."""
+    """The venue `name`. Raises ConfigError listing the known venues."""
     if name not in VENUES:
-        raise ConfigError(f"no venue {name!r}; there are {', '.join(VENUES)}.")
+        raise ConfigError(f"unknown venue {name!r}; known venues: {', '.join(VENUES)}.{nearest(name, VENUES)}")
     module, _, attribute = VENUES[name].partition(":")
-    found: Venue = getattr(importlib.import_module(module), attribute or "VENUE")
-    return found
+    found: Any = getattr(importlib.import_module(module), attribute or "VENUE")
+    one: Venue = found[name] if attribute else found
+    return one
 
 
 def followed_venues(settings: Settings) -> tuple[Venue, ...]:
-    """The venues of the settings; where they name none, all that can be asked without a key, or whose key is there.
+    """The venues in the settings; if none are set, every venue that needs no API key or whose key is in the environment.
 
     Raises ConfigError for an unknown name.
     """
@@ -79,14 +90,29 @@ def followed_venues(settings: Settings) -> tuple[Venue, ...]:
     return tuple(one for one in every if all(os.environ.get(s.variable) for s in one.secrets if s.required))
 
 
+def check_endpoints(settings: Settings) -> None:
+    """Raise ConfigError for an address in the settings whose venue or endpoint does not exist.
+
+    Chains take any number of nodes: evm_<chain>.rpc, evm_<chain>.rpc_2 and so on.
+    """
+    for key in settings.endpoints:
+        owner, _, name = key.partition(".")
+        known = venue(owner).endpoints
+        is_node = owner.startswith("evm_") and re.fullmatch(r"rpc(_[1-9][0-9]*)?", name) is not None
+        if name not in known and not is_node:
+            raise ConfigError(
+                f"settings: {owner} has no endpoint {name!r}; it has {', '.join(known)}.{nearest(name, known)}"
+            )
+
+
 def followed_assets(store: LandingStore, settings: Settings) -> tuple[str, ...]:
-    """Assets of the settings; where they name none, the universe by the rule of universe.choose_universe."""
+    """The assets in the settings; if none are set, the universe chosen by universe.choose_universe."""
     if settings.assets:
         return settings.assets
     months: dict[str, dict[str, float]] = {}
     for name in VENUES:
-        there = venue(name)
-        if there.turnover is None:
+        turnover_of = venue(name).turnover
+        if turnover_of is None:
             continue
         seen: set[str] = set()
         for landing in store.current(f"{name}.{TURNOVER}"):
@@ -94,61 +120,116 @@ def followed_assets(store: LandingStore, settings: Settings) -> tuple[str, ...]:
             if month not in seen:
                 seen.add(month)
                 ranking = months.setdefault(month, {})
-                for asset, turnover in there.turnover(list(Pack(landing.path).pages())).items():
-                    ranking[asset] = ranking.get(asset, 0.0) + turnover
+                try:
+                    turnover = turnover_of(list(Pack(landing.path).pages()))
+                except BaseException as error:
+                    if not is_fault_of_bytes(error):
+                        raise
+                    fetch_log.record("malformed", f"{name}.{TURNOVER} {landing.partition}: {error}", effect="given_up")
+                    continue
+                for asset, amount in turnover.items():
+                    ranking[asset] = ranking.get(asset, 0.0) + amount
     return choose_universe(months[month] for month in sorted(months))
 
 
 def open_source(store: LandingStore, contract: Contract, source: str, landings: Sequence[Landing]) -> OpenSource:
-    """Parser and rules of `source`. Raises ConfigError for a source no module here reads."""
-    module, _, name = source.partition(".")
-    if module == "files":
-        return OpenSource(*files.open_landings(store, contract, landings))
-    if module not in VENUES:
+    """Parser and rules of `source`. Raises ConfigError for an unknown source."""
+    venue_name, _, feed_name = source.partition(".")
+    if venue_name == "files":
+        parse, file_rules = files.open_landings(store, contract, landings)
+        return OpenSource(parse, file_rules, reader_version(store, source))
+    if venue_name not in VENUES:
         raise ConfigError(
             f"no module of pipelines/sources reads {source!r}; landings of a removed source can be moved out of raw/."
         )
-    there = venue(module)
-    feed = next((feed for feed in there.feeds if feed.name == name), None)
+    owner = venue(venue_name)
+    feed = next((feed for feed in owner.feeds if feed.name == feed_name), None)
     if feed is None:
-        raise ConfigError(f"{module} has no feed {name!r}; landings of a removed feed can be moved out of raw/.")
-    # What the venue has not published yet, or what could not be had of some instruments, is no day without events.
+        raise ConfigError(
+            f"{venue_name} has no feed {feed_name!r}; landings of a removed feed can be moved out of raw/."
+        )
+    # Unpublished data and failed instruments do not count as days without events.
     spans = [span_of(landing) for landing in landings if landing.completeness in ("complete", "empty")]
-    rules: SourceRules = feed.rules(spans) if feed.rules else event_rules(there, feed, spans)
+    rules: SourceRules = feed.rules(spans) if feed.rules else event_rules(owner, feed, spans)
     partial = [span_of(landing) for landing in landings if landing.completeness == "partial"]
     rules = replace(rules, gaps=(*rules.gaps, *partial_gaps(feed, partial)))
     if isinstance(feed.cadence, Capture):
         rules = replace(
             rules, captures=Captures(feed.cadence.every_hours, frozenset(s.start for s in (*spans, *partial)))
         )
-    return OpenSource(parse=_parser(there, feed, instrument_history(store, there)), rules=rules)
+    history = instrument_history(store, owner)
+    return OpenSource(_parser(owner, feed, history), rules, reader_version(store, source))
 
 
-def instrument_history(store: LandingStore, there: Venue) -> InstrumentHistory:
-    """The instruments of a venue as its landings of the feed `instruments` describe them, read when they are needed.
+def reader_version(store: LandingStore, source: str) -> str:
+    """Digest of the code, the contract and, for files, the mappings that determine how a source's landings are read.
 
-    A capture in which the venue said the same as in the one before it adds nothing to the history and is not read.
+    It changes with any edit of these, also one without effect: a refused landing is then read again.
     """
-    feed = next((feed for feed in there.feeds if feed.name == INSTRUMENTS), None)
+    venue_name = source.partition(".")[0]
+    digest = hashlib.sha256(_shared_code())
+    if venue_name == "files":
+        paths = [*_python_files(SOURCES / "files"), *sorted(store.mapping_path(source, "").parent.glob("*.toml"))]
+    elif venue_name in VENUES:
+        path = Path(*VENUES[venue_name].partition(":")[0].split("."))
+        code = SOURCES.parents[1] / path
+        paths = _python_files(code.parent) if code.parent.name not in GROUPS else [code.with_suffix(".py")]
+    else:
+        paths = []
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def _shared_code() -> bytes:
+    """Digest of the code every source is read with: shared modules, contract, cleaning and quality checks."""
+    package = SOURCES.parent
+    folders = [SOURCES, package / "contract", package / "core", package / "clean", package / "quality"]
+    paths = [*(path for folder in folders for path in _python_files(folder)), *SCHEMA.glob("*.sql")]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(paths))).digest()
+
+
+def _python_files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.py"))
+
+
+def instrument_history(store: LandingStore, venue: Venue) -> InstrumentHistory:
+    """Instruments of a venue from its landings of the feed `instruments`, read on first use.
+
+    A capture with the same content digest as the one before it adds nothing and is skipped.
+    """
+    feed = next((feed for feed in venue.feeds if feed.name == INSTRUMENTS), None)
 
     def read() -> Iterator[tuple[Landing, pl.DataFrame]]:
-        said = None
-        for landing in store.current(there.source(feed)) if feed else ():
-            before, said = said, landing.request.get("content")
-            if said is not None and said == before:
+        if feed is None:
+            return
+        digest = None
+        for landing in store.current(venue.source(feed)):
+            previous, digest = digest, landing.request.get("content")
+            if digest is not None and digest == previous:
                 continue
-            context = Context(there.name, landing.fetched_at, span_of(landing), InstrumentHistory.none())
-            for parsed in feed.parse(list(Pack(landing.path).pages()), context) if feed else ():
-                if parsed.table == INSTRUMENTS:
-                    yield landing, parsed.rows
+            context = Context(venue.name, landing.fetched_at, span_of(landing), InstrumentHistory.none())
+            try:
+                frames = [
+                    parsed.rows
+                    for parsed in feed.parse(list(Pack(landing.path).pages()), context)
+                    if parsed.table == INSTRUMENTS
+                ]
+            except BaseException as error:
+                if not is_fault_of_bytes(error):
+                    raise
+                # The load of this source refuses the landing; the other landings are still used.
+                continue
+            yield from ((landing, frame) for frame in frames)
 
     return InstrumentHistory(read)
 
 
-def _parser(there: Venue, feed: Feed, history: InstrumentHistory) -> Parser:
+def _parser(venue: Venue, feed: Feed, history: InstrumentHistory) -> Parser:
     def parse(landing: Landing) -> Iterator[ParsedBatch]:
         span = span_of(landing)
-        context = Context(there.name, landing.fetched_at, span, history.at(span))
+        context = Context(venue.name, landing.fetched_at, span, history.at(span))
         for parsed in feed.parse(list(Pack(landing.path).pages()), context):
             yield ParsedBatch(
                 table=parsed.table,

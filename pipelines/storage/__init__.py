@@ -1,1 +1,1 @@
-"""The only code that opens DuckDB: writer, reader, publish, fingerprints. No Dagster."""
+"""The only code that opens DuckDB files: writer, reader, publishing, fingerprints. No Dagster."""

@@ -1,6 +1,6 @@
-"""The working database as a file: opening it, giving it the tables of the contract, putting a finished one in its place.
+"""The working database file: opening it, creating the tables of the contract, replacing it with a finished one.
 
-A kill at any moment leaves a file that opens. Who may write is decided in warehouse: callers hold the writer's lock.
+A process killed at any moment leaves a file that opens. Callers hold the writer lock of warehouse.py.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from pipelines.core.files import sync
 from pipelines.core.settings import Settings
 
 STORAGE_VERSION: Final = "v1.4.0"
-"""File format of a new working database, which only leverhouse opens. Since 1.3 DuckDB weighs one way to compress texts
-instead of three: texts are most columns of a clean table, and a load of them costs 40% less."""
+"""File format of a new working database, which only leverhouse opens. From 1.3 on, DuckDB tries one text compression instead
+of three: most columns of clean tables are text, and loading them takes 40% less time."""
 
 
 def open_database(settings: Settings) -> duckdb.DuckDBPyConnection:
-    """The working database as it is, read-write and in UTC. The caller closes the connection.
+    """A read-write connection to the existing working database, in UTC. The caller closes it.
 
-    Raises TransientError where a program that knows nothing of the writer's lock has the file open, and
-    WarehouseDamagedError where DuckDB cannot read it.
+    Raises TransientError if a program outside leverhouse has the file open, and WarehouseDamagedError if DuckDB cannot
+    read it.
     """
     settings.scratch_dir.mkdir(parents=True, exist_ok=True)
     try:
@@ -38,7 +38,7 @@ def open_database(settings: Settings) -> duckdb.DuckDBPyConnection:
             },
         )
     except duckdb.Error as error:
-        # An internal error brings its stack trace along.
+        # An internal error includes its stack trace.
         text = str(error).splitlines()[0]
         if "Could not set lock on file" in text:
             raise TransientError(
@@ -46,16 +46,16 @@ def open_database(settings: Settings) -> duckdb.DuckDBPyConnection:
             ) from error
         raise WarehouseDamagedError(
             f"{settings.database} cannot be opened: {text}. "
-            "Nothing received is lost: 'leverhouse rebuild' makes it again from the landing."
+            "No landed data is lost: run 'leverhouse rebuild' to recreate it from the landing."
         ) from error
     con.execute("set TimeZone = 'UTC'")
     return con
 
 
 def open_with_tables(settings: Settings) -> duckdb.DuckDBPyConnection:
-    """The working database with every table of the contract; makes what is not there yet.
+    """The working database with every table of the contract; creates what is missing.
 
-    Raises as open_database does, and WarehouseDamagedError where a table has other columns than the contract.
+    Raises as open_database does, and WarehouseDamagedError if the columns of a table differ from the contract.
     """
     contract = load_contract(settings.schema_dir)
     if not settings.database.exists():
@@ -63,7 +63,7 @@ def open_with_tables(settings: Settings) -> duckdb.DuckDBPyConnection:
     con = open_database(settings)
     try:
         _add_missing_tables(con, contract)
-        _refuse_another_version(con, settings, contract)
+        _check_columns(con, settings, contract)
     except BaseException:
         con.close()
         raise
@@ -71,16 +71,16 @@ def open_with_tables(settings: Settings) -> duckdb.DuckDBPyConnection:
 
 
 def replace_database(settings: Settings, finished: Path) -> None:
-    """Rename `finished` over the working database. Nobody has `finished` open.
+    """Rename `finished` over the working database. `finished` must not be open.
 
-    The write-ahead log of the old database goes first: left behind, it would be replayed into the new one.
+    The write-ahead log of the old database is removed first; otherwise it would be replayed into the new one.
     """
     log = settings.database.with_name(settings.database.name + ".wal")
     if log.exists():
         try:
             open_database(settings).close()
         except WarehouseDamagedError:
-            # A database that cannot be opened is what a rebuild repairs.
+            # A rebuild replaces a database that cannot be opened.
             log.unlink()
     sync(finished)
     finished.replace(settings.database)
@@ -88,7 +88,7 @@ def replace_database(settings: Settings, finished: Path) -> None:
 
 
 def _create(settings: Settings, contract: Contract) -> None:
-    """Make the database beside its place and rename it: killed earlier, there is none; later, it is whole."""
+    """Create the database under a temporary name and rename it, so that a kill never leaves a partial one."""
     settings.root.mkdir(parents=True, exist_ok=True)
     beside = settings.database.with_name(f".{settings.database.name}.new")
     for leftover in (beside, beside.with_name(beside.name + ".wal")):
@@ -103,23 +103,23 @@ def _create(settings: Settings, contract: Contract) -> None:
 
 
 def _add_missing_tables(con: duckdb.DuckDBPyConnection, contract: Contract) -> None:
-    """Add tables that came into the contract after the database was made, all of them or none.
+    """Add tables that were added to the contract after the database was created, all or none.
 
-    They are made in memory and copied in one statement, comments included: DuckDB 1.5 cannot replay a logged `comment on
-    column` of a table whose CHECK calls a function, so a process killed with that in its log would leave a database that
-    does not open.
+    They are created in memory and copied in one statement, with comments: DuckDB 1.5 cannot replay a logged `comment on
+    column` of a table whose CHECK calls a function, so a process killed with that in its write-ahead log would leave a
+    database that does not open.
     """
     names = "select schema_name || '.' || table_name from duckdb_tables() where database_name = current_database()"
-    there = {row[0] for row in con.execute(names).fetchall()}
-    wanted = {table.qualified for table in (*contract.clean.values(), *contract.ops.values())}
-    if wanted <= there:
+    existing = {row[0] for row in con.execute(names).fetchall()}
+    wanted = {table.qualified for table in contract.tables}
+    if wanted <= existing:
         return
     (database,) = con.execute("select current_database()").fetchall()[0]
     con.execute("attach ':memory:' as contract_ddl")
     try:
         con.execute("use contract_ddl")
         apply_ddl(con, contract)
-        for name in wanted & there:
+        for name in wanted & existing:
             con.execute(f"drop table {name}")
         con.execute(f'use "{database}"')
         con.execute(f'copy from database contract_ddl to "{database}" (schema)')
@@ -128,21 +128,21 @@ def _add_missing_tables(con: duckdb.DuckDBPyConnection, contract: Contract) -> N
         con.execute("detach contract_ddl")
 
 
-def _refuse_another_version(con: duckdb.DuckDBPyConnection, settings: Settings, contract: Contract) -> None:
-    """Columns are not altered in place: everything clean and ops hold follows from the landing."""
-    there: dict[str, dict[str, str]] = {}
+def _check_columns(con: duckdb.DuckDBPyConnection, settings: Settings, contract: Contract) -> None:
+    """Raise if columns differ from the contract. They are not altered in place, because a rebuild recreates all tables."""
+    existing: dict[str, dict[str, str]] = {}
     for table, column, kind in con.execute(
         "select schema_name || '.' || table_name, column_name, data_type from duckdb_columns() "
-        "where database_name = current_database() and schema_name in ('clean', 'ops') order by column_index"
+        "where database_name = current_database() and schema_name in ('clean', 'ops', 'stats') order by column_index"
     ).fetchall():
-        there.setdefault(table, {})[column] = kind
-    other = [
+        existing.setdefault(table, {})[column] = kind
+    changed = [
         table.qualified
-        for table in (*contract.clean.values(), *contract.ops.values())
-        if there[table.qualified] != {column.name: column.type for column in table.columns}
+        for table in contract.tables
+        if existing[table.qualified] != {column.name: column.type for column in table.columns}
     ]
-    if other:
+    if changed:
         raise WarehouseDamagedError(
-            f"{settings.database} was made by another version of leverhouse: {', '.join(other)} has other columns now. "
-            "'leverhouse rebuild' makes it again from the landing."
+            f"{settings.database} was created by another version of leverhouse: the columns of {', '.join(changed)} differ. "
+            "Run 'leverhouse rebuild' to recreate it from the landing."
         )

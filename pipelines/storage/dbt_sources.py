@@ -1,7 +1,6 @@
-"""Renders dbt's sources.yml and a yml per staging model from the contract in warehouse/schema, so that a table is described once.
+"""Renders dbt's sources.yml and a yml per staging model from warehouse/schema, so that every table is described once.
 
-What lives here: writing the contract's tables, columns and comments as YAML. What does not: reading the DDL (see
-clean.contract), deciding what a table holds, or running dbt.
+Writes the contract's tables, columns and comments as YAML. contract.ddl reads the DDL.
 """
 
 from __future__ import annotations
@@ -29,8 +28,10 @@ models:
 CLEAN_DESCRIPTION = "Canonical tables written by the loaders: typed, UTC, units normalized, every source side by side."
 OPS_DESCRIPTION = "What was landed, loaded, refused and found missing: the bookkeeping of the loaders."
 
+STATS_DESCRIPTION = "What the step of statistics fitted to the marts: written between two runs of dbt."
+
 STAGED_OPS = ("coverage", "landings", "loads", "quarantine")
-"""Tables of ops that marts read."""
+"""Tables of ops that have a staging model."""
 
 STAGING_ADDS = {
     "candles": {
@@ -41,26 +42,27 @@ STAGING_ADDS = {
     "long_short_ratios": {"period_minutes": "Cadence of the series in minutes."},
     "open_interest": {"period_minutes": "Cadence of the series in minutes; null for irregular captures."},
 }
-"""Columns the staging views add to those of their table."""
+"""Columns that the staging views add to those of their table."""
 
 
 def render_sources_yml(schema_dir: Path) -> str:
-    """The whole sources.yml: tables in the order of their names, columns in the order of the DDL.
+    """The content of sources.yml: tables sorted by name, columns in the order of the DDL.
 
-    Raises ContractError where the DDL is incomplete.
+    Raises ContractError if the DDL is incomplete.
     """
     contract = load_contract(schema_dir)
     lines = [
         *_source_lines("clean", CLEAN_DESCRIPTION, contract.clean.values()),
         *_source_lines("ops", OPS_DESCRIPTION, contract.ops.values()),
+        *_source_lines("stats", STATS_DESCRIPTION, contract.stats.values()),
     ]
     return SOURCES_HEADER + "\n".join(lines) + "\n"
 
 
 def render_staging_yml(schema_dir: Path) -> Mapping[str, str]:
-    """The documentation of each staging model by its name: the contract's words, and those for the columns a view adds.
+    """The yml of each staging model, by name: descriptions of the contract and of the columns a view adds.
 
-    Raises ContractError where the DDL is incomplete.
+    Raises ContractError if the DDL is incomplete.
     """
     contract = load_contract(schema_dir)
     tables = [*contract.clean.values(), *(contract.ops[name] for name in STAGED_OPS)]

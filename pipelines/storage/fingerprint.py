@@ -1,7 +1,7 @@
-"""Fingerprints: is this the same table, whatever order its rows were written in?
+"""Fingerprints: compare the contents of two tables independently of row order.
 
-Columns that are not floating point must agree exactly. Doubles of clean tables agree exactly too; doubles of marts are
-sums whose last digits depend on thread order, so there a fingerprint holds weighted sums that are compared to 1e-9.
+Columns other than doubles must be equal. Doubles of clean tables must be equal too; doubles of marts are sums whose last
+digits depend on thread order, so a fingerprint contains weighted sums of them, compared with a tolerance of 1e-9.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import duckdb
 CLOCK_COLUMNS: Final = frozenset(
     {"loaded_at", "last_loaded_at", "built_at", "checked_at", "published_at", "fetched_at", "load_seq"}
 )
-"""Columns that say when the warehouse did something, not what it holds: they are left out."""
+"""Columns with processing times instead of data; excluded."""
 
 TOLERANCE: Final = 1e-9
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Rows, an order-independent digest of the exact columns, and per double column (nulls, weighted sum, weighted |sum|)."""
+    """Row count, an order-independent digest of the exact columns, and (nulls, weighted sum, weighted |sum|) per double."""
 
     table: str
     rows: int
@@ -31,7 +31,7 @@ class Fingerprint:
     doubles: Mapping[str, tuple[int, float, float]] = field(default_factory=dict)
 
     def differences(self, other: Fingerprint) -> list[str]:
-        """One line per difference, empty where the tables hold the same."""
+        """One line per difference, none if the tables are equal."""
         faults = []
         if self.rows != other.rows:
             faults.append(f"{self.table}: {self.rows} rows against {other.rows}")
@@ -50,7 +50,7 @@ class Fingerprint:
 
 
 def fingerprint_table(con: duckdb.DuckDBPyConnection, schema: str, table: str, *, exact_doubles: bool) -> Fingerprint:
-    """The fingerprint of one table or view. NaN counts as null, infinity is refused by the contracts."""
+    """The fingerprint of one table or view. NaN counts as null; the contract excludes infinity."""
     columns = [
         (name, kind)
         for name, kind in con.execute(
@@ -82,7 +82,7 @@ def fingerprint_table(con: duckdb.DuckDBPyConnection, schema: str, table: str, *
 
 
 def fingerprint_schemas(con: duckdb.DuckDBPyConnection, *schemas: str) -> dict[str, Fingerprint]:
-    """Fingerprints of every table of the schemas; doubles of the schema `clean` must agree to the last bit."""
+    """Fingerprints of every table of the schemas; doubles of the schema `clean` are compared exactly."""
     tables = con.execute(
         "select schema_name, table_name from duckdb_tables() where schema_name in (select unnest(?)) order by 1, 2",
         [list(schemas)],

@@ -1,9 +1,9 @@
 """Publishing: an atomic snapshot of the marts for readers, as one DuckDB file and as Parquet.
 
     published/leverhouse.duckdb      schemas marts and ops, plus meta.publication
-    published/parquet                link to the newest published/parquet-<n>: one file per mart
+    published/parquet                link to the newest published/parquet-<token>: one file per mart
 
-A reader that has the old file open keeps it; a new one sees the new file; nobody sees half a file.
+Readers that have the old file open keep it; later readers get the new file; no reader sees a partial file.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from pipelines.core.settings import Settings
 from pipelines.storage.warehouse import open_snapshot, writer
 
 STORAGE_VERSION: Final = "v1.2.0"
-"""File format that DuckDB 1.2 and everything newer can read."""
+"""File format readable by DuckDB 1.2 and newer."""
 
 OPS_TABLES: Final = ("landings", "loads", "lineage", "quarantine", "check_results", "fetch_problems")
-"""What readers need to trace a number back to its file."""
+"""Published tables of ops: what readers need to trace a number back to its file."""
 
 
 @dataclass(frozen=True)
 class Publication:
-    """What was published: path of the database, number of mart tables and of their rows, bytes, seconds."""
+    """Result of publishing: paths, number of mart tables and of their rows, size of the database, seconds."""
 
     database: Path
     parquet: Path
@@ -48,7 +48,7 @@ def publish(
 ) -> Publication:
     """Copy marts and ops into a new file and rename it over the published one.
 
-    Raises PublishError where there is nothing to publish; the published snapshot is then untouched.
+    Raises PublishError if there is nothing to publish; the published snapshot is then unchanged.
     """
     started = time.monotonic()
     target = settings.published_database
@@ -97,7 +97,7 @@ def _copy(
         ).fetchall()
     ]
     if not marts:
-        raise PublishError("schema marts is empty: run the build first ('leverhouse run').")
+        raise PublishError("schema marts is empty; build the marts first ('leverhouse run').")
     parquet.mkdir()
     con.execute(f"attach '{temporary}' as snapshot (storage_version '{STORAGE_VERSION}')")
     try:
@@ -120,7 +120,9 @@ def _copy(
             "(select max(load_seq) from ops.loads) as load_seq, ? as mart_tables, ? as mart_rows",
             [now, len(marts), rows],
         )
-        con.execute("comment on table snapshot.meta.publication is 'When this snapshot was made, and from which load.'")
+        con.execute(
+            "comment on table snapshot.meta.publication is 'When this snapshot was created, and from which load.'"
+        )
     finally:
         con.execute("detach snapshot")
     return len(marts), rows
@@ -144,7 +146,7 @@ def _copy_comments(con: duckdb.DuckDBPyConnection, schema: str, name: str) -> No
 
 
 def _verify(temporary: Path, tables: int, rows: int) -> None:
-    """Read the new file back before anybody else does."""
+    """Read the new file back before it is published."""
     con = open_snapshot(temporary)
     try:
         names = [
@@ -155,8 +157,8 @@ def _verify(temporary: Path, tables: int, rows: int) -> None:
         con.close()
     if (len(names), found) != (tables, rows):
         raise PublishError(
-            f"the snapshot holds {len(names)} tables and {found} rows instead of {tables} and {rows}; "
-            "the published one is untouched. Check the disk and publish again."
+            f"the snapshot has {len(names)} tables and {found} rows instead of {tables} and {rows}; "
+            "the published one is unchanged. Check the disk and publish again."
         )
 
 
@@ -171,12 +173,12 @@ def _is_linked(link: Path, target: Path) -> bool:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """What a killed publish left behind, and Parquet folders older than the one before the present."""
+    """Remove temporary files of a killed publish, and all Parquet folders but the current and the previous one."""
     for part in (*folder.glob(".*.duckdb.part*"), *folder.glob(".*.link")):
         part.unlink(missing_ok=True)
     link = folder / "parquet"
-    present = link.readlink().name if link.is_symlink() else None
-    older = sorted((p for p in folder.glob("parquet-*") if p.name != present), key=lambda p: p.stat().st_mtime)
+    current = link.readlink().name if link.is_symlink() else None
+    older = sorted((p for p in folder.glob("parquet-*") if p.name != current), key=lambda p: p.stat().st_mtime)
     for stale in older[:-1]:
         shutil.rmtree(stale)
 

@@ -1,7 +1,7 @@
-"""Reading a single row, writing a frame, and doing all of something or nothing.
+"""Helpers on a connection: read a single row, run a statement over a frame, run a block in a transaction.
 
-`fetchall` on purpose: in DuckDB 2.0 a `fetchone` leaves its result open, and the next relation on the same connection is
-refused.
+Uses `fetchall` because in DuckDB 2.0 a `fetchone` leaves its result open, and the next relation on the same connection
+fails.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import polars as pl
 
 
 def first_row(con: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...]:
-    """The only row of a query that always has one, such as an aggregate. Raises IndexError where it has none."""
+    """The first row of a query that always has one, such as an aggregate. Raises IndexError if there is none."""
     row: tuple[Any, ...] = con.execute(sql, list(parameters)).fetchall()[0]
     return row
 
 
 def scalar(con: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] = ()) -> Any:
-    """The only value of a query that always has one."""
+    """The first value of the first row. Raises IndexError if there is none."""
     return first_row(con, sql, parameters)[0]
 
 
 def execute_with(con: duckdb.DuckDBPyConnection, frame: pl.DataFrame, sql: str, parameters: Sequence[Any] = ()) -> None:
-    """Run a statement that reads `frame` under the name frame."""
+    """Run a statement that reads `frame` as the table frame."""
     con.register("frame", frame)
     try:
         con.execute(sql, list(parameters))
@@ -36,7 +36,7 @@ def execute_with(con: duckdb.DuckDBPyConnection, frame: pl.DataFrame, sql: str, 
 
 @contextmanager
 def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Commit what the block does, or undo all of it where the block raises, an interruption included."""
+    """Commit what the block does, or roll it back if the block raises, including on an interrupt."""
     con.execute("begin transaction")
     try:
         yield

@@ -1,6 +1,6 @@
-"""What a warehouse holds, how fresh it is and what is missing: queries on an open connection, answers as plain values.
+"""Contents, freshness and gaps of a warehouse: queries on an open connection that return plain values.
 
-Two sides: the clean tables as the loaders see them, and the published snapshot as readers see it. Opens nothing.
+Covers the clean tables of the working database and the published snapshot. Opens no database.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from pipelines.contract.ddl import Contract
 
 SAMPLES: Final = 10
-"""Examples kept of anything that is counted."""
+"""Maximum number of samples."""
 
 
 @dataclass(frozen=True)
 class FailedCheck:
-    """An expectation of the gate that does not hold for the newest batch of a source."""
+    """A failed check of the gate for the newest batch of a source."""
 
     source: str
     name: str
@@ -33,10 +33,10 @@ class FailedCheck:
 
 @dataclass(frozen=True)
 class TableState:
-    """One clean table now.
+    """Current state of one clean table.
 
-    `ledger` sums ops.loads over the newest load of every partition; `accepted_rows` is what the table must hold by it,
-    null for tables that are merged by key. `gaps` counts the days of ops.coverage by status.
+    `received` to `quarantined` sum ops.loads over the newest load of every partition; `accepted_rows` is the row count they
+    imply, None for tables merged by key. `gaps` counts the days of ops.coverage by status.
     """
 
     table: str
@@ -56,14 +56,14 @@ class TableState:
 
     @property
     def reconciles(self) -> bool:
-        """True where received = accepted + duplicates + quarantined, and the table holds what was accepted."""
+        """Whether received = accepted + duplicates + quarantined, and the table has exactly the accepted rows."""
         adds_up = self.received == self.accepted + self.duplicates + self.quarantined
         return adds_up and self.accepted_rows in {None, self.rows}
 
 
 @dataclass(frozen=True)
 class LedgerState:
-    """The bookkeeping of the loaders in numbers."""
+    """Totals of the loader ledger (schema ops)."""
 
     landings: int
     current_landings: int
@@ -105,7 +105,7 @@ def clean_states(con: duckdb.DuckDBPyConnection, contract: Contract) -> dict[str
             con, f"select count(*) as rows, min(trade_date) as first, max(trade_date) as last from {table.qualified}"
         )[0]
         ledger = ledgers.get(name, {"received": 0, "accepted": 0, "duplicates": 0, "quarantined": 0})
-        mine = checks.get(name, [])
+        table_checks = checks.get(name, [])
         states[name] = TableState(
             table=name,
             rows=held["rows"],
@@ -116,8 +116,8 @@ def clean_states(con: duckdb.DuckDBPyConnection, contract: Contract) -> dict[str
             duplicates=ledger["duplicates"],
             quarantined=ledger["quarantined"],
             accepted_rows=None if table.merge else ledger["accepted"],
-            checks=len(mine),
-            failed_checks=tuple(_failed(row) for row in mine if not row["passed"]),
+            checks=len(table_checks),
+            failed_checks=tuple(_failed(row) for row in table_checks if not row["passed"]),
             quarantine=tuple(_quarantine_sample(con, name)),
             gaps={status: gaps.get(name, {}).get(status, 0) for status in ("complete", "partial", "missing", "empty")},
             gap_sample=tuple(_gap_sample(con, name)),
@@ -126,7 +126,7 @@ def clean_states(con: duckdb.DuckDBPyConnection, contract: Contract) -> dict[str
 
 
 def ledger_state(con: duckdb.DuckDBPyConnection) -> LedgerState:
-    """The bookkeeping of the working database, or of a published snapshot."""
+    """Totals of the ledger of the working database, or of a published snapshot."""
     row = _rows(
         con,
         """
@@ -148,7 +148,7 @@ def newest_load(con: duckdb.DuckDBPyConnection) -> int:
 
 
 def count_rows(con: duckdb.DuckDBPyConnection, tables: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
-    """Rows of the named (schema, table)s."""
+    """Row counts by (schema, table)."""
     return {
         (schema, table): int((con.execute(f'select count(*) from "{schema}"."{table}"').fetchone() or (0,))[0])
         for schema, table in tables
@@ -162,7 +162,7 @@ def sample_query(con: duckdb.DuckDBPyConnection, query: str, rows: int) -> tuple
 
 @dataclass(frozen=True)
 class Holding:
-    """What the snapshot has from one source in one table."""
+    """Contents of the snapshot from one source in one table."""
 
     source: str
     table: str
@@ -193,7 +193,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Refused:
-    """Rows of one source and table in quarantine for one reason, with an example."""
+    """Quarantined rows of one source and table for one reason, with an example."""
 
     source: str
     table: str
@@ -204,7 +204,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Status:
-    """The published snapshot in one answer."""
+    """Contents, freshness and gaps of the published snapshot."""
 
     database: str
     published_at: datetime
@@ -221,7 +221,7 @@ class Status:
 
 
 def published_status(con: duckdb.DuckDBPyConnection, database: str) -> Status:
-    """What the snapshot behind `con` holds, how fresh it is, what is missing and why."""
+    """Status of the snapshot open in `con`."""
     publication = _rows(con, "select published_at, load_seq from meta.publication")[0]
     names = [
         r["table_name"]
@@ -260,7 +260,7 @@ def published_status(con: duckdb.DuckDBPyConnection, database: str) -> Status:
 
 
 def newest_days(con: duckdb.DuckDBPyConnection) -> list[Mapping[str, Any]]:
-    """Newest day of every mart of facts per venue, of the working database or of a snapshot."""
+    """Newest day of every fact mart per venue, of the working database or of a snapshot."""
     tables = _rows(
         con,
         "select table_name from information_schema.columns where table_schema = 'marts' and table_name like 'fct\\_%' "
@@ -279,7 +279,7 @@ def newest_days(con: duckdb.DuckDBPyConnection) -> list[Mapping[str, Any]]:
 
 
 def source_newest_days(con: duckdb.DuckDBPyConnection) -> Sequence[Mapping[str, Any]]:
-    """Newest day of every source and table, with the days it lies behind the newest of the warehouse."""
+    """Newest day of every source and table, with its lag in days behind the newest day of the warehouse."""
     return _rows(
         con,
         "select source, table_name, last_trade_date as newest_day, lag_days from marts.source_freshness "
@@ -299,7 +299,7 @@ def coverage_gaps(con: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], Seque
 
 
 def _newest_checks(con: duckdb.DuckDBPyConnection) -> dict[str, list[dict[str, Any]]]:
-    """Outcome of the checks of the newest batch per source and table, refused batches included."""
+    """Check results of the newest batch per source and table, including refused batches."""
     found: dict[str, list[dict[str, Any]]] = {}
     for row in _rows(
         con,

@@ -1,6 +1,6 @@
-"""Opening the warehouse: one writer behind a file lock, any number of readers of the published file.
+"""Opening the warehouse: one writer holding a file lock, any number of readers of the published file.
 
-What the working file is made of stands in database; what is written or read is decided elsewhere.
+The working database file itself is in database.py.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from pipelines.storage.database import open_with_tables
 
 @contextmanager
 def writer_lock(settings: Settings, *, what: str) -> Iterator[None]:
-    """Hold the one writer's place for `what` (a few words for whoever has to wait).
+    """Hold the writer lock; `what` describes the work for processes that wait for it.
 
     Waits up to settings.lock_timeout_seconds, then raises WarehouseBusyError naming the holder. The operating system
-    frees the lock of a killed process.
+    releases the lock of a killed process.
     """
     settings.root.mkdir(parents=True, exist_ok=True)
     lock = FileLock(settings.lock_file)
@@ -35,7 +35,7 @@ def writer_lock(settings: Settings, *, what: str) -> Iterator[None]:
     except Timeout as error:
         raise WarehouseBusyError(
             f"{settings.database} is being written by {_describe(holder)}; waited {settings.lock_timeout_seconds:g} s. "
-            "Wait for it to end, or raise LEVERHOUSE_LOCK_TIMEOUT_SECONDS."
+            "Retry when it has finished, or increase LEVERHOUSE_LOCK_TIMEOUT_SECONDS."
         ) from error
     try:
         holder.write_text(json.dumps({"pid": os.getpid(), "what": what}), encoding="utf-8")
@@ -47,7 +47,7 @@ def writer_lock(settings: Settings, *, what: str) -> Iterator[None]:
 
 @contextmanager
 def writer(settings: Settings, *, what: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The read-write connection, in UTC, with the contract's tables in place. Locks, and always closes."""
+    """A read-write connection in UTC, with all tables of the contract. Holds the writer lock and closes the connection."""
     with writer_lock(settings, what=what):
         con = open_with_tables(settings)
         try:
@@ -58,9 +58,9 @@ def writer(settings: Settings, *, what: str) -> Iterator[duckdb.DuckDBPyConnecti
 
 @contextmanager
 def reader(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A read-only connection to the published snapshot that can neither write, nor reach other files, nor be reconfigured.
+    """A read-only connection to the published snapshot, without access to other files and with a locked configuration.
 
-    Raises ConfigError where nothing was published yet. An open reader keeps its snapshot while a new one is published.
+    Raises ConfigError if nothing has been published. An open reader keeps its snapshot while a new one is published.
     """
     con = open_snapshot(settings.published_database)
     try:
@@ -70,13 +70,13 @@ def reader(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def open_snapshot(path: Path) -> duckdb.DuckDBPyConnection:
-    """Open a published file read-only and locked down, as BI tools are advised to."""
+    """Open a published file read-only with a locked configuration, as recommended for BI tools."""
     if not path.exists():
-        raise ConfigError(f"nothing is published at {path} yet; run 'leverhouse run' first.")
+        raise ConfigError(f"no published snapshot at {path}; run 'leverhouse run' first.")
     con = duckdb.connect(
         str(path), read_only=True, config={"enable_external_access": False, "autoload_known_extensions": False}
     )
-    # connections of one process to one path share an instance: a second one finds the configuration locked already
+    # Connections of one process to one path share an instance, whose configuration may already be locked.
     if con.execute("select current_setting('lock_configuration')").fetchone() == (False,):
         con.execute("set TimeZone = 'UTC'")
         con.execute("set lock_configuration = true")

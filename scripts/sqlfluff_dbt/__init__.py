@@ -1,6 +1,6 @@
-"""What dbt gives to a model's Jinja and sqlfluff's own emulation lacks: vars of the project, dispatch, config.
+"""dbt's Jinja context as far as sqlfluff's emulation lacks it: project vars, dispatch, config.
 
-Only for linting: sqlfluff finds these names through library_path in pyproject.toml. No other code imports them.
+For linting only: sqlfluff finds these names through library_path in pyproject.toml. No other code imports them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def var(name: str, default: object = None) -> object:
 class Adapter:
     @jinja2.pass_context
     def dispatch(self, context: jinja2.runtime.Context, name: str, package: str) -> Callable[..., object]:
-        """The macro's DuckDB spelling."""
+        """The macro's DuckDB implementation, else its default."""
         for prefix in ("duckdb__", "default__"):
             macro = context.resolve(prefix + name)
             if not isinstance(macro, jinja2.Undefined):
@@ -37,7 +37,7 @@ class Exceptions:
 
 
 class Config:
-    """A model's config(): writes nothing; what is read back is a placeholder."""
+    """A model's config(): stores nothing and returns placeholders."""
 
     def __call__(self, *_: object, **__: object) -> str:
         return ""

@@ -34,6 +34,7 @@ import pytest
 from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.storage.database import STORAGE_VERSION, open_with_tables
 from tests.benchmarks.marts_fixture import Size, write_market
+from tests.dbt.dbt_fixture import DbtIn
 
 SIZE = Size(assets=200, days=3 * 365 + 1, liquidation_days=365)
 ROUNDS = 3
@@ -58,6 +59,10 @@ MARTS = {
     "data_coverage_daily": "source, table_name, venue, trade_date",
     "source_freshness": "source, table_name",
 }
+
+SEEDS_AND_MODELS = (
+    "build", "--exclude-resource-type", "test", "unit_test", "--select", *(f"+{mart}" for mart in MARTS),
+)  # fmt: skip
 
 LEFT_OUT = ("oi_lead_lag_monthly", "liquidation_lead_lag_monthly")
 COLUMNS_LEFT_OUT = {
@@ -129,17 +134,7 @@ def run_dbt(program: list[str], database: Path, target: Path, *arguments: str) -
 
 def prepare_with_dbt(database: Path, target: Path) -> None:
     """Seeds and everything that the covered marts need, once: so that what is left out of the timing is there."""
-    run_dbt(
-        ["-m", "dbt.cli.main"],
-        database,
-        target,
-        "build",
-        "--exclude-resource-type",
-        "test",
-        "unit_test",
-        "--select",
-        *(f"+{mart}" for mart in MARTS),
-    )
+    run_dbt(["-m", "dbt.cli.main"], database, target, *SEEDS_AND_MODELS)
 
 
 def build_with_dbt(database: Path, target: Path) -> Built:
@@ -253,10 +248,12 @@ def test_all_marts_are_at_most_two_times_slower_than_a_script_by_hand(tmp_path: 
     assert statistics.median(ratios) <= TIMES_SLOWER
 
 
-def test_the_script_by_hand_and_the_models_say_the_same(tmp_path: Path) -> None:
+def test_the_script_by_hand_and_the_models_say_the_same(dbt_in: DbtIn, tmp_path: Path) -> None:
     """The same comparison on a small market, of the columns that the script has: a changed model is noticed here first."""
     database, made = warehouse(tmp_path, Size(assets=16, days=480, liquidation_days=110)), tmp_path / "by_hand.duckdb"
-    prepare_with_dbt(database, tmp_path / "target")
+    dbt = dbt_in(tmp_path)
+    assert dbt.database == database
+    dbt.succeed(*SEEDS_AND_MODELS)
     build_by_hand(database, made)
     assert differences(database, made) == []
     with duckdb.connect(str(made)) as con:

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.storage.fingerprint import Fingerprint, fingerprint_table
 
-from .conftest import Dbt
+from .dbt_fixture import Dbt
 
 DAY = "2024-03-08"
 UNKNOWN = "0x" + "d" * 40

@@ -17,7 +17,7 @@ import pytest
 
 from tests.dbt import risk_fixture as risk_world
 from tests.dbt import risk_reference
-from tests.dbt.conftest import Dbt
+from tests.dbt.dbt_fixture import DbtIn
 from tests.dbt.trend_fixture import MarketModel, Row, day, known_after
 from tests.dbt.trend_reference import Key
 
@@ -51,17 +51,17 @@ def read_marts(database: Path) -> dict[str, dict[Key, Row]]:
 
 
 @pytest.fixture(scope="module")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+def build(dbt_in: DbtIn, tmp_path_factory: pytest.TempPathFactory) -> Build:
     folder = tmp_path_factory.mktemp("risk")
     database = folder / "leverhouse.duckdb"
     world = risk_world.invent()
     risk_world.write(world, database)
-    dbt = Dbt(database=database, target=folder / "target")
+    dbt = dbt_in(folder)
     dbt.succeed(
         "run", "--select", "int_oi_by_venue_daily", "int_oi_across_venues_daily", "oi_trends_daily",
-        "path:models/intermediate/risk", "path:models/marts/risk",
+        "path:models/marts/analysis/risk",
     )  # fmt: skip
-    results = dbt.artifact("run_results")["results"]
+    results = dbt.results()
     return Build(
         world=world,
         marts=read_marts(database),

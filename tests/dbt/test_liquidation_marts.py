@@ -15,7 +15,7 @@ import duckdb
 import pytest
 
 from tests.dbt import liquidation_reference
-from tests.dbt.conftest import Dbt
+from tests.dbt.dbt_fixture import DbtIn
 from tests.dbt.liquidation_fixture import MarketModel, Row, invent, known_after
 from tests.dbt.liquidation_reference import Key
 
@@ -69,18 +69,18 @@ def read(database: Path) -> dict[str, dict[Key, Row]]:
 
 
 @pytest.fixture(scope="module")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+def build(dbt_in: DbtIn, tmp_path_factory: pytest.TempPathFactory) -> Build:
     folder = tmp_path_factory.mktemp("liquidations")
     database = folder / "leverhouse.duckdb"
     world = invent()
     world.write(database)
-    dbt = Dbt(database=database, target=folder / "target")
+    dbt = dbt_in(folder)
     dbt.succeed(
         "build", "--exclude-resource-type", "unit_test", "--indirect-selection", "cautious",
         "--select", "+liquidation_heatmap_daily", "+liquidation_cascades", "+int_liquidation_zones_daily",
-        "fct_liquidations_daily", "path:tests/liquidations",
+        "fct_liquidations_daily", "path:tests/analysis/liquidations",
     )  # fmt: skip
-    results = dbt.artifact("run_results")["results"]
+    results = dbt.results()
     models = [result for result in results if result["unique_id"].startswith("model.")]
     return Build(
         world=world,

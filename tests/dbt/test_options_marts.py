@@ -17,7 +17,7 @@ import duckdb
 import jinja2
 import pytest
 
-from tests.dbt.conftest import PROJECT, Dbt
+from tests.dbt.dbt_fixture import PROJECT, Dbt
 from tests.dbt.options_fixture import DAYS, GAP, Capture, captured, cases, day, load, pair, ratios, smile
 
 Row = dict[str, Any]
@@ -62,19 +62,12 @@ def build(dbt: Dbt) -> Build:
         load(con, captures, 1)
     dbt.succeed("seed")
     dbt.succeed("run", "--select", "+options_structure_daily")
-    kinds = {node["unique_id"]: node["config"]["materialized"] for node in dbt.artifact("manifest")["nodes"].values()}
+    kinds = {node["unique_id"]: node["config"]["materialized"] for node in dbt.manifest()["nodes"].values()}
     steps = [
         (result["relation_name"], "view" if kinds[result["unique_id"]] == "view" else "table", result["compiled_code"])
-        for result in dbt.artifact("run_results")["results"]
+        for result in dbt.results()
     ]
     return Build(dbt=dbt, captures=captures, marts=read(dbt.database), steps=steps)
-
-
-def copy(build: Build, folder: Path) -> Dbt:
-    """The same warehouse once more, to be changed."""
-    made = Dbt(database=folder / "leverhouse.duckdb", target=folder / "target")
-    made.database.write_bytes(build.dbt.database.read_bytes())
-    return made
 
 
 def differences(left: Marts, right: Marts) -> list[tuple[str, Key, str, Any, Any]]:
@@ -237,7 +230,7 @@ def test_a_day_without_a_capture_has_no_row_and_leaves_the_percentile_unknown(bu
 
 @pytest.mark.parametrize("cut", CUTS)
 def test_history_reads_the_same_when_later_days_do_not_exist_yet(build: Build, tmp_path: Path, cut: int) -> None:
-    earlier = copy(build, tmp_path)
+    earlier = build.dbt.copy(tmp_path)
     with earlier.connection() as con:
         con.execute("delete from clean.option_chain where trade_date > ?", [day(cut)])
         con.execute("delete from ops.loads where trade_date > ?", [day(cut)])
@@ -260,7 +253,7 @@ def test_a_row_is_available_after_its_day_and_after_every_row_before_it(build: B
 
 
 def test_a_restated_capture_is_built_again_and_no_other_day_changes(build: Build, tmp_path: Path) -> None:
-    later = copy(build, tmp_path)
+    later = build.dbt.copy(tmp_path)
     with later.connection() as con:
         load(con, [Capture("LONG", captured(day(95)), pair(8, 32))], 2)
     marts = ("fct_option_oi_by_strike_daily", "options_max_pain_daily", "options_structure_daily")
@@ -276,25 +269,25 @@ def test_a_restated_capture_is_built_again_and_no_other_day_changes(build: Build
 
 # The project's own tests on these chains
 
-IDENTITIES = "path:tests/options"
-ROWS = [f"test_name:{name},{at}" for name in ("row_rules", "unique_combination")
-        for at in ("path:models/marts/options", "path:models/intermediate/options", "fct_option_oi_by_strike_daily")]  # fmt: skip
+IDENTITIES = "path:tests/analysis/options"
+OF_ROWS = ("path:models/marts/analysis/options", "int_option_snapshots_daily", "fct_option_oi_by_strike_daily")
+ROWS = [f"test_name:{name},{at}" for name in ("row_rules", "unique_combination") for at in OF_ROWS]
 
 
 def test_rules_and_identities_hold_on_every_awkward_case(build: Build) -> None:
     build.dbt.succeed("test", "--select", IDENTITIES, *ROWS, "--exclude-resource-type", "unit_test")
-    results = build.dbt.artifact("run_results")["results"]
+    results = build.dbt.results()
     assert len(results) == 3 + 12
     assert {result["status"] for result in results} == {"pass"}
 
 
 def test_a_lost_strike_and_an_expiry_counted_twice_break_the_identities(build: Build, tmp_path: Path) -> None:
-    broken = copy(build, tmp_path)
+    broken = build.dbt.copy(tmp_path)
     with broken.connection() as con:
         con.execute("delete from marts.fct_option_oi_by_strike_daily where asset = 'RAW' and strike_usd = 130")
         con.execute("update marts.options_max_pain_daily set oi_base = 2 * oi_base where asset = 'TWO'")
-    assert broken("test", "--select", IDENTITIES).returncode != 0
-    results = broken.artifact("run_results")["results"]
+    assert not broken("test", "--select", IDENTITIES).success
+    results = broken.results()
     assert {result["unique_id"].split(".")[2]: result["status"] for result in results} == {
         "every_live_option_has_its_strike": "fail",
         "expiries_add_up_to_the_day": "fail",

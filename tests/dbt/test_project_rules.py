@@ -13,7 +13,7 @@ import pytest
 from scripts import data_dictionary
 from scripts.data_dictionary import Vocabulary
 
-from .conftest import PROJECT, Dbt
+from .dbt_fixture import PROJECT, Dbt
 
 Node = Mapping[str, Any]
 # Unit and additivity by model or seed and column.
@@ -38,12 +38,20 @@ NOT_PORTABLE = {
     r"(?<![\w.])\d+\.\d+(?!e)\b": "a double literal needs its exponent: 0.5e0",
 }
 
+PLACES = {
+    "staging": 0,
+    "intermediate": 1,
+    "marts/facts": 2,
+    "marts/reference": 2,
+    "marts/analysis": 3,
+    "marts/operations": 3,
+}
+"""Folders of models in the order data takes: a model reads its own place and those before it."""
+
 
 @pytest.fixture(scope="module")
 def manifest(dbt: Dbt) -> Mapping[str, Any]:
-    """The manifest as the documentation site is made from it, which also compiles every model, analysis and test."""
-    dbt.succeed("docs", "generate", "--static", "--empty-catalog")
-    return dbt.artifact("manifest")
+    return dbt.manifest()
 
 
 @pytest.fixture(scope="module")
@@ -227,8 +235,8 @@ def test_names_in_the_pages_about_metrics_are_those_of_the_project(
     assert sorted(named - known) == []
 
 
-def test_dbt_writes_its_documentation_site(manifest: Mapping[str, Any], dbt: Dbt) -> None:
-    assert manifest
+def test_dbt_writes_its_documentation_site_and_compiles_everything_for_it(dbt: Dbt) -> None:
+    dbt.succeed("docs", "generate", "--static", "--empty-catalog")
     site = (dbt.target / "static_index.html").read_text(encoding="utf-8")
     assert "oi_trends_daily" in site
 
@@ -268,6 +276,88 @@ def test_every_required_column_is_also_tested_since_spark_enforces_no_constraint
         and column not in tested.get(node["unique_id"], set())
     ]
     assert untested == []
+
+
+def folder_of(node: Node) -> str:
+    """The folder of `PLACES` a model lies in, or one that would have to be there."""
+    folders = Path(node["original_file_path"]).parent.parts[1:]
+    return "/".join(folders[: 2 if folders[:1] == ("marts",) else 1])
+
+
+def faults_of_order(models: Mapping[str, Node]) -> list[str]:
+    """Models in a folder without a place, and edges from a later place to an earlier one."""
+    by_id = {node["unique_id"]: node for node in models.values()}
+    faults = [f"{name} lies in '{folder_of(node)}'" for name, node in models.items() if folder_of(node) not in PLACES]
+    if faults:
+        return faults
+    return [
+        f"{name} in {folder_of(node)} reads {by_id[parent]['name']} in {folder_of(by_id[parent])}"
+        for name, node in models.items()
+        for parent in node["depends_on"]["nodes"]
+        if parent in by_id and PLACES[folder_of(by_id[parent])] > PLACES[folder_of(node)]
+    ]
+
+
+def test_data_takes_one_way_through_the_folders(models: Mapping[str, Node]) -> None:
+    assert faults_of_order(models) == []
+    assert {folder_of(node) for node in models.values()} == set(PLACES)
+
+
+@pytest.mark.parametrize(
+    ("reader", "read", "fault"),
+    [
+        ("stg_candles", "int_instruments", "stg_candles in staging reads int_instruments in intermediate"),
+        (
+            "int_open_interest_daily",
+            "fct_price_daily",
+            "int_open_interest_daily in intermediate reads fct_price_daily in marts/facts",
+        ),
+        ("int_calendar", "dim_date", "int_calendar in intermediate reads dim_date in marts/reference"),
+        (
+            "int_tokens",
+            "int_oi_by_venue_daily",
+            "int_tokens in intermediate reads int_oi_by_venue_daily in marts/analysis",
+        ),
+        (
+            "fct_funding_daily",
+            "oi_trends_daily",
+            "fct_funding_daily in marts/facts reads oi_trends_daily in marts/analysis",
+        ),
+        ("dim_venue", "source_freshness", "dim_venue in marts/reference reads source_freshness in marts/operations"),
+    ],
+)
+def test_an_edge_that_runs_back_is_noticed(models: Mapping[str, Node], reader: str, read: str, fault: str) -> None:
+    planted = {"nodes": [*models[reader]["depends_on"]["nodes"], models[read]["unique_id"]]}
+    assert faults_of_order({**models, reader: {**models[reader], "depends_on": planted}}) == [fault]
+
+
+@pytest.mark.parametrize(
+    ("path", "folder"),
+    [
+        ("models/oi_trends_daily.sql", ""),
+        ("models/marts/oi_trends_daily.sql", "marts"),
+        ("models/marts/trends/oi_trends_daily.sql", "marts/trends"),
+        ("models/metrics/oi_trends_daily.sql", "metrics"),
+    ],
+)
+def test_a_folder_without_a_place_is_noticed(models: Mapping[str, Node], path: str, folder: str) -> None:
+    moved = {**models, "oi_trends_daily": {**models["oi_trends_daily"], "original_file_path": path}}
+    assert faults_of_order(moved) == [f"oi_trends_daily lies in '{folder}'"]
+
+
+def test_helpers_of_an_analysis_are_private_and_not_published(models: Mapping[str, Node]) -> None:
+    """int_ in the name, schema intermediate, and a place in intermediate or below an analysis' helpers: all three or none."""
+    faults = []
+    for name, node in models.items():
+        is_helper = Path(node["original_file_path"]).parent.name == "helpers"
+        is_private = name.startswith("int_")
+        if is_private != (is_helper or folder_of(node) == "intermediate"):
+            faults.append(f"{name} lies in {node['original_file_path']}")
+        if is_private != (node["schema"] == "intermediate"):
+            faults.append(f"{name} is built in schema {node['schema']}")
+        if is_helper and (node["access"], node["group"], folder_of(node)) != ("private", "analysis", "marts/analysis"):
+            faults.append(f"{name} is {node['access']} to {node['group']} in {folder_of(node)}")
+    assert faults == []
 
 
 def test_layers_are_not_skipped(models: Mapping[str, Node]) -> None:

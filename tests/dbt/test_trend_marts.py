@@ -17,7 +17,7 @@ import pytest
 
 from tests.dbt import trend_reference
 from tests.dbt import trend_reference_liquidations as liquidations
-from tests.dbt.conftest import Dbt
+from tests.dbt.dbt_fixture import DbtIn
 from tests.dbt.trend_fixture import MarketModel, Row, day, invent, known_after
 
 
@@ -66,14 +66,14 @@ def read_marts(database: Path) -> dict[str, trend_reference.Keyed]:
 
 
 @pytest.fixture(scope="module")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+def build(dbt_in: DbtIn, tmp_path_factory: pytest.TempPathFactory) -> Build:
     folder = tmp_path_factory.mktemp("trends")
     database = folder / "leverhouse.duckdb"
     world = invent()
     world.write(database)
-    dbt = Dbt(database=database, target=folder / "target")
-    dbt.succeed("run", "--select", "path:models/intermediate/trends", "path:models/marts/trends")
-    results = dbt.artifact("run_results")["results"]
+    dbt = dbt_in(folder)
+    dbt.succeed("run", "--select", "path:models/marts/analysis/trends")
+    results = dbt.results()
     return Build(
         world=world,
         marts=read_marts(database),

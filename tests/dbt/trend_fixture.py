@@ -102,7 +102,7 @@ class MarketModel:
                 connection.execute(f"create table {name} as select * from rows")
                 connection.unregister("rows")
             connection.execute(
-                "create table marts.dim_date as "
+                "create table intermediate.int_calendar as "
                 "select date '2023-12-01' + cast(i as int) as trade_date from range(0, 800) as t (i)"
             )
 

@@ -1,4 +1,4 @@
-"""What Dagster sees of a warehouse: assets in layers, jobs, schedules and sensors."""
+"""The Dagster definitions of a warehouse: assets by layer, jobs, schedules and sensors."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from pipelines.contract.ddl import load_contract
 from pipelines.core.paths import environment, prepare_home
 from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.defs.assemble import build_definitions
 from pipelines.defs.common import WRITER_POOL
-from pipelines.operations.build import ensure_manifest
+from pipelines.defs.marts import GROUPS, MART_GROUPS, STATISTICS, Translator
 from pipelines.sources import registry
 
-LAYERS = ["landing", "clean", "staging", "intermediate", "marts", "published"]
+LAYERS = ["landing", "clean", *GROUPS, "published"]
 
 _IMPORT = """
 import sys
@@ -35,8 +37,10 @@ def keys_of(definitions: dg.Definitions, group: str) -> set[str]:
     return {spec.key.to_user_string() for spec in specs(definitions) if spec.group_name == group}
 
 
-def test_importing_the_definitions_loads_neither_great_expectations_nor_pandas(tmp_path: Path) -> None:
-    ensure_manifest(Settings(home=tmp_path))
+def test_importing_the_definitions_loads_neither_great_expectations_nor_pandas(
+    tmp_path: Path, spare_parsing: Callable[[Settings], None]
+) -> None:
+    spare_parsing(Settings(home=tmp_path))
     done = subprocess.run(
         [sys.executable, "-c", _IMPORT],
         cwd=PROJECT_ROOT,
@@ -48,14 +52,14 @@ def test_importing_the_definitions_loads_neither_great_expectations_nor_pandas(t
     assert done.stdout.strip() == "[]"
 
 
-def test_dagster_can_load_all_of_it_at_once(definitions: dg.Definitions) -> None:
-    """A job and a step of one name pass everywhere but in a code server, which loads everything."""
+def test_all_definitions_are_loadable_together(definitions: dg.Definitions) -> None:
+    """Only a code server, which loads everything, fails if a job and a step have the same name."""
     dg.Definitions.validate_loadable(definitions)
     definitions.get_repository_def().load_all_definitions()
 
 
 def test_the_layers_of_the_architecture_are_the_groups(definitions: dg.Definitions) -> None:
-    assert {spec.group_name for spec in specs(definitions)} == {*LAYERS, "seeds"}
+    assert {spec.group_name for spec in specs(definitions)} == {*LAYERS}
 
 
 def test_every_data_set_and_every_feed_of_a_venue_is_a_landing_asset(definitions: dg.Definitions) -> None:
@@ -68,18 +72,36 @@ def test_every_clean_table_of_the_contract_is_an_asset(definitions: dg.Definitio
     assert keys_of(definitions, "clean") == {f"clean/{table}" for table in tables} | {"clean/ledger"}
 
 
-def test_every_model_and_seed_of_dbt_is_an_asset_of_its_layer(definitions: dg.Definitions, manifest: Path) -> None:
-    nodes = json.loads(manifest.read_text(encoding="utf-8"))["nodes"].values()
-    models = {f"{node['fqn'][1]}/{node['name']}" for node in nodes if node["resource_type"] == "model"}
+def test_every_model_and_seed_of_dbt_is_an_asset_of_its_layer(definitions: dg.Definitions, parsed: Path) -> None:
+    nodes = json.loads(parsed.read_text(encoding="utf-8"))["nodes"].values()
+    models = {f"{node['schema']}/{node['name']}" for node in nodes if node["resource_type"] == "model"}
     seeds = {f"seeds/{node['name']}" for node in nodes if node["resource_type"] == "seed"}
+    fitted = {f"stats/{table}" for table in STATISTICS}
     assert models
-    assert set.union(*(keys_of(definitions, group) for group in ("staging", "intermediate", "marts"))) == models
-    assert {key for key in models if key.startswith("marts/")} <= keys_of(definitions, "marts")
+    assert set.union(*(keys_of(definitions, group) for group in GROUPS)) == models | seeds | fitted
     assert keys_of(definitions, "seeds") == seeds
+    assert {key for key in models if key.startswith("marts/")} <= set.union(
+        *(keys_of(definitions, group) for group in MART_GROUPS)
+    )
+
+
+def test_the_group_of_a_model_is_its_folder(definitions: dg.Definitions) -> None:
+    group = {spec.key.to_user_string(): spec.group_name for spec in specs(definitions)}
+    assert group["staging/stg_candles"] == "staging"
+    assert group["intermediate/int_candles_by_source"] == "intermediate"
+    assert group["marts/fct_price_daily"] == "facts"
+    assert group["marts/oi_trends_daily"] == "analysis"
+    assert group["intermediate/int_oi_by_venue_daily"] == "analysis"
+
+
+def test_a_model_in_an_unknown_folder_is_refused() -> None:
+    model = {"resource_type": "model", "name": "loose", "schema": "marts", "fqn": ["leverhouse", "marts", "loose"]}
+    with pytest.raises(dg.DagsterInvalidDefinitionError, match="models/marts, which is none of staging"):
+        Translator().get_group_name(model)
 
 
 def test_data_flows_from_landing_to_the_published_file_and_never_back(definitions: dg.Definitions) -> None:
-    rank = {layer: number for number, layer in enumerate([*LAYERS[:2], "seeds", *LAYERS[2:]])}
+    rank = {layer: number for number, layer in enumerate(LAYERS)}
     group = {spec.key: spec.group_name or "" for spec in specs(definitions)}
     backwards = [
         f"{dep.asset_key.to_user_string()} -> {spec.key.to_user_string()}"
@@ -90,20 +112,20 @@ def test_data_flows_from_landing_to_the_published_file_and_never_back(definition
     assert backwards == []
 
 
-def test_a_clean_table_follows_the_data_sets_that_feed_it(definitions: dg.Definitions) -> None:
+def test_a_clean_table_depends_on_the_data_sets_that_feed_it(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     raw = dg.AssetKey(["raw", "files", "example"])
     fed = {key.path[-1] for key in graph.get(raw).child_keys}
     assert fed == {"candles", "open_interest", "funding_rates", "instruments", "ledger"}
 
 
-def test_every_asset_says_what_it_is_and_who_owns_it(definitions: dg.Definitions) -> None:
-    silent = [
+def test_every_asset_has_a_description_an_owner_and_a_kind(definitions: dg.Definitions) -> None:
+    incomplete = [
         spec.key.to_user_string()
         for spec in specs(definitions)
         if not spec.description or spec.owners != ["team:data"] or not spec.kinds
     ]
-    assert silent == []
+    assert incomplete == []
 
 
 def test_feeds_are_daily_and_backfilled_in_one_run(definitions: dg.Definitions) -> None:
@@ -123,8 +145,8 @@ def test_columns_of_clean_tables_are_shown_with_their_comments(definitions: dg.D
 def test_jobs_schedules_and_sensors(definitions: dg.Definitions) -> None:
     repository = definitions.get_repository_def()
     jobs = {name for name in repository.job_names if not name.startswith("__")}
-    own = {"ingest_files", "load", "build", "publish", "everything", "rebuild"}
-    assert jobs == own | {"fetch_bybit", "capture_bybit"}
+    base_jobs = {"ingest_files", "load", "build", "publish", "everything", "rebuild"}
+    assert jobs == base_jobs | {"fetch_bybit", "capture_bybit"}
     assert {(s.name, s.cron_schedule, s.job_name) for s in repository.schedule_defs} == {
         ("ingest_files_daily", "30 3 * * *", "ingest_files"),
         ("fetch_bybit_daily", "30 3 * * *", "fetch_bybit"),
@@ -151,17 +173,17 @@ def test_the_checks_of_a_clean_table_and_of_a_mart(definitions: dg.Definitions) 
     assert names["marts/data_coverage_daily"] == {"dbt_tests", "coverage"}
 
 
-def test_everything_that_is_renewed_by_a_schedule_has_a_freshness_policy(definitions: dg.Definitions) -> None:
+def test_every_scheduled_asset_has_a_freshness_policy(definitions: dg.Definitions) -> None:
     without = [
         spec.key.to_user_string()
         for spec in specs(definitions)
-        if (spec.group_name in {"clean", "marts", "published"} or spec.key.path[:2] == ["raw", "bybit"])
+        if (spec.group_name in {"clean", *MART_GROUPS, "published"} or spec.key.path[:2] == ["raw", "bybit"])
         and spec.freshness_policy is None
     ]
     assert without == []
 
 
-def test_a_venue_is_asked_by_one_step_at_a_time(definitions: dg.Definitions) -> None:
+def test_only_one_step_of_a_venue_runs_at_a_time(definitions: dg.Definitions) -> None:
     pools = {
         node.definition.name: node.definition.pools
         for job in ("fetch_bybit", "capture_bybit")
@@ -170,7 +192,7 @@ def test_a_venue_is_asked_by_one_step_at_a_time(definitions: dg.Definitions) -> 
     assert pools == {"bybit_days": {"venue_bybit"}, "bybit_captures": {"venue_bybit"}}
 
 
-def test_a_clean_table_follows_the_feeds_that_feed_it(definitions: dg.Definitions) -> None:
+def test_a_clean_table_depends_on_the_feeds_that_feed_it(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     fed = {key.path[-1] for key in graph.get(dg.AssetKey(["raw", "bybit", "funding"])).child_keys}
     assert fed == {"funding_rates", "ledger"}
@@ -179,12 +201,12 @@ def test_a_clean_table_follows_the_feeds_that_feed_it(definitions: dg.Definition
 def test_everything_that_writes_the_warehouse_is_in_the_pool(definitions: dg.Definitions) -> None:
     nodes = definitions.resolve_job_def("everything").nodes
     pools = {node.name: node.definition.pools for node in nodes}
-    outside = {name for name, mine in pools.items() if mine != {WRITER_POOL}}
+    outside = {name for name, pool_names in pools.items() if pool_names != {WRITER_POOL}}
     # Landing files, and drawing what is published, leave the warehouse as it is.
     assert outside == {"raw__files__example", "published__report"}
 
 
-def test_the_pool_has_a_limit_and_a_failed_step_is_not_retried_by_itself(home: Settings) -> None:
+def test_the_pool_has_a_limit_and_a_failed_step_is_not_retried_by_default(home: Settings) -> None:
     prepare_home(home)
     with environment(DAGSTER_HOME=str(home.dagster_home)), dg.DagsterInstance.get() as instance:
         assert instance.event_log_storage.get_pool_config().default_pool_limit == 1
@@ -192,9 +214,9 @@ def test_the_pool_has_a_limit_and_a_failed_step_is_not_retried_by_itself(home: S
         assert not instance.telemetry_enabled
 
 
-def test_a_broken_mapping_breaks_only_its_own_asset(home: Settings, manifest: Path) -> None:
+def test_a_broken_mapping_breaks_only_its_own_asset(home: Settings, parsed: Path) -> None:
     (home.mappings_dir / "broken.toml").write_text("dataset = ", encoding="utf-8")
-    definitions = build_definitions(home, manifest=manifest)
+    definitions = build_definitions(home, manifest=parsed)
     assert {"raw/files/example", "raw/files/broken"} <= keys_of(definitions, "landing")
     with dg.DagsterInstance.ephemeral() as instance:
         result = definitions.resolve_job_def("ingest_files").execute_in_process(

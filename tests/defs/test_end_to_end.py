@@ -1,4 +1,4 @@
-"""The whole way by the command line on a made-up history: what the commands say, what Dagster records, what leaks."""
+"""The command line end to end on a synthetic history: reports of the commands, Dagster's records, no leaked secrets."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,8 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class House:
-    """A warehouse and the history it is filled from."""
+class CommandRunner:
+    """Runs `leverhouse` commands on a warehouse and the history it is loaded from."""
 
     settings: Settings
     history: Path
@@ -46,7 +47,7 @@ class House:
         done = subprocess.run(
             [sys.executable, "-m", "pipelines.cli", *arguments],
             env=command_environment(self.settings.root, self.history)
-            | {"LEVERHOUSE_API_KEY_EXAMPLE": SECRET, "EXAMPLE_TOKEN": SECRET}
+            | {"EXAMPLE_API_KEY": SECRET, "EXAMPLE_TOKEN": SECRET}
             | variables,
             capture_output=True,
             text=True,
@@ -62,43 +63,45 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> House:
-    folder = tmp_path_factory.mktemp("house")
-    return House(Settings(home=folder / "home"), write_history(folder / "history"))
+def command(tmp_path_factory: pytest.TempPathFactory, spare_parsing: Callable[[Settings], None]) -> CommandRunner:
+    folder = tmp_path_factory.mktemp("command")
+    settings = Settings(home=folder / "home")
+    spare_parsing(settings)
+    return CommandRunner(settings, write_history(folder / "history"))
 
 
 @pytest.fixture(scope="module")
-def ran(house: House) -> Outcome:
-    outcome = house("run", "--root", str(house.history), "--json")
+def ran(command: CommandRunner) -> Outcome:
+    outcome = command("run", "--root", str(command.history), "--json")
     assert outcome.code == 0, outcome.err
     return outcome
 
 
-def test_a_run_says_what_it_loaded(ran: Outcome) -> None:
+def test_a_run_reports_what_it_loaded(ran: Outcome) -> None:
     loaded = {row["table"]: (row["received"], row["accepted"]) for row in ran.json["loaded"]}
     assert loaded["candles"] == (200, 200)
     assert loaded["open_interest"] == (200, 200)
     assert loaded["funding_rates"] == (600, 600)
 
 
-def test_a_run_says_what_was_refused_what_is_missing_and_where_readers_find_it(ran: Outcome, house: House) -> None:
+def test_a_run_reports_refused_and_missing_data_and_the_published_file(ran: Outcome, command: CommandRunner) -> None:
     report = ran.json
     assert report["refused"] == []
     assert isinstance(report["missing"], list)
-    assert report["published"] == str(house.settings.published_database)
+    assert report["published"] == str(command.settings.published_database)
 
 
-def test_the_runs_of_a_command_are_in_dagsters_instance(ran: Outcome, house: House) -> None:
-    recorded = {run.run_id: (run.job_name, run.status) for run in house.runs()}
+def test_the_runs_of_a_command_are_in_dagsters_instance(ran: Outcome, command: CommandRunner) -> None:
+    recorded = {run.run_id: (run.job_name, run.status) for run in command.runs()}
     assert [recorded[run["run_id"]] for run in ran.json["runs"]] == [
         ("ingest_files", dg.DagsterRunStatus.SUCCESS),
         ("build", dg.DagsterRunStatus.SUCCESS),
     ]
 
 
-def test_tables_of_dagster_say_how_many_rows_they_hold(ran: Outcome, house: House) -> None:
+def test_dagster_tables_have_row_counts(ran: Outcome, command: CommandRunner) -> None:
     assert ran.code == 0
-    with environment(DAGSTER_HOME=str(house.settings.dagster_home)), dg.DagsterInstance.get() as instance:
+    with environment(DAGSTER_HOME=str(command.settings.dagster_home)), dg.DagsterInstance.get() as instance:
         counts = {}
         for key in (["clean", "candles"], ["marts", "fct_price_daily"]):
             event = instance.get_latest_materialization_event(dg.AssetKey(key))
@@ -108,37 +111,39 @@ def test_tables_of_dagster_say_how_many_rows_they_hold(ran: Outcome, house: Hous
     assert counts == {"candles": 200, "fct_price_daily": 200}
 
 
-def test_the_terminal_is_not_told_what_libraries_say(ran: Outcome, house: House) -> None:
+def test_library_output_does_not_reach_the_terminal(ran: Outcome, command: CommandRunner) -> None:
     assert "DEBUG" not in ran.err
     assert "Warning" not in ran.err
-    assert "STEP_SUCCESS" in (house.settings.dagster_home / "logs" / "leverhouse.log").read_text(encoding="utf-8")
+    assert "STEP_SUCCESS" in (command.settings.dagster_home / "logs" / "leverhouse.log").read_text(encoding="utf-8")
 
 
-def test_a_secret_in_the_environment_is_nowhere_in_the_warehouse(ran: Outcome, house: House) -> None:
+def test_a_secret_of_the_environment_is_not_stored_in_the_warehouse(ran: Outcome, command: CommandRunner) -> None:
     assert SECRET not in ran.out + ran.err
-    leaks = [path for path in house.settings.root.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+    leaks = [
+        path for path in command.settings.root.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()
+    ]
     assert leaks == []
 
 
-def test_a_second_run_finds_nothing_to_load(ran: Outcome, house: House) -> None:
-    again = house("run", "--root", str(house.history), "--json")
+def test_a_second_run_finds_nothing_to_load(ran: Outcome, command: CommandRunner) -> None:
+    again = command("run", "--root", str(command.history), "--json")
     assert (ran.code, again.code) == (0, 0)
     assert again.json["loaded"] == []
     assert again.json["landed"] == {"example": {"files": 3, "new": 0}}
 
 
-def test_a_data_set_that_cannot_be_landed_keeps_no_other_from_readers(ran: Outcome, house: House) -> None:
+def test_a_data_set_that_cannot_be_landed_does_not_block_the_others(ran: Outcome, command: CommandRunner) -> None:
     assert ran.code == 0
-    inbox = house.settings.inbox_dir
-    (house.history / "mappings" / "broken.toml").write_text("dataset = ", encoding="utf-8")
+    inbox = command.settings.inbox_dir
+    (command.history / "mappings" / "broken.toml").write_text("dataset = ", encoding="utf-8")
     late = "symbol,day,oi\nBTCUSDT,2023-06-01,5000\n"
     for folder, name, text in (("broken", "a.csv", "x\n"), ("example", "oi_late.csv", late)):
         (inbox / folder).mkdir(parents=True, exist_ok=True)
         (inbox / folder / name).write_text(text, encoding="utf-8")
         old = time.time() - 60
         os.utime(inbox / folder / name, (old, old))
-    outcome = house("run", "--json")
-    (house.history / "mappings" / "broken.toml").unlink()
+    outcome = command("run", "--json")
+    (command.history / "mappings" / "broken.toml").unlink()
     assert outcome.code == 78
     assert "broken.toml" in outcome.err
     assert {run["job"]: run["succeeded"] for run in outcome.json["runs"]} == {
@@ -155,10 +160,10 @@ def price() -> dg.AssetKey:
     return dg.AssetKey(["marts", "fct_price_daily"])
 
 
-def results_of(house: House, selection: dg.AssetSelection) -> tuple[list[str], dict[str, int]]:
-    """Assets materialized, and dbt tests run by check, where somebody selects a part of the marts in the web interface."""
+def results_of(command: CommandRunner, selection: dg.AssetSelection) -> tuple[list[str], dict[str, int]]:
+    """Materialized assets, and dbt tests run by check, for a selection of marts as made in the web UI."""
     part = dg.Definitions(jobs=[dg.define_asset_job("part", selection=selection)])
-    definitions = dg.Definitions.merge(build_definitions(house.settings), part)
+    definitions = dg.Definitions.merge(build_definitions(command.settings), part)
     with dg.DagsterInstance.ephemeral() as instance:
         result = definitions.resolve_job_def("part").execute_in_process(instance=instance)
     tests = {check.asset_key.path[-1]: check.metadata["tests"].value for check in result.get_asset_check_evaluations()}
@@ -167,49 +172,51 @@ def results_of(house: House, selection: dg.AssetSelection) -> tuple[list[str], d
 
 
 @pytest.mark.filterwarnings("default", "ignore:unclosed file:ResourceWarning")
-def test_one_mart_can_be_built_with_its_tests(ran: Outcome, house: House, price: dg.AssetKey) -> None:
+def test_one_mart_can_be_built_with_its_tests(ran: Outcome, command: CommandRunner, price: dg.AssetKey) -> None:
     assert ran.code == 0
-    built, tests = results_of(house, dg.AssetSelection.assets(price))
+    built, tests = results_of(command, dg.AssetSelection.assets(price))
     assert built == ["marts/fct_price_daily"]
     assert tests["fct_price_daily"] > 0
 
 
 @pytest.mark.filterwarnings("default", "ignore:unclosed file:ResourceWarning")
-def test_the_tests_of_one_mart_can_be_run_alone(ran: Outcome, house: House, price: dg.AssetKey) -> None:
+def test_the_tests_of_one_mart_can_be_run_alone(ran: Outcome, command: CommandRunner, price: dg.AssetKey) -> None:
     assert ran.code == 0
-    built, tests = results_of(house, dg.AssetSelection.checks(dg.AssetCheckKey(price, "dbt_tests")))
+    built, tests = results_of(command, dg.AssetSelection.checks(dg.AssetCheckKey(price, "dbt_tests")))
     assert built == []
     assert list(tests) == ["fct_price_daily"]
 
 
-def test_a_command_that_meets_another_writer_is_refused_by_name(ran: Outcome, house: House) -> None:
+def test_a_command_during_another_write_is_refused_with_a_description_of_the_holder(
+    ran: Outcome, command: CommandRunner
+) -> None:
     assert ran.code == 0
-    with writer(house.settings, what="a long load"):
-        outcome = house("publish", LEVERHOUSE_LOCK_TIMEOUT_SECONDS="0.2")
+    with writer(command.settings, what="a long load"):
+        outcome = command("publish", LEVERHOUSE_LOCK_TIMEOUT_SECONDS="0.2")
     assert outcome.code == 75
     assert f"process {os.getpid()} (a long load)" in outcome.err
     assert "Traceback" not in outcome.err
 
 
-def test_the_run_of_a_killed_command_is_reported_as_failed_by_the_next(ran: Outcome, house: House) -> None:
+def test_the_run_of_a_killed_command_is_marked_as_failed_by_the_next(ran: Outcome, command: CommandRunner) -> None:
     assert ran.code == 0
-    with writer(house.settings, what="holding the killed command up"):
+    with writer(command.settings, what="blocking the killed command"):
         process = subprocess.Popen(
             [sys.executable, "-m", "pipelines.cli", "publish"],
-            env=command_environment(house.settings.root, house.history),
+            env=command_environment(command.settings.root, command.history),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         deadline = time.monotonic() + 120
-        while house.runs()[0].status != dg.DagsterRunStatus.STARTED:
+        while command.runs()[0].status != dg.DagsterRunStatus.STARTED:
             assert time.monotonic() < deadline
             time.sleep(0.5)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    killed = house.runs()[0]
-    found = {finding["check"]: finding["verdict"] for finding in house("doctor", "--json").json}
-    published = house("publish")
+    killed = command.runs()[0]
+    found = {finding["check"]: finding["verdict"] for finding in command("doctor", "--json").json}
+    published = command("publish")
     assert found["runs"] == "wrong"
     assert published.code == 0
     assert killed.run_id in published.err
-    assert {run.run_id: run.status for run in house.runs()}[killed.run_id] == dg.DagsterRunStatus.FAILURE
+    assert {run.run_id: run.status for run in command.runs()}[killed.run_id] == dg.DagsterRunStatus.FAILURE

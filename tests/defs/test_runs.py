@@ -1,4 +1,4 @@
-"""How a run ends: errors that may be retried and those that may not, and runs whose process was killed."""
+"""How runs end: transient and permanent errors, and runs whose process was killed."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ sys.stdin.readline()
 """
 
 
-class Noted(Observer):
+class RecordingObserver(Observer):
     def __init__(self) -> None:
         self.errors: list[BaseException] = []
 
@@ -63,14 +63,14 @@ def test_a_permanent_error_does_not(home: Settings) -> None:
     assert failure.user_failure_data.description == "refused"
 
 
-def test_the_watcher_gets_the_error_itself(home: Settings) -> None:
-    error, noted = GateError("refused"), Noted()
+def test_the_observer_gets_the_error_itself(home: Settings) -> None:
+    error, recording = GateError("refused"), RecordingObserver()
     with dg.DagsterInstance.ephemeral() as instance:
-        run_failing(home, instance, error, noted)
-    assert noted.errors == [error]
+        run_failing(home, instance, error, recording)
+    assert recording.errors == [error]
 
 
-def test_a_run_carries_the_token_of_its_process(home: Settings) -> None:
+def test_a_run_is_tagged_with_the_token_of_its_process(home: Settings) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         result = run_failing(home, instance, GateError("refused"), Observer())
         run = instance.get_run_by_id(result.run_id)
@@ -80,7 +80,7 @@ def test_a_run_carries_the_token_of_its_process(home: Settings) -> None:
 
 @dg.job
 def nothing() -> None:
-    """A job to have runs of."""
+    """A job without work."""
 
 
 def started(instance: dg.DagsterInstance, tags: dict[str, str]) -> str:
@@ -105,16 +105,16 @@ def test_only_the_run_of_a_killed_process_is_reported_as_failed(
         assert process.stdout is not None
         token = process.stdout.readline().strip()
         run_id = started(instance, {PROCESS_TAG: token})
-        mine = started(instance, {PROCESS_TAG: claim_process(home)})
+        own_run = started(instance, {PROCESS_TAG: claim_process(home)})
         unknown = started(instance, {})
-        while_it_lives = fail_orphaned_runs(instance, home)
+        while_alive = fail_orphaned_runs(instance, home)
         process.kill()
         process.wait()
-        assert while_it_lives == []
+        assert while_alive == []
         assert fail_orphaned_runs(instance, home) == [run_id]
         statuses = {run.run_id: run.status for run in instance.get_runs()}
     assert statuses[run_id] == dg.DagsterRunStatus.FAILURE
-    assert statuses[mine] == statuses[unknown] == dg.DagsterRunStatus.STARTED
+    assert statuses[own_run] == statuses[unknown] == dg.DagsterRunStatus.STARTED
 
 
 def test_a_run_of_another_host_is_left_alone(home: Settings, tmp_path: Path) -> None:

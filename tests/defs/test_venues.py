@@ -1,4 +1,4 @@
-"""Fetching as people and the scheduler start it: through Dagster's jobs, over loopback HTTP, into the clean tables."""
+"""Fetching by commands and schedules: through Dagster jobs, over loopback HTTP, into the clean tables."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -34,18 +34,24 @@ LAST_WEEK = (real_now() - timedelta(days=7)).date()
 
 
 @pytest.fixture
+def home(home: Settings, spare_parsing: Callable[[Settings], None]) -> Settings:
+    spare_parsing(home)
+    return home
+
+
+@pytest.fixture
 def bybit() -> Iterator[Emulator]:
     with Emulator(AnalyticMarket(), ["bybit"], now=real_now) as emulator:
         yield emulator
 
 
 def leverhouse(settings: Settings, emulator: Emulator, *arguments: str) -> tuple[int, Any, str]:
-    """Exit code, JSON and messages of a command whose venues are emulated."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("LEVERHOUSE_", "DAGSTER_", "DBT_"))}
+    """Exit code, JSON and messages of a command run against emulated venues."""
+    variables = {k: v for k, v in os.environ.items() if not k.startswith(("LEVERHOUSE_", "DAGSTER_", "DBT_"))}
     done = subprocess.run(
         [sys.executable, "-m", "pipelines.cli", *arguments, "--json"],
         cwd=PROJECT_ROOT,
-        env=kept
+        env=variables
         | {
             "LEVERHOUSE_HOME": str(settings.root),
             "LEVERHOUSE_ENDPOINTS": json.dumps(emulator.endpoints),
@@ -65,7 +71,7 @@ def count(settings: Settings, query: str) -> int:
     return int(row[0])
 
 
-def test_a_backfill_brings_a_range_of_days_and_loads_it_and_a_second_one_asks_for_nothing(
+def test_a_backfill_fetches_and_loads_a_range_of_days_and_a_second_one_requests_nothing(
     home: Settings, bybit: Emulator
 ) -> None:
     days = ("--from", str(LAST_WEEK), "--to", str(LAST_WEEK + timedelta(days=1)))
@@ -74,14 +80,14 @@ def test_a_backfill_brings_a_range_of_days_and_loads_it_and_a_second_one_asks_fo
     assert [run["job"] for run in report["runs"]] == ["fetch_bybit", "load"]
     # Three instruments (BTCUSDT, BTCUSD, ETHUSDT), two days, 288 states each.
     assert count(home, "select count(*) from clean.open_interest") == 3 * 2 * 288
-    asked = len(bybit.hits)
+    requests = len(bybit.hits)
     code, again, messages = leverhouse(home, bybit, "backfill", "bybit", *days, "--assets", "BTC,ETH")
     assert code == 0, messages
     assert again["landed"]["bybit.open_interest"]["new"] == 0
-    assert len(bybit.hits) == asked
+    assert len(bybit.hits) == requests
 
 
-def test_a_feed_that_fails_turns_its_run_red_and_the_others_are_loaded(home: Settings) -> None:
+def test_a_failed_feed_fails_its_run_and_the_others_are_loaded(home: Settings) -> None:
     refused = Fault("open-interest", "status", times=10_000, status=400, body=b'{"retCode":10001}')
     with Emulator(AnalyticMarket(), ["bybit"], now=real_now, faults=[refused]) as emulator:
         code, report, messages = leverhouse(
@@ -93,9 +99,9 @@ def test_a_feed_that_fails_turns_its_run_red_and_the_others_are_loaded(home: Set
     assert count(home, "select count(*) from clean.funding_rates") == 2 * 3
 
 
-def test_a_scheduled_run_looks_back_as_far_as_days_may_change(home: Settings, manifest: Path, bybit: Emulator) -> None:
+def test_a_scheduled_run_fetches_as_far_back_as_days_may_change(home: Settings, parsed: Path, bybit: Emulator) -> None:
     settings = home.model_copy(update={"endpoints": dict(bybit.endpoints), "assets": ("BTC",)})
-    definitions = build_definitions(settings, manifest=manifest)
+    definitions = build_definitions(settings, manifest=parsed)
     with environment(DAGSTER_HOME=""), dg.DagsterInstance.ephemeral() as instance:
         result = definitions.resolve_job_def("fetch_bybit").execute_in_process(
             instance=instance, partition_key=str(LAST_WEEK)
@@ -106,7 +112,7 @@ def test_a_scheduled_run_looks_back_as_far_as_days_may_change(home: Settings, ma
     assert partitions == {str(LAST_WEEK - timedelta(days=back)) for back in range(lookback(daily).days + 1)}
 
 
-def test_the_daily_schedule_asks_for_yesterday() -> None:
+def test_the_daily_schedule_requests_yesterday() -> None:
     [daily, *_] = build_schedules([registry.venue("bybit")])
     request = daily(dg.build_schedule_context(scheduled_execution_time=datetime(2024, 3, 10, 3, 30, tzinfo=UTC)))
     assert isinstance(request, dg.RunRequest)

@@ -1,4 +1,4 @@
-"""A small made-up history in files, for tests that run the whole way: two perpetuals over a hundred days, and a mapping."""
+"""A small synthetic history in files, for end-to-end tests: two perpetuals over a hundred days, and a mapping."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FIRST = date(2023, 1, 1)
 MAPPING = (
     """
 dataset = "example"
-description = "Made-up history of two perpetuals"
+description = "Synthetic history of two perpetuals"
 """
     + PERPETUALS
     + """
@@ -75,7 +75,7 @@ columns = { rate = "rate" }
 
 
 def price(symbol: str, day: int) -> float:
-    """Close of a day: a slow wave, different per symbol."""
+    """Close of a day: a slow sine wave with a trend, at a different level per symbol."""
     return (20_000 if symbol.startswith("BTC") else 1_500) * (1 + 0.1 * math.sin(day / 7) + 0.001 * day)
 
 
@@ -106,7 +106,7 @@ def command_environment(home: Path, history: Path) -> dict[str, str]:
 
 
 def start(home: Path, history: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-    """Start `leverhouse` with these arguments, and more environment variables, in a process group of its own."""
+    """Start `leverhouse` with these arguments and extra environment variables, in its own process group."""
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines.cli", *arguments],
         env=command_environment(home, history) | environment,
@@ -120,7 +120,7 @@ def start(home: Path, history: Path, *arguments: str, **environment: str) -> sub
 
 
 def run(home: Path, history: Path, *arguments: str) -> str:
-    """Run `leverhouse` to its end; its output. Fails with that output where the exit code is not 0."""
+    """Run `leverhouse` and return its output. Fails with the output if the exit code is not 0."""
     with start(home, history, *arguments) as process:
         output, _ = process.communicate(timeout=600)
     assert process.returncode == 0, output
@@ -128,5 +128,5 @@ def run(home: Path, history: Path, *arguments: str) -> str:
 
 
 def settings_of(home: Path) -> Settings:
-    """Settings of a home, for looking into it."""
+    """Settings of a home, to inspect it."""
     return Settings(home=home)

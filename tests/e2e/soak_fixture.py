@@ -1,7 +1,7 @@
-"""Thirty days of scheduled operation on emulated venues, with what goes wrong on the way: the market, the schedule, the faults.
+"""Thirty days of scheduled operation on emulated venues with injected faults: the market, the schedule, the faults.
 
-What must come out of it is test_soak.py's. Time stands still inside a round: two runs that ask at the same instants are told,
-and keep, the same to the last stamp.
+test_soak.py has the expectations. The clock does not advance within a round, so that two runs with requests at the same
+instants get and land identical data, including timestamps.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tests.sources.test_faults import replaced, without_rows
 ASSETS: Final = ("BTC", "ETH")
 START: Final = date(2024, 3, 1)
 CAPTURED: Final = ("okx", ("liquidations", "option_chain"))
-"""What is forgotten: a chain within the hour, liquidations within a day."""
+"""Feeds without history: a chain is available for an hour, liquidations for a day."""
 
 DAILY: Final = {
     "bybit": ("funding", "long_short_ratios", "candles"),
@@ -46,18 +46,18 @@ CAPTURE_MINUTE: Final = 5
 LISTING: Final = "instruments"
 LISTED: Final = ("bybit", "binance_archive", "binance")
 LISTED_AT: Final = time(3, CAPTURE_MINUTE)
-"""When the venues of DAILY are asked what they list; those of captures are asked by their first one of the day."""
+"""When the instruments of the venues of DAILY are captured; CAPTURED captures its own with its first capture of the day."""
 
-FORGETFUL: Final = "binance"
-"""Remembers its last 29 days."""
+SHORT_RETENTION: Final = "binance"
+"""Keeps the last 29 days only."""
 
 VENUES: Final = (CAPTURED[0], *DAILY)
 DAILY_AT: Final = time(3, 30)
 CLOSED_AFTER: Final = timedelta(days=9, hours=6)
-"""After the last day: everything is published, and nothing is restated any more."""
+"""Time after the last day at which everything is published and final."""
 
 TOO_SLOW: Final = 10.0
-"""Seconds. Long enough for a busy machine, which must not be taken for a fault of the venue."""
+"""Timeout in seconds, long enough that a busy machine does not look like a fault of the venue."""
 
 FAST_RETRY: Final = RetryPolicy(
     attempts=4, first_wait=0.01, longest_backoff=0.02, longest_wait=1.0, total_seconds=TOO_SLOW
@@ -65,8 +65,8 @@ FAST_RETRY: Final = RetryPolicy(
 
 
 @dataclass
-class Stopped:
-    """A clock that shows what it was set to."""
+class FixedClock:
+    """A clock that does not advance by itself."""
 
     now: datetime
 
@@ -75,12 +75,12 @@ class Stopped:
 
 
 @dataclass(frozen=True)
-class SoakWorld(ChainMarket):
-    """`wrong` are days whose open interest is told 3% too high, until they are restated."""
+class SoakMarket(ChainMarket):
+    """`wrong` are days whose open interest is 3% too high until they are restated."""
 
     wrong: set[date] = field(default_factory=set)
     chains: dict[tuple[str, datetime], pl.DataFrame] = field(default_factory=dict)
-    """Told so far: one capture asks for the same one several times."""
+    """Cache: one capture requests the same chain several times."""
 
     def option_chain(self, underlying: str, at: datetime) -> pl.DataFrame:
         if (underlying, at) not in self.chains:
@@ -95,14 +95,14 @@ class SoakWorld(ChainMarket):
 
 
 def chain_of(days: int) -> list[Log]:
-    """Four liquidations a day, as the chain keeps them in the end."""
+    """Four liquidations a day, before the reorganization."""
     first = block_of(datetime.combine(START, time()))
     return [liquidation_call(n + 1, n + 1, block=first + 40 + 1800 * n, index=n % 7) for n in range(4 * days)]
 
 
 @dataclass(frozen=True)
 class Injected:
-    """A kind of fault: `problem` and `effect` are how ops.fetch_problems must tell of it."""
+    """A kind of fault, with the `problem` and `effect` that ops.fetch_problems must have for it."""
 
     kind: str
     fault: Fault
@@ -110,8 +110,8 @@ class Injected:
     effect: str = "asked_again"
 
 
-def passing(venue: str, chance: random.Random) -> list[Injected]:
-    """Faults that pass when the venue is asked again; each of one answer, somewhere among the first few."""
+def transient_faults(venue: str, chance: random.Random) -> list[Injected]:
+    """Faults that a retry resolves; each affects one response among the first few."""
     nth = chance.randint(1, 3)
     common = [
         Injected("429", Fault(f"{venue}.", "status", first=nth, status=429, headers={"Retry-After": "0"}), "throttled"),
@@ -125,11 +125,11 @@ def passing(venue: str, chance: random.Random) -> list[Injected]:
     ]
     busy = b'{"code":"50001","msg":"Service temporarily unavailable","data":[]}'
     wrong = b"0" * 64 + b"  file.zip\n"
-    own = {
+    by_venue = {
         "okx": [*in_json, Injected("error in a 200", Fault("okx.api", "body", first=nth, body=busy), "unavailable")],
         "bybit": [
             *in_json,
-            Injected("empty page", Fault("account-ratio", "answer", change=without_rows), "empty_answer"),
+            Injected("empty page", Fault("account-ratio", "rewrite", change=without_rows), "empty_answer"),
             Injected("slow", Fault("account-ratio", "slow", seconds=TOO_SLOW + 1), "unavailable"),
         ],
         "binance_archive": [
@@ -138,11 +138,11 @@ def passing(venue: str, chance: random.Random) -> list[Injected]:
         ],
         "evm_ethereum": [Injected("stream broken off", Fault("finalized-stream", "truncated"), "broken_off")],
     }
-    return [*common, *own.get(venue, [])]
+    return [*common, *by_venue.get(venue, [])]
 
 
-def lasting(venue: str) -> list[Injected]:
-    """Faults that a run ends with: what it could not have is asked for by the next."""
+def permanent_faults(venue: str) -> list[Injected]:
+    """Faults that last for the whole run: the next run fetches what is missing."""
     down = Fault(f"{venue}.", "status", times=999, status=503)
     found = [
         Injected("down", down, "unavailable", "given_up"),
@@ -153,10 +153,13 @@ def lasting(venue: str) -> list[Injected]:
         renamed = replaced(b'"timestamp":"', b'"time":"')
         found += [
             Injected(
-                "repeated cursor", Fault("instruments-info", "answer", times=999, change=again), "malformed", "given_up"
+                "repeated cursor",
+                Fault("instruments-info", "rewrite", times=999, change=again),
+                "malformed",
+                "given_up",
             ),
             Injected(
-                "renamed field", Fault("account-ratio", "answer", times=999, change=renamed), "malformed", "given_up"
+                "renamed field", Fault("account-ratio", "rewrite", times=999, change=renamed), "malformed", "given_up"
             ),
             Injected("400", Fault("market/", "status", times=999, status=400, body=b"bad"), "refused", "given_up"),
         ]
@@ -165,7 +168,7 @@ def lasting(venue: str) -> list[Injected]:
 
 @dataclass(frozen=True)
 class Seen:
-    """A fault that met at least one request: when, where, and what must be told of it."""
+    """A fault that affected at least one request: when, at which venue, and what must be recorded."""
 
     at: datetime
     venue: str
@@ -173,13 +176,13 @@ class Seen:
 
 
 @dataclass
-class House:
-    """A warehouse and its venues."""
+class Deployment:
+    """A warehouse and its emulated venues."""
 
     settings: Settings
     emulator: Emulator
-    clock: Stopped
-    market: SoakWorld
+    clock: FixedClock
+    market: SoakMarket
     days: int
 
     @property
@@ -187,8 +190,8 @@ class House:
         return START + timedelta(days=self.days - 1)
 
     @property
-    def forgetful_from(self) -> date:
-        """The first day that a venue of 29 days is still asked about when the last one is over."""
+    def short_retention_from(self) -> date:
+        """The first day that a venue with 29 days of history still serves after the last day."""
         return max(START, self.last - timedelta(days=26))
 
     def captures(self) -> Iterator[datetime]:
@@ -201,63 +204,63 @@ class House:
         return fetch(self.settings, venue, feeds, assets=ASSETS, retry=FAST_RETRY, clock=self.clock)
 
     def capture_listing(self, venue: str, at: datetime) -> Sequence[FetchReport]:
-        """What is listed: captured once a day, so that a day's first capture is the one that counts."""
+        """Capture the instruments, once a day, because the first capture of a day is used."""
         self.clock.now = at
         return fetch(self.settings, venue, [LISTING], retry=FAST_RETRY, clock=self.clock)
 
-    def bring(self, venue: str, at: datetime, *, first: date, last: date) -> Sequence[FetchReport]:
+    def fetch_days(self, venue: str, at: datetime, *, first: date, last: date) -> Sequence[FetchReport]:
         self.clock.now = at
-        first = max(first, self.forgetful_from) if venue == FORGETFUL else max(first, START)
+        first = max(first, self.short_retention_from) if venue == SHORT_RETENTION else max(first, START)
         return fetch(
             self.settings, venue, DAILY[venue], first=first, last=min(last, self.last), assets=ASSETS,
             retry=FAST_RETRY, clock=self.clock,
         )  # fmt: skip
 
-    def bring_day(self, venue: str, day: date) -> Sequence[FetchReport]:
-        """What the schedule brings in the night after `day`: it, and the days before it that may have changed."""
-        there = registry.venue(venue)
-        back = lookback([feed for feed in there.feeds if feed.cadence.name == "daily"])
+    def fetch_night(self, venue: str, day: date) -> Sequence[FetchReport]:
+        """Fetch what the schedule fetches in the night after `day`: that day and earlier days that may have changed."""
+        definition = registry.venue(venue)
+        back = lookback([feed for feed in definition.feeds if feed.cadence.name == "daily"])
         at = datetime.combine(day + timedelta(days=1), DAILY_AT)
-        return self.bring(venue, at, first=day - back, last=day)
+        return self.fetch_days(venue, at, first=day - back, last=day)
 
     def load(self) -> None:
         load_pending(self.settings, clock=self.clock).raise_failures()
 
 
 @contextmanager
-def house(settings: Settings, market: SoakWorld, days: int) -> Iterator[House]:
-    """The venues of `world` for the length of the block; the chain is told by its portal."""
-    clock = Stopped(datetime.combine(START, time()))
+def deploy(settings: Settings, market: SoakMarket, days: int) -> Iterator[Deployment]:
+    """The emulated venues of `market`, for the block; chain data comes from the portal only."""
+    clock = FixedClock(datetime.combine(START, time()))
     with Emulator(market, VENUES, now=lambda: clock.now) as emulator:
         endpoints = {k: v for k, v in emulator.endpoints.items() if not k.startswith("evm_ethereum.rpc")}
         known = settings.model_copy(update={"endpoints": endpoints, "assets": ASSETS, "venues": VENUES})
-        yield House(known, emulator, clock, market, days)
+        yield Deployment(known, emulator, clock, market, days)
 
 
 NIGHTS_TO_HOURS: Final = 4
-"""How much likelier a fault is in a night's fetch than in an hour's capture, of which there are many more."""
+"""How many times likelier a fault is in a nightly fetch than in an hourly capture, of which there are many more."""
 
 
 @dataclass
 class Chaos:
-    """What goes wrong in a round, by chance; remembers what met a request. Nothing goes wrong on the first day."""
+    """Injects random faults into rounds and records those that affected a request. No faults on the first day."""
 
-    house: House
+    deploy: Deployment
     chance: random.Random
     share: float
     seen: list[Seen] = field(default_factory=list)
 
     @contextmanager
     def round(self, venue: str, *, at: datetime, may_last: bool, certain: Injected | None = None) -> Iterator[None]:
-        """At most one kind of fault at a time, so that each can be told by what it left."""
+        """Inject at most one kind of fault at a time, so that its records can be attributed to it."""
         chosen = certain or self._choose(venue, at, may_last=may_last)
-        faults = self.house.emulator.faults
+        faults = self.deploy.emulator.faults
         faults[:] = [chosen.fault] if chosen else []
-        self.house.emulator._seen.clear()
+        self.deploy.emulator._seen.clear()
         try:
             yield
         finally:
-            met = self.house.emulator._seen.get(0, 0)
+            met = self.deploy.emulator._seen.get(0, 0)
             faults.clear()
             if chosen and met >= chosen.fault.first:
                 self.seen.append(Seen(at, venue, chosen))
@@ -267,23 +270,25 @@ class Chaos:
         often = 1 if venue == CAPTURED[0] else NIGHTS_TO_HOURS
         if is_first or self.chance.random() > often * self.share:
             return None
-        menu = passing(venue, self.chance) + (lasting(venue) if may_last else [])
-        # Kinds that have not been seen yet come first, so that a month holds them all.
+        menu = transient_faults(venue, self.chance) + (permanent_faults(venue) if may_last else [])
+        # Kinds that have not occurred yet are preferred, so that a month has all of them.
         new = [x for x in menu if (venue, x.kind) not in {(s.venue, s.injected.kind) for s in self.seen}]
         return self.chance.choice(new or menu)
 
 
-def by_dagster(mine: House, night: date) -> None:
-    """A night by the jobs that the scheduler starts: fetch by venue, load, build and publish."""
+def by_dagster(deployment: Deployment, night: date) -> None:
+    """Run a night with the scheduler's jobs: fetch by venue, load, build and publish."""
     from pipelines.cli.screen import Screen
     from pipelines.cli.session import open_session
     from pipelines.defs.common import feed_key
     from pipelines.defs.jobs import BUILD, LOAD, fetch_job
     from pipelines.defs.venues import step_name
 
-    with open_session(mine.settings, Screen(), clock=mine.clock) as session:
+    with open_session(deployment.settings, Screen(), clock=deployment.clock) as session:
         for venue, feeds in DAILY.items():
-            first = mine.forgetful_from if venue == FORGETFUL else max(START, night - timedelta(days=3))
+            first = (
+                deployment.short_retention_from if venue == SHORT_RETENTION else max(START, night - timedelta(days=3))
+            )
             days = {"first": str(min(first, night)), "last": str(night)}
             session.run(
                 fetch_job(venue),
@@ -296,7 +301,7 @@ def by_dagster(mine: House, night: date) -> None:
 
 
 def child(arguments: Sequence[str]) -> None:
-    """What is done in a process of its own, to be killed or not: a night's fetches and load, or a build."""
+    """Entry point of a subprocess, which may be killed: a night's fetches and load, or a build."""
     what, home, endpoints, day, days = arguments
     settings = Settings(home=Path(home), endpoints=json.loads(endpoints), assets=ASSETS, venues=VENUES)
     night = date.fromisoformat(day)
@@ -305,14 +310,14 @@ def child(arguments: Sequence[str]) -> None:
 
         build_marts(settings).raise_faults()
         return
-    clock = Stopped(datetime.combine(night + timedelta(days=1), DAILY_AT))
-    mine = House(settings, None, clock, None, int(days))  # type: ignore[arg-type]
+    clock = FixedClock(datetime.combine(night + timedelta(days=1), DAILY_AT))
+    deployment = Deployment(settings, None, clock, None, int(days))  # type: ignore[arg-type]
     if what == "dagster":
-        by_dagster(mine, night)
+        by_dagster(deployment, night)
         return
     for venue in DAILY:
-        mine.bring_day(venue, night)
-    mine.load()
+        deployment.fetch_night(venue, night)
+    deployment.load()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Several at once: writers take turns or are told whom to wait for, readers are never disturbed."""
+"""Concurrent commands: writers wait for each other or fail with the name of the lock holder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.e2e.example_history import run, settings_of, start, write_history
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
-def test_two_runs_at_once_take_turns_and_leave_what_one_would(tmp_path: Path) -> None:
+def test_two_concurrent_runs_leave_the_same_tables_as_one(tmp_path: Path) -> None:
     history = write_history(tmp_path / "history", days=40)
     home, alone = tmp_path / "home", tmp_path / "alone"
     both = [start(home, history, "run", "--root", str(history)) for _ in range(2)]
@@ -27,7 +27,7 @@ def test_two_runs_at_once_take_turns_and_leave_what_one_would(tmp_path: Path) ->
         assert compare(fingerprint_schemas(one, "clean", "marts"), fingerprint_schemas(other, "clean", "marts")) == []
 
 
-def test_a_run_that_may_not_wait_is_refused_with_the_name_of_the_other(tmp_path: Path) -> None:
+def test_a_run_with_zero_lock_timeout_is_refused_with_a_description_of_the_holder(tmp_path: Path) -> None:
     history = write_history(tmp_path / "history", days=40)
     home = tmp_path / "home"
     with writer(settings_of(home), what="a long import"):
@@ -40,19 +40,19 @@ def test_a_run_that_may_not_wait_is_refused_with_the_name_of_the_other(tmp_path:
     assert f"process {os.getpid()} (a long import)" in output
 
 
-def test_an_interrupted_run_ends_cleanly_and_says_so(tmp_path: Path) -> None:
+def test_an_interrupted_run_exits_cleanly_with_a_message(tmp_path: Path) -> None:
     history = write_history(tmp_path / "history", days=40)
     home = tmp_path / "home"
     with writer(settings_of(home), what="a long import"):
         process = start(home, history, "publish")
         deadline = time.monotonic() + 120
-        # Dagster keeps the events of every run in a file named after it, and an index beside them.
+        # Dagster stores the events of every run in a file named after it, and an index in the same folder.
         while not any(file.stem != "index" for file in (home / "dagster_home").glob("history/runs/*.db")):
-            assert time.monotonic() < deadline, "never came to a run"
+            assert time.monotonic() < deadline, "no run was started"
             time.sleep(0.05)
         time.sleep(1)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=120)
-    # a shell shows death by SIGINT as 130 too
+    # A shell reports termination by SIGINT as 130 too.
     assert process.returncode in (130, -signal.SIGINT), output
     assert "interrupted" in output

@@ -1,4 +1,4 @@
-"""The demo as a person starts it: one command on a fresh home, without network, finds everything that was planted."""
+"""The demo as a user starts it: one command on a fresh home, without network, finds everything that was planted."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ KINDS = {
 
 
 def leverhouse(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("LEVERHOUSE_", "DAGSTER_", "DBT_"))}
+    variables = {k: v for k, v in os.environ.items() if not k.startswith(("LEVERHOUSE_", "DAGSTER_", "DBT_"))}
     return subprocess.run(
         [sys.executable, "-m", "pipelines.cli", *arguments],
         cwd=PROJECT_ROOT,
-        env=kept | {"LEVERHOUSE_HOME": str(home)},
+        env=variables | {"LEVERHOUSE_HOME": str(home)},
         capture_output=True,
         text=True,
         check=False,
@@ -39,7 +39,7 @@ def leverhouse(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def landed(home: Path) -> dict[Path, int]:
-    """Packs of the demo's landing, and when each was written."""
+    """Packs of the demo's landing with their modification times."""
     files = (path for path in (home / "demo" / "raw").rglob("*~*") if path.suffix != ".json")
     return {path: path.stat().st_mtime_ns for path in files}
 
@@ -53,14 +53,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shown(home: Path) -> dict[str, Any]:
     done = leverhouse(home, "demo", "--days", "120", "--json")
     assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 class TestDemo:
-    def test_it_says_that_it_is_simulated(self, shown: dict[str, Any]) -> None:
+    def test_it_is_labeled_as_simulated(self, shown: dict[str, Any]) -> None:
         assert shown["simulated"] is True
         assert "SIMULATED" in shown["note"]
 
@@ -70,7 +70,7 @@ class TestDemo:
             assert one["found"], one
             assert all(one["first_day"] <= str(day) <= one["last_day"] for day in one["on_days"]), one
 
-    def test_what_came_is_accounted_for(self, shown: dict[str, Any]) -> None:
+    def test_received_rows_are_accounted_for(self, shown: dict[str, Any]) -> None:
         rows = {layer["layer"]: layer["rows"] for layer in shown["layers"]}
         assert rows["received"] > rows["clean"] > rows["marts"] > 0
         assert {one["reason"] for one in shown["refused"]} == {"sentinel"}
@@ -78,11 +78,11 @@ class TestDemo:
         assert all(run["succeeded"] for run in shown["runs"])
 
     def test_a_wrong_unit_is_a_finding_of_the_gate(self, shown: dict[str, Any]) -> None:
-        said = [one for one in shown["quality"] if one["by"] == "gate"]
-        assert [one["says"] for one in said] == ["open_interest.oi_base_day_jump (warn)"]
-        assert said[0]["of"] == "bybit.open_interest"
+        findings = [one for one in shown["quality"] if one["by"] == "gate"]
+        assert [one["says"] for one in findings] == ["open_interest.oi_base_day_jump (warn)"]
+        assert findings[0]["of"] == "bybit.open_interest"
 
-    def test_its_queries_can_be_tried(self, shown: dict[str, Any]) -> None:
+    def test_its_queries_run(self, shown: dict[str, Any]) -> None:
         for query in shown["queries"]:
             done = leverhouse(Path(shown["home"]), "sql", query, "--json")
             assert done.returncode == 0, done.stderr
@@ -96,10 +96,10 @@ class TestDemo:
             name: digests["data"] for name, digests in kept.items()
         }, "run `make docs`"
 
-    def test_nothing_of_it_lies_in_the_real_warehouse(self, shown: dict[str, Any], home: Path) -> None:
+    def test_it_writes_nothing_to_the_real_warehouse(self, shown: dict[str, Any], home: Path) -> None:
         assert [path.name for path in home.iterdir()] == ["demo"]
 
-    def test_a_second_run_asks_for_nothing_again(self, shown: dict[str, Any], home: Path) -> None:
+    def test_a_second_run_fetches_nothing_again(self, shown: dict[str, Any], home: Path) -> None:
         before = landed(home)
         assert before
         done = leverhouse(home, "demo", "--json")
@@ -108,7 +108,7 @@ class TestDemo:
         assert json.loads(done.stdout)["evaluation"] == shown["evaluation"]
 
 
-def test_it_begins_in_no_folder_that_holds_something_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_refuses_a_folder_with_other_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = tmp_path / "demo" / "mine.txt"
     other.parent.mkdir()
     other.write_text("not a demo")
@@ -116,7 +116,7 @@ def test_it_begins_in_no_folder_that_holds_something_else(tmp_path: Path, monkey
     for arguments in (["demo"], ["demo", "--fresh"]):
         refused = CliRunner().invoke(app, arguments)
         assert refused.exit_code == 78
-        assert "holds no demo" in refused.stderr
+        assert "contains no demo" in refused.stderr
     assert other.read_text() == "not a demo"
 
 
@@ -126,39 +126,39 @@ ADDRESSES = (
 
 
 def closed_address() -> str:
-    """An address of this machine at which nothing listens."""
+    """A local address on which nothing listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
-def test_live_without_a_network_names_what_cannot_be_reached_and_makes_nothing(
+def test_live_without_a_network_names_unreachable_endpoints_and_creates_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nobody = closed_address()
+    closed = closed_address()
     monkeypatch.setenv("LEVERHOUSE_HOME", str(tmp_path))
-    monkeypatch.setenv("LEVERHOUSE_ENDPOINTS", json.dumps(dict.fromkeys(ADDRESSES, nobody)))
+    monkeypatch.setenv("LEVERHOUSE_ENDPOINTS", json.dumps(dict.fromkeys(ADDRESSES, closed)))
     refused = CliRunner().invoke(app, ["demo", "--live"])
     assert refused.exit_code == VenueUnavailableError.exit_code
     for name in ADDRESSES:
-        assert f"{name}: {nobody}" in refused.stderr
-    assert "leave --live out" in refused.stderr
+        assert f"{name}: {closed}" in refused.stderr
+    assert "omit --live" in refused.stderr
     assert not list(tmp_path.iterdir())
 
 
-def test_live_goes_on_with_the_venues_that_can_be_reached(
+def test_live_continues_with_reachable_venues(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "1000")
-    nobody = closed_address()
+    closed = closed_address()
     with socket.create_server(("127.0.0.1", 0)) as server:
-        somebody = f"http://127.0.0.1:{server.getsockname()[1]}"
-        there = Settings(
+        listening = f"http://127.0.0.1:{server.getsockname()[1]}"
+        settings = Settings(
             home=tmp_path,
             venues=("bybit", "okx"),
-            endpoints={"bybit.api": nobody, "okx.api": somebody, "okx.files": nobody},
+            endpoints={"bybit.api": closed, "okx.api": listening, "okx.files": closed},
         )
         screen = Screen()
-        assert reachable(there, screen) == ("okx",)
+        assert reachable(settings, screen) == ("okx",)
         screen.close()
-    assert f"bybit.api: {nobody}" in capsys.readouterr().err
+    assert f"bybit.api: {closed}" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Kill it anywhere, run it again: the same warehouse, table for table, and no reader ever sees half of one."""
+"""A command killed at any stage and run again gives the same tables, and no reader sees a partial snapshot."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from tests.e2e.example_history import run, settings_of, start, write_history
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 KILLS = 5
-"""Per stage; with four stages twenty in all."""
+"""Per stage; twenty in total for four stages."""
 
 ATTEMPTS = 4 * KILLS
-"""How often a command is started to be killed: some end before their moment comes."""
+"""Maximum starts of a command per stage: some finish before they are killed."""
 
 LANDING = (None, 0.0, 0.02)
 LOAD = ("load", 0.0, 1.5)
 DBT = ("dbt build", 0.0, 8.0)
 PUBLISH = ("publish", 0.0, 0.25)
-"""What the holder of the writer lock says it does in a stage (None: look at the landing), and within how many seconds
-of that to kill."""
+"""What the writer lock is held for in a stage (None: watch the landing instead), and the range of seconds after that in
+which to kill."""
 
 Stage = tuple[str | None, float, float]
 
@@ -71,13 +71,13 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def half(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same history when it was shorter."""
+    """A shorter version of the same history."""
     return write_history(tmp_path_factory.mktemp("half"), days=60)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(history: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Fingerprint]:
-    """Fingerprints of a warehouse that nothing happened to."""
+    """Fingerprints of an undisturbed warehouse."""
     home = tmp_path_factory.mktemp("undisturbed")
     run(home, history, "run", "--root", str(history))
     return fingerprints(home, "clean", "marts")
@@ -85,7 +85,7 @@ def undisturbed(history: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
 
 @pytest.fixture(scope="module")
 def grown(half: Path, history: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Fingerprint]:
-    """Fingerprints of a warehouse that held the shorter history first: its rows come from second versions of the files."""
+    """Fingerprints of a warehouse that had the shorter history first: its rows come from second versions of the files."""
     home = tmp_path_factory.mktemp("grown")
     run(home, half, "run", "--root", str(half))
     run(home, history, "run", "--root", str(history))
@@ -94,7 +94,7 @@ def grown(half: Path, history: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @contextmanager
 def reading(home: Path, stop: Path) -> Iterator[None]:
-    """A process reads the published file all the time meanwhile; it must end without an error."""
+    """Read the published file continuously in another process during the block; it must exit without an error."""
     process = subprocess.Popen(
         [sys.executable, "-c", _READER, str(settings_of(home).published_database), str(stop)],
         cwd=PROJECT_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -108,25 +108,25 @@ def reading(home: Path, stop: Path) -> Iterator[None]:
     assert int(output) > 0
 
 
-def _reached(home: Path, holder_says: str | None, pid: int) -> bool:
-    """Whether process `pid` is there. A killed one before it has left its note about what it did."""
-    if holder_says is None:
+def _reached(home: Path, held_for: str | None, pid: int) -> bool:
+    """Whether process `pid` has reached the stage. The holder file may be that of an earlier, killed process."""
+    if held_for is None:
         return any((home / "raw").rglob("*"))
     try:
         holder = json.loads(settings_of(home).lock_file.with_suffix(".holder.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return bool(holder == {"pid": pid, "what": holder_says})
+    return bool(holder == {"pid": pid, "what": held_for})
 
 
 def kill_in(stage: Stage, chance: random.Random, home: Path, history: Path, *arguments: str) -> bool:
-    """Start a command and kill it somewhere in `stage`; False where it ended before that."""
-    holder_says, earliest, latest = stage
+    """Start a command and kill it in `stage`; False if it finished before that."""
+    held_for, earliest, latest = stage
     process = start(home, history, *arguments)
     try:
         deadline = time.monotonic() + 300
-        while not _reached(home, holder_says, process.pid):
-            assert time.monotonic() < deadline, f"never came to {holder_says}"
+        while not _reached(home, held_for, process.pid):
+            assert time.monotonic() < deadline, f"never reached {held_for}"
             if process.poll() is not None:
                 return False
             time.sleep(0.002)
@@ -139,17 +139,17 @@ def kill_in(stage: Stage, chance: random.Random, home: Path, history: Path, *arg
 
 
 def kill_often(stage: Stage, chance: random.Random, home: Path, history: Path, *arguments: str) -> None:
-    """Kill a command KILLS times somewhere in `stage`, one start after the other on the same home."""
+    """Kill a command KILLS times in `stage`, one start after the other on the same home."""
     killed = 0
     for _ in range(ATTEMPTS):
         killed += kill_in(stage, chance, home, history, *arguments)
         if killed == KILLS:
             return
-    pytest.fail(f"only {killed} of {ATTEMPTS} starts came to be killed in {stage}")
+    pytest.fail(f"only {killed} of {ATTEMPTS} starts were killed in {stage}")
 
 
 @pytest.mark.parametrize("stage", [LANDING, LOAD], ids=["landing", "load"])
-def test_an_import_killed_and_run_again_fills_the_same_clean_tables(
+def test_a_killed_import_that_is_run_again_gives_the_same_clean_tables(
     stage: Stage, history: Path, undisturbed: dict[str, Fingerprint], tmp_path: Path
 ) -> None:
     chance = random.Random(1)
@@ -164,10 +164,10 @@ def test_an_import_killed_and_run_again_fills_the_same_clean_tables(
         assert list(LandingStore(home).verify(LandingStore(home).all())) == []
         if killed == KILLS:
             return
-    pytest.fail(f"only {killed} of {ATTEMPTS} imports came to be killed in {stage}")
+    pytest.fail(f"only {killed} of {ATTEMPTS} imports were killed in {stage}")
 
 
-def test_a_build_killed_again_and_again_ends_in_the_same_marts_and_readers_notice_nothing(
+def test_a_repeatedly_killed_build_ends_in_the_same_marts_without_disturbing_readers(
     half: Path, history: Path, grown: dict[str, Fingerprint], tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
@@ -178,7 +178,7 @@ def test_a_build_killed_again_and_again_ends_in_the_same_marts_and_readers_notic
     assert compare(grown, fingerprints(home, "clean", "marts")) == []
 
 
-def test_a_publish_killed_again_and_again_leaves_a_whole_snapshot(
+def test_a_repeatedly_killed_publish_leaves_a_complete_snapshot(
     history: Path, undisturbed: dict[str, Fingerprint], tmp_path: Path
 ) -> None:
     home = tmp_path / "home"

@@ -1,7 +1,7 @@
-"""A month of scheduled operation with faults, kills and restatements ends in the tables of one undisturbed run.
+"""A month of scheduled operation with faults, kills and restatements gives the same tables as one undisturbed run.
 
-The undisturbed run makes the same captures, since what is forgotten cannot be asked for later, and brings everything else once
-at the end. One hour is lost for good, on purpose: it is missing in both and must be seen missing.
+The undisturbed run makes the same captures, because captured data has no history, and fetches everything else once at the
+end. One hour is deliberately lost: it is missing in both and must be reported as missing.
 """
 
 from __future__ import annotations
@@ -33,30 +33,30 @@ from tests.e2e.soak_fixture import (
     CLOSED_AFTER,
     DAILY,
     DAILY_AT,
-    FORGETFUL,
     LISTED,
     LISTED_AT,
+    SHORT_RETENTION,
     START,
     Chaos,
-    House,
+    Deployment,
     Injected,
-    SoakWorld,
+    SoakMarket,
     chain_of,
-    house,
-    lasting,
-    passing,
+    deploy,
+    permanent_faults,
+    transient_faults,
 )
 
 VERSIONS: Final = ("landing_id",)
-"""A day that came in two parts is the second version of its landing: the same rows, of another id."""
+"""A day fetched in two parts is the second version of its landing: the same rows with another id."""
 
 OF_LOADS: Final = ("source_freshness",)
-"""Marts that tell of loads and landings and not of the market."""
+"""Marts about loads and landings instead of the market."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What happens in a soak besides chance. Days are numbered from 0."""
+    """The planned events of a soak test, besides random faults. Days are numbered from 0."""
 
     days: int
     outage: datetime
@@ -67,15 +67,15 @@ class Plan:
     share: float
     killed: Mapping[int, str]
     certain: Mapping[tuple[int, str], str] = field(default_factory=dict)
-    """Faults that are not left to chance, because few requests can meet them: by night and venue."""
+    """Planned faults by night and venue, for kinds that affect few requests."""
     listing: Mapping[tuple[int, str], str] = field(default_factory=dict)
-    """The same of what venues are asked before: what they list."""
+    """Planned faults of captures of instruments."""
     built: tuple[int, ...] = ()
     by_dagster: tuple[int, ...] = ()
 
     @property
     def planned(self) -> set[int]:
-        """Nights that see what is changed after them: what goes wrong in them by chance passes."""
+        """Nights that must fetch a planned change: random faults in them are transient."""
         return {number + 1 for number in (self.late, self.reorganized, *self.restated)}
 
     def day(self, number: int) -> date:
@@ -99,115 +99,115 @@ MONTH: Final = Plan(
 )  # fmt: skip
 
 
-def operate(here: House, plan: Plan, chaos: Chaos) -> None:
-    """The month as it is lived: hourly captures, nightly fetches and loads, and what goes wrong."""
-    wrong = here.market.wrong
+def operate(deployment: Deployment, plan: Plan, chaos: Chaos) -> None:
+    """Scheduled operation: hourly captures, nightly fetches and loads, with faults."""
+    wrong = deployment.market.wrong
     wrong.update(plan.day(number) for number in plan.restated)
-    for at in here.captures():
+    for at in deployment.captures():
         number = (at.date() - START).days
         if at.time() == time(4, 5) and number:
-            _night(here, plan, chaos, number - 1)
-        _capture(here, plan, chaos, at)
+            _night(deployment, plan, chaos, number - 1)
+        _capture(deployment, plan, chaos, at)
         if at.time() == LISTED_AT:
-            _capture_listings(here, plan, chaos, at)
-    _capture_listings(here, plan, chaos, datetime.combine(here.last, LISTED_AT) + timedelta(days=1))
-    _night(here, plan, chaos, plan.days - 1)
-    _close(here)
-    here.load()
+            _capture_listings(deployment, plan, chaos, at)
+    _capture_listings(deployment, plan, chaos, datetime.combine(deployment.last, LISTED_AT) + timedelta(days=1))
+    _night(deployment, plan, chaos, plan.days - 1)
+    _close(deployment)
+    deployment.load()
 
 
-def _capture(here: House, plan: Plan, chaos: Chaos, at: datetime) -> None:
-    """An hour's capture; a run that failed is made once more, as Dagster does."""
+def _capture(deployment: Deployment, plan: Plan, chaos: Chaos, at: datetime) -> None:
+    """An hourly capture; a failed run is retried once, as Dagster does."""
     venue, _ = CAPTURED
     is_out = at == plan.outage
-    down = next(fault for fault in lasting(venue) if fault.kind == "down")
+    down = next(fault for fault in permanent_faults(venue) if fault.kind == "down")
     with chaos.round(venue, at=at, may_last=True, certain=down if is_out else None):
-        failed = any(report.failures for report in here.capture(at))
+        failed = any(report.failures for report in deployment.capture(at))
     if failed and not is_out:
-        assert not any(report.failures for report in here.capture(at))
+        assert not any(report.failures for report in deployment.capture(at))
 
 
-def _capture_listings(here: House, plan: Plan, chaos: Chaos, at: datetime) -> None:
+def _capture_listings(deployment: Deployment, plan: Plan, chaos: Chaos, at: datetime) -> None:
     for venue in LISTED:
         planned = _fault(venue, plan.listing.get(((at.date() - START).days, venue)))
         with chaos.round(venue, at=at, may_last=True, certain=planned):
-            failed = any(report.failures for report in here.capture_listing(venue, at))
+            failed = any(report.failures for report in deployment.capture_listing(venue, at))
         if failed:
-            assert not any(report.failures for report in here.capture_listing(venue, at))
+            assert not any(report.failures for report in deployment.capture_listing(venue, at))
 
 
-def _night(here: House, plan: Plan, chaos: Chaos, number: int) -> None:
-    """The night after a day: its fetches, each with what goes wrong, then the load; on some nights the build."""
+def _night(deployment: Deployment, plan: Plan, chaos: Chaos, number: int) -> None:
+    """The night after a day: its fetches, with faults, then the load; on some nights the build."""
     day = plan.day(number)
     at = datetime.combine(day + timedelta(days=1), DAILY_AT)
     if number in plan.killed and plan.killed[number] != "build":
-        _kill(here, chaos.chance, plan.killed[number], day)
+        _kill(deployment, chaos.chance, plan.killed[number], day)
     if number in plan.by_dagster:
-        here.clock.now = at
-        _run(here.settings, "dagster", day, here.days)
+        deployment.clock.now = at
+        _run(deployment.settings, "dagster", day, deployment.days)
         return
     for venue in DAILY:
         is_late = venue == "binance_archive" and number == plan.late + 1
         planned = _fault(venue, plan.certain.get((number, venue)))
         certain = _missing_file(plan.day(plan.late)) if is_late else planned
         with chaos.round(venue, at=at, may_last=number not in plan.planned, certain=certain):
-            here.bring_day(venue, day)
-    here.load()
-    # What venues correct, they correct by day.
-    here.market.wrong.discard(plan.day(number - plan.restated_after))
+            deployment.fetch_night(venue, day)
+    deployment.load()
+    # Venues restate their data during the day.
+    deployment.market.wrong.discard(plan.day(number - plan.restated_after))
     if number == plan.reorganized + 1:
-        _reorganize(here.market.logs, plan.reorganized)
+        _reorganize(deployment.market.logs, plan.reorganized)
     if number in plan.built:
         if plan.killed.get(number) == "build":
-            _kill(here, chaos.chance, "build", day)
-        _run(here.settings, "build", day, here.days)
+            _kill(deployment, chaos.chance, "build", day)
+        _run(deployment.settings, "build", day, deployment.days)
 
 
-def _close(here: House) -> None:
-    """Everything once more when it is final. What is landed and cannot change any more is not asked for."""
-    at = datetime.combine(here.last, time()) + CLOSED_AFTER
+def _close(deployment: Deployment) -> None:
+    """Fetch everything again when it is final. Landed, final data is not requested."""
+    at = datetime.combine(deployment.last, time()) + CLOSED_AFTER
     for venue in DAILY:
-        for report in here.bring(venue, at, first=START, last=here.last):
+        for report in deployment.fetch_days(venue, at, first=START, last=deployment.last):
             assert report.failures == {}
 
 
-def undisturbed(here: House, plan: Plan) -> None:
-    """The same captures; the rest is brought at the end and loaded once."""
-    _reorganize(here.market.logs, plan.reorganized)
-    for at in here.captures():
+def run_undisturbed(deployment: Deployment, plan: Plan) -> None:
+    """The same captures; everything else is fetched and loaded once at the end."""
+    _reorganize(deployment.market.logs, plan.reorganized)
+    for at in deployment.captures():
         if at.time() == LISTED_AT:
             for venue in LISTED:
-                here.capture_listing(venue, at)
+                deployment.capture_listing(venue, at)
         if at != plan.outage:
-            assert not any(report.failures for report in here.capture(at))
+            assert not any(report.failures for report in deployment.capture(at))
     for venue in LISTED:
-        here.capture_listing(venue, datetime.combine(here.last, LISTED_AT) + timedelta(days=1))
-    at = datetime.combine(here.last, DAILY_AT) + timedelta(days=1)
-    here.bring(FORGETFUL, at, first=START, last=here.last)
-    _close(here)
-    here.load()
+        deployment.capture_listing(venue, datetime.combine(deployment.last, LISTED_AT) + timedelta(days=1))
+    at = datetime.combine(deployment.last, DAILY_AT) + timedelta(days=1)
+    deployment.fetch_days(SHORT_RETENTION, at, first=START, last=deployment.last)
+    _close(deployment)
+    deployment.load()
 
 
 def _fault(venue: str, kind: str | None) -> Injected | None:
-    menu = [*passing(venue, random.Random(0)), *lasting(venue)]
+    menu = [*transient_faults(venue, random.Random(0)), *permanent_faults(venue)]
     return next((fault for fault in menu if fault.kind == kind), None)
 
 
 def _missing_file(day: date) -> Injected:
-    """A file that comes a day late."""
+    """A file that is published a day late."""
     fault = Fault(f"BTCUSDT-metrics-{day}.zip", "status", times=999, status=404)
     return Injected("file a day late", fault, "", "not_yet_published")
 
 
 def _reorganize(logs: list[Log], number: int) -> None:
-    """Of the day's four liquidations one is gone and one is in the next block."""
+    """Remove one of the day's four liquidations and move another to the next block."""
     gone, moved = logs[4 * number : 4 * number + 2]
     logs[logs.index(moved)] = Log(moved.block + 1, 0, moved.address, moved.topics, moved.data)
     logs.remove(gone)
 
 
 def _start(settings: Settings, stage: str, day: date, days: int) -> subprocess.Popen[str]:
-    """A night, or a build, in a process of its own."""
+    """Start a night or a build in a subprocess."""
     return subprocess.Popen(
         [sys.executable, "-m", "tests.e2e.soak_fixture", stage, str(settings.root), json.dumps(settings.endpoints),
          str(day), str(days)],
@@ -216,24 +216,24 @@ def _start(settings: Settings, stage: str, day: date, days: int) -> subprocess.P
 
 
 def _run(settings: Settings, stage: str, day: date, days: int) -> None:
-    """The same, until it ends. dbt would keep its log open in the process of the tests."""
+    """Run a stage in a subprocess to its end. In the test process, dbt would keep its log open."""
     process = _start(settings, stage, day, days)
     _, errors = process.communicate()
     assert process.returncode == 0, errors[-4000:]
 
 
-def _kill(here: House, chance: random.Random, what: str, day: date) -> None:
-    """Start the night in a process of its own and kill it somewhere in the stage `what`."""
-    here.clock.now = datetime.combine(day + timedelta(days=1), DAILY_AT)
-    asked = len(here.emulator.hits) + chance.randint(2, 12)
-    says = {"load": "load", "build": "dbt build"}.get(what)
+def _kill(deployment: Deployment, chance: random.Random, what: str, day: date) -> None:
+    """Start the night in a subprocess and kill it in the stage `what`."""
+    deployment.clock.now = datetime.combine(day + timedelta(days=1), DAILY_AT)
+    requests = len(deployment.emulator.hits) + chance.randint(2, 12)
+    held_for = {"load": "load", "build": "dbt build"}.get(what)
     stage = "build" if what == "build" else "night"
-    process = _start(here.settings, stage, day, here.days)
+    process = _start(deployment.settings, stage, day, deployment.days)
     deadline = clock_time.monotonic() + 300
-    while not (_holds(here, says, process.pid) if says else len(here.emulator.hits) >= asked):
+    while not (_holds(deployment, held_for, process.pid) if held_for else len(deployment.emulator.hits) >= requests):
         assert clock_time.monotonic() < deadline
         if process.poll() is not None:
-            pytest.fail(f"ended before its {what} came: {process.communicate()[1][-2000:]}")
+            pytest.fail(f"ended before its {what}: {process.communicate()[1][-2000:]}")
         clock_time.sleep(0.002)
     clock_time.sleep(chance.uniform(0.0, {"fetch": 0.02, "load": 1.0, "build": 6.0}[what]))
     os.killpg(process.pid, signal.SIGKILL)
@@ -241,13 +241,13 @@ def _kill(here: House, chance: random.Random, what: str, day: date) -> None:
     assert process.returncode == -signal.SIGKILL
 
 
-def _holds(here: House, says: str, pid: int) -> bool:
-    """Whether the process holds the writer's lock for what it says it does."""
+def _holds(deployment: Deployment, held_for: str, pid: int) -> bool:
+    """Whether the process holds the writer lock for `held_for`."""
     try:
-        text = here.settings.lock_file.with_suffix(".holder.json").read_text(encoding="utf-8")
+        text = deployment.settings.lock_file.with_suffix(".holder.json").read_text(encoding="utf-8")
     except OSError:
         return False
-    return text == json.dumps({"pid": pid, "what": says})
+    return text == json.dumps({"pid": pid, "what": held_for})
 
 
 @contextmanager
@@ -262,7 +262,7 @@ def opened(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def tables(settings: Settings, schema: str) -> dict[str, Fingerprint]:
-    """Fingerprints of what the tables of a schema hold, without the ids of versions."""
+    """Fingerprints of the tables of a schema, without landing ids."""
     with opened(settings) as con:
         con.execute("create schema memory.held")
         found = {}
@@ -290,82 +290,82 @@ def coverage(settings: Settings) -> list[tuple[Any, ...]]:
 
 @dataclass(frozen=True)
 class Soaked:
-    """A warehouse that lived through a plan, what went wrong, and one that was spared."""
+    """A warehouse operated with faults, its faults, and an undisturbed one."""
 
     plan: Plan
-    lived: Settings
-    spared: Settings
+    disturbed: Settings
+    undisturbed: Settings
     chaos: Chaos
 
 
 def soak(folder: Path, plan: Plan, *, seed: int) -> Soaked:
-    with house(Settings(home=folder / "lived"), SoakWorld(logs=chain_of(plan.days)), plan.days) as here:
-        chaos = Chaos(here, random.Random(seed), plan.share)
-        operate(here, plan, chaos)
-        lived = here.settings
-    with house(Settings(home=folder / "spared"), SoakWorld(logs=chain_of(plan.days)), plan.days) as there:
-        undisturbed(there, plan)
-        spared = there.settings
-    return Soaked(plan, lived, spared, chaos)
+    with deploy(Settings(home=folder / "disturbed"), SoakMarket(logs=chain_of(plan.days)), plan.days) as deployment:
+        chaos = Chaos(deployment, random.Random(seed), plan.share)
+        operate(deployment, plan, chaos)
+        disturbed = deployment.settings
+    with deploy(Settings(home=folder / "undisturbed"), SoakMarket(logs=chain_of(plan.days)), plan.days) as other:
+        run_undisturbed(other, plan)
+        undisturbed = other.settings
+    return Soaked(plan, disturbed, undisturbed, chaos)
 
 
 def check_clean_tables(soaked: Soaked) -> None:
-    assert compare(tables(soaked.spared, "clean"), tables(soaked.lived, "clean")) == []
-    assert coverage(soaked.lived) == coverage(soaked.spared)
+    assert compare(tables(soaked.undisturbed, "clean"), tables(soaked.disturbed, "clean")) == []
+    assert coverage(soaked.disturbed) == coverage(soaked.undisturbed)
 
 
 def check_nothing_is_lost(soaked: Soaked) -> None:
-    """By the present state of every partition, and byte for byte in the landing."""
+    """Checks the current state of every partition, and the landing byte for byte."""
     newest = """
         select table_name, sum(received), sum(accepted), sum(duplicates), sum(quarantined)
         from (from ops.loads qualify row_number() over (
             partition by source, table_name, trade_date order by load_seq desc) = 1)
         group by table_name
     """
-    counted = rows(soaked.lived, newest)
+    counted = rows(soaked.disturbed, newest)
     assert len(counted) >= 6
     for table, received, accepted, duplicates, quarantined in counted:
         assert received == accepted + duplicates + quarantined
         if table != "instruments":
-            assert rows(soaked.lived, f"select count(*) from clean.{table}") == [(accepted,)], table
-    store = LandingStore(soaked.lived.root)
+            assert rows(soaked.disturbed, f"select count(*) from clean.{table}") == [(accepted,)], table
+    store = LandingStore(soaked.disturbed.root)
     assert list(store.verify(store.all())) == []
 
 
 def check_faults_are_visible(soaked: Soaked) -> None:
-    """Every fault that met a request left what it must leave, at its instant."""
-    told = set(rows(soaked.lived, "select venue, noted_at, problem, effect from ops.fetch_problems"))
+    """Every fault that affected a request is recorded with its time."""
+    recorded = set(rows(soaked.disturbed, "select venue, noted_at, problem, effect from ops.fetch_problems"))
     met = [seen for seen in soaked.chaos.seen if seen.injected.problem]
-    unseen = [s for s in met if (s.venue, s.at, s.injected.problem, s.injected.effect) not in told]
-    assert unseen == []
-    assert rows(soaked.spared, "select * from ops.fetch_problems") == []
+    missing = [s for s in met if (s.venue, s.at, s.injected.problem, s.injected.effect) not in recorded]
+    assert missing == []
+    assert rows(soaked.undisturbed, "select * from ops.fetch_problems") == []
 
 
 def check_what_came_late_or_changed(soaked: Soaked) -> None:
     plan = soaked.plan
     versions = "select completeness from ops.landings where source = '{}' and partition = '{}' order by version"
-    late = rows(soaked.lived, versions.format("binance_archive.um_metrics", plan.day(plan.late)))
+    late = rows(soaked.disturbed, versions.format("binance_archive.um_metrics", plan.day(plan.late)))
     assert late[0][0] in ("partial", "not_yet_published")
     assert late[-1] == ("complete",)
     for number in plan.restated:
-        assert len(rows(soaked.lived, versions.format("binance_archive.um_metrics", plan.day(number)))) >= 2
-    assert len(rows(soaked.lived, versions.format("evm_ethereum.aave", plan.day(plan.reorganized)))) >= 2
+        assert len(rows(soaked.disturbed, versions.format("binance_archive.um_metrics", plan.day(number)))) >= 2
+    assert len(rows(soaked.disturbed, versions.format("evm_ethereum.aave", plan.day(plan.reorganized)))) >= 2
 
 
 def check_the_lost_hour(soaked: Soaked) -> None:
-    """The hour is no row, its day is one capture short, and the journal says why."""
+    """The hour has no rows, its day lacks one capture, and the fetch log has the reason."""
     outage = soaked.plan.outage
     captures = (
         "select trade_date, max(present) from ops.coverage where table_name = 'option_chain' group by 1 order by 1"
     )
-    short = [day for day, present in rows(soaked.lived, captures) if present < 24]
+    short = [day for day, present in rows(soaked.disturbed, captures) if present < 24]
     assert short == [outage.date()]
     gaps = "from ops.coverage where table_name = 'option_chain' and status <> 'complete'"
-    assert rows(soaked.lived, f"select distinct trade_date, status, reason {gaps}") == [
+    assert rows(soaked.disturbed, f"select distinct trade_date, status, reason {gaps}") == [
         (outage.date(), "partial", "captured 23 of 24 slots")
     ]
     given_up = f"from ops.fetch_problems where noted_at = timestamp '{outage}' and effect = 'given_up' and problem = 'unavailable'"
-    assert ("okx.option_chain",) in rows(soaked.lived, f"select distinct source {given_up}")
+    assert ("okx.option_chain",) in rows(soaked.disturbed, f"select distinct source {given_up}")
 
 
 def test_two_days_with_faults_end_in_the_clean_tables_of_one_undisturbed_run(tmp_path: Path) -> None:
@@ -381,7 +381,7 @@ def test_two_days_with_faults_end_in_the_clean_tables_of_one_undisturbed_run(tmp
 @pytest.fixture(scope="module")
 def month(tmp_path_factory: pytest.TempPathFactory) -> Soaked:
     soaked = soak(tmp_path_factory.mktemp("soak"), MONTH, seed=30)
-    for settings in (soaked.lived, soaked.spared):
+    for settings in (soaked.disturbed, soaked.undisturbed):
         _run(settings, "build", START, MONTH.days)
     return soaked
 
@@ -397,7 +397,7 @@ class TestMonth:
         wanted = {
             (venue, fault.kind)
             for venue in (CAPTURED[0], *DAILY)
-            for fault in (*passing(venue, chance), *lasting(venue))
+            for fault in (*transient_faults(venue, chance), *permanent_faults(venue))
         }
         assert {kind for _, kind in wanted} <= {kind for _, kind in met}
         assert len(wanted - met) < len(wanted) / 4
@@ -406,20 +406,20 @@ class TestMonth:
         check_clean_tables(month)
 
     def test_marts_are_those_of_the_undisturbed_run(self, month: Soaked) -> None:
-        lived, spared = tables(month.lived, "marts"), tables(month.spared, "marts")
+        disturbed, undisturbed = tables(month.disturbed, "marts"), tables(month.undisturbed, "marts")
         for name in OF_LOADS:
-            del lived[name], spared[name]
-        assert compare(spared, lived) == []
-        assert sum(found.rows > 0 for found in lived.values()) > 15
+            del disturbed[name], undisturbed[name]
+        assert compare(undisturbed, disturbed) == []
+        assert sum(found.rows > 0 for found in disturbed.values()) > 15
 
     def test_nothing_received_is_lost(self, month: Soaked) -> None:
         check_nothing_is_lost(month)
 
-    def test_every_fault_is_on_record(self, month: Soaked) -> None:
+    def test_every_fault_is_recorded(self, month: Soaked) -> None:
         check_faults_are_visible(month)
 
     def test_late_and_restated_files_and_the_reorganized_chain_are_versions_of_landings(self, month: Soaked) -> None:
         check_what_came_late_or_changed(month)
 
-    def test_the_lost_hour_is_a_gap_and_on_record(self, month: Soaked) -> None:
+    def test_the_lost_hour_is_a_gap_and_recorded(self, month: Soaked) -> None:
         check_the_lost_hour(month)

@@ -25,12 +25,13 @@ class Mutant:
 SOURCES: Final = "pipelines/sources"
 HERE: Final = "tests/sources"
 INTERMEDIATE: Final = "dbt_project/models/intermediate"
-MARTS: Final = "dbt_project/models/marts"
+FACTS: Final = "dbt_project/models/marts/facts"
+ANALYSIS: Final = "dbt_project/models/marts/analysis"
 
 SIDES: Final = (
     Mutant(
         "binance archive: a forced buy is taken for a liquidated long",
-        f"{SOURCES}/binance_archive_events.py",
+        f"{SOURCES}/cex/binance_archive/history.py",
         '{"BUY": "short", "SELL": "long"}',
         '{"BUY": "long", "SELL": "short"}',
         (
@@ -39,54 +40,52 @@ SIDES: Final = (
     ),
     Mutant(
         "dydx: the side of the taker's order is taken for that of the position",
-        f"{SOURCES}/dydx.py",
+        f"{SOURCES}/dex/dydx.py",
         '{"SELL": "long", "BUY": "short"}',
         '{"SELL": "short", "BUY": "long"}',
         (f"{HERE}/test_dydx.py::test_recorded_trades_say_which_position_was_closed_and_how",),
     ),
     Mutant(
         "okx: a netted position has the side of its forced order",
-        f"{SOURCES}/okx_capture.py",
+        f"{SOURCES}/cex/okx/capture.py",
         '{"sell": "long", "buy": "short"}',
         '{"sell": "short", "buy": "long"}',
-        (
-            f"{HERE}/test_okx.py::test_a_netted_position_is_known_by_its_forced_order_and_a_contradiction_is_turned_away",
-        ),
+        (f"{HERE}/test_okx.py::test_a_netted_position_is_known_by_its_forced_order_and_a_contradiction_is_rejected",),
     ),
 )
 
 UNITS: Final = (
     Mutant(
         "okx: contracts are taken for coin",
-        f"{SOURCES}/okx_capture.py",
+        f"{SOURCES}/cex/okx/capture.py",
         '(pl.col("contracts") * pl.col("contract_size")).alias("amount")',
         'pl.col("contracts").alias("amount")',
         (f"{HERE}/test_okx.py::test_a_recorded_liquidation_is_a_short_bought_back",),
     ),
     Mutant(
         "binance: contracts of 100 dollars are taken for dollars",
-        f"{SOURCES}/binance.py",
+        f"{SOURCES}/cex/binance/history.py",
         '.then(pl.col("amount") * pl.col("contract_size")).otherwise(in_dollars)',
         '.then(pl.col("amount")).otherwise(in_dollars)',
         (f"{HERE}/test_binance.py::test_coin_margined_open_interest_is_contracts_and_coin",),
     ),
     Mutant(
         "binance archive: the value of a coin-margined contract is taken for its number",
-        f"{SOURCES}/binance_archive_metrics.py",
+        f"{SOURCES}/cex/binance_archive/history.py",
         'base, usd, unit = pl.col("value"), pl.col("amount") * pl.col("contract_size"), "contracts"',
         'base, usd, unit = pl.col("amount"), pl.col("value") * pl.col("contract_size"), "contracts"',
         (f"{HERE}/test_binance_archive_files.py::test_coin_margined_metrics_are_contracts_with_their_value_in_coin",),
     ),
     Mutant(
         "coinalyze: funding in percent is taken for a fraction",
-        f"{SOURCES}/coinalyze.py",
+        f"{SOURCES}/cex/coinalyze.py",
         '(pl.col("percent") / 100).alias("rate")',
         'pl.col("percent").alias("rate")',
         (f"{HERE}/test_coinalyze.py::test_funding_is_in_percent_and_settled_at_16",),
     ),
     Mutant(
         "deribit: volatility in percent is taken for a fraction",
-        f"{SOURCES}/deribit_capture.py",
+        f"{SOURCES}/cex/deribit/capture.py",
         '(pl.col("mark_iv_percent") / 100).alias("mark_iv")',
         'pl.col("mark_iv_percent").alias("mark_iv")',
         (f"{HERE}/test_deribit.py::test_a_decimal_strike_is_read_from_the_list_and_a_linear_mark_becomes_coin",),
@@ -123,14 +122,14 @@ PAGES: Final = (
         "pipelines/extract/paging.py",
         "        yield page\n        if len(seen) < limit:\n            return\n        first = _advanced(",
         "        if len(seen) < limit:\n            return\n        yield page\n        first = _advanced(",
-        ("tests/unit/test_paging.py::test_forward_and_backward_bring_every_row_of_the_span_once",),
+        ("tests/unit/test_paging.py::test_forward_and_backward_paging_return_every_row_of_the_span_once",),
     ),
     Mutant(
         "paging backward: one page is taken for all of them",
         "pipelines/extract/paging.py",
         "        if not seen or (spacing is None and len(seen) < limit):\n            return\n",
         "        return\n",
-        ("tests/unit/test_paging.py::test_forward_and_backward_bring_every_row_of_the_span_once",),
+        ("tests/unit/test_paging.py::test_forward_and_backward_paging_return_every_row_of_the_span_once",),
     ),
     Mutant(
         "cursors: the first page is taken for all of them",
@@ -141,7 +140,7 @@ PAGES: Final = (
     ),
     Mutant(
         "okx: exclusive bounds are taken for inclusive ones",
-        f"{SOURCES}/okx_history.py",
+        f"{SOURCES}/cex/okx/history.py",
         "wire.FUNDING, job.subject, instId=job.subject, before=first - 1, after=last + 1, limit=LIMIT",
         "wire.FUNDING, job.subject, instId=job.subject, before=first, after=last, limit=LIMIT",
         (f"{HERE}/test_okx.py::test_a_day_of_funding_holds_its_first_settlement",),
@@ -152,21 +151,21 @@ PAGES: Final = (
         '                    self.failures[f"{partition.name} {name}"] = outcome\n',
         '                    self.failures[f"{partition.name} {name}"] = outcome\n'
         '                    fetched[name] = "empty"\n',
-        ("tests/unit/test_fetch.py::test_an_instrument_that_fails_half_way_leaves_nothing_of_itself",),
+        ("tests/unit/test_fetch.py::test_a_partially_fetched_instrument_is_not_landed",),
     ),
 )
 
 TIME: Final = (
     Mutant(
         "loading: a state of 00:00 belongs to the day that begins",
-        "pipelines/clean/stage.py",
+        "pipelines/clean/parsed.py",
         "((day - pl.duration(microseconds=1)) if table.day_is_state else day)",
         "day",
         ("tests/unit/test_load.py::test_state_at_midnight_belongs_to_the_day_before",),
     ),
     Mutant(
         "volatility: the window before a day holds the day",
-        f"{MARTS}/facts/fct_price_daily.sql",
+        f"{FACTS}/fct_price_daily.sql",
         "range between interval '{{ threshold(\"volatility_window_days\") }}' day preceding "
         "and interval '1' day preceding",
         "range between interval '{{ threshold(\"volatility_window_days\") }}' day preceding and current row",
@@ -184,7 +183,7 @@ TIME: Final = (
     ),
     Mutant(
         "liquidation zones: the map of a day holds the day",
-        f"{INTERMEDIATE}/liquidations/int_liquidation_zones_daily.sql",
+        f"{ANALYSIS}/liquidations/helpers/int_liquidation_zones_daily.sql",
         "range between interval '{{ threshold(\"zone_window_days\") }}' day preceding and interval '1' day preceding",
         "range between interval '{{ threshold(\"zone_window_days\") }}' day preceding and current row",
         units=("the_map_of_zones_is_that_of_the_days_before",),
@@ -227,21 +226,21 @@ COUNTS: Final = (
         "pipelines/clean/stage.py",
         "\"where o.outcome in ('contract', 'conflicting_duplicate')\"\n",
         "\"where o.outcome in ('conflicting_duplicate')\"\n",
-        ("tests/unit/test_load.py::test_rows_that_break_the_contract_are_kept_whole_with_the_rule_they_break",),
+        ("tests/unit/test_load.py::test_rows_that_violate_the_contract_are_quarantined_with_the_violated_rule",),
     ),
     Mutant(
         "loading: the oldest version of a landing is the one that counts",
         "pipelines/extract/landing.py",
         "if held is None or landing.version > held.version:",
         "if held is None or landing.version < held.version:",
-        ("tests/unit/test_load.py::test_a_restated_file_replaces_its_days_and_days_it_no_longer_holds_disappear",),
+        ("tests/unit/test_load.py::test_a_restated_file_replaces_its_days_and_removes_days_it_no_longer_contains",),
     ),
     Mutant(
         "loading: of two landings the older one's row stays",
         "pipelines/clean/stage.py",
         "order by rank desc, _line, _field nulls first",
         "order by rank, _line, _field nulls first",
-        ("tests/unit/test_load.py::test_the_newest_landing_wins_over_an_older_one_and_the_loser_is_counted",),
+        ("tests/unit/test_load.py::test_the_newest_landing_overrides_an_older_one_and_the_replaced_row_is_counted",),
     ),
 )
 
@@ -258,20 +257,20 @@ GAPS: Final = (
         "pipelines/clean/coverage.py",
         "case when is_empty then 'empty' else 'missing' end, case when not is_empty then reason end",
         "'empty', case when not is_empty then reason end",
-        ("tests/unit/test_load.py::test_gaps_carry_their_reason",),
+        ("tests/unit/test_load.py::test_gaps_have_a_reason",),
     ),
     Mutant(
         "coverage: a day of captures wants no more slots than it had",
         "pipelines/clean/coverage.py",
         ".then(24 // captures.every_hours)",
         '.then(pl.col("had"))',
-        ("tests/unit/test_load.py::test_a_day_of_captures_is_complete_only_with_every_slot_of_it",),
+        ("tests/unit/test_load.py::test_a_day_of_captures_is_complete_only_with_every_slot",),
     ),
     Mutant(
         "open interest of a venue is that of the instruments that are known",
-        f"{MARTS}/facts/fct_open_interest_daily.sql",
-        "case when count(*) = count(i.oi_usd) then sum(i.oi_usd) end as oi_usd",
-        "sum(i.oi_usd) as oi_usd",
+        f"{FACTS}/fct_open_interest_daily.sql",
+        "case when count(*) = count(oi_usd) then sum(oi_usd) end as oi_usd",
+        "sum(oi_usd) as oi_usd",
         units=("open_interest_of_a_venue_is_known_only_if_every_instrument_is",),
     ),
 )
@@ -279,44 +278,44 @@ GAPS: Final = (
 METRICS: Final = (
     Mutant(
         "max pain is where options pay most",
-        f"{MARTS}/options/options_max_pain_daily.sql",
+        f"{ANALYSIS}/options/options_max_pain_daily.sql",
         "(calls_at_or_below - puts_above) / nullif(",
         "(puts_above - calls_at_or_below) / nullif(",
         units=("max_pain_is_where_all_options_together_pay_least",),
     ),
     Mutant(
         "put/call is call/put",
-        f"{MARTS}/options/options_structure_daily.sql",
+        f"{ANALYSIS}/options/options_structure_daily.sql",
         "    put_oi_base / nullif(call_oi_base, 0) as put_call_oi_ratio,",
         "    call_oi_base / nullif(put_oi_base, 0) as put_call_oi_ratio,",
         units=("ratios_walls_and_far_puts_add_up_over_venues_and_volatility_is_the_largest_venues",),
     ),
     Mutant(
         "capitulation is called while open interest grows",
-        f"{MARTS}/risk/positioning_divergence_daily.sql",
-        "' and daily.oi_base_change_judged < 0'",
-        "' and daily.oi_base_change_judged > 0'",
+        "dbt_project/dbt_project.yml",
+        '[oi_base_change_judged, "<", 0]',
+        '[oi_base_change_judged, ">", 0]',
         units=("capitulation_stands_on_its_borders_and_is_unknown_without_an_input",),
     ),
     Mutant(
         "an expansion needs a moving price",
-        f"{MARTS}/trends/oi_trends_daily.sql",
-        "' and abs(r) <= flat_border'",
-        "' and abs(r) >= flat_border'",
+        "dbt_project/dbt_project.yml",
+        '[price_move, "<=", expansion_flat_sigmas,',
+        '[price_move, ">=", expansion_flat_sigmas,',
         units=("borders_are_neutral_and_missing_inputs_are_unknown",),
     ),
     Mutant(
         "shorts are named where longs build up",
-        f"{MARTS}/trends/oi_trends_daily.sql",
-        "when r > quadrant_return_border and o > quadrant_oi_border then 'long_build_up'",
-        "when r < -quadrant_return_border and o > quadrant_oi_border then 'long_build_up'",
+        f"{ANALYSIS}/trends/oi_trends_daily.sql",
+        "when price_return > quadrant_return_border and oi_change > quadrant_oi_border then 'long_build_up'",
+        "when price_return < -quadrant_return_border and oi_change > quadrant_oi_border then 'long_build_up'",
         units=("borders_are_neutral_and_missing_inputs_are_unknown",),
     ),
     Mutant(
         "extreme funding is called below its border",
-        f"{INTERMEDIATE}/trends/int_funding_regime_steps.sql",
-        "ranks.percentile >= {{ threshold('funding_extreme_high_percentile') }}",
-        "ranks.percentile <= {{ threshold('funding_extreme_high_percentile') }}",
+        "dbt_project/dbt_project.yml",
+        '[excess_rate_percentile_90d, ">=", funding_extreme_high_percentile]',
+        '[excess_rate_percentile_90d, "<=", funding_extreme_high_percentile]',
         units=("an_extreme_is_confirmed_held_while_elevated_and_left_only_inside",),
     ),
     Mutant(

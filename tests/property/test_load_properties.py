@@ -1,9 +1,10 @@
-"""Whatever the order, the overlap and the splitting of files: the same clean table, and counts that add up."""
+"""For any order, overlap and splitting of files, the clean table is the same and the counts add up."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from pipelines.quality.batch import CheckResult, GateInput
 
 CONTRACT = load_contract(PROJECT_ROOT / "warehouse" / "schema")
 Row = tuple[str, int, float]
-"""Instrument, hours since 2024-01-01, open interest (negative breaks the contract)."""
+"""Instrument, hours since 2024-01-01, open interest (negative values violate the contract)."""
 File = tuple[str, list[Row]]
 
 rows = st.tuples(st.sampled_from(["BTCUSDT", "ETHUSDT"]), st.integers(0, 60), st.sampled_from([-1.0, 1.0, 2.0, 3.0]))
@@ -30,7 +31,8 @@ histories = st.lists(files, min_size=1, max_size=5)
 
 
 def expected_rows(history: Sequence[File]) -> set[Row]:
-    """The rule in plain Python: current version of each file; inside a file a contradicted key is void; newest file wins."""
+    """The load rules in plain Python: current version of each file; a key with conflicting values in a file is dropped; the newest
+    file has precedence."""
     newest = {part: (rank, rows) for rank, (part, rows) in enumerate(history)}
     table: dict[tuple[str, int], float] = {}
     for _, content in sorted(newest.values(), key=lambda item: item[0]):
@@ -42,8 +44,8 @@ def expected_rows(history: Sequence[File]) -> set[Row]:
     return {(instrument, hour, value) for (instrument, hour), value in table.items()}
 
 
-class MarketModel:
-    """A landing and a warehouse in memory."""
+class InMemoryWarehouse:
+    """A landing on disk and a warehouse in memory."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -65,15 +67,15 @@ class MarketModel:
 
     def load(self) -> None:
         load_source(
-            self.con,
+            lambda: nullcontext(self.con),
             contract=CONTRACT,
             source="files.x",
+            store=self.store,
             landings=self.store.all(),
             parse=self._parse,
             rules=SourceRules(),
             gate=_no_gate,
             now=datetime(2024, 7, 1),
-            home=self.home,
         )
 
     def table(self) -> set[Row]:
@@ -84,7 +86,7 @@ class MarketModel:
         )
 
     def ops(self) -> list[tuple[object, ...]]:
-        """Present state of every partition, of lineage and of coverage."""
+        """Current state of partitions, lineage, coverage and quarantine."""
         return self.con.execute(
             """
             select 'load', table_name, cast(trade_date as varchar), received, accepted, duplicates, restated, quarantined
@@ -131,48 +133,48 @@ def _no_gate(con: duckdb.DuckDBPyConnection, inputs: Sequence[GateInput]) -> lis
     return []
 
 
-def _world(folder: str, name: str) -> MarketModel:
+def _warehouse(folder: str, name: str) -> InMemoryWarehouse:
     home = Path(folder) / name
     home.mkdir()
-    return MarketModel(home)
+    return InMemoryWarehouse(home)
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(history=histories)
-def test_loading_file_by_file_equals_loading_all_at_once_and_the_rule_in_plain_python(history: list[File]) -> None:
+def test_loading_file_by_file_equals_loading_all_at_once_and_a_plain_python_implementation(history: list[File]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        stepwise, together = _world(folder, "stepwise"), _world(folder, "together")
+        incremental, at_once = _warehouse(folder, "incremental"), _warehouse(folder, "at_once")
         for file in history:
-            stepwise.land(file)
-            stepwise.load()
-            together.land(file)
-        together.load()
-        assert stepwise.table() == expected_rows(history)
-        assert together.table() == expected_rows(history)
-        # days that a restated file no longer holds keep a zero row in the log of loads; elsewhere all is equal
-        step = [row for row in stepwise.ops() if not (row[0] == "load" and row[3] == 0)]
-        assert step == [row for row in together.ops() if not (row[0] == "load" and row[3] == 0)]
-        stepwise.con.close()
-        together.con.close()
+            incremental.land(file)
+            incremental.load()
+            at_once.land(file)
+        at_once.load()
+        assert incremental.table() == expected_rows(history)
+        assert at_once.table() == expected_rows(history)
+        # Days that a restated file no longer contains keep a row of zeros in ops.loads; everything else is equal.
+        incremental_ops = [row for row in incremental.ops() if not (row[0] == "load" and row[3] == 0)]
+        assert incremental_ops == [row for row in at_once.ops() if not (row[0] == "load" and row[3] == 0)]
+        incremental.con.close()
+        at_once.con.close()
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(history=histories)
 def test_nothing_received_is_lost(history: list[File]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        world = _world(folder, "world")
+        warehouse = _warehouse(folder, "warehouse")
         for file in history:
-            world.land(file)
-        world.load()
+            warehouse.land(file)
+        warehouse.load()
         current = dict(history)
         received = sum(len(content) for content in current.values())
-        counts = world.con.execute(
+        counts = warehouse.con.execute(
             "select sum(received), sum(accepted) + sum(duplicates) + sum(quarantined) from ops.loads"
         ).fetchone()
-        held = world.con.execute(
+        held = warehouse.con.execute(
             "select (select count(*) from clean.open_interest) + (select sum(duplicates) from ops.loads) "
             "+ (select count(*) from ops.quarantine)"
         ).fetchone()
         assert counts == (received, received)
         assert held == (received,)
-        world.con.close()
+        warehouse.con.close()

@@ -13,18 +13,19 @@ import pytest
 
 from pipelines.core.errors import LeverhouseError
 from pipelines.core.settings import Settings
-from pipelines.extract import logs as logs_module
 from pipelines.extract.fetch import span_of
 from pipelines.extract.landing import LandingStore
-from pipelines.extract.logs import MOST_ITEMS, BlockRange, LogFilter, query
-from pipelines.extract.logs_node import TOO_WIDE
 from pipelines.extract.pack import Pack
 from pipelines.extract.venue import Context
 from pipelines.operations.fetch import fetch
 from pipelines.sandbox.emulator import Fault
 from pipelines.sandbox.venues.evm import GENESIS, ChainMarket, Log, ResponseBehavior, block_of
 from pipelines.sources import registry
-from pipelines.sources.chain.evm import contracts as emitters
+from pipelines.sources.chain import portal
+from pipelines.sources.chain.evm import contracts
+from pipelines.sources.chain.evm.logs import LogFilter, query
+from pipelines.sources.chain.evm.nodes import RANGE_ERROR
+from pipelines.sources.chain.portal import MAX_ITEMS, BlockRange
 from pipelines.sources.instruments import InstrumentHistory
 from pipelines.storage.warehouse import writer
 from tests.sources.conftest import FAST_RETRY, Clock, Serve, loaded, quarantined
@@ -58,7 +59,7 @@ def bring(
     faults: Sequence[Fault] = (), day: date = DAY,
 ) -> tuple[Settings, Mapping[str, LeverhouseError], list[Any]]:  # fmt: skip
     """Fetch the day from the portal or from `nodes`. Failures, and the requests that were made."""
-    with serve(VENUE, settings=settings, model=model, faults=faults) as (emulator, there):
+    with serve(VENUE, settings=settings, market=model, faults=faults) as (emulator, there):
         wanted = {f"{VENUE}.{name}" for name in nodes or ("portal",)}
         there = there.model_copy(update={"endpoints": {k: v for k, v in there.endpoints.items() if k in wanted}})
         [report] = fetch(there, VENUE, [feed], first=day, last=day, assets=["ETH"], retry=FAST_RETRY, clock=clock)
@@ -101,7 +102,7 @@ def test_the_landing_says_which_blocks_it_holds(settings: Settings, serve: Serve
 def test_a_long_range_is_asked_for_in_parts(
     settings: Settings, serve: Serve, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logs_module, "MOST_BLOCKS", 3_000)
+    monkeypatch.setattr(portal, "MAX_BLOCKS", 3_000)
     _, failures, _ = bring(settings, serve, clock, ChainMarket(logs=spread(20)))
     assert failures == {}
     [landing] = LandingStore(settings.root).current(f"{VENUE}.aave")
@@ -166,13 +167,13 @@ def test_a_portal_that_keeps_breaking_off_is_a_failure_and_lands_nothing(
 ) -> None:
     fork = Fault(where="finalized-stream", kind="status", status=409, times=99, body=b"{}")
     _, failures, _ = bring(settings, serve, clock, ChainMarket(logs=spread(20)), faults=[fork])
-    assert "status 409, no whole stream in 4 tries" in str(next(iter(failures.values())))
+    assert "status 409, incomplete stream after 4 attempts" in str(next(iter(failures.values())))
     assert LandingStore(settings.root).all(f"{VENUE}.aave") == []
 
 
 def test_a_query_stays_below_the_most_items_the_portal_takes() -> None:
-    body = query(BlockRange(1, 2), LogFilter(tuple(emitters.VENUS["bnb"]), ("0x1",)))
-    assert len(body["logs"]) <= MOST_ITEMS
+    body = query(BlockRange(1, 2), LogFilter(tuple(contracts.VENUS["bnb"]), ("0x1",)))
+    assert len(body["logs"]) <= MAX_ITEMS
 
 
 # As nodes were seen to word it, with their statuses and codes.
@@ -210,7 +211,7 @@ def test_a_node_that_finds_a_span_too_wide_is_asked_for_less(
 
 def test_an_error_of_another_kind_is_no_reason_to_ask_for_less() -> None:
     for message in ("internal error", "method not found", "execution reverted", "header not found"):
-        assert not TOO_WIDE.search(message)
+        assert not RANGE_ERROR.search(message)
 
 
 def test_429_for_a_long_span_makes_it_shorter(settings: Settings, serve: Serve, clock: Clock) -> None:
@@ -282,7 +283,7 @@ def test_an_endpoint_that_lies_is_caught_by_another(
 ) -> None:
     model = ChainMarket(logs=spread(6), nodes={"rpc": lie})
     _, failures, _ = bring(settings, serve, clock, model, nodes=["rpc", "rpc_2"])
-    assert "do not tell the same" in str(next(iter(failures.values())))
+    assert "nodes disagree" in str(next(iter(failures.values())))
     assert LandingStore(settings.root).all(f"{VENUE}.aave") == []
 
 
@@ -343,7 +344,7 @@ def test_what_is_sold_after_an_absorption_is_no_second_liquidation(
 def test_the_auction_of_a_bark_is_no_second_liquidation(
     settings: Settings, serve: Serve, clock: Clock, nodes: list[str]
 ) -> None:
-    dog, clipper = list(emitters.MAKER["ethereum"])[2], "0xc67963a226eddd77b91ad8c421630a1b0adff270"
+    dog, clipper = list(contracts.MAKER["ethereum"])[2], "0xc67963a226eddd77b91ad8c421630a1b0adff270"
     ilk, numbers = b"ETH-A".ljust(32, b"\0"), [("uint256", 10**18)] * 4
     logs = [
         encoded(

@@ -11,8 +11,8 @@ from pipelines.contract.ddl import load_contract
 from pipelines.core.settings import Settings
 from pipelines.sandbox.venues.evm import ChainMarket, Log, block_of
 from pipelines.sources import registry
-from pipelines.sources.chain.evm.bad_debt import TABLE
-from pipelines.sources.chain.evm.chains import FAMILIES
+from pipelines.sources.chain.evm.lending import BAD_DEBT as TABLE
+from pipelines.sources.chain.evm.venue import FAMILIES
 from pipelines.storage.warehouse import writer
 from tests.sources.conftest import Clock, Serve, loaded, quarantined
 from tests.sources.evm_events import address, encoded, parsed, rows, stream
@@ -126,10 +126,9 @@ def test_an_event_of_another_shape_is_turned_away_under_bad_debt() -> None:
 
 def test_rows_have_the_types_of_the_contract() -> None:
     types = load_contract(Settings.load().schema_dir).table(TABLE).polars_schema()
-    for family, protocols in FAMILIES.items():
+    for family in FAMILIES:
         feed = registry.venue(VENUE).feed(family) if family in {f.name for f in registry.venue(VENUE).feeds} else None
-        telling = any(protocol.bad_debt for protocol in protocols)
-        if feed is None or not telling:
+        if feed is None or not any(protocol.bad_debt for protocol in FAMILIES[family].protocols):
             continue
         assert TABLE in feed.tables
         one = parsed(VENUE, family, stream(), table=TABLE)

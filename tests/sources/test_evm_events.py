@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,21 @@ from pipelines.contract.ddl import load_contract
 from pipelines.core.errors import SourceFormatError
 from pipelines.core.settings import Settings
 from pipelines.sandbox.venues.evm import Log
-from pipelines.sources.chain.evm import contracts as emitters
+from pipelines.sources.chain.evm import aave, comet, compound, contracts, euler, fluid, liquity, maker, morpho
 from pipelines.sources.chain.evm.abi import EventSpec
-from pipelines.sources.chain.evm.bad_debt import EVENTS as BAD_DEBT_EVENTS
-from pipelines.sources.chain.evm.chains import CHAINS, FAMILIES, deployed
-from pipelines.sources.chain.evm.lending import BOLD, DAI, ETHER, EVENTS, LUSD
+from pipelines.sources.chain.evm.chains import CHAINS, Chain
+from pipelines.sources.chain.evm.lending import parse_events
+from pipelines.sources.chain.evm.liquity import BOLD, LUSD
+from pipelines.sources.chain.evm.maker import DAI
+from pipelines.sources.chain.evm.venue import FAMILIES, chain_venue
+from pipelines.sources.tokens import NATIVE
 from tests.sources.evm_events import address, amounts, answer, encoded, event_hash, parsed, rows, stream
 
-POOL_V3 = next(iter(emitters.AAVE_V3["ethereum"]))
+POOL_V3 = next(iter(contracts.AAVE_V3["ethereum"]))
 WETH = "0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2"
 USDC = "0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48"
 USDT = "0xdac17f958d2ee523a2206206994597c13d831ec7"
-MORPHO = next(iter(emitters.MORPHO_BLUE["ethereum"]))
+MORPHO = next(iter(contracts.MORPHO_BLUE["ethereum"]))
 LIQUIDATION_CALL = "LiquidationCall(address,address,address,uint256,uint256,address,bool)"
 LIQUIDATE_BORROW = "LiquidateBorrow(address,address,uint256,address,uint256)"
 ABSORB_COLLATERAL = "AbsorbCollateral(address,address,address,uint256,uint256)"
@@ -34,24 +38,38 @@ ABSORB_DEBT = "AbsorbDebt(address,address,uint256,uint256)"
 COMET_USDC = "0xc3d688b66703497daa19211eedff47f25384cdc3"
 
 
-@pytest.mark.parametrize("event", [*EVENTS, *BAD_DEBT_EVENTS], ids=lambda event: event.name)
+EVENTS = [event for module in (aave, comet, compound, euler, fluid, liquity, maker, morpho) for event in module.EVENTS]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.name)
 def test_an_event_hash_is_that_of_its_signature(event: EventSpec) -> None:
     assert event_hash(event.signature) == event.topic0
 
 
-def test_every_emitter_is_an_address_of_a_known_chain_and_of_one_protocol() -> None:
+def test_every_event_that_is_read_is_among_those_of_its_module() -> None:
+    for family in FAMILIES.values():
+        for protocol in family.protocols:
+            bad_debt = protocol.bad_debt.events if protocol.bad_debt else ()
+            assert {*protocol.events, *protocol.registry_events, *bad_debt} <= set(EVENTS), protocol.name
+
+
+def test_every_contract_is_an_address_of_a_known_chain_and_of_one_protocol() -> None:
     chains = {chain.name for chain in CHAINS}
-    for family, protocols in FAMILIES.items():
+    for family in FAMILIES.values():
         for chain in CHAINS:
-            listed = [a for protocol in deployed(family, chain) for a in protocol.emitters[chain.name]]
+            listed = [a for protocol in family.on(chain) for a in protocol.tokens(chain.name)]
             assert len(listed) == len(set(listed)), (family, chain.name)
-        for protocol in protocols:
-            assert set(protocol.emitters) <= chains
-            assert set(protocol.emitters) == set(protocol.since), protocol.name
-            believed = [a for there in protocol.registries.values() for a in there]
-            listed_here = [a for listed in protocol.emitters.values() for a in listed]
-            frame = pl.Series([*listed_here, *believed], dtype=pl.String)
-            assert frame.str.contains("^0x[0-9a-f]{40}$").all(), protocol.name
+        for protocol in family.protocols:
+            assert set(protocol.since) <= chains, protocol.name
+            registries = [a for chain in protocol.since for a in protocol.registries(chain)]
+            addresses = [a for chain in protocol.since for a in protocol.tokens(chain)]
+            assert pl.Series([*addresses, *registries]).str.contains("^0x[0-9a-f]{40}$").all(), protocol.name
+
+
+def test_a_protocol_with_contracts_on_a_chain_and_no_first_date_is_refused() -> None:
+    [compound_v3] = FAMILIES["comet"].protocols
+    with pytest.raises(ValueError, match="compound_v3"):
+        replace(compound_v3, since={"ethereum": date(2022, 8, 1)})
 
 
 RECEIPTS: dict[str, tuple[str, str, tuple[str, str, str, str]]] = {
@@ -76,7 +94,7 @@ RECEIPTS: dict[str, tuple[str, str, tuple[str, str, str, str]]] = {
     ),
     "compound_v2_liquidation_eth": (
         "compound_v2", "0xc440f3c87dc4b6843cabc413916220d4f4fed117",
-        ("0x39aa39c021dfbae8fac545936693ac917d5e7563", "1306078395", ETHER, "1688675718347350"),
+        ("0x39aa39c021dfbae8fac545936693ac917d5e7563", "1306078395", NATIVE, "1688675718347350"),
     ),
     "compound_v2_liquidator_side": (
         "compound_v2", "0x9bf62c518ffe86bd43d57c7026aa1a4fbea83b15",
@@ -141,7 +159,7 @@ def test_several_liquidations_of_one_transaction_are_as_many_events() -> None:
 
 
 def test_compound_and_venus_share_a_hash_and_differ_in_what_is_indexed() -> None:
-    emitter, collateral = next(iter(emitters.VENUS["bnb"])), list(emitters.VENUS["bnb"])[1]
+    emitter, collateral = next(iter(contracts.VENUS["bnb"])), list(contracts.VENUS["bnb"])[1]
     words = [
         ("address", address(1)),
         ("address", address(2)),
@@ -159,7 +177,7 @@ def test_compound_and_venus_share_a_hash_and_differ_in_what_is_indexed() -> None
     assert {name: first[name] for name in told} == {name: second[name] for name in told}
     assert first["borrower"] == address(2)
     assert first["debt_amount_raw"] == "10000000000000000000"
-    assert first["debt_token"] == emitters.VENUS["bnb"][emitter]
+    assert first["debt_token"] == contracts.VENUS["bnb"][emitter]
 
 
 def absorb(index: int, asset: int, amount: int, usd: int, *, tx_hash: str = "0x" + "a" * 64, borrower: int = 5) -> Log:
@@ -211,7 +229,7 @@ def test_debt_absorbed_without_collateral_is_bad_debt_and_kept_apart() -> None:
 
 def test_a_later_sale_of_absorbed_collateral_is_not_asked_for() -> None:
     sold = event_hash("BuyCollateral(address,address,uint256,uint256)")
-    assert sold not in {event.topic0 for protocol in FAMILIES["comet"] for event in protocol.events}
+    assert sold not in {event.topic0 for protocol in FAMILIES["comet"].protocols for event in protocol.events}
 
 
 def create_market(market: bytes, loan: str, collateral: str) -> Log:
@@ -249,7 +267,7 @@ def test_a_market_whose_creation_is_missing_turns_its_liquidations_away() -> Non
     ("ilk", "token", "event"), [(b"ETH-A", "eth", "Bark"), (b"WBTC-B", "wbtc", "Bite"), (b"P-A", "p", "Bite")]
 )
 def test_a_maker_vault_is_scaled_by_maker_and_its_debt_is_dai(ilk: bytes, token: str, event: str) -> None:
-    cat, dog = list(emitters.MAKER["ethereum"])[1:]
+    cat, dog = list(contracts.MAKER["ethereum"])[1:]
     # 12.5 of collateral with 18 decimals whatever the token has; 20,000.123456789012345678 Dai with 45.
     ink, due = 125 * 10**17, 20_000_123_456_789_012_345_678 * 10**27 + 999
     topics: list[tuple[str, Any]] = [("bytes32", ilk.ljust(32, b"\0")), ("address", address(6))]
@@ -268,22 +286,24 @@ def test_a_maker_vault_is_scaled_by_maker_and_its_debt_is_dai(ilk: bytes, token:
 def test_the_sales_of_a_bark_are_not_asked_for() -> None:
     kick = event_hash("Kick(uint256,uint256,uint256,uint256,address,address,uint256)")
     take = event_hash("Take(uint256,uint256,uint256,uint256,uint256,uint256,address)")
-    assert {kick, take}.isdisjoint({event.topic0 for protocol in FAMILIES["maker"] for event in protocol.events})
+    assert {kick, take}.isdisjoint(
+        {event.topic0 for protocol in FAMILIES["maker"].protocols for event in protocol.events}
+    )
 
 
 def test_a_liquity_trove_is_ether_against_lusd() -> None:
-    manager = next(iter(emitters.LIQUITY_V1["ethereum"]))
+    manager = next(iter(contracts.LIQUITY_V1["ethereum"]))
     log = encoded(
         "TroveLiquidated(address,uint256,uint256,uint8)", manager, [("address", address(6))],
         [("uint256", 2_000 * 10**18), ("uint256", 15 * 10**17), ("uint8", 2)],
     )  # fmt: skip
     [row] = rows("evm_ethereum", "liquity", log)
-    assert (row["collateral_token"], row["collateral_amount_raw"]) == (ETHER, "1500000000000000000")
+    assert (row["collateral_token"], row["collateral_amount_raw"]) == (NATIVE, "1500000000000000000")
     assert (row["debt_token"], row["debt_amount_raw"], row["borrower"]) == (LUSD, "2000000000000000000000", address(6))
 
 
 def test_a_liquity_v2_liquidation_is_what_left_the_troves_and_not_the_surplus() -> None:
-    manager = next(iter(emitters.LIQUITY_V2["ethereum"]))
+    manager = next(iter(contracts.LIQUITY_V2["ethereum"]))
     # debt: 900 to the pool, 100 redistributed. Collateral: 0.01 gas, 0.5 sent, 0.09 redistributed; 0.4 goes back. Price 2,500.
     numbers = (900 * 10**18, 100 * 10**18, 0, 10**16, 5 * 10**17, 9 * 10**16, 4 * 10**17, 1, 2, 2_500 * 10**18)
     signature = f"Liquidation({','.join(['uint256'] * 10)})"
@@ -293,7 +313,7 @@ def test_a_liquity_v2_liquidation_is_what_left_the_troves_and_not_the_surplus() 
     assert (row["debt_token"], row["debt_amount_raw"], row["borrower"]) == (BOLD, "1000000000000000000000", None)
 
 
-FACTORY = next(iter(emitters.EULER_V2["ethereum"]))
+FACTORY = next(iter(contracts.EULER_V2["ethereum"]))
 
 
 def vault_created(vault: str, asset: str, *, block: int = 10) -> Log:
@@ -323,7 +343,7 @@ def test_a_vault_that_no_listed_factory_made_is_not_believed() -> None:
     one = parsed("evm_ethereum", "euler", stream(vault_created(address(0xE1), USDC), vault_liquidated(address(0xE2))))
     assert one.rows.is_empty()
     assert one.rejects is not None
-    assert one.rejects["detail"].to_list() == ["the emitter is not on the list"]
+    assert one.rejects["detail"].to_list() == ["the contract is not on the list"]
 
 
 def test_what_an_unlisted_contract_emits_is_no_liquidation() -> None:
@@ -366,6 +386,17 @@ def test_a_log_without_a_field_is_an_error_that_names_it(missing: str) -> None:
         parsed("evm_ethereum", "aave", answer([log]))
 
 
+def test_a_new_chain_and_a_deployment_on_it_are_declarations_only() -> None:
+    chain = Chain("gnosis", "gnosis-mainnet", "xdai", confirmations=20, finality=timedelta(minutes=5))
+    pool, spark = address(0xA), FAMILIES["aave"].protocols[-1]
+    spark = replace(spark, since={"gnosis": date(2023, 9, 1)}, contracts={"gnosis": {pool: ""}})
+    [one] = parse_events([stream(replace(liquidation_call(1, 2), address=pool))], chain, [spark])
+    [row] = one.rows.to_dicts()
+    assert (row["chain"], row["protocol"], row["market"], row["debt_amount_raw"]) == ("gnosis", "spark", pool, "1")
+    assert row["available_at"] - row["occurred_at"] == timedelta(minutes=5)
+    assert [feed.name for feed in chain_venue(chain).feeds] == []
+
+
 def test_rows_have_the_types_of_the_contract() -> None:
     types = load_contract(Settings.load().schema_dir).table("lending_liquidations").polars_schema()
     for feed in FAMILIES:
@@ -382,14 +413,14 @@ def test_a_hundred_thousand_events_decode_in_seconds() -> None:
     assert time.process_time() - started < 10
 
 
-def test_the_seed_of_receipts_says_of_every_ctoken_what_its_emitter_lends() -> None:
+def test_the_seed_of_receipts_has_the_underlying_of_every_listed_ctoken() -> None:
     seeds = Path(__file__).resolve().parents[2] / "dbt_project" / "seeds"
     told = set(pl.read_csv(seeds / "receipt_tokens.csv").rows())
-    protocols = FAMILIES["compound_v2"]
+    protocols = FAMILIES["compound_v2"].protocols
     assert told == {
         (chain, ctoken, lent)
         for protocol in protocols
-        for chain, listed in protocol.emitters.items()
+        for chain, listed in protocol.contracts.items()
         for ctoken, lent in listed.items()
         if lent
     }

@@ -10,14 +10,12 @@ import pytest
 from pipelines.core.settings import Settings
 from pipelines.operations.fetch import fetch
 from pipelines.sandbox.venues.evm import ChainMarket, Log, ResponseBehavior, block_of
-from pipelines.sources.chain.evm import contracts as emitters
-from pipelines.sources.chain.evm.abi import EventSpec
-from pipelines.sources.chain.evm.fluid import EVENTS
-from pipelines.sources.chain.evm.lending import ETHER
+from pipelines.sources.chain.evm import contracts
+from pipelines.sources.tokens import NATIVE
 from tests.sources.conftest import FAST_RETRY, Clock, Serve, loaded, quarantined
-from tests.sources.evm_events import address, encoded, event_hash, parsed, rows, stream
+from tests.sources.evm_events import address, encoded, parsed, rows, stream
 
-FACTORY, LIQUIDITY = emitters.FLUID["ethereum"]
+FACTORY, LIQUIDITY = contracts.FLUID["ethereum"]
 USDC = "0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48"
 VAULT = address(0xF1)
 
@@ -46,22 +44,17 @@ def operated(
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.name)
-def test_an_event_hash_is_that_of_its_signature(event: EventSpec) -> None:
-    assert event_hash(event.signature) == event.topic0
-
-
 def test_a_liquidation_is_in_the_tokens_the_vault_moved_in_its_transaction() -> None:
     collateral, debt = 3 * 10**20, 7_500_000_000
     found = rows(
         "evm_ethereum", "fluid", deployed(VAULT),
         # Somebody borrows in the vault in the same block and another transaction, by chance the same amount.
         operated(VAULT, address(0x77), borrow=-debt, block=5000, index=1, tx_hash="0x" + "b" * 64),
-        operated(VAULT, USDC, borrow=-debt, block=5000, index=2), operated(VAULT, ETHER, supply=-collateral, block=5000, index=3),
+        operated(VAULT, USDC, borrow=-debt, block=5000, index=2), operated(VAULT, NATIVE, supply=-collateral, block=5000, index=3),
         liquidated(VAULT, collateral, debt, block=5000, index=4),
     )  # fmt: skip
     [row] = found
-    assert (row["collateral_token"], row["collateral_amount_raw"]) == (ETHER, "300000000000000000000")
+    assert (row["collateral_token"], row["collateral_amount_raw"]) == (NATIVE, "300000000000000000000")
     assert (row["debt_token"], row["debt_amount_raw"]) == (USDC, "7500000000")
     assert (row["borrower"], row["liquidator"], row["market"]) == (None, address(8), VAULT)
     assert row["protocol"] == "fluid"
@@ -71,12 +64,12 @@ def test_two_liquidations_of_one_transaction_find_their_own_tokens() -> None:
     other = address(0xF2)
     found = rows(
         "evm_ethereum", "fluid", deployed(VAULT), deployed(other, block=11),
-        operated(VAULT, USDC, borrow=-5, index=1), operated(VAULT, ETHER, supply=-6, index=2), liquidated(VAULT, 6, 5, index=3),
-        operated(other, ETHER, borrow=-5, index=4), operated(other, USDC, supply=-6, index=5), liquidated(other, 6, 5, index=6),
-        operated(VAULT, USDC, borrow=-5, index=7), operated(VAULT, ETHER, supply=-6, index=8), liquidated(VAULT, 6, 5, index=9),
+        operated(VAULT, USDC, borrow=-5, index=1), operated(VAULT, NATIVE, supply=-6, index=2), liquidated(VAULT, 6, 5, index=3),
+        operated(other, NATIVE, borrow=-5, index=4), operated(other, USDC, supply=-6, index=5), liquidated(other, 6, 5, index=6),
+        operated(VAULT, USDC, borrow=-5, index=7), operated(VAULT, NATIVE, supply=-6, index=8), liquidated(VAULT, 6, 5, index=9),
     )  # fmt: skip
     assert [(row["log_index"], row["collateral_token"], row["debt_token"]) for row in found] == [
-        (3, ETHER, USDC), (6, USDC, ETHER), (9, ETHER, USDC),
+        (3, NATIVE, USDC), (6, USDC, NATIVE), (9, NATIVE, USDC),
     ]  # fmt: skip
 
 
@@ -85,7 +78,7 @@ def test_shares_of_a_pool_have_the_vault_as_their_token() -> None:
     pool = address(0xD0)
     [row] = rows(
         "evm_ethereum", "fluid", deployed(VAULT), operated(VAULT, USDC, borrow=-900, index=1),
-        operated(pool, ETHER, supply=-44, index=2), operated(pool, USDC, supply=-55, index=3),
+        operated(pool, NATIVE, supply=-44, index=2), operated(pool, USDC, supply=-55, index=3),
         liquidated(VAULT, 10**18, 900, index=4),
     )  # fmt: skip
     assert (row["collateral_token"], row["debt_token"]) == (VAULT, USDC)
@@ -110,7 +103,7 @@ def test_a_vault_and_a_liquidity_that_nobody_announced_are_not_believed() -> Non
     )  # fmt: skip
     assert one.rows.select("market", "debt_token").rows() == [(VAULT, VAULT)]
     assert one.rejects is not None
-    assert one.rejects["detail"].to_list() == ["the emitter is not on the list"] * 3
+    assert one.rejects["detail"].to_list() == ["the contract is not on the list"] * 3
 
 
 @pytest.mark.parametrize("nodes", [[], ["rpc"]], ids=["portal", "node"])
@@ -122,7 +115,7 @@ def test_vaults_and_tokens_are_found_over_http(
     logs = [
         deployed(VAULT, block=block_of(datetime(2024, 2, 20))), deployed(quiet, block=block_of(datetime(2024, 3, 1))),
         operated(VAULT, USDC, borrow=-5, block=first - 1),
-        operated(VAULT, USDC, borrow=-5, block=first + 3, index=1), operated(VAULT, ETHER, supply=-6, block=first + 3, index=2),
+        operated(VAULT, USDC, borrow=-5, block=first + 3, index=1), operated(VAULT, NATIVE, supply=-6, block=first + 3, index=2),
         liquidated(VAULT, 6, 5, block=first + 3, index=3), operated(quiet, USDC, borrow=-5, block=first + 4),
         liquidated(address(0xBAD), 6, 5, block=first + 5),
     ]  # fmt: skip
@@ -136,6 +129,6 @@ def test_vaults_and_tokens_are_found_over_http(
     assert dict(report.failures) == {}
     found = loaded(there, "lending_liquidations", clock=clock)
     assert found.select("protocol", "market", "collateral_token", "debt_token").rows() == [
-        ("fluid", VAULT, ETHER, USDC)
+        ("fluid", VAULT, NATIVE, USDC)
     ]
     assert quarantined(there).is_empty()

@@ -22,7 +22,8 @@ from pipelines.operations.fetch import fetch
 from pipelines.sandbox.venues.evm import ChainMarket, Log, ResponseBehavior, block_of
 from pipelines.sources import registry
 from pipelines.sources.chain.evm import gmx
-from pipelines.sources.chain.evm.gmx_markets import DECIMALS, EVENT_EMITTERS, INDEX_TOKENS, MARKETS, VAULTS
+from pipelines.sources.chain.evm.contracts import GMX_V1_VAULTS, GMX_V2_EVENT_EMITTERS
+from pipelines.sources.chain.evm.gmx_markets import DECIMALS, INDEX_TOKENS, MARKETS
 from pipelines.sources.instruments import InstrumentHistory
 from pipelines.sources.records import LINE
 from pipelines.storage.warehouse import writer
@@ -46,7 +47,7 @@ def event(
     values = tuple((tuple(items.get(kind, ())), tuple((arrays or {}).get(kind, ()))) for kind in KINDS)
     signature = f"EventLog{len(topics) or ''}(address,string,string,{'bytes32,' * len(topics)}{EVENT_DATA})"
     log = encoded(
-        signature, emitter or EVENT_EMITTERS[chain],
+        signature, emitter or GMX_V2_EVENT_EMITTERS[chain],
         [("bytes32", bytes.fromhex(event_hash(name)[2:])), *(("bytes32", topic) for topic in topics)],
         [("address", address(0x60)), ("string", name), (EVENT_DATA, values)], **place,
     )  # fmt: skip
@@ -110,7 +111,7 @@ def liquidate_position(
     chain: str = "arbitrum", **place: Any,
 ) -> Log:  # fmt: skip
     return encoded(
-        "LiquidatePosition(bytes32,address,address,address,bool,uint256,uint256,uint256,int256,uint256)", VAULTS[chain], [],
+        "LiquidatePosition(bytes32,address,address,address,bool,uint256,uint256,uint256,int256,uint256)", GMX_V1_VAULTS[chain], [],
         [
             ("bytes32", b"\3" * 32), ("address", address(5)), ("address", address(6)), ("address", index_token),
             ("bool", is_long), ("uint256", size), ("uint256", 300 * 10**30), ("uint256", 10**8),
@@ -187,7 +188,7 @@ def test_the_order_of_a_liquidation_is_created_and_executed_and_the_liquidation_
     assert one.rows["is_adl"].to_list() == [False]
     # The creation is not asked for: where a source tells it all the same, it is turned away and not counted.
     assert one.rejects is not None
-    assert one.rejects["detail"].to_list() == ["no event that is read, or one of another contract"]
+    assert one.rejects["detail"].to_list() == ["an event that is not read, or of another contract"]
     wanted = created().topics[1]
     assert wanted not in (gmx.POSITION_DECREASE, gmx.ORDER_EXECUTED)
 
@@ -232,7 +233,7 @@ def test_another_contract_is_not_believed() -> None:
     assert [reason for reason, _ in rejects("gmx_v2", decrease(emitter=address(0xBAD)))] == ["undecodable"]
     vault = liquidate_position(next(iter(INDEX_TOKENS["arbitrum"])))
     fake = Log(vault.block, vault.index, address(0xBAD), vault.topics, vault.data)
-    assert rejects("gmx_v1", fake) == [("undecodable", "the emitter is not on the list")]
+    assert rejects("gmx_v1", fake) == [("undecodable", "the contract is not on the list")]
 
 
 def test_a_decrease_without_an_item_says_which_and_is_kept() -> None:
@@ -360,7 +361,7 @@ def test_a_day_over_http_is_loaded_with_its_instruments(
     # Arbitrum waits for 7,200 blocks of a node, which are a day of the emulated ones.
     clock.now += timedelta(days=1)
     model = ChainMarket(logs=logs, stream_blocks=3_000, nodes={"rpc": ResponseBehavior(stamps="missing")})
-    with serve("evm_arbitrum", settings=settings, model=model) as (_, there):
+    with serve("evm_arbitrum", settings=settings, market=model) as (_, there):
         wanted = {f"evm_arbitrum.{name}" for name in nodes or ("portal",)}
         there = there.model_copy(update={"endpoints": {k: v for k, v in there.endpoints.items() if k in wanted}})
         reports = fetch(

@@ -14,23 +14,16 @@ from pipelines.core.settings import Settings
 from pipelines.extract.landing import LandingStore
 from pipelines.operations.fetch import fetch
 from pipelines.sandbox.venues.evm import ChainMarket, Log, ResponseBehavior, block_of
-from pipelines.sources.chain.evm import contracts as emitters
-from pipelines.sources.chain.evm.abi import EventSpec
-from pipelines.sources.chain.evm.registries import EVENTS, REGISTRIES
+from pipelines.sources.chain.evm import contracts
 from pipelines.sources.chain.evm.tokens import DECIMALS, SYMBOL, UNDERLYING, address_of, decimals_of, text_of
 from tests.sources.conftest import FAST_RETRY, Clock, Serve, loaded, quarantined
-from tests.sources.evm_events import address, encoded, event_hash, parsed, rows, stream
+from tests.sources.evm_events import address, encoded, parsed, rows, stream
 from tests.sources.test_evm import FIRST, VENUE, bring
 from tests.sources.test_evm_events import LIQUIDATE_BORROW, POOL_V3, USDC, WETH, liquidation_call
 
-[REGISTRY] = REGISTRIES["venus_isolated"]["bnb"]
+[REGISTRY] = contracts.VENUS_ISOLATED_REGISTRIES["bnb"]
 VTOKEN, OTHER = address(0x5A), address(0x5B)
 UNKNOWN = address(0xFEED)
-
-
-@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.name)
-def test_an_event_hash_is_that_of_its_signature(event: EventSpec) -> None:
-    assert event_hash(event.signature) == event.topic0
 
 
 def market_added(market: str, *, indexed: bool, block: int = 10, by: str = REGISTRY) -> Log:
@@ -57,14 +50,17 @@ def test_a_market_of_an_isolated_pool_is_believed_because_the_registry_announced
 
 @pytest.mark.parametrize("comptroller", ["MarketListed", "MarketSupported"])
 def test_a_comptroller_s_own_announcement_counts_and_a_stranger_s_does_not(comptroller: str) -> None:
-    protocol, chain = ("moonwell", "base") if comptroller == "MarketListed" else ("venus_isolated", "base")
-    [believed] = REGISTRIES[protocol][chain]
+    protocol, registries = {
+        "MarketListed": ("moonwell", contracts.MOONWELL_REGISTRIES),
+        "MarketSupported": ("venus_isolated", contracts.VENUS_ISOLATED_REGISTRIES),
+    }[comptroller]
+    [trusted] = registries["base"]
 
     def listed(market: str, by: str) -> Log:
         return encoded(f"{comptroller}(address)", by, [], [("address", market)], block=10)
 
     logs = (
-        listed(VTOKEN, believed),
+        listed(VTOKEN, trusted),
         listed(OTHER, address(0xBAD)),
         isolated(VTOKEN, 7, index=2),
         isolated(OTHER, 8, index=3),
@@ -73,13 +69,13 @@ def test_a_comptroller_s_own_announcement_counts_and_a_stranger_s_does_not(compt
     assert one.rows.select("protocol", "debt_amount_raw").rows() == [(protocol, "7")]
     assert one.rejects is not None
     # The stranger's announcement, and the liquidation in the market that only it announced.
-    assert one.rejects["detail"].to_list() == ["the emitter is not on the list"] * 2
+    assert one.rejects["detail"].to_list() == ["the contract is not on the list"] * 2
 
 
 def test_a_market_that_is_listed_and_announced_keeps_what_the_list_says_it_lends() -> None:
-    ctoken, lent = next(iter(emitters.MOONWELL["base"].items()))
-    [believed] = REGISTRIES["moonwell"]["base"]
-    again = encoded("MarketListed(address)", believed, [], [("address", ctoken)], block=10)
+    ctoken, lent = next(iter(contracts.MOONWELL["base"].items()))
+    [trusted] = contracts.MOONWELL_REGISTRIES["base"]
+    again = encoded("MarketListed(address)", trusted, [], [("address", ctoken)], block=10)
     borrow = [("address", address(1)), ("address", address(2)), ("uint256", 9), ("address", OTHER), ("uint256", 1)]
     [row] = rows("evm_base", "compound_v2", again, encoded(LIQUIDATE_BORROW, ctoken, [], borrow, index=2))
     assert row["debt_token"] == lent
@@ -106,7 +102,7 @@ def test_markets_announced_years_ago_are_found_when_a_day_is_fetched(
         isolated(OTHER, 8, block=FIRST + 6),
     ]
     day = date(2024, 3, 8)
-    with serve("evm_bnb", settings=settings, model=ChainMarket(logs=logs, stream_blocks=200_000)) as (_, there):
+    with serve("evm_bnb", settings=settings, market=ChainMarket(logs=logs, stream_blocks=200_000)) as (_, there):
         there = there.model_copy(
             update={"endpoints": {k: v for k, v in there.endpoints.items() if k.endswith("portal")}}
         )
@@ -188,7 +184,7 @@ def test_without_a_node_nothing_is_asked_and_no_event_is_missing(
 def test_a_node_that_says_other_decimals_than_another_is_caught(settings: Settings, serve: Serve, clock: Clock) -> None:
     model = ChainMarket(logs=[seized(UNKNOWN)], contracts=of_unknown(), nodes={"rpc": ResponseBehavior(renames=True)})
     _, failures, _ = bring(settings, serve, clock, model, nodes=["rpc", "rpc_2"])
-    assert "do not tell the same" in str(next(iter(failures.values())))
+    assert "nodes disagree" in str(next(iter(failures.values())))
     assert LandingStore(settings.root).all(f"{VENUE}.aave") == []
 
 
@@ -207,7 +203,7 @@ def test_a_token_that_changes_its_symbol_changes_no_event(settings: Settings, se
 
 
 def test_what_a_discovered_market_lends_is_read_of_the_market(settings: Settings, serve: Serve, clock: Clock) -> None:
-    [comptroller] = REGISTRIES["venus_isolated"]["ethereum"]
+    [comptroller] = contracts.VENUS_ISOLATED_REGISTRIES["ethereum"]
     supported = encoded(
         "MarketSupported(address)", comptroller, [], [("address", VTOKEN)], block=block_of(datetime(2023, 12, 5))
     )

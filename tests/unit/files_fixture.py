@@ -1,4 +1,4 @@
-"""Hand-written files and mappings for the tests of file import, and a way to put one through the parser."""
+"""Hand-written files and mappings for the tests of file import, and functions that parse them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ base = "{base}"
 quote = "USDT"
 contract_type = "linear"
 """
-"""The rule by which every mapping here knows its instruments."""
+"""The instrument rule of all mappings here."""
 
 LONG = (
     """
@@ -75,7 +75,7 @@ columns = { long_base = "long", short_base = "short" }
 
 @dataclass
 class Parsed:
-    """Everything a landing gave, per table."""
+    """The parsed batches of a landing by table."""
 
     rows: dict[str, pl.DataFrame] = field(default_factory=dict)
     rejects: dict[str, pl.DataFrame] = field(default_factory=dict)
@@ -112,8 +112,8 @@ def landing(path: Path, name: str) -> Landing:
     )
 
 
-def put_through(folder: Path, content: bytes | str, *, text: str = LONG, name: str = "data.csv") -> Parsed:
-    """Write `content` as `name`, land it in thought and parse all of it."""
+def parse_content(folder: Path, content: bytes | str, *, text: str = LONG, name: str = "data.csv") -> Parsed:
+    """Write `content`, treat it as a landing of the file `name`, and parse all of it."""
     path = folder / "landed"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return parse_file(folder, path, text=text, name=name)
@@ -123,8 +123,8 @@ def parse_file(folder: Path, path: Path, *, text: str = LONG, name: str = "data.
     batches = list(parse(landing(path, name), mapping(folder, text), contract()))
     parsed = Parsed()
     for table in dict.fromkeys(batch.table for batch in batches):
-        mine = [batch for batch in batches if batch.table == table]
-        parsed.rows[table] = pl.concat([batch.rows for batch in mine], how="diagonal")
-        parsed.rejects[table] = pl.concat([batch.rejects for batch in mine])
-        parsed.null_cells[table] = pl.concat([batch.null_cells for batch in mine])
+        matching = [batch for batch in batches if batch.table == table]
+        parsed.rows[table] = pl.concat([batch.rows for batch in matching], how="diagonal")
+        parsed.rejects[table] = pl.concat([batch.rejects for batch in matching])
+        parsed.null_cells[table] = pl.concat([batch.null_cells for batch in matching])
     return parsed

@@ -1,4 +1,4 @@
-"""A small synthetic market in DuckDB for the gate's tests: per clean table the SQL of a sound batch. No checks here."""
+"""A small synthetic market in DuckDB for the tests of the gate: SQL of a valid batch per clean table. No checks here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BATCH_START: Final = date(2024, 3, 1)
 BATCH_DAYS: Final = 3
 LOADED_DAYS: Final = 30
 
-# Six instruments, hourly; i is the instrument, h the hour since {first}. Prices follow one curve in every table.
+# Six instruments, hourly; i is the instrument, h the hour since {first}. All tables use the same price curve.
 _HOURS: Final = "range(6) as a(i), range({days} * 24) as b(h)"
 _ABS_HOUR: Final = "(date_diff('hour', timestamp '2024-01-01', timestamp '{first}') + h)"
 _PRICE: Final = f"(100 * (i + 1) * (1 + 0.02 * sin({_ABS_HOUR} / 11.0)))"
@@ -117,7 +117,7 @@ ROWS: Final[dict[str, str]] = {
         from range(60) as a(n)
     """,
 }
-"""Per clean table a sound batch; {{first}} is its first day, {{days}} their number."""
+"""SQL of a valid batch per clean table; {{first}} is its first day, {{days}} the number of days."""
 
 _STATES: Final = ("open_interest", "long_short_ratios")
 _CLOCK: Final = {
@@ -131,7 +131,7 @@ _CLOCK: Final = {
 
 
 def rows_sql(table: str, *, source: str, first: date, days: int) -> str:
-    """SELECT of a sound batch with every column a loader fills."""
+    """SELECT of a valid batch with all columns the loader fills."""
     clock = _CLOCK[table]
     day = f"{clock} - interval '1' microsecond" if table in _STATES else clock
     inner = ROWS[table].format(first=first.isoformat(), days=days)
@@ -142,18 +142,18 @@ def rows_sql(table: str, *, source: str, first: date, days: int) -> str:
 
 
 def load(con: duckdb.DuckDBPyConnection, table: str, *, source: str, first: date, days: int) -> None:
-    """Put a sound batch into the clean table, past its constraints."""
+    """Insert a valid batch into the clean table."""
     con.execute(f"insert into clean.{table} by name {rows_sql(table, source=source, first=first, days=days)}")
 
 
 def load_neighbors(con: duckdb.DuckDBPyConnection, table: str) -> None:
-    """Thirty loaded days before the batch, and the batch's own days from another source."""
+    """Load thirty days before the batch, and the days of the batch from another source."""
     load(con, table, source=SOURCE, first=BATCH_START - timedelta(days=LOADED_DAYS), days=LOADED_DAYS)
     load(con, table, source=OTHER_SOURCE, first=BATCH_START, days=BATCH_DAYS)
 
 
 def stage(con: duckdb.DuckDBPyConnection, table: str, *mutations: str) -> GateInput:
-    """Stage the sound batch, apply SQL in which {rows} stands for it, and count it as a loader would."""
+    """Stage a valid batch, apply SQL statements to it ({rows} is its table), and count it as the loader would."""
     name = f"staged_{table}"
     con.execute(f"create or replace temp table {name} as select * from clean.{table} limit 0")
     con.execute(f"insert into {name} by name {rows_sql(table, source=SOURCE, first=BATCH_START, days=BATCH_DAYS)}")

@@ -1,7 +1,6 @@
-"""Bad files on the whole way into the clean tables: refused as a whole or row by row, and nothing else is touched.
+"""Bad files loaded end to end: refused as a whole or quarantined row by row, without any other change.
 
-How each fault is found and named is in test_files_bad_input; here is what becomes of the warehouse and of the rest of
-the disk.
+test_files_bad_input tests how each fault is detected and reported; these tests check the warehouse and the rest of the disk.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ REFUSED: dict[str, bytes] = {
     "damaged gzip": gzip.compress(GOOD.encode())[:-8],
 }
 
-# Rows after the good first one; received, accepted, duplicates, quarantined.
+# Rows after a valid first row; received, accepted, duplicates, quarantined.
 QUARANTINED: dict[str, tuple[str, tuple[int, int, int, int]]] = {
     "text in a number": (OTHER.replace("1.5", "abc"), (2, 1, 0, 1)),
     "infinite": (OTHER.replace("1.5", "inf"), (2, 1, 0, 1)),
@@ -57,22 +56,22 @@ QUARANTINED: dict[str, tuple[str, tuple[int, int, int, int]]] = {
 
 
 @pytest.fixture
-def around(tmp_path: Path) -> Callable[[], dict[str, bytes | None]]:
-    """Everything on the disk around the warehouse."""
+def files_outside(tmp_path: Path) -> Callable[[], dict[str, bytes | None]]:
+    """All files on disk outside the warehouse."""
 
-    def look() -> dict[str, bytes | None]:
+    def read_files() -> dict[str, bytes | None]:
         return {
             str(path.relative_to(tmp_path)): path.read_bytes() if path.is_file() else None
             for path in sorted(tmp_path.rglob("*"))
             if not path.is_relative_to(tmp_path / "outer" / "home")
         }
 
-    return look
+    return read_files
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """A home two folders deep, so that a path that climbs out of it would be seen."""
+    """A home two folders deep, so that path traversal out of it is detected."""
     return Settings(home=tmp_path / "outer" / "home")
 
 
@@ -90,7 +89,7 @@ def prepare(tmp_path: Path, name: str, content: bytes) -> tuple[Path, Path]:
 
 
 def counts(settings: Settings) -> tuple[list[tuple[int, ...]], int, int]:
-    """Counts of ops.loads for open interest, rows held, and how many of the contract's tables are there."""
+    """Counts of ops.loads for open interest, rows in the clean table, and the number of clean tables."""
     with writer(settings, what="test") as con:
         loads = con.execute(
             "select sum(received)::bigint, sum(accepted)::bigint, sum(duplicates)::bigint, sum(quarantined)::bigint "
@@ -102,26 +101,26 @@ def counts(settings: Settings) -> tuple[list[tuple[int, ...]], int, int]:
 
 
 @pytest.mark.parametrize("fault", REFUSED)
-def test_a_file_that_is_refused_changes_no_table_and_nothing_outside_the_home(
-    fault: str, settings: Settings, tmp_path: Path, around: Callable[[], dict[str, bytes | None]]
+def test_a_refused_file_changes_no_table_and_no_file_outside_the_home(
+    fault: str, settings: Settings, tmp_path: Path, files_outside: Callable[[], dict[str, bytes | None]]
 ) -> None:
     mapping, file = prepare(tmp_path, "data.csv", GOOD.encode())
     import_(settings, mapping, file)
     file.write_bytes(REFUSED[fault])
-    before, loaded = around(), counts(settings)
+    before, loaded = files_outside(), counts(settings)
     with pytest.raises(LeverhouseError, match=r"data\.csv"):
         import_(settings, mapping, file)
     assert counts(settings) == loaded
-    assert around() == before
+    assert files_outside() == before
 
 
 @pytest.mark.parametrize("fault", QUARANTINED)
-def test_a_bad_row_is_counted_and_kept_and_nothing_outside_the_home_is_touched(
-    fault: str, settings: Settings, tmp_path: Path, around: Callable[[], dict[str, bytes | None]]
+def test_a_bad_row_is_quarantined_and_no_file_outside_the_home_changes(
+    fault: str, settings: Settings, tmp_path: Path, files_outside: Callable[[], dict[str, bytes | None]]
 ) -> None:
     row, expected = QUARANTINED[fault]
     mapping, file = prepare(tmp_path, "data.csv", (GOOD + row).encode())
-    before = around()
+    before = files_outside()
     import_(settings, mapping, file)
     loads, held, tables = counts(settings)
     assert (loads, held) == ([expected], expected[1])
@@ -129,22 +128,22 @@ def test_a_bad_row_is_counted_and_kept_and_nothing_outside_the_home_is_touched(
     with writer(settings, what="test") as con:
         kept = con.execute("select count(*) from ops.quarantine where raw <> ''").fetchall()
     assert kept == [(expected[3],)]
-    assert around() == before
+    assert files_outside() == before
 
 
 @pytest.mark.parametrize("name", ["'; drop table clean.candles; --.csv", "..csv", "a b\tc.csv", "ä→.csv"])
 def test_a_file_of_any_name_is_loaded_and_stays_inside_the_home(
-    name: str, settings: Settings, tmp_path: Path, around: Callable[[], dict[str, bytes | None]]
+    name: str, settings: Settings, tmp_path: Path, files_outside: Callable[[], dict[str, bytes | None]]
 ) -> None:
     mapping, file = prepare(tmp_path, name, GOOD.encode())
-    before = around()
+    before = files_outside()
     import_(settings, mapping, file)
     assert counts(settings)[:2] == ([(1, 1, 0, 0)], 1)
-    assert around() == before
+    assert files_outside() == before
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["", "byte order mark"])
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
-def test_what_windows_adds_is_no_fault(mark: bytes, end: bytes, settings: Settings, tmp_path: Path) -> None:
+def test_byte_order_marks_and_crlf_are_accepted(mark: bytes, end: bytes, settings: Settings, tmp_path: Path) -> None:
     import_(settings, *prepare(tmp_path, "data.csv", mark + (GOOD + OTHER).encode().replace(b"\n", end)))
     assert counts(settings)[:2] == ([(2, 2, 0, 0)], 2)

@@ -1,4 +1,4 @@
-"""The command line without Dagster: reading, looking for faults, errors and exit codes, and its documentation."""
+"""The command line without Dagster: status, sql, doctor, errors and exit codes, and its documentation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DOCS = (PROJECT_ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
 
 
 class Result:
-    """What a command printed and how it ended."""
+    """Output and exit code of a command."""
 
     def __init__(self, *arguments: str) -> None:
         done = CliRunner().invoke(app, list(arguments))
@@ -44,7 +44,7 @@ class Result:
 
 @pytest.fixture
 def published(settings: Settings) -> Settings:
-    """A published snapshot made by hand, with what status reads of it."""
+    """A hand-made published snapshot with the tables that status reads."""
     with writer(settings, what="test") as con:
         con.execute("create schema marts")
         con.execute(
@@ -73,11 +73,11 @@ def test_every_command_is_documented(command: str) -> None:
 
 
 @pytest.mark.parametrize("command", sorted(get_command(app).commands))  # type: ignore[attr-defined]
-def test_every_command_and_option_explains_itself(command: str) -> None:
+def test_every_command_and_option_has_a_help_text(command: str) -> None:
     found = get_command(app).commands[command]  # type: ignore[attr-defined]
     assert found.help
-    silent = [p.name for p in found.params if p.param_type_name == "option" and p.name != "help" and not p.help]
-    assert silent == []
+    undocumented = [p.name for p in found.params if p.param_type_name == "option" and p.name != "help" and not p.help]
+    assert undocumented == []
 
 
 def test_every_exit_code_of_an_error_is_documented() -> None:
@@ -90,14 +90,14 @@ def test_every_exit_code_of_an_error_is_documented() -> None:
     assert [code for code in codes if f"| {code} |" not in DOCS] == []
 
 
-def test_status_says_what_is_loaded_and_what_is_missing(published: Settings) -> None:
+def test_status_reports_what_is_loaded_and_what_is_missing(published: Settings) -> None:
     found = Result("status", "--json").json
     assert found["holdings"][0]["source"] == "files.example"
     assert found["missing"][0]["reason"] == "not in the source"
     assert found["newest_day"] == "2024-01-02"
 
 
-def test_status_on_the_screen_names_the_file_and_its_marts(published: Settings) -> None:
+def test_status_prints_the_file_and_its_marts(published: Settings) -> None:
     out = Result("status").out
     assert str(published.published_database) in out
     assert "fct_price_daily" in out
@@ -105,7 +105,7 @@ def test_status_on_the_screen_names_the_file_and_its_marts(published: Settings) 
 
 
 @pytest.mark.usefixtures("settings")
-def test_status_before_anything_is_published_says_what_to_do() -> None:
+def test_status_before_the_first_publish_names_the_next_step() -> None:
     result = Result("status")
     assert result.code == 78
     assert "leverhouse run" in result.err
@@ -128,7 +128,7 @@ def test_sql_prints_a_table() -> None:
 
 
 @pytest.mark.usefixtures("published")
-def test_sql_prints_json_for_programs() -> None:
+def test_sql_prints_json() -> None:
     query = "select asset, trade_date, close_usd from marts.fct_price_daily order by asset"
     assert Result("sql", "--json", query).json == [
         {"asset": "BTC", "trade_date": "2024-01-01", "close_usd": 42000.5},
@@ -144,7 +144,7 @@ def test_sql_without_a_query_lists_the_examples_with_their_questions() -> None:
 
 
 @pytest.mark.usefixtures("published")
-def test_sql_runs_an_example_and_says_how_far_to_trust_it() -> None:
+def test_sql_runs_an_example_and_prints_its_trust_note() -> None:
     result = Result("sql", "--json", "--example", "data_gaps_by_reason")
     assert result.json[0]["status"] == "missing"
     assert "Trust: " in result.err
@@ -159,7 +159,7 @@ def test_sql_prints_csv() -> None:
 
 
 @pytest.mark.usefixtures("published")
-def test_square_brackets_in_values_are_values() -> None:
+def test_square_brackets_in_values_are_not_markup() -> None:
     assert "[bold]x[/bold]" in Result("sql", "select '[bold]x[/bold]' as text").out
 
 
@@ -177,7 +177,9 @@ def test_square_brackets_in_values_are_values() -> None:
         "set enable_external_access = true",
     ],
 )
-def test_sql_refuses_what_a_reader_may_not_do(query: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sql_refuses_queries_that_are_invalid_or_not_allowed(
+    query: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.iterdir())
     result = Result("sql", query)
@@ -193,7 +195,7 @@ def test_debug_shows_the_traceback() -> None:
 
 
 @pytest.mark.usefixtures("settings")
-def test_import_wants_files_or_a_folder(tmp_path: Path) -> None:
+def test_import_requires_files_or_a_folder(tmp_path: Path) -> None:
     mapping = write_history(tmp_path / "history", days=1) / "mappings" / "example.toml"
     result = Result("import", "--mapping", str(mapping))
     assert result.code == 78
@@ -210,7 +212,7 @@ def test_import_names_a_mapping_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("settings")
-def test_backfill_refuses_a_range_that_ends_before_it_begins() -> None:
+def test_backfill_refuses_a_range_that_ends_before_it_starts() -> None:
     result = Result("backfill", "--from", "2024-02-01", "--to", "2024-01-01")
     assert result.code == 78
     assert "before" in result.err
@@ -224,11 +226,11 @@ def test_run_names_a_root_without_any_data_set(tmp_path: Path) -> None:
     assert str(tmp_path / "empty") in result.err
 
 
-def test_an_unknown_command_is_wrong_usage() -> None:
+def test_an_unknown_command_is_a_usage_error() -> None:
     assert Result("conquer").code == 2
 
 
-def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEVERHOUSE_DUCKDB_THREADS", "many")
     result = Result("status")
     assert result.code == 78
@@ -236,8 +238,8 @@ def test_a_wrong_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def sound(settings: Settings, tmp_path: Path) -> Settings:
-    """A small warehouse with which nothing is wrong."""
+def loaded_warehouse(settings: Settings, tmp_path: Path) -> Settings:
+    """A small, valid warehouse."""
     history = write_history(tmp_path / "history", days=2)
     prepare_home(settings)
     import_files(settings, history / "mappings" / "example.toml", root=history / "example")
@@ -257,16 +259,16 @@ def test_doctor_finds_nothing_wrong_with_an_empty_home() -> None:
     assert {finding["verdict"] for finding in findings().values()} == {"ok"}
 
 
-@pytest.mark.usefixtures("sound")
-def test_doctor_finds_nothing_wrong_with_a_sound_warehouse() -> None:
+@pytest.mark.usefixtures("loaded_warehouse")
+def test_doctor_finds_nothing_wrong_with_a_loaded_warehouse() -> None:
     found = findings()
     assert {finding["verdict"] for finding in found.values()} == {"ok"}
     assert "3 as received" in found["landings"]["found"]
     assert "reconciled" in found["database"]["found"]
 
 
-def test_doctor_finds_an_altered_landing(sound: Settings) -> None:
-    landing = LandingStore(sound.root).all()[0]
+def test_doctor_finds_an_altered_landing(loaded_warehouse: Settings) -> None:
+    landing = LandingStore(loaded_warehouse.root).all()[0]
     landing.path.write_bytes(b"altered")
     finding = findings()["landings"]
     assert finding["verdict"] == "wrong"
@@ -274,42 +276,42 @@ def test_doctor_finds_an_altered_landing(sound: Settings) -> None:
     assert finding["next_step"]
 
 
-def test_doctor_finds_books_that_do_not_add_up(sound: Settings) -> None:
-    with writer(sound, what="test") as con:
+def test_doctor_finds_row_counts_that_do_not_reconcile(loaded_warehouse: Settings) -> None:
+    with writer(loaded_warehouse, what="test") as con:
         con.execute("delete from clean.candles where trade_date = (select min(trade_date) from clean.candles)")
     finding = findings()["database"]
     assert finding["verdict"] == "wrong"
     assert "candles" in finding["found"]
 
 
-def test_doctor_finds_a_damaged_database(sound: Settings) -> None:
-    sound.database.write_bytes(b"no database")
+def test_doctor_finds_a_damaged_database(loaded_warehouse: Settings) -> None:
+    loaded_warehouse.database.write_bytes(b"no database")
     assert findings()["database"]["next_step"] == "run leverhouse rebuild"
 
 
-def test_doctor_finds_a_wrong_mapping(sound: Settings) -> None:
-    sound.mappings_dir.mkdir(exist_ok=True)
-    (sound.mappings_dir / "wrong.toml").write_text('dataset = "wrong"\nfile = []\nsurprise = 1\n', encoding="utf-8")
+def test_doctor_finds_an_invalid_mapping(loaded_warehouse: Settings) -> None:
+    loaded_warehouse.mappings_dir.mkdir(exist_ok=True)
+    (loaded_warehouse.mappings_dir / "wrong.toml").write_text(
+        'dataset = "wrong"\nfile = []\nsurprise = 1\n', encoding="utf-8"
+    )
     finding = findings()["mapping"]
     assert finding["verdict"] == "wrong"
     assert "surprise" in finding["found"]
 
 
-def test_doctor_finds_foreign_dagster_settings(sound: Settings) -> None:
-    (sound.dagster_home / "dagster.yaml").write_text("", encoding="utf-8")
+def test_doctor_finds_changed_dagster_settings(loaded_warehouse: Settings) -> None:
+    (loaded_warehouse.dagster_home / "dagster.yaml").write_text("", encoding="utf-8")
     assert findings()["home"]["verdict"] == "wrong"
 
 
-def test_doctor_does_not_wait_for_a_writer(sound: Settings) -> None:
-    with writer(sound, what="test"):
+def test_doctor_does_not_wait_for_a_writer(loaded_warehouse: Settings) -> None:
+    with writer(loaded_warehouse, what="test"):
         found = findings()
     assert found["database"]["verdict"] == "unknown"
     assert "held" in found["writer lock"]["found"]
 
 
-def test_what_libraries_print_goes_into_the_log_and_results_do_not(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_library_output_goes_to_the_log_and_results_do_not(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     screen = Screen()
     with screen.quiet(tmp_path / "noise.log"):
         print("noise")
@@ -322,13 +324,13 @@ def test_what_libraries_print_goes_into_the_log_and_results_do_not(
     assert (tmp_path / "noise.log").read_text(encoding="utf-8") == "noise\n"
 
 
-@pytest.mark.parametrize("wrapped", [False, True], ids=["at work", "while importing"])
-def test_an_interrupt_ends_a_command_with_130_wherever_it_comes(wrapped: bool) -> None:
+@pytest.mark.parametrize("wrapped", [False, True], ids=["in the command", "while importing"])
+def test_an_interrupt_exits_with_130_wherever_it_occurs(wrapped: bool) -> None:
     interrupted = typer.Typer(cls=Commands)
 
     @interrupted.callback()
     def options() -> None:
-        """A group, as the real one."""
+        """A command group like the real one."""
 
     @interrupted.command()
     def wait() -> None:
@@ -339,3 +341,46 @@ def test_an_interrupt_ends_a_command_with_130_wherever_it_comes(wrapped: bool) -
     done = CliRunner().invoke(interrupted, ["wait"])
     assert done.exit_code == 130
     assert "interrupted" in done.output
+
+
+@pytest.fixture
+def half_loaded(settings: Settings, tmp_path: Path) -> str:
+    """A warehouse in which one of three imported files was altered after landing; returns the id of its landing."""
+    history = write_history(tmp_path / "history", days=3)
+    import_files(settings, history / "mappings" / "example.toml", root=history / "example")
+    [bad] = [one for one in LandingStore(settings.root).all() if one.part.startswith("oi")]
+    bad.path.write_bytes(b"altered")
+    outcome = load_pending(settings, gate=lambda con, inputs: [])
+    assert (outcome.failures, len(outcome.refused)) == ({}, 1)
+    return bad.landing_id
+
+
+def test_a_refused_landing_is_shown_before_anything_was_published(half_loaded: str) -> None:
+    status = Result("status")
+    assert status.code == 78
+    assert half_loaded in status.out
+    assert "altered" in findings()["refused landings"]["found"]
+    [row] = Result("landing", "show", "--json").json
+    assert (row["landing_id"], row["refused"]) == (half_loaded, "altered")
+    assert half_loaded in Result("landing", "show", half_loaded[:6]).out
+
+
+def test_only_what_the_gate_refused_can_be_accepted(half_loaded: str) -> None:
+    result = Result("landing", "accept", half_loaded, "--because", "it is right")
+    assert result.code == 78
+    assert "Only what the gate refused can be accepted" in result.err
+
+
+def test_a_forgotten_landing_is_refused_no_longer(half_loaded: str) -> None:
+    assert Result("landing", "forget", half_loaded, "--because", "the wrong file").code == 0
+    assert Result("landing", "show", "--json").json == []
+
+
+def test_an_import_is_undone_by_forgetting_its_data_set(loaded_warehouse: Settings) -> None:
+    assert Result("forget", "example", "--because", "the wrong unit").code == 0
+    load_pending(loaded_warehouse, gate=lambda con, inputs: [])
+    with writer(loaded_warehouse, what="test") as con:
+        assert con.execute("select count(*) from clean.candles").fetchall() == [(0,)]
+    unknown = Result("forget", "exampel", "--because", "a slip")
+    assert unknown.code == 78
+    assert "nothing is landed of files.exampel" in unknown.err

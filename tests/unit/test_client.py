@@ -1,4 +1,4 @@
-"""The client over loopback HTTP: what it sends, what it waits for, what it refuses, and what it never writes down."""
+"""The client over loopback HTTP: requests, waits, refused responses, and secrets that are never stored."""
 
 from __future__ import annotations
 
@@ -28,61 +28,61 @@ VENUE = Venue(name="v", endpoints={"api": "https://example.com"}, limits=(), fee
 
 @dataclass
 class Server:
-    """A venue of one answer under /x, which notes what it was asked; /y is another place."""
+    """A venue with one response under /x and /y that records its requests."""
 
     answer: Response = field(default_factory=lambda: Response({"ok": True}))
-    asked: list[Request] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
 
     def routes(self) -> Mapping[str, Sequence[Route]]:
-        def here(asked: Request, market: MarketModel) -> Response:
-            self.asked.append(asked)
+        def respond(request: Request, market: MarketModel) -> Response:
+            self.requests.append(request)
             return self.answer
 
-        return {"v": [Route(method, "api", path, here) for method in ("GET", "POST") for path in ("/x", "/y")]}
+        return {"v": [Route(method, "api", path, respond) for method in ("GET", "POST") for path in ("/x", "/y")]}
 
 
 def emulated(server: Server, **options: Any) -> Emulator:
     return Emulator(AnalyticMarket(), ["v"], now=lambda: NOW, routes=server.routes(), **options)
 
 
-def asking(
-    there: Emulator,
-    ask: Callable[[HttpApi], Any],
+def call(
+    emulator: Emulator,
+    send: Callable[[HttpApi], Any],
     *,
     venue: Venue = VENUE,
     retry: RetryPolicy = FAST_RETRY,
     contact: str = "",
 ) -> Any:
-    """What `ask` gives with a client of the venue that `there` emulates."""
+    """The result of `send` with a client of the emulated venue."""
 
     async def main() -> Any:
-        base = {"api": there.endpoints["v.api"]}
+        base = {"api": emulator.endpoints["v.api"]}
         async with open_api(venue, endpoints=base, contact=contact, retry=retry, clock=lambda: NOW) as api:
-            return await ask(api)
+            return await send(api)
 
     return asyncio.run(main())
 
 
-# What it sends
+# Requests
 
 
-def test_it_says_who_asks_and_whom_to_write_to() -> None:
+def test_the_user_agent_names_the_project_and_the_contact() -> None:
     server = Server()
-    with emulated(server) as there:
-        asking(there, lambda api: api.get("/x"), contact="ops@example.com")
-        asking(there, lambda api: api.get("/x"))
-    agents = [asked.headers["user-agent"] for asked in server.asked]
+    with emulated(server) as emulator:
+        call(emulator, lambda api: api.get("/x"), contact="ops@example.com")
+        call(emulator, lambda api: api.get("/x"))
+    agents = [request.headers["user-agent"] for request in server.requests]
     assert agents[0].startswith("leverhouse/")
     assert agents[0].endswith(" (ops@example.com)")
     assert "(" not in agents[1]
 
 
-def test_parameters_and_bodies_are_sent_and_recorded_as_they_were() -> None:
+def test_parameters_and_bodies_are_sent_and_recorded_unchanged() -> None:
     server = Server()
-    with emulated(server) as there:
-        got = asking(there, lambda api: api.get("/x", subject="BTC", params={"symbol": "BTC/USD", "limit": 5}))
-        posted = asking(there, lambda api: api.post("/x", body={"type": "meta"}))
-    first, second = server.asked
+    with emulated(server) as emulator:
+        got = call(emulator, lambda api: api.get("/x", subject="BTC", params={"symbol": "BTC/USD", "limit": 5}))
+        posted = call(emulator, lambda api: api.post("/x", body={"type": "meta"}))
+    first, second = server.requests
     assert dict(first.params) == {"symbol": "BTC/USD", "limit": "5"}
     assert (second.method, second.json, second.headers["content-type"]) == (
         "POST", {"type": "meta"}, "application/json",
@@ -93,16 +93,16 @@ def test_parameters_and_bodies_are_sent_and_recorded_as_they_were() -> None:
     assert (got.subject, got.received_at, posted.request["body"]) == ("BTC", NOW, {"type": "meta"})
 
 
-def test_a_key_is_sent_and_stands_in_nothing_that_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_is_sent_and_never_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("V_KEY", "planted-secret")
     keyed = replace(VENUE, secrets=(Secret("api_key", "V_KEY"),))
     server = Server()
     store = LandingStore(tmp_path)
-    with emulated(server, faults=[Fault("/y", "status", times=9, status=401, body=b"no")]) as there:
-        page = asking(there, lambda api: api.get("/x"), venue=keyed)
+    with emulated(server, faults=[Fault("/y", "status", times=9, status=401, body=b"no")]) as emulator:
+        page = call(emulator, lambda api: api.get("/x"), venue=keyed)
         with pytest.raises(RequestRefusedError) as refused:
-            asking(there, lambda api: api.get("/y"), venue=keyed)
-    assert server.asked[0].headers["api_key"] == "planted-secret"
+            call(emulator, lambda api: api.get("/y"), venue=keyed)
+    assert server.requests[0].headers["api_key"] == "planted-secret"
     with store.draft("v.f", "2024-03-09", "all") as draft:
         draft.add(page)
         draft.land(completeness="complete", request={}, original_name="x")
@@ -110,65 +110,65 @@ def test_a_key_is_sent_and_stands_in_nothing_that_is_kept(tmp_path: Path, monkey
     assert b"planted-secret" not in kept + repr(page).encode() + str(refused.value).encode()
 
 
-def test_a_key_that_is_missing_is_named_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_key_is_named_before_any_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("V_KEY", raising=False)
     server = Server()
-    with emulated(server) as there:
-        with pytest.raises(ConfigError, match="v: needs V_KEY in the environment"):
-            asking(there, lambda api: api.get("/x"), venue=replace(VENUE, secrets=(Secret("api_key", "V_KEY"),)))
-        asking(there, lambda api: api.get("/x"), venue=replace(VENUE, secrets=(Secret("a", "V_KEY", required=False),)))
-    assert ["a" in asked.headers for asked in server.asked] == [False]
+    with emulated(server) as emulator:
+        with pytest.raises(ConfigError, match="v: set V_KEY in the environment"):
+            call(emulator, lambda api: api.get("/x"), venue=replace(VENUE, secrets=(Secret("api_key", "V_KEY"),)))
+        call(emulator, lambda api: api.get("/x"), venue=replace(VENUE, secrets=(Secret("a", "V_KEY", required=False),)))
+    assert ["a" in request.headers for request in server.requests] == [False]
 
 
-# What it waits for
+# Waits
 
 
-def test_a_date_to_retry_after_is_waited_for() -> None:
+def test_a_retry_after_date_is_respected() -> None:
     moment = format_datetime((NOW + timedelta(seconds=1)).replace(tzinfo=UTC), usegmt=True)
     server = Server()
     fault = Fault("/x", "status", status=429, headers={"Retry-After": moment})
-    with emulated(server, faults=[fault]) as there:
-        asking(there, lambda api: api.get("/x"))
-        first, second = (hit.at for hit in there.hits)
+    with emulated(server, faults=[fault]) as emulator:
+        call(emulator, lambda api: api.get("/x"))
+        first, second = (hit.at for hit in emulator.hits)
     assert second - first >= 1.0
 
 
 @pytest.mark.parametrize(
-    ("said", "seconds"),
+    ("header", "seconds"),
     [("86400", 86_400.0), ("Mon, 11 Mar 2024 06:00:00 GMT", 86_400.0), ("Mon, 11 Mar 2024 07:00:00 +0100", 86_400.0)],
 )
-def test_a_wait_beyond_the_longest_is_an_error_at_once(said: str, seconds: float) -> None:
+def test_a_wait_beyond_the_longest_fails_immediately(header: str, seconds: float) -> None:
     server = Server()
-    fault = Fault("/x", "status", times=9, status=429, headers={"Retry-After": said})
-    with emulated(server, faults=[fault]) as there:
+    fault = Fault("/x", "status", times=9, status=429, headers={"Retry-After": header})
+    with emulated(server, faults=[fault]) as emulator:
         with pytest.raises(ThrottledError) as raised:
-            asking(there, lambda api: api.get("/x"))
-        assert len(there.hits) == 1
+            call(emulator, lambda api: api.get("/x"))
+        assert len(emulator.hits) == 1
     assert raised.value.wait_seconds == seconds
 
 
-@pytest.mark.parametrize("said", ["Mon, 11 Mar 2019 06:00:00 GMT", "soon", ""])
-def test_a_moment_that_has_passed_or_is_none_is_not_waited_for(said: str) -> None:
+@pytest.mark.parametrize("header", ["Mon, 11 Mar 2019 06:00:00 GMT", "soon", ""])
+def test_a_past_or_invalid_retry_after_is_ignored(header: str) -> None:
     server = Server()
-    with emulated(server, faults=[Fault("/x", "status", status=429, headers={"Retry-After": said})]) as there:
-        assert asking(there, lambda api: api.get("/x")).status == 200
-        first, second = (hit.at for hit in there.hits)
+    with emulated(server, faults=[Fault("/x", "status", status=429, headers={"Retry-After": header})]) as emulator:
+        assert call(emulator, lambda api: api.get("/x")).status == 200
+        first, second = (hit.at for hit in emulator.hits)
     assert second - first < 1.5
 
 
 @pytest.mark.parametrize("latency", [0.0, 0.03])
 def test_a_limit_is_never_exceeded(latency: float) -> None:
-    """Twelve in a quarter of a second, asked by thirty at once, in any window of the server's own count."""
+    """At most twelve requests in any quarter of a second, as counted by the server, with thirty concurrent tasks."""
     server = Server()
     limited = replace(VENUE, limits=(Limit(12, 0.25),), concurrency=30)
 
     async def many(api: HttpApi) -> None:
         await asyncio.gather(*(api.get("/x") for _ in range(60)))
 
-    with emulated(server, latency=latency) as there:
-        asking(there, many, venue=limited)
-        assert len(there.hits) == 60
-        assert there.most_in("v", 0.25) <= 12
+    with emulated(server, latency=latency) as emulator:
+        call(emulator, many, venue=limited)
+        assert len(emulator.hits) == 60
+        assert emulator.most_in("v", 0.25) <= 12
 
 
 def test_a_limit_holds_through_retries_too() -> None:
@@ -180,49 +180,49 @@ def test_a_limit_holds_through_retries_too() -> None:
         await asyncio.gather(*(api.get("/x") for _ in range(20)))
         return api.retries
 
-    with emulated(server, faults=faults) as there:
-        retries = asking(there, many, venue=limited, retry=replace(FAST_RETRY, attempts=8))
-        assert len(there.hits) == 20 + retries
-        assert there.most_in("v", 0.25) <= 10
+    with emulated(server, faults=faults) as emulator:
+        retries = call(emulator, many, venue=limited, retry=replace(FAST_RETRY, attempts=8))
+        assert len(emulator.hits) == 20 + retries
+        assert emulator.most_in("v", 0.25) <= 10
     assert retries > 0
 
 
-# What it refuses
+# Refused responses
 
 
 def test_a_redirect_is_not_followed() -> None:
     server = Server(Response(b"", status=302, headers={"Location": "/v/api/y"}))
-    with emulated(server) as there, pytest.raises(RequestRefusedError, match="status 302"):
-        asking(there, lambda api: api.get("/x"))
-    assert [asked.path for asked in server.asked] == ["/x"]
+    with emulated(server) as emulator, pytest.raises(RequestRefusedError, match="status 302"):
+        call(emulator, lambda api: api.get("/x"))
+    assert [request.path for request in server.requests] == ["/x"]
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_an_answer_larger_than_the_limit_is_refused_however_it_is_packed(packed: bool) -> None:
+def test_a_response_larger_than_the_limit_is_refused_compressed_or_not(packed: bool) -> None:
     content = b"[" + b"0," * (1 << 20) + b"0]"
     answer = Response(gzip.compress(content), headers={"Content-Encoding": "gzip"}) if packed else Response(content)
     with (
-        emulated(Server(answer)) as there,
+        emulated(Server(answer)) as emulator,
         pytest.raises(SourceFormatError, match=r"larger than 1 MiB"),
     ):
-        asking(there, lambda api: api.get("/x"), retry=replace(FAST_RETRY, largest_body=1 << 20))
+        call(emulator, lambda api: api.get("/x"), retry=replace(FAST_RETRY, largest_body=1 << 20))
 
 
-def test_an_answer_of_the_largest_size_is_taken() -> None:
+def test_a_response_of_the_largest_size_is_accepted() -> None:
     content = b'"' + b"0" * 998 + b'"'
-    with emulated(Server(Response(content))) as there:
-        page = asking(there, lambda api: api.get("/x"), retry=replace(FAST_RETRY, largest_body=1000))
+    with emulated(Server(Response(content))) as emulator:
+        page = call(emulator, lambda api: api.get("/x"), retry=replace(FAST_RETRY, largest_body=1000))
     assert page.body == content
 
 
-def test_a_status_that_a_feed_expects_is_an_answer() -> None:
-    with emulated(Server(Response(b"none", status=404))) as there:
-        assert asking(there, lambda api: api.get("/x", accept=(200, 404))).status == 404
+def test_a_status_that_a_feed_accepts_is_a_valid_response() -> None:
+    with emulated(Server(Response(b"none", status=404))) as emulator:
+        assert call(emulator, lambda api: api.get("/x", accept=(200, 404))).status == 404
         with pytest.raises(RequestRefusedError, match="status 404"):
-            asking(there, lambda api: api.get("/x"))
+            call(emulator, lambda api: api.get("/x"))
 
 
-# A folder in place of a host
+# A folder instead of a host
 
 
 @pytest.fixture
@@ -243,7 +243,7 @@ def from_folder(folder: Path, path: str, **options: Any) -> Page:
     return asyncio.run(main())
 
 
-def test_a_folder_answers_like_the_host_it_mirrors(mirror: Path) -> None:
+def test_a_folder_responds_like_the_host_it_mirrors(mirror: Path) -> None:
     page = from_folder(mirror, "/data/a.csv")
     assert (page.status, page.body, page.received_at) == (200, b"1,2", NOW)
     assert from_folder(mirror, "/data/b.csv").status == 404
@@ -251,7 +251,7 @@ def test_a_folder_answers_like_the_host_it_mirrors(mirror: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["/../outside.csv", "/data/../../outside.csv", "//../outside.csv", "/link.csv"])
-def test_nothing_outside_the_folder_is_given_out(mirror: Path, path: str) -> None:
+def test_nothing_outside_the_folder_is_served(mirror: Path, path: str) -> None:
     page = from_folder(mirror, path)
     assert (page.status, page.body) == (404, b"")
 

@@ -1,7 +1,8 @@
-"""The contract: everything Python knows of a table comes from its DDL."""
+"""The contract: everything Python uses about a table comes from its DDL."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import polars as pl
@@ -52,6 +53,18 @@ def test_open_interest_is_a_state_and_a_candle_is_not() -> None:
     assert not contract.table("candles").day_is_state
 
 
+def test_duckdb_reads_the_columns_and_the_number_of_rules_that_are_written() -> None:
+    """On every version of it. All other tests take the contract as it was read when the run began."""
+    contract = load_contract.__wrapped__(SCHEMA_DIR)
+    for table in (*contract.clean.values(), *contract.ops.values()):
+        text = (SCHEMA_DIR / f"{table.qualified}.sql").read_text(encoding="utf-8")
+        written = re.findall(r"^    (?!check \()(\w+) (\w+)( not null)?,?$", text, re.MULTILINE)
+        written = [(name, {"int": "integer"}.get(kind, kind), rule) for name, kind, rule in written]
+        read = [(column.name, column.type.lower(), "" if column.nullable else " not null") for column in table.columns]
+        assert read == written, table.qualified
+        assert len(table.checks) == len(re.findall(r"^    check \(", text, re.MULTILINE)), table.qualified
+
+
 def test_an_unknown_table_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(ContractError, match=r"'trades'.*candles"):
         load_contract(SCHEMA_DIR).table("trades")
@@ -60,7 +73,7 @@ def test_an_unknown_table_is_an_error_that_lists_the_known_ones() -> None:
 @pytest.mark.parametrize(
     ("ddl", "fault"),
     [
-        ("create table clean.t (a int", "does not run"),
+        ("create table clean.t (a int", "is not valid DDL"),
         ("-- key: a\n-- day: b\n-- coverage: none\ncreate table clean.other (a int)", "name the file after its table"),
         ("-- key: z\n-- day: a\n-- coverage: none\ncreate table clean.t (a timestamp)", "must name columns"),
         ("-- key: a\n-- day: a\n-- coverage: none\ncreate table clean.t (a timestamp)", "comment on"),
@@ -70,7 +83,7 @@ def test_an_unknown_table_is_an_error_that_lists_the_known_ones() -> None:
         ),
     ],
 )
-def test_a_ddl_file_that_says_too_little_is_refused(tmp_path: Path, ddl: str, fault: str) -> None:
+def test_an_incomplete_ddl_file_is_refused(tmp_path: Path, ddl: str, fault: str) -> None:
     (tmp_path / "clean.t.sql").write_text(ddl, encoding="utf-8")
     with pytest.raises(ContractError, match=fault):
         load_contract(tmp_path)

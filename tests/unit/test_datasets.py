@@ -1,4 +1,4 @@
-"""Which data sets a warehouse knows, which folders are theirs, and which dropped files wait."""
+"""The data sets of a warehouse, their folders, and files waiting in the inbox."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def write_files(folder: Path, *names: str) -> Path:
     return folder
 
 
-def test_a_mapping_says_which_tables_its_data_set_feeds(home: Settings) -> None:
+def test_a_mapping_defines_the_tables_of_its_data_set(home: Settings) -> None:
     [dataset] = find_datasets(home)
     assert (dataset.name, dataset.source) == ("example", "files.example")
     assert dataset.tables == ("candles", "open_interest")
 
 
-def test_a_mapping_that_is_no_toml_is_a_data_set_with_a_fault(tmp_path: Path) -> None:
+def test_a_mapping_that_is_not_toml_is_a_data_set_with_a_fault(tmp_path: Path) -> None:
     path = tmp_path / "My Archive.toml"
     path.write_text("dataset = ", encoding="utf-8")
     dataset = read_dataset(path)
@@ -67,19 +67,19 @@ def test_an_imported_data_set_is_known_without_its_mapping_file(home: Settings) 
     assert {dataset.name: dataset.mapping for dataset in find_datasets(home)}["older"] == kept
 
 
-def test_the_mapping_in_the_folder_wins_over_the_one_kept_from_an_import(home: Settings) -> None:
+def test_the_mapping_in_the_folder_overrides_the_one_kept_from_an_import(home: Settings) -> None:
     write_mapping(home.raw_dir / "files.example" / "_mappings" / "abc.toml")
     [dataset] = find_datasets(home)
     assert dataset.mapping.parent == home.mappings_dir
 
 
-def test_a_mapping_named_on_the_command_line_wins_over_both(home: Settings, tmp_path: Path) -> None:
+def test_a_mapping_given_on_the_command_line_overrides_both(home: Settings, tmp_path: Path) -> None:
     named = write_mapping(tmp_path / "elsewhere" / "mine.toml")
     [dataset] = find_datasets(home, extra=[named])
     assert dataset.mapping == named
 
 
-def test_a_folder_belongs_to_the_mapping_that_accounts_for_all_of_its_files(home: Settings, tmp_path: Path) -> None:
+def test_a_folder_belongs_to_the_mapping_that_matches_all_of_its_files(home: Settings, tmp_path: Path) -> None:
     folder = write_files(tmp_path / "root" / "deep" / "archive", "prices_2024.csv", "extra.csv", "notes.txt")
     claims = claim_folders(find_datasets(home), tmp_path / "root")
     assert claims.folders == {"example": (folder,)}
@@ -89,9 +89,9 @@ def test_a_folder_belongs_to_the_mapping_that_accounts_for_all_of_its_files(home
 @pytest.mark.parametrize(
     "names",
     [("prices.csv", "unknown.csv"), ("extra.csv",), ("notes.txt",)],
-    ids=["a file nobody knows", "a required file is missing", "only ignored files"],
+    ids=["an unknown file", "a required file is missing", "only ignored files"],
 )
-def test_a_folder_that_no_mapping_accounts_for_is_named(home: Settings, tmp_path: Path, names: tuple[str, ...]) -> None:
+def test_a_folder_that_matches_no_mapping_is_reported(home: Settings, tmp_path: Path, names: tuple[str, ...]) -> None:
     folder = write_files(tmp_path / "root" / "archive", *names)
     claims = claim_folders(find_datasets(home), tmp_path / "root")
     assert claims.folders == {}

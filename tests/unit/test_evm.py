@@ -7,7 +7,9 @@ import json
 import polars as pl
 import pytest
 
-from pipelines.sources.chain.evm.abi import AAVE_LIQUIDATION_CALL, EVENTS, decode_logs, decoded_columns
+from pipelines.sources.chain.evm.aave import LIQUIDATION_CALL
+from pipelines.sources.chain.evm.abi import decode_logs, decoded_columns
+from pipelines.sources.files.mapping import EVENTS
 
 POOL = "0x" + "ab" * 20
 TX = "0x" + "cd" * 32
@@ -21,7 +23,7 @@ def log(**changes: str) -> dict[str, str]:
     """A LiquidationCall of 1,000 debt for 5 collateral by liquidator 0x…04, with `changes`."""
     return {
         "address": POOL,
-        "topics": json.dumps([AAVE_LIQUIDATION_CALL.topic0, *("0x" + word(f"{n:02}" * 20) for n in (1, 2, 3))]),
+        "topics": json.dumps([LIQUIDATION_CALL.topic0, *("0x" + word(f"{n:02}" * 20) for n in (1, 2, 3))]),
         "data": "0x" + word(1000) + word(5) + word("04" * 20) + word(1),
         "blockNumber": "0xd6aa0c",
         "transactionHash": TX,
@@ -31,10 +33,10 @@ def log(**changes: str) -> dict[str, str]:
 
 
 def decode(*logs: dict[str, str]) -> pl.DataFrame:
-    return decode_logs(pl.DataFrame(list(logs)), AAVE_LIQUIDATION_CALL)
+    return decode_logs(pl.DataFrame(list(logs)), LIQUIDATION_CALL)
 
 
-def test_a_liquidation_call_decodes_to_addresses_integers_and_its_place() -> None:
+def test_a_liquidation_call_decodes_to_addresses_integers_and_its_log_position() -> None:
     [row] = decode(log()).to_dicts()
     assert row == {
         "address": POOL,
@@ -50,7 +52,7 @@ def test_a_liquidation_call_decodes_to_addresses_integers_and_its_place() -> Non
         "receive_atoken": "true",
         "undecodable": None,
     }
-    assert set(row) == set(decoded_columns(AAVE_LIQUIDATION_CALL))
+    assert set(row) == set(decoded_columns(LIQUIDATION_CALL))
 
 
 @pytest.mark.parametrize("value", [0, 1, 2**63, 2**64, 2**96 - 1, 2**123, 2**124 - 1, 2**127 - 1, 2**128, 2**256 - 1])
@@ -60,24 +62,24 @@ def test_integers_keep_every_digit(value: int) -> None:
     assert row["undecodable"] is None
 
 
-def test_large_and_small_integers_decode_beside_one_another() -> None:
+def test_large_and_small_integers_decode_together() -> None:
     rows = decode(*(log(data="0x" + word(v) + word(v) + word("04" * 20) + word(0)) for v in (7, 2**200, 0)))
     assert rows["debt_to_cover"].to_list() == ["7", str(2**200), "0"]
 
 
 def test_upper_case_hex_is_the_same_log() -> None:
-    shouted = {name: text.upper().replace("0X", "0x") for name, text in log().items()}
-    assert decode(shouted).equals(decode(log()))
+    upper_case = {name: text.upper().replace("0X", "0x") for name, text in log().items()}
+    assert decode(upper_case).equals(decode(log()))
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
-        ({"topics": json.dumps([AAVE_LIQUIDATION_CALL.topic0])}, "1 topics, not 4"),
+        ({"topics": json.dumps([LIQUIDATION_CALL.topic0])}, "1 topics, not 4"),
         ({"topics": json.dumps(["0x" + "00" * 32, *["0x" + word(1)] * 3])}, "is not aave_liquidation_call"),
         ({"topics": "nonsense"}, "0 topics, not 4"),
         (
-            {"topics": json.dumps([AAVE_LIQUIDATION_CALL.topic0, *["0x" + "f" * 64] * 3])},
+            {"topics": json.dumps([LIQUIDATION_CALL.topic0, *["0x" + "f" * 64] * 3])},
             "collateral_asset is not an ABI address",
         ),
         ({"data": "0x"}, "data has 2 characters, not 258"),
@@ -89,20 +91,20 @@ def test_upper_case_hex_is_the_same_log() -> None:
         ({"logIndex": ""}, "logIndex is not a quantity"),
     ],
 )
-def test_a_log_that_does_not_follow_the_abi_says_why_and_is_kept(change: dict[str, str], says: str) -> None:
+def test_a_log_that_does_not_match_the_abi_is_kept_with_the_reason(change: dict[str, str], message: str) -> None:
     rows = decode(log(**change), log())
     assert rows.height == 2
-    assert says in rows["undecodable"][0]
+    assert message in rows["undecodable"][0]
     assert rows["undecodable"][1] is None
 
 
-def test_a_log_with_nulls_is_undecodable_and_no_crash() -> None:
+def test_a_log_with_nulls_is_undecodable() -> None:
     rows = decode_logs(
-        pl.DataFrame([log(), dict.fromkeys(log())], schema=dict.fromkeys(log(), pl.String())), AAVE_LIQUIDATION_CALL
+        pl.DataFrame([log(), dict.fromkeys(log())], schema=dict.fromkeys(log(), pl.String())), LIQUIDATION_CALL
     )
     assert rows["undecodable"].is_null().to_list() == [True, False]
 
 
 def test_events_are_found_by_their_names() -> None:
-    assert EVENTS["aave_liquidation_call"] is AAVE_LIQUIDATION_CALL
-    assert [word.name for word in AAVE_LIQUIDATION_CALL.indexed] == ["collateral_asset", "debt_asset", "user"]
+    assert EVENTS["aave_liquidation_call"] is LIQUIDATION_CALL
+    assert [word.name for word in LIQUIDATION_CALL.indexed] == ["collateral_asset", "debt_asset", "user"]

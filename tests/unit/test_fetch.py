@@ -1,4 +1,4 @@
-"""Planning and resuming: which days are asked for, when again, and what stays of a fetch that failed half-way."""
+"""Planning and resuming: which days are fetched, when they are fetched again, and what a failed fetch leaves."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipelines.core.errors import BlockedError, LeverhouseError, VenueUnavailabl
 from pipelines.extract.fetch import (
     GIVE_UP_AFTER,
     RECHECK_EVERY,
-    WRITTEN_ASIDE,
+    THREAD_WRITE_BYTES,
     FetchReport,
     Partition,
     fetch_feed,
@@ -70,10 +70,10 @@ def planned(feed: Feed, first: date, last: date, *, now: datetime = NOON, landed
     return [partition.name for partition in plan_days(feed, first, last, now=now, landed=landed)]
 
 
-# Which days
+# Planning
 
 
-def test_a_day_is_asked_for_once_it_is_over_and_published() -> None:
+def test_a_day_is_planned_once_it_is_over_and_published() -> None:
     slow = replace(DAILY, cadence=Daily(published_after=timedelta(hours=13)))
     assert planned(DAILY, date(2024, 3, 8), date(2024, 3, 12)) == ["2024-03-08", "2024-03-09"]
     assert planned(slow, date(2024, 3, 8), date(2024, 3, 12)) == ["2024-03-08"]
@@ -82,56 +82,56 @@ def test_a_day_is_asked_for_once_it_is_over_and_published() -> None:
     ]  # fmt: skip
 
 
-def test_days_before_the_first_and_after_the_last_of_a_feed_are_not_asked_for() -> None:
+def test_days_before_the_first_and_after_the_last_of_a_feed_are_not_planned() -> None:
     ended = replace(DAILY, retention=Retention(since=date(2024, 2, 2), until=date(2024, 2, 3)))
     assert planned(ended, date(2024, 1, 1), date(2024, 3, 1)) == ["2024-02-02", "2024-02-03"]
     assert planned(ended, date(2023, 1, 1), date(2023, 3, 1)) == []
     assert planned(ended, date(2024, 2, 4), date(2024, 3, 1)) == []
 
 
-def test_what_a_venue_has_forgotten_is_not_asked_for() -> None:
+def test_days_beyond_the_retention_of_a_venue_are_not_planned() -> None:
     short = replace(DAILY, retention=Retention(since=date(2024, 1, 1), days=2))
     assert planned(short, date(2024, 1, 1), date(2024, 3, 10)) == ["2024-03-08", "2024-03-09"]
 
 
-def test_a_past_month_that_can_no_longer_change_is_asked_for_as_one() -> None:
+def test_a_past_month_that_is_final_is_one_partition() -> None:
     partitions = plan_days(MONTHLY, date(2024, 1, 30), date(2024, 3, 2), now=NOON, landed=[])
     assert [partition.name for partition in partitions] == [
         "2024-01-30", "2024-01-31", "2024-02", "2024-03-01", "2024-03-02",
     ]  # fmt: skip
     assert partitions[2].span == Span(datetime(2024, 2, 1), datetime(2024, 3, 1))
-    # February may be restated until 11 March where a feed says so.
+    # With recheck_days=10, February may be restated until March 11.
     restated = replace(MONTHLY, cadence=Daily(recheck_days=10))
     assert len(planned(restated, date(2024, 2, 1), date(2024, 2, 29))) == 29
 
 
-def test_a_month_that_was_begun_by_days_is_finished_by_days() -> None:
+def test_a_month_with_landed_days_is_completed_by_day() -> None:
     february = (date(2024, 2, 1), date(2024, 2, 29))
     assert planned(MONTHLY, *february) == ["2024-02"]
     assert len(planned(MONTHLY, *february, landed=["2024-02-14"])) == 29
     assert planned(MONTHLY, date(2024, 2, 5), date(2024, 2, 6), landed=["2024-02"]) == ["2024-02"]
 
 
-def test_where_there_are_only_files_of_months_a_month_is_waited_for() -> None:
+def test_with_monthly_files_only_a_month_is_planned_when_it_is_published() -> None:
     months = replace(MONTHLY, partitioning=Partitioning(months="only"))
     assert planned(months, date(2024, 2, 5), date(2024, 3, 9)) == ["2024-02"]
     assert planned(months, date(2024, 2, 5), date(2024, 2, 6), now=datetime(2024, 2, 29)) == []
 
 
-def test_days_in_a_row_are_asked_for_as_one_where_requests_are_counted() -> None:
+def test_consecutive_days_are_one_partition_up_to_the_maximum() -> None:
     runs = replace(DAILY, partitioning=Partitioning(most_days=31), cadence=Daily(recheck_days=0))
     assert planned(runs, date(2024, 1, 20), date(2024, 3, 9)) == ["2024-01-20_2024-02-19", "2024-02-20_2024-03-09"]
     [partition] = plan_days(runs, date(2024, 2, 28), date(2024, 3, 1), now=NOON, landed=[])
     assert partition == Partition("2024-02-28_2024-03-01", "all", Span(datetime(2024, 2, 28), datetime(2024, 3, 2)))
     assert planned(runs, date(2024, 3, 9), date(2024, 3, 9)) == ["2024-03-09"]
-    # The last two days may be restated, each for itself.
+    # The last two days may be restated and are single partitions.
     restated = replace(runs, cadence=Daily(recheck_days=2))
     assert planned(restated, date(2024, 3, 4), date(2024, 3, 9)) == [
         "2024-03-04_2024-03-07", "2024-03-08", "2024-03-09",
     ]  # fmt: skip
 
 
-def test_what_is_landed_of_a_run_keeps_its_bounds() -> None:
+def test_landed_ranges_of_days_keep_their_bounds() -> None:
     runs = replace(DAILY, partitioning=Partitioning(most_days=366), cadence=Daily(recheck_days=0))
     landed = ["2024-01-30_2024-02-02", "2024-02-06", "2024-03"]
     assert planned(runs, date(2024, 2, 1), date(2024, 3, 9), landed=landed) == [
@@ -147,24 +147,26 @@ days = st.dates(date(2023, 12, 1), date(2024, 4, 1))
     last=days,
     by_month=st.booleans(),
     most=st.none() | st.integers(1, 40),
-    keeps=st.none() | st.integers(1, 40),
-    begun=st.lists(days, max_size=3),
+    keeps_days=st.none() | st.integers(1, 40),
+    landed_days=st.lists(days, max_size=3),
 )
 def test_every_published_day_is_in_one_partition(
-    first: date, last: date, by_month: bool, most: int | None, keeps: int | None, begun: list[date]
+    first: date, last: date, by_month: bool, most: int | None, keeps_days: int | None, landed_days: list[date]
 ) -> None:
     feed = replace(
         DAILY,
-        retention=Retention(since=date(2024, 1, 1), days=keeps),
+        retention=Retention(since=date(2024, 1, 1), days=keeps_days),
         partitioning=Partitioning(months="past" if by_month else "never", most_days=most),
     )
-    partitions = plan_days(feed, first, last, now=NOON, landed=[f"{day:%Y-%m-%d}" for day in begun])
-    oldest = max(first, feed.retention.since, NOON.date() - timedelta(days=keeps if keeps is not None else 10_000))
+    partitions = plan_days(feed, first, last, now=NOON, landed=[f"{day:%Y-%m-%d}" for day in landed_days])
+    oldest = max(
+        first, feed.retention.since, NOON.date() - timedelta(days=keeps_days if keeps_days is not None else 10_000)
+    )
     wanted = [oldest + timedelta(days=n) for n in range((min(last, date(2024, 3, 9)) - oldest).days + 1)]
     assert [day for partition in partitions for day in partition.span.days] == wanted
 
 
-def test_a_capture_is_of_the_present_hour_or_of_a_slot_of_hours() -> None:
+def test_a_capture_is_of_the_current_hour_or_slot() -> None:
     at = datetime(2024, 3, 10, 17, 42, 3)
     hourly, daily = (replace(DAILY, cadence=Capture(every_hours=hours)) for hours in (1, 24))
     third = replace(DAILY, cadence=Capture(every_hours=8))
@@ -177,45 +179,45 @@ def test_a_capture_is_of_the_present_hour_or_of_a_slot_of_hours() -> None:
     ]
 
 
-# What is asked again
+# Fetching again
 
 
 @dataclass
-class House:
-    """A landing, and a feed whose venue answers as `says` has it: bytes, an error, or that it is not there yet."""
+class FeedRunner:
+    """A landing, and a feed whose venue sends `responses`: bytes, an error, or not published yet."""
 
     home: Path
     feed: Feed = DAILY
     now: datetime = NOON
-    says: dict[str, bytes | Exception] = field(default_factory=lambda: {"A": b"[1]", "B": b"[2]"})
-    asked: list[str] = field(default_factory=list)
+    responses: dict[str, bytes | Exception] = field(default_factory=lambda: {"A": b"[1]", "B": b"[2]"})
+    requested: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         async def fetch(api: Api, job: Job) -> AsyncIterator[Page]:
-            self.asked.append(f"{job.span.start:%m-%d} {job.subject}")
-            answer = self.says[job.subject]
-            for place, body in enumerate((b"first of two", answer)):
+            self.requested.append(f"{job.span.start:%m-%d} {job.subject}")
+            response = self.responses[job.subject]
+            for position, body in enumerate((b"first of two", response)):
                 if isinstance(body, Exception):
                     raise body
                 if body:
-                    yield Page(job.subject, {"path": "/x", "n": place}, 200, self.now, body)
+                    yield Page(job.subject, {"path": "/x", "n": position}, 200, self.now, body)
 
         self.feed = replace(self.feed, fetch=fetch)
         self.venue = Venue(name="v", endpoints={}, limits=(), feeds=(self.feed,))
         self.store = LandingStore(self.home)
 
-    def bring(self, first: date = date(2024, 3, 5), last: date | None = None, *, again: bool = False) -> FetchReport:
+    def fetch(self, first: date = date(2024, 3, 5), last: date | None = None, *, again: bool = False) -> FetchReport:
         partitions = plan_days(self.feed, first, last or first, now=self.now, landed=[])
         return asyncio.run(
             fetch_feed(
-                self.store, self.venue, self.feed, Nobody(), partitions=partitions, now=self.now, again=again,
-                jobs=lambda span: {name: Job(name, span) for name in self.says}, clock=lambda: self.now,
+                self.store, self.venue, self.feed, UnusedApi(), partitions=partitions, now=self.now, again=again,
+                jobs=lambda span: {name: Job(name, span) for name in self.responses}, clock=lambda: self.now,
             )
         )  # fmt: skip
 
-    def questions(self) -> list[str]:
-        asked, self.asked[:] = sorted(self.asked), []
-        return asked
+    def requests(self) -> list[str]:
+        requested, self.requested[:] = sorted(self.requested), []
+        return requested
 
     def bodies(self) -> dict[str, list[bytes]]:
         [landing] = self.store.current("v.oi")
@@ -225,8 +227,8 @@ class House:
         return found
 
 
-class Nobody:
-    """An Api that a feed of these tests has no need of."""
+class UnusedApi:
+    """An Api that the feed of these tests does not use."""
 
     endpoints: Collection[str] = ()
     get: Callable[..., Any]
@@ -234,141 +236,141 @@ class Nobody:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path)
+def runner(tmp_path: Path) -> FeedRunner:
+    return FeedRunner(tmp_path)
 
 
-def test_what_is_final_is_skipped_and_fetched_again_only_on_request(house: House) -> None:
-    report = house.bring()
+def test_final_partitions_are_skipped_and_fetched_again_only_on_request(runner: FeedRunner) -> None:
+    report = runner.fetch()
     assert [(x.partition, x.completeness) for x in report.landings] == [("2024-03-05", "complete")]
-    assert house.questions() == ["03-05 A", "03-05 B"]
+    assert runner.requests() == ["03-05 A", "03-05 B"]
     assert span_of(report.landings[0]) == Span(datetime(2024, 3, 5), datetime(2024, 3, 6))
-    assert (house.bring().skipped, house.questions()) == (1, [])
-    assert (house.bring(again=True).unchanged, len(house.questions())) == (1, 2)
+    assert (runner.fetch().skipped, runner.requests()) == (1, [])
+    assert (runner.fetch(again=True).unchanged, len(runner.requests())) == (1, 2)
 
 
-def test_a_day_that_may_still_change_is_asked_again_after_a_rest(house: House) -> None:
+def test_a_day_that_may_still_change_is_fetched_again_after_the_recheck_interval(runner: FeedRunner) -> None:
     yesterday = date(2024, 3, 9)
-    house.bring(yesterday)
-    house.now += RECHECK_EVERY - timedelta(minutes=1)
-    assert house.bring(yesterday).skipped == 1
-    house.now += timedelta(minutes=1)
-    house.says["A"] = b"[1, 1]"
-    [second] = house.bring(yesterday).landings
-    assert (second.version, house.bodies()["A"][1]) == (2, b"[1, 1]")
-    # Asked a day after its end and an hour, it is final.
-    house.now = datetime(2024, 3, 11, 1)
-    house.bring(yesterday)
-    house.questions()
-    house.now += timedelta(days=3)
-    assert (house.bring(yesterday).skipped, house.questions()) == (1, [])
+    runner.fetch(yesterday)
+    runner.now += RECHECK_EVERY - timedelta(minutes=1)
+    assert runner.fetch(yesterday).skipped == 1
+    runner.now += timedelta(minutes=1)
+    runner.responses["A"] = b"[1, 1]"
+    [second] = runner.fetch(yesterday).landings
+    assert (second.version, runner.bodies()["A"][1]) == (2, b"[1, 1]")
+    # Fetched a day and an hour after its end, it is final.
+    runner.now = datetime(2024, 3, 11, 1)
+    runner.fetch(yesterday)
+    runner.requests()
+    runner.now += timedelta(days=3)
+    assert (runner.fetch(yesterday).skipped, runner.requests()) == (1, [])
 
 
-def test_a_new_instrument_is_fetched_alone_and_the_others_are_kept(house: House) -> None:
-    house.bring()
-    house.questions()
-    house.says["C"] = b"[3]"
-    [second] = house.bring().landings
-    assert house.questions() == ["03-05 C"]
+def test_only_a_new_instrument_is_fetched_and_the_others_are_kept(runner: FeedRunner) -> None:
+    runner.fetch()
+    runner.requests()
+    runner.responses["C"] = b"[3]"
+    [second] = runner.fetch().landings
+    assert runner.requests() == ["03-05 C"]
     assert second.request["covers"] == {"A": "complete", "B": "complete", "C": "complete"}
-    assert house.bodies() == {name: [b"first of two", body] for name, body in house.says.items()}
+    assert runner.bodies() == {name: [b"first of two", body] for name, body in runner.responses.items()}
 
 
-def test_an_instrument_that_fails_half_way_leaves_nothing_of_itself(house: House) -> None:
-    house.says["B"] = VenueUnavailableError("down")
-    report = house.bring()
+def test_a_partially_fetched_instrument_is_not_landed(runner: FeedRunner) -> None:
+    runner.responses["B"] = VenueUnavailableError("down")
+    report = runner.fetch()
     assert list(report.failures) == ["2024-03-05 B"]
     assert [x.completeness for x in report.landings] == ["partial"]
-    assert list(house.bodies()) == ["A"]
-    with pytest.raises(VenueUnavailableError, match=r"v\.oi: 2024-03-05 B: down What was received is landed"):
+    assert list(runner.bodies()) == ["A"]
+    with pytest.raises(VenueUnavailableError, match=r"v\.oi: 2024-03-05 B: down Everything else was landed"):
         report.raise_failures()
-    house.questions()
-    house.says["B"] = b"[2]"
-    assert house.bring().failures == {}
-    assert house.questions() == ["03-05 B"]
-    assert list(house.bodies()) == ["A", "B"]
+    runner.requests()
+    runner.responses["B"] = b"[2]"
+    assert runner.fetch().failures == {}
+    assert runner.requests() == ["03-05 B"]
+    assert list(runner.bodies()) == ["A", "B"]
 
 
-def test_small_answers_and_large_ones_are_all_kept(house: House) -> None:
-    """Large ones are written in a thread while small ones arrive, which are not: they may not get in between."""
-    house.says = {f"{n:02d}": f"{n:02d}".encode() * (n % 4 * WRITTEN_ASIDE // 4 + 1) for n in range(24)}
-    assert house.bring().failures == {}
-    assert house.bodies() == {name: [b"first of two", body] for name, body in house.says.items()}
+def test_small_and_large_responses_are_all_landed(runner: FeedRunner) -> None:
+    """Large pages are written in a thread, small ones in the event loop: they must not interleave within a subject."""
+    runner.responses = {f"{n:02d}": f"{n:02d}".encode() * (n % 4 * THREAD_WRITE_BYTES // 4 + 1) for n in range(24)}
+    assert runner.fetch().failures == {}
+    assert runner.bodies() == {name: [b"first of two", body] for name, body in runner.responses.items()}
 
 
-def test_where_everything_fails_nothing_is_landed(house: House) -> None:
-    house.says = {"A": VenueUnavailableError("down")}
-    assert (house.bring().landings, house.store.all()) == ((), [])
-    assert [path for path in house.home.rglob("*") if path.is_file()] == []
+def test_nothing_is_landed_when_everything_fails(runner: FeedRunner) -> None:
+    runner.responses = {"A": VenueUnavailableError("down")}
+    assert (runner.fetch().landings, runner.store.all()) == ((), [])
+    assert [path for path in runner.home.rglob("*") if path.is_file()] == []
 
 
-def test_a_block_ends_the_fetch_after_landing_what_was_had(house: House) -> None:
-    house.says["B"] = BlockedError("not from here")
-    report = house.bring(date(2024, 1, 1), date(2024, 3, 9))
+def test_a_block_ends_the_fetch_after_landing_what_was_received(runner: FeedRunner) -> None:
+    runner.responses["B"] = BlockedError("not from here")
+    report = runner.fetch(date(2024, 1, 1), date(2024, 3, 9))
     assert isinstance(report.failures["everything"], BlockedError)
     assert report.landings
     assert len(report.landings) < 60
 
 
-def test_an_error_of_ours_is_not_taken_for_the_venues(house: House) -> None:
-    house.says["B"] = ZeroDivisionError("a mistake")
+def test_a_programming_error_is_not_reported_as_a_venue_failure(runner: FeedRunner) -> None:
+    runner.responses["B"] = ZeroDivisionError("a mistake")
     with pytest.raises(ExceptionGroup) as raised:
-        house.bring()
+        runner.fetch()
     assert raised.group_contains(ZeroDivisionError)
     assert not isinstance(raised.value.exceptions[0], LeverhouseError)
 
 
-def test_what_is_not_published_yet_is_asked_for_until_it_is_given_up(house: House) -> None:
-    house.says["B"] = NotYetPublishedError()
-    report = house.bring()
+def test_unpublished_data_is_retried_until_it_is_given_up(runner: FeedRunner) -> None:
+    runner.responses["B"] = NotYetPublishedError()
+    report = runner.fetch()
     assert (report.failures, report.not_yet_published) == ({}, 1)
     assert [x.completeness for x in report.landings] == ["partial"]
-    house.questions()
-    house.bring()
-    assert house.questions() == []
-    house.now += RECHECK_EVERY
-    house.bring()
-    assert house.questions() == ["03-05 B"]
-    house.now = datetime(2024, 3, 6, 1) + GIVE_UP_AFTER
-    house.bring()
-    assert house.questions() == []
+    runner.requests()
+    runner.fetch()
+    assert runner.requests() == []
+    runner.now += RECHECK_EVERY
+    runner.fetch()
+    assert runner.requests() == ["03-05 B"]
+    runner.now = datetime(2024, 3, 6, 1) + GIVE_UP_AFTER
+    runner.fetch()
+    assert runner.requests() == []
 
 
-def test_nothing_published_at_all_is_landed_as_that_and_no_rows_as_empty(house: House) -> None:
-    async def silence(api: Api, job: Job) -> AsyncIterator[Page]:
+def test_unpublished_data_is_landed_as_not_yet_published_and_no_rows_as_empty(runner: FeedRunner) -> None:
+    async def no_pages(api: Api, job: Job) -> AsyncIterator[Page]:
         return
         yield
 
-    house.says = {"A": NotYetPublishedError()}
-    assert [x.completeness for x in house.bring().landings] == ["not_yet_published"]
-    quiet = replace(house.feed, fetch=silence)
-    house.feed = quiet
-    assert [x.completeness for x in house.bring(date(2024, 3, 4)).landings] == ["empty"]
+    runner.responses = {"A": NotYetPublishedError()}
+    assert [x.completeness for x in runner.fetch().landings] == ["not_yet_published"]
+    empty = replace(runner.feed, fetch=no_pages)
+    runner.feed = empty
+    assert [x.completeness for x in runner.fetch(date(2024, 3, 4)).landings] == ["empty"]
 
 
-def test_a_feed_may_hand_on_what_it_held(house: House) -> None:
-    house.bring()
+def test_a_feed_may_yield_its_held_pages(runner: FeedRunner) -> None:
+    runner.fetch()
     seen: list[tuple[str, list[bytes]]] = []
 
-    async def remember(api: Api, job: Job) -> AsyncIterator[Page]:
+    async def yield_held(api: Api, job: Job) -> AsyncIterator[Page]:
         held = list(job.held())
         seen.append((job.subject, [page.body for page in held]))
         for page in held:
             yield page
 
-    house.feed = replace(house.feed, fetch=remember)
-    assert house.bring(again=True).unchanged == 1
+    runner.feed = replace(runner.feed, fetch=yield_held)
+    assert runner.fetch(again=True).unchanged == 1
     assert sorted(seen) == [("A", [b"first of two", b"[1]"]), ("B", [b"first of two", b"[2]"])]
 
 
-def test_a_fetch_says_how_far_it_is(house: House) -> None:
-    said: list[tuple[int, int]] = []
-    partitions = plan_days(house.feed, date(2024, 3, 1), date(2024, 3, 3), now=NOON, landed=[])
+def test_a_fetch_reports_progress(runner: FeedRunner) -> None:
+    reported: list[tuple[int, int]] = []
+    partitions = plan_days(runner.feed, date(2024, 3, 1), date(2024, 3, 3), now=NOON, landed=[])
     plan: Mapping[str, Job] = {}
     asyncio.run(
         fetch_feed(
-            house.store, house.venue, house.feed, Nobody(), partitions=partitions, jobs=lambda span: plan, now=NOON,
-            progress=lambda what, done, of: said.append((done, of)),
+            runner.store, runner.venue, runner.feed, UnusedApi(), partitions=partitions, jobs=lambda span: plan, now=NOON,
+            progress=lambda what, done, of: reported.append((done, of)),
         )
     )  # fmt: skip
-    assert said == [(1, 3), (2, 3), (3, 3)]
+    assert reported == [(1, 3), (2, 3), (3, 3)]

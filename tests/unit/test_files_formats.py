@@ -1,4 +1,4 @@
-"""The same rows from JSON, JSON lines and Parquet; landing files with their mapping."""
+"""Equal rows from JSON, JSON lines and Parquet; landing files with their mapping."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from pipelines.core.errors import LandingError, MappingError, SourceFormatError
 from pipelines.extract.landing import LandingStore
 from pipelines.sources.files.source import land_matches, load_mapping, match_files, open_landings
-from tests.unit import files_fixture as world
-from tests.unit.files_fixture import GOOD_ROW, LONG, LONG_HEADER, put_through
+from tests.unit import files_fixture as fixture
+from tests.unit.files_fixture import GOOD_ROW, LONG, LONG_HEADER, parse_content
 
 JSON_DOCUMENT = LONG.replace('format = "csv"', 'format = "json"\nrecord_path = "data.list"').replace("*.csv", "*.json")
 JSON_LINES = LONG.replace('format = "csv"', 'format = "jsonl"').replace("*.csv", "*.jsonl")
@@ -27,27 +27,27 @@ RECORD = {"symbol": "BTCUSDT", "time": "2024-01-01 00:05:00", "oi": "1.5", "valu
 
 
 def expected(folder: Path) -> pl.DataFrame:
-    return put_through(folder, LONG_HEADER + GOOD_ROW).rows["open_interest"].drop("_line")
+    return parse_content(folder, LONG_HEADER + GOOD_ROW).rows["open_interest"].drop("_line")
 
 
 def test_a_json_document_is_read_at_its_record_path(tmp_path: Path) -> None:
     content = json.dumps({"data": {"list": [RECORD]}})
-    rows = put_through(tmp_path, content, text=JSON_DOCUMENT, name="a.json").rows["open_interest"]
+    rows = parse_content(tmp_path, content, text=JSON_DOCUMENT, name="a.json").rows["open_interest"]
     assert rows.drop("_line").equals(expected(tmp_path))
     assert rows["_line"].to_list() == [1]
 
 
 def test_json_lines_are_read_line_by_line(tmp_path: Path) -> None:
     content = json.dumps(RECORD) + "\n\n" + json.dumps(RECORD)
-    rows = put_through(tmp_path, content, text=JSON_LINES, name="a.jsonl").rows["open_interest"]
+    rows = parse_content(tmp_path, content, text=JSON_LINES, name="a.jsonl").rows["open_interest"]
     assert rows["_line"].to_list() == [1, 3]
     assert rows.head(1).drop("_line").equals(expected(tmp_path))
 
 
-def test_the_record_of_a_json_line_lies_at_the_first_of_its_places_alone_or_in_a_list(tmp_path: Path) -> None:
+def test_the_record_of_a_json_line_is_at_the_first_matching_path_alone_or_in_a_list(tmp_path: Path) -> None:
     text = JSON_LINES.replace('format = "jsonl"', 'format = "jsonl"\nrecord_path = ["o", "data.o"]')
-    told = [{"o": RECORD}, {"data": {"o": [RECORD, RECORD]}, "around": 1}, {"o": 5}, {"result": None}]
-    parsed = put_through(tmp_path, "\n".join(map(json.dumps, told)), text=text, name="a.jsonl")
+    records = [{"o": RECORD}, {"data": {"o": [RECORD, RECORD]}, "around": 1}, {"o": 5}, {"result": None}]
+    parsed = parse_content(tmp_path, "\n".join(map(json.dumps, records)), text=text, name="a.jsonl")
     true = expected(tmp_path)
     assert parsed.rows["open_interest"]["_line"].to_list() == [1, 2, 2]
     assert parsed.rows["open_interest"].head(1).select(true.columns).equals(true)
@@ -60,60 +60,60 @@ def test_a_parquet_file_is_read_with_its_types(tmp_path: Path) -> None:
     path = tmp_path / "landed"
     frame = pl.DataFrame([{**RECORD, "oi": 1.5, "time": datetime(2024, 1, 1, 0, 5, tzinfo=UTC)}])
     frame.write_parquet(path)
-    rows = world.parse_file(tmp_path, path, text=PARQUET, name="a.parquet").rows["open_interest"]
+    rows = fixture.parse_file(tmp_path, path, text=PARQUET, name="a.parquet").rows["open_interest"]
     assert rows.drop("_line").equals(expected(tmp_path))
 
 
-def test_a_missing_and_an_unknown_key_are_errors_and_a_sometimes_missing_one_is_null(tmp_path: Path) -> None:
+def test_missing_and_unknown_keys_are_errors_and_a_sometimes_missing_key_is_null(tmp_path: Path) -> None:
     some = {key: value for key, value in RECORD.items() if key != "value"}
     lines = json.dumps(RECORD) + "\n" + json.dumps(some)
-    rows = put_through(tmp_path, lines, text=JSON_LINES, name="a.jsonl").rows["open_interest"]
+    rows = parse_content(tmp_path, lines, text=JSON_LINES, name="a.jsonl").rows["open_interest"]
     assert rows["oi_usd"].to_list() == [60000.0, None]
     with pytest.raises(SourceFormatError, match=r"a\.jsonl, record 1: column 'value' is missing"):
-        put_through(tmp_path, json.dumps(some), text=JSON_LINES, name="a.jsonl")
+        parse_content(tmp_path, json.dumps(some), text=JSON_LINES, name="a.jsonl")
     more = json.dumps(RECORD) + "\n" + json.dumps({**RECORD, "extra": 1})
     with pytest.raises(SourceFormatError, match=r"a\.jsonl, record 2: column 'extra' is not in the mapping"):
-        put_through(tmp_path, more, text=JSON_LINES, name="a.jsonl")
+        parse_content(tmp_path, more, text=JSON_LINES, name="a.jsonl")
 
 
-def test_text_among_json_numbers_costs_its_record_only(tmp_path: Path) -> None:
+def test_text_instead_of_a_json_number_rejects_only_its_record(tmp_path: Path) -> None:
     records = [RECORD, {**RECORD, "value": "n/a"}, {**RECORD, "value": {"x": 1}}, RECORD]
     content = json.dumps({"data": {"list": records}})
-    parsed = put_through(tmp_path, content, text=JSON_DOCUMENT, name="a.json")
+    parsed = parse_content(tmp_path, content, text=JSON_DOCUMENT, name="a.json")
     assert parsed.rejects["open_interest"]["line"].to_list() == [2, 3]
     assert parsed.rows["open_interest"]["_line"].to_list() == [1, 4]
 
 
-def test_a_record_that_is_no_object_is_rejected(tmp_path: Path) -> None:
-    parsed = put_through(tmp_path, json.dumps({"data": {"list": [RECORD, 5]}}), text=JSON_DOCUMENT, name="a.json")
+def test_a_record_that_is_not_an_object_is_rejected(tmp_path: Path) -> None:
+    parsed = parse_content(tmp_path, json.dumps({"data": {"list": [RECORD, 5]}}), text=JSON_DOCUMENT, name="a.json")
     assert parsed.rejects["open_interest"].select("line", "detail", "raw").rows() == [(2, "not a JSON object", "5")]
 
 
-def test_a_line_that_is_no_json_is_rejected_in_the_middle_and_a_truncated_file_at_the_end(tmp_path: Path) -> None:
+def test_an_invalid_json_line_is_rejected_in_the_middle_and_a_truncated_file_at_the_end(tmp_path: Path) -> None:
     good = json.dumps(RECORD)
-    parsed = put_through(tmp_path, f"{good}\n{{oops\n{good}\n", text=JSON_LINES, name="a.jsonl")
+    parsed = parse_content(tmp_path, f"{good}\n{{oops\n{good}\n", text=JSON_LINES, name="a.jsonl")
     assert parsed.rejects["open_interest"]["line"].to_list() == [2]
     with pytest.raises(SourceFormatError, match=r"a\.jsonl, line 2: the file is truncated"):
-        put_through(tmp_path, f"{good}\n{good[:30]}", text=JSON_LINES, name="a.jsonl")
+        parse_content(tmp_path, f"{good}\n{good[:30]}", text=JSON_LINES, name="a.jsonl")
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         ('{"data": {"list": [', "not JSON"),
-        ('{"data": []}', "no list of records at data.list"),
-        ('{"data": {"list": {}}}', "no list of records at data.list"),
+        ('{"data": []}', "expected an array of records at data.list"),
+        ('{"data": {"list": {}}}', "expected an array of records at data.list"),
         ("", "not JSON"),
     ],
 )
-def test_a_json_document_of_another_shape_is_an_error(tmp_path: Path, content: str, says: str) -> None:
-    with pytest.raises(SourceFormatError, match=says):
-        put_through(tmp_path, content, text=JSON_DOCUMENT, name="a.json")
+def test_a_json_document_with_the_wrong_structure_is_an_error(tmp_path: Path, content: str, message: str) -> None:
+    with pytest.raises(SourceFormatError, match=message):
+        parse_content(tmp_path, content, text=JSON_DOCUMENT, name="a.json")
 
 
-def test_a_file_that_is_no_parquet_is_an_error(tmp_path: Path) -> None:
+def test_a_file_that_is_not_parquet_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SourceFormatError, match="not a readable Parquet file"):
-        put_through(tmp_path, b"PAR1 but not really", text=PARQUET, name="a.parquet")
+        parse_content(tmp_path, b"PAR1 but not really", text=PARQUET, name="a.parquet")
 
 
 def folder_with(tmp_path: Path, *names: str) -> Path:
@@ -146,7 +146,7 @@ def test_landings_are_parsed_with_the_mapping_they_were_landed_with(tmp_path: Pa
     land_matches(store, mapping, root=folder)
     mapping.unlink()
     landings = store.all("files.example")
-    parse, rules = open_landings(store, world.contract(), landings)
+    parse, rules = open_landings(store, fixture.contract(), landings)
     assert [batch.table for landing in landings for batch in parse(landing)] == ["open_interest", "instruments"]
     assert rules.gaps == ()
 
@@ -159,18 +159,18 @@ def test_a_changed_mapping_is_a_new_version_of_the_landing(tmp_path: Path) -> No
     assert again.version == 2
 
 
-def test_progress_is_told_file_by_file(tmp_path: Path) -> None:
-    told: list[tuple[str, int, int]] = []
+def test_progress_is_reported_file_by_file(tmp_path: Path) -> None:
+    records: list[tuple[str, int, int]] = []
     land_matches(
         LandingStore(tmp_path / "home"),
         mapping_file(tmp_path),
         root=folder_with(tmp_path, "a.csv"),
-        progress=lambda what, done, of: told.append((what, done, of)),
+        progress=lambda what, done, of: records.append((what, done, of)),
     )
-    assert told == [("land a.csv", 0, 1), ("land files", 1, 1)]
+    assert records == [("land a.csv", 0, 1), ("land files", 1, 1)]
 
 
-def test_nothing_is_landed_where_one_file_does_not_match(tmp_path: Path) -> None:
+def test_nothing_is_landed_if_one_file_does_not_match(tmp_path: Path) -> None:
     store = LandingStore(tmp_path / "home")
     folder = folder_with(tmp_path, "a.csv", "b.txt")
     with pytest.raises(SourceFormatError, match=r"b\.txt matches no pattern"):
@@ -180,13 +180,13 @@ def test_nothing_is_landed_where_one_file_does_not_match(tmp_path: Path) -> None
     assert store.all() == []
 
 
-def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_two_files_with_the_same_name_are_refused(tmp_path: Path) -> None:
     folder = folder_with(tmp_path, "a.csv", "more/a.csv")
     with pytest.raises(SourceFormatError, match="have the same name"):
         match_files(load_mapping(mapping_file(tmp_path)), folder)
 
 
-def test_an_ignored_file_is_passed_over(tmp_path: Path) -> None:
+def test_an_ignored_file_is_skipped(tmp_path: Path) -> None:
     text = LONG.replace(
         '[[file]]\npattern = "*.csv"', '[[ignore]]\npattern = "old*"\nbecause = "x"\n\n[[file]]\npattern = "a.csv"'
     )
@@ -194,7 +194,7 @@ def test_an_ignored_file_is_passed_over(tmp_path: Path) -> None:
     assert [match.part for match in matches] == ["a.csv"]
 
 
-def test_a_file_two_patterns_match_is_an_error_of_the_mapping(tmp_path: Path) -> None:
+def test_a_file_that_matches_two_patterns_is_a_mapping_error(tmp_path: Path) -> None:
     text = LONG + LONG[LONG.index("[[file]]") :].replace('pattern = "*.csv"', 'pattern = "a*"')
     with pytest.raises(MappingError, match=r"'a\.csv' matches '\*\.csv' and 'a\*'"):
         match_files(load_mapping(mapping_file(tmp_path, text)), folder_with(tmp_path, "a.csv"))
@@ -205,4 +205,4 @@ def test_a_landing_without_a_mapping_is_an_error(tmp_path: Path) -> None:
     path = folder_with(tmp_path, "a.csv") / "a.csv"
     landing = store.land_file(path, source="files.example", partition="history", part="a.csv", request={})
     with pytest.raises(LandingError, match="names no mapping"):
-        open_landings(store, world.contract(), [landing])
+        open_landings(store, fixture.contract(), [landing])

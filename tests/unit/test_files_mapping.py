@@ -1,4 +1,4 @@
-"""What a mapping may say: a wrong one is an error that names the file, the key and what is allowed."""
+"""Validation of mappings: an invalid one is an error that names the file, the key and the allowed values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.core.errors import MappingError
 from pipelines.sources.files.source import load_mapping
-from tests.unit import files_fixture as world
+from tests.unit import files_fixture as fixture
 from tests.unit.files_fixture import LONG, WIDE
 
 
@@ -17,20 +17,20 @@ def broken(folder: Path, old: str, new: str, text: str = LONG) -> str:
     """The message of the error that `text` with `old` replaced by `new` raises."""
     assert old in text
     with pytest.raises(MappingError) as raised:
-        world.mapping(folder, text.replace(old, new))
+        fixture.mapping(folder, text.replace(old, new))
     message = str(raised.value)
     assert str(folder / "mapping.toml") in message
     return message
 
 
 def test_a_mapping_names_its_source_and_the_tables_it_feeds(tmp_path: Path) -> None:
-    mapping = world.mapping(tmp_path, LONG)
+    mapping = fixture.mapping(tmp_path, LONG)
     assert mapping.source == "files.example"
     assert mapping.tables == ("open_interest", "instruments")
     assert mapping.text == LONG.encode()
 
 
-def test_a_mapping_that_is_not_there_or_not_toml_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_mapping_or_one_that_is_not_toml_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(MappingError, match="cannot be read"):
         load_mapping(tmp_path / "nowhere.toml")
     (tmp_path / "bad.toml").write_text("dataset = ")
@@ -38,24 +38,24 @@ def test_a_mapping_that_is_not_there_or_not_toml_is_an_error(tmp_path: Path) -> 
         load_mapping(tmp_path / "bad.toml")
 
 
-def test_an_unknown_key_is_named_with_its_place(tmp_path: Path) -> None:
+def test_an_unknown_key_is_named_with_its_path(tmp_path: Path) -> None:
     assert "file.0.patern: Extra inputs are not permitted" in broken(
         tmp_path, 'pattern = "*.csv"', 'pattern = "*.csv"\npatern = "x"'
     )
 
 
-def test_a_missing_key_is_named_with_its_place(tmp_path: Path) -> None:
+def test_a_missing_key_is_named_with_its_path(tmp_path: Path) -> None:
     assert "file.0.pattern: Field required" in broken(tmp_path, 'pattern = "*.csv"', "")
 
 
-def test_a_wrong_choice_says_what_is_allowed(tmp_path: Path) -> None:
+def test_an_invalid_choice_lists_the_allowed_values(tmp_path: Path) -> None:
     message = broken(tmp_path, 'format = "csv"', 'format = "xlsx"')
     assert "file.0.format" in message
     assert "'csv', 'parquet', 'json' or 'jsonl'" in message
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "says"),
+    ("old", "new", "message"),
     [
         ('dataset = "example"', 'dataset = "../x"', "dataset: lower-case letters, digits and underscores"),
         ('zone = "UTC"', 'zone = "Mars/Olympus"', "file.0.time.zone: not an IANA time zone"),
@@ -70,12 +70,12 @@ def test_a_wrong_choice_says_what_is_allowed(tmp_path: Path) -> None:
         ('lag = "5m" }', 'lag = "5m" }\nwhere = {}', "a condition needs cells, instrument, from or before"),
     ],
 )
-def test_a_value_that_makes_no_sense_is_refused_with_the_reason(tmp_path: Path, old: str, new: str, says: str) -> None:
-    assert says in broken(tmp_path, old, new)
+def test_an_invalid_value_is_refused_with_the_reason(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert message in broken(tmp_path, old, new)
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "says"),
+    ("old", "new", "message"),
     [
         ('table = "open_interest"', 'table = "open_intrest"', "no clean table 'open_intrest'"),
         ('oi_base = "oi"', 'oi_bas = "oi"', "columns.oi_bas: open_interest takes counting, oi_base"),
@@ -115,17 +115,17 @@ def test_a_value_that_makes_no_sense_is_refused_with_the_reason(tmp_path: Path, 
         ),
     ],
 )
-def test_a_mapping_is_held_against_the_contract(tmp_path: Path, old: str, new: str, says: str | None) -> None:
-    if says is None:  # a period the contract knows is enough to count from its end
-        assert world.mapping(tmp_path, LONG.replace(old, new)).file[0].rows[0].available.after == "period"
+def test_a_mapping_is_checked_against_the_contract(tmp_path: Path, old: str, new: str, message: str | None) -> None:
+    if message is None:  # a period of the contract is enough to compute its end
+        assert fixture.mapping(tmp_path, LONG.replace(old, new)).file[0].rows[0].available.after == "period"
     else:
-        assert says in broken(tmp_path, old, new)
+        assert message in broken(tmp_path, old, new)
 
 
-def test_availability_after_a_period_needs_a_period_the_contract_knows(tmp_path: Path) -> None:
+def test_availability_after_a_period_needs_a_period_of_the_contract(tmp_path: Path) -> None:
     text = LONG.replace('after = "event"', 'after = "period"').replace('period = "5m"', 'period = "snapshot"')
     with pytest.raises(MappingError, match=r"available\.after: period needs set\.period, one of 1m, 5m"):
-        world.mapping(tmp_path, text)
+        fixture.mapping(tmp_path, text)
 
 
 def test_a_wide_pattern_needs_both_groups(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_wide_pattern_needs_both_groups(tmp_path: Path) -> None:
 def test_every_fault_is_reported_at_once(tmp_path: Path) -> None:
     text = LONG.replace('zone = "UTC"', 'zone = "Nowhere"').replace('format = "csv"', 'format = "xls"')
     with pytest.raises(MappingError, match=r"format.*zone|zone.*format"):
-        world.mapping(tmp_path, text)
+        fixture.mapping(tmp_path, text)
 
 
 def test_gaps_spans_and_expectations_are_the_rules_of_the_source(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_gaps_spans_and_expectations_are_the_rules_of_the_source(tmp_path: Path)
 table = "open_interest"
 days = [2024-01-02, 2024-01-03]
 instrument = ["BTCUSDT", "ETHUSDT"]
-because = "the vendor moved house"
+because = "the vendor migrated its servers"
 
 [[span]]
 table = "liquidations"
@@ -157,11 +157,11 @@ venue = "binance"
 days = [2024-01-01, 2024-02-01]
 """
     )
-    rules = world.mapping(tmp_path, text).rules
+    rules = fixture.mapping(tmp_path, text).rules
     assert rules.expected_per_day == {"open_interest": 12}
     assert [(gap.instrument, gap.first_day, gap.last_day, gap.reason) for gap in rules.gaps] == [
-        ("BTCUSDT", date(2024, 1, 2), date(2024, 1, 3), "the vendor moved house"),
-        ("ETHUSDT", date(2024, 1, 2), date(2024, 1, 3), "the vendor moved house"),
+        ("BTCUSDT", date(2024, 1, 2), date(2024, 1, 3), "the vendor migrated its servers"),
+        ("ETHUSDT", date(2024, 1, 2), date(2024, 1, 3), "the vendor migrated its servers"),
     ]
     assert [(span.venue, span.last_day) for span in rules.spans] == [("binance", date(2024, 2, 1))]
 
@@ -175,7 +175,7 @@ days = [2024-01-02, 2024-02-15]
 instrument = ["BTCUSDT"]
 because = "the contract was split"
 """
-    (exception,) = world.mapping(tmp_path, LONG + text).rules.exceptions
+    (exception,) = fixture.mapping(tmp_path, LONG + text).rules.exceptions
     assert (exception.table, exception.check, exception.instrument, exception.reason) == (
         "open_interest", "oi_base_unit_jump", "BTCUSDT", "the contract was split",
     )  # fmt: skip
@@ -185,10 +185,10 @@ because = "the contract was split"
 def test_an_accepted_exception_needs_a_reason(tmp_path: Path) -> None:
     text = '\n[[accept]]\ntable = "open_interest"\ncheck = "x"\ndays = [2024-01-02, 2024-01-03]\nbecause = ""\n'
     with pytest.raises(MappingError, match=r"accept.*because"):
-        world.mapping(tmp_path, LONG + text)
+        fixture.mapping(tmp_path, LONG + text)
 
 
 def test_a_gap_of_a_table_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
     gap = '\n[[gap]]\ntable = "nothing"\ndays = [2024-01-02, 2024-01-03]\nbecause = "x"\n'
     with pytest.raises(MappingError, match="gap: no clean table 'nothing'"):
-        world.mapping(tmp_path, LONG + gap)
+        fixture.mapping(tmp_path, LONG + gap)

@@ -1,4 +1,4 @@
-"""Packs: pages come back as they were received, and equal answers have equal digests whenever and however they came."""
+"""Packs: pages are read back as received, and equal responses have equal digests, whatever their time and order."""
 
 from __future__ import annotations
 
@@ -46,39 +46,39 @@ SERIES = {subject: [page_of(subject, f"{subject} {n}".encode(), n=str(n)) for n 
 IN_ORDER = [page for pages in SERIES.values() for page in pages]
 
 
-@given(turns=st.permutations([subject for subject in SERIES for _ in range(3)]))
-def test_subjects_may_arrive_mixed_and_are_read_in_order_with_the_same_digest(
-    turns: list[str], tmp_path_factory: pytest.TempPathFactory
+@given(order=st.permutations([subject for subject in SERIES for _ in range(3)]))
+def test_interleaved_subjects_are_read_in_order_with_the_same_digest(
+    order: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    waiting = {subject: iter(pages) for subject, pages in SERIES.items()}
-    content, digest = written([next(waiting[subject]) for subject in turns])
+    remaining = {subject: iter(pages) for subject, pages in SERIES.items()}
+    content, digest = written([next(remaining[subject]) for subject in order])
     assert read(tmp_path_factory.mktemp("pack"), content) == IN_ORDER
     assert digest == written(IN_ORDER)[1]
 
 
-def test_the_digest_is_of_what_was_answered_and_not_of_when() -> None:
+def test_the_digest_does_not_depend_on_the_time_of_receipt() -> None:
     later = [replace(page, received_at=AT + timedelta(days=1)) for page in IN_ORDER]
     assert written(later)[1] == written(IN_ORDER)[1]
     assert written(later)[0] != written(IN_ORDER)[0]
 
 
-def test_a_digest_once_given_stays() -> None:
-    """Another one would make a new version of every landing that is asked for again."""
+def test_the_digest_is_stable_across_releases() -> None:
+    """A changed digest would make a new version of every landing that is fetched again."""
     assert written(IN_ORDER)[1] == "8d2304f95b7c9acf31b71a05bf0b07d8af99b17b89682063fc422480a3b44a23"
 
 
-def test_the_same_answers_make_the_same_bytes() -> None:
+def test_equal_responses_give_equal_bytes() -> None:
     assert written(IN_ORDER)[0] == written(IN_ORDER)[0]
 
 
 def test_a_pack_is_a_zip_that_other_tools_read_and_write(tmp_path: Path) -> None:
     content, _ = written(IN_ORDER)
     other = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(content)) as ours, zipfile.ZipFile(other, "w", zipfile.ZIP_DEFLATED) as theirs:
-        assert ours.testzip() is None
-        assert {member.external_attr >> 16 for member in ours.infolist()} == {0o600}
-        for name in ours.namelist():
-            theirs.writestr(name, ours.read(name), compresslevel=9)
+    with zipfile.ZipFile(io.BytesIO(content)) as reader, zipfile.ZipFile(other, "w", zipfile.ZIP_DEFLATED) as writer:
+        assert reader.testzip() is None
+        assert {member.external_attr >> 16 for member in reader.infolist()} == {0o600}
+        for name in reader.namelist():
+            writer.writestr(name, reader.read(name), compresslevel=9)
     assert read(tmp_path, other.getvalue()) == IN_ORDER
 
 
@@ -92,11 +92,11 @@ def test_a_pack_is_a_zip_that_other_tools_read_and_write(tmp_path: Path) -> None
     ],
     ids=["body", "request", "subject", "status"],
 )
-def test_another_answer_has_another_digest(other: Page) -> None:
+def test_a_different_response_has_a_different_digest(other: Page) -> None:
     assert written([page_of("A", b"A 0", n="0")])[1] != written([other])[1]
 
 
-def test_the_clock_of_a_venue_is_kept_and_not_compared(tmp_path: Path) -> None:
+def test_the_clock_of_a_venue_is_stored_and_not_compared(tmp_path: Path) -> None:
     clock = re.compile(rb',"time":\d+')
     early, late = page_of("A", b'{"rows":[1],"time":1}'), page_of("A", b'{"rows":[1],"time":2}')
     assert written([early], clock)[1] == written([late], clock)[1]
@@ -109,7 +109,7 @@ def test_only_the_pages_of_some_subjects_can_be_read(tmp_path: Path) -> None:
     assert read(tmp_path, written(IN_ORDER)[0], ["B"]) == SERIES["B"]
 
 
-def test_text_is_deflated_and_an_archive_lies_in_it_as_it_came() -> None:
+def test_text_is_deflated_and_an_archive_is_stored_unchanged() -> None:
     inner = io.BytesIO()
     with zipfile.ZipFile(inner, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.csv", "1,2\n" * 1000)
@@ -120,7 +120,7 @@ def test_text_is_deflated_and_an_archive_lies_in_it_as_it_came() -> None:
     assert kinds == [("000000", zipfile.ZIP_STORED), ("000001", zipfile.ZIP_DEFLATED), (INDEX, zipfile.ZIP_DEFLATED)]
 
 
-def test_the_index_says_where_each_answer_came_from() -> None:
+def test_the_index_records_the_request_of_each_response() -> None:
     content, _ = written([page_of("A", b"{}", symbol="BTCUSDT")])
     with zipfile.ZipFile(io.BytesIO(content)) as pack:
         [entry] = [orjson.loads(line) for line in pack.read(INDEX).splitlines()]
@@ -131,11 +131,11 @@ def test_the_index_says_where_each_answer_came_from() -> None:
 @pytest.mark.parametrize("cut", [0, 10, 200, -1])
 def test_a_damaged_pack_is_an_error_that_names_it(tmp_path: Path, cut: int) -> None:
     content, _ = written(IN_ORDER)
-    with pytest.raises(LandingError, match="landing pack is not as it was written"):
+    with pytest.raises(LandingError, match="landing pack is damaged"):
         read(tmp_path, content[:cut])
 
 
-def test_a_page_that_was_altered_is_an_error(tmp_path: Path) -> None:
+def test_an_altered_page_is_an_error(tmp_path: Path) -> None:
     body = bytes(range(256)) * 4
     stored = b"PK\x03\x04" + body
     content, _ = written([page_of("A", stored)])

@@ -1,4 +1,4 @@
-"""Paging guards: whatever the sizes, bounds and ties, every row of the span arrives, and nothing loops."""
+"""Paging: for any sizes, bounds and ties, every row of the span is returned, and paging ends."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ limits = st.integers(1, 9)
 
 
 @given(stamps=unique_stamps, limit=limits, start=st.integers(0, 30), width=st.integers(1, 30))
-def test_forward_and_backward_bring_every_row_of_the_span_once(
+def test_forward_and_backward_paging_return_every_row_of_the_span_once(
     stamps: list[int], limit: int, start: int, width: int
 ) -> None:
     wanted = sorted(stamp for stamp in stamps if start <= stamp < start + width)
@@ -57,7 +57,7 @@ def test_forward_and_backward_bring_every_row_of_the_span_once(
 
 
 @given(stamps=unique_stamps, cap=st.integers(1, 9), start=st.integers(0, 30), width=st.integers(1, 30))
-def test_where_the_spacing_is_known_a_cap_below_the_limit_loses_nothing(
+def test_with_known_spacing_a_cap_below_the_limit_loses_no_rows(
     stamps: list[int], cap: int, start: int, width: int
 ) -> None:
     wanted = sorted(stamp for stamp in stamps if start <= stamp < start + width)
@@ -67,8 +67,8 @@ def test_where_the_spacing_is_known_a_cap_below_the_limit_loses_nothing(
 
 
 @given(stamps=st.lists(st.integers(0, 10), max_size=30), limit=st.integers(1, 9))
-def test_rows_that_share_a_stamp_all_arrive_or_it_is_said(stamps: list[int], limit: int) -> None:
-    """With step 0 the newest stamp is asked for again, so ties cut by a page's end are not lost."""
+def test_rows_that_share_a_timestamp_are_all_returned_or_raise(stamps: list[int], limit: int) -> None:
+    """With step 0 the newest timestamp is requested again, so that ties split by a page boundary are not lost."""
     for pages, newest in ((paginate_forward, False), (paginate_backward, True)):
         try:
             got = gathered(pages(venue(stamps, limit, newest=newest), stamps_of, start=0, end=11, limit=limit, step=0))
@@ -80,14 +80,14 @@ def test_rows_that_share_a_stamp_all_arrive_or_it_is_said(stamps: list[int], lim
 
 
 @given(stamps=unique_stamps, limit=st.integers(2, 9), width=st.integers(1, 20))
-def test_full_windows_are_split_until_none_is_full(stamps: list[int], limit: int, width: int) -> None:
+def test_full_windows_are_halved_until_none_is_full(stamps: list[int], limit: int, width: int) -> None:
     got = gathered(
         paginate_by_slices(venue(stamps, limit, newest=False), stamps_of, start=0, end=40, limit=limit, width=width)
     )
     assert sorted(stamp for page in got for stamp in page) == sorted(stamp for stamp in stamps if 0 <= stamp < 40)
 
 
-def test_a_venue_that_ignores_the_bounds_is_an_error_and_no_loop() -> None:
+def test_a_venue_that_ignores_the_bounds_is_an_error() -> None:
     async def get(first: int, last: int) -> Page:
         return page_of([1, 2, 3])
 
@@ -97,11 +97,11 @@ def test_a_venue_that_ignores_the_bounds_is_an_error_and_no_loop() -> None:
         gathered(paginate_backward(get, lambda page: [200], start=10, end=100, limit=1))
 
 
-def test_a_cursor_that_comes_again_is_an_error() -> None:
+def test_a_repeated_cursor_is_an_error() -> None:
     async def get(after: str | None) -> Page:
         return page_of([1], cursor="same")
 
-    with pytest.raises(SourceFormatError, match="second time"):
+    with pytest.raises(SourceFormatError, match="'same' was returned twice"):
         gathered(pages_by_cursor(get, lambda page: page.json()["cursor"]))
 
 

@@ -1,4 +1,4 @@
-"""Preparing the home of a warehouse, and telling living processes from dead ones."""
+"""Preparing the home of a warehouse, and detecting ended processes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pipelines.core.paths import (
     DAGSTER_YAML,
     claim_process,
     environment,
-    forget_dead_processes,
     prepare_home,
     process_is_alive,
+    remove_dead_process_locks,
 )
 from pipelines.core.settings import PROJECT_ROOT, Settings
 
@@ -48,7 +48,7 @@ def test_a_new_home_gets_the_projects_dagster_settings(home: Settings) -> None:
     assert (home.dagster_home / "dagster.yaml").read_bytes() == DAGSTER_YAML.read_bytes()
 
 
-def test_changed_dagster_settings_are_renewed(home: Settings) -> None:
+def test_changed_dagster_settings_are_overwritten(home: Settings) -> None:
     prepare_home(home)
     (home.dagster_home / "dagster.yaml").write_text("telemetry: {enabled: true}\n", encoding="utf-8")
     prepare_home(home)
@@ -56,7 +56,7 @@ def test_changed_dagster_settings_are_renewed(home: Settings) -> None:
 
 
 def test_a_home_that_cannot_be_written_is_a_settings_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    (tmp_path / "file").write_text("a file", encoding="utf-8")
     with pytest.raises(ConfigError, match="LEVERHOUSE_HOME"):
         prepare_home(Settings(home=tmp_path / "file" / "home"))
 
@@ -72,13 +72,13 @@ def test_the_token_of_an_ended_process_is_dead(home: Settings, dead: str) -> Non
 
 
 def test_only_lock_files_of_ended_processes_are_removed(home: Settings, dead: str) -> None:
-    mine = claim_process(home)
-    forget_dead_processes(home)
-    assert [path.stem for path in (home.dagster_home / "processes").glob("*.lock")] == [mine]
-    assert dead != mine
+    own_token = claim_process(home)
+    remove_dead_process_locks(home)
+    assert [path.stem for path in (home.dagster_home / "processes").glob("*.lock")] == [own_token]
+    assert dead != own_token
 
 
-def test_the_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXAMPLE_KEPT", "before")
     with environment(EXAMPLE_KEPT="during", EXAMPLE_NEW="during"):
         assert (os.environ["EXAMPLE_KEPT"], os.environ["EXAMPLE_NEW"]) == ("during", "during")

@@ -1,4 +1,4 @@
-"""Accepted exceptions: a declared move passes as a warning with its reason, everything else is refused as before."""
+"""Accepted exceptions: a declared move becomes a warning with its reason, everything else is still refused."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from pipelines.core.errors import MappingError, PermanentError
 from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.operations.load import import_files, load_pending
 from pipelines.quality.batch import CheckResult
-from pipelines.quality.exceptions import judge
+from pipelines.quality.exceptions import run_gate_with_exceptions
 from pipelines.quality.gate import run_gate
 from pipelines.storage.warehouse import writer
-from tests.unit import quality_fixture as world
+from tests.unit import quality_fixture as fixture
 from tests.unit.files_fixture import LONG, LONG_HEADER
 
 MOVE = "update {rows} set oi_base = oi_base * 100, oi_raw = oi_raw * 100 where instrument = '%s'"
 REDENOMINATED = AcceptedException(
     table="open_interest",
     check="oi_base_unit_jump",
-    first_day=world.BATCH_START,
-    last_day=world.BATCH_START + timedelta(days=world.BATCH_DAYS - 1),
+    first_day=fixture.BATCH_START,
+    last_day=fixture.BATCH_START + timedelta(days=fixture.BATCH_DAYS - 1),
     reason="the token was split 100 for 1",
     instrument="COIN1USDT",
 )
@@ -43,7 +43,7 @@ def warehouse(contract: Contract) -> Iterator[duckdb.DuckDBPyConnection]:
     con = duckdb.connect()
     con.execute("set TimeZone = 'UTC'")
     apply_ddl(con, contract)
-    world.load_neighbors(con, "open_interest")
+    fixture.load_neighbors(con, "open_interest")
     yield con
     con.close()
 
@@ -51,26 +51,24 @@ def warehouse(contract: Contract) -> Iterator[duckdb.DuckDBPyConnection]:
 def unit_jump(
     con: duckdb.DuckDBPyConnection, contract: Contract, moved: tuple[str, ...], *exceptions: AcceptedException
 ) -> CheckResult:
-    """The result of oi_base_unit_jump for a batch in which the open interest of `moved` is a hundredfold."""
-    given = world.stage(con, "open_interest", *(MOVE % name for name in moved))
-    results = judge(con, contract, [given], exceptions, gate=run_gate)
+    """The result of oi_base_unit_jump for a batch in which the open interest of `moved` is multiplied by 100."""
+    batch = fixture.stage(con, "open_interest", *(MOVE % name for name in moved))
+    results = run_gate_with_exceptions(con, contract, [batch], exceptions, gate=run_gate)
     return next(result for result in results if result.check_name == "oi_base_unit_jump")
 
 
-def test_a_declared_move_is_a_warning_that_carries_its_reason(
-    warehouse: duckdb.DuckDBPyConnection, contract: Contract
-) -> None:
+def test_a_declared_move_is_a_warning_with_its_reason(warehouse: duckdb.DuckDBPyConnection, contract: Contract) -> None:
     result = unit_jump(warehouse, contract, ("COIN1USDT",), REDENOMINATED)
     assert (result.passed, result.severity) == (False, "warn")
     assert result.observed["accepted_because"] == ["the token was split 100 for 1"]
-    assert result.observed["accepted_rows"] == 24 * world.BATCH_DAYS
+    assert result.observed["accepted_rows"] == 24 * fixture.BATCH_DAYS
     assert [row["instrument"] for row in result.sample] == ["COIN1USDT"]
 
 
 @pytest.mark.parametrize(
     "exception",
     [
-        replace(REDENOMINATED, last_day=world.BATCH_START),
+        replace(REDENOMINATED, last_day=fixture.BATCH_START),
         replace(REDENOMINATED, instrument="COIN2USDT"),
         replace(REDENOMINATED, check="oi_usd_unit_jump"),
     ],
@@ -82,7 +80,7 @@ def test_a_move_that_was_not_declared_stays_an_error(
     assert unit_jump(warehouse, contract, ("COIN1USDT",), exception).severity == "error"
 
 
-def test_a_declared_move_hides_no_other_one(warehouse: duckdb.DuckDBPyConnection, contract: Contract) -> None:
+def test_a_declared_move_does_not_hide_another_one(warehouse: duckdb.DuckDBPyConnection, contract: Contract) -> None:
     assert unit_jump(warehouse, contract, ("COIN1USDT", "COIN2USDT"), REDENOMINATED).severity == "error"
 
 
@@ -93,7 +91,7 @@ def test_two_declared_moves_are_accepted_together(warehouse: duckdb.DuckDBPyConn
     assert result.observed["accepted_because"] == ["the token was split 100 for 1", "so was this one"]
 
 
-def test_a_batch_that_is_an_exception_as_a_whole_is_accepted(
+def test_a_batch_that_is_entirely_an_exception_is_accepted(
     warehouse: duckdb.DuckDBPyConnection, contract: Contract
 ) -> None:
     everything = replace(REDENOMINATED, instrument=None)
@@ -101,27 +99,32 @@ def test_a_batch_that_is_an_exception_as_a_whole_is_accepted(
     assert unit_jump(warehouse, contract, names, everything).severity == "warn"
 
 
-def test_a_sound_batch_passes_whatever_was_declared(warehouse: duckdb.DuckDBPyConnection, contract: Contract) -> None:
+def test_a_valid_batch_passes_with_an_unused_exception(
+    warehouse: duckdb.DuckDBPyConnection, contract: Contract
+) -> None:
     assert unit_jump(warehouse, contract, (), REDENOMINATED).passed
 
 
 @pytest.mark.parametrize(
-    ("exception", "says"),
+    ("exception", "message"),
     [
-        (replace(REDENOMINATED, check="oi_base_unit_jmup"), r"open_interest\.oi_base_unit_jmup; .*oi_base_unit_jump"),
-        (replace(REDENOMINATED, check="oi_base_level_shift"), "those that refuse a load are"),
-        (replace(REDENOMINATED, table="open_intrest"), "there is no such table"),
+        (
+            replace(REDENOMINATED, check="oi_base_unit_jmup"),
+            r"open_interest\.oi_base_unit_jmup, .*oi_base_unit_jump",
+        ),
+        (replace(REDENOMINATED, check="oi_base_level_shift"), "but its checks of severity error are"),
+        (replace(REDENOMINATED, table="open_intrest"), "but there is no such table"),
     ],
 )
-def test_an_exception_that_names_no_check_that_refuses_is_an_error(
-    warehouse: duckdb.DuckDBPyConnection, contract: Contract, exception: AcceptedException, says: str
+def test_an_exception_of_an_unknown_check_or_table_is_an_error(
+    warehouse: duckdb.DuckDBPyConnection, contract: Contract, exception: AcceptedException, message: str
 ) -> None:
-    with pytest.raises(MappingError, match=says):
+    with pytest.raises(MappingError, match=message):
         unit_jump(warehouse, contract, (), exception)
 
 
 def hours(first: date, days: int, *, factor: float) -> str:
-    """Hourly open interest of two perpetuals as a file; that of BTCUSDT times `factor`."""
+    """Hourly open interest of two perpetuals as a file; BTCUSDT is multiplied by `factor`."""
     stamps = [datetime.combine(first, datetime.min.time()) + timedelta(hours=h + 1) for h in range(24 * days)]
     rows = [
         f"{symbol},{stamp},{oi * (1 + 0.01 * (number % 7))},{oi * 40_000}"

@@ -1,6 +1,6 @@
-"""The gate judges real batches with real Great Expectations: for every check a sound batch and one that must fail.
+"""The gate on real batches with real Great Expectations: for every check a valid batch and one that must fail.
 
-All of it is in one file and one group, because importing Great Expectations takes seconds.
+All tests are in one file, because importing Great Expectations takes seconds.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from pipelines.quality import gate, measures
 from pipelines.quality.batch import CheckResult, GateInput
 from pipelines.quality.gate import GateBrokenError, run_gate
 from pipelines.quality.suites import SHAPE, SUITES, Check
-from tests.unit import quality_fixture as world
+from tests.unit import quality_fixture as fixture
 
 SCHEMA_DIR = Path(__file__).resolve().parents[2] / "warehouse" / "schema"
 
-# What is done to a sound batch ({rows}), and exactly the checks that then fail.
+# A change to a valid batch ({rows}), and exactly the checks that then fail.
 BROKEN_ROWS: list[tuple[str, str, set[str]]] = [
     ("open_interest", "update {rows} set oi_base = oi_base * 470, oi_raw = oi_raw * 470 where instrument = 'COIN1USDT'",
      {"oi_base_unit_jump", "oi_base_level_shift", "other_sources_agree", "price_against_candles"}),
@@ -152,7 +152,7 @@ BROKEN_ROWS: list[tuple[str, str, set[str]]] = [
     ("instruments", "update {rows} set contract_size = 1 where instrument = 'COIN1USD'", {"contract_size_steady"}),
 ]  # fmt: skip
 
-# What the loader would have counted instead, and exactly the checks that then fail.
+# Changed row counts, and exactly the checks that then fail.
 BROKEN_COUNTS: list[tuple[dict[str, Any], set[str]]] = [
     ({"received": 433}, {"received_reconciles"}),
     ({"received": 431, "accepted": 431}, {"staged_is_accepted"}),
@@ -161,7 +161,7 @@ BROKEN_COUNTS: list[tuple[dict[str, Any], set[str]]] = [
     ({"received": 1000, "duplicates": 568}, {"duplicates_share"}),
 ]
 
-# Every table has these, measured by the same code: they are broken once.
+# Checks that all tables share and that use the same code: tested for one table.
 SHARED = {check.name for check in SHAPE} | {
     check.name for check in SUITES["open_interest"] if all(check in suite for suite in SUITES.values())
 }
@@ -191,10 +191,10 @@ def empty_warehouse(contract: Contract) -> duckdb.DuckDBPyConnection:
 
 @pytest.fixture(scope="module")
 def warehouse(contract: Contract) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A warehouse with thirty loaded days before the batch and a second source; tests leave it as it is."""
+    """A warehouse with thirty loaded days before the batch and a second source; tests do not modify it."""
     con = empty_warehouse(contract)
-    for table in world.ROWS:
-        world.load_neighbors(con, table)
+    for table in fixture.ROWS:
+        fixture.load_neighbors(con, table)
     yield con
     con.close()
 
@@ -208,26 +208,26 @@ def named(results: list[CheckResult], name: str) -> CheckResult:
     return found
 
 
-def test_sound_batches_of_every_table_pass_every_check(warehouse: duckdb.DuckDBPyConnection) -> None:
-    results = run_gate(warehouse, [world.stage(warehouse, table) for table in world.ROWS])
+def test_valid_batches_of_every_table_pass_every_check(warehouse: duckdb.DuckDBPyConnection) -> None:
+    results = run_gate(warehouse, [fixture.stage(warehouse, table) for table in fixture.ROWS])
     assert failures(results) == set()
     assert [(r.table, r.check_name) for r in results] == [
-        (table, check.name) for table in world.ROWS for check in sorted(SUITES[table], key=_frame_order)
+        (table, check.name) for table in fixture.ROWS for check in sorted(SUITES[table], key=_frame_order)
     ]
 
 
-def test_every_check_has_something_to_judge_once_neighbors_are_loaded(warehouse: duckdb.DuckDBPyConnection) -> None:
-    results = run_gate(warehouse, [world.stage(warehouse, table) for table in world.ROWS])
+def test_every_check_has_values_once_neighbors_are_loaded(warehouse: duckdb.DuckDBPyConnection) -> None:
+    results = run_gate(warehouse, [fixture.stage(warehouse, table) for table in fixture.ROWS])
     stamps = {(t, c.name) for t, suite in SUITES.items() for c in suite if c.frame == "stamps"}
-    idle = {(r.table, r.check_name) for r in results if not r.observed["judged"]}
-    assert idle - stamps == set()
+    without_values = {(r.table, r.check_name) for r in results if not r.observed["judged"]}
+    assert without_values - stamps == set()
 
 
 @pytest.mark.parametrize(("table", "change", "expected"), BROKEN_ROWS, ids=[f"{t}-{min(e)}" for t, _, e in BROKEN_ROWS])
-def test_a_broken_batch_fails_exactly_the_checks_that_are_about_it(
+def test_a_broken_batch_fails_exactly_the_expected_checks(
     warehouse: duckdb.DuckDBPyConnection, table: str, change: str, expected: set[str]
 ) -> None:
-    results = run_gate(warehouse, [world.stage(warehouse, table, *change.split("; "))])
+    results = run_gate(warehouse, [fixture.stage(warehouse, table, *change.split("; "))])
     assert failures(results) == expected
     for result in results:
         if not result.passed:
@@ -236,14 +236,14 @@ def test_a_broken_batch_fails_exactly_the_checks_that_are_about_it(
 
 
 @pytest.mark.parametrize(("counts", "expected"), BROKEN_COUNTS, ids=[min(e) for _, e in BROKEN_COUNTS])
-def test_wrong_counts_fail_exactly_the_checks_that_are_about_them(
+def test_wrong_counts_fail_exactly_the_expected_checks(
     warehouse: duckdb.DuckDBPyConnection, counts: dict[str, Any], expected: set[str]
 ) -> None:
-    given = replace(world.stage(warehouse, "open_interest"), **counts)
-    assert failures(run_gate(warehouse, [given])) == expected
+    batch = replace(fixture.stage(warehouse, "open_interest"), **counts)
+    assert failures(run_gate(warehouse, [batch])) == expected
 
 
-def test_every_check_is_seen_failing() -> None:
+def test_every_check_fails_in_some_test() -> None:
     broken = {(table, name) for table, _, names in BROKEN_ROWS for name in names}
     names = {name for _, name in broken} | {name for _, found in BROKEN_COUNTS for name in found} | {"batch_not_empty"}
     anywhere = SHARED | CADENCE | STAMPED | {"close_level_shift"}
@@ -253,55 +253,55 @@ def test_every_check_is_seen_failing() -> None:
             assert check.name in anywhere or (table, check.name) in broken, f"{table}.{check.name}"
 
 
-def test_a_batch_that_received_rows_and_kept_none_is_refused(warehouse: duckdb.DuckDBPyConnection) -> None:
-    given = world.stage(warehouse, "open_interest", "delete from {rows}")
-    refused = run_gate(warehouse, [replace(given, received=3, quarantined=3)])
+def test_a_batch_that_received_rows_and_accepted_none_is_refused(warehouse: duckdb.DuckDBPyConnection) -> None:
+    batch = fixture.stage(warehouse, "open_interest", "delete from {rows}")
+    refused = run_gate(warehouse, [replace(batch, received=3, quarantined=3)])
     assert failures(refused) == {"batch_not_empty"}
-    assert failures(run_gate(warehouse, [given])) == set()
+    assert failures(run_gate(warehouse, [batch])) == set()
 
 
-def test_three_bad_lines_of_ten_are_left_to_the_quarantine(warehouse: duckdb.DuckDBPyConnection) -> None:
-    given = world.stage(
+def test_three_bad_lines_of_ten_do_not_refuse_the_batch(warehouse: duckdb.DuckDBPyConnection) -> None:
+    batch = fixture.stage(
         warehouse, "candles", "delete from {rows} where instrument <> 'COIN0USDT' or hour(opened_at) > 1"
     )
-    assert given.accepted < 7
-    assert failures(run_gate(warehouse, [replace(given, received=given.accepted + 3, quarantined=3)])) == set()
+    assert batch.accepted < 7
+    assert failures(run_gate(warehouse, [replace(batch, received=batch.accepted + 3, quarantined=3)])) == set()
 
 
-def test_a_coin_that_collapses_alone_is_noticed_and_not_refused(warehouse: duckdb.DuckDBPyConnection) -> None:
+def test_the_collapse_of_a_single_coin_is_a_warning(warehouse: duckdb.DuckDBPyConnection) -> None:
     change = "update {rows} set close = close / 1000, open = open / 1000, high = high / 1000, low = low / 1000, "
     change += "volume_quote = volume_quote / 1000 where instrument = 'COIN1USDT'"
-    results = run_gate(warehouse, [world.stage(warehouse, "candles", change)])
+    results = run_gate(warehouse, [fixture.stage(warehouse, "candles", change)])
     assert not named(results, "close_level_shift").passed
     assert all(result.passed for result in results if result.severity == "error")
 
 
 def test_a_series_listed_days_ago_may_multiply(contract: Contract) -> None:
     con = empty_warehouse(contract)
-    world.load(con, "open_interest", source=world.SOURCE, first=world.BATCH_START - timedelta(days=2), days=2)
-    given = world.stage(con, "open_interest", "update {rows} set oi_base = oi_base * 470, oi_raw = oi_raw * 470")
-    assert failures(run_gate(con, [given])) == {"oi_base_level_shift"}
+    fixture.load(con, "open_interest", source=fixture.SOURCE, first=fixture.BATCH_START - timedelta(days=2), days=2)
+    batch = fixture.stage(con, "open_interest", "update {rows} set oi_base = oi_base * 470, oi_raw = oi_raw * 470")
+    assert failures(run_gate(con, [batch])) == {"oi_base_level_shift"}
 
 
 def test_a_history_loaded_in_a_wrong_unit_can_be_restated(contract: Contract) -> None:
     con = empty_warehouse(contract)
-    world.load(con, "open_interest", source=world.SOURCE, first=world.BATCH_START, days=world.BATCH_DAYS)
+    fixture.load(con, "open_interest", source=fixture.SOURCE, first=fixture.BATCH_START, days=fixture.BATCH_DAYS)
     con.execute("update clean.open_interest set oi_base = oi_base * 470, oi_raw = oi_raw * 470")
-    assert failures(run_gate(con, [world.stage(con, "open_interest")])) == set()
+    assert failures(run_gate(con, [fixture.stage(con, "open_interest")])) == set()
 
 
-def test_loaded_days_of_another_year_are_no_neighbors(contract: Contract) -> None:
+def test_loaded_days_of_another_year_are_not_neighbors(contract: Contract) -> None:
     con = empty_warehouse(contract)
-    world.load(con, "open_interest", source=world.SOURCE, first=world.BATCH_START - timedelta(days=400), days=30)
-    given = world.stage(con, "open_interest", "update {rows} set oi_base = oi_base * 470, oi_raw = oi_raw * 470")
-    assert named(run_gate(con, [given]), "oi_base_unit_jump").observed["judged"] == 0
+    fixture.load(con, "open_interest", source=fixture.SOURCE, first=fixture.BATCH_START - timedelta(days=400), days=30)
+    batch = fixture.stage(con, "open_interest", "update {rows} set oi_base = oi_base * 470, oi_raw = oi_raw * 470")
+    assert named(run_gate(con, [batch]), "oi_base_unit_jump").observed["judged"] == 0
 
 
-def test_candles_of_the_same_load_already_show_a_wrong_unit(contract: Contract) -> None:
+def test_candles_of_the_same_load_reveal_a_wrong_unit(contract: Contract) -> None:
     con = empty_warehouse(contract)
-    wrong = world.stage(con, "open_interest", "update {rows} set oi_usd = oi_usd * 470")
+    wrong = fixture.stage(con, "open_interest", "update {rows} set oi_usd = oi_usd * 470")
     assert failures(run_gate(con, [wrong])) == set()
-    results = run_gate(con, [wrong, world.stage(con, "candles")])
+    results = run_gate(con, [wrong, fixture.stage(con, "candles")])
     assert failures(results) == {"price_against_candles", "price_unit_against_candles"}
 
 
@@ -310,72 +310,72 @@ def test_samples_name_the_series_and_show_the_worst_first(warehouse: duckdb.Duck
         "update {rows} set oi_base = oi_base * case instrument when 'COIN1USDT' then 470 else 90 end, oi_raw = oi_raw"
     )
     change += " * case instrument when 'COIN1USDT' then 470 else 90 end where instrument in ('COIN0USDT', 'COIN1USDT')"
-    result = named(run_gate(warehouse, [world.stage(warehouse, "open_interest", change)]), "oi_base_unit_jump")
+    result = named(run_gate(warehouse, [fixture.stage(warehouse, "open_interest", change)]), "oi_base_unit_jump")
     assert [row["instrument"] for row in result.sample] == ["COIN1USDT", "COIN0USDT"]
     assert result.sample[0]["oi_base_settled_shift"] == pytest.approx(470, rel=0.2)
     assert (result.observed["unexpected"], result.observed["judged"], result.observed["max_value"]) == (2, 6, 50)
 
 
-def test_a_wrong_shape_is_reported_alone_and_names_the_column(warehouse: duckdb.DuckDBPyConnection) -> None:
-    results = run_gate(warehouse, [world.stage(warehouse, "candles", "alter table {rows} drop column trades")])
+def test_a_wrong_shape_is_the_only_failure_reported_and_names_the_column(warehouse: duckdb.DuckDBPyConnection) -> None:
+    results = run_gate(warehouse, [fixture.stage(warehouse, "candles", "alter table {rows} drop column trades")])
     assert [result.check_name for result in results] == [check.name for check in SHAPE]
     assert named(results, "columns_present").sample[0]["column_name"] == "trades"
 
 
-def test_columns_of_the_loader_are_no_part_of_the_shape(warehouse: duckdb.DuckDBPyConnection) -> None:
-    given = world.stage(warehouse, "candles", "alter table {rows} add column _line bigint")
-    assert failures(run_gate(warehouse, [given])) == set()
+def test_columns_of_the_loader_are_not_part_of_the_shape(warehouse: duckdb.DuckDBPyConnection) -> None:
+    batch = fixture.stage(warehouse, "candles", "alter table {rows} add column _line bigint")
+    assert failures(run_gate(warehouse, [batch])) == set()
 
 
-def test_a_large_batch_is_sampled_by_key_and_alike_each_time(
+def test_a_large_batch_is_sampled_by_key_deterministically(
     warehouse: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measures, "SAMPLE_ROWS", 60)
-    given = world.stage(warehouse, "open_interest", "insert into {rows} select * from {rows}")
-    first, second = (named(run_gate(warehouse, [given]), "keys_unique") for _ in range(2))
+    batch = fixture.stage(warehouse, "open_interest", "insert into {rows} select * from {rows}")
+    first, second = (named(run_gate(warehouse, [batch]), "keys_unique") for _ in range(2))
     assert first == second
     assert 20 <= first.observed["rows"] <= 120
     assert first.observed["unexpected"] == first.observed["rows"]
 
 
-def test_a_check_that_cannot_be_evaluated_raises_and_is_no_failed_expectation(
+def test_a_check_that_cannot_be_evaluated_raises_instead_of_failing(
     warehouse: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = Check("nonsense", "warn", "series", "ExpectColumnMaxToBeBetween", "nothing", {"column": "no_such_column"})
     monkeypatch.setattr(gate, "SUITES", {**SUITES, "candles": (*SUITES["candles"], broken)})
     with pytest.raises(GateBrokenError, match=r"files\.market.*candles\.nonsense.*no_such_column"):
-        run_gate(warehouse, [world.stage(warehouse, "candles")])
+        run_gate(warehouse, [fixture.stage(warehouse, "candles")])
 
 
 def test_a_batch_that_is_not_staged_raises(warehouse: duckdb.DuckDBPyConnection) -> None:
     with pytest.raises(ContractError, match="accepted_candles"):
-        run_gate(warehouse, [GateInput("candles", world.SOURCE, "accepted_candles", 1, 1, 0, 0)])
+        run_gate(warehouse, [GateInput("candles", fixture.SOURCE, "accepted_candles", 1, 1, 0, 0)])
 
 
 def test_a_table_without_suite_raises(warehouse: duckdb.DuckDBPyConnection) -> None:
     with pytest.raises(ContractError, match="order_books"):
-        run_gate(warehouse, [GateInput("order_books", world.SOURCE, "staged_order_books", 1, 1, 0, 0)])
+        run_gate(warehouse, [GateInput("order_books", fixture.SOURCE, "staged_order_books", 1, 1, 0, 0)])
 
 
-def test_a_staged_name_that_is_no_identifier_raises(warehouse: duckdb.DuckDBPyConnection) -> None:
-    with pytest.raises(ContractError, match="not the name of a table"):
-        run_gate(warehouse, [GateInput("candles", world.SOURCE, "(select 1) as x; drop table y", 1, 1, 0, 0)])
+def test_a_staged_name_that_is_not_an_identifier_raises(warehouse: duckdb.DuckDBPyConnection) -> None:
+    with pytest.raises(ContractError, match="not a valid name of a table"):
+        run_gate(warehouse, [GateInput("candles", fixture.SOURCE, "(select 1) as x; drop table y", 1, 1, 0, 0)])
 
 
-def test_the_gate_is_silent_and_leaves_the_connection_as_it_was(
+def test_the_gate_prints_nothing_and_leaves_the_connection_unchanged(
     warehouse: duckdb.DuckDBPyConnection, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    given = world.stage(warehouse, "liquidations", "update {rows} set side = 'long'")
+    batch = fixture.stage(warehouse, "liquidations", "update {rows} set side = 'long'")
     tables = warehouse.execute("select table_name from duckdb_tables() order by all").fetchall()
     level = logging.getLogger("great_expectations").level
-    run_gate(warehouse, [given])
+    run_gate(warehouse, [batch])
     assert capfd.readouterr() == ("", "")
     assert caplog.records == []
     assert logging.getLogger("great_expectations").level == level
     assert warehouse.execute("select table_name from duckdb_tables() order by all").fetchall() == tables
 
 
-def test_a_load_without_batches_asks_for_nothing(warehouse: duckdb.DuckDBPyConnection) -> None:
+def test_a_load_without_batches_has_no_results(warehouse: duckdb.DuckDBPyConnection) -> None:
     assert run_gate(warehouse, []) == []
 
 

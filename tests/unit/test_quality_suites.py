@@ -1,6 +1,6 @@
-"""Suites and profiles as data: they agree with the contract and the documentation, and cost nothing to import.
+"""Suites and profiles as data: they match the contract and the documentation, and importing them is cheap.
 
-No Great Expectations is loaded here.
+Does not load Great Expectations.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def test_keys_are_checked_over_the_whole_key() -> None:
         assert tuple(check.kwargs["column_list"]) == PROFILES[table].key
 
 
-def test_the_page_on_quality_lists_every_check_with_its_tables_and_severity() -> None:
+def test_the_quality_page_lists_every_check_with_its_tables_and_severity() -> None:
     text = (ROOT / "docs" / "quality.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]+) \| ([^|]+) \|$", text, re.MULTILINE)
     documented = {(name, severity, tables.strip(), catches.strip()) for name, severity, tables, catches in rows}
@@ -67,7 +67,7 @@ def test_the_page_on_quality_lists_every_check_with_its_tables_and_severity() ->
 
 
 def checks_by_tables() -> dict[tuple[str, str, str], str]:
-    """Tables per (check, severity, what it catches), in words where every table has it."""
+    """Tables by (check, severity, what it catches); "all" if every table has it."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for table, suite in SUITES.items():
         for check in suite:

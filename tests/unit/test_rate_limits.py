@@ -1,4 +1,4 @@
-"""Pacing: no window of a venue ever holds more than its limit, whatever latencies are, and little of it is wasted."""
+"""Rate limits: no window of a venue exceeds its limit at any latency, and most of the limit is used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipelines.extract.rate_limits import Limit, RateLimiter
 
 
 class FakeTime:
-    """A clock that only moves when everybody sleeps. Sleepers wake in the order of their times."""
+    """A clock that only advances while all tasks sleep; tasks wake in the order of their times."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -31,7 +31,7 @@ class FakeTime:
         await future
 
     async def run(self) -> None:
-        """Move on for as long as anybody sleeps."""
+        """Advance the clock until no task sleeps."""
         for _ in range(100_000):
             for _ in range(20):
                 await asyncio.sleep(0)
@@ -41,27 +41,27 @@ class FakeTime:
             wakes, _, future = self._sleepers.pop(0)
             self.now = max(self.now, wakes)
             future.set_result(None)
-        raise AssertionError("never at rest")
+        raise AssertionError("tasks never stopped sleeping")
 
 
 def arrivals(limit: Limit, latencies: Sequence[tuple[float, float]], *, cost: float = 1.0) -> list[float]:
-    """When the venue counts requests that take (there, back) seconds, all sent as soon as the pacer lets them."""
+    """When the venue counts requests with (outbound, inbound) latencies in seconds, all sent as soon as the limiter allows."""
     time = FakeTime()
     rate_limiter = RateLimiter([limit], clock=time, sleep=time.sleep)
     counted: list[float] = []
 
-    async def request(there: float, back: float) -> None:
+    async def request(outbound: float, inbound: float) -> None:
         async with rate_limiter.acquire({limit.name: cost}):
-            await time.sleep(there)
+            await time.sleep(outbound)
             counted.append(time.now)
-            await time.sleep(back)
+            await time.sleep(inbound)
 
-    async def everything() -> None:
+    async def run_all() -> None:
         tasks = [asyncio.create_task(request(*latency)) for latency in latencies]
         await time.run()
         await asyncio.gather(*tasks)
 
-    asyncio.run(everything())
+    asyncio.run(run_all())
     return sorted(counted)
 
 
@@ -73,7 +73,7 @@ latencies = st.lists(st.tuples(st.floats(0.001, 3), st.floats(0.001, 3)), min_si
 
 
 @given(amount=st.integers(1, 12), seconds=st.floats(0.5, 5), latencies=latencies)
-def test_no_window_of_the_venue_holds_more_than_its_limit(
+def test_no_window_of_the_venue_exceeds_its_limit(
     amount: int, seconds: float, latencies: list[tuple[float, float]]
 ) -> None:
     counted = arrivals(Limit(amount, seconds, share=1.0), latencies)
@@ -82,27 +82,27 @@ def test_no_window_of_the_venue_holds_more_than_its_limit(
 
 
 def test_most_of_a_limit_is_used() -> None:
-    """600 in 5 seconds with answers after 50 ms: what Bybit allows. 6,000 requests need 9 more windows than the first."""
+    """Bybit's limit of 600 per 5 seconds with responses after 50 ms: 6,000 requests need 9 windows after the first."""
     counted = arrivals(Limit(600, 5.0), [(0.025, 0.025)] * 6000)
     ideal = 5.0 * (6000 / 600 - 1)
     assert ideal / (counted[-1] - counted[0]) >= 0.8
 
 
-def test_weights_count_by_their_budget() -> None:
+def test_weights_are_counted_by_budget() -> None:
     counted = arrivals(Limit(10, 1.0, name="weight", share=1.0), [(0.001, 0.001)] * 6, cost=5.0)
     assert most_in_window(counted, 1.0) == 2
 
 
-def test_a_request_that_costs_more_than_the_limit_is_an_error_and_not_a_wait() -> None:
-    async def ask() -> None:
+def test_a_request_that_costs_more_than_the_limit_is_an_error() -> None:
+    async def request() -> None:
         async with RateLimiter([Limit(10, 1.0, name="weight")]).acquire({"weight": 11}):
             pass
 
-    with pytest.raises(ValueError, match="11 weight of at most"):
-        asyncio.run(ask())
+    with pytest.raises(ValueError, match=r"11 weight, more than the limit of 9\.5"):
+        asyncio.run(request())
 
 
-def test_everybody_waits_when_the_venue_asks_to() -> None:
+def test_all_requests_wait_while_paused() -> None:
     time = FakeTime()
     rate_limiter = RateLimiter([Limit(100, 1.0)], clock=time, sleep=time.sleep)
     sent: list[float] = []
@@ -111,18 +111,18 @@ def test_everybody_waits_when_the_venue_asks_to() -> None:
         async with rate_limiter.acquire():
             sent.append(time.now)
 
-    async def everything() -> None:
+    async def run_all() -> None:
         await request()
         rate_limiter.pause(600.0)
         tasks = [asyncio.create_task(request()) for _ in range(3)]
         await time.run()
         await asyncio.gather(*tasks)
 
-    asyncio.run(everything())
+    asyncio.run(run_all())
     assert sent == [0.0, 600.0, 600.0, 600.0]
 
 
-def test_a_ban_is_not_slept_through() -> None:
+def test_a_ban_is_an_error() -> None:
     time = FakeTime()
     rate_limiter = RateLimiter([Limit(100, 1.0)], longest_pause=660.0, clock=time, sleep=time.sleep)
 
@@ -135,19 +135,19 @@ def test_a_ban_is_not_slept_through() -> None:
         asyncio.run(request())
 
 
-def test_what_others_behind_the_address_use_is_made_room_for() -> None:
+def test_usage_by_other_clients_of_the_ip_address_is_taken_into_account() -> None:
     time = FakeTime()
     rate_limiter = RateLimiter([Limit(100, 60.0, name="weight", share=1.0)], clock=time, sleep=time.sleep)
 
-    async def ask(weight: float) -> float:
+    async def request(weight: float) -> float:
         async with rate_limiter.acquire({"weight": weight}):
             return time.now
 
-    async def everything() -> list[float]:
-        first = await ask(10)
-        rate_limiter.observe("weight", 95)  # we know of 10: somebody else used 85
-        second = asyncio.create_task(ask(10))
+    async def run_all() -> list[float]:
+        first = await request(10)
+        rate_limiter.observe("weight", 95)  # 10 are ours: other clients used 85
+        second = asyncio.create_task(request(10))
         await time.run()
         return [first, await second]
 
-    assert asyncio.run(everything()) == [0.0, 60.0]
+    assert asyncio.run(run_all()) == [0.0, 60.0]

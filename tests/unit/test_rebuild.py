@@ -1,4 +1,4 @@
-"""Rebuilding the working database from the landing alone."""
+"""Rebuilding the working database from the landing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.e2e.example_history import write_history
 
 @pytest.fixture
 def loaded(tmp_path: Path) -> Settings:
-    """A warehouse with a few days of files loaded. The gate is left out: it is not what is tested and takes long."""
+    """A warehouse with a few days of files loaded, without the gate, which takes long and is not tested here."""
     history = write_history(tmp_path / "history", days=3)
     settings = Settings(home=tmp_path / "home")
     import_files(settings, history / "mappings" / "example.toml", root=history / "example")
@@ -31,7 +31,7 @@ def fingerprints(settings: Settings) -> dict[str, Fingerprint]:
         return fingerprint_schemas(con, "clean")
 
 
-def test_a_rebuilt_database_holds_the_same(loaded: Settings) -> None:
+def test_a_rebuilt_database_has_the_same_tables(loaded: Settings) -> None:
     before = fingerprints(loaded)
     report = rebuild(loaded, gate=lambda con, inputs: [])
     assert compare(before, fingerprints(loaded)) == []
@@ -60,7 +60,7 @@ def test_a_rebuild_counts_the_landings_that_were_not_loaded_before(loaded: Setti
     assert any(line.startswith("clean.candles: 0 rows against 6") for line in comparison.differences)
 
 
-def test_a_lost_database_comes_back_from_the_landing(loaded: Settings) -> None:
+def test_a_deleted_database_is_restored_from_the_landing(loaded: Settings) -> None:
     before = fingerprints(loaded)
     loaded.database.unlink()
     assert rebuild(loaded, gate=lambda con, inputs: []).comparison is None
@@ -92,7 +92,7 @@ def test_an_altered_landing_stops_the_rebuild_and_the_old_database_stays(loaded:
     assert compare(before, fingerprints(loaded)) == []
 
 
-def test_what_a_killed_rebuild_left_behind_is_swept_away(loaded: Settings) -> None:
+def test_leftovers_of_a_killed_rebuild_are_removed(loaded: Settings) -> None:
     leftover = loaded.root / "rebuild" / "leverhouse.duckdb"
     leftover.parent.mkdir()
     leftover.write_bytes(b"half a database")
@@ -100,7 +100,7 @@ def test_what_a_killed_rebuild_left_behind_is_swept_away(loaded: Settings) -> No
     assert not leftover.parent.exists()
 
 
-def test_the_landing_is_left_as_it_is(loaded: Settings) -> None:
+def test_the_landing_is_not_modified(loaded: Settings) -> None:
     before = sorted((path, path.stat().st_mtime_ns) for path in loaded.raw_dir.rglob("*") if path.is_file())
     rebuild(loaded, gate=lambda con, inputs: [])
     assert sorted((path, path.stat().st_mtime_ns) for path in loaded.raw_dir.rglob("*") if path.is_file()) == before

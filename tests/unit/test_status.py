@@ -1,4 +1,4 @@
-"""What status says about a working database and about a published snapshot, on rows written by hand."""
+"""Status of a working database and of a published snapshot, on hand-written rows."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def add_check(con: duckdb.DuckDBPyConnection, seq: int, *, passed: bool) -> None
     )
 
 
-def test_the_newest_load_of_a_partition_is_its_present_state(
+def test_the_newest_load_of_a_partition_is_its_current_state(
     con: duckdb.DuckDBPyConnection, contract: Contract
 ) -> None:
     add_load(con, 1, received=5, accepted=5)
@@ -80,7 +80,7 @@ def test_a_table_merged_by_key_is_not_counted_against_its_loads(
     assert status.clean_states(con, contract)["instruments"].reconciles
 
 
-def test_an_empty_warehouse_has_every_table_and_no_row(con: duckdb.DuckDBPyConnection, contract: Contract) -> None:
+def test_an_empty_warehouse_has_every_table_without_rows(con: duckdb.DuckDBPyConnection, contract: Contract) -> None:
     states = status.clean_states(con, contract)
     assert states.keys() == contract.clean.keys()
     assert {state.rows for state in states.values()} == {0}
@@ -94,7 +94,7 @@ def test_only_the_checks_of_the_newest_batch_count(con: duckdb.DuckDBPyConnectio
     assert (state.checks, state.failed_checks) == (1, ())
 
 
-def test_a_failed_check_keeps_what_was_observed_and_a_sample(
+def test_a_failed_check_has_its_observed_values_and_a_sample(
     con: duckdb.DuckDBPyConnection, contract: Contract
 ) -> None:
     add_check(con, 1, passed=False)
@@ -120,7 +120,7 @@ def test_a_sample_of_a_query_is_short_and_plain(con: duckdb.DuckDBPyConnection) 
 
 @pytest.fixture
 def snapshot(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
-    """The tables status reads of a published file, one holding with two gaps for two reasons."""
+    """The tables that status reads from a published file; one source with gaps for two reasons."""
     con.execute("create schema marts")
     con.execute("create schema meta")
     con.execute("create table meta.publication as select timestamp '2024-01-03' as published_at, 7 as load_seq")
@@ -146,7 +146,7 @@ def snapshot(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
     return con
 
 
-def test_status_tells_missing_days_of_one_reason_as_one_span(snapshot: duckdb.DuckDBPyConnection) -> None:
+def test_status_groups_missing_days_by_reason(snapshot: duckdb.DuckDBPyConnection) -> None:
     found = status.published_status(snapshot, "file").missing
     assert [(gap.status, gap.days, gap.first_day, gap.last_day, gap.instruments) for gap in found] == [
         ("missing", 2, date(2024, 1, 2), date(2024, 1, 4), 3),
@@ -154,13 +154,13 @@ def test_status_tells_missing_days_of_one_reason_as_one_span(snapshot: duckdb.Du
     ]
 
 
-def test_status_says_why_rows_are_in_quarantine(snapshot: duckdb.DuckDBPyConnection) -> None:
+def test_status_reports_why_rows_are_in_quarantine(snapshot: duckdb.DuckDBPyConnection) -> None:
     [refused] = status.published_status(snapshot, "file").refused
     assert (refused.reason, refused.rows) == ("unparsable", 1)
     assert refused.example == "line 4 close BTCUSDT close: 'x' is no number"
 
 
-def test_status_says_how_fresh_the_snapshot_is(snapshot: duckdb.DuckDBPyConnection) -> None:
+def test_status_reports_the_newest_day_of_the_snapshot(snapshot: duckdb.DuckDBPyConnection) -> None:
     found = status.published_status(snapshot, "file")
     assert found.newest_day == date(2024, 1, 9)
     assert (found.load_seq, found.marts["fct_price_daily"]) == (7, 1)

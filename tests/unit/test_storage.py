@@ -26,7 +26,7 @@ def home(tmp_path: Path) -> Settings:
 
 
 def build(settings: Settings, rows: int = 3) -> None:
-    """A stand-in for the dbt build: one mart with comments, one view."""
+    """A stand-in for the dbt build: one mart with comments."""
     with writer(settings, what="test") as con:
         con.execute("create schema if not exists marts")
         con.execute(
@@ -65,9 +65,9 @@ from pipelines.core.settings import Settings
 from pipelines.storage.warehouse import writer
 
 folder, old, chance = Path(sys.argv[1]), Path(sys.argv[2]), random.Random(4)
-# read by the parent: what is killed is writing, not starting Python
+# Read in the parent, so that a kill hits the writing and not the start of Python.
 contract = load_contract(Settings().schema_dir)
-wanted = len(contract.clean) + len(contract.ops)
+wanted = len(contract.tables)
 early, seconds = 0, None
 for number in range(21):
     settings = Settings(home=folder / str(number))
@@ -79,7 +79,7 @@ for number in range(21):
         with writer(settings, what="test"):
             (settings.home / "written").touch()
             signal.pause()
-    if seconds is None:  # the first one is left alone, and says how long it takes
+    if seconds is None:  # the first one is not killed early, to measure how long it takes
         started = time.monotonic()
         while not (settings.home / "written").exists():
             time.sleep(0.001)
@@ -90,8 +90,10 @@ for number in range(21):
     os.waitpid(child, 0)
     early += not (settings.home / "written").exists()
     with writer(settings, what="test") as con:
-        tables = con.execute("select count(*) from duckdb_tables() where schema_name in ('clean', 'ops')").fetchall()
-        comments = con.execute("select count(*) from duckdb_columns() where schema_name in ('clean', 'ops') and comment is null")
+        tables = con.execute("select count(*) from duckdb_tables() where schema_name in ('clean', 'ops', 'stats')").fetchall()
+        comments = con.execute(
+            "select count(*) from duckdb_columns() where schema_name in ('clean', 'ops', 'stats') and comment is null"
+        )
         print(number, tables[0][0] - wanted, comments.fetchall()[0][0])
 print("early", early)
 """
@@ -115,18 +117,18 @@ def other_writer(home: Settings) -> Iterator[None]:
 
 
 def count_in_another_process(path: Path) -> int:
-    """DuckDB shares one instance per path inside a process: a second reader has to be another process."""
+    """DuckDB shares one instance per path within a process, so a second reader must be another process."""
     command = [sys.executable, "-c", _COUNT, str(path)]
     return int(subprocess.run(command, check=True, capture_output=True, text=True, cwd=PROJECT_ROOT).stdout)
 
 
 @pytest.mark.usefixtures("other_writer")
-def test_a_second_writer_is_refused_with_the_name_of_the_first(home: Settings) -> None:
+def test_a_second_writer_is_refused_with_a_description_of_the_first(home: Settings) -> None:
     with pytest.raises(WarehouseBusyError, match=r"process \d+ \(a long load\)"), writer(home, what="mine"):
         pass
 
 
-def test_an_error_while_writing_frees_the_warehouse(home: Settings) -> None:
+def test_an_error_while_writing_releases_the_lock(home: Settings) -> None:
     with pytest.raises(RuntimeError, match="boom"), writer(home, what="first"):
         raise RuntimeError("boom")
     with writer(home, what="second") as con:
@@ -135,12 +137,14 @@ def test_an_error_while_writing_frees_the_warehouse(home: Settings) -> None:
 
 def test_the_contract_is_in_place_for_every_writer(home: Settings) -> None:
     with writer(home, what="test") as con:
-        tables = con.execute("select count(*) from duckdb_tables() where schema_name in ('clean', 'ops')").fetchone()
+        tables = con.execute(
+            "select count(*) from duckdb_tables() where schema_name in ('clean', 'ops', 'stats')"
+        ).fetchone()
     assert tables == (len(list((PROJECT_ROOT / "warehouse" / "schema").glob("*.sql"))),)
 
 
 def without_some_tables(path: Path) -> None:
-    """A warehouse as it was before the contract had all its tables."""
+    """A warehouse from before some tables were added to the contract."""
     with writer(Settings(home=path.parent), what="test") as con:
         for table in ("clean.open_interest", "clean.candles", "ops.coverage"):
             con.execute(f"drop table {table}")
@@ -151,7 +155,7 @@ def without_some_tables(path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_old", [False, True], ids=["new database", "database with missing tables"])
-def test_a_writer_killed_while_it_makes_tables_leaves_a_database_that_opens(tmp_path: Path, is_old: bool) -> None:
+def test_a_writer_killed_while_creating_tables_leaves_a_database_that_opens(tmp_path: Path, is_old: bool) -> None:
     old = tmp_path / "old" / "leverhouse.duckdb"
     if is_old:
         without_some_tables(old)
@@ -170,38 +174,38 @@ def test_tables_added_to_an_old_database_are_those_of_a_new_one(tmp_path: Path) 
     without_some_tables(old)
     columns = (
         "select schema_name, table_name, column_name, column_index, data_type, is_nullable, comment from duckdb_columns() "
-        "where schema_name in ('clean', 'ops') order by all"
+        "where schema_name in ('clean', 'ops', 'stats') order by all"
     )
     rules = (
         "select schema_name, table_name, constraint_type, count(*) from duckdb_constraints() group by all order by all"
     )
     with (
-        writer(Settings(home=old.parent), what="test") as mended,
+        writer(Settings(home=old.parent), what="test") as completed,
         writer(Settings(home=tmp_path / "new"), what="test") as new,
     ):
-        assert mended.execute(columns).fetchall() == new.execute(columns).fetchall()
-        assert mended.execute(rules).fetchall() == new.execute(rules).fetchall()
-        assert mended.execute("select count(*) from ops.quarantine where source = 'kept'").fetchall() == [(1,)]
+        assert completed.execute(columns).fetchall() == new.execute(columns).fetchall()
+        assert completed.execute(rules).fetchall() == new.execute(rules).fetchall()
+        assert completed.execute("select count(*) from ops.quarantine where source = 'kept'").fetchall() == [(1,)]
 
 
-def test_a_damaged_database_is_named_with_the_way_out(home: Settings) -> None:
+def test_the_error_of_a_damaged_database_names_the_next_step(home: Settings) -> None:
     home.root.mkdir()
     home.database.write_bytes(b"no database")
     with pytest.raises(WarehouseDamagedError, match="leverhouse rebuild"), writer(home, what="test"):
         pass
 
 
-def test_a_database_of_another_version_is_named_with_the_way_out(home: Settings) -> None:
+def test_the_error_of_a_database_of_another_version_names_the_next_step(home: Settings) -> None:
     with writer(home, what="test") as con:
         con.execute("alter table clean.candles add column invented integer")
     with (
-        pytest.raises(WarehouseDamagedError, match=r"clean\.candles has other columns.*rebuild"),
+        pytest.raises(WarehouseDamagedError, match=r"the columns of clean\.candles differ.*rebuild"),
         writer(home, what="test"),
     ):
         pass
 
 
-def test_a_program_that_ignores_the_lock_is_named_as_such(home: Settings) -> None:
+def test_a_program_that_ignores_the_lock_is_reported(home: Settings) -> None:
     with writer(home, what="test"):
         pass
     hold = "import duckdb, sys; con = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.readline()"
@@ -215,7 +219,7 @@ def test_a_program_that_ignores_the_lock_is_named_as_such(home: Settings) -> Non
         process.communicate("\n")
 
 
-def test_reading_before_the_first_publish_says_what_to_do(home: Settings) -> None:
+def test_reading_before_the_first_publish_names_the_next_step(home: Settings) -> None:
     with pytest.raises(ConfigError, match="leverhouse run"), reader(home):
         pass
 
@@ -226,7 +230,7 @@ def test_publishing_nothing_is_an_error_and_leaves_no_file(home: Settings) -> No
     assert list(home.published_dir.iterdir()) == []
 
 
-def test_the_snapshot_holds_marts_ops_and_comments(home: Settings) -> None:
+def test_the_snapshot_contains_marts_ops_and_comments(home: Settings) -> None:
     build(home)
     publication = publish(home, now=NOW)
     assert (publication.tables, publication.rows) == (1, 3)
@@ -249,7 +253,7 @@ def test_the_snapshot_is_written_in_the_storage_format_of_duckdb_1_2(home: Setti
     publish(home, now=NOW)
     header = home.published_database.read_bytes()[:64]
     assert header[8:12] == b"DUCK"
-    # storage version 65 is that of DuckDB 1.2, 64 that of all before it
+    # Storage version 65 is DuckDB 1.2, 64 all versions before it.
     assert int.from_bytes(header[12:20], "little") <= 65
 
 
@@ -275,7 +279,7 @@ def test_readers_can_neither_write_nor_reach_other_files(home: Settings) -> None
             con.execute("set enable_external_access = true")
 
 
-def test_what_a_killed_publish_left_is_removed_by_the_next(home: Settings) -> None:
+def test_leftovers_of_a_killed_publish_are_removed_by_the_next(home: Settings) -> None:
     build(home)
     home.published_dir.mkdir(parents=True)
     (home.published_dir / ".abc.duckdb.part").write_bytes(b"half")
@@ -287,7 +291,7 @@ def test_what_a_killed_publish_left_is_removed_by_the_next(home: Settings) -> No
     assert len(list(home.published_dir.glob("parquet-*"))) == 2
 
 
-def test_fingerprints_do_not_depend_on_row_order_and_see_every_change(tmp_path: Path) -> None:
+def test_fingerprints_do_not_depend_on_row_order_and_detect_every_change(tmp_path: Path) -> None:
     con = duckdb.connect(":memory:")
     con.execute("create schema clean; create schema marts")
     for schema in ("clean", "marts"):

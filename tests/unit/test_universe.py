@@ -1,4 +1,4 @@
-"""Which asset an instrument carries."""
+"""Parsing the asset of an instrument from its name."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_multiplier_is_split_off_the_asset(base: str, asset: str, multiplier: 
 
 
 @pytest.mark.parametrize("base", ["1INCH", "KAVA", "KSM", "S", "W", "0X0", "DEFI", "1MIL", "AI16Z", "T", "100X"])
-def test_a_number_or_a_k_that_belongs_to_the_name_is_no_multiplier(base: str) -> None:
+def test_a_number_or_a_k_that_belongs_to_the_name_is_not_a_multiplier(base: str) -> None:
     assert asset_unit(base) == AssetUnit(base, 1)
 
 
@@ -56,7 +56,7 @@ def test_venue_spellings_and_wrapped_coins_are_the_coin(ticker: str, asset: str)
 
 
 @pytest.mark.parametrize("ticker", ["wstETH", "rETH", "weETH", "LBTC", "stETH"])
-def test_a_coin_that_earns_is_an_asset_of_its_own(ticker: str) -> None:
+def test_a_yield_bearing_coin_is_a_separate_asset(ticker: str) -> None:
     assert canonical_asset(ticker) == ticker.upper()
 
 
@@ -64,11 +64,11 @@ def test_a_coin_that_earns_is_an_asset_of_its_own(ticker: str) -> None:
     ("pair", "base", "quote"),
     [("BTCUSDT", "BTC", "USDT"), ("BTCFDUSD", "BTC", "FDUSD"), ("BTCBUSD", "BTC", "BUSD"), ("ETHBTC", "ETH", "BTC")],
 )
-def test_the_longest_quote_currency_ends_a_pair(pair: str, base: str, quote: str) -> None:
+def test_the_longest_matching_quote_currency_is_split_off(pair: str, base: str, quote: str) -> None:
     assert split_quote(pair) == (base, quote)
 
 
-def test_a_quote_currency_alone_is_no_pair() -> None:
+def test_a_quote_currency_alone_is_not_a_pair() -> None:
     assert split_quote("USDT") is None
     assert split_quote("BTCXYZ") is None
 
@@ -111,7 +111,7 @@ def test_a_quote_currency_alone_is_no_pair() -> None:
         ("lighter", "BTC", "BTC", 1, "USDC", "linear"),
     ],
 )
-def test_a_perpetual_or_option_says_what_it_is(
+def test_a_perpetual_or_option_is_parsed_from_its_name(
     venue: str, symbol: str, asset: str, multiplier: float, quote: str, contract_type: str
 ) -> None:
     facts = parse_symbol(venue, symbol)
@@ -128,7 +128,7 @@ def test_a_perpetual_or_option_says_what_it_is(
     ("venue", "symbol"),
     [("binance", "BTC/USDT"), ("binance", "BTCUSDT"), ("bybit", "BTC/USDT"), ("okx", "BTC-USDT"), ("gate", "BTC_USDT")],
 )
-def test_a_spot_pair_says_that_it_is_spot(venue: str, symbol: str) -> None:
+def test_a_spot_pair_is_parsed_as_spot(venue: str, symbol: str) -> None:
     facts = parse_symbol(venue, symbol, market="spot")
     assert facts is not None
     assert (facts.asset, facts.quote, facts.contract_type) == ("BTC", "USDT", "spot")
@@ -152,12 +152,12 @@ def test_spot_and_perpetual_of_one_venue_never_share_a_name() -> None:
         ("binance", "'; drop table clean.candles; --"),
     ],
 )
-def test_a_name_that_follows_no_rule_of_the_venue_is_unknown(venue: str, symbol: str) -> None:
+def test_a_name_that_matches_no_rule_of_the_venue_is_unknown(venue: str, symbol: str) -> None:
     assert parse_symbol(venue, symbol) is None
 
 
 @pytest.mark.parametrize(
     "text", ["../../x", "a//b", "'; drop table x", "", " BTC", "BTC\n", "x" * 65, "..", "-BTC", "BTC\u0000"]
 )
-def test_paths_and_statements_are_no_symbols(text: str) -> None:
+def test_paths_and_sql_statements_are_not_symbols(text: str) -> None:
     assert not is_safe_symbol(text)

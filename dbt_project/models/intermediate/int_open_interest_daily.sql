@@ -3,7 +3,7 @@ with instruments as (
 ),
 
 prices as (
-    select * from {{ ref('fct_price_daily') }}
+    select * from {{ ref('int_price_daily') }}
 ),
 
 chosen as (

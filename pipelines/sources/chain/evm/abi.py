@@ -1,6 +1,6 @@
-"""Event logs of EVM chains to columns: ABI static words decoded, integers as decimal text because they exceed 64 bits.
+"""ABI decoding of event logs: static parameters to text columns; integers as decimal text, because they exceed 64 bits.
 
-An event is one EventSpec; adding a protocol is adding one. Fetching logs, token decimals and prices live elsewhere.
+An event is one EventSpec, declared in the module of its protocol family. Logs are fetched in logs.py and nodes.py.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ Kind = Literal["address", "uint256", "bool", "bytes32"]
 
 _WORD: Final = 64  # hex digits of one 32-byte word
 _ADDRESS_PADDING: Final = "0" * 24
-# Int128 holds 31 hex digits for certain; every amount of a real token fits, and what does not goes through Python.
+# 31 hex digits always fit Int128, and so does every amount of a real token; larger numbers are converted by Python.
 _WIDE: Final = "0" * 33
 
 
 @dataclass(frozen=True)
 class Word:
-    """One static parameter of an event: an indexed one is a topic, the others are words of `data` in their order."""
+    """One static parameter of an event. Indexed ones are topics; the others are words of `data`, in their order."""
 
     name: str
     kind: Kind
@@ -31,8 +31,8 @@ class Word:
 
 @dataclass(frozen=True)
 class EventSpec:
-    """One event by its signature hash. Two events may share the hash and differ in what is indexed (Venus, Compound):
-    the number of topics tells them apart. `topic0` is the Keccak-256 of `signature`."""
+    """One event. `topic0` is the Keccak-256 hash of `signature`. Two events can share it and differ in which parameters are
+    indexed (Venus, Compound); the number of topics distinguishes them."""
 
     name: str
     topic0: str
@@ -41,7 +41,7 @@ class EventSpec:
 
     @classmethod
     def declared(cls, name: str, topic0: str, declaration: str) -> EventSpec:
-        """An event by its declaration in Solidity. Static structs count as their fields; smaller integers fill a word too."""
+        """An event from its Solidity declaration. A static struct is read as its fields; every integer fills a word."""
         words = tuple(
             Word(word, cast("Kind", "uint256" if kind.startswith("uint") else kind), indexed=bool(indexed))
             for kind, indexed, word in re.findall(r"(address|bool|bytes32|uint\d+)( indexed)? (\w+)", declaration)
@@ -58,41 +58,31 @@ class EventSpec:
         return tuple(word for word in self.words if not word.indexed)
 
 
-# Aave v2, Aave v3, Spark: the pool. v3's collateral is net of the protocol's fee.
-AAVE_LIQUIDATION_CALL: Final = EventSpec.declared(
-    "aave_liquidation_call",
-    "0xe413a321e8681d831f4dbccbca790d2952b56f977908e45be37335533e005286",
-    "LiquidationCall(address indexed collateral_asset, address indexed debt_asset, address indexed user, "
-    "uint256 debt_to_cover, uint256 liquidated_collateral_amount, address liquidator, bool receive_atoken)",
-)
-
-EVENTS: Final = {event.name: event for event in (AAVE_LIQUIDATION_CALL,)}
-
 PATTERNS: Final[dict[Kind, str]] = {
     "address": f"^{_ADDRESS_PADDING}[0-9a-f]{{40}}$",
     "uint256": "^[0-9a-f]{64}$",
     "bytes32": "^[0-9a-f]{64}$",
     "bool": "^0{63}[01]$",
 }
-"""What a word of each kind looks like in lower-case hex."""
+"""Pattern of a word of each kind, in lower-case hex."""
 
 LOG_COLUMNS: Final = ("address", "topics", "data", "blockNumber", "transactionHash", "logIndex")
-"""What a log carries, as JSON-RPC names it; `topics` as the text of a list, quantities as 0x-hex."""
+"""Fields of a log under their JSON-RPC names; `topics` is the text of a list, quantities are 0x-hex."""
 
-PLACE_COLUMNS: Final = ("address", "block_number", "tx_hash", "log_index")
-"""Columns every decoded log has beside those of its event."""
+POSITION_COLUMNS: Final = ("address", "block_number", "tx_hash", "log_index")
+"""Columns of every decoded log besides those of its event."""
 
 
 def decoded_columns(event: EventSpec) -> tuple[str, ...]:
-    """Names of the columns `decode_logs` adds."""
-    return (*PLACE_COLUMNS, *(word.name for word in event.words), "undecodable")
+    """Names of the columns that `decode_logs` adds."""
+    return (*POSITION_COLUMNS, *(word.name for word in event.words), "undecodable")
 
 
 def decode_logs(logs: pl.DataFrame, event: EventSpec) -> pl.DataFrame:
-    """`logs` (LOG_COLUMNS as text, one log per row) with the columns of `event` instead of LOG_COLUMNS.
+    """Replace LOG_COLUMNS (text, one log per row) by the columns of `event`.
 
-    Addresses and hashes are lower case, integers decimal text, booleans true or false. `undecodable` says why a row
-    does not follow the ABI (null where it does); its decoded columns are then not to be used. No row is dropped.
+    Addresses and hashes are lower case, integers decimal text, booleans "true" or "false". `undecodable` is why a row does not
+    follow the ABI, else null; the decoded columns of such a row must not be used. No row is dropped.
     """
     lowered = logs.with_columns(
         pl.col("topics").str.to_lowercase().str.extract_all(r"0x[0-9a-f]+").alias("topics"),
@@ -121,22 +111,22 @@ def decode_logs(logs: pl.DataFrame, event: EventSpec) -> pl.DataFrame:
 
 TOPIC0: Final = pl.col("topics").str.slice(0, 66).str.to_lowercase()
 TOPICS: Final = pl.col("topics").str.count_matches("0x", literal=True)
-"""The first topic of a landed log, and how many it has; `topics` is the text of their list with blanks between."""
+"""First topic and number of topics of a log as logs.read_logs returns it: `topics` is text, separated by blanks."""
 
 
-def names_event(events: Sequence[EventSpec]) -> pl.Expr:
-    """Whether a landed log has the hash of one of `events`. Events of other shapes may have the same."""
+def has_topic0_of(events: Sequence[EventSpec]) -> pl.Expr:
+    """Whether the first topic of a log is that of one of `events`, whatever is indexed."""
     return TOPIC0.is_in([event.topic0 for event in events])
 
 
 def is_event(events: Sequence[EventSpec]) -> pl.Expr:
-    """Whether a landed log has the hash of one of `events`, and as many topics."""
+    """Whether the first topic and the number of topics of a log are those of one of `events`."""
     fits = ((event.topic0 == TOPIC0) & (len(event.indexed) + 1 == TOPICS) for event in events)
     return pl.any_horizontal(pl.lit(value=False), *fits)
 
 
 def _quantity(column: str) -> pl.Expr:
-    """A JSON-RPC quantity (0xd6aa0c) as decimal text; null where it is none."""
+    """A JSON-RPC quantity (0xd6aa0c) as decimal text; null if malformed."""
     return pl.col(column).str.strip_prefix("0x").str.to_integer(base=16, dtype=pl.Int64, strict=False).cast(pl.String)
 
 
@@ -168,7 +158,7 @@ def _first_fault(event: EventSpec) -> pl.Expr:
 
 
 def value_of(words: pl.Series, kind: Kind) -> pl.Series:
-    """Words of one kind as text: addresses and hashes with 0x, integers decimal, booleans true or false."""
+    """Words of one kind as text: addresses and hashes with 0x, integers in decimal, booleans as "true" or "false"."""
     if kind == "address":
         return "0x" + words.str.slice(24)
     if kind == "bytes32":

@@ -1,9 +1,8 @@
-"""Which contracts are believed: the emitters of every lending protocol by chain, and what each lends where its events do not say.
+"""Addresses of the contracts whose events are read, by protocol and chain, and the token of a market where its events omit it.
 
-Lists only. Aave's, Compound v3's, Morpho's, Maker's, Liquity's and Fluid's are from their own deployment records; the cTokens from
-those of Compound (compound-config), Venus (venus-protocol) and Moonwell (contracts-v2), Benqi's from its indexer. A market
-that is opened later is missing until its line is here, unless its comptroller announces it (evm_markets). A token is an
-address, or its symbol in lower case where the record gives no address; "" where events name their tokens themselves.
+Addresses only. Aave, Compound v3, Morpho, Maker, Liquity and Fluid: from their own deployment records. cTokens: from those of
+Compound (compound-config), Venus (venus-protocol) and Moonwell (contracts-v2); Benqi's from its indexer. A market opened
+later must be added here, unless a registry announces it.
 """
 
 from __future__ import annotations
@@ -11,12 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-Emitters = Mapping[str, Mapping[str, str]]
-"""Chain → emitter → its token; addresses in lower case."""
+Contracts = Mapping[str, Mapping[str, str]]
+"""Chain → contract → its token, in lower case. A token is an address, or a symbol if the record has no address; "" if the
+events of the contract name their tokens."""
 
-AAVE_V1: Final[Emitters] = {"ethereum": {"0x398ec7346dcd622edc5ae82352f02be94c62d119": ""}}
+Registries = Mapping[str, tuple[str, ...]]
+"""Chain → contracts trusted to announce further contracts, in lower case."""
 
-AAVE_V2: Final[Emitters] = {
+AAVE_V1: Final[Contracts] = {"ethereum": {"0x398ec7346dcd622edc5ae82352f02be94c62d119": ""}}
+
+AAVE_V2: Final[Contracts] = {
     "ethereum": {
         "0x7d2768de32b0b80b7a3454c06bdac94a69ddc7a9": "",  # AaveV2Ethereum
         "0x7937d4799803fbbe595ed57278bc4ca21f3bffcb": "",  # AaveV2EthereumAMM
@@ -29,7 +32,7 @@ AAVE_V2: Final[Emitters] = {
     },
 }
 
-AAVE_V3: Final[Emitters] = {
+AAVE_V3: Final[Contracts] = {
     "ethereum": {
         "0x87870bca3f3fd6335c3f4ce8392d69350b4fa4e2": "",  # AaveV3Ethereum
         "0x4e033931ad43597d96d6bcc25c280717730b58b1": "",  # AaveV3EthereumLido
@@ -56,10 +59,10 @@ AAVE_V3: Final[Emitters] = {
     },
 }
 
-SPARK: Final[Emitters] = {"ethereum": {"0xc13e21b648a5ee794902342038ff3adab66be987": ""}}
+SPARK: Final[Contracts] = {"ethereum": {"0xc13e21b648a5ee794902342038ff3adab66be987": ""}}
 
-# cToken → what it lends.
-COMPOUND_V2: Final[Emitters] = {
+# cToken → its underlying token.
+COMPOUND_V2: Final[Contracts] = {
     "ethereum": {
         "0x12392f67bdf24fae0af363c24ac620a2f67dad86": "0x0000000000085d4780b73119b644ae5ecd22b376",
         "0xface851a4921ce59e912d19329929ce6da6eb0c7": "0x514910771af9ca656af840dff83e8264ecf986ca",
@@ -84,7 +87,7 @@ COMPOUND_V2: Final[Emitters] = {
     },
 }
 
-BENQI: Final[Emitters] = {
+BENQI: Final[Contracts] = {
     "avalanche": {
         "0x5c0401e81bc07ca70fad469b451682c0d747ef1c": "avax",
         "0xf362fea9659cf036792c9cb02f8ff8198e21b4cb": "savax",
@@ -102,7 +105,7 @@ BENQI: Final[Emitters] = {
     },
 }
 
-VENUS: Final[Emitters] = {
+VENUS: Final[Contracts] = {
     "bnb": {
         "0x26da28954763b92139ed49283625cecaf52c6f94": "0xfb6115445bff7b52feb98650c87f44907e58f802",
         "0x9a0af7fdb2065ce470d72664de73cae409da28ec": "0x3ee2200efb3400fabb9aacf31297cbdd1d435d47",
@@ -152,7 +155,7 @@ VENUS: Final[Emitters] = {
     },
 }
 
-MOONWELL: Final[Emitters] = {
+MOONWELL: Final[Contracts] = {
     "base": {
         "0x73b06d8d18de422e269645eace15400de7462417": "0x50c5725949a6f0c72e6c4a641f24049a917db0cb",
         "0x703843c3379b52f9ff486c9f5892218d2a065cc8": "0xd9aaec86b65d86f6a7b5b1b0c42ffa531710b6ca",
@@ -170,7 +173,7 @@ MOONWELL: Final[Emitters] = {
 }
 
 # Comet → its base token.
-COMPOUND_V3: Final[Emitters] = {
+COMPOUND_V3: Final[Contracts] = {
     "arbitrum": {
         "0xa5edbdd9646f8dff606d7448e414884c7d905dca": "usdc.e",
         "0x9c4ec768c28520b50860ea7a15bd7213a9ff58bf": "usdc",
@@ -203,7 +206,7 @@ COMPOUND_V3: Final[Emitters] = {
     },
 }
 
-MORPHO_BLUE: Final[Emitters] = {
+MORPHO_BLUE: Final[Contracts] = {
     "ethereum": {
         "0xbbbbbbbbbb9cc5e90e3b3af64bdaf62c37eeffcb": "",
     },
@@ -222,7 +225,7 @@ MORPHO_BLUE: Final[Emitters] = {
 }
 
 # Two Cats until April 2021, the Dog since.
-MAKER: Final[Emitters] = {
+MAKER: Final[Contracts] = {
     "ethereum": {
         "0x78f2c2af65126834c51822f56be0d7469d7a523e": "",
         "0xa5679c04fc3d9d8b0aab1f0ab83555b301ca70ea": "",
@@ -230,25 +233,52 @@ MAKER: Final[Emitters] = {
     }
 }
 
-LIQUITY_V1: Final[Emitters] = {"ethereum": {"0xa39739ef8b0231dbfa0dcda07d7e29faabcf4bb2": ""}}
+LIQUITY_V1: Final[Contracts] = {"ethereum": {"0xa39739ef8b0231dbfa0dcda07d7e29faabcf4bb2": ""}}
 
-# Trove manager → its collateral. That of rETH is not on record.
-LIQUITY_V2: Final[Emitters] = {
+# Trove manager → its collateral token. The trove manager of rETH is not on record.
+LIQUITY_V2: Final[Contracts] = {
     "ethereum": {
         "0x7bcb64b2c9206a5b699ed43363f6f98d4776cf5a": "0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2",
         "0xa2895d6a3bf110561dfe4b71ca539d84e1928b22": "0x7f39c581f595b53c5cb19bd0b3f8da6c935e2ca0",
     },
 }
 
-# The vault factories: the vaults they announce are believed as well.
-EULER_V2: Final[Emitters] = {
+# Vault factories; they also announce the vaults.
+EULER_V2: Final[Contracts] = {
     "ethereum": {"0x29a56a1b8214d9cf7c5561811750d5cbdb45cc8e": ""},
     "base": {"0x7f321498a801a191a93c840750ed637149ddf8d0": ""},
 }
 
-# The vault factory, whose vaults are believed as well, and the liquidity that vaults move.
+# The vault factory, which announces the vaults, and the liquidity layer under all vaults.
 _FLUID: Final = {
     "0x324c5dc1fc42c7a4d43d92df1eba58a54d13bf2d": "",
     "0x52aa899454998be5b000ad077a46bbe360f4e497": "",
 }
-FLUID: Final[Emitters] = dict.fromkeys(("ethereum", "arbitrum", "base"), _FLUID)
+FLUID: Final[Contracts] = dict.fromkeys(("ethereum", "arbitrum", "base"), _FLUID)
+
+# Comptrollers.
+BENQI_REGISTRIES: Final[Registries] = {"avalanche": ("0x486af39519b4dc9a7fccd318217352830e8ad9b4",)}
+VENUS_REGISTRIES: Final[Registries] = {"bnb": ("0xfd36e2c2a6789db23113685031d7f16329158384",)}
+MOONWELL_REGISTRIES: Final[Registries] = {
+    "base": ("0xfbb21d0380bee3312b33c4353c8936a0f13ef26c",),
+    "optimism": ("0xca889f40aae37fff165bccf69aef1e82b5c511b9",),
+}
+
+# On bnb the pool registry, which announces the markets of all isolated pools; elsewhere the comptroller of the core pool.
+VENUS_ISOLATED_REGISTRIES: Final[Registries] = {
+    "bnb": ("0x9f7b01a536afa00ef10310a162877fd792cd0666",),
+    "ethereum": ("0x687a01ecf6d3907658f7a7c714749fac32336d1b",),
+    "arbitrum": ("0x317c1a5739f39046e20b08ac9beea3f10fd43326",),
+    "optimism": ("0x5593ff68be84c966821eef5f0a988c285d5b7cec",),
+    "base": ("0x0c7973f9598aa62f9e03b94e92c967fd5437426c",),
+}
+
+# GMX, by chain: v1's Vault, and v2's EventEmitter, which emits all events of a chain.
+GMX_V1_VAULTS: Final = {
+    "arbitrum": "0x489ee077994b6658eafa855c308275ead8097c4a",
+    "avalanche": "0x9ab2de34a33fb459b538c43f251eb825645e8595",
+}
+GMX_V2_EVENT_EMITTERS: Final = {
+    "arbitrum": "0xc8ee91a54287db53897056e12d9819156d3822fb",
+    "avalanche": "0xdb17b211c34240b014ab6d61d4a31fa0c0e20c26",
+}

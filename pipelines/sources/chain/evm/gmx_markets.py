@@ -1,7 +1,7 @@
-"""Markets of GMX: what the token of a market stands for, and the unit its amounts are counted in.
+"""Markets of GMX: the index of each market token, and the decimals of each index.
 
-Lists only, from GMX's own (gmx-interface's markets, gmx-synthetics' tokens). A market that is opened later is missing until
-its line is here; what is liquidated in it is kept in quarantine until then. Markets that only swap have no positions.
+Lists only, from GMX itself (gmx-interface's markets, gmx-synthetics' tokens). Liquidations in a market that is not listed
+are quarantined until it is added here. Swap-only markets have no positions and are left out.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 Markets = Mapping[str, Mapping[str, str]]
-"""Chain → address in lower case → the market: index against the dollar, then the tokens that back longs and shorts."""
+"""Chain → address in lower case → the market: index/USD, then the tokens that back longs and shorts."""
 
 DECIMALS: Final = {
     "NEAR": 24,
@@ -35,7 +35,7 @@ DECIMALS: Final = {
     ),
     **dict.fromkeys(("BONK", "MEW"), 5),
 }  # fmt: skip
-"""Decimals of an index by its symbol, alike on both chains."""
+"""Decimals of an index by its symbol, the same on both chains."""
 
 MARKETS: Final[Markets] = {
     "arbitrum": {
@@ -159,7 +159,7 @@ MARKETS: Final[Markets] = {
         "0x1cb9932ce322877a2b86489bd1aa3c3cff879f0d": "WLFI/USD:WAVAX-USDC",
     },
 }
-"""Markets of v2, by the token of the market."""
+"""Markets of v2, by market token."""
 
 INDEX_TOKENS: Final[Markets] = {
     "arbitrum": {
@@ -171,21 +171,9 @@ INDEX_TOKENS: Final[Markets] = {
     "avalanche": {
         "0xb31f66aa3c1e785363f0875a1b74e27b85fd66c7": "AVAX",
         "0x49d5c2bdffac6ce2bfdb6640f4f80f226bc10bab": "ETH",
-        # Two bridges brought bitcoin; both are indices.
+        # Bitcoin from two bridges; both are indices.
         "0x50b7545627a5162f82a992c33b87adc75187b218": "BTC",
         "0x152b9d0fdc40c096757f570a51e494bd4b943e50": "BTC",
     },
 }
-"""Indices of v1, where all of a chain's share one pool."""
-
-EVENT_EMITTERS: Final = {
-    "arbitrum": "0xc8ee91a54287db53897056e12d9819156d3822fb",
-    "avalanche": "0xdb17b211c34240b014ab6d61d4a31fa0c0e20c26",
-}
-"""v2: one contract emits all events of a chain."""
-
-VAULTS: Final = {
-    "arbitrum": "0x489ee077994b6658eafa855c308275ead8097c4a",
-    "avalanche": "0x9ab2de34a33fb459b538c43f251eb825645e8595",
-}
-"""v1."""
+"""Indices of v1, by index token; all indices of a chain share one pool."""

@@ -1,37 +1,32 @@
-"""Events of lending protocols to rows of clean.lending_liquidations: one declaration per event, one field map per protocol
-and a function only where two events make one row.
+"""What all families of lending protocols share: how a protocol is declared, and its logs fetched, decoded and made into rows.
 
-Which contracts are believed stands in evm_emitters, how logs are fetched in extract/logs, what is lost for good in
-evm_bad_debt. Amounts stay raw: decimals and prices are applied by dbt from the token registry.
+A family is one module (aave.py, compound.py, …) with its event signatures, row functions, first dates and declarations; its
+addresses are in contracts.py. Amounts stay raw: dbt applies decimals and prices from the token registry.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
-from typing import Final
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from typing import Final, TypeVar
 
 import polars as pl
 
-from pipelines.sources.chain.evm.abi import (
-    AAVE_LIQUIDATION_CALL,
-    TOPIC0,
-    TOPICS,
-    EventSpec,
-    Word,
-    decode_logs,
-    is_event,
-)
+from pipelines.contract.batch import CoverageSpan, SourceRules, no_rejects
+from pipelines.extract.venue import Page, Parsed, Span
+from pipelines.sources.chain.evm.abi import TOPIC0, TOPICS, EventSpec, decode_logs, has_topic0_of, is_event
+from pipelines.sources.chain.evm.chains import Chain
+from pipelines.sources.chain.evm.contracts import Contracts, Registries
+from pipelines.sources.chain.evm.logs import LogFilter, LogSource, read_logs
+from pipelines.sources.instruments import runs_of_days
 from pipelines.sources.records import LINE, rejected
 
-Decoded = Mapping[str, pl.DataFrame]
-"""Logs of a protocol by the name of their event: its words as text columns, `address`, `tx_hash`, `log_index`,
-`block_number`, `occurred_at`, LINE, and `emitter_token`, what the emitter lends or takes where that is known."""
+LIQUIDATIONS: Final = "lending_liquidations"
+BAD_DEBT: Final = "lending_bad_debt"
+"""Debt without collateral left to cover it: a loss of the lenders and not a liquidation, so it has a table of its own."""
 
-Rows = Callable[[Decoded], pl.DataFrame]
-"""One row per liquidation: the place columns and ROW; `fault` says why a log makes no row."""
-
-ROW: Final[dict[str, pl.DataType]] = {
+LIQUIDATION_COLUMNS: Final[dict[str, pl.DataType]] = {
     "borrower": pl.String(),
     "liquidator": pl.String(),
     "collateral_token": pl.String(),
@@ -42,145 +37,254 @@ ROW: Final[dict[str, pl.DataType]] = {
     "debt_amount_raw": pl.String(),
     "debt_usd": pl.Float64(),
 }
+BAD_DEBT_COLUMNS: Final[dict[str, pl.DataType]] = {
+    "event": pl.String(),
+    "borrower": pl.String(),
+    "debt_token": pl.String(),
+    "debt_amount_raw": pl.String(),
+    "debt_usd": pl.Float64(),
+}
+"""Columns that a family's row functions fill, with POSITION beside them; the other columns follow from the log."""
 
-ETHER: Final = "0xeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee"
-DAI: Final = "0x6b175474e89094c44da98b954eedeac495271d0f"
-LUSD: Final = "0x5f98805a4e8be255a32880fdec7f6728c6568ba0"
-BOLD: Final = "0x6440f144b7e50d6a8439336510312d2f54beb01d"
+POSITION: Final = ("address", "tx_hash", "log_index", "block_number", "occurred_at", LINE)
 
-PLACE: Final = ("address", "tx_hash", "log_index", "block_number", "occurred_at", LINE)
+MAX_TOPICS: Final = 100
+MAX_CONTRACTS: Final = 500
+"""Topics, and contracts, in one log filter."""
 
-ABSORPTION: Final = ("tx_hash", "address", "borrower")
-"""What the events of one absorption of Compound v3 have in common."""
+Decoded = Mapping[str, pl.DataFrame]
+"""Logs of a protocol by event name: POSITION, the event's parameters as text columns, and `contract_token`, the token of the
+contract if known."""
 
-# Aave v1: the pool. `timestamp` repeats the block's time.
-AAVE_V1_LIQUIDATION_CALL: Final = EventSpec.declared(
-    "aave_v1_liquidation_call",
-    "0x56864757fd5b1fc9f38f5f3a981cd8ae512ce41b902cf73fc506ee369c6bc237",
-    "LiquidationCall(address indexed collateral, address indexed reserve, address indexed user, uint256 purchase_amount, "
-    "uint256 liquidated_collateral_amount, uint256 accrued_borrow_interest, address liquidator, bool receive_atoken, "
-    "uint256 timestamp)",
-)
-LIQUIDATE_BORROW_TOPIC: Final = "0x298637f684da70674f26509b10f07ec2fbc77a335ab1e7d6215a4b2484d8bb52"
-# Compound v2, Benqi, Venus core, Moonwell: the cToken of the debt. seize_tokens are cTokens, not what they stand for.
-LIQUIDATE_BORROW: Final = EventSpec.declared(
-    "liquidate_borrow",
-    LIQUIDATE_BORROW_TOPIC,
-    "LiquidateBorrow(address liquidator, address borrower, uint256 repay_amount, address ctoken_collateral, "
-    "uint256 seize_tokens)",
-)
-# Venus isolated pools: the same hash, three words indexed.
-LIQUIDATE_BORROW_INDEXED: Final = EventSpec.declared(
-    "liquidate_borrow_indexed",
-    LIQUIDATE_BORROW_TOPIC,
-    "LiquidateBorrow(address indexed liquidator, address indexed borrower, uint256 repay_amount, "
-    "address indexed ctoken_collateral, uint256 seize_tokens)",
-)
-# Compound v3: usd_value has 8 decimals. BuyCollateral is the protocol's later sale and no liquidation.
-ABSORB_COLLATERAL: Final = EventSpec.declared(
-    "absorb_collateral",
-    "0x9850ab1af75177e4a9201c65a2cf7976d5d28e40ef63494b44366f86b2f9412e",
-    "AbsorbCollateral(address indexed absorber, address indexed borrower, address indexed asset, "
-    "uint256 collateral_absorbed, uint256 usd_value)",
-)
-ABSORB_DEBT: Final = EventSpec.declared(
-    "absorb_debt",
-    "0x1547a878dc89ad3c367b6338b4be6a65a5dd74fb77ae044da1e8747ef1f4f62f",
-    "AbsorbDebt(address indexed absorber, address indexed borrower, uint256 base_paid_out, uint256 usd_value)",
-)
-MORPHO_LIQUIDATE: Final = EventSpec.declared(
-    "morpho_liquidate",
-    "0xa4946ede45d0c6f06a0f5ce92c9ad3b4751452d2fe0e25010783bcab57a67e41",
-    "Liquidate(bytes32 indexed id, address indexed caller, address indexed borrower, uint256 repaid_assets, "
-    "uint256 repaid_shares, uint256 seized_assets, uint256 bad_debt_assets, uint256 bad_debt_shares)",
-)
-MORPHO_CREATE_MARKET: Final = EventSpec.declared(
-    "morpho_create_market",
-    "0xac4b2400f169220b0c0afdde7a0b32e775ba727ea1cb30b35f935cdaab8683ac",
-    "CreateMarket(bytes32 indexed id, (address loan_token, address collateral_token, address oracle, address irm, "
-    "uint256 lltv))",
-)
-# Maker until 2021 and since: ink is collateral with 18 decimals whatever the token has, tab and due are Dai with 45.
-MAKER_BITE: Final = EventSpec.declared(
-    "maker_bite",
-    "0xa716da86bc1fb6d43d1493373f34d7a418b619681cd7b90f7ea667ba1489be28",
-    "Bite(bytes32 indexed ilk, address indexed urn, uint256 ink, uint256 art, uint256 due, address flip, uint256 auction)",
-)
-# The Clipper's Kick and Take sell what was barked for, and are no further liquidations.
-MAKER_BARK: Final = EventSpec.declared(
-    "maker_bark",
-    "0x85258d09e1e4ef299ff3fc11e74af99563f022d21f3f940db982229dc2a3358c",
-    "Bark(bytes32 indexed ilk, address indexed urn, uint256 ink, uint256 art, uint256 due, address clip, "
-    "uint256 indexed auction)",
-)
-# Liquity v1: one per trove; Liquidation, its sum per transaction, is not counted beside it.
-LIQUITY_TROVE_LIQUIDATED: Final = EventSpec.declared(
-    "liquity_trove_liquidated",
-    "0xea67486ed7ebe3eea8ab3390efd4a3c8aae48be5bea27df104a8af786c408434",
-    "TroveLiquidated(address indexed borrower, uint256 debt, uint256 coll, uint8 operation)",
-)
-# Liquity v2: the sum over the troves of one call; price has 18 decimals. What is surplus goes back to the owner.
-LIQUITY_V2_LIQUIDATION: Final = EventSpec.declared(
-    "liquity_v2_liquidation",
-    "0x7243af9a1cff94d3429b2ee00b78c1c10589259f20dc167cb67704f38f9e824e",
-    "Liquidation(uint256 debt_offset, uint256 debt_redistributed, uint256 bold_gas_compensation, "
-    "uint256 coll_gas_compensation, uint256 coll_sent, uint256 coll_redistributed, uint256 coll_surplus, uint256 l_eth, "
-    "uint256 l_bold_debt, uint256 price)",
-)
-# Euler v2: the vault of the debt; collateral is another vault, yield_balance its shares.
-EULER_LIQUIDATE: Final = EventSpec.declared(
-    "euler_liquidate",
-    "0x8246cc71ab01533b5bebc672a636df812f10637ad720797319d5741d5ebb3962",
-    "Liquidate(address indexed liquidator, address indexed violator, address collateral, uint256 repay_assets, "
-    "uint256 yield_balance)",
-)
-# Euler's factory: the trailing bytes are the vault's asset, oracle and unit of account, 20 bytes each and packed.
-EULER_PROXY_CREATED: Final = EventSpec(
-    "euler_proxy_created",
-    "0x04e664079117e113faa9684bc14aecb41651cbf098b14eda271248c6d0cda57c",
-    (
-        Word("proxy", "address", indexed=True),
-        Word("upgradeable", "bool"),
-        Word("implementation", "address"),
-        Word("offset", "uint256"),
-        Word("length", "uint256"),
-        Word("trailing", "bytes32"),
-        Word("trailing_rest", "bytes32"),
-    ),
-    "ProxyCreated(address,bool,address,bytes)",
-)
+Rows = Callable[[Decoded], pl.DataFrame]
+"""One row per event of a table: POSITION and some of its columns; `fault` is why a log makes no row, else null."""
 
-EVENTS: Final = (
-    AAVE_LIQUIDATION_CALL,
-    AAVE_V1_LIQUIDATION_CALL,
-    LIQUIDATE_BORROW,
-    LIQUIDATE_BORROW_INDEXED,
-    ABSORB_COLLATERAL,
-    ABSORB_DEBT,
-    MORPHO_LIQUIDATE,
-    MORPHO_CREATE_MARKET,
-    MAKER_BITE,
-    MAKER_BARK,
-    LIQUITY_TROVE_LIQUIDATED,
-    LIQUITY_V2_LIQUIDATION,
-    EULER_LIQUIDATE,
-    EULER_PROXY_CREATED,
-)
+FetchEvents = Callable[[LogSource, Span, Chain, Sequence["Protocol"]], AsyncIterator[Page]]
+"""Fetches the logs of some protocols on one chain in a span."""
+
+T = TypeVar("T")
 
 
-def fields(**columns: str | pl.Expr) -> Rows:
-    """Each log is a row: columns of ROW by the word that is one, or by an expression over words."""
+@dataclass(frozen=True)
+class BadDebt:
+    """How a protocol reports bad debt. `rows` needs the `exclusive` events, which report nothing else, and the
+    `shared` ones, which also report liquidations. `since` is the first month by chain, where that is later than the protocol's."""
 
-    def rows(decoded: Decoded) -> pl.DataFrame:
-        return pl.concat([frame.select(*PLACE, **columns) for frame in decoded.values()])
+    rows: Rows
+    exclusive: tuple[EventSpec, ...] = ()
+    shared: tuple[EventSpec, ...] = ()
+    since: Mapping[str, date] = field(default_factory=dict)
 
-    return rows
+    @property
+    def events(self) -> tuple[EventSpec, ...]:
+        return (*self.exclusive, *self.shared)
 
 
-def decode_events(
+@dataclass(frozen=True)
+class Registry:
+    """How a protocol announces contracts. `events` map to the parameter that holds the address of the new contract. `contracts`
+    emit them; if there are none, the protocol's own contracts do."""
+
+    events: Mapping[EventSpec, str]
+    contracts: Registries = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A lending protocol on all its chains: `rows` makes liquidations of the `events` of its `contracts`.
+
+    `since` is, by chain, the month of the first deployment or an earlier one: earlier days are empty and cost one request.
+    """
+
+    name: str
+    since: Mapping[str, date]
+    contracts: Contracts
+    events: tuple[EventSpec, ...]
+    rows: Rows
+    registry: Registry | None = None
+    bad_debt: BadDebt | None = None
+
+    def __post_init__(self) -> None:
+        chains = {*self.contracts, *(self.registry.contracts if self.registry else ())}
+        if chains != set(self.since):
+            raise ValueError(f"{self.name}: chains with contracts {sorted(chains)}, with dates {sorted(self.since)}")
+
+    def tokens(self, chain: str) -> Mapping[str, str]:
+        """The listed contracts on a chain, each with its token; announced ones are not among them."""
+        return self.contracts.get(chain, {})
+
+    def registries(self, chain: str) -> tuple[str, ...]:
+        """Contracts on a chain that are trusted to announce further ones."""
+        if self.registry is None:
+            return ()
+        return self.registry.contracts.get(chain) or tuple(self.tokens(chain))
+
+    @property
+    def registry_events(self) -> Mapping[EventSpec, str]:
+        return self.registry.events if self.registry else {}
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """First topics of all events that are requested."""
+        return tuple(sorted({event.topic0 for event in (*self.events, *self.bad_debt_events)}))
+
+    @property
+    def bad_debt_events(self) -> tuple[EventSpec, ...]:
+        """Events that report bad debt and nothing else."""
+        return self.bad_debt.exclusive if self.bad_debt else ()
+
+    def life(self, chain: str, span: Span) -> Span:
+        """From the protocol's first day on a chain to the end of `span`."""
+        return Span(datetime.combine(self.since[chain], time()), span.end)
+
+
+async def fetch_listed(
+    source: LogSource, span: Span, chain: Chain, protocols: Sequence[Protocol]
+) -> AsyncIterator[Page]:
+    """All events of the listed contracts with one filter: a contract emits only the events of its own protocol."""
+    blocks = await source.blocks(span)
+    listed = sorted({address for protocol in protocols for address in protocol.tokens(chain.name)})
+    topics = sorted({topic for protocol in protocols for topic in protocol.topics})
+    async for page in source.logs(blocks, LogFilter(tuple(listed), tuple(topics))):
+        yield page
+
+
+async def fetch_announced(
+    source: LogSource, span: Span, chain: Chain, protocols: Sequence[Protocol]
+) -> AsyncIterator[Page]:
+    """All announcements since the protocols began, then the events of `span` of the listed and the announced contracts."""
+    blocks = await source.blocks(span)
+    contracts = {address for protocol in protocols for address in protocol.tokens(chain.name)}
+    for protocol in protocols:
+        if protocol.registry is None:
+            continue
+        life = await source.blocks(protocol.life(chain.name, span))
+        topics = tuple(sorted({event.topic0 for event in protocol.registry.events}))
+        pages = [page async for page in source.logs(life, LogFilter(protocol.registries(chain.name), topics))]
+        for page in pages:
+            yield page
+        contracts |= set(announced(read_logs(pages), protocol.registry.events))
+    topics = tuple(
+        sorted({t for p in protocols for t in p.topics} - {e.topic0 for p in protocols for e in p.registry_events})
+    )
+    for part in batches(sorted(contracts), MAX_CONTRACTS):
+        async for page in source.logs(blocks, LogFilter(part, topics)):
+            yield page
+
+
+@dataclass(frozen=True)
+class Family:
+    """Protocols that one feed fetches. `name` is the name of the feed."""
+
+    name: str
+    description: str
+    protocols: tuple[Protocol, ...]
+    fetch: FetchEvents = fetch_listed
+
+    def on(self, chain: Chain) -> tuple[Protocol, ...]:
+        """The protocols deployed on a chain."""
+        return tuple(protocol for protocol in self.protocols if chain.name in protocol.since)
+
+
+def batches(items: Sequence[T], size: int) -> Iterator[tuple[T, ...]]:
+    """`items` in order, at most `size` at once."""
+    return (tuple(items[start : start + size]) for start in range(0, len(items), size))
+
+
+def announced(logs: pl.DataFrame, events: Mapping[EventSpec, str]) -> pl.Series:
+    """Addresses that `events` announce in `logs`, in lower case. `events` map to the parameter with the address."""
+    found = [pl.Series("address", [], dtype=pl.String)]
+    for event, parameter in events.items():
+        word = next(word for word in event.words if word.name == parameter)
+        if word.indexed:
+            # A topic is 66 characters and a blank; the address is its last 40 characters.
+            address = pl.col("topics").str.slice(67 * (1 + event.indexed.index(word)) + 26, 40)
+        else:
+            # A word of `data` is 64 characters; the address is its last 40.
+            address = pl.col("data").str.slice(2 + 64 * event.data.index(word) + 24, 40)
+        matching = logs.filter(is_event((event,)))
+        found.append(matching.select(pl.format("0x{}", address.str.to_lowercase()).alias("address")).to_series())
+    return pl.concat(found)
+
+
+def parse_events(pages: Sequence[Page], chain: Chain, protocols: Sequence[Protocol]) -> Iterator[Parsed]:
+    """Liquidations, and bad debt where a protocol reports it.
+
+    Logs of a contract that is neither listed nor announced by a trusted registry are rejected: any contract can emit any event.
+    """
+    logs = _by_protocol(read_logs(pages), chain.name, protocols)
+    unlisted = rejected(
+        logs.filter(pl.col("protocol").is_null()),
+        reason="undecodable",
+        detail="the contract is not on the list",
+        stamp="occurred_at",
+        instrument="address",
+    )
+    liquidations, bad_debt = [], []
+    for protocol in protocols:
+        matching = logs.filter(protocol=protocol.name).drop("protocol")
+        liquidations.append(_liquidations(matching, protocol, chain))
+        if protocol.bad_debt is not None:
+            bad_debt.append(_bad_debt(matching, protocol.name, protocol.bad_debt, chain))
+    yield _parsed(LIQUIDATIONS, liquidations, unlisted)
+    if bad_debt:
+        yield _parsed(BAD_DEBT, bad_debt, no_rejects())
+
+
+def _parsed(table: str, made: Sequence[tuple[pl.DataFrame, pl.DataFrame]], rejects: pl.DataFrame) -> Parsed:
+    return Parsed(
+        table,
+        pl.concat([rows for rows, _ in made]),
+        pl.concat([no_rejects(), rejects, *(one for _, one in made)]),
+    )
+
+
+def _by_protocol(logs: pl.DataFrame, chain: str, protocols: Sequence[Protocol]) -> pl.DataFrame:
+    """`logs` with `protocol`, null if the contract belongs to none, and `contract_token`; without announcements of registries."""
+    logs = logs.with_columns(pl.col("address").str.to_lowercase())
+    contracts = pl.DataFrame(
+        [
+            (address, protocol.name, token or None)
+            for protocol in protocols
+            for address, token in protocol.tokens(chain).items()
+        ],
+        schema={"address": pl.String, "protocol": pl.String, "contract_token": pl.String},
+        orient="row",
+    )
+    for protocol in protocols:
+        trusted = logs.filter(pl.col("address").is_in(list(protocol.registries(chain))))
+        new = pl.DataFrame({"address": announced(trusted, protocol.registry_events)}).unique()
+        new = new.join(contracts, on="address", how="anti").with_columns(protocol=pl.lit(protocol.name))
+        contracts = pl.concat([contracts, new], how="diagonal")
+        # A registry that is no contract of the protocol itself has nothing else to report.
+        separate = [address for address in protocol.registries(chain) if address not in protocol.tokens(chain)]
+        logs = logs.filter(~(pl.col("address").is_in(separate) & is_event(tuple(protocol.registry_events))))
+    return logs.join(contracts, on="address", how="left", maintain_order="left")
+
+
+def _liquidations(logs: pl.DataFrame, protocol: Protocol, chain: Chain) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows of clean.lending_liquidations and rejects. Every log that does not report only bad debt becomes a row, part of one, a
+    fact about a market, or a reject."""
+    logs = logs.filter(~has_topic0_of(protocol.bad_debt_events))
+    decoded, faults = _decode(logs, protocol.name, protocol.events)
+    has_usd = pl.any_horizontal(pl.col("collateral_usd", "debt_usd").is_not_null())
+    rows, faulty = _clean_rows(protocol.rows(decoded), LIQUIDATION_COLUMNS, protocol.name, chain, has_usd=has_usd)
+    return rows, _rejects(logs, [*faults, faulty])
+
+
+def _bad_debt(logs: pl.DataFrame, protocol: str, bad_debt: BadDebt, chain: Chain) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows of clean.lending_bad_debt and rejects. A malformed log of a shared event is rejected with the liquidations only."""
+    logs = logs.filter(has_topic0_of(bad_debt.events))
+    decoded, faults = _decode(logs, protocol, bad_debt.events)
+    has_usd = pl.col("debt_usd").is_not_null()
+    rows, faulty = _clean_rows(bad_debt.rows(decoded), BAD_DEBT_COLUMNS, protocol, chain, has_usd=has_usd)
+    return rows, _rejects(logs.filter(has_topic0_of(bad_debt.exclusive)), [*faults, faulty])
+
+
+def _decode(
     logs: pl.DataFrame, protocol: str, events: Sequence[EventSpec]
 ) -> tuple[dict[str, pl.DataFrame], list[pl.DataFrame]]:
-    """The logs of each event decoded, and LINE and `fault` of those that follow none of them."""
+    """The decoded logs by event name, and LINE and `fault` of those that match no event or do not follow the ABI."""
     decoded: dict[str, pl.DataFrame] = {}
     faults: list[pl.DataFrame] = []
     for event in events:
@@ -196,43 +300,22 @@ def decode_events(
     return decoded, faults
 
 
-def rejected_logs(logs: pl.DataFrame, faults: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """The logs with a fault as rejects."""
-    away = logs.join(pl.concat(faults).drop_nulls("fault"), on=LINE, maintain_order="left")
-    return rejected(away, reason="undecodable", detail=pl.col("fault"), stamp="occurred_at", instrument="address")
+def _rejects(logs: pl.DataFrame, faults: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    faulty = logs.join(pl.concat(faults).drop_nulls("fault"), on=LINE, maintain_order="left")
+    return rejected(faulty, reason="undecodable", detail=pl.col("fault"), stamp="occurred_at", instrument="address")
 
 
-def lending_rows(
-    logs: pl.DataFrame, protocol: str, chain: str, events: tuple[EventSpec, ...], rows: Rows, *, finality: timedelta
+def _clean_rows(
+    made: pl.DataFrame, columns: Mapping[str, pl.DataType], protocol: str, chain: Chain, *, has_usd: pl.Expr
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows of clean.lending_liquidations and rejects from one protocol's logs (evm_logs.SCHEMA and `emitter_token`).
+    """What a Rows function made as rows of a clean table, and LINE and `fault` of all of it.
 
-    Every log becomes a row, part of one, a fact about a market, or a reject: none is dropped.
+    `columns` that the function did not make are null. `has_usd` is whether the event itself states dollars.
     """
-    decoded, faults = decode_events(logs, protocol, events)
-    stated = pl.any_horizontal(pl.col("collateral_usd", "debt_usd").is_not_null())
-    kept, unsound = clean_rows(rows(decoded), ROW, protocol, chain, stated=stated, finality=finality)
-    return kept, rejected_logs(logs, [*faults, unsound])
-
-
-def clean_rows(
-    made: pl.DataFrame,
-    row: Mapping[str, pl.DataType],
-    protocol: str,
-    chain: str,
-    *,
-    stated: pl.Expr,
-    finality: timedelta,
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """What a protocol's Rows made as a clean table of lending has it, and LINE and `fault` of all of it.
-
-    `row` are the table's columns beside those that tell where a row is from; what a protocol does not tell is null. `stated`
-    is whether the event tells dollars.
-    """
-    absent = {name: kind for name, kind in {**row, "fault": pl.String()}.items() if name not in made.columns}
-    made = made.with_columns(*(pl.lit(None, kind).alias(name) for name, kind in absent.items()))
-    kept = made.filter(pl.col("fault").is_null()).select(
-        pl.lit(chain).alias("chain"),
+    missing = {name: kind for name, kind in {**columns, "fault": pl.String()}.items() if name not in made.columns}
+    made = made.with_columns(*(pl.lit(None, kind).alias(name) for name, kind in missing.items()))
+    rows = made.filter(pl.col("fault").is_null()).select(
+        pl.lit(chain.name).alias("chain"),
         pl.format("{}:{}", "tx_hash", "log_index").alias("event_id"),
         "tx_hash",
         "log_index",
@@ -240,178 +323,43 @@ def clean_rows(
         pl.col("address").alias("market"),
         "block_number",
         "occurred_at",
-        *(pl.col(name).cast(kind) for name, kind in row.items()),
-        # A dollar value in an event is the protocol's own, of its block.
-        pl.when(stated).then(pl.lit("event")).alias("price_source"),
-        pl.when(stated).then(pl.lit(0, pl.Int64)).alias("price_gap_seconds"),
+        *(pl.col(name).cast(kind) for name, kind in columns.items()),
+        # Dollars in an event are the protocol's own valuation in that block.
+        pl.when(has_usd).then(pl.lit("event")).alias("price_source"),
+        pl.when(has_usd).then(pl.lit(0, pl.Int64)).alias("price_gap_seconds"),
         pl.lit("full").alias("completeness"),
-        (pl.col("occurred_at") + finality).alias("available_at"),
+        (pl.col("occurred_at") + chain.finality).alias("available_at"),
         LINE,
     )
-    return kept, made.select(LINE, "fault")
+    return rows, made.select(LINE, "fault")
 
 
-def absorbed(decoded: Decoded) -> pl.DataFrame:
-    """Compound v3: a row per collateral absorbed. The debt of an absorption is one event behind its collateral's events; it
-    stands on the last of them, so that it is counted once. Debt without collateral is bad debt and no row here."""
-    seized = decoded[ABSORB_COLLATERAL.name].sort("log_index")
-    carried = (
-        placed_debts(decoded)
-        .filter(~pl.col("lone"))
-        .select(
-            *ABSORPTION,
-            pl.col("seized_at").alias("log_index"),
-            pl.col("emitter_token").alias("debt_token"),
-            pl.col("base_paid_out").alias("debt_amount_raw"),
-            scaled("usd_value", 8).alias("debt_usd"),
-        )
-    )
-    return seized.join(carried, on=[*ABSORPTION, "log_index"], how="left", maintain_order="left").select(
-        *PLACE,
-        "borrower",
-        pl.col("absorber").alias("liquidator"),
-        pl.col("asset").alias("collateral_token"),
-        pl.col("collateral_absorbed").alias("collateral_amount_raw"),
-        scaled("usd_value", 8).alias("collateral_usd"),
-        "debt_token",
-        "debt_amount_raw",
-        "debt_usd",
-    )
+def fields(**columns: str | pl.Expr) -> Rows:
+    """Rows for events that make one row each: every column is an event parameter, by name, or an expression over them."""
 
+    def rows(decoded: Decoded) -> pl.DataFrame:
+        return pl.concat([frame.select(*POSITION, **columns) for frame in decoded.values()])
 
-def placed_debts(decoded: Decoded) -> pl.DataFrame:
-    """The absorbed debts of Compound v3 with `seized_at`, the log index of the last collateral before them in their
-    absorption, and `lone` where there is none, or where it carries another debt already."""
-    seized = decoded[ABSORB_COLLATERAL.name].sort("log_index")
-    placed = decoded[ABSORB_DEBT.name].sort("log_index").join_asof(
-        seized.select(*ABSORPTION, "log_index", pl.col("log_index").alias("seized_at")),
-        on="log_index", by=list(ABSORPTION), strategy="backward", check_sortedness=False,
-    )  # fmt: skip
-    lone = pl.col("seized_at").is_null() | ~pl.struct(*ABSORPTION, "seized_at").is_first_distinct()
-    return placed.with_columns(lone.alias("lone"))
-
-
-def morpho(decoded: Decoded) -> pl.DataFrame:
-    """Morpho Blue: the market's id stands for two tokens, which its creation names. Bad debt is not repaid debt."""
-    return (
-        decoded[MORPHO_LIQUIDATE.name]
-        .join(morpho_markets(decoded), on="id", how="left", maintain_order="left")
-        .select(
-            *PLACE,
-            "borrower",
-            pl.col("caller").alias("liquidator"),
-            "collateral_token",
-            pl.col("seized_assets").alias("collateral_amount_raw"),
-            pl.col("loan_token").alias("debt_token"),
-            pl.col("repaid_assets").alias("debt_amount_raw"),
-            pl.when(pl.col("collateral_token").is_null())
-            .then(pl.format("the creation of market {} is not in the landing", "id"))
-            .alias("fault"),
-        )
-    )
-
-
-def morpho_markets(decoded: Decoded) -> pl.DataFrame:
-    """What each market lends and takes: id, loan_token, collateral_token."""
-    return decoded[MORPHO_CREATE_MARKET.name].select("id", "loan_token", "collateral_token").unique("id")
-
-
-def euler(decoded: Decoded) -> pl.DataFrame:
-    """Euler v2: what a vault lends is in its creation."""
-    return euler_lent(decoded, EULER_LIQUIDATE).select(
-        *PLACE,
-        pl.col("violator").alias("borrower"),
-        "liquidator",
-        pl.col("collateral").alias("collateral_token"),
-        pl.col("yield_balance").alias("collateral_amount_raw"),
-        "debt_token",
-        pl.col("repay_assets").alias("debt_amount_raw"),
-        "fault",
-    )
-
-
-def euler_lent(decoded: Decoded, event: EventSpec) -> pl.DataFrame:
-    """The logs of an event of vaults with `debt_token`, what the vault lends, and `fault` where its creation does not tell."""
-    vaults = (
-        decoded[EULER_PROXY_CREATED.name]
-        .filter(pl.col("length") == "60")
-        .select(pl.col("proxy").alias("address"), pl.col("trailing").str.slice(0, 42).alias("debt_token"))
-        .unique("address")
-    )
-    untold = pl.format("the creation of vault {} does not tell its asset", "address")
-    return (
-        decoded[event.name]
-        .join(vaults, on="address", how="left", maintain_order="left")
-        .with_columns(pl.when(pl.col("debt_token").is_null()).then(untold).alias("fault"))
-    )
-
-
-# An ilk is a token's symbol and a letter, in ASCII: ETH-A, WBTC-B. Lower case, as sources without addresses name tokens.
-_ILK_TOKEN: Final = (
-    pl.col("ilk")
-    .str.slice(2)
-    .str.replace("(00)+$", "")
-    .str.decode("hex", strict=False)
-    .cast(pl.String, strict=False)
-    .str.replace("-[A-Z0-9]+$", "")
-    .str.to_lowercase()
-)
+    return rows
 
 
 def scaled(column: str, decimals: int) -> pl.Expr:
-    """A decimal text as a number with `decimals` behind the point."""
+    """Decimal text divided by 10^decimals."""
     return pl.col(column).cast(pl.Float64) / 10.0**decimals
 
 
-def _total(*columns: str) -> pl.Expr:
-    """Sum of decimal texts that are amounts of one token: below 2^127 by far, and exact."""
-    return pl.sum_horizontal(pl.col(name).cast(pl.Int128) for name in columns)
-
-
-AAVE: Final = fields(
-    borrower="user",
-    liquidator="liquidator",
-    collateral_token="collateral_asset",  # noqa: S106 - a token of a chain
-    collateral_amount_raw="liquidated_collateral_amount",
-    debt_token="debt_asset",  # noqa: S106
-    debt_amount_raw="debt_to_cover",
-)
-AAVE_V1: Final = fields(
-    borrower="user",
-    liquidator="liquidator",
-    collateral_token="collateral",  # noqa: S106
-    collateral_amount_raw="liquidated_collateral_amount",
-    debt_token="reserve",  # noqa: S106
-    debt_amount_raw="purchase_amount",
-)
-COMPOUND_V2: Final = fields(
-    borrower="borrower",
-    liquidator="liquidator",
-    collateral_token="ctoken_collateral",  # noqa: S106
-    collateral_amount_raw="seize_tokens",
-    debt_token="emitter_token",  # noqa: S106
-    debt_amount_raw="repay_amount",
-)
-MAKER: Final = fields(
-    borrower="urn",
-    collateral_token=_ILK_TOKEN,
-    collateral_amount=scaled("ink", 18),
-    debt_token=pl.lit(DAI),
-    # 45 decimals to Dai's 18; what is less than one of them is cut off.
-    debt_amount_raw=pl.col("due").str.head(-27).replace("", "0"),
-)
-LIQUITY_V1: Final = fields(
-    borrower="borrower",
-    collateral_token=pl.lit(ETHER),
-    collateral_amount_raw="coll",
-    debt_token=pl.lit(LUSD),
-    debt_amount_raw="debt",
-)
-_SEIZED: Final = _total("coll_sent", "coll_redistributed", "coll_gas_compensation")
-LIQUITY_V2: Final = fields(
-    collateral_token="emitter_token",  # noqa: S106
-    collateral_amount_raw=_SEIZED.cast(pl.String),
-    collateral_usd=_SEIZED.cast(pl.Float64) * pl.col("price").cast(pl.Float64) / 1e36,
-    debt_token=pl.lit(BOLD),
-    debt_amount_raw=_total("debt_offset", "debt_redistributed").cast(pl.String),
-)
+def coverage_rules(spans: Sequence[Span], chain: Chain, protocols: Sequence[Protocol]) -> SourceRules:
+    """A protocol is covered from its first day: no row on a landed day means no liquidation, or no bad debt."""
+    begins = [(LIQUIDATIONS, protocol.name, protocol.since[chain.name]) for protocol in protocols] + [
+        (BAD_DEBT, protocol.name, protocol.bad_debt.since.get(chain.name, protocol.since[chain.name]))
+        for protocol in protocols
+        if protocol.bad_debt is not None
+    ]
+    return SourceRules(
+        spans=tuple(
+            CoverageSpan(table, name, max(first, since), last, series=chain.name)
+            for table, name, since in begins
+            for first, last in runs_of_days(spans)
+            if last >= since
+        )
+    )

@@ -1,27 +1,88 @@
-"""Landed answers of a log source (the portal's stream, a node's JSON-RPC) as one frame of logs. No decoding of events."""
+"""Event logs of an EVM chain: the filter they are requested with, SQD's portal as a source, and landed answers as one frame.
+
+JSON-RPC nodes are the other source (nodes.py). Events are decoded by abi.py.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 import polars as pl
 
 from pipelines.core.errors import SourceFormatError
-from pipelines.extract.logs import PORTAL
-from pipelines.extract.logs_node import headers_of
-from pipelines.extract.venue import Page
+from pipelines.extract.venue import Page, Span
 from pipelines.sources.chain.evm.abi import LOG_COLUMNS
+from pipelines.sources.chain.portal import PORTAL, BlockRange, Portal
 from pipelines.sources.records import LINE, from_seconds
+
+FIELDS: Final = {
+    "block": {"number": True, "hash": True, "timestamp": True},
+    "log": {"address": True, "topics": True, "data": True, "transactionHash": True, "logIndex": True},
+}
+"""Fields requested from the portal."""
 
 SCHEMA: Final[dict[str, pl.DataType]] = {
     **dict.fromkeys(LOG_COLUMNS, pl.String()),
     "occurred_at": pl.Datetime("us"),
     LINE: pl.Int64(),
 }
-"""LOG_COLUMNS as evm.decode_logs takes them, the time of the block, and the number of the log in the landing."""
+"""LOG_COLUMNS as abi.decode_logs takes them, the block's time, and the number of the log in the landing."""
+
+
+@dataclass(frozen=True)
+class LogFilter:
+    """Logs of `contracts` whose first topic is one of `topics0` and, if given, whose second topic is one of `topics1`.
+
+    Contracts are required, because any contract can emit any event. All values are lower-case 0x-hex.
+    """
+
+    contracts: tuple[str, ...]
+    topics0: tuple[str, ...]
+    topics1: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.contracts or not self.topics0:
+            raise ValueError("a log filter needs contracts and events")
+
+    def matches(self, address: str, topics: Sequence[str]) -> bool:
+        """Whether a log belongs in the answer to this filter."""
+        return (
+            address.lower() in self.contracts
+            and bool(topics)
+            and topics[0].lower() in self.topics0
+            and (not self.topics1 or (len(topics) > 1 and topics[1].lower() in self.topics1))
+        )
+
+
+class LogSource(Protocol):
+    """Where the logs of a chain are fetched."""
+
+    async def blocks(self, span: Span) -> BlockRange:
+        """The blocks whose time lies in `span`. Raises NotYetPublishedError unless all of them are final."""
+        ...
+
+    def logs(self, blocks: BlockRange, log_filter: LogFilter) -> AsyncIterator[Page]:
+        """Pages with every matching log of `blocks`, and the times of their blocks."""
+        ...
+
+
+class PortalLogs(Portal):
+    """Logs from SQD's portal."""
+
+    async def logs(self, blocks: BlockRange, log_filter: LogFilter) -> AsyncIterator[Page]:
+        async for page in self.stream(blocks, lambda part: query(part, log_filter)):
+            yield page
+
+
+def query(blocks: BlockRange, log_filter: LogFilter) -> dict[str, Any]:
+    """Body of a portal query."""
+    item: dict[str, Any] = {"address": list(log_filter.contracts), "topic0": list(log_filter.topics0)}
+    if log_filter.topics1:
+        item["topic1"] = list(log_filter.topics1)
+    return {"type": "evm", "fromBlock": blocks.first, "toBlock": blocks.last, "fields": FIELDS, "logs": [item]}
 
 
 @dataclass
@@ -32,9 +93,9 @@ class _Columns:
 
 
 def read_logs(pages: Iterable[Page]) -> pl.DataFrame:
-    """The logs of all pages with SCHEMA, in the order of the pages. Logs that a node marks as removed are none.
+    """The logs of all pages with SCHEMA, in the order of the pages, without those that a node marks as removed.
 
-    Raises SourceFormatError naming the page and the missing field, and for a log whose block's time nobody told.
+    Raises SourceFormatError naming the page and the missing field, also for a log whose block has no known time.
     """
     columns, times = _Columns(), dict[int, int]()
     answers: list[tuple[Page, Sequence[Mapping[str, Any]]]] = []
@@ -45,16 +106,16 @@ def read_logs(pages: Iterable[Page]) -> pl.DataFrame:
             elif (method := method_of(page)) == "eth_call":
                 continue
             elif method == "eth_getBlockByNumber":
-                times |= {int(one["number"], 16): int(one["timestamp"], 16) for one in headers_of(page)}
+                times |= {int(header["number"], 16): int(header["timestamp"], 16) for header in headers_of(page)}
             else:
                 answers.append((page, [log for log in page.json()["result"] if not log.get("removed")]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise SourceFormatError(f"{page.where}: logs are not as documented ({error!r}): {page.excerpt}") from error
+            raise SourceFormatError(f"{page.where}: malformed logs ({error!r}): {page.excerpt}") from error
     for page, logs in answers:
         try:
             _read_answer(logs, times, columns)
         except (KeyError, TypeError, ValueError) as error:
-            raise SourceFormatError(f"{page.where}: a log is not as documented ({error!r}): {page.excerpt}") from error
+            raise SourceFormatError(f"{page.where}: malformed log ({error!r}): {page.excerpt}") from error
     return _frame(columns)
 
 
@@ -89,11 +150,11 @@ def _frame(columns: _Columns) -> pl.DataFrame:
             "data": [log["data"] for log in logs],
             "blockNumber": columns.numbers,
             "transactionHash": [log["transactionHash"] for log in logs],
-            # The portal tells numbers, nodes 0x-hex.
+            # A number from the portal, 0x-hex from a node.
             "logIndex": [index if isinstance(index := log["logIndex"], str) else hex(index) for log in logs],
         }
     except (KeyError, TypeError) as error:
-        raise SourceFormatError(f"a log has no {error}; the format of the source changed.") from error
+        raise SourceFormatError(f"malformed log: no {error}; the format of the source changed.") from error
     frame = pl.DataFrame(cells, schema={name: SCHEMA[name] for name in LOG_COLUMNS})
     return frame.with_columns(
         pl.Series("seconds", columns.seconds, dtype=pl.Int64),
@@ -102,6 +163,13 @@ def _frame(columns: _Columns) -> pl.DataFrame:
 
 
 def method_of(page: Page) -> str:
-    """What a node was asked by the request of a page, or by the first of a batch; empty for the portal."""
+    """JSON-RPC method of a page's request, or of the first in its batch; empty for the portal."""
     body = page.request["body"]
     return str((body[0] if isinstance(body, list) else body).get("method", ""))
+
+
+def headers_of(page: Page) -> list[Mapping[str, Any]]:
+    """Block headers in the answer to one eth_getBlockByNumber, or to a batch of them."""
+    answer = page.json()
+    answers = answer if isinstance(answer, list) else [answer]
+    return [one["result"] for one in answers if isinstance(one, dict) and isinstance(one.get("result"), dict)]

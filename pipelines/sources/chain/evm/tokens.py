@@ -1,5 +1,6 @@
-"""What contracts say of themselves: symbol(), decimals() and underlying() of tokens that events name and the registry does
-not list, read from a node where the settings name one. Enrichment only: no event waits for it or changes by it.
+"""Metadata of tokens that events name and the token registry does not list: symbol(), decimals() and underlying().
+
+Read from a node, if the settings define one. Enrichment only: events neither wait for it nor depend on it.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ DECIMALS: Final = "0x313ce567"
 UNDERLYING: Final = "0x6f307dc3"
 SELECTORS: Final = (SYMBOL, DECIMALS, UNDERLYING)
 
-MOST_DECIMALS: Final = 77
-"""Above it, not even one whole token fits 256 bits."""
+MAX_DECIMALS: Final = 77
+"""With more, one whole token would exceed 256 bits."""
 
 _WORD: Final = 64
 
@@ -41,10 +42,10 @@ SCHEMA: Final[dict[str, pl.DataType]] = {
 }
 
 
-def named(chain: str, events: Iterable[pl.DataFrame]) -> pl.DataFrame:
-    """The contracts that rows of events name and the registry does not list, with the time of the first: token, named_at.
+def unregistered(chain: str, events: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """Contracts in rows of events that the registry does not list, with the time of the first event: token, named_at.
 
-    A market stands in for what it lends where its record does not say that.
+    A market stands in for its debt token if that is unknown.
     """
     known = registered().filter(chain=chain)["token"].to_list() + receipts().filter(chain=chain)["token"].to_list()
     columns = [
@@ -69,19 +70,21 @@ def named(chain: str, events: Iterable[pl.DataFrame]) -> pl.DataFrame:
 
 
 def calls(tokens: Sequence[str]) -> list[Mapping[str, Any]]:
-    """The parameters of eth_call that ask every token for what SELECTORS name."""
+    """Parameters of eth_call: every function of SELECTORS on every token."""
     return [{"to": token, "data": selector} for token in tokens for selector in SELECTORS]
 
 
 def read_tokens(pages: Iterable[Page], chain: str, names: pl.DataFrame) -> pl.DataFrame:
-    """Rows of clean.tokens (SCHEMA) from the answers to `calls`, of the tokens in `names`. A call that a contract refuses
-    answers nothing; a contract that answers none of them is no row."""
-    told: dict[str, dict[str, str]] = {}
+    """Rows of clean.tokens (SCHEMA) from the answers to `calls`, for the tokens in `names` (columns token, named_at).
+
+    A reverted call leaves its column null; a token whose calls all revert has no row.
+    """
+    results: dict[str, dict[str, str]] = {}
     read_at: dict[str, datetime] = {}
     for page in pages:
         if method_of(page) == "eth_call":
             for token, selector, data in _answers(page):
-                told.setdefault(token, {})[selector] = data
+                results.setdefault(token, {})[selector] = data
                 read_at[token] = page.received_at
     first: dict[str, datetime] = dict(names.iter_rows())
     rows = [
@@ -89,14 +92,14 @@ def read_tokens(pages: Iterable[Page], chain: str, names: pl.DataFrame) -> pl.Da
             "chain": chain,
             "token": token,
             "named_at": first[token],
-            "symbol": text_of(said.get(SYMBOL, "")),
-            "decimals": decimals_of(said.get(DECIMALS, "")),
-            "underlying_token": address_of(said.get(UNDERLYING, "")),
+            "symbol": text_of(found.get(SYMBOL, "")),
+            "decimals": decimals_of(found.get(DECIMALS, "")),
+            "underlying_token": address_of(found.get(UNDERLYING, "")),
             "read_at": read_at[token],
             "available_at": read_at[token],
             LINE: number,
         }
-        for number, (token, said) in enumerate(sorted(told.items()), start=1)
+        for number, (token, found) in enumerate(sorted(results.items()), start=1)
         if token in first
     ]
     frame = pl.DataFrame(rows, schema=SCHEMA)
@@ -104,26 +107,23 @@ def read_tokens(pages: Iterable[Page], chain: str, names: pl.DataFrame) -> pl.Da
 
 
 def _answers(page: Page) -> Iterator[tuple[str, str, str]]:
-    """Token, selector and hexadecimal answer of every call of the page that was answered."""
-    asked = page.request["body"]
-    answered = page.json()
-    requests = asked if isinstance(asked, list) else [asked]
-    results = answered if isinstance(answered, list) else [answered]
+    """Token, selector and hexadecimal result of every successful call of a page."""
+    body, answer = page.request["body"], page.json()
+    requests = body if isinstance(body, list) else [body]
+    responses = answer if isinstance(answer, list) else [answer]
     try:
-        by_number = {result["id"]: result.get("result") for result in results}
+        results = {response["id"]: response.get("result") for response in responses}
         for request in requests:
-            data = by_number.get(request["id"])
+            data = results.get(request["id"])
             if isinstance(data, str):
                 call = request["params"][0]
                 yield call["to"], call["data"], data.removeprefix("0x").lower()
     except (KeyError, TypeError, IndexError) as error:
-        raise SourceFormatError(
-            f"{page.where}: answers to calls are not as documented ({error!r}): {page.excerpt}"
-        ) from error
+        raise SourceFormatError(f"{page.where}: malformed answers to eth_call ({error!r}): {page.excerpt}") from error
 
 
 def text_of(data: str) -> str | None:
-    """A string by the ABI, or 32 bytes as old tokens answer (MKR); None where the hexadecimal `data` is neither, or no text."""
+    """An ABI string, or 32 bytes as old tokens (MKR) return; None if the hexadecimal `data` is neither or not printable."""
     try:
         raw = bytes.fromhex(data)
         if len(raw) == 32:
@@ -138,18 +138,18 @@ def text_of(data: str) -> str | None:
 
 
 def decimals_of(data: str) -> int | None:
-    """A small whole number; None where it is no word or more than any token has. Never a default."""
+    """Decimals from one word; None if it is malformed or above MAX_DECIMALS. Never a default."""
     if len(data) != _WORD:
         return None
     try:
         number = int(data, 16)
     except ValueError:
         return None
-    return number if number <= MOST_DECIMALS else None
+    return number if number <= MAX_DECIMALS else None
 
 
 def address_of(data: str) -> str | None:
-    """An address; None where it is no word, or nobody's."""
+    """An address from one word; None if it is malformed or the zero address."""
     if len(data) != _WORD or data[:24].strip("0") or not data[24:].strip("0"):
         return None
     return f"0x{data[24:]}"

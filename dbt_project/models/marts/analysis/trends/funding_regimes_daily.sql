@@ -1,0 +1,291 @@
+-- An asset's funding day by day: the composite rates, and the regime in force at the day's end. The steps behind the
+-- regime are int_funding_regime_steps'.
+{%- set at_close = ['excess_rate_8h', 'percentile', 'regime_class', 'regime', 'rate_sign', 'sign_run_length'] %}
+
+with points as (
+    select * from {{ ref('int_funding_by_venue_slot') }} where frequency = 'daily'
+),
+
+composite as (
+    select * from {{ ref('int_funding_across_venues') }} where frequency = 'daily'
+),
+
+steps as (
+    select
+        *,
+        slot = case frequency when 'settlement' then {{ threshold('funding_slots_per_day') }} - 1 else 0 end as is_close
+    from {{ ref('int_funding_regime_steps') }}
+),
+
+-- One venue has no dispersion to speak of.
+dispersions as (
+    select
+        points.asset,
+        points.trade_date,
+        sqrt(
+            sum(
+                points.oi_usd_before
+                * (points.rate_8h - composite.rate_8h_oi_weighted) * (points.rate_8h - composite.rate_8h_oi_weighted)
+            ) / sum(points.oi_usd_before)
+        ) as rate_8h_dispersion
+    from points
+    inner join composite on points.asset = composite.asset and points.trade_date = composite.trade_date
+    where composite.venues_weighted > 1
+    group by points.asset, points.trade_date
+),
+
+expected as ({{ stats_expected_days('points', ['venue', 'asset']) }}),
+
+expected_venues as (
+    select asset, trade_date, cast(count(*) as int) as venues_expected from expected group by asset, trade_date
+),
+
+-- A new interval reprices what one settlement means: whoever reads rates by settlement must know of it.
+intervals as (
+    select
+        asset,
+        trade_date,
+        min(interval_hours) as interval_hours_min,
+        max(interval_hours) as interval_hours_max,
+        cast(count_if(interval_changed) as int) as interval_changes
+    from {{ ref('fct_funding_daily') }}
+    group by asset, trade_date
+),
+
+-- A day's rates are weighed with the day before's closing open interest.
+open_interest as (
+    select
+        asset,
+        trade_date + 1 as trade_date,
+        sum(oi_usd) as oi_usd
+    from {{ ref('int_oi_by_venue_daily') }}
+    group by asset, trade_date
+),
+
+spine as ({{ stats_day_spine('composite') }}),
+
+frequency_days as (
+    select
+        frequency,
+        asset,
+        trade_date,
+        {%- for column in at_close %}
+        max({{ column }}) filter (where is_close) as {{ column }},
+        {%- endfor %}
+        count(*) as steps,
+        count_if(rate_8h > 0) as positive_steps,
+        count_if(excess_rate_8h > 0) as above_neutral_steps,
+        count_if(is_inside) as inside_steps
+    from steps
+    group by frequency, asset, trade_date
+),
+
+settlement_days as (
+    select * from frequency_days where frequency = 'settlement'
+),
+
+daily_days as (
+    select * from frequency_days where frequency = 'daily'
+),
+
+-- Settlements speak wherever their window is full, days where only theirs is.
+paced as (
+    select
+        spine.asset,
+        spine.trade_date,
+        case
+            when settlement_days.percentile is not null then 'settlement'
+            when daily_days.percentile is not null then 'daily'
+            when settlement_days.asset is not null then 'settlement'
+            when daily_days.asset is not null then 'daily'
+            else 'none'
+        end as input_grain
+        {%- for column in at_close + ['steps', 'positive_steps', 'above_neutral_steps', 'inside_steps'] %},
+        settlement_days.{{ column }} as settlement_{{ column }},
+        daily_days.{{ column }} as daily_{{ column }}
+        {%- endfor %}
+    from spine
+    left join settlement_days on spine.asset = settlement_days.asset and spine.trade_date = settlement_days.trade_date
+    left join daily_days on spine.asset = daily_days.asset and spine.trade_date = daily_days.trade_date
+),
+
+daily as (
+    select
+        paced.asset,
+        paced.trade_date,
+        composite.rate_8h,
+        coalesce(composite.rate_basis, 'unknown') as rate_basis,
+        composite.rate_8h_oi_weighted,
+        composite.rate_8h_volume_weighted,
+        composite.rate_8h_median,
+        dispersions.rate_8h_dispersion,
+        composite.excess_rate_8h,
+        intervals.interval_hours_min,
+        intervals.interval_hours_max,
+        intervals.interval_changes,
+        paced.input_grain
+        {%- for column in at_close %},
+        case paced.input_grain
+            when 'settlement' then paced.settlement_{{ column }}
+            else paced.daily_{{ column }}
+        end as close_{{ column }}
+        {%- endfor %},
+        coalesce(
+            case paced.input_grain
+                when 'settlement' then paced.settlement_inside_steps = {{ threshold('funding_slots_per_day') }}
+                else paced.daily_inside_steps = 1
+            end, false
+        ) as is_inside_all_day,
+        paced.settlement_steps,
+        paced.settlement_positive_steps,
+        paced.settlement_above_neutral_steps,
+        paced.daily_steps,
+        paced.daily_positive_steps,
+        paced.daily_above_neutral_steps,
+        coalesce(composite.venues_present, 0) as venues_present,
+        coalesce(expected_venues.venues_expected, 0) as venues_expected,
+        coalesce(composite.venues_weighted, 0) as venues_weighted,
+        composite.oi_usd_weighing / nullif(open_interest.oi_usd, 0) as oi_weighted_share,
+        composite.source_lists,
+        greatest(composite.available_at, cast(paced.trade_date + 1 as timestamp)) as day_available_at
+    from paced
+    left join composite on paced.asset = composite.asset and paced.trade_date = composite.trade_date
+    left join dispersions on paced.asset = dispersions.asset and paced.trade_date = dispersions.trade_date
+    left join intervals on paced.asset = intervals.asset and paced.trade_date = intervals.trade_date
+    left join expected_venues on paced.asset = expected_venues.asset and paced.trade_date = expected_venues.trade_date
+    left join open_interest on paced.asset = open_interest.asset and paced.trade_date = open_interest.trade_date
+),
+
+states as (
+    select
+        *,
+        case when close_percentile is null then 'unknown' else close_regime end as regime,
+        close_percentile is not null and close_regime in ('extreme_positive', 'extreme_negative') as is_extreme
+    from daily
+),
+
+windowed as (
+    select
+        *,
+        row_number() over in_order as day_no,
+        coalesce(regime <> lag(regime) over in_order, true) as is_new_regime,
+        {{ stats_snap(stats_where_full(
+            'stddev_samp(rate_8h) over month_before', 'rate_8h', threshold('month_window_days'), 'month_before'
+        )) }} as rate_8h_sd_30d,
+        {{ stats_snap(stats_where_full(
+            'avg(rate_8h) over week_before', 'rate_8h', threshold('healthy_mean_days'), 'week_before'
+        )) }} as rate_8h_mean_7d,
+        {{ stats_where_full(
+            'sum(interval_changes) over month_before', 'interval_changes', threshold('month_window_days'), 'month_before'
+        ) }} as interval_changes_30d,
+        {%- for frequency in ['settlement', 'daily'] %}
+        {%- for part in ['positive', 'above_neutral'] %}
+        sum({{ frequency }}_{{ part }}_steps) over month_before as {{ frequency }}_{{ part }}_steps_30d,
+        {%- endfor %}
+        sum({{ frequency }}_steps) over month_before as {{ frequency }}_steps_30d{{ ',' if not loop.last }}
+        {%- endfor %}
+    from states
+    window
+        in_order as (partition by asset order by trade_date),
+        week_before as (partition by asset order by trade_date {{ stats_rows_before(threshold('healthy_mean_days')) }}),
+        month_before as (partition by asset order by trade_date {{ stats_rows_before(threshold('month_window_days')) }})
+),
+
+counted as (
+    select
+        *,
+        {{ stats_run_length('day_no', 'is_new_regime', 'so_far') }} as days_in_run,
+        {{ stats_unbroken('day_no', 'not is_inside_all_day', 'so_far') }} as days_inside,
+        {{ stats_unbroken('day_no', "regime = 'unknown'", 'so_far') }} as days_known,
+        {{ stats_snap(stats_where_full(
+            stats_rolling_quantile('rate_8h_sd_30d', threshold('healthy_sd_quantile'), 'year_before'),
+            'rate_8h_sd_30d', threshold('long_run_window_days'), 'year_before'
+        )) }} as rate_8h_sd_median_365d,
+        max(day_available_at) over so_far as available_at
+    from windowed
+    window
+        so_far as (partition by asset order by trade_date rows between unbounded preceding and current row),
+        year_before as (
+            partition by asset order by trade_date {{ stats_rows_before(threshold('long_run_window_days')) }}
+        )
+),
+
+marked as (
+    select
+        *,
+        -- 1 an extreme in force, 0 calm that a normalization has answered; a day between keeps the mark before it.
+        case
+            when is_extreme then 1
+            when regime = 'unknown' or days_inside >= {{ threshold('funding_normalization_days') }} then 0
+        end as extreme_mark
+    from counted
+),
+
+judged as (
+    select
+        *,
+        {{ stats_last_known('extreme_mark', 'trade_date', 'earlier') }} = 1 as is_after_extreme
+    from marked
+    window earlier as (partition by asset order by trade_date rows between unbounded preceding and 1 preceding)
+),
+
+source_lists as ({{ distinct_sorted_list('judged', 'source_lists') }})
+
+select
+    judged.asset,
+    judged.trade_date,
+    judged.rate_8h,
+    judged.rate_basis,
+    judged.rate_8h_oi_weighted,
+    judged.rate_8h_volume_weighted,
+    judged.rate_8h_median,
+    judged.rate_8h_dispersion,
+    {{ stats_snap('judged.rate_8h - judged.excess_rate_8h') }} as neutral_rate_8h,
+    judged.excess_rate_8h,
+    judged.close_excess_rate_8h as excess_rate_8h_at_close,
+    judged.close_percentile as excess_rate_percentile_90d,
+    coalesce(judged.close_regime_class, 'unknown') as regime_class,
+    judged.regime,
+    case when judged.regime <> 'unknown' then cast(judged.days_in_run as int) end as days_in_regime,
+    {%- for part in ['positive', 'above_neutral'] %}
+    case
+        when
+            judged.input_grain = 'settlement'
+            and judged.settlement_steps_30d
+            = {{ threshold('month_window_days') }} * {{ threshold('funding_slots_per_day') }}
+            then judged.settlement_{{ part }}_steps_30d / cast(judged.settlement_steps_30d as double)
+        when judged.input_grain = 'daily' and judged.daily_steps_30d = {{ threshold('month_window_days') }}
+            then judged.daily_{{ part }}_steps_30d / cast(judged.daily_steps_30d as double)
+    end as {{ part }}_share_30d,
+    {%- endfor %}
+    case judged.close_rate_sign
+        when 1 then 'positive'
+        when 0 then 'zero'
+        when -1 then 'negative'
+        else 'unknown'
+    end as rate_sign,
+    judged.close_sign_run_length as sign_run_length,
+    judged.rate_8h_sd_30d,
+    judged.rate_8h_sd_median_365d,
+    judged.rate_8h_mean_7d,
+    {{ signal_state('healthy_funding', 'judged') }} as healthy_market,
+    case
+        when judged.regime = 'unknown' or judged.days_known < {{ threshold('funding_normalization_days') }}
+            then 'unknown'
+        when {{ signal_condition('funding_normalization', 'judged') }} then 'on'
+        else 'off'
+    end as normalization,
+    judged.interval_hours_min,
+    judged.interval_hours_max,
+    judged.interval_changes,
+    cast(judged.interval_changes_30d as int) as interval_changes_30d,
+    judged.input_grain,
+    judged.venues_present,
+    judged.venues_expected,
+    judged.venues_present / cast(nullif(judged.venues_expected, 0) as double) as venue_share,
+    judged.venues_weighted,
+    judged.oi_weighted_share,
+    source_lists.tidy as sources,
+    judged.available_at
+from judged
+left join source_lists on judged.source_lists = source_lists.gathered

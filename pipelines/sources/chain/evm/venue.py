@@ -1,0 +1,109 @@
+"""EVM chains as venues: one venue per chain, one feed per protocol family deployed on it.
+
+Logs come from SQD's portal without a key, or from JSON-RPC nodes if the settings define any (endpoints evm_<chain>.rpc,
+evm_<chain>.rpc_2, …). Chains are declared in chains.py, protocols in their family's module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from pipelines.contract.batch import SourceRules
+from pipelines.extract.rate_limits import Limit
+from pipelines.extract.venue import Api, Context, Daily, Feed, Job, Page, Parsed, Partitioning, Retention, Span, Venue
+from pipelines.sources.chain.evm import aave, comet, compound, euler, fluid, gmx, liquity, maker, morpho, tokens
+from pipelines.sources.chain.evm.chains import CHAINS, Chain
+from pipelines.sources.chain.evm.lending import BAD_DEBT, LIQUIDATIONS, Family, coverage_rules, parse_events
+from pipelines.sources.chain.evm.logs import LogSource, PortalLogs
+from pipelines.sources.chain.evm.nodes import NODE_REQUESTS, NodeLogs, check_node, nodes_of
+from pipelines.sources.chain.portal import PORTAL, PORTAL_REQUESTS
+
+FAMILIES: Final[Mapping[str, Family]] = {
+    module.FAMILY.name: module.FAMILY for module in (aave, compound, comet, morpho, maker, liquity, euler, fluid)
+}
+"""Families of lending protocols by the name of their feed."""
+
+
+def chain_venue(chain: Chain) -> Venue:
+    """The venue of a chain."""
+    return Venue(
+        name=chain.venue,
+        endpoints={PORTAL: f"https://portal.sqd.dev/datasets/{chain.portal_dataset}"},
+        limits=(
+            # Published as 20 per 10 seconds. Chains fetched at the same time share it; a 429 is waited out.
+            Limit(20, 10, PORTAL_REQUESTS, share=1.0),
+            # Limits of nodes differ; a 429 is waited out.
+            Limit(50, 1, NODE_REQUESTS),
+        ),
+        feeds=(
+            *(_lending_feed(chain, family) for family in FAMILIES.values() if family.on(chain)),
+            *gmx.feeds(chain, partial(log_source, chain=chain)),
+        ),
+        check=check,
+        concurrency=2,
+        notes=(
+            f"Event logs of {chain.name}: finalized blocks from SQD's portal, hours behind; or from nodes, if the settings define "
+            f"any as `{chain.venue}.rpc`, `{chain.venue}.rpc_2`, … (of several nodes, two must agree). A node is also asked for "
+            "symbol, decimals and underlying of tokens that the registry does not list. Not read: pools of Venus other than the "
+            "core pool outside BNB chain, Moonwell on Moonbeam and Moonriver, the trove manager of Liquity v2 for rETH, and any "
+            "market that is neither listed nor announced by a listed comptroller, registry or factory."
+        ),
+    )
+
+
+def log_source(api: Api, chain: Chain) -> LogSource:
+    """The nodes if there are any, else the portal."""
+    return NodeLogs(api, confirmations=chain.confirmations) if nodes_of(api.endpoints) else PortalLogs(api)
+
+
+def check(page: Page) -> None:
+    """A node may report a rate limit in an answer of status 200. The portal reports all errors by status."""
+    if page.request["endpoint"] != PORTAL:
+        check_node(page)
+
+
+def _lending_feed(chain: Chain, family: Family) -> Feed:
+    protocols = family.on(chain)
+    return Feed(
+        name=family.name,
+        tables=(LIQUIDATIONS, *((BAD_DEBT,) if any(p.bad_debt for p in protocols) else ()), tokens.TABLE),
+        description=family.description,
+        fetch=partial(_fetch, chain=chain, family=family),
+        parse=partial(_parse, chain=chain, family=family),
+        retention=Retention(since=min(protocol.since[chain.name] for protocol in protocols)),
+        cadence=Daily(published_after=timedelta(hours=6), recheck_days=1),
+        partitioning=Partitioning(months="past"),
+        rules=partial(_rules, chain=chain, family=family),
+    )
+
+
+async def _fetch(api: Api, job: Job, *, chain: Chain, family: Family) -> AsyncIterator[Page]:
+    """The events; then, from a node if there is one, metadata of their tokens that the registry does not list."""
+    pages: list[Page] = []
+    async for page in family.fetch(log_source(api, chain), job.span, chain, family.on(chain)):
+        pages.append(page)
+        yield page
+    if nodes_of(api.endpoints) and pages:
+        events = [parsed.rows for parsed in parse_events(pages, chain, family.on(chain))]
+        names = tokens.unregistered(chain.name, events)
+        node = NodeLogs(api, confirmations=chain.confirmations)
+        async for page in node.calls(tokens.calls(names["token"].to_list())):
+            yield page
+
+
+def _parse(pages: Sequence[Page], context: Context, *, chain: Chain, family: Family) -> Iterator[Parsed]:
+    """Liquidations, bad debt, and metadata of tokens."""
+    events = list(parse_events(pages, chain, family.on(chain)))
+    yield from events
+    names = tokens.unregistered(chain.name, [parsed.rows for parsed in events])
+    yield Parsed(tokens.TABLE, tokens.read_tokens(pages, chain.name, names))
+
+
+def _rules(spans: Sequence[Span], *, chain: Chain, family: Family) -> SourceRules:
+    return coverage_rules(spans, chain, family.on(chain))
+
+
+VENUES: Final[Mapping[str, Venue]] = {chain.venue: chain_venue(chain) for chain in CHAINS}
