@@ -1,9 +1,10 @@
 """Publishing: an atomic snapshot of the marts for readers, as one DuckDB file and as Parquet.
 
-    published/leverhouse.duckdb      schemas marts and ops, plus meta.publication
+    published/leverhouse.duckdb      link to the newest snapshot: schemas marts and ops, plus meta.publication
     published/parquet                link to the newest published/parquet-<token>: one file per mart
 
-Readers that have the old file open keep it; later readers get the new file; no reader sees a partial file.
+Readers that have the old file open keep it; later readers get the new file; no reader sees a partial file. The folder
+itself is that of snapshots.py.
 """
 
 from __future__ import annotations
@@ -19,9 +20,21 @@ from typing import Final
 
 import duckdb
 
-from pipelines.core.errors import PublishError
+from pipelines.core.errors import LeverhouseError, PublishError
 from pipelines.core.files import sync
 from pipelines.core.settings import Settings
+from pipelines.storage.snapshots import (
+    READ_ONLY,
+    current_snapshot,
+    log_of,
+    put_away_stray_log,
+    record_snapshot,
+    remove_old_snapshots,
+    remove_snapshot,
+    snapshot_name,
+    snapshots_dir,
+    swap_link,
+)
 from pipelines.storage.warehouse import open_snapshot, writer
 
 STORAGE_VERSION: Final = "v1.2.0"
@@ -33,9 +46,13 @@ OPS_TABLES: Final = ("landings", "loads", "lineage", "quarantine", "check_result
 
 @dataclass(frozen=True)
 class Publication:
-    """Result of publishing: paths, number of mart tables and of their rows, size of the database, seconds."""
+    """Result of publishing: paths, number of mart tables and of their rows, size of the database, seconds.
+
+    `database` is the stable name, `snapshot` the file behind it.
+    """
 
     database: Path
+    snapshot: Path
     parquet: Path
     tables: int
     rows: int
@@ -46,41 +63,64 @@ class Publication:
 def publish(
     settings: Settings, *, now: datetime, progress: Callable[[str, int, int], None] | None = None
 ) -> Publication:
-    """Copy marts and ops into a new file and rename it over the published one.
+    """Copy marts and ops into a new file and let the stable name lead to it.
 
-    Raises PublishError if there is nothing to publish; the published snapshot is then unchanged.
+    Raises PublishError if there is nothing to publish, or if readers would not get what was written; the stable name then
+    leads where it led before.
     """
     started = time.monotonic()
-    target = settings.published_database
+    target, folder = settings.published_database, snapshots_dir(settings)
     link = settings.published_dir / "parquet"
-    target.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     token = secrets.token_hex(6)
-    temporary = target.with_name(f".{token}.duckdb.part")
+    temporary = folder / f".{token}.duckdb"
     parquet = settings.published_dir / f"parquet-{token}"
+    snapshot: Path | None = None
     with writer(settings, what="publish") as con:
-        _remove_leftovers(settings.published_dir)
+        _remove_leftovers(settings)
         try:
             tables, rows = _copy(con, temporary, parquet, now, progress)
-            _verify(temporary, tables, rows)
-            for written in (temporary, *parquet.iterdir(), parquet):
+            _verify(temporary, tables, rows, now)
+            snapshot = temporary.replace(folder / snapshot_name(folder, now))
+            record_snapshot(snapshot)
+            for written in (snapshot, *parquet.iterdir(), parquet, folder):
                 sync(written)
-            temporary.replace(target)
-            _swap_link(link, parquet)
+            _show(settings, snapshot, tables, rows, now)
+            swap_link(link, parquet)
             sync(settings.published_dir)
         except BaseException:
             temporary.unlink(missing_ok=True)
+            if snapshot is not None and current_snapshot(settings) != snapshot:
+                remove_snapshot(snapshot)
             if not _is_linked(link, parquet):
                 shutil.rmtree(parquet, ignore_errors=True)
             raise
-        _remove_leftovers(settings.published_dir)
+        _remove_leftovers(settings)
     return Publication(
         database=target,
+        snapshot=snapshot,
         parquet=link,
         tables=tables,
         rows=rows,
-        bytes=target.stat().st_size,
+        bytes=snapshot.stat().st_size,
         seconds=time.monotonic() - started,
     )
+
+
+def _show(settings: Settings, snapshot: Path, tables: int, rows: int, now: datetime) -> None:
+    """Let the stable name lead to the snapshot, and back if that is not what a reader of the name then gets."""
+    target = settings.published_database
+    before = current_snapshot(settings)
+    put_away_stray_log(settings)
+    swap_link(target, snapshot)
+    try:
+        # A client of DuckDB 1.2 may have put its log there between the two steps above.
+        log_of(target).unlink(missing_ok=True)
+        _verify(target, tables, rows, now)
+    except BaseException:
+        if before is not None and before.parent == snapshot.parent:
+            swap_link(target, before)
+        raise
 
 
 def _copy(
@@ -115,6 +155,7 @@ def _copy(
                 con.execute(
                     f"copy snapshot.marts.{name} to '{parquet / name}.parquet' (format parquet, compression zstd)"
                 )
+                (parquet / f"{name}.parquet").chmod(READ_ONLY)
         con.execute(
             "create table snapshot.meta.publication as select ? as published_at, version() as duckdb_version, "
             "(select max(load_seq) from ops.loads) as load_seq, ? as mart_tables, ? as mart_rows",
@@ -145,37 +186,38 @@ def _copy_comments(con: duckdb.DuckDBPyConnection, schema: str, name: str) -> No
         con.execute(f"comment on column snapshot.{schema}.{name}.{column} is '{_quoted(text)}'")
 
 
-def _verify(temporary: Path, tables: int, rows: int) -> None:
-    """Read the new file back before it is published."""
-    con = open_snapshot(temporary)
+def _verify(database: Path, tables: int, rows: int, now: datetime) -> None:
+    """Read a snapshot under the name that readers use, and compare it with what was written."""
     try:
-        names = [
-            r[0] for r in con.execute("select table_name from duckdb_tables() where schema_name = 'marts'").fetchall()
-        ]
-        found = sum((con.execute(f"select count(*) from marts.{name}").fetchone() or (0,))[0] for name in names)
-    finally:
-        con.close()
-    if (len(names), found) != (tables, rows):
+        con = open_snapshot(database)
+        try:
+            names = [
+                r[0]
+                for r in con.execute("select table_name from duckdb_tables() where schema_name = 'marts'").fetchall()
+            ]
+            found = sum((con.execute(f"select count(*) from marts.{name}").fetchone() or (0,))[0] for name in names)
+            told = (con.execute("select published_at from meta.publication").fetchone() or (None,))[0]
+        finally:
+            con.close()
+    except (duckdb.Error, LeverhouseError) as error:
         raise PublishError(
-            f"the snapshot has {len(names)} tables and {found} rows instead of {tables} and {rows}; "
+            f"{database} cannot be read back: {error} The published one is unchanged; check the disk and publish again."
+        ) from error
+    if (len(names), found, told) != (tables, rows, now):
+        raise PublishError(
+            f"{database} has {len(names)} tables and {found} rows of {told} instead of {tables} and {rows} of {now}; "
             "the published one is unchanged. Check the disk and publish again."
         )
-
-
-def _swap_link(link: Path, target: Path) -> None:
-    temporary = link.with_name(f".{secrets.token_hex(6)}.link")
-    temporary.symlink_to(target.name, target_is_directory=True)
-    temporary.replace(link)
 
 
 def _is_linked(link: Path, target: Path) -> bool:
     return link.is_symlink() and link.readlink().name == target.name
 
 
-def _remove_leftovers(folder: Path) -> None:
-    """Remove temporary files of a killed publish, and all Parquet folders but the current and the previous one."""
-    for part in (*folder.glob(".*.duckdb.part*"), *folder.glob(".*.link")):
-        part.unlink(missing_ok=True)
+def _remove_leftovers(settings: Settings) -> None:
+    """Remove what a killed publish left, old snapshots, and all Parquet folders but the current and the previous one."""
+    remove_old_snapshots(settings)
+    folder = settings.published_dir
     link = folder / "parquet"
     current = link.readlink().name if link.is_symlink() else None
     older = sorted((p for p in folder.glob("parquet-*") if p.name != current), key=lambda p: p.stat().st_mtime)
