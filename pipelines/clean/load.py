@@ -62,7 +62,11 @@ def find_work(
     )
     matching = [x for x in landings if x.source == source and x.landing_id not in refused]
     if only is not None:
-        matching = [x for x in matching if x.landing_id in loaded or x.landing_id in only]
+        chosen = {
+            x.identity: x.version for x in current_versions(x for x in matching if x.landing_id in {*loaded, *only})
+        }
+        # Older versions were never loaded and never will be, but ops.landings lists them.
+        matching = [x for x in matching if x.version <= chosen.get(x.identity, 0)]
     current = current_versions(matching)
     current_ids = {landing.landing_id for landing in current}
     return Work(

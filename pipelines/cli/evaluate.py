@@ -45,7 +45,7 @@ def evaluate(
     Needs neither network nor warehouse; works in a temporary folder in LEVERHOUSE_HOME. The exit code is 1 if an episode was
     not found or a signal was on more often than its bound for markets without episodes.
     """
-    from pipelines.sandbox.evaluation import judge_markets
+    from pipelines.sandbox.evaluation import evaluate_markets
 
     settings, screen = Settings.load(), Screen()
     settings.root.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ def evaluate(
         temporary = settings.model_copy(update={"home": Path(folder), "mappings": None})
         first = LAST_DAY - timedelta(days=days - 1)
         numbers = range(first_seed, first_seed + seeds)
-        found = judge_markets(temporary, numbers, first=first, last=LAST_DAY, assets=ASSETS, progress=bar.show)
+        found = evaluate_markets(temporary, numbers, first=first, last=LAST_DAY, assets=ASSETS, progress=bar.show)
     if write is not None:
         write.write_text("\n".join(markdown(found)) + "\n", encoding="utf-8")
     if as_json:

@@ -44,7 +44,9 @@ def test_a_broken_row_fails_the_test_of_each_rule_it_breaks(dbt: Dbt, tmp_path: 
 
     assert not broken("test", "--select", "fct_price_daily", "--exclude-resource-type", "unit_test").success
 
-    failed = {result["unique_id"].split(".")[2]: result["failures"] for result in broken.results() if result["failures"]}
+    failed = {
+        result["unique_id"].split(".")[2]: result["failures"] for result in broken.results() if result["failures"]
+    }
     assert failed["fct_price_daily_row_rules"] == 2
     assert failed["fct_price_daily_conformed_dimensions"] == 2
     assert failed["unique_combination_fct_price_daily_asset__trade_date"] == 1

@@ -31,7 +31,7 @@ ANALYSIS: Final = "dbt_project/models/marts/analysis"
 SIDES: Final = (
     Mutant(
         "binance archive: a forced buy is taken for a liquidated long",
-        f"{SOURCES}/cex/binance_archive/events.py",
+        f"{SOURCES}/cex/binance_archive/history.py",
         '{"BUY": "short", "SELL": "long"}',
         '{"BUY": "long", "SELL": "short"}',
         (
@@ -50,9 +50,7 @@ SIDES: Final = (
         f"{SOURCES}/cex/okx/capture.py",
         '{"sell": "long", "buy": "short"}',
         '{"sell": "short", "buy": "long"}',
-        (
-            f"{HERE}/test_okx.py::test_a_netted_position_is_known_by_its_forced_order_and_a_contradiction_is_turned_away",
-        ),
+        (f"{HERE}/test_okx.py::test_a_netted_position_is_known_by_its_forced_order_and_a_contradiction_is_rejected",),
     ),
 )
 
@@ -66,14 +64,14 @@ UNITS: Final = (
     ),
     Mutant(
         "binance: contracts of 100 dollars are taken for dollars",
-        f"{SOURCES}/cex/binance/venue.py",
+        f"{SOURCES}/cex/binance/history.py",
         '.then(pl.col("amount") * pl.col("contract_size")).otherwise(in_dollars)',
         '.then(pl.col("amount")).otherwise(in_dollars)',
         (f"{HERE}/test_binance.py::test_coin_margined_open_interest_is_contracts_and_coin",),
     ),
     Mutant(
         "binance archive: the value of a coin-margined contract is taken for its number",
-        f"{SOURCES}/cex/binance_archive/metrics.py",
+        f"{SOURCES}/cex/binance_archive/history.py",
         'base, usd, unit = pl.col("value"), pl.col("amount") * pl.col("contract_size"), "contracts"',
         'base, usd, unit = pl.col("amount"), pl.col("value") * pl.col("contract_size"), "contracts"',
         (f"{HERE}/test_binance_archive_files.py::test_coin_margined_metrics_are_contracts_with_their_value_in_coin",),

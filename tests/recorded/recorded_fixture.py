@@ -1,4 +1,4 @@
-"""The recorded data sets, their mappings and the job that loads them all, and small helpers to ask their rows. No tests."""
+"""The recorded data sets, their mappings and the job that loads them all, and helpers to query their rows. No tests."""
 
 from __future__ import annotations
 

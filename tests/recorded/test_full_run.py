@@ -1,6 +1,6 @@
-"""The main job on all of the recorded history: run it, run it again, rebuild it from the landing; the same tables each time.
+"""The main job on the whole recorded history: run, run again, rebuild from the landing, with the same tables each time.
 
-Then the numbers that are known from elsewhere, asked of the published file as an analyst would.
+Then known figures are queried from the published file, as an analyst would.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def rows(con: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:
     return con.execute(sql).fetchall()
 
 
-def test_the_run_says_what_it_loaded_what_it_turned_away_and_where_the_file_is(job: Job) -> None:
+def test_the_run_reports_what_it_loaded_what_it_rejected_and_where_the_file_is(job: Job) -> None:
     for word in ("Loaded", "Quarantined", "Missing", "files.binance_daily_2022_2023", "leverhouse.duckdb"):
         assert word.lower() in job.output.lower()
 
@@ -99,9 +99,7 @@ def test_sixty_six_perpetuals_have_liquidations(published: duckdb.DuckDBPyConnec
 
 
 @pytest.mark.parametrize("asset", ["BTC", "ETH"])
-def test_exchange_and_on_chain_liquidations_stand_side_by_side(
-    published: duckdb.DuckDBPyConnection, asset: str
-) -> None:
+def test_exchange_and_on_chain_liquidations_are_compared(published: duckdb.DuckDBPyConnection, asset: str) -> None:
     ((days, exchange, lending),) = rows(
         published,
         f"""
@@ -175,7 +173,7 @@ def test_every_gap_has_a_reason(published: duckdb.DuckDBPyConnection) -> None:
     assert rows(published, sql) == [(0,)]
 
 
-def test_marts_know_when_they_could_be_known(published: duckdb.DuckDBPyConnection) -> None:
+def test_marts_have_the_time_at_which_rows_were_available(published: duckdb.DuckDBPyConnection) -> None:
     sql = "select count(*) from marts.oi_trends_daily where available_at <= cast(trade_date as timestamp)"
     assert rows(published, sql) == [(0,)]
 
@@ -193,7 +191,7 @@ def test_the_collapse_of_november_2022_is_seen(published: duckdb.DuckDBPyConnect
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_an_example_query_is_answered_in_a_tenth_of_a_second(published: duckdb.DuckDBPyConnection, name: str) -> None:
+def test_an_example_query_takes_a_tenth_of_a_second(published: duckdb.DuckDBPyConnection, name: str) -> None:
     """The fastest of several: what else the machine does adds to a time and takes nothing from it."""
     seconds = []
     for _ in range(9):
@@ -204,7 +202,7 @@ def test_an_example_query_is_answered_in_a_tenth_of_a_second(published: duckdb.D
     assert min(seconds) < EXAMPLE_SECONDS
 
 
-def test_every_table_and_column_of_marts_explains_itself_in_the_published_file(
+def test_every_table_and_column_of_marts_has_a_comment_in_the_published_file(
     published: duckdb.DuckDBPyConnection,
 ) -> None:
     assert (

@@ -99,7 +99,7 @@ def test_all_rows_keep_the_contract_and_no_key_comes_twice(load: Load, contract:
             twice = con.execute(
                 f"select count(*) from (select {key} from {table.qualified} group by {key} having count(*) > 1)"
             ).fetchall()
-            # An instrument comes once per file; the loader keeps one of equal rows.
+            # An instrument appears once per file; the loader drops duplicates.
             assert twice == [(0,)] or table_name == "instruments"
             values = ", ".join(name for name in (*table.key, *table.value_columns))
             conflicts = con.execute(
@@ -112,7 +112,7 @@ def test_all_rows_keep_the_contract_and_no_key_comes_twice(load: Load, contract:
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_nothing_is_known_before_it_happened(load: Load, contract: Contract, name: str) -> None:
+def test_nothing_is_available_before_it_happened(load: Load, contract: Contract, name: str) -> None:
     for table_name, rows in load(name).items():
         if table_name in {"rejects", "instruments"}:
             continue
@@ -167,7 +167,7 @@ def test_older_closes_agree_with_the_newer_pull_on_every_common_day(load: Load) 
     assert both.select((pl.col("close") == pl.col("close_newer")).all()).item()
 
 
-def test_the_partial_day_is_kept_out_with_the_reason(load: Load) -> None:
+def test_the_partial_day_is_rejected_with_the_reason(load: Load) -> None:
     rejects = load("binance_daily_2022_2023")["rejects"]
     assert rejects["reason"].unique().to_list() == ["sentinel"]
     assert rejects["trade_date"].unique().to_list() == [date(2023, 12, 5)]
@@ -376,7 +376,7 @@ def test_a_coin_margined_contract_is_a_hundred_dollars(load: Load) -> None:
     assert only(rows, opened_at=at(2024, 1, 1))["volume_quote"].to_list() == [50_193_600.0]
 
 
-def test_option_chains_are_whole_and_volatility_is_a_fraction(load: Load) -> None:
+def test_option_chains_are_complete_and_volatility_is_a_fraction(load: Load) -> None:
     rows = load("deribit_option_snapshots")["option_chain"]
     per_day = rows.group_by(pl.col("snapshot_at").dt.date()).len().sort("snapshot_at")["len"].to_list()
     assert (len(per_day), min(per_day), max(per_day)) == (14, 1240, 1338)

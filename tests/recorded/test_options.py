@@ -129,7 +129,7 @@ def payout(options: Sequence[Option], settled: Fraction) -> Fraction:
 
 
 def between(points: Mapping[float, float], x: float) -> float:
-    """y at x on the line through the two points around it; x lies inside."""
+    """Linear interpolation of y at x, which is within the range of the points."""
     xs = sorted(points)
     if x in points:
         return points[x]
@@ -193,7 +193,7 @@ def test_put_call_ratios_and_far_puts_agree(
         assert near(row["otm_put_oi_share"], float(far / puts))
 
 
-def test_walls_are_the_strikes_most_is_held_at(
+def test_walls_are_the_strikes_with_the_most_open_interest(
     chains: Mapping[Day, Sequence[Option]], structure: Mapping[Day, Row]
 ) -> None:
     for day, options in chains.items():
@@ -252,8 +252,8 @@ def test_volatility_risk_reversal_and_skew_agree(
 
 
 def test_black_76_gives_the_deltas_the_venue_publishes(marts: Dbt, tmp_path: Path) -> None:
-    """The same chains with the published deltas taken away. The file states one instant and one forward per expiry for
-    quotes that were asked one after the other, hence the band."""
+    """The same chains without the published deltas. The file has one timestamp and one forward per expiry for quotes that were
+    fetched one after another, hence the tolerance."""
     option = ("asset", "trade_date", "expiry_date", "strike_usd", "option_type")
     bare = marts.copy(tmp_path)
     with bare.connection() as con:

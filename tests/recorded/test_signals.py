@@ -1,5 +1,5 @@
-"""The hypotheses on the recorded history: which were on and off for four assets in 2022 and 2023, which could not be known and
-why, and what they said while an exchange collapsed in November 2022.
+"""The signals on the recorded history: which were on and off for four assets in 2022 and 2023, which were unknown and why, and
+their states during the collapse of an exchange in November 2022.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NEVER_KNOWN = {
     **{("perp_dex_stress", asset): "missing perpetual DEX liquidations" for asset in ASSETS},
     **{("lending_stress", asset): "missing lending liquidations" for asset in ("SOL", "AVAX")},
 }
-# Judged on hundreds of days and never met; test_what_never_happened_did_not_happen says how that is known.
+# Evaluated on hundreds of days and never met; see test_signals_that_never_occurred_have_no_occurrence.
 NEVER_ON = {("oi_expansion_confirmed", "BTC"), ("extreme_positive_funding", "SOL")}
 
 
@@ -71,7 +71,7 @@ def test_a_signal_without_inputs_is_unknown_and_names_them(published: duckdb.Duc
     assert reasons == NEVER_KNOWN
 
 
-def test_what_never_happened_did_not_happen(published: duckdb.DuckDBPyConnection) -> None:
+def test_signals_that_never_occurred_have_no_occurrence(published: duckdb.DuckDBPyConnection) -> None:
     """Bitcoin's open interest grew by 8% on a flat price on one day, with volume below its quantile; Solana's funding was
     never above the 97.5th percentile for three days running."""
     query = """

@@ -272,11 +272,17 @@ def test_a_test_cannot_reach_the_network() -> None:
 
 # Import rules
 
-PLANTED = {
-    "Pure layers know nothing of Dagster": ("extract/landing.py", "import dagster"),
-    "Dagster objects hold no parsing and open no database": ("defs/common.py", "import duckdb"),
-    "Data moves one way": ("errors.py", "import pipelines.storage.warehouse"),
-}
+ONE_WAY = "Data moves one way, and every package has its layer"
+
+PLANTED = [
+    (ONE_WAY, "core/errors.py", "import pipelines.storage.warehouse"),
+    (ONE_WAY, "sources/records.py", "import pipelines.sandbox.emulator"),
+    ("A venue knows what all venues share, and no other group", "sources/cex/gate.py", "import pipelines.sources.dex.dydx"),
+    (
+        "Only defs, the definitions, the service and the command line know of Dagster", "extract/landing.py", "import dagster"
+    ),
+    ("Dagster objects hold no parsing and open no database", "defs/common.py", "import duckdb"),
+]  # fmt: skip
 
 
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -308,9 +314,13 @@ def test_import_rules_hold(copied_tree: Path) -> None:
     assert judged.returncode == 0, judged.stdout + judged.stderr
 
 
-@pytest.mark.parametrize("rule", [contract["name"] for contract in PROJECT["tool"]["importlinter"]["contracts"]])
-def test_import_rule_notices_a_violation(rule: str, copied_tree: Path) -> None:
-    name, line = PLANTED[rule]
+def test_every_import_rule_is_shown_to_notice_a_violation() -> None:
+    rules = {contract["name"] for contract in PROJECT["tool"]["importlinter"]["contracts"]}
+    assert rules == {rule for rule, _, _ in PLANTED}
+
+
+@pytest.mark.parametrize(("rule", "name", "line"), PLANTED)
+def test_import_rule_notices_a_violation(rule: str, name: str, line: str, copied_tree: Path) -> None:
     module = copied_tree / "pipelines" / name
     intact = module.read_text()
     module.write_text(f"{intact}\n{line}\n")
@@ -320,3 +330,16 @@ def test_import_rule_notices_a_violation(rule: str, copied_tree: Path) -> None:
         module.write_text(intact)
     assert judged.returncode != 0
     assert f"{rule} BROKEN" in judged.stdout
+
+
+@pytest.mark.parametrize("place", ["pipelines", "pipelines/sources"])
+def test_a_new_package_needs_a_layer(place: str, copied_tree: Path) -> None:
+    package = copied_tree / place / "newcomer"
+    package.mkdir()
+    (package / "__init__.py").write_text('"""A package without a layer."""\n')
+    try:
+        judged = lint_imports(copied_tree)
+    finally:
+        shutil.rmtree(package)
+    assert judged.returncode != 0
+    assert "newcomer" in judged.stdout

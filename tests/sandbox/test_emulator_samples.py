@@ -1,6 +1,7 @@
-"""Every sample of a wire format beside what its emulator answers: the same fields, of the same JSON types and formats of text.
+"""Every recorded sample against its emulator's response: the same fields, with the same JSON types and text formats.
 
-So a parser that passes here would pass there. A sample without a row fails until it gets one, or the reason why it has none.
+A parser that reads the emulator therefore also reads the sample. A sample without a row here fails until it gets a row or a
+reason for having none.
 """
 
 from __future__ import annotations
@@ -25,21 +26,21 @@ from pipelines.sandbox.venues.evm import ChainMarket, Log
 
 NOW: Final = datetime(2024, 3, 10, 6)
 SINGLE_INTEREST: Final = datetime(2026, 6, 12)
-"""A day after Bybit's singleOpenInterest appeared."""
+"""A day after the first day with Bybit's singleOpenInterest."""
 
 FILLED: Final = datetime(2025, 11, 1)
-"""After Hyperliquid's fills of the samples."""
+"""After the sampled fills of Hyperliquid."""
 
 Pick = Callable[[Any], Any]
 
 
 def whole(content: Any) -> Any:
-    """All of it."""
+    """The whole content."""
     return content
 
 
 def at(*path: str | int) -> Pick:
-    """What lies below the keys and places of `path`."""
+    """The value at `path`, a sequence of keys and indices."""
 
     def pick(content: Any) -> Any:
         for step in path:
@@ -51,10 +52,10 @@ def at(*path: str | int) -> Pick:
 
 @dataclass(frozen=True)
 class Row:
-    """A sample, and the request whose answer must be like it.
+    """A sample and the request whose response must match it.
 
-    `sampled` finds in the file what `answered` finds in the answer. `newer` are fields that the venue has had since the sample was
-    taken, or that other answers of the venue have; `older` are those that answers to our way of asking do not have.
+    `sampled` selects the compared part of the file, `answered` that of the response. `newer` are fields added since the sample was
+    taken or present in other responses of the venue; `older` are fields that responses to our requests do not have.
     """
 
     sample: str
@@ -137,13 +138,13 @@ EVENT: Final = "0xe413a321e8681d831f4dbccbca790d2952b56f977908e45be37335533e0052
 
 
 def chain(topics: int) -> ChainMarket:
-    """A chain with one event that has so many topics."""
+    """A chain with one event with that many topics."""
     more = tuple(f"0x{number:064x}" for number in range(1, topics))
     return ChainMarket(logs=[Log(1000, 3, POOL, (EVENT, *more), f"0x{7:064x}")])
 
 
 def receipt(name: str, topics: int) -> Row:
-    """A log as nodes answer with it. Newer nodes add their block's time."""
+    """A log in a node's response. Newer nodes add the block time."""
     wanted = {"address": [POOL], "fromBlock": "0x0", "toBlock": "0x7d0", "topics": [[EVENT]]}
     request = {"jsonrpc": "2.0", "id": 1, "method": "eth_getLogs", "params": [wanted]}
     return Row(
@@ -179,7 +180,7 @@ ROWS: Final = (
     data("takerlongshortRatio", "taker_long_short_ratio"),
     data("topLongShortAccountRatio", "top_long_short_account_ratio"),
     data("topLongShortPositionRatio", "top_long_short_position_ratio"),
-    # The amount of this one, and it alone, is whole by chance.
+    # The sampled amount happens to be an integer.
     Row("cex/bitfinex_liquidations_hist.json", "bitfinex", "/v2/liquidations/hist", answered=at(1, 0),
         sampled=lambda content: [float(cell) if place == 5 else cell for place, cell in enumerate(content[0][0])],
         params={"start": "1709683200000", "sort": "1"}),
@@ -201,7 +202,7 @@ ROWS: Final = (
     Row("cex/deribit_get_instruments.json", "deribit", "/api/v2/public/get_instruments",
         {"currency": "BTC", "kind": "future"}, sampled=at("result", 2), answered=at("result", 0)),
     Row("cex/deribit_get_last_trades.json", "deribit", "/api/v2/public/get_last_trades_by_currency_and_time",
-        # The id is that of a question sent as JSON-RPC; ours have none.
+        # `id` belongs to JSON-RPC requests; ours are GET requests.
         HOUR_OF_ETHER, endpoint="history", newer=frozenset({"liquidation"}), older=frozenset({"id"})),
     Row("cex/gate_contract_stats.json", "gate", "/futures/usdt/contract_stats",
         {"contract": "BTC_USDT", "interval": "5m", **SECONDS}),
@@ -221,7 +222,7 @@ ROWS: Final = (
         sampled=at("data"), answered=at("data"), newer=frozenset({"instFamily"})),
     Row("cex/okx_liquidation_orders.json", "okx", "/api/v5/public/liquidation-orders",
         {"instType": "SWAP", "instFamily": "BTC-USDT"}, sampled=at("data"), answered=at("data"),
-        # The sample was pushed; answers to requests have it too.
+        # The sample is a websocket push; responses have this field too.
         newer=frozenset({"totalLoss"})),
     okx("okx_opt_summary.json", "public/opt-summary", instFamily="BTC-USD", newer=("delta", "deltaBS")),
     okx("okx_rubik_and_oi.json", "rubik/stat/contracts/open-interest-history", at("_open_interest_history"), **SERIES),
@@ -237,7 +238,7 @@ ROWS: Final = (
     hyperliquid("funding_history_2023_05.json", 1, type="fundingHistory", coin="BTC", **RECENT),
     hyperliquid("meta_info.json", 0, type="meta"),
     Row("onchain/hyperliquid/fills_with_liquidation.json", "hyperliquid_fills", "/20251010/9", endpoint="node",
-        # The first line of ours holds a fill that liquidates nobody. An order's own name, cloid, is its owner's choice.
+        # The first line of the emulator has an ordinary fill. cloid is optional.
         sampled=at(0, "line"), answered=lambda body: lines_of(body)[1], older=frozenset({"cloid"}), now=FILLED),
     Row("onchain/orderly/public_liquidation_doc_sample.json", "orderly", "/v1/public/liquidation",
         {"start_t": "1709942400000", "end_t": "1710028800000"}, sampled=at("response")),
@@ -248,7 +249,7 @@ PUSHED: Final = "pushed over a websocket; recordings of it are imported as files
 NOT_EMULATED: Final = "no source reads this venue"
 
 WITHOUT: Final[Mapping[str, str]] = {
-    "cex/PROVENANCE.md": "where the samples come from",
+    "cex/PROVENANCE.md": "provenance of the samples",
     "cex/binance_um_forceOrder_capture_2023-12-07.csv": PUSHED,
     "cex/binance_ws_forceOrder_2022-04-25.jsonl": PUSHED,
     "cex/bitmex_instrument_active_XBTUSD.json": NOT_EMULATED,
@@ -256,33 +257,33 @@ WITHOUT: Final[Mapping[str, str]] = {
     "cex/bitmex_ws_funding.json": NOT_EMULATED,
     "cex/bitmex_ws_liquidation.json": NOT_EMULATED,
     "cex/bybit_ws_liquidations.jsonl": PUSHED,
-    "cex/deribit_get_last_trades_historical.json": "trades of combinations of futures, which are told apart by name alone",
+    "cex/deribit_get_last_trades_historical.json": "trades of futures combos, which are identified by name only",
     "cex/deribit_options_chain_tardis.csv": VENDOR,
     "cex/htx_liquidation_orders.json": NOT_EMULATED,
     "cex/htx_swap_contract_info.json": NOT_EMULATED,
-    "cex/okx_lsratio_1h_2026-08.csv": "a table that somebody made of the account ratio",
+    "cex/okx_lsratio_1h_2026-08.csv": "a table derived from the account ratio",
     "cex/tardis_derivative_ticker.csv": VENDOR,
-    "onchain/sqd/aave_v3_query.json": "a question; test_every_field_a_query_may_ask_for_is_answered asks it",
-    "onchain/sqd/hyperliquid_fills_query.json": "a question; test_every_field_of_a_fill_is_answered asks it",
+    "onchain/sqd/aave_v3_query.json": "a query; used by test_every_field_of_a_query_is_returned",
+    "onchain/sqd/hyperliquid_fills_query.json": "a query; used by test_every_field_of_a_fill_query_is_returned",
 }
 
 
-def test_every_sample_has_its_row_or_a_reason_for_none(samples_dir: Path) -> None:
-    there = {str(path.relative_to(samples_dir)) for path in samples_dir.rglob("*") if path.is_file()}
+def test_every_sample_has_a_row_or_a_reason_for_none(samples_dir: Path) -> None:
+    samples = {str(path.relative_to(samples_dir)) for path in samples_dir.rglob("*") if path.is_file()}
     compared = {row.sample for row in ROWS}
     assert compared & set(WITHOUT) == set()
-    assert there == compared | set(WITHOUT)
+    assert samples == compared | set(WITHOUT)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
-def test_the_emulator_speaks_as_the_sample_does(row: Row, samples_dir: Path) -> None:
+def test_the_emulator_matches_the_sample(row: Row, samples_dir: Path) -> None:
     body = (samples_dir / row.sample).read_bytes()
     real = row.sampled(body if row.sampled is rows_of_csv or row.sample.endswith(".csv") else orjson.loads(body))
     found = list(differences(_annotated(real), row.answered(ask(row)), row))
     assert found == []
 
 
-def test_every_field_a_query_may_ask_for_is_answered(samples_dir: Path) -> None:
+def test_every_field_of_a_query_is_returned(samples_dir: Path) -> None:
     query = orjson.loads((samples_dir / "onchain" / "sqd" / "aave_v3_query.json").read_bytes())
     query |= {"fromBlock": 900, "toBlock": 1100}
     row = Row(
@@ -294,7 +295,7 @@ def test_every_field_a_query_may_ask_for_is_answered(samples_dir: Path) -> None:
     assert log.keys() == query["fields"]["log"].keys()
 
 
-def test_every_field_of_a_fill_is_answered(samples_dir: Path) -> None:
+def test_every_field_of_a_fill_query_is_returned(samples_dir: Path) -> None:
     query = orjson.loads((samples_dir / "onchain" / "sqd" / "hyperliquid_fills_query.json").read_bytes())
     query["toBlock"] = query["fromBlock"] + 300_000
     row = Row(
@@ -306,22 +307,26 @@ def test_every_field_of_a_fill_is_answered(samples_dir: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("real", "ours", "said"),
+    ("real", "ours", "message"),
     [
-        ({"a": 1}, {}, "$.a: is not answered"),
+        ({"a": 1}, {}, "$.a: is missing in the response"),
         ({}, {"a": 1}, "$.a: is not in the sample"),
-        ({"a": [{"b": "1.5"}]}, {"a": [{"b": 1.5}]}, "$.a[0].b: is text of a number, and here a number"),
-        ({"a": "1700000000000"}, {"a": "2024-01-01T00:00:00Z"}, "$.a: is text of a number, and here text of a time"),
-        ([1, "x"], [1], "$: has 2 cells, and here 1"),
-        ([{"a": 1}], [], "$: holds nothing here"),
+        ({"a": [{"b": "1.5"}]}, {"a": [{"b": 1.5}]}, "$.a[0].b: is text of a number, but a number in the response"),
+        (
+            {"a": "1700000000000"},
+            {"a": "2024-01-01T00:00:00Z"},
+            "$.a: is text of a number, but text of a time in the response",
+        ),
+        ([1, "x"], [1], "$: has 2 cells, but 1 in the response"),
+        ([{"a": 1}], [], "$: is empty in the response"),
     ],
 )
-def test_a_difference_is_named(real: Any, ours: Any, said: str) -> None:
-    assert list(differences(real, ours, Row("", "", ""))) == [said]
+def test_a_difference_is_described(real: Any, ours: Any, message: str) -> None:
+    assert list(differences(real, ours, Row("", "", ""))) == [message]
 
 
 def ask(row: Row) -> Any:
-    """The emulator's answer to the row's request."""
+    """The emulator's response to the row's request."""
     routes: Sequence[Route] = importlib.import_module(f"pipelines.sandbox.venues.{module_of(row.venue)}").ROUTES
     method, path = ("POST" if row.body is not None else "GET"), row.path
     for route in routes:
@@ -329,25 +334,25 @@ def ask(row: Row) -> Any:
         named = re.fullmatch(pattern, path)
         if (route.method, route.endpoint) == (method, row.endpoint) and named:
             params = {**row.params, **named.groupdict()}
-            asked = Request(
+            requested = Request(
                 method, row.endpoint, path, params, orjson.dumps(row.body), row.now, {"api_key": "any"}
             )  # fmt: skip
-            answer = route.handler(asked, row.model)
+            answer = route.handler(requested, row.model)
             assert answer.status == 200, answer
             return answer.content
     raise AssertionError(f"{row.venue} has no route {row.path}")
 
 
 def _annotated(real: Any) -> Any:
-    """The sample without what its collector wrote beside the payload."""
+    """The sample without the annotations of its collector."""
     return {k: v for k, v in real.items() if not k.startswith("_")} if isinstance(real, dict) else real
 
 
 def differences(real: Any, ours: Any, row: Row, where: str = "$") -> Iterator[str]:
-    """How `ours` is unlike `real`. Of arrays of records the first of ours is compared with every one of the sample's."""
+    """Differences between `ours` and `real`. For arrays of records the first record of each is compared."""
     if isinstance(real, dict) and isinstance(ours, dict):
         for name in real.keys() - ours.keys() - row.older:
-            yield f"{where}.{name}: is not answered"
+            yield f"{where}.{name}: is missing in the response"
         for name in ours.keys() - real.keys() - row.newer:
             yield f"{where}.{name}: is not in the sample"
         for name in sorted(real.keys() & ours.keys()):
@@ -355,16 +360,16 @@ def differences(real: Any, ours: Any, row: Row, where: str = "$") -> Iterator[st
     elif isinstance(real, list) and isinstance(ours, list):
         if real and isinstance(real[0], (dict, list)):
             if not ours:
-                yield f"{where}: holds nothing here"
+                yield f"{where}: is empty in the response"
             else:
                 yield from differences(real[0], ours[0], row, f"{where}[0]")
         elif len(real) != len(ours):
-            yield f"{where}: has {len(real)} cells, and here {len(ours)}"
+            yield f"{where}: has {len(real)} cells, but {len(ours)} in the response"
         else:
             for place, (left, right) in enumerate(zip(real, ours, strict=True)):
                 yield from differences(left, right, row, f"{where}[{place}]")
     elif None not in (real, ours) and kind(real) != kind(ours):
-        yield f"{where}: is {kind(real)}, and here {kind(ours)}"
+        yield f"{where}: is {kind(real)}, but {kind(ours)} in the response"
 
 
 _KINDS: Final = (
@@ -376,11 +381,11 @@ _KINDS: Final = (
 
 
 def kind(value: Any) -> str:
-    """The JSON type of a cell; of text, what it spells."""
+    """The JSON type of a value; for text, its format."""
     if isinstance(value, bool):
-        return "true or false"
+        return "a boolean"
     if isinstance(value, int):
-        return "a whole number"
+        return "an integer"
     if isinstance(value, float):
         return "a number"
     if isinstance(value, str):
