@@ -9,20 +9,23 @@ itself is that of snapshots.py.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 import duckdb
 
+from pipelines.contract.ddl import load_contract
 from pipelines.core.errors import LeverhouseError, PublishError
 from pipelines.core.files import sync
 from pipelines.core.settings import Settings
+from pipelines.storage.dictionary import MartDictionary, quoted, write_dictionary
 from pipelines.storage.snapshots import (
     READ_ONLY,
     current_snapshot,
@@ -39,6 +42,34 @@ from pipelines.storage.warehouse import open_snapshot, writer
 
 STORAGE_VERSION: Final = "v1.2.0"
 """File format readable by DuckDB 1.2 and newer."""
+
+SCHEMA_VERSION: Final = "0.1"
+"""Version of what the file promises: names, types and meanings of its tables and columns."""
+
+_PUBLICATION: Final = {
+    "published_at": "UTC instant of publication.",
+    "schema_version": "Version of names, types and meanings of tables and columns.",
+    "code_version": "Version of the package and digest of the code that made the marts; null where it is not known.",
+    "fingerprint": "Digest of the code version and of the landings: equal where the same code read the same bytes.",
+    "as_of": "UTC instant whose knowledge this snapshot is limited to; null: everything that is landed.",
+    "clock": "What as_of limits: fetched (when this warehouse had it) or available (when anyone could have); null without.",
+    "duckdb_version": "DuckDB that wrote the file; its format is that of 1.2.",
+    "load_seq": "Number of the newest load.",
+    "mart_tables": "Marts.",
+    "mart_rows": "Rows of all marts.",
+}
+_MACROS: Final = (
+    (
+        "utc_now()",
+        "now() at time zone 'UTC'",
+        "The present instant in UTC without a zone, whatever the TimeZone of the session: compare available_at with it.",
+    ),
+    (
+        "with_zone(utc)",
+        "cast(utc as timestamp) at time zone 'UTC'",
+        "A time of this file as an instant with a zone, which clients show in their own: with_zone(available_at).",
+    ),
+)
 
 OPS_TABLES: Final = ("landings", "loads", "lineage", "quarantine", "check_results", "fetch_problems")
 """Published tables of ops: what readers need to trace a number back to its file."""
@@ -60,10 +91,27 @@ class Publication:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Edition:
+    """What a snapshot is of: the dictionary of its marts, the version of the code that made them, and the instant whose
+    knowledge it is limited to, None for all that is landed."""
+
+    dictionary: MartDictionary = field(default_factory=MartDictionary)
+    code_version: str | None = None
+    as_of: datetime | None = None
+    clock: str | None = None
+
+
 def publish(
-    settings: Settings, *, now: datetime, progress: Callable[[str, int, int], None] | None = None
+    settings: Settings,
+    *,
+    now: datetime,
+    edition: Edition | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> Publication:
     """Copy marts and ops into a new file and let the stable name lead to it.
+
+    Without an `edition` nothing is known of the marts but their tables: the file then states no units, keys and constraints.
 
     Raises PublishError if there is nothing to publish, or if readers would not get what was written; the stable name then
     leads where it led before.
@@ -79,7 +127,7 @@ def publish(
     with writer(settings, what="publish") as con:
         _remove_leftovers(settings)
         try:
-            tables, rows = _copy(con, temporary, parquet, now, progress)
+            tables, rows = _copy(con, settings, temporary, parquet, now, edition or Edition(), progress)
             _verify(temporary, tables, rows, now)
             snapshot = temporary.replace(folder / snapshot_name(folder, now))
             record_snapshot(snapshot)
@@ -125,9 +173,11 @@ def _show(settings: Settings, snapshot: Path, tables: int, rows: int, now: datet
 
 def _copy(
     con: duckdb.DuckDBPyConnection,
+    settings: Settings,
     temporary: Path,
     parquet: Path,
     now: datetime,
+    edition: Edition,
     progress: Callable[[str, int, int], None] | None,
 ) -> tuple[int, int]:
     marts = [
@@ -148,7 +198,7 @@ def _copy(
         for done, (schema, name) in enumerate(tables):
             if progress:
                 progress(f"publish {schema}.{name}", done, len(tables))
-            con.execute(f"create table snapshot.{schema}.{name} as select * from {schema}.{name} order by all")
+            _copy_table(con, schema, name, edition.dictionary)
             _copy_comments(con, schema, name)
             if schema == "marts":
                 rows += (con.execute(f"select count(*) from snapshot.marts.{name}").fetchone() or (0,))[0]
@@ -156,17 +206,55 @@ def _copy(
                     f"copy snapshot.marts.{name} to '{parquet / name}.parquet' (format parquet, compression zstd)"
                 )
                 (parquet / f"{name}.parquet").chmod(READ_ONLY)
-        con.execute(
-            "create table snapshot.meta.publication as select ? as published_at, version() as duckdb_version, "
-            "(select max(load_seq) from ops.loads) as load_seq, ? as mart_tables, ? as mart_rows",
-            [now, len(marts), rows],
-        )
-        con.execute(
-            "comment on table snapshot.meta.publication is 'When this snapshot was created, and from which load.'"
-        )
+        write_dictionary(con, edition.dictionary, load_contract(settings.schema_dir))
+        _describe_publication(con, now, edition, len(marts), rows)
+        _create_macros(con)
     finally:
         con.execute("detach snapshot")
     return len(marts), rows
+
+
+def _copy_table(con: duckdb.DuckDBPyConnection, schema: str, name: str, dictionary: MartDictionary) -> None:
+    if schema != "marts":
+        con.execute(f"create table snapshot.{schema}.{name} as select * from {schema}.{name} order by all")
+        return
+    columns = con.execute(
+        "select column_name, data_type from duckdb_columns() where database_name = current_database() "
+        "and schema_name = ? and table_name = ? order by column_index",
+        [schema, name],
+    ).fetchall()
+    con.execute(f"create table snapshot.marts.{name} ({dictionary.constraints(name, columns)})")
+    con.execute(f"insert into snapshot.marts.{name} select * from marts.{name} order by all")
+
+
+def _describe_publication(
+    con: duckdb.DuckDBPyConnection, now: datetime, edition: Edition, tables: int, rows: int
+) -> None:
+    made_of = "".join(
+        f"{line}\n"
+        for (line,) in con.execute(
+            "select concat_ws(chr(9), source, partition, part, sha256) from ops.landings where is_current order by 1"
+        ).fetchall()
+    )
+    fingerprint = hashlib.sha256(f"{edition.code_version}\n{made_of}".encode()).hexdigest()
+    con.execute(
+        "create table snapshot.meta.publication as select ? as published_at, ? as schema_version, ? as code_version, "
+        "? as fingerprint, cast(? as timestamp) as as_of, cast(? as varchar) as clock, version() as duckdb_version, "
+        "(select max(load_seq) from ops.loads) as load_seq, ? as mart_tables, ? as mart_rows",
+        [now, SCHEMA_VERSION, edition.code_version, fingerprint, edition.as_of, edition.clock, tables, rows],
+    )
+    con.execute(
+        "comment on table snapshot.meta.publication is 'One row: when this snapshot was made, of what, by which code.'"
+    )
+    for name, text in _PUBLICATION.items():
+        con.execute(f"comment on column snapshot.meta.publication.{name} is '{quoted(text)}'")
+
+
+def _create_macros(con: duckdb.DuckDBPyConnection) -> None:
+    """Macros for readers in another time zone than UTC: times in the file are UTC without a zone."""
+    for name, definition, text in _MACROS:
+        con.execute(f"create macro snapshot.meta.{name} as {definition}")
+        con.execute(f"comment on macro snapshot.meta.{name.partition('(')[0]} is '{quoted(text)}'")
 
 
 def _copy_comments(con: duckdb.DuckDBPyConnection, schema: str, name: str) -> None:
@@ -177,13 +265,13 @@ def _copy_comments(con: duckdb.DuckDBPyConnection, schema: str, name: str) -> No
         [schema, name, schema, name],
     ).fetchone()
     if comment and comment[0]:
-        con.execute(f"comment on table snapshot.{schema}.{name} is '{_quoted(comment[0])}'")
+        con.execute(f"comment on table snapshot.{schema}.{name} is '{quoted(comment[0])}'")
     for column, text in con.execute(
         "select column_name, comment from duckdb_columns() where database_name = current_database() "
         "and schema_name = ? and table_name = ? and comment is not null",
         [schema, name],
     ).fetchall():
-        con.execute(f"comment on column snapshot.{schema}.{name}.{column} is '{_quoted(text)}'")
+        con.execute(f"comment on column snapshot.{schema}.{name}.{column} is '{quoted(text)}'")
 
 
 def _verify(database: Path, tables: int, rows: int, now: datetime) -> None:
@@ -223,7 +311,3 @@ def _remove_leftovers(settings: Settings) -> None:
     older = sorted((p for p in folder.glob("parquet-*") if p.name != current), key=lambda p: p.stat().st_mtime)
     for stale in older[:-1]:
         shutil.rmtree(stale)
-
-
-def _quoted(text: str) -> str:
-    return text.replace("'", "''")

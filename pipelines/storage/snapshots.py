@@ -149,7 +149,7 @@ def inspect_snapshots(settings: Settings, *, full: bool) -> Iterator[SnapshotFau
         return
     if log_of(link).exists():
         yield SnapshotFault(
-            f"{log_of(link).name}: a client that does not resolve links (DuckDB before 1.3) opened the published file for "
+            f"{log_of(link).name}: a client that does not resolve links (DuckDB 1.2) opened the published file for "
             "writing; such clients read its changes",
             publish_again,
         )
