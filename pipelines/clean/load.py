@@ -144,7 +144,7 @@ class _Load:
             work = find_work(con, source, self.landings, refused=self.refused)
         for number, landing in enumerate(work.pending):
             self.progress(f"{source}: {landing.original_name}", number, len(work.pending))
-            refusal = self.parsed.read(landing)
+            refusal = self.parsed.read(landing, landings=self.landings, refused=self.refused)
             if refusal is not None:
                 self._refuse(landing, refusal)
         readable = [x for x in work.pending if x.landing_id not in self.refused]
@@ -198,7 +198,7 @@ class _Load:
                     stage.drop()
             # Parsed without the lock; then the state of the database is compared again.
             for landing in unread:
-                refusal = self.parsed.read(landing)
+                refusal = self.parsed.read(landing, landings=self.landings, refused=self.refused)
                 if refusal is not None:
                     detail = f"shares days with {landing.original_name}, which can no longer be read: {refusal.detail}"
                     return _Faults(refusal.reason, detail, ())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -18,6 +18,7 @@ from typing import Final
 import polars as pl
 from filelock import FileLock, Timeout
 
+from pipelines.clean.versions import Version, known_at, versions_of
 from pipelines.contract.batch import NULL_CELLS_SCHEMA, REJECT_SCHEMA, ParsedBatch
 from pipelines.contract.ddl import Contract, Table
 from pipelines.core.errors import ContractError, LimitError
@@ -73,9 +74,10 @@ class ParsedSource:
     refused: dict[str, Refusal] = field(default_factory=dict)
     _rows: int = 0
 
-    def read(self, landing: Landing) -> Refusal | None:
+    def read(self, landing: Landing, *, landings: Iterable[Landing], refused: Collection[str]) -> Refusal | None:
         """Parse a landing unless that was done; return why it is refused, None if it was read.
 
+        Its earlier versions are found in `landings`, without those in `refused`, and decide when its rows could be known.
         Raises TransientError, and OSError for what is wrong with this machine (full disk, permissions): they say nothing of
         the landing.
         """
@@ -84,7 +86,9 @@ class ParsedSource:
         if landing.landing_id not in self.refused:
             folder = self.folder / landing.landing_id
             try:
-                self._parse(landing, folder)
+                self.landings[landing.landing_id] = self._dated(
+                    self._parse(landing, folder), versions_of(landing, landings, refused=refused)
+                )
             # Parsers meet whatever the world sends, and a panic of polars is no Exception: nothing of one landing may
             # stop the others.
             except BaseException as error:
@@ -113,7 +117,7 @@ class ParsedSource:
             refused_at=self.now,
         )
 
-    def _parse(self, landing: Landing, folder: Path) -> None:
+    def _parse(self, landing: Landing, folder: Path) -> ParsedLanding:
         for fault in self.store.verify([landing]):
             raise AlteredError(fault)
         folder.mkdir(parents=True)
@@ -136,7 +140,7 @@ class ParsedSource:
                 rejects.setdefault(table.name, []).append(batch.rejects.select(*REJECT_SCHEMA))
             if batch.null_cells.height:
                 null_cells.setdefault(table.name, []).append(batch.null_cells.select(*NULL_CELLS_SCHEMA))
-        self.landings[landing.landing_id] = ParsedLanding(
+        return ParsedLanding(
             landing.landing_id,
             {
                 name: TableFiles(
@@ -149,6 +153,37 @@ class ParsedSource:
             {name: pl.concat(frames) for name, frames in rejects.items()},
             {name: pl.concat(frames) for name, frames in null_cells.items()},
         )
+
+    def _dated(self, parsed: ParsedLanding, versions: Sequence[Version]) -> ParsedLanding:
+        """The landing with the time since which each row has stood in the versions up to it."""
+        if len(versions) == 1 or not any(found.files for found in parsed.tables.values()):
+            return parsed
+        before = self.folder / f"{parsed.landing_id}-before"
+        known: list[tuple[Version, ParsedLanding]] = []
+        for version in versions[:-1]:
+            try:
+                known.append((version, self._parse(version.landing, before / version.landing.landing_id)))
+            except BaseException as error:
+                # What cannot be read was never known to anyone here.
+                if not is_fault_of_bytes(error):
+                    raise
+        known.append((versions[-1], parsed))
+        for name, found in parsed.tables.items():
+            if not found.files:
+                continue
+            chain = [(version, said.tables[name].files if name in said.tables else ()) for version, said in known]
+            moved = known_at(self.contract.table(name), chain)
+            for file in found.files if moved.height else ():
+                rows = pl.read_parquet(file, glob=False)
+                later = pl.coalesce("known_at", "available_at").alias("available_at")
+                rows = rows.join(
+                    moved.rename({"available_at": "known_at"}), on="_rid", how="left", maintain_order="left"
+                )
+                rows.with_columns(later).drop("known_at").write_parquet(
+                    file, compression="uncompressed", statistics=False
+                )
+        shutil.rmtree(before, ignore_errors=True)
+        return parsed
 
     def _stamped(self, table: Table, batch: ParsedBatch) -> pl.DataFrame:
         """The rows of a batch with every column of the stage: partition day, origin, row number, key hash."""
