@@ -10,7 +10,7 @@ import secrets
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Final
@@ -70,6 +70,8 @@ class ParsedSource:
     folder: Path
     reader_version: str
     now: datetime
+    known_by: datetime | None = None
+    """Rows that could only be known later are left out; None: no limit."""
     landings: dict[str, ParsedLanding] = field(default_factory=dict)
     refused: dict[str, Refusal] = field(default_factory=dict)
     _rows: int = 0
@@ -86,8 +88,8 @@ class ParsedSource:
         if landing.landing_id not in self.refused:
             folder = self.folder / landing.landing_id
             try:
-                self.landings[landing.landing_id] = self._dated(
-                    self._parse(landing, folder), versions_of(landing, landings, refused=refused)
+                self.landings[landing.landing_id] = self._known(
+                    self._dated(self._parse(landing, folder), versions_of(landing, landings, refused=refused))
                 )
             # Parsers meet whatever the world sends, and a panic of polars is no Exception: nothing of one landing may
             # stop the others.
@@ -185,6 +187,26 @@ class ParsedSource:
         shutil.rmtree(before, ignore_errors=True)
         return parsed
 
+    def _known(self, parsed: ParsedLanding) -> ParsedLanding:
+        """The landing without what could only be known after `known_by`."""
+        if self.known_by is None:
+            return parsed
+        tables = {}
+        for name, found in parsed.tables.items():
+            days: set[date | None] = set()
+            for file in found.files:
+                rows = pl.read_parquet(file, glob=False).filter(pl.col("available_at") <= self.known_by)
+                rows.write_parquet(file, compression="uncompressed", statistics=False)
+                days.update(rows["trade_date"].unique())
+            tables[name] = replace(found, days=frozenset(days))
+        by = pl.col("trade_date").is_null() | (pl.col("trade_date") < self.known_by)
+        return replace(
+            parsed,
+            tables=tables,
+            rejects={name: rows.filter(by) for name, rows in parsed.rejects.items()},
+            null_cells={name: rows.filter(by) for name, rows in parsed.null_cells.items()},
+        )
+
     def _stamped(self, table: Table, batch: ParsedBatch) -> pl.DataFrame:
         """The rows of a batch with every column of the stage: partition day, origin, row number, key hash."""
         _check_frame(self.source, table, batch.rows, batch.rejects)
@@ -203,7 +225,14 @@ class AlteredError(Exception):
 
 @contextmanager
 def parsed_source(
-    contract: Contract, source: str, store: LandingStore, parse: Parser, *, reader_version: str, now: datetime
+    contract: Contract,
+    source: str,
+    store: LandingStore,
+    parse: Parser,
+    *,
+    reader_version: str,
+    now: datetime,
+    known_by: datetime | None = None,
 ) -> Iterator[ParsedSource]:
     """A ParsedSource in a folder of its own below the scratch folder, which is removed at the end of the block."""
     folder = store.home / "scratch" / f"load-{secrets.token_hex(6)}"
@@ -211,7 +240,7 @@ def parsed_source(
     # Held until the end of the block: whose lock is free belonged to a process that was killed.
     with FileLock(folder / _LOCK):
         try:
-            yield ParsedSource(contract, source, store, parse, folder, reader_version, now)
+            yield ParsedSource(contract, source, store, parse, folder, reader_version, now, known_by)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
