@@ -18,7 +18,7 @@ DUCKDB2 := $(CURDIR)/.venv-duckdb2-overlay
 # The tests of a module run in one worker, so that what a module builds is built once.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --durations 15
 
-.PHONY: help setup demo recorded test lint unit test-slow soak mutants test-duckdb2 bench docs ui lock clean
+.PHONY: help setup demo recorded test lint unit test-slow soak evaluate mutants test-duckdb2 bench docs ui lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ test-slow: setup ## kill whole runs at random moments, and race them against eac
 
 soak: setup ## thirty days of scheduled operation with faults, kills and restatements, against an undisturbed run
 	$(BIN)/python -m pytest -n 0 --durations 5 -m slow tests/e2e/test_soak.py $(ARGS)
+
+evaluate: setup ## what is found of planted events, and which signal and level holds: docs/signal_evaluation.md, docs/evidence.md
+	LEVERHOUSE_HOME="$(LEVERHOUSE_HOME)" $(BIN)/leverhouse evaluate --write docs/signal_evaluation.md --evidence docs/evidence.md $(ARGS)
 
 mutants: setup ## put known defects into a copy of the project: its tests must see every one
 	$(BIN)/python -m pytest -n 0 --durations 5 -m mutation tests/mutations $(ARGS)

@@ -29,6 +29,7 @@ Manifest = Mapping[str, Any]
 # made of after it.
 SECTIONS = {
     "signals": "Daily signals. They are hypotheses, not advice.",
+    "evidence": "Which signals were followed by what they announce, and where liquidations lie, each with its record.",
     "trends": "Open interest, funding, liquidations and positioning over time, across venues.",
     "liquidations": "Forced liquidations, and cascades of them.",
     "risk": "Leverage, its concentration, and the positioning of traders.",

@@ -99,7 +99,7 @@ class Record(Observer):
             self.bar.line(f"  {line}")
 
     def built(self, report: BuildReport) -> None:
-        self.build = report
+        self.build = report.after(self.build)
         self.bar.line(
             f"built {len(report.models)} models, {len(report.tests)} tests, {len(report.faults)} failed, "
             f"in {report.seconds:.0f} s"

@@ -1,4 +1,4 @@
-"""Building the marts: prepares dbt's manifest and runs dbt, once per build, holding the writer lock.
+"""Building the marts: prepares dbt's manifest and runs dbt, before and after the statistics, holding the writer lock.
 
 dbt runs in this process, which has the adapter loaded already and whose end also ends dbt; a dbt subprocess would continue to
 write after the lock of a killed build was released. No Dagster and no SQL of models here.
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
     from dbt.contracts.results import RunResult
 
+    from pipelines.evidence.levels import Fitted
+    from pipelines.evidence.scorecard import Estimated
     from pipelines.storage.publish import Edition
 
 Status = Literal["success", "warn", "fail", "error", "skipped"]
@@ -37,6 +39,9 @@ Status = Literal["success", "warn", "fail", "error", "skipped"]
 
 SAMPLE_ROWS: Final = 5
 """Sample rows kept of a failed test."""
+
+READS_STATISTICS: Final = "source:stats+"
+"""dbt's name for everything that reads a table of schema stats, itself or through others, with the tests of it."""
 
 QUIET: Final = ("--log-level", "none", "--log-level-file", "info", "--no-use-colors", "--no-use-colors-file")
 """Options that make dbt log to its log file only."""
@@ -74,6 +79,14 @@ class NodeResult:
 
 
 @dataclass(frozen=True)
+class Statistics:
+    """What the step of statistics did: estimates of hypotheses, and the fit and score of liquidation levels."""
+
+    estimates: Estimated
+    levels: Fitted
+
+
+@dataclass(frozen=True)
 class BuildReport:
     """Results in the order in which the nodes finished."""
 
@@ -92,6 +105,14 @@ class BuildReport:
     def faults(self) -> tuple[NodeResult, ...]:
         """Nodes that make the build fail: errors, and failed tests of severity error."""
         return tuple(node for node in self.nodes if node.status in {"fail", "error"})
+
+    def after(self, earlier: BuildReport | None) -> BuildReport:
+        """This report with the nodes of an earlier one that it does not name: a build is two runs of dbt."""
+        if earlier is None:
+            return self
+        mine = {node.unique_id for node in self.nodes}
+        kept = (node for node in earlier.nodes if node.unique_id not in mine)
+        return BuildReport(nodes=(*kept, *self.nodes), seconds=earlier.seconds + self.seconds)
 
     def raise_faults(self) -> None:
         """Raise one error naming the failed nodes, if there are any."""
@@ -171,20 +192,52 @@ def code_version(settings: Settings) -> str:
 
 
 def build_marts(settings: Settings, *, select: Sequence[str] = (), progress: Progress = no_progress) -> BuildReport:
-    """Run dbt build on the whole project, or on the models in `select`, including their tests.
+    """Run dbt build on the models in `select`, or everything: what statistics read, the statistics, what reads them.
 
-    Unit tests are excluded: they test the project, not the data. Raises WarehouseBusyError if another process is writing,
+    Tests run with their models. Unit tests are excluded: they test the project, not the data. If a model fails that statistics may
+    read, the rest is not built. Raises WarehouseBusyError if another process is writing,
     BuildBrokenError if dbt cannot run at all; failures of single nodes are in the report.
     """
-    return _run(settings, "build", select, progress)
+    if select:
+        return _run(settings, "build", ["--select", *select], progress)
+    before = build_inputs(settings, progress=progress)
+    if before.faults:
+        return before
+    fit_statistics(settings, progress=progress)
+    return build_evidence(settings, progress=progress).after(before)
+
+
+def build_inputs(settings: Settings, *, progress: Progress = no_progress) -> BuildReport:
+    """Run dbt over everything that reads no statistics. Raises as build_marts does."""
+    return _run(settings, "build", ["--exclude", READS_STATISTICS], progress)
+
+
+def build_evidence(settings: Settings, *, progress: Progress = no_progress) -> BuildReport:
+    """Run dbt over what reads statistics, as they are. Raises as build_marts does."""
+    return _run(settings, "build", ["--select", READS_STATISTICS], progress)
+
+
+def fit_statistics(settings: Settings, *, progress: Progress = no_progress) -> Statistics:
+    """Bring the tables of schema stats up to date from the marts as they are, each in a transaction of its own.
+
+    A step that is killed or fails leaves the last fit in force. Raises WarehouseBusyError while another process writes.
+    """
+    from pipelines.evidence.levels import write_levels
+    from pipelines.evidence.scorecard import write_estimates
+    from pipelines.storage.warehouse import writer
+
+    with writer(settings, what="statistics") as con:
+        return Statistics(
+            estimates=write_estimates(con, progress=progress), levels=write_levels(con, progress=progress)
+        )
 
 
 def check_marts(settings: Settings, *, select: Sequence[str], progress: Progress = no_progress) -> BuildReport:
     """Run the dbt tests of the models in `select` on the existing tables. Raises as build_marts does."""
-    return _run(settings, "test", select, progress)
+    return _run(settings, "test", ["--select", *select], progress)
 
 
-def _run(settings: Settings, command: str, select: Sequence[str], progress: Progress) -> BuildReport:
+def _run(settings: Settings, command: str, nodes: Sequence[str], progress: Progress) -> BuildReport:
     from pipelines.storage.warehouse import writer, writer_lock
 
     started = time.monotonic()
@@ -193,16 +246,18 @@ def _run(settings: Settings, command: str, select: Sequence[str], progress: Prog
     with writer(settings, what=f"prepare dbt {command}"):
         pass
     arguments = [
+        # Nobody reads the artifacts of a run, and writing them takes longer than the models of statistics.
+        "--no-write-json",
         command,
         "--exclude-resource-type",
         "unit_test",
         *_folders(settings, settings.dbt_target_dir),
-        *(["--select", *select] if select else []),
+        *nodes,
     ]
     with writer_lock(settings, what=f"dbt {command}"):
         results = _invoke(settings, arguments, manifest=load_parsed(path), progress=progress)
-        nodes = _describe(settings, results)
-    return BuildReport(nodes=nodes, seconds=time.monotonic() - started)
+        described = _describe(settings, results)
+    return BuildReport(nodes=described, seconds=time.monotonic() - started)
 
 
 def _parse(settings: Settings, target: Path) -> None:

@@ -49,6 +49,7 @@ def fetch(
     unknown = set(feeds or ()) - set(known)
     if unknown:
         raise ConfigError(f"{venue_name} has no feed {', '.join(sorted(unknown))}; it has {', '.join(known)}.")
+    registry.check_endpoints(settings)
     store = LandingStore(settings.root)
 
     @cache

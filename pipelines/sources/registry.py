@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -22,6 +23,7 @@ from pipelines.core.errors import ConfigError
 from pipelines.core.files import is_fault_of_bytes
 from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.core.universe import choose_universe
+from pipelines.core.words import nearest
 from pipelines.extract import fetch_log
 from pipelines.extract.fetch import span_of
 from pipelines.extract.landing import Landing, LandingStore, Parser
@@ -70,7 +72,7 @@ class OpenSource:
 def venue(name: str) -> Venue:
     """The venue `name`. Raises ConfigError listing the known venues."""
     if name not in VENUES:
-        raise ConfigError(f"unknown venue {name!r}; known venues: {', '.join(VENUES)}.")
+        raise ConfigError(f"unknown venue {name!r}; known venues: {', '.join(VENUES)}.{nearest(name, VENUES)}")
     module, _, attribute = VENUES[name].partition(":")
     found: Any = getattr(importlib.import_module(module), attribute or "VENUE")
     one: Venue = found[name] if attribute else found
@@ -86,6 +88,21 @@ def followed_venues(settings: Settings) -> tuple[Venue, ...]:
         return tuple(venue(name) for name in settings.venues)
     every = (venue(name) for name in VENUES)
     return tuple(one for one in every if all(os.environ.get(s.variable) for s in one.secrets if s.required))
+
+
+def check_endpoints(settings: Settings) -> None:
+    """Raise ConfigError for an address in the settings whose venue or endpoint does not exist.
+
+    Chains take any number of nodes: evm_<chain>.rpc, evm_<chain>.rpc_2 and so on.
+    """
+    for key in settings.endpoints:
+        owner, _, name = key.partition(".")
+        known = venue(owner).endpoints
+        is_node = owner.startswith("evm_") and re.fullmatch(r"rpc(_[1-9][0-9]*)?", name) is not None
+        if name not in known and not is_node:
+            raise ConfigError(
+                f"settings: {owner} has no endpoint {name!r}; it has {', '.join(known)}.{nearest(name, known)}"
+            )
 
 
 def followed_assets(store: LandingStore, settings: Settings) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from pipelines.core.paths import environment, prepare_home
 from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.defs.assemble import build_definitions
 from pipelines.defs.common import WRITER_POOL
-from pipelines.defs.marts import GROUPS, MART_GROUPS, Translator
+from pipelines.defs.marts import GROUPS, MART_GROUPS, STATISTICS, Translator
 from pipelines.operations.build import ensure_manifest
 from pipelines.sources import registry
 
@@ -74,8 +74,9 @@ def test_every_model_and_seed_of_dbt_is_an_asset_of_its_layer(definitions: dg.De
     nodes = json.loads(manifest.read_text(encoding="utf-8"))["nodes"].values()
     models = {f"{node['schema']}/{node['name']}" for node in nodes if node["resource_type"] == "model"}
     seeds = {f"seeds/{node['name']}" for node in nodes if node["resource_type"] == "seed"}
+    fitted = {f"stats/{table}" for table in STATISTICS}
     assert models
-    assert set.union(*(keys_of(definitions, group) for group in GROUPS)) == models | seeds
+    assert set.union(*(keys_of(definitions, group) for group in GROUPS)) == models | seeds | fitted
     assert keys_of(definitions, "seeds") == seeds
     assert {key for key in models if key.startswith("marts/")} <= set.union(
         *(keys_of(definitions, group) for group in MART_GROUPS)

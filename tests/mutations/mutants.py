@@ -158,7 +158,7 @@ PAGES: Final = (
 TIME: Final = (
     Mutant(
         "loading: a state of 00:00 belongs to the day that begins",
-        "pipelines/clean/stage.py",
+        "pipelines/clean/parsed.py",
         "((day - pl.duration(microseconds=1)) if table.day_is_state else day)",
         "day",
         ("tests/unit/test_load.py::test_state_at_midnight_belongs_to_the_day_before",),
@@ -269,8 +269,8 @@ GAPS: Final = (
     Mutant(
         "open interest of a venue is that of the instruments that are known",
         f"{FACTS}/fct_open_interest_daily.sql",
-        "case when count(*) = count(i.oi_usd) then sum(i.oi_usd) end as oi_usd",
-        "sum(i.oi_usd) as oi_usd",
+        "case when count(*) = count(oi_usd) then sum(oi_usd) end as oi_usd",
+        "sum(oi_usd) as oi_usd",
         units=("open_interest_of_a_venue_is_known_only_if_every_instrument_is",),
     ),
 )
@@ -292,30 +292,30 @@ METRICS: Final = (
     ),
     Mutant(
         "capitulation is called while open interest grows",
-        f"{ANALYSIS}/risk/positioning_divergence_daily.sql",
-        "' and daily.oi_base_change_judged < 0'",
-        "' and daily.oi_base_change_judged > 0'",
+        "dbt_project/dbt_project.yml",
+        '[oi_base_change_judged, "<", 0]',
+        '[oi_base_change_judged, ">", 0]',
         units=("capitulation_stands_on_its_borders_and_is_unknown_without_an_input",),
     ),
     Mutant(
         "an expansion needs a moving price",
-        f"{ANALYSIS}/trends/oi_trends_daily.sql",
-        "' and abs(r) <= flat_border'",
-        "' and abs(r) >= flat_border'",
+        "dbt_project/dbt_project.yml",
+        '[price_move, "<=", expansion_flat_sigmas,',
+        '[price_move, ">=", expansion_flat_sigmas,',
         units=("borders_are_neutral_and_missing_inputs_are_unknown",),
     ),
     Mutant(
         "shorts are named where longs build up",
         f"{ANALYSIS}/trends/oi_trends_daily.sql",
-        "when r > quadrant_return_border and o > quadrant_oi_border then 'long_build_up'",
-        "when r < -quadrant_return_border and o > quadrant_oi_border then 'long_build_up'",
+        "when price_return > quadrant_return_border and oi_change > quadrant_oi_border then 'long_build_up'",
+        "when price_return < -quadrant_return_border and oi_change > quadrant_oi_border then 'long_build_up'",
         units=("borders_are_neutral_and_missing_inputs_are_unknown",),
     ),
     Mutant(
         "extreme funding is called below its border",
-        f"{ANALYSIS}/trends/helpers/int_funding_regime_steps.sql",
-        "ranks.percentile >= {{ threshold('funding_extreme_high_percentile') }}",
-        "ranks.percentile <= {{ threshold('funding_extreme_high_percentile') }}",
+        "dbt_project/dbt_project.yml",
+        '[excess_rate_percentile_90d, ">=", funding_extreme_high_percentile]',
+        '[excess_rate_percentile_90d, "<=", funding_extreme_high_percentile]',
         units=("an_extreme_is_confirmed_held_while_elevated_and_left_only_inside",),
     ),
     Mutant(

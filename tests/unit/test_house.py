@@ -277,7 +277,7 @@ ONE_WAY = "Data moves one way, and every package has its layer"
 PLANTED = [
     (ONE_WAY, "core/errors.py", "import pipelines.storage.warehouse"),
     (ONE_WAY, "sources/records.py", "import pipelines.sandbox.emulator"),
-    ("A venue knows what all venues share, and no other group", "sources/cex/gate.py", "import pipelines.sources.dex.dydx"),
+    ("A venue knows what all venues share, and no other group", "sources/cex/bitfinex.py", "import pipelines.sources.dex.dydx"),
     (
         "Only defs, the definitions, the service and the command line know of Dagster", "extract/landing.py", "import dagster"
     ),

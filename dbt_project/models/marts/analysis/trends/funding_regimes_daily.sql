@@ -224,7 +224,7 @@ marked as (
 judged as (
     select
         *,
-        {{ stats_last_known('extreme_mark', 'trade_date', 'earlier') }} as earlier_mark
+        {{ stats_last_known('extreme_mark', 'trade_date', 'earlier') }} = 1 as is_after_extreme
     from marked
     window earlier as (partition by asset order by trade_date rows between unbounded preceding and 1 preceding)
 ),
@@ -268,19 +268,11 @@ select
     judged.rate_8h_sd_30d,
     judged.rate_8h_sd_median_365d,
     judged.rate_8h_mean_7d,
-    {{ stats_state(
-        'judged.rate_8h_mean_7d between ' ~ threshold('healthy_rate_low') ~ ' and ' ~ threshold('healthy_rate_high')
-        ~ ' and judged.rate_8h_sd_30d < judged.rate_8h_sd_median_365d',
-        ['judged.rate_8h_mean_7d', 'judged.rate_8h_sd_30d', 'judged.rate_8h_sd_median_365d']
-    ) }} as healthy_market,
+    {{ signal_state('healthy_funding', 'judged') }} as healthy_market,
     case
         when judged.regime = 'unknown' or judged.days_known < {{ threshold('funding_normalization_days') }}
             then 'unknown'
-        when
-            not judged.is_extreme
-            and judged.days_inside >= {{ threshold('funding_normalization_days') }}
-            and judged.earlier_mark = 1
-            then 'on'
+        when {{ signal_condition('funding_normalization', 'judged') }} then 'on'
         else 'off'
     end as normalization,
     judged.interval_hours_min,
