@@ -18,7 +18,7 @@ DUCKDB2 := $(CURDIR)/.venv-duckdb2-overlay
 # The tests of a module run in one worker, so that what a module builds is built once.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --durations 15
 
-.PHONY: help setup demo recorded test lint unit test-slow soak evaluate mutants test-duckdb2 bench docs ui lock clean
+.PHONY: help setup demo recorded test lint unit test-slow soak evaluate mutants test-duckdb2 bench docs snapshots ui lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,10 @@ docs: setup ## write docs/data_dictionary.md, docs/sources.md and dbt's own site
 	cd dbt_project && LEVERHOUSE_DATABASE=:memory: ../$(BIN)/dbt --quiet docs generate --static --empty-catalog --no-partial-parse
 	$(BIN)/python scripts/data_dictionary.py
 	$(BIN)/python scripts/sources_page.py
+
+snapshots: setup ## renew tests/dbt/compiled, the SQL of the marts as dbt compiles it
+	cd dbt_project && LEVERHOUSE_DATABASE=:memory: ../$(BIN)/dbt --quiet compile --no-partial-parse
+	$(BIN)/python scripts/sql_snapshots.py
 
 ui: setup ## Dagster's pages and its daemon on http://127.0.0.1:PORT
 	LEVERHOUSE_HOME="$(LEVERHOUSE_HOME)" $(BIN)/leverhouse ui --port $(PORT)

@@ -19,6 +19,8 @@ from pipelines.core.settings import Settings
 from pipelines.operations.build import ensure_manifest
 from tests.dbt.dbt_fixture import Dbt, DbtIn
 
+pytest_plugins = ("tests.suite",)
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # Variables that steer the project and its tools. A test sees none of the caller's and must put back those that it sets.

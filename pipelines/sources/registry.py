@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -91,17 +90,14 @@ def followed_venues(settings: Settings) -> tuple[Venue, ...]:
 
 
 def check_endpoints(settings: Settings) -> None:
-    """Raise ConfigError for an address in the settings whose venue or endpoint does not exist.
-
-    Chains take any number of nodes: evm_<chain>.rpc, evm_<chain>.rpc_2 and so on.
-    """
+    """Raise ConfigError for an endpoint in the settings whose venue or name does not exist."""
     for key in settings.endpoints:
-        owner, _, name = key.partition(".")
-        known = venue(owner).endpoints
-        is_node = owner.startswith("evm_") and re.fullmatch(r"rpc(_[1-9][0-9]*)?", name) is not None
-        if name not in known and not is_node:
+        venue_name, _, name = key.partition(".")
+        owner = venue(venue_name)
+        known, optional = owner.endpoints, owner.optional_endpoints
+        if name not in known and not (optional and optional.fullmatch(name)):
             raise ConfigError(
-                f"settings: {owner} has no endpoint {name!r}; it has {', '.join(known)}.{nearest(name, known)}"
+                f"settings: {venue_name} has no endpoint {name!r}; it has {', '.join(known)}.{nearest(name, known)}"
             )
 
 

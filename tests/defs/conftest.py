@@ -1,4 +1,4 @@
-"""The definitions of a small warehouse; dbt's manifest is prepared once, because parsing the project takes time."""
+"""A small warehouse and its definitions, which tests read and do not change: building them takes half a second."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from pipelines.defs.assemble import build_definitions
 from tests.e2e.example_history import MAPPING
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Settings:
-    """An empty warehouse with one data set and one venue."""
-    settings = Settings(
-        home=tmp_path / "home", mappings=tmp_path / "mappings", venues=("bybit",), lock_timeout_seconds=0.2
-    )
+def small_warehouse(folder: Path) -> Settings:
+    """An empty warehouse with one mapping and one venue."""
+    settings = Settings(home=folder / "home", mappings=folder / "mappings", venues=("bybit",), lock_timeout_seconds=0.2)
     settings.mappings_dir.mkdir(parents=True)
     (settings.mappings_dir / "example.toml").write_text(MAPPING, encoding="utf-8")
     return settings
 
 
 @pytest.fixture
-def definitions(home: Settings, manifest: Path) -> dg.Definitions:
-    return build_definitions(home, manifest=manifest)
+def home(tmp_path: Path) -> Settings:
+    return small_warehouse(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def definitions(parsed: Path, tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
+    return build_definitions(small_warehouse(tmp_path_factory.mktemp("definitions")), manifest=parsed)

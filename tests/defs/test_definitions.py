@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -17,7 +18,6 @@ from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.defs.assemble import build_definitions
 from pipelines.defs.common import WRITER_POOL
 from pipelines.defs.marts import GROUPS, MART_GROUPS, STATISTICS, Translator
-from pipelines.operations.build import ensure_manifest
 from pipelines.sources import registry
 
 LAYERS = ["landing", "clean", *GROUPS, "published"]
@@ -37,8 +37,10 @@ def keys_of(definitions: dg.Definitions, group: str) -> set[str]:
     return {spec.key.to_user_string() for spec in specs(definitions) if spec.group_name == group}
 
 
-def test_importing_the_definitions_loads_neither_great_expectations_nor_pandas(tmp_path: Path) -> None:
-    ensure_manifest(Settings(home=tmp_path))
+def test_importing_the_definitions_loads_neither_great_expectations_nor_pandas(
+    tmp_path: Path, spare_parsing: Callable[[Settings], None]
+) -> None:
+    spare_parsing(Settings(home=tmp_path))
     done = subprocess.run(
         [sys.executable, "-c", _IMPORT],
         cwd=PROJECT_ROOT,
@@ -70,8 +72,8 @@ def test_every_clean_table_of_the_contract_is_an_asset(definitions: dg.Definitio
     assert keys_of(definitions, "clean") == {f"clean/{table}" for table in tables} | {"clean/ledger"}
 
 
-def test_every_model_and_seed_of_dbt_is_an_asset_of_its_layer(definitions: dg.Definitions, manifest: Path) -> None:
-    nodes = json.loads(manifest.read_text(encoding="utf-8"))["nodes"].values()
+def test_every_model_and_seed_of_dbt_is_an_asset_of_its_layer(definitions: dg.Definitions, parsed: Path) -> None:
+    nodes = json.loads(parsed.read_text(encoding="utf-8"))["nodes"].values()
     models = {f"{node['schema']}/{node['name']}" for node in nodes if node["resource_type"] == "model"}
     seeds = {f"seeds/{node['name']}" for node in nodes if node["resource_type"] == "seed"}
     fitted = {f"stats/{table}" for table in STATISTICS}
@@ -211,9 +213,9 @@ def test_the_pool_has_a_limit_and_a_failed_step_is_not_retried_by_default(home: 
         assert not instance.telemetry_enabled
 
 
-def test_a_broken_mapping_breaks_only_its_own_asset(home: Settings, manifest: Path) -> None:
+def test_a_broken_mapping_breaks_only_its_own_asset(home: Settings, parsed: Path) -> None:
     (home.mappings_dir / "broken.toml").write_text("dataset = ", encoding="utf-8")
-    definitions = build_definitions(home, manifest=manifest)
+    definitions = build_definitions(home, manifest=parsed)
     assert {"raw/files/example", "raw/files/broken"} <= keys_of(definitions, "landing")
     with dg.DagsterInstance.ephemeral() as instance:
         result = definitions.resolve_job_def("ingest_files").execute_in_process(

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,9 +63,11 @@ class CommandRunner:
 
 
 @pytest.fixture(scope="module")
-def command(tmp_path_factory: pytest.TempPathFactory) -> CommandRunner:
+def command(tmp_path_factory: pytest.TempPathFactory, spare_parsing: Callable[[Settings], None]) -> CommandRunner:
     folder = tmp_path_factory.mktemp("command")
-    return CommandRunner(Settings(home=folder / "home"), write_history(folder / "history"))
+    settings = Settings(home=folder / "home")
+    spare_parsing(settings)
+    return CommandRunner(settings, write_history(folder / "history"))
 
 
 @pytest.fixture(scope="module")

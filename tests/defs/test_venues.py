@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,12 @@ def real_now() -> datetime:
 
 
 LAST_WEEK = (real_now() - timedelta(days=7)).date()
+
+
+@pytest.fixture
+def home(home: Settings, spare_parsing: Callable[[Settings], None]) -> Settings:
+    spare_parsing(home)
+    return home
 
 
 @pytest.fixture
@@ -93,11 +99,9 @@ def test_a_failed_feed_fails_its_run_and_the_others_are_loaded(home: Settings) -
     assert count(home, "select count(*) from clean.funding_rates") == 2 * 3
 
 
-def test_a_scheduled_run_fetches_as_far_back_as_days_may_change(
-    home: Settings, manifest: Path, bybit: Emulator
-) -> None:
+def test_a_scheduled_run_fetches_as_far_back_as_days_may_change(home: Settings, parsed: Path, bybit: Emulator) -> None:
     settings = home.model_copy(update={"endpoints": dict(bybit.endpoints), "assets": ("BTC",)})
-    definitions = build_definitions(settings, manifest=manifest)
+    definitions = build_definitions(settings, manifest=parsed)
     with environment(DAGSTER_HOME=""), dg.DagsterInstance.ephemeral() as instance:
         result = definitions.resolve_job_def("fetch_bybit").execute_in_process(
             instance=instance, partition_key=str(LAST_WEEK)

@@ -4,6 +4,7 @@ docs/signal_evaluation.md, written by `leverhouse evaluate`."""
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -27,8 +28,9 @@ EVENTS = (
 
 
 @pytest.fixture(scope="module")
-def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+def evaluation(tmp_path_factory: pytest.TempPathFactory, spare_parsing: Callable[[Settings], None]) -> Evaluation:
     settings = Settings(home=tmp_path_factory.mktemp("evaluation"))
+    spare_parsing(settings)
     return evaluate_markets(
         settings, SEEDS, first=FIRST, last=LAST, assets=ASSETS, progress=lambda _what, _done, _of: None
     )

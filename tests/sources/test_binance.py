@@ -466,13 +466,15 @@ def test_emulated_responses_have_the_fields_and_types_of_real_ones(
 @pytest.mark.parametrize("endpoint", ["fapi", "dapi"])
 def test_emulated_contracts_have_fields_of_real_ones(samples_dir: Path, endpoint: str) -> None:
     real = orjson.loads(sample(samples_dir, f"binance_{endpoint}_exchangeInfo_excerpt.json"))["symbols"][0]
-    ours = emulate(endpoint, f"/{endpoint}/v1/exchangeInfo")["symbols"][0]
-    assert {key: type(cell).__name__ for key, cell in ours.items()} == {key: type(real[key]).__name__ for key in ours}
+    response = emulate(endpoint, f"/{endpoint}/v1/exchangeInfo")["symbols"][0]
+    assert {key: type(cell).__name__ for key, cell in response.items()} == {
+        key: type(real[key]).__name__ for key in response
+    }
 
 
 def test_emulated_option_interest_has_the_fields_of_real_ones(samples_dir: Path) -> None:
     [real] = orjson.loads(sample(samples_dir, "binance_eapi_openInterest.json"))
-    ours = emulate("eapi", "/eapi/v1/openInterest", underlyingAsset="ETH", expiration="240311")[0]
-    assert {key: type(cell).__name__ for key, cell in ours.items()} == {
+    response = emulate("eapi", "/eapi/v1/openInterest", underlyingAsset="ETH", expiration="240311")[0]
+    assert {key: type(cell).__name__ for key, cell in response.items()} == {
         key: type(cell).__name__ for key, cell in real.items()
     }

@@ -168,17 +168,20 @@ def test_instruments_come_from_the_folders_so_that_the_delisted_stay(
     assert rows["instrument"].to_list() == sorted(emulated.BY_NAME)
     assert any(markers)  # two keys to a page
     assert rows["instrument"].is_unique().all()  # listed in several folders
-    held = dict(
+    by_instrument = dict(
         rows.select(
             "instrument", pl.struct("asset", "quote", "contract_type", "contract_size", "multiplier")
         ).iter_rows()
     )
-    assert held["AVAXBUSD"] == {
+    assert by_instrument["AVAXBUSD"] == {
         "asset": "AVAX", "quote": "BUSD", "contract_type": "linear", "contract_size": None, "multiplier": 1.0,
     }  # fmt: skip
-    assert (held["BTCUSD_PERP"]["contract_size"], held["ETHUSD_PERP"]["contract_size"]) == (100.0, 10.0)
-    assert held["1000PEPEUSDT"]["multiplier"] == 1000.0
-    assert held["PEPE/USDT"]["contract_type"] == "spot"
+    assert (by_instrument["BTCUSD_PERP"]["contract_size"], by_instrument["ETHUSD_PERP"]["contract_size"]) == (
+        100.0,
+        10.0,
+    )
+    assert by_instrument["1000PEPEUSDT"]["multiplier"] == 1000.0
+    assert by_instrument["PEPE/USDT"]["contract_type"] == "spot"
 
 
 def test_a_delisted_instrument_has_its_days_and_then_none(settings: Settings, serve: Serve, clock: Clock) -> None:

@@ -339,9 +339,9 @@ def test_the_emulated_files_have_the_columns_and_kinds_of_real_ones(
         header, record = [line.split(",") for line in text.decode().splitlines() if not line.startswith("#")][:2]
         return [header, ["number" if cell.replace(".", "").isdigit() else cell[:4] for cell in record]]
 
-    (real, real_kinds), (ours, our_kinds) = shape(sample(samples_dir, name)), shape(make())
-    assert ours == real
-    times = [i for i, cell in enumerate(our_kinds) if cell.startswith("20")]
-    assert [k for i, k in enumerate(our_kinds) if i not in times and k not in ("BUY", "SELL", "BTCU", "ACEU")] == [
-        k for i, k in enumerate(real_kinds) if i not in times and k not in ("BUY", "SELL", "BTCU", "ACEU")
-    ]
+    (real, real_kinds), (generated, generated_kinds) = shape(sample(samples_dir, name)), shape(make())
+    assert generated == real
+    times = [i for i, cell in enumerate(generated_kinds) if cell.startswith("20")]
+    assert [
+        k for i, k in enumerate(generated_kinds) if i not in times and k not in ("BUY", "SELL", "BTCU", "ACEU")
+    ] == [k for i, k in enumerate(real_kinds) if i not in times and k not in ("BUY", "SELL", "BTCU", "ACEU")]

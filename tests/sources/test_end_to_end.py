@@ -107,14 +107,14 @@ def compare(
                 feed_case.rows(MARKET, x, window).select(*name, pl.all())
                 for x, name in zip(subjects, names, strict=True)
             )
-            held = con.sql(
+            actual = con.sql(
                 f"select {', '.join(expected.columns)} from clean.{feed_case.table} where source = ? and {feed_case.key} in "
                 "(select unnest(?))",
                 params=[f"{case.venue}.{feed_case.feed}", [x.instrument for x in subjects]],
             ).pl()
             keys = expected.select(~selectors.float()).columns
-            assert held.height > 0, feed_case
-            assert_frame_equal(held.sort(keys), expected.sort(keys), rel_tol=feed_case.rel_tol, abs_tol=0.0)
+            assert actual.height > 0, feed_case
+            assert_frame_equal(actual.sort(keys), expected.sort(keys), rel_tol=feed_case.rel_tol, abs_tol=0.0)
             expected_counts[place] += expected.height
         for (feed, table), rows in expected_counts.items():
             count = con.execute(f"select count(*) from clean.{table} where source = ?", [f"{case.venue}.{feed}"])

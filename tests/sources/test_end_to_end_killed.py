@@ -34,7 +34,7 @@ def test_a_backfill_killed_repeatedly_ends_like_an_uninterrupted_one(tmp_path: P
     random_source = random.Random(20250301)
     with Emulator(MARKET, ["bybit"], now=real_now, latency=0.05) as emulator:
         leverhouse(whole, emulator, *BACKFILL)
-        held: set[str] = set()
+        landed: set[str] = set()
         for between in KILLED_AFTER:
             emulator.hits.clear()
             process = start(killed, emulator, *BACKFILL)
@@ -44,12 +44,12 @@ def test_a_backfill_killed_repeatedly_ends_like_an_uninterrupted_one(tmp_path: P
             process.send_signal(signal.SIGKILL)
             process.communicate()
             assert process.returncode == -signal.SIGKILL
-            assert not requested_days(emulator.hits) & held
-            held = landed_days(killed)
-        assert 0 < len(held) < 30
+            assert not requested_days(emulator.hits) & landed
+            landed = landed_days(killed)
+        assert 0 < len(landed) < 30
         emulator.hits.clear()
         leverhouse(killed, emulator, *BACKFILL)
-        assert requested_days(emulator.hits) == {f"2025-03-{day:02}" for day in range(1, 31)} - held
+        assert requested_days(emulator.hits) == {f"2025-03-{day:02}" for day in range(1, 31)} - landed
     with (
         duckdb.connect(str(whole.database), read_only=True) as left,
         duckdb.connect(str(killed.database), read_only=True) as right,

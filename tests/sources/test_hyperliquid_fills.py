@@ -184,10 +184,10 @@ def test_the_query_is_that_of_the_sample(samples_dir: Path) -> None:
 def test_the_emulator_writes_fills_like_the_sample(samples_dir: Path) -> None:
     [[_, fill]] = sampled(samples_dir)[0]["line"]["events"]
     row = emulated.forced(AnalyticMarket(), NOW, NOW + timedelta(hours=3)).row(0, named=True)
-    for _, ours in emulated.fills(row):
+    for _, event in emulated.fills(row):
         # Only orders that were given one have a cloid.
         assert {key: type(value) for key, value in fill.items() if key != "cloid"} == {
-            key: type(value) for key, value in ours.items()
+            key: type(value) for key, value in event.items()
         }
 
 

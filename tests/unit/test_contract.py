@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import polars as pl
@@ -50,6 +51,18 @@ def test_open_interest_is_a_state_and_a_candle_is_not() -> None:
     contract = load_contract(SCHEMA_DIR)
     assert contract.table("open_interest").day_is_state
     assert not contract.table("candles").day_is_state
+
+
+def test_duckdb_reads_the_columns_and_the_number_of_rules_that_are_written() -> None:
+    """On every version of it. All other tests take the contract as it was read when the run began."""
+    contract = load_contract.__wrapped__(SCHEMA_DIR)
+    for table in (*contract.clean.values(), *contract.ops.values()):
+        text = (SCHEMA_DIR / f"{table.qualified}.sql").read_text(encoding="utf-8")
+        written = re.findall(r"^    (?!check \()(\w+) (\w+)( not null)?,?$", text, re.MULTILINE)
+        written = [(name, {"int": "integer"}.get(kind, kind), rule) for name, kind, rule in written]
+        read = [(column.name, column.type.lower(), "" if column.nullable else " not null") for column in table.columns]
+        assert read == written, table.qualified
+        assert len(table.checks) == len(re.findall(r"^    check \(", text, re.MULTILINE)), table.qualified
 
 
 def test_an_unknown_table_is_an_error_that_lists_the_known_ones() -> None:

@@ -18,7 +18,7 @@ from pipelines.sources.chain.evm import aave, comet, compound, euler, fluid, gmx
 from pipelines.sources.chain.evm.chains import CHAINS, Chain
 from pipelines.sources.chain.evm.lending import BAD_DEBT, LIQUIDATIONS, Family, coverage_rules, parse_events
 from pipelines.sources.chain.evm.logs import LogSource, PortalLogs
-from pipelines.sources.chain.evm.nodes import NODE_REQUESTS, NodeLogs, check_node, nodes_of
+from pipelines.sources.chain.evm.nodes import NODE_REQUESTS, NODES, NodeLogs, check_node, nodes_of
 from pipelines.sources.chain.portal import PORTAL, PORTAL_REQUESTS
 
 FAMILIES: Final[Mapping[str, Family]] = {
@@ -32,6 +32,7 @@ def chain_venue(chain: Chain) -> Venue:
     return Venue(
         name=chain.venue,
         endpoints={PORTAL: f"https://portal.sqd.dev/datasets/{chain.portal_dataset}"},
+        optional_endpoints=NODES,
         limits=(
             # Published as 20 per 10 seconds. Chains fetched at the same time share it; a 429 is waited out.
             Limit(20, 10, PORTAL_REQUESTS, share=1.0),

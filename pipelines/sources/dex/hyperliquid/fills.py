@@ -6,6 +6,7 @@ Facts from SQD's documentation and from recorded fills; anything not verified li
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, Final
@@ -196,6 +197,7 @@ def no_coverage_claims(spans: Sequence[Span]) -> SourceRules:
 VENUE: Final = Venue(
     name=NAME,
     endpoints={PORTAL: "https://portal.sqd.dev/datasets/hyperliquid-fills"},
+    optional_endpoints=re.compile(NODE),
     limits=(Limit(20, 10, PORTAL_REQUESTS, share=1.0),),
     concurrency=2,
     notes=(

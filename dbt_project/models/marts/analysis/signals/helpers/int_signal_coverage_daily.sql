@@ -1,6 +1,6 @@
 -- How much of the market each input of the signals rests on: what a signal's venue_share, completeness, input_grain and
 -- available_at are combined from. A view: one model reads it.
-{{ config(materialized='view', access='private') }}
+{{ config(materialized='view') }}
 
 select
     asset,

@@ -1,6 +1,6 @@
--- What the signals look at, side by side on every day of an asset: states and measures of the marts, and as columns the
--- rows of int_signal_percentiles_daily and int_signal_coverage_daily. Nothing of the marts is reckoned again; conditions
--- are those of dbt_project.yml.
+-- What the signals look at, side by side on every day of an asset: states and measures of the marts, and the rows of
+-- int_signal_percentiles_daily and int_signal_coverage_daily as columns. Nothing of the marts is reckoned again;
+-- conditions are those of dbt_project.yml.
 with inputs as (
     select * from {{ ref('int_signal_coverage_daily') }}
 ),

@@ -1,7 +1,5 @@
 -- Where each measure that a strength is taken from stands among its own days before, and where its thresholds stand:
 -- one row per measure, so that a percentile is reckoned in one place.
-{{ config(access='private') }}
-
 with told as (
     select asset, trade_date, 'volume_base' as measure, volume_base as value
     from {{ ref('oi_trends_daily') }}

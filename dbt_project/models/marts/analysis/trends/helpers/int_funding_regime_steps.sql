@@ -95,7 +95,8 @@ ranked as (
 classed as (
     select
         *,
-        -- In METRICS' order. Without a percentile nothing is classed, not even neutral: an extreme might still be held.
+        -- In the order of docs/metrics.md. Without a percentile nothing is classed, not even neutral: an extreme might
+        -- still be held.
         case
             when excess_rate_percentile_90d is null then null
             when abs(excess_rate_8h) <= {{ threshold('funding_neutral_band') }} then 'neutral'

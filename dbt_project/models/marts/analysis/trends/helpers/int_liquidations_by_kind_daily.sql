@@ -1,7 +1,5 @@
 -- An asset's liquidations by kind: what liquidation_comparison_daily sets side by side. Kinds are measured differently
 -- and never added up; amounts per venue and their upper ends are int_liquidations_by_venue_daily's.
-{{ config(access='private') }}
-
 with venues as (
     select
         *,

@@ -1,7 +1,5 @@
 -- An asset's liquidations by kind and hour, on days of which some feed tells the hours apart: what
 -- liquidation_comparison_hourly sets side by side. An hour of a covered day in which nothing is reported is zero.
-{{ config(access='private') }}
-
 with feed_sides as (
     select
         *,
