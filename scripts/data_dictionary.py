@@ -28,6 +28,7 @@ Manifest = Mapping[str, Any]
 # Areas of models/marts/analysis and the other folders of models/marts in reading order: what people come for first, what it is
 # made of after it.
 SECTIONS = {
+    "overview": "Where each asset stands.",
     "signals": "Daily signals. They are hypotheses, not advice.",
     "evidence": "Which signals were followed by what they announce, and where liquidations lie, each with its record.",
     "trends": "Open interest, funding, liquidations and positioning over time, across venues.",

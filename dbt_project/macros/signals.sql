@@ -292,3 +292,11 @@
 {% macro signal_sign(direction) -%}
     case when {{ direction }} in ('up', 'risk_down') then 1 else -1 end
 {%- endmacro %}
+
+{#- An aggregate over the days after the entry of signal_outcomes; null unless all of them are known. -#}
+{% macro outcome_of(aggregate, known) -%}
+    case
+        when count(case when days.trade_date > entries.entry_date then {{ known }} end) = horizons.horizon_days
+            then {{ aggregate }} filter (where days.trade_date > entries.entry_date)
+    end
+{%- endmacro %}

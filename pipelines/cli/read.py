@@ -35,6 +35,7 @@ def status(
 ) -> None:
     """Show what the published file contains, how fresh it is, and what is missing."""
     from pipelines.operations.diagnostics import refused_landings
+    from pipelines.storage.snapshots import inspect_snapshots
     from pipelines.storage.status import published_status
     from pipelines.storage.warehouse import reader
 
@@ -44,11 +45,21 @@ def status(
     if not settings.published_database.exists() and refused and not as_json:
         # What was refused must be readable before anything was ever published.
         print_refused_landings(screen, refused)
+    faults = list(inspect_snapshots(settings, full=False))
+    if not as_json:
+        # Before the file is opened, which what a client did to it may prevent.
+        for fault in faults:
+            screen.note(f"{fault.what}; {fault.next_step}")
     with reader(settings) as con:
         found = published_status(con, str(settings.published_database))
     if as_json:
         screen.json(
-            {**plain(found), "newest_day": found.newest_day, "refused_landings": [plain(one) for one in refused]}
+            {
+                **plain(found),
+                "newest_day": found.newest_day,
+                "refused_landings": [plain(one) for one in refused],
+                "snapshot_faults": [plain(fault) for fault in faults],
+            }
         )
         return
     screen.out.print(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import sys
 import time
@@ -43,8 +44,9 @@ class Screen:
             stream.close()
 
     def json(self, value: Any) -> None:
-        """Print one JSON document, without wrapping or colors."""
-        self.out.file.write(json.dumps(value, default=plain, indent=1, ensure_ascii=False) + "\n")
+        """Print one JSON document, without wrapping or colors. JSON knows no infinity and no NaN: they are null."""
+        text = json.dumps(_finite(value), default=plain, indent=1, ensure_ascii=False, allow_nan=False)
+        self.out.file.write(text + "\n")
 
     @property
     def width(self) -> int | None:
@@ -157,8 +159,16 @@ def plain(value: Any) -> Any:
     if isinstance(value, date | datetime):
         return value.isoformat()
     if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
+        return _finite(asdict(value))
     return str(value)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    return [_finite(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _cell(value: Any) -> str:

@@ -80,6 +80,9 @@ class Settings(BaseSettings):
         description="Base URLs by <venue>.<endpoint>, overriding the venue's own: a mirror (also file://), an emulator.",
     )
     contact: str = Field(default="", description="Contact address for venues; sent in the User-Agent if set.")
+    kept_snapshots: int = Field(
+        default=2, ge=1, description="Published snapshots that are kept, the current one included."
+    )
     lock_timeout_seconds: float = Field(default=600.0, ge=0, description="How long a writer waits for the writer lock.")
 
     @classmethod
@@ -147,7 +150,7 @@ class Settings(BaseSettings):
 
     @property
     def published_database(self) -> Path:
-        """The only file that readers open."""
+        """The only name that readers open: a link to the newest snapshot."""
         return self.published_dir / "leverhouse.duckdb"
 
     @property

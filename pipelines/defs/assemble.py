@@ -42,14 +42,15 @@ def build_definitions(
     contract = load_contract(settings.schema_dir)
     datasets = find_datasets(settings, extra=mappings)
     venues = followed_venues(settings)
-    marts = build_mart_assets(settings, manifest or ensure_manifest(settings), observer=observer)
+    parsed = manifest or ensure_manifest(settings)
+    marts = build_mart_assets(settings, parsed, observer=observer)
     return dg.Definitions(
         assets=[
             *build_raw_assets(settings, datasets, observer=observer),
             *build_venue_assets(settings, venues, observer=observer, clock=clock),
             build_clean_assets(settings, contract, datasets, venues, observer=observer),
             *marts,
-            build_published_asset(settings, mart_keys(marts), observer=observer),
+            build_published_asset(settings, mart_keys(marts), parsed, observer=observer),
             build_report_asset(settings, observer=observer),
         ],
         asset_checks=build_mart_checks(settings, mart_keys(marts)),

@@ -1,6 +1,7 @@
 """The published snapshot and the report as assets; storage.publish and report.build do the work."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -14,7 +15,7 @@ REPORT = dg.AssetKey(["published", "report"])
 
 
 def build_published_asset(
-    settings: Settings, marts: Sequence[dg.AssetKey], *, observer: Observer
+    settings: Settings, marts: Sequence[dg.AssetKey], manifest: Path, *, observer: Observer
 ) -> dg.AssetsDefinition:
     """The file that readers open. It depends on the marts, so a failed blocking check leaves the old one in place."""
 
@@ -31,10 +32,13 @@ def build_published_asset(
     )
     def published(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         from pipelines.extract.landing import utc_now
+        from pipelines.operations.build import edition
         from pipelines.storage.publish import publish
 
         with step(context, settings, observer):
-            publication = publish(settings, now=utc_now(), progress=observer.progress)
+            publication = publish(
+                settings, now=utc_now(), edition=edition(settings, manifest), progress=observer.progress
+            )
             observer.published(publication)
             return dg.MaterializeResult(
                 metadata={

@@ -7,6 +7,7 @@ write after the lock of a killed build was released. No Dagster and no SQL of mo
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import secrets
 import subprocess
@@ -14,7 +15,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -23,7 +24,7 @@ from filelock import FileLock
 from pipelines.core.errors import ContractError, PermanentError, TransientError
 from pipelines.core.paths import environment
 from pipelines.core.progress import Progress, no_progress
-from pipelines.core.settings import Settings
+from pipelines.core.settings import PROJECT_ROOT, Settings
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from pipelines.evidence.levels import Fitted
     from pipelines.evidence.scorecard import Estimated
+    from pipelines.storage.publish import Edition
 
 Status = Literal["success", "warn", "fail", "error", "skipped"]
 
@@ -165,6 +167,28 @@ def ensure_manifest(settings: Settings) -> Path:
             if stale.stem != path.stem:
                 stale.unlink(missing_ok=True)
     return path
+
+
+def edition(settings: Settings, manifest: Path) -> Edition:
+    """What a snapshot of the marts of `manifest` is of."""
+    from pipelines.storage.dictionary import MartDictionary
+    from pipelines.storage.publish import Edition
+
+    parsed = json.loads(manifest.read_bytes())
+    return Edition(dictionary=MartDictionary.of(parsed), code_version=code_version(settings))
+
+
+def code_version(settings: Settings) -> str:
+    """Version of the package, and a digest of everything that decides what marts contain: code, contract and dbt project."""
+    digest = hashlib.sha256(_project_digest(settings.dbt_project_dir).encode())
+    for path in sorted([*(PROJECT_ROOT / "pipelines").rglob("*.py"), *settings.schema_dir.glob("*.sql")]):
+        digest.update(f"\0{path.relative_to(PROJECT_ROOT).as_posix()}\0".encode())
+        digest.update(path.read_bytes())
+    try:
+        package = version("leverhouse")
+    except PackageNotFoundError:
+        package = "checkout"
+    return f"{package}+{digest.hexdigest()[:12]}"
 
 
 def build_marts(settings: Settings, *, select: Sequence[str] = (), progress: Progress = no_progress) -> BuildReport:
