@@ -194,18 +194,18 @@ def absorb_debt(index: int, amount: int, usd: int, *, tx_hash: str = "0x" + "a" 
     )  # fmt: skip
 
 
-def test_an_absorption_counts_each_collateral_once_and_its_debt_once() -> None:
-    # 2 ether at 1,500.5 dollars and 3 of another token at 40; 2,900.25 USDC of debt.
+def test_an_absorption_counts_each_collateral_once_and_shares_its_debt_by_value() -> None:
+    # 2 ether at 1,500.5 dollars and 3 of another token at 40; 2,900.25 USDC of debt, of which 120/3121 belong to the latter.
     found = rows(
         "evm_ethereum", "comet",
         absorb(1, 100, 2 * 10**18, 300_100_000_000), absorb(2, 101, 3 * 10**18, 12_000_000_000),
         absorb_debt(3, 2_900_250_000, 290_025_000_000),
     )  # fmt: skip
     assert [(row["collateral_token"], row["collateral_usd"], row["debt_usd"]) for row in found] == [
-        (address(100), 3001.0, None),
-        (address(101), 120.0, 2900.25),
+        (address(100), 3001.0, pytest.approx(2788.73766421)),
+        (address(101), 120.0, pytest.approx(111.51233579)),
     ]
-    assert [row["debt_token"] for row in found] == [None, USDC]
+    assert [(row["debt_token"], row["debt_amount_raw"]) for row in found] == [(USDC, "2788737664"), (USDC, "111512336")]
     assert {row["price_source"] for row in found} == {"event"}
 
 

@@ -14,6 +14,9 @@ Contracts = Mapping[str, Mapping[str, str]]
 """Chain → contract → its token, in lower case. A token is an address, or a symbol if the record has no address; "" if the
 events of the contract name their tokens."""
 
+Units = Mapping[str, str]
+"""Contract → the canonical ticker that its events state values in, where that is not the dollar."""
+
 Registries = Mapping[str, tuple[str, ...]]
 """Chain → contracts trusted to announce further contracts, in lower case."""
 
@@ -204,6 +207,17 @@ COMPOUND_V3: Final[Contracts] = {
         "0xf25212e676d1f7f89cd72ffee66158f541246445": "usdc",
         "0xaeb318360f27748acb200ce616e389a6c9409a07": "usdt",
     },
+}
+
+# Comets whose events state values in something else than dollars, by the feeds of their configurations. cWstETHv3 counts
+# wstETH: its collateral's feeds are in it, and its base feed is a constant.
+COMPOUND_V3_UNITS: Final[Units] = {
+    "0xa17581a9e3356d9a858b789d68b4d866e593ae94": "ETH",  # cWETHv3 on ethereum
+    "0x3d0bb1ccab520a66e607822fc55bc921738fafe3": "WSTETH",  # cWstETHv3 on ethereum
+    "0xe85dc543813b8c2cfeaac371517b925a166a9293": "BTC",  # cWBTCv3 on ethereum
+    "0x6f7d514bbd4aff3bcd1140b7344b32f063dee486": "ETH",  # cWETHv3 on arbitrum
+    "0x46e6b214b524310239732d51387075e0e70970bf": "ETH",  # cWETHv3 on base
+    "0xe36a30d249f7761327fd973001a32010b521b6fd": "ETH",  # cWETHv3 on optimism
 }
 
 MORPHO_BLUE: Final[Contracts] = {

@@ -17,7 +17,7 @@ from pipelines.contract.batch import CoverageSpan, SourceRules, no_rejects
 from pipelines.extract.venue import Page, Parsed, Span
 from pipelines.sources.chain.evm.abi import TOPIC0, TOPICS, EventSpec, decode_logs, has_topic0_of, is_event
 from pipelines.sources.chain.evm.chains import Chain
-from pipelines.sources.chain.evm.contracts import Contracts, Registries
+from pipelines.sources.chain.evm.contracts import Contracts, Registries, Units
 from pipelines.sources.chain.evm.logs import LogFilter, LogSource, read_logs
 from pipelines.sources.instruments import runs_of_days
 from pipelines.sources.records import LINE, rejected
@@ -33,9 +33,12 @@ LIQUIDATION_COLUMNS: Final[dict[str, pl.DataType]] = {
     "collateral_amount_raw": pl.String(),
     "collateral_amount": pl.Float64(),
     "collateral_usd": pl.Float64(),
+    "collateral_value": pl.Float64(),
     "debt_token": pl.String(),
     "debt_amount_raw": pl.String(),
     "debt_usd": pl.Float64(),
+    "debt_value": pl.Float64(),
+    "value_unit": pl.String(),
 }
 BAD_DEBT_COLUMNS: Final[dict[str, pl.DataType]] = {
     "event": pl.String(),
@@ -43,6 +46,8 @@ BAD_DEBT_COLUMNS: Final[dict[str, pl.DataType]] = {
     "debt_token": pl.String(),
     "debt_amount_raw": pl.String(),
     "debt_usd": pl.Float64(),
+    "debt_value": pl.Float64(),
+    "value_unit": pl.String(),
 }
 """Columns that a family's row functions fill, with POSITION beside them; the other columns follow from the log."""
 
@@ -53,8 +58,8 @@ MAX_CONTRACTS: Final = 500
 """Topics, and contracts, in one log filter."""
 
 Decoded = Mapping[str, pl.DataFrame]
-"""Logs of a protocol by event name: POSITION, the event's parameters as text columns, and `contract_token`, the token of the
-contract if known."""
+"""Logs of a protocol by event name: POSITION, the event's parameters as text columns, `contract_token`, the token of the
+contract if known, and `contract_unit`, what it states values in if that is not the dollar."""
 
 Rows = Callable[[Decoded], pl.DataFrame]
 """One row per event of a table: POSITION and some of its columns; `fault` is why a log makes no row, else null."""
@@ -103,6 +108,7 @@ class Protocol:
     rows: Rows
     registry: Registry | None = None
     bad_debt: BadDebt | None = None
+    units: Units = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         chains = {*self.contracts, *(self.registry.contracts if self.registry else ())}
@@ -244,11 +250,11 @@ def _by_protocol(logs: pl.DataFrame, chain: str, protocols: Sequence[Protocol]) 
     logs = logs.with_columns(pl.col("address").str.to_lowercase())
     contracts = pl.DataFrame(
         [
-            (address, protocol.name, token or None)
+            (address, protocol.name, token or None, protocol.units.get(address))
             for protocol in protocols
             for address, token in protocol.tokens(chain).items()
         ],
-        schema={"address": pl.String, "protocol": pl.String, "contract_token": pl.String},
+        schema=dict.fromkeys(("address", "protocol", "contract_token", "contract_unit"), pl.String),
         orient="row",
     )
     for protocol in protocols:
@@ -267,8 +273,8 @@ def _liquidations(logs: pl.DataFrame, protocol: Protocol, chain: Chain) -> tuple
     fact about a market, or a reject."""
     logs = logs.filter(~has_topic0_of(protocol.bad_debt_events))
     decoded, faults = _decode(logs, protocol.name, protocol.events)
-    has_usd = pl.any_horizontal(pl.col("collateral_usd", "debt_usd").is_not_null())
-    rows, faulty = _clean_rows(protocol.rows(decoded), LIQUIDATION_COLUMNS, protocol.name, chain, has_usd=has_usd)
+    has_value = pl.any_horizontal(pl.col("collateral_usd", "debt_usd", "collateral_value", "debt_value").is_not_null())
+    rows, faulty = _clean_rows(protocol.rows(decoded), LIQUIDATION_COLUMNS, protocol.name, chain, has_value=has_value)
     return rows, _rejects(logs, [*faults, faulty])
 
 
@@ -276,8 +282,8 @@ def _bad_debt(logs: pl.DataFrame, protocol: str, bad_debt: BadDebt, chain: Chain
     """Rows of clean.lending_bad_debt and rejects. A malformed log of a shared event is rejected with the liquidations only."""
     logs = logs.filter(has_topic0_of(bad_debt.events))
     decoded, faults = _decode(logs, protocol, bad_debt.events)
-    has_usd = pl.col("debt_usd").is_not_null()
-    rows, faulty = _clean_rows(bad_debt.rows(decoded), BAD_DEBT_COLUMNS, protocol, chain, has_usd=has_usd)
+    has_value = pl.any_horizontal(pl.col("debt_usd", "debt_value").is_not_null())
+    rows, faulty = _clean_rows(bad_debt.rows(decoded), BAD_DEBT_COLUMNS, protocol, chain, has_value=has_value)
     return rows, _rejects(logs.filter(has_topic0_of(bad_debt.exclusive)), [*faults, faulty])
 
 
@@ -306,11 +312,11 @@ def _rejects(logs: pl.DataFrame, faults: Sequence[pl.DataFrame]) -> pl.DataFrame
 
 
 def _clean_rows(
-    made: pl.DataFrame, columns: Mapping[str, pl.DataType], protocol: str, chain: Chain, *, has_usd: pl.Expr
+    made: pl.DataFrame, columns: Mapping[str, pl.DataType], protocol: str, chain: Chain, *, has_value: pl.Expr
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """What a Rows function made as rows of a clean table, and LINE and `fault` of all of it.
 
-    `columns` that the function did not make are null. `has_usd` is whether the event itself states dollars.
+    `columns` that the function did not make are null. `has_value` is whether the event itself states a value.
     """
     missing = {name: kind for name, kind in {**columns, "fault": pl.String()}.items() if name not in made.columns}
     made = made.with_columns(*(pl.lit(None, kind).alias(name) for name, kind in missing.items()))
@@ -324,9 +330,9 @@ def _clean_rows(
         "block_number",
         "occurred_at",
         *(pl.col(name).cast(kind) for name, kind in columns.items()),
-        # Dollars in an event are the protocol's own valuation in that block.
-        pl.when(has_usd).then(pl.lit("event")).alias("price_source"),
-        pl.when(has_usd).then(pl.lit(0, pl.Int64)).alias("price_gap_seconds"),
+        # A value in an event is the protocol's own valuation in that block.
+        pl.when(has_value).then(pl.lit("event")).alias("price_source"),
+        pl.when(has_value).then(pl.lit(0, pl.Int64)).alias("price_gap_seconds"),
         pl.lit("full").alias("completeness"),
         (pl.col("occurred_at") + chain.finality).alias("available_at"),
         LINE,
@@ -346,6 +352,18 @@ def fields(**columns: str | pl.Expr) -> Rows:
 def scaled(column: str, decimals: int) -> pl.Expr:
     """Decimal text divided by 10^decimals."""
     return pl.col(column).cast(pl.Float64) / 10.0**decimals
+
+
+def stated(**values: pl.Expr) -> tuple[pl.Expr, ...]:
+    """Values that an event states in its contract's unit of account, by leg: columns <leg>_usd if the unit is the dollar, else
+    <leg>_value and value_unit."""
+    in_dollars = pl.col("contract_unit").is_null()
+    known = pl.any_horizontal(value.is_not_null() for value in values.values())
+    return (
+        *(pl.when(in_dollars).then(value).alias(f"{leg}_usd") for leg, value in values.items()),
+        *(pl.when(~in_dollars).then(value).alias(f"{leg}_value") for leg, value in values.items()),
+        pl.when(known).then("contract_unit").alias("value_unit"),
+    )
 
 
 def coverage_rules(spans: Sequence[Span], chain: Chain, protocols: Sequence[Protocol]) -> SourceRules:
