@@ -1,4 +1,4 @@
-"""Compound v3: absorptions are shared over their collaterals, stated in their unit of account, and split into repaid and bad debt."""
+"""Compound v3: debts of absorptions are shared over collaterals, stated in the comet's unit, and split into repaid and bad."""
 
 from __future__ import annotations
 
