@@ -44,7 +44,9 @@
             token as name,
             token,
             asset,
-            decimals
+            decimals,
+            is_stable,
+            is_registered
         from tokens
         where underlying_token is null
         union all
@@ -53,7 +55,9 @@
             lower(symbol) as name,
             token,
             asset,
-            decimals
+            decimals,
+            is_stable,
+            is_registered
         from tokens
         where underlying_token is null and is_registered
     ),
@@ -67,6 +71,8 @@
             token,
             asset,
             decimals,
+            is_stable,
+            is_registered,
             asset as price_of
         from own_names
         union all
@@ -76,6 +82,8 @@
             r.token,
             o.asset,
             cast(null as int) as decimals,
+            o.is_stable,
+            coalesce(o.is_registered, false) as is_registered,
             cast(null as string) as price_of
         from tokens as r
         left join own_names as o on r.chain = o.chain and r.underlying_token = o.name
@@ -93,6 +101,8 @@
             l.token,
             coalesce(n.token, l.token) as priced_token,
             n.asset,
+            n.is_stable,
+            n.is_registered,
             coalesce(l.amount, cast(l.amount_raw as double) / power(10e0, n.decimals)) as amount,
             l.stated_usd,
             l.stated_value,
@@ -333,7 +343,9 @@
         s.occurred_at,
         s.token,
         s.asset,
-        a.kind as asset_kind,
+        coalesce(
+            a.kind, case when s.is_stable then 'stable' when not s.is_stable then 'coin' when s.is_registered then 'claim' end
+        ) as asset_kind,
         s.amount,
         coalesce(s.stated_usd, s.priced_usd) as amount_usd,
         case
