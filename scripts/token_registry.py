@@ -34,8 +34,8 @@ def read(folder: Path) -> list[Token]:
 
 
 def registry(tokens: Sequence[Token]) -> list[dict[str, str]]:
-    """Rows of the seed token_registry. Where tokens of a chain share a symbol, the one with the most records keeps it, and the others
-    get a part of their address: sources without addresses are matched by symbol."""
+    """Rows of the seed token_registry. Where tokens of a chain share a symbol, the one with the most records keeps it, and
+    the others get a part of their address: sources without addresses are matched by symbol."""
     owner: dict[Key, Token] = {}
     for row in sorted(tokens, key=lambda row: -int(row["records"])):
         owner.setdefault((row["chain"], row["symbol"].lower()), row)
@@ -86,7 +86,10 @@ def receipts(tokens: Sequence[Token], held: Sequence[Token]) -> list[dict[str, s
     rest = {(row["chain"], row["token"]): row["underlying_token"] for row in held}
     return [
         {"chain": chain, "token": token, "underlying_token": underlying}
-        for (chain, token), underlying in {**stated, **{key: value for key, value in rest.items() if key not in stated}}.items()
+        for (chain, token), underlying in {
+            **stated,
+            **{key: value for key, value in rest.items() if key not in stated},
+        }.items()
     ]
 
 
@@ -122,7 +125,9 @@ def main() -> int:
         differing.append(name)
         if not given.check:
             path.write_text(content, encoding="utf-8")
-    sys.stdout.write(f"{', '.join(differing) or 'nothing'} {'differs' if given.check else 'written'}; facts as of {AS_OF}\n")
+    sys.stdout.write(
+        f"{', '.join(differing) or 'nothing'} {'differs' if given.check else 'written'}; facts as of {AS_OF}\n"
+    )
     return 1 if given.check and differing else 0
 
 

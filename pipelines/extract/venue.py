@@ -249,6 +249,9 @@ class Feed:
     retention: Retention
     subjects: Subjects | None = None
     """Selects the feed's subjects from the instruments of the universe; None: one subject, the whole venue."""
+    follows: tuple[str, ...] = ()
+    """Tables of other venues whose landed rows in a span name further subjects, by `named`."""
+    named: Callable[[pl.DataFrame], Iterable[str]] | None = None
     cadence: Daily | Capture = Daily()
     partitioning: Partitioning = Partitioning()
     completeness: str = "full"

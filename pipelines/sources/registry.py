@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from pipelines.core.universe import choose_universe
 from pipelines.extract.fetch import span_of
 from pipelines.extract.landing import Landing, LandingStore, Parser
 from pipelines.extract.pack import Pack
-from pipelines.extract.venue import Capture, Context, Feed, Venue
+from pipelines.extract.venue import Capture, Context, Feed, Job, Span, Venue
 from pipelines.sources.chain.evm.chains import CHAINS
 from pipelines.sources.files import source as files
 from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHistory, event_rules, partial_gaps
@@ -118,6 +118,37 @@ def open_source(store: LandingStore, contract: Contract, source: str, landings: 
             rules, captures=Captures(feed.cadence.every_hours, frozenset(s.start for s in (*spans, *partial)))
         )
     return OpenSource(parse=_parser(there, feed, instrument_history(store, there)), rules=rules)
+
+
+def with_named(
+    store: LandingStore, feed: Feed, jobs: Callable[[Span], Mapping[str, Job]]
+) -> Callable[[Span], Mapping[str, Job]]:
+    """`jobs`, and one for each subject that landed rows of the tables `feed` follows name in the span. What lands later is asked
+    for by the next fetch of the span."""
+
+    def all_jobs(span: Span) -> Mapping[str, Job]:
+        names: set[str] = set()
+        for there, followed in _following(feed):
+            for landing in store.current(there.source(followed)):
+                landed = span_of(landing)
+                if landed.start >= span.end or landed.end <= span.start:
+                    continue
+                context = Context(there.name, landing.fetched_at, landed, InstrumentHistory.none())
+                for parsed in followed.parse(list(Pack(landing.path).pages()), context):
+                    if parsed.table in feed.follows and feed.named:
+                        inside = pl.col("occurred_at").is_between(span.start, span.end, closed="left")
+                        names |= set(feed.named(parsed.rows.filter(inside)))
+        return {**{name: Job(name, span) for name in sorted(names)}, **jobs(span)}
+
+    return all_jobs
+
+
+def _following(feed: Feed) -> Iterator[tuple[Venue, Feed]]:
+    for name in VENUES:
+        there = venue(name)
+        for other in there.feeds:
+            if set(other.tables) & set(feed.follows):
+                yield there, other
 
 
 def instrument_history(store: LandingStore, there: Venue) -> InstrumentHistory:

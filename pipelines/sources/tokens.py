@@ -21,8 +21,8 @@ NATIVE: Final = "0xeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee"
 
 @cache
 def registered() -> pl.DataFrame:
-    """The rows of the registry: chain, token (address in lower case), symbol, asset, decimals."""
-    return pl.read_csv(SEEDS / "token_registry.csv", schema_overrides={"decimals": pl.Int64})
+    """The rows of the registry: chain, token (address in lower case), symbol, asset, decimals, kind, underlying, is_stable."""
+    return pl.read_csv(SEEDS / "token_registry.csv", schema_overrides={"decimals": pl.Int64}, infer_schema_length=None)
 
 
 @cache
