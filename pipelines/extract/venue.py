@@ -258,6 +258,8 @@ class Feed:
     """How much of the real events the venue reports, for documentation and for the coverage of event tables."""
     rules: Rules | None = None
     """Completeness rules of the source, if they do not follow from the other fields."""
+    rules_of_subjects: Callable[[Sequence[tuple[Span, frozenset[str]]]], Any] | None = None
+    """The same, given the landed spans with the subjects that each holds."""
 
     @property
     def published_after(self) -> timedelta:

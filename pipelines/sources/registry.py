@@ -111,6 +111,13 @@ def open_source(store: LandingStore, contract: Contract, source: str, landings: 
     # What the venue has not published yet, or what could not be had of some instruments, is no day without events.
     spans = [span_of(landing) for landing in landings if landing.completeness in ("complete", "empty")]
     rules: SourceRules = feed.rules(spans) if feed.rules else event_rules(there, feed, spans)
+    if feed.rules_of_subjects:
+        held = [
+            (span_of(landing), frozenset(name for name, outcome in covers.items() if outcome != "not_yet_published"))
+            for landing in landings
+            if (covers := landing.request.get("covers", {}))
+        ]
+        rules = feed.rules_of_subjects(held)
     partial = [span_of(landing) for landing in landings if landing.completeness == "partial"]
     rules = replace(rules, gaps=(*rules.gaps, *partial_gaps(feed, partial)))
     if isinstance(feed.cadence, Capture):

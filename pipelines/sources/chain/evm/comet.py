@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import date
 from typing import Final
 
 import polars as pl
 
-from pipelines.sources.chain.evm import contracts
 from pipelines.sources.chain.evm.abi import EventSpec
+from pipelines.sources.chain.evm.contracts import COMPOUND_V3_UNITS
 from pipelines.sources.chain.evm.lending import POSITION, BadDebt, Decoded, Family, Protocol, scaled, stated
 
 # usd_value has 8 decimals and counts what the price feeds of the comet count: dollars, or the unit of contracts.py
@@ -130,20 +129,12 @@ FAMILY: Final = Family(
     "AbsorbCollateral of Compound v3, in the unit of account that the event states; AbsorbDebt, shared over the collaterals of "
     "its absorption by their values. Debt beyond the value of the collateral is bad debt.",
     (
-        Protocol(
+        Protocol.declared(
             "compound_v3",
-            since={
-                "ethereum": date(2022, 8, 1),
-                "polygon": date(2023, 2, 1),
-                "arbitrum": date(2023, 5, 1),
-                "base": date(2023, 8, 1),
-                "optimism": date(2024, 3, 1),
-            },
-            contracts=contracts.COMPOUND_V3,
-            units=contracts.COMPOUND_V3_UNITS,
             events=EVENTS,
             rows=_absorptions,
             bad_debt=BadDebt(_bad_debt, shared=EVENTS),
+            units=COMPOUND_V3_UNITS,
         ),
     ),
 )

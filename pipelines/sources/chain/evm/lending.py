@@ -7,7 +7,7 @@ addresses are in contracts.py. Amounts stay raw: dbt applies decimals and prices
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 from typing import Final, TypeVar
 
@@ -17,7 +17,7 @@ from pipelines.contract.batch import CoverageSpan, SourceRules, no_rejects
 from pipelines.extract.venue import Page, Parsed, Span
 from pipelines.sources.chain.evm.abi import TOPIC0, TOPICS, EventSpec, decode_logs, has_topic0_of, is_event
 from pipelines.sources.chain.evm.chains import Chain
-from pipelines.sources.chain.evm.contracts import Contracts, Registries, Units
+from pipelines.sources.chain.evm.contracts import Contract, Contracts, Registries, Units, contracts_of
 from pipelines.sources.chain.evm.logs import LogFilter, LogSource, read_logs
 from pipelines.sources.instruments import runs_of_days
 from pipelines.sources.records import LINE, rejected
@@ -64,6 +64,15 @@ contract if known, and `contract_unit`, what it states values in if that is not 
 Rows = Callable[[Decoded], pl.DataFrame]
 """One row per event of a table: POSITION and some of its columns; `fault` is why a log makes no row, else null."""
 
+
+@dataclass(frozen=True)
+class Landed:
+    """A landed span, and the lists of contracts that were asked for in it."""
+
+    span: Span
+    lists: frozenset[str]
+
+
 FetchEvents = Callable[[LogSource, Span, Chain, Sequence["Protocol"]], AsyncIterator[Page]]
 """Fetches the logs of some protocols on one chain in a span."""
 
@@ -88,17 +97,19 @@ class BadDebt:
 @dataclass(frozen=True)
 class Registry:
     """How a protocol announces contracts. `events` map to the parameter that holds the address of the new contract. `contracts`
-    emit them; if there are none, the protocol's own contracts do."""
+    emit them; if `by_itself`, the protocol's own contracts do."""
 
     events: Mapping[EventSpec, str]
     contracts: Registries = field(default_factory=dict)
+    by_itself: bool = False
 
 
 @dataclass(frozen=True)
 class Protocol:
     """A lending protocol on all its chains: `rows` makes liquidations of the `events` of its `contracts`.
 
-    `since` is, by chain, the month of the first deployment or an earlier one: earlier days are empty and cost one request.
+    `since` is the day of the first deployment by chain. `listed` are the months of listing by contract, of those that were not on
+    the first list, with the day of the first deployment among them by chain.
     """
 
     name: str
@@ -109,11 +120,50 @@ class Protocol:
     registry: Registry | None = None
     bad_debt: BadDebt | None = None
     units: Units = field(default_factory=dict)
+    listed: Mapping[tuple[str, str], Contract] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         chains = {*self.contracts, *(self.registry.contracts if self.registry else ())}
         if chains != set(self.since):
             raise ValueError(f"{self.name}: chains with contracts {sorted(chains)}, with dates {sorted(self.since)}")
+
+    @classmethod
+    def declared(
+        cls,
+        name: str,
+        *,
+        events: tuple[EventSpec, ...],
+        rows: Rows,
+        registry: Mapping[EventSpec, str] | None = None,
+        bad_debt: BadDebt | None = None,
+        units: Units | None = None,
+        by_itself: bool = False,
+    ) -> Protocol:
+        """The protocol with its contracts from contracts.csv. `registry` are the events of those that announce others. They are
+        contracts of the protocol too if `by_itself`, or if the tokens of its markets are all in events: what they announce is
+        then a fact of its rows."""
+        deployed = contracts_of(name)
+        by_itself = by_itself or all(one.announces or not one.token for ones in deployed.values() for one in ones)
+        emitting = {
+            chain: {one.address: one.token for one in ones if by_itself or not one.announces}
+            for chain, ones in deployed.items()
+        }
+        announcing = {
+            chain: tuple(one.address for one in ones if one.announces)
+            for chain, ones in deployed.items()
+            if any(one.announces for one in ones)
+        }
+        return cls(
+            name,
+            since={chain: min(one.since for one in ones) for chain, ones in deployed.items()},
+            contracts={chain: listed for chain, listed in emitting.items() if listed},
+            events=events,
+            rows=rows,
+            registry=Registry(registry, {} if by_itself else announcing, by_itself=by_itself) if registry else None,
+            bad_debt=bad_debt,
+            units=units or {},
+            listed={(chain, one.address): one for chain, ones in deployed.items() for one in ones if one.listed},
+        )
 
     def tokens(self, chain: str) -> Mapping[str, str]:
         """The listed contracts on a chain, each with its token; announced ones are not among them."""
@@ -123,7 +173,34 @@ class Protocol:
         """Contracts on a chain that are trusted to announce further ones."""
         if self.registry is None:
             return ()
-        return self.registry.contracts.get(chain) or tuple(self.tokens(chain))
+        return tuple(self.tokens(chain)) if self.registry.by_itself else self.registry.contracts.get(chain, ())
+
+    def lists(self, chain: str) -> Mapping[str, date]:
+        """The lists that have contracts of a chain, "" the first, each with the first day of deployment among them."""
+        found: dict[str, date] = {}
+        for address in {*self.tokens(chain), *self.registries(chain)}:
+            later = self.listed.get((chain, address))
+            month, since = (later.listed, later.since) if later else ("", self.since[chain])
+            found[month] = min(found.get(month, since), since)
+        return found
+
+    def of_list(self, chain: str, month: str) -> Protocol | None:
+        """The protocol on one chain with the contracts of one list; None if it has none."""
+
+        def belongs(address: str) -> bool:
+            later = self.listed.get((chain, address))
+            return (later.listed if later else "") == month
+
+        contracts = {address: token for address, token in self.tokens(chain).items() if belongs(address)}
+        registries = tuple(address for address in self.registries(chain) if belongs(address))
+        if not contracts and not registries:
+            return None
+        registry = self.registry
+        if registry is not None:
+            own = {} if registry.by_itself or not registries else {chain: registries}
+            registry = replace(registry, contracts=own) if registries else None
+        since = {chain: self.since[chain]}
+        return replace(self, since=since, contracts={chain: contracts} if contracts else {}, registry=registry)
 
     @property
     def registry_events(self) -> Mapping[EventSpec, str]:
@@ -148,8 +225,10 @@ async def fetch_listed(
     source: LogSource, span: Span, chain: Chain, protocols: Sequence[Protocol]
 ) -> AsyncIterator[Page]:
     """All events of the listed contracts with one filter: a contract emits only the events of its own protocol."""
-    blocks = await source.blocks(span)
     listed = sorted({address for protocol in protocols for address in protocol.tokens(chain.name)})
+    if not listed:
+        return
+    blocks = await source.blocks(span)
     topics = sorted({topic for protocol in protocols for topic in protocol.topics})
     async for page in source.logs(blocks, LogFilter(tuple(listed), tuple(topics))):
         yield page
@@ -366,18 +445,29 @@ def stated(**values: pl.Expr) -> tuple[pl.Expr, ...]:
     )
 
 
-def coverage_rules(spans: Sequence[Span], chain: Chain, protocols: Sequence[Protocol]) -> SourceRules:
-    """A protocol is covered from its first day: no row on a landed day means no liquidation, or no bad debt."""
-    begins = [(LIQUIDATIONS, protocol.name, protocol.since[chain.name]) for protocol in protocols] + [
-        (BAD_DEBT, protocol.name, protocol.bad_debt.since.get(chain.name, protocol.since[chain.name]))
+def coverage_rules(landed: Sequence[Landed], chain: Chain, protocols: Sequence[Protocol]) -> SourceRules:
+    """A protocol is covered from its first day: no row on a landed day means no liquidation, or no bad debt.
+
+    A landing covers a protocol only until a contract was deployed that is on a list which was not asked for: a later fetch adds it.
+    """
+    begins = [(LIQUIDATIONS, protocol, protocol.since[chain.name]) for protocol in protocols] + [
+        (BAD_DEBT, protocol, max(protocol.bad_debt.since.get(chain.name, date.min), protocol.since[chain.name]))
         for protocol in protocols
         if protocol.bad_debt is not None
     ]
-    return SourceRules(
-        spans=tuple(
-            CoverageSpan(table, name, max(first, since), last, series=chain.name)
-            for table, name, since in begins
-            for first, last in runs_of_days(spans)
+    found = []
+    for table, protocol, since in begins:
+        lists = protocol.lists(chain.name)
+        heard = []
+        for one in landed:
+            lacking = min((first for month, first in lists.items() if month not in one.lists), default=date.max)
+            if one.span.end.date() > lacking:
+                one = replace(one, span=Span(one.span.start, datetime.combine(lacking, time())))
+            if one.span.start < one.span.end:
+                heard.append(one.span)
+        found += [
+            CoverageSpan(table, protocol.name, max(first, since), last, series=chain.name)
+            for first, last in runs_of_days(heard)
             if last >= since
-        )
-    )
+        ]
+    return SourceRules(spans=tuple(found))
