@@ -50,6 +50,11 @@ PROTOCOLS: Final[Mapping[tuple[str, str], str]] = {
 
 ROLES: Final = {"yes": "emits", "announces": "announces", "names tokens": "emits", "deficit only": "announces"}
 
+NOT_READ: Final = frozenset(
+    {"0x37d7306019a38af123e4b245eb6c28af552e0bb0", "0xa1a8c33c9a9a9de231b13a2271a7c09c11c849f1"}
+)
+"""Permissioned pools of Aave v2 (Arc, Centrifuge's): as good as no liquidations, and a request a day."""
+
 # Two Cats until April 2021, the Dog since: from Maker's own record, which the sheet leaves out.
 MAKER: Final = (
     ("0x78f2c2af65126834c51822f56be0d7469d7a523e", "2019-11-01"),
@@ -161,7 +166,7 @@ def rows_of(sheet: Sequence[Row], held: Sequence[Row], month: str) -> list[dict[
     for row in sheet:
         name = PROTOCOLS.get((row["protocol"], row["version"]))
         role = ROLES.get(row["emits"])
-        if name is None or role is None:
+        if name is None or role is None or row["contract"] in NOT_READ:
             continue
         by_block = dated(int(row["deployed_block"]), known[row["chain"]]) if row["deployed_block"] else None
         since = row["deployed_date"] or (by_block.isoformat() if by_block else "")
