@@ -1,4 +1,4 @@
-"""Makes contracts.csv and gmx_markets.csv of pipelines/sources/chain/evm from fact sheets, or says whether they differ from them.
+"""Makes the seed chain_contracts and the list of GMX markets (gmx_markets.csv) from fact sheets, or says whether they differ.
 
     python -m scripts.chain_contracts FOLDER [--check] [--listed MONTH]
 
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 EVM: Final = Path(__file__).resolve().parents[1] / "pipelines" / "sources" / "chain" / "evm"
-TARGET: Final = EVM / "contracts.csv"
+TARGET: Final = Path(__file__).resolve().parents[1] / "dbt_project" / "seeds" / "chain_contracts.csv"
 MARKETS: Final = EVM / "gmx_markets.csv"
 PROTOCOLS: Final[Mapping[tuple[str, str], str]] = {
     ("aave", "1"): "aave_v1",
@@ -84,6 +84,7 @@ FIRST: Final[Mapping[tuple[str, str], str]] = {
     ("moonwell", "ethereum"): "2025-06-01",
     ("moonwell", "moonbeam"): "2022-06-01",
     ("moonwell", "moonriver"): "2022-02-01",
+    ("euler_v2", "ethereum"): "2024-08-01",
     ("fluid", "arbitrum"): "2024-06-01",
     ("silo_v2", "sonic"): "2025-01-01",
     ("silo_v2", "arbitrum"): "2025-05-01",
@@ -180,12 +181,15 @@ def rows_of(sheet: Sequence[Row], held: Sequence[Row], month: str) -> list[dict[
         since = since or first or firsts.get(name, "")
         if (row["protocol"], row["chain"]) in LATE and row["emits"] == "announces":
             # What it announced before the adapter began is needed.
-            since = max(firsts.get(name, ""), (date.fromisoformat(since) - timedelta(days=120)).isoformat())
+            floor = min([firsts.get(name, since), *(day for (one, _), day in FIRST.items() if one == name)])
+            since = max(floor, (date.fromisoformat(since) - timedelta(days=120)).isoformat())
+        elif "adapter" in row["date_note"]:
+            since = (date.fromisoformat(since) - timedelta(days=14)).isoformat()
         rows.append(
             {
                 "protocol": name, "chain": row["chain"], "contract": row["contract"], "role": role, "token": row["token"],
                 "block": row["deployed_block"], "since": since,
-                "listed": listed.get((name, row["chain"], row["contract"]), month), "market": row["market"],
+                "listed": listed.get((name, row["chain"], row["contract"]), month), "market": row["market"].replace("'", ""),
             }
         )  # fmt: skip
     rows += [
@@ -208,7 +212,14 @@ def markets_of(sheet: Sequence[Row], held: Sequence[Row]) -> list[dict[str, str]
         index = re.sub("t0$", "T", row["index_symbol"])
         name = f"{index}/USD:{pools[0]}-{pools[-1]}"
         name = names.get((row["chain"], row["market"]), name)
-        rows.append({"chain": row["chain"], "market": row["market"], "name": name, "decimals": row["index_decimals"]})
+        rows.append(
+            {
+                "chain": row["chain"],
+                "market": row["market"].replace("'", ""),
+                "name": name,
+                "decimals": row["index_decimals"],
+            }
+        )
     return sorted(rows, key=lambda row: (row["chain"], row["name"], row["market"]))
 
 

@@ -1,4 +1,4 @@
-"""The contracts whose events are read, by protocol and chain: contracts.csv, made from records by scripts/chain_contracts.py.
+"""The contracts whose events are read, by protocol and chain: the seed chain_contracts, made from records by a script.
 
 A contract has the token of its market where its events omit it, the day of its deployment, and the month of its listing if that
 is later than the first list: what was fetched before then does not hold its events. A market opened later is listed by the
@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
-from pathlib import Path
 from typing import Final
 
-LIST: Final = Path(__file__).with_name("contracts.csv")
+from pipelines.sources.tokens import SEEDS
+
+LIST: Final = SEEDS / "chain_contracts.csv"
 
 Contracts = Mapping[str, Mapping[str, str]]
 """Chain → contract → its token, in lower case; "" if the events of the contract name their tokens."""
@@ -57,7 +58,7 @@ def _by_protocol() -> Mapping[str, Mapping[str, tuple[Contract, ...]]]:
 
 
 def contracts_of(protocol: str) -> Mapping[str, tuple[Contract, ...]]:
-    """The contracts of a protocol by chain. Raises KeyError for one that contracts.csv does not have."""
+    """The contracts of a protocol by chain. Raises KeyError for one that the seed does not have."""
     return _by_protocol()[protocol]
 
 

@@ -139,9 +139,9 @@ class Protocol:
         units: Units | None = None,
         by_itself: bool = False,
     ) -> Protocol:
-        """The protocol with its contracts from contracts.csv. `registry` are the events of those that announce others. They are
-        contracts of the protocol too if `by_itself`, or if the tokens of its markets are all in events: what they announce is
-        then a fact of its rows."""
+        """The protocol with its contracts from the seed chain_contracts. `registry` are the events of those that announce
+        others. These are contracts of the protocol too if `by_itself`, or if the tokens of its markets are all in events: what
+        they announce is then a fact of its rows."""
         deployed = contracts_of(name)
         by_itself = by_itself or all(one.announces or not one.token for ones in deployed.values() for one in ones)
         emitting = {
