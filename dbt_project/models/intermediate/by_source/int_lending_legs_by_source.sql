@@ -50,7 +50,7 @@ legs as (
         e.trade_date
     from events as e
     left join receipts as m on e.chain = m.chain and e.market = m.token
-    where e.debt_token is not null or e.debt_usd is not null or e.debt_value is not null or e.debt_amount_raw is not null
+    where coalesce(e.debt_token, e.debt_amount_raw) is not null or coalesce(e.debt_usd, e.debt_value) is not null
 ),
 
 priced as ({{ priced_legs('legs') }}),

@@ -109,7 +109,7 @@ known as (
             trade_date
         from days
     ) as d
-    left join contracts as c on d.venue = c.protocol and d.chain = c.chain and c.since <= d.trade_date
+    left join contracts as c on d.venue = c.protocol and d.chain = c.chain and d.trade_date >= c.since
     group by d.venue, d.chain, d.trade_date
 )
 
