@@ -249,12 +249,17 @@ class Feed:
     retention: Retention
     subjects: Subjects | None = None
     """Selects the feed's subjects from the instruments of the universe; None: one subject, the whole venue."""
+    follows: tuple[str, ...] = ()
+    """Tables of other venues whose landed rows in a span name further subjects, by `named`."""
+    named: Callable[[pl.DataFrame], Iterable[str]] | None = None
     cadence: Daily | Capture = Daily()
     partitioning: Partitioning = Partitioning()
     completeness: str = "full"
     """How much of the real events the venue reports, for documentation and for the coverage of event tables."""
     rules: Rules | None = None
     """Completeness rules of the source, if they do not follow from the other fields."""
+    rules_of_subjects: Callable[[Sequence[tuple[Span, frozenset[str]]]], Any] | None = None
+    """The same, given the landed spans with the subjects that each holds."""
 
     @property
     def published_after(self) -> timedelta:
