@@ -1,4 +1,4 @@
-"""DefiLlama: hourly dollar prices of the tokens that events name, used to value on-chain events. No key. Its other data is not read.
+"""DefiLlama: hourly dollar prices of the tokens that events name, used to value on-chain events. No key; nothing else is read.
 
 Facts from DefiLlama's documentation and public clients; anything not verified live is marked "?".
 """
