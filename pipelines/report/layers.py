@@ -28,7 +28,7 @@ HEAT_SQL: Final = (
 )
 LEVELS_SQL: Final = (
     "select asset, trade_date, bin_no, price_low_usd, price_high_usd, side, expected_usd "
-    f"from {LEVELS} order by asset, trade_date, side, bin_no"
+    f"from {LEVELS} where expected_usd is not null order by asset, trade_date, side, bin_no"
 )
 
 VINTAGES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {

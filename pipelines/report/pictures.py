@@ -104,5 +104,6 @@ def data_digest(report: Path, picture: Picture) -> str:
         kept = {name: content["d"].get(name) for name in READ[picture.view]}
         if picture.view == "heat":
             kept["cells"] = content["heat"]
+            kept["levels"] = path.with_name(f"{path.stem}-levels.js").exists()
         found.update(orjson.dumps([content["start"], content["n"], kept], option=orjson.OPT_SORT_KEYS))
     return found.hexdigest()

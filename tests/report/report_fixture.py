@@ -73,6 +73,8 @@ def create_contract(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("create schema marts; create schema ops; create schema meta; create schema history")
     for path in sorted((PROJECT_ROOT / "dbt_project" / "models" / "marts").rglob("*.yml")):
         for model in yaml.load(path.read_text(), Loader=yaml.CSafeLoader).get("models", []):
+            if model["name"].startswith("int_"):
+                continue  # a helper beside the marts, not published
             columns = ", ".join(f'"{column["name"]}" {column["data_type"]}' for column in model["columns"])
             con.execute(f"create table if not exists marts.{model['name']} ({columns})")
     for path in sorted((PROJECT_ROOT / "warehouse" / "schema").glob("ops.*.sql")):

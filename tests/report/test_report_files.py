@@ -61,7 +61,7 @@ def test_a_reader_sees_the_old_report_until_the_new_one_is_whole(
 
 
 def test_without_a_published_file_nothing_is_written(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="nothing is published"):
+    with pytest.raises(ConfigError, match="leverhouse run"):
         write_report(Settings(home=tmp_path))
     assert not (tmp_path / "published" / "report").exists()
 

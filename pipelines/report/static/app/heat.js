@@ -309,7 +309,7 @@
     const totals = held.days.filter((day) => day.realized.some((cell) => cell.input_grain === "daily_close")).length;
     if (totals) lines.push(`On ${totals} days only a total is known: it lies in the bin of the day's close and is drawn ${TOTAL_PX} pixels high.`);
     if (held.layer !== "realized") lines.push("Levels of a day are drawn in the column of the next one, the first on which they could be used. A model's output, not a forecast that price goes there.");
-    else if (!env.A.entry.levels) lines.push("Predicted layer: not available, the published file has no levels of this asset.");
+    else if (!env.A.entry.levels) lines.push("Predicted layer: not available, the published file holds no expected dollars of this asset (no levels, or too few days to fit them).");
     lines.push((judged.length ? `Dense bins: ${dense} of ${judged.length} judged` : "No bin is judged dense or not yet") + (bins.length > judged.length ? `; ${bins.length - judged.length} not judged (window of ${window_ || 90} days not full)` : "") + ". " + feeds(env));
     return lines;
   }

@@ -79,7 +79,7 @@
     for (const button of document.querySelectorAll('button[data-set="layer"]')) {
       if (button.dataset.value === "realized") continue;
       button.disabled = !levels;
-      button.title = levels ? "" : "not available: the published file has no levels of this asset";
+      button.title = levels ? "" : "not available: the published file holds no expected dollars of this asset";
     }
   }
 
