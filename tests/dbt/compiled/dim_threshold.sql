@@ -591,3 +591,111 @@ select
     cast(1.0e0 as double) as value,
     'standard deviations' as unit,
     'H15: on-chain liquidations stand out when their z-score leads that of exchanges by at least this much.' as description
+union all
+select
+    'evidence_entry_hours' as name,
+    cast(1 as double) as value,
+    'hours' as unit,
+    'Scorecard: a signal known up to this long after midnight is entered at that midnight; the first return may hold that hour of hindsight. Later ones enter a day later.' as description
+union all
+select
+    'evidence_largest_assets' as name,
+    cast(10 as double) as value,
+    'assets' as unit,
+    'Scorecard: how many assets, by open interest in dollars on the day of the signal, are the group largest.' as description
+union all
+select
+    'evidence_days_min' as name,
+    cast(180 as double) as value,
+    'days' as unit,
+    'Scorecard: fewest days with a known signal from which a hypothesis is judged.' as description
+union all
+select
+    'evidence_event_days_min' as name,
+    cast(20 as double) as value,
+    'days' as unit,
+    'Scorecard: fewest days with an event from which a hypothesis is judged.' as description
+union all
+select
+    'evidence_false_discovery_rate' as name,
+    cast(0.05e0 as double) as value,
+    'fraction' as unit,
+    'Scorecard: q-value up to which an effect counts, by Benjamini and Hochberg within a month and family.' as description
+union all
+select
+    'evidence_looks_in_a_row' as name,
+    cast(3 as double) as value,
+    'months' as unit,
+    'Scorecard: judgments in a row that must agree before a hypothesis is supported or contradicted. One look in 19 finds something in 22% of families of nulls, three in a row in 6.5%.' as description
+union all
+select
+    'levels_churn_share' as name,
+    cast(0.2e0 as double) as value,
+    'fraction' as unit,
+    'Liquidation levels: share of the volume beyond the change of open interest that closes one position and opens another. 0.1 to 0.5 fit alike on 2022 and 2023.' as description
+union all
+select
+    'levels_cohort_days' as name,
+    cast(60 as double) as value,
+    'days' as unit,
+    'Liquidation levels: how long a cohort of positions is followed.' as description
+union all
+select
+    'levels_closed_share_max' as name,
+    cast(0.999e0 as double) as value,
+    'fraction' as unit,
+    'Liquidation levels: largest share of positions closed in a day.' as description
+union all
+select
+    'levels_bin_base' as name,
+    cast(1.005e0 as double) as value,
+    'fraction' as unit,
+    'Liquidation levels: ratio of a bin''s upper to its lower edge.' as description
+union all
+select
+    'levels_reach' as name,
+    cast(0.3e0 as double) as value,
+    'fraction' as unit,
+    'Liquidation levels: bins up to this distance from the close are published.' as description
+union all
+select
+    'levels_bin_share_min' as name,
+    cast(0.0005e0 as double) as value,
+    'fraction' as unit,
+    'Liquidation levels: bins with less than this share of open interest are not published.' as description
+union all
+select
+    'levels_map_weight' as name,
+    cast(0.8e0 as double) as value,
+    'fraction' as unit,
+    'Liquidation levels: weight of the map in what is expected; the rest is that of distance alone.' as description
+union all
+select
+    'levels_prior' as name,
+    cast(20 as double) as value,
+    'pseudo-counts' as unit,
+    'Liquidation levels: strength of the gamma prior of a class rate. Without it a class hardly ever reached gets any rate.' as description
+union all
+select
+    'levels_calibration_days' as name,
+    cast(180 as double) as value,
+    'days' as unit,
+    'Liquidation levels: window of calibration, climatology and skill.' as description
+union all
+select
+    'levels_calibration_days_min' as name,
+    cast(30 as double) as value,
+    'days' as unit,
+    'Liquidation levels: fewest known days of the window from which an asset is calibrated.' as description
+union all
+select
+    'levels_skill_days_min' as name,
+    cast(120 as double) as value,
+    'days' as unit,
+    'Liquidation levels: fewest days from which skill is judged.' as description
+union all
+select
+    'evidence_shifts' as name,
+    cast(99 as double) as value,
+    'shifts' as unit,
+    'Scorecard: circular shifts of a signal that its statistic is compared with.' as description
