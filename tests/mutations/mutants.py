@@ -274,6 +274,13 @@ GAPS: Final = (
         ("tests/unit/test_load.py::test_gaps_have_a_reason",),
     ),
     Mutant(
+        "load: a restated row claims to have been known with its first version",
+        "pipelines/clean/parsed.py",
+        "if len(versions) == 1 or not any(found.files for found in parsed.tables.values()):",
+        "if len(versions) >= 1 or not any(found.files for found in parsed.tables.values()):",
+        ("tests/unit/test_versions.py::test_a_restated_file_is_loaded_with_the_time_of_each_row",),
+    ),
+    Mutant(
         "coverage: a day of captures wants no more slots than it had",
         "pipelines/clean/coverage.py",
         ".then(24 // captures.every_hours)",
