@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import duckdb
 import pytest
-from xdist.scheduler import LoadScopeScheduling
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from pipelines.contract.ddl import load_contract
 from pipelines.core.errors import ContractError
