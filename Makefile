@@ -18,7 +18,7 @@ DUCKDB2 := $(CURDIR)/.venv-duckdb2-overlay
 # The tests of a module run in one worker, so that what a module builds is built once.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --durations 15
 
-.PHONY: help setup demo recorded test lint unit test-slow soak mutants test-duckdb2 bench docs ui lock clean
+.PHONY: help setup demo recorded test lint unit test-slow soak evaluate mutants test-duckdb2 bench docs snapshots ui lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ test-slow: setup ## kill whole runs at random moments, and race them against eac
 soak: setup ## thirty days of scheduled operation with faults, kills and restatements, against an undisturbed run
 	$(BIN)/python -m pytest -n 0 --durations 5 -m slow tests/e2e/test_soak.py $(ARGS)
 
+evaluate: setup ## what is found of planted events, and which signal and level holds: docs/signal_evaluation.md, docs/evidence.md
+	LEVERHOUSE_HOME="$(LEVERHOUSE_HOME)" $(BIN)/leverhouse evaluate --write docs/signal_evaluation.md --evidence docs/evidence.md $(ARGS)
+
 mutants: setup ## put known defects into a copy of the project: its tests must see every one
 	$(BIN)/python -m pytest -n 0 --durations 5 -m mutation tests/mutations $(ARGS)
 
@@ -66,10 +69,15 @@ test-duckdb2: setup ## the same tests on DuckDB 2.0
 bench: setup ## speed and memory against a bare DuckDB load
 	$(BIN)/python -m pytest -m benchmark --benchmark-enable tests/benchmarks $(ARGS)
 
-docs: setup ## write docs/data_dictionary.md, docs/sources.md and dbt's own site, dbt_project/target/static_index.html
+docs: setup ## write docs/data_dictionary.md, docs/sources.md, docs/images (needs Chromium) and dbt's site, dbt_project/target/static_index.html
 	cd dbt_project && LEVERHOUSE_DATABASE=:memory: ../$(BIN)/dbt --quiet docs generate --static --empty-catalog --no-partial-parse
 	$(BIN)/python scripts/data_dictionary.py
 	$(BIN)/python scripts/sources_page.py
+	$(BIN)/python scripts/report_pictures.py
+
+snapshots: setup ## renew tests/dbt/compiled, the SQL of the marts as dbt compiles it
+	cd dbt_project && LEVERHOUSE_DATABASE=:memory: ../$(BIN)/dbt --quiet compile --no-partial-parse
+	$(BIN)/python scripts/sql_snapshots.py
 
 ui: setup ## Dagster's pages and its daemon on http://127.0.0.1:PORT
 	LEVERHOUSE_HOME="$(LEVERHOUSE_HOME)" $(BIN)/leverhouse ui --port $(PORT)

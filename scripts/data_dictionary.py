@@ -28,7 +28,9 @@ Manifest = Mapping[str, Any]
 # Areas of models/marts/analysis and the other folders of models/marts in reading order: what people come for first, what it is
 # made of after it.
 SECTIONS = {
+    "overview": "Where each asset stands.",
     "signals": "Daily signals. They are hypotheses, not advice.",
+    "evidence": "Which signals were followed by what they announce, and where liquidations lie, each with its record.",
     "trends": "Open interest, funding, liquidations and positioning over time, across venues.",
     "liquidations": "Forced liquidations, and cascades of them.",
     "risk": "Leverage, its concentration, and the positioning of traders.",
@@ -153,12 +155,21 @@ def _section(node: Mapping[str, Any]) -> str:
     return section
 
 
-def threshold_users(manifest: Manifest, name: str) -> tuple[str, ...]:
-    """Models and macros whose SQL uses the threshold."""
-    use = re.compile(rf"threshold\(\s*['\"]{name}['\"]")
+def threshold_users(manifest: Manifest, name: str, conditions: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """Models and macros whose SQL uses the threshold, itself or by the condition of a signal that compares with it."""
+    signals = "|".join(signal for signal, definition in conditions.items() if name in _borders(definition))
+    use = re.compile(
+        rf"threshold\(\s*['\"]{name}['\"]" + (rf"|\bsignal_[a-z_]+\(\s*'(?:{signals})'" if signals else "")
+    )
     models = [(n["name"], n["raw_code"]) for n in manifest["nodes"].values() if n["resource_type"] == "model"]
     macros = [(m["name"], m["macro_sql"]) for m in manifest["macros"].values() if m["package_name"] == "leverhouse"]
     return tuple(sorted(user for user, sql in [*models, *macros] if use.search(sql)))
+
+
+def _borders(definition: Mapping[str, Any]) -> frozenset[str]:
+    """Everything a signal's comparisons name, thresholds among it, without signs."""
+    comparisons = [*definition.get("all", ()), *definition.get("any", ()), definition.get("held_while", ())]
+    return frozenset(str(word).removeprefix("-") for comparison in comparisons for word in comparison)
 
 
 def prose(text: str) -> str:
@@ -174,7 +185,7 @@ def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 def render(manifest: Manifest, thresholds: Mapping[str, Mapping[str, Any]], words: Vocabulary) -> str:
     """The whole page. Deterministic: equal manifests give equal text."""
-    marts = list(marts_of(manifest, words))
+    marts, signals = list(marts_of(manifest, words)), conditions()
     glance = [(mart.section, f"[`{mart.name}`](#{mart.name})", prose(mart.grain)) for mart in marts]
     parts = [OPENING, "## At a glance", table(("part", "mart", "one row per"), glance)]
     for section, intro in SECTIONS.items():
@@ -192,7 +203,7 @@ def render(manifest: Manifest, thresholds: Mapping[str, Mapping[str, Any]], word
                     number(entry["value"]),
                     prose(entry["unit"]),
                     prose(entry["description"]),
-                    ", ".join(f"`{user}`" for user in threshold_users(manifest, name)) or "–",
+                    ", ".join(f"`{user}`" for user in threshold_users(manifest, name, signals)) or "–",
                 )
                 for name, entry in sorted(thresholds.items())
             ],
@@ -271,7 +282,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 def thresholds() -> Mapping[str, Mapping[str, Any]]:
     """Thresholds of dbt_project.yml by name; the manifest does not contain them."""
-    found: Mapping[str, Mapping[str, Any]] = yaml.safe_load(PROJECT.read_text(encoding="utf-8"))["vars"]["thresholds"]
+    return _variables("thresholds")
+
+
+def conditions() -> Mapping[str, Mapping[str, Any]]:
+    """The conditions of signals of dbt_project.yml, by signal."""
+    return _variables("signals")
+
+
+def _variables(name: str) -> Mapping[str, Mapping[str, Any]]:
+    found: Mapping[str, Mapping[str, Any]] = yaml.safe_load(PROJECT.read_text(encoding="utf-8"))["vars"][name]
     return found
 
 

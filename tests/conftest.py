@@ -26,7 +26,10 @@ ROOT = Path(__file__).resolve().parents[1]
 # Variables that steer the project and its tools. A test sees none of the caller's and must put back those that it sets.
 STEERING = ("LEVERHOUSE_", "DAGSTER_", "DBT_")
 # Read before the environment is cleaned: the only settings of a test run that come from outside.
-FOLDERS = {name: os.environ.get(name) for name in ("LEVERHOUSE_RECORDED", "LEVERHOUSE_SAMPLES")}
+FOLDERS = {
+    name: os.environ.get(name)
+    for name in ("LEVERHOUSE_RECORDED", "LEVERHOUSE_SAMPLES", "LEVERHOUSE_FIELD", "LEVERHOUSE_REFERENCE")
+}
 IN_CI = os.environ.get("CI", "").lower() == "true"
 
 # No deadline: a shared machine is slow at times, and pytest-timeout watches already. CI tries the same examples always.
@@ -84,6 +87,18 @@ def recorded_dir() -> Path:
 def samples_dir() -> Path:
     """Payloads in wire format: LEVERHOUSE_SAMPLES, or shared/samples beside the project. Read in place."""
     return _folder("LEVERHOUSE_SAMPLES", "samples")
+
+
+@pytest.fixture(scope="session")
+def field_dir() -> Path:
+    """Inputs that once failed, with the right outcome: LEVERHOUSE_FIELD, or shared/field beside the project. Read in place."""
+    return _folder("LEVERHOUSE_FIELD", "field")
+
+
+@pytest.fixture(scope="session")
+def reference_dir() -> Path:
+    """Fact sheets of chains: LEVERHOUSE_REFERENCE, or shared/reference beside the project. Read in place."""
+    return _folder("LEVERHOUSE_REFERENCE", "reference")
 
 
 @pytest.fixture

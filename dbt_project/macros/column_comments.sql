@@ -6,7 +6,8 @@
     {%- set columns = {} -%}
     {%- for name, column in column_dict.items() -%}
         {%- set meta = column.get('config', {}).get('meta', {}) -%}
-        {%- set measure = ' [' ~ meta.unit ~ ', ' ~ meta.additivity ~ ']' if meta.unit else '' -%}
+        {%- set higher = ', higher: ' ~ meta.orientation if meta.orientation else '' -%}
+        {%- set measure = ' [' ~ meta.unit ~ ', ' ~ meta.additivity ~ higher ~ ']' if meta.unit else '' -%}
         {%- do columns.update({name: dict(column, description=column.description ~ measure)}) -%}
     {%- endfor -%}
     {{- dbt.duckdb__alter_column_comment(relation, columns) -}}

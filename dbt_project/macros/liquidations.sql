@@ -27,6 +27,71 @@
     floor(({{ usd }}) * 1e6 + 0.5e0) / 1e6
 {%- endmacro %}
 
+{#- The four kinds of liquidations that are never added up: positions by their notional, on exchanges and on perp DEXes, and loans
+    by what is seized and by what is repaid. Null for a measure that its kind of venue does not have. -#}
+{% macro liquidation_kind(venue_kind, measure) -%}
+    case
+        when {{ venue_kind }} = 'cex' and {{ measure }} = 'position_notional' then 'exchange'
+        when {{ venue_kind }} = 'perp_dex' and {{ measure }} = 'position_notional' then 'perp_dex'
+        when {{ venue_kind }} = 'lending' and {{ measure }} = 'collateral_seized' then 'lending_collateral'
+        when {{ venue_kind }} = 'lending' and {{ measure }} = 'debt_repaid' then 'lending_debt'
+    end
+{%- endmacro %}
+
+{#- A whole query: the names of liquidation_kind. -#}
+{% macro liquidation_kinds() %}
+    select 'exchange' as kind
+    union all
+    select 'perp_dex' as kind
+    union all
+    select 'lending_collateral' as kind
+    union all
+    select 'lending_debt' as kind
+{% endmacro %}
+
+{#- What a group of liquidations is worth in US dollars: those without a price of their own take the close of their day. Null
+    where none of them has a price. -#}
+{% macro liquidation_value(notional_usd, unpriced_events, unpriced_base, close_usd) -%}
+    case
+        when {{ unpriced_events }} > 0 and {{ close_usd }} is not null
+            then coalesce({{ notional_usd }}, 0) + {{ unpriced_base }} * {{ close_usd }}
+        else {{ notional_usd }}
+    end
+{%- endmacro %}
+
+{#- A whole query: totals taken apart, one row per side, each with what is stated of it. What a total holds beyond its two
+    sides is of unknown side; below 0 it is rounding. -#}
+{% macro liquidation_sides(totals) %}
+    select
+        *,
+        'long' as side,
+        long_base as quantity_base,
+        long_usd as stated_usd
+    from {{ totals }}
+    where long_base is not null or long_usd is not null
+    union all
+    select
+        *,
+        'short' as side,
+        short_base as quantity_base,
+        short_usd as stated_usd
+    from {{ totals }}
+    where short_base is not null or short_usd is not null
+    union all
+    select
+        *,
+        'unknown' as side,
+        cast(null as double) as quantity_base,
+        greatest(total_usd - coalesce(long_usd, 0) - coalesce(short_usd, 0), 0e0) as stated_usd
+    from {{ totals }}
+    where total_usd is not null
+{% endmacro %}
+
+{#- What a side of a total is worth in US dollars: what is stated, else its quantity at the close of the day. -#}
+{% macro liquidation_side_value(stated_usd, quantity_base, close_usd) -%}
+    coalesce({{ stated_usd }}, case when {{ quantity_base }} = 0 then 0e0 end, {{ quantity_base }} * {{ close_usd }})
+{%- endmacro %}
+
 {#- The color of a value in [0, 1] as #rrggbb. The ends are those of viridis, the scale most plotting tools begin with: dark
     purple is read as empty and bright yellow as hot, also in gray and by color-blind readers. Between them every
     channel is a straight line, which a BI tool can repeat. -#}

@@ -1,22 +1,159 @@
-{#- The shape every signal's rows share, and how far a percentile is past its threshold. What each signal looks at is
-    signals_daily's; what it means to readers is the seed signals'. -#}
+{#- Signals: their conditions as SQL and as text, the shape their rows share, and how far a value is past its threshold.
+    When a signal is on is defined once, in vars: signals: of dbt_project.yml; nothing here knows a signal by name. -#}
 
 {#- Every signal, in the order of the hypotheses: what signals_daily unites and signal_matrix_daily spreads. A name here is a
     CTE of signals_daily and a row of the seed. -#}
 {% macro signal_names() -%}
-    {{ return([
-        'oi_expansion', 'oi_expansion_confirmed', 'bought_dip', 'deleveraging', 'healthy_funding',
-        'funding_normalization', 'dense_liquidation_zone', 'capitulation', 'upside_setup', 'extreme_positive_funding',
-        'extreme_negative_funding', 'top_risk', 'bottom_zone', 'large_liquidations',
-        'systemic_risk', 'long_crowded', 'short_crowded', 'lending_stress', 'perp_dex_stress',
-    ]) }}
+    {{ return(var('signals').keys() | list) }}
+{%- endmacro %}
+
+{#- The comparisons of a signal, as dbt_project.yml lists them. -#}
+{% macro signal_comparisons(signal) -%}
+    {%- set definition = var('signals').get(signal) -%}
+    {%- if definition is none -%}
+        {{ exceptions.raise_compiler_error("no signal " ~ signal ~ " in dbt_project.yml; add it under vars: signals:") }}
+    {%- endif -%}
+    {{ return(definition.get('all', definition.get('any'))) }}
+{%- endmacro %}
+
+{#- The comparison of a signal that is about this measure, the first if there are several. -#}
+{% macro signal_comparison_of(signal, measure) -%}
+    {%- for comparison in signal_comparisons(signal) if comparison[0] == measure -%}
+        {{ return(comparison) }}
+    {%- endfor -%}
+    {{ exceptions.raise_compiler_error("signal " ~ signal ~ " compares no " ~ measure ~ "; see vars: signals: in dbt_project.yml") }}
+{%- endmacro %}
+
+{#- What a comparison's measure is held against. A multiple of a measure is snapped, as the measures themselves are: a value on
+    the border is on it in every run. -#}
+{% macro signal_border_sql(comparison, relation='') -%}
+    {%- set border = comparison[2] | string -%}
+    {%- set minus = '-' if border.startswith('-') else '' -%}
+    {%- set name = border.removeprefix('-') -%}
+    {%- set columns = relation ~ '.' if relation else '' -%}
+    {%- if comparison | length > 3 -%}
+        {{ minus }}{{ stats_snap(threshold(name) ~ ' * ' ~ columns ~ comparison[3]) }}
+    {%- elif name in var('signal_measures') -%}
+        {{ columns ~ name }}
+    {%- elif comparison[2] is number -%}
+        {{ border }}
+    {%- else -%}
+        {{ minus ~ threshold(name) }}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- A comparison as a condition on the columns of a relation, or of the only one there is. -#}
+{% macro signal_comparison_sql(comparison, relation='') -%}
+    {%- set column = (relation ~ '.' if relation else '') ~ comparison[0] -%}
+    {%- if comparison | length == 1 -%}
+        {{ column }}
+    {%- elif comparison[1] in ('is', 'is not') -%}
+        {{ column }} {{ '=' if comparison[1] == 'is' else '<>' }} '{{ comparison[2] }}'
+    {%- else -%}
+        {{ column }} {{ comparison[1] }} {{ signal_border_sql(comparison, relation) }}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- One comparison of a signal, by its measure. -#}
+{% macro signal_comparison(signal, measure, relation='') -%}
+    {{ signal_comparison_sql(signal_comparison_of(signal, measure), relation) }}
+{%- endmacro %}
+
+{#- The whole condition of a signal. -#}
+{% macro signal_condition(signal, relation='') -%}
+    {%- for comparison in signal_comparisons(signal) -%}
+        {{ '' if loop.first else (' and ' if 'all' in var('signals')[signal] else ' or ') }}
+        {{- signal_comparison_sql(comparison, relation) }}
+    {%- endfor -%}
+{%- endmacro %}
+
+{#- on or off by that condition, and unknown where a column of it or one of `also_known` is missing. -#}
+{% macro signal_state(signal, relation='', also_known=[]) -%}
+    {%- set columns = [] -%}
+    {%- for comparison in signal_comparisons(signal) -%}
+        {%- for column in comparison[:1] + comparison[2:] if column in var('signal_measures') -%}
+            {%- do columns.append((relation ~ '.' if relation else '') ~ column) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ stats_state(signal_condition(signal, relation), columns | unique | list + also_known) }}
+{%- endmacro %}
+
+{#- Whether an extreme that is on is still held, by the furthest of its last percentiles. -#}
+{% macro signal_is_held(signal, furthest) -%}
+    {%- set held = var('signals')[signal].held_while -%}
+    {{ signal_comparison_sql([furthest, held[1], held[2]]) }}
+{%- endmacro %}
+
+{#- The threshold that signals_daily shows. -#}
+{% macro signal_threshold(signal) -%}
+    {%- set comparison = signal_comparisons(signal)[0] -%}
+    {%- if var('signals')[signal].get('band') -%}
+        null
+    {%- elif comparison | length > 3 -%}
+        {{ signal_border_sql(comparison[:3]) }}
+    {%- else -%}
+        {{ signal_border_sql(comparison) }}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- The condition of a signal as text, with its numbers: `>=` between measure and border, or what it means in words. -#}
+{% macro signal_text(signal, operators={}) -%}
+    {%- set definition = var('signals')[signal] -%}
+    {%- set said = [] -%}
+    {%- for comparison in signal_comparisons(signal) -%}
+        {%- do said.append(signal_comparison_text(comparison, operators)) -%}
+    {%- endfor -%}
+    {{- said | join(', and ' if 'all' in definition else ', or ') -}}
+    {%- if definition.get('in_a_row') -%}
+        {%- set times = signal_number(definition.in_a_row) -%}
+        , {{ times }} times in a row; it ends when another regime comes {{ times }} times in a row and none of them has
+        {#- #} {{ signal_comparison_text(definition.held_while, {}) -}}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- The same in words, as a sentence. -#}
+{% macro signal_sentence(signal) -%}
+    {%- set text = signal_text(signal, {'>=': 'is at least', '<=': 'is at most', '>': 'is above', '<': 'is below'}) -%}
+    {{- text[0] | upper ~ text[1:] -}}
+{%- endmacro %}
+
+{% macro signal_comparison_text(comparison, operators) -%}
+    {{- signal_measure_text(comparison[0]) -}}
+    {%- if comparison | length > 1 -%}
+        {%- set border = comparison[2] | string -%}
+        {%- set name = border.removeprefix('-') -%}
+        {#- #} {{ operators.get(comparison[1], comparison[1]) ~ ' ' -}}
+        {%- if name in var('signal_measures') -%}
+            {{- signal_measure_text(name) -}}
+        {%- elif name in var('thresholds') -%}
+            {{- '-' if border.startswith('-') }}{{ signal_number(name) -}}
+        {%- else -%}
+            {{- border -}}
+        {%- endif -%}
+        {{- ' ' ~ signal_measure_text(comparison[3]) if comparison | length > 3 -}}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- A measure in words, with the numbers of the thresholds it names. -#}
+{% macro signal_measure_text(measure) -%}
+    {%- set built = namespace(text=var('signal_measures')[measure]) -%}
+    {%- for name in var('thresholds') if '{' ~ name ~ '}' in built.text -%}
+        {%- set built.text = built.text.replace('{' ~ name ~ '}', signal_number(name)) -%}
+    {%- endfor -%}
+    {{- built.text -}}
+{%- endmacro %}
+
+{#- A threshold as people write it, for texts: 90, 2.5, 0.000037. -#}
+{% macro signal_number(name) -%}
+    {%- set value = var('thresholds_in_test', {}).get(name, var('thresholds').get(name).value) -%}
+    {{- (('%.6f' | format(value)).rstrip('0')).rstrip('.') -}}
 {%- endmacro %}
 
 {#- A whole query: a signal on every row of the CTE `inputs`. `needs` names what the day itself must tell, each with the
     column that is null where it does not; `of` names the inputs' groups of columns that say how much of the market was
     there. A signal that is unknown although the day tells everything lacks its past, or what `otherwise` says. -#}
 {% macro signal_rows(
-    signal, state, value, condition, past, needs, of, threshold='null', otherwise={}, last_reason='window not full'
+    signal, state, value, past, needs, of, otherwise={}, last_reason='window not full'
 ) %}
     {%- set graded = ['oi', 'funding', 'positioning', 'leverage', 'liquidations'] %}
     {%- set feeds = ['lending', 'perp_dex', 'liquidations'] %}
@@ -26,8 +163,8 @@
         '{{ signal }}' as signal,
         {{ state }} as state,
         cast({{ value }} as double) as value,
-        cast({{ threshold }} as double) as threshold,
-        '{{ condition }}' as condition,
+        cast({{ signal_threshold(signal) }} as double) as threshold,
+        '{{ signal_text(signal) }}' as condition,
         {{ past }} as past_threshold,
         '{{ needs.keys() | join(",") }}' as inputs,
         {%- for column in needs.values() %}
@@ -76,6 +213,19 @@
     end
 {%- endmacro %}
 
+{#- How far a signal's percentiles are past the borders of its own comparisons: of two, the one that is less far. -#}
+{% macro signal_past(signal, percentiles) -%}
+    {%- set pasts = [] -%}
+    {%- for percentile in percentiles -%}
+        {%- set comparison = signal_comparison_of(signal, percentile) -%}
+        {%- set border = signal_border_sql(comparison) -%}
+        {%- do pasts.append(
+            signal_above(percentile, border) if comparison[1] == '>=' else signal_below(percentile, border)
+        ) -%}
+    {%- endfor -%}
+    {{ pasts[0] if pasts | length == 1 else lesser_of(pasts[0], pasts[1]) }}
+{%- endmacro %}
+
 {#- How far a percentile is past a border: 0 up to the border, 1 at 100; null where it is not known. -#}
 {% macro signal_above(percentile, border) -%}
     case
@@ -105,18 +255,18 @@
     case when ({{ one }}) <= ({{ other }}) then {{ one }} when ({{ one }}) > ({{ other }}) then {{ other }} end
 {%- endmacro %}
 
-{#- The same for a value held against a level that is no percentile: both have one among the values before. A level that
-    none of them reached leaves no way to measure: past it the value is the extreme itself. -#}
-{% macro signal_above_level(value, level, percentile, level_percentile) -%}
+{#- The same for a value held against a threshold that is no percentile: both have one among the values before. A threshold
+    that none of them reached leaves no way to measure: past it the value is the extreme itself. -#}
+{% macro signal_past_level(signal, value, level_percentile) -%}
+    {%- set level = signal_threshold(signal) -%}
+    {%- set percentile = value ~ '_percentile' -%}
+    {%- set is_above = signal_comparisons(signal)[0][1] in ('>', '>=') -%}
     case
-        when {{ level_percentile }} = 100 and {{ percentile }} is not null and {{ value }} > {{ level }} then 1e0
-        else {{ signal_above(percentile, level_percentile) }}
-    end
-{%- endmacro %}
-{% macro signal_below_level(value, level, percentile, level_percentile) -%}
-    case
-        when {{ level_percentile }} = 0 and {{ percentile }} is not null and {{ value }} < {{ level }} then 1e0
-        else {{ signal_below(percentile, level_percentile) }}
+        when
+            {{ level_percentile }} = {{ 100 if is_above else 0 }} and {{ percentile }} is not null
+            and {{ value }} {{ '>' if is_above else '<' }} {{ level }}
+            then 1e0
+        else {{ signal_above(percentile, level_percentile) if is_above else signal_below(percentile, level_percentile) }}
     end
 {%- endmacro %}
 
@@ -130,21 +280,23 @@
 {%- endmacro %}
 
 {#- On, off or unknown where a mart spells a state with one of several words. -#}
-{% macro signal_state_is(column, word) -%}
+{% macro signal_state_is(column, words) -%}
     case
         when coalesce({{ column }}, 'unknown') = 'unknown' then 'unknown'
-        when {{ column }} = '{{ word }}' then 'on'
+        when {{ column }} in ('{{ words | join("', '") }}') then 'on'
         else 'off'
     end
 {%- endmacro %}
 
-{#- Sign of a expected direction: a rising price and falling risk are good news, the others bad. -#}
+{#- Sign of an expected direction: a rising price and falling risk are good news, the others bad. -#}
 {% macro signal_sign(direction) -%}
     case when {{ direction }} in ('up', 'risk_down') then 1 else -1 end
 {%- endmacro %}
 
-{#- A threshold as people write it, for texts: 90, 2.5, 0.000037. -#}
-{% macro signal_number(name) -%}
-    {%- set value = var('thresholds_in_test', {}).get(name, var('thresholds').get(name).value) -%}
-    {{- (('%.6f' | format(value)).rstrip('0')).rstrip('.') -}}
+{#- An aggregate over the days after the entry of signal_outcomes; null unless all of them are known. -#}
+{% macro outcome_of(aggregate, known) -%}
+    case
+        when count(case when days.trade_date > entries.entry_date then {{ known }} end) = horizons.horizon_days
+            then {{ aggregate }} filter (where days.trade_date > entries.entry_date)
+    end
 {%- endmacro %}

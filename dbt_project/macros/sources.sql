@@ -6,50 +6,20 @@
     day_completeness desc nulls last, precedence nulls last, period_minutes nulls last, source
 {%- endmacro %}
 
-{#- A whole query: the series that more than one feed tells, where a feed is one set of values of `told_by`. Most series
-    have one, and nothing to choose: sorting only the contested ones halves the cost of choosing. -#}
-{% macro multi_source_series(relation, series, told_by) %}
-    select {{ series | join(', ') }}
-    from {{ relation }}
-    group by {{ series | join(', ') }}
-    having {% for column in told_by -%}
-        {{ 'or ' if not loop.first }}min({{ column }}) <> max({{ column }}) {% endfor %}
-{% endmacro %}
-
-{#- The condition that two relations speak of the same series. -#}
-{% macro same_series(one, other, series) -%}
-    {%- for column in series -%}
-        {{ ' and ' if not loop.first }}{{ one }}.{{ column }} = {{ other }}.{{ column }}
-    {%- endfor -%}
-{%- endmacro %}
-
 {#- A whole query: of a table with one row per series, day, source and period, the rows of the best source of each day,
-    and how complete the day is. Only contested series are judged; the others pass as they are read. -#}
+    and how complete the day is. -#}
 {% macro best_source_of_day(table, series, present) %}
-    with contested as (
-        {{ multi_source_series(table, series, ['source', 'period']) }}
-    ),
-
-    judged as (
+    with judged as (
         select
             candidate.*,
             {{ share_of_day('candidate.' ~ present, 'candidate.period_minutes') }} as day_completeness,
             ranks.precedence
         from {{ table }} as candidate
-        semi join contested
-            on {{ same_series('candidate', 'contested', series) }}
         left join {{ ref('int_source_ranks') }} as ranks on candidate.source = ranks.source
     )
 
-    select
-        candidate.*,
-        {{ share_of_day('candidate.' ~ present, 'candidate.period_minutes') }} as day_completeness,
-        cast(null as int) as precedence
-    from {{ table }} as candidate
-    anti join contested
-        on {{ same_series('candidate', 'contested', series) }}
-    union all
-    select * from judged
+    select *
+    from judged
     qualify
         row_number() over (
             partition by {{ series | join(', ') }}, trade_date

@@ -93,3 +93,9 @@
         when {{ covers }} then 0e0
     end
 {%- endmacro %}
+
+{#- A part over a whole, each summed over the rows that know both; null where none does or the whole is 0. -#}
+{% macro stats_ratio_of_sums(part, whole) -%}
+    sum(case when {{ whole }} is not null then {{ part }} end)
+        / nullif(sum(case when {{ part }} is not null then {{ whole }} end), 0)
+{%- endmacro %}

@@ -62,7 +62,11 @@ def find_work(
     )
     matching = [x for x in landings if x.source == source and x.landing_id not in refused]
     if only is not None:
-        matching = [x for x in matching if x.landing_id in loaded or x.landing_id in only]
+        chosen = {
+            x.identity: x.version for x in current_versions(x for x in matching if x.landing_id in {*loaded, *only})
+        }
+        # Older versions were never loaded and never will be, but ops.landings lists them.
+        matching = [x for x in matching if x.version <= chosen.get(x.identity, 0)]
     current = current_versions(matching)
     current_ids = {landing.landing_id for landing in current}
     return Work(
@@ -88,6 +92,7 @@ def load_source(
     gate: Gate,
     now: datetime,
     reader_version: str = "",
+    known_by: datetime | None = None,
     progress: Progress = no_progress,
 ) -> LoadReport:
     """Load the pending landings of `source`: in one transaction, unless some of them are at fault.
@@ -96,10 +101,13 @@ def load_source(
     forgotten files take effect. What cannot be parsed is refused. If the gate refuses the batch, it is halved until the
     landings at fault are found; these are refused and the rest is loaded. A refused landing is tried again once it was
     accepted, or once `reader_version` has changed. Raises GateError if the gate refuses what remains of a removed landing, and
-    ReconciliationError if the counts do not add up; the clean tables are then unchanged.
+    ReconciliationError if the counts do not add up; the clean tables are then unchanged. Rows that could only be known after
+    `known_by` are left out.
     """
     landings = list(landings)
-    with parsed_source(contract, source, store, parse, reader_version=reader_version, now=now) as parsed:
+    with parsed_source(
+        contract, source, store, parse, reader_version=reader_version, now=now, known_by=known_by
+    ) as parsed:
         load = _Load(connect, parsed, landings, rules, gate, progress)
         return load.run()
 
@@ -140,7 +148,7 @@ class _Load:
             work = find_work(con, source, self.landings, refused=self.refused)
         for number, landing in enumerate(work.pending):
             self.progress(f"{source}: {landing.original_name}", number, len(work.pending))
-            refusal = self.parsed.read(landing)
+            refusal = self.parsed.read(landing, landings=self.landings, refused=self.refused)
             if refusal is not None:
                 self._refuse(landing, refusal)
         readable = [x for x in work.pending if x.landing_id not in self.refused]
@@ -194,7 +202,7 @@ class _Load:
                     stage.drop()
             # Parsed without the lock; then the state of the database is compared again.
             for landing in unread:
-                refusal = self.parsed.read(landing)
+                refusal = self.parsed.read(landing, landings=self.landings, refused=self.refused)
                 if refusal is not None:
                     detail = f"shares days with {landing.original_name}, which can no longer be read: {refusal.detail}"
                     return _Faults(refusal.reason, detail, ())

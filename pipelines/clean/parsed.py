@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,7 @@ from typing import Final
 import polars as pl
 from filelock import FileLock, Timeout
 
+from pipelines.clean.versions import Version, known_at, versions_of
 from pipelines.contract.batch import NULL_CELLS_SCHEMA, REJECT_SCHEMA, ParsedBatch
 from pipelines.contract.ddl import Contract, Table
 from pipelines.core.errors import ContractError, LimitError
@@ -69,13 +70,16 @@ class ParsedSource:
     folder: Path
     reader_version: str
     now: datetime
+    known_by: datetime | None = None
+    """Rows that could only be known later are left out; None: no limit."""
     landings: dict[str, ParsedLanding] = field(default_factory=dict)
     refused: dict[str, Refusal] = field(default_factory=dict)
     _rows: int = 0
 
-    def read(self, landing: Landing) -> Refusal | None:
+    def read(self, landing: Landing, *, landings: Iterable[Landing], refused: Collection[str]) -> Refusal | None:
         """Parse a landing unless that was done; return why it is refused, None if it was read.
 
+        Its earlier versions are found in `landings`, without those in `refused`, and decide when its rows could be known.
         Raises TransientError, and OSError for what is wrong with this machine (full disk, permissions): they say nothing of
         the landing.
         """
@@ -84,7 +88,9 @@ class ParsedSource:
         if landing.landing_id not in self.refused:
             folder = self.folder / landing.landing_id
             try:
-                self._parse(landing, folder)
+                self.landings[landing.landing_id] = self._known(
+                    self._dated(self._parse(landing, folder), versions_of(landing, landings, refused=refused))
+                )
             # Parsers meet whatever the world sends, and a panic of polars is no Exception: nothing of one landing may
             # stop the others.
             except BaseException as error:
@@ -113,7 +119,7 @@ class ParsedSource:
             refused_at=self.now,
         )
 
-    def _parse(self, landing: Landing, folder: Path) -> None:
+    def _parse(self, landing: Landing, folder: Path) -> ParsedLanding:
         for fault in self.store.verify([landing]):
             raise AlteredError(fault)
         folder.mkdir(parents=True)
@@ -136,7 +142,7 @@ class ParsedSource:
                 rejects.setdefault(table.name, []).append(batch.rejects.select(*REJECT_SCHEMA))
             if batch.null_cells.height:
                 null_cells.setdefault(table.name, []).append(batch.null_cells.select(*NULL_CELLS_SCHEMA))
-        self.landings[landing.landing_id] = ParsedLanding(
+        return ParsedLanding(
             landing.landing_id,
             {
                 name: TableFiles(
@@ -148,6 +154,57 @@ class ParsedSource:
             },
             {name: pl.concat(frames) for name, frames in rejects.items()},
             {name: pl.concat(frames) for name, frames in null_cells.items()},
+        )
+
+    def _dated(self, parsed: ParsedLanding, versions: Sequence[Version]) -> ParsedLanding:
+        """The landing with the time since which each row has stood in the versions up to it."""
+        if len(versions) == 1 or not any(found.files for found in parsed.tables.values()):
+            return parsed
+        before = self.folder / f"{parsed.landing_id}-before"
+        known: list[tuple[Version, ParsedLanding]] = []
+        for version in versions[:-1]:
+            try:
+                known.append((version, self._parse(version.landing, before / version.landing.landing_id)))
+            except BaseException as error:
+                # What cannot be read was never known to anyone here.
+                if not is_fault_of_bytes(error):
+                    raise
+        known.append((versions[-1], parsed))
+        for name, found in parsed.tables.items():
+            if not found.files:
+                continue
+            chain = [(version, said.tables[name].files if name in said.tables else ()) for version, said in known]
+            moved = known_at(self.contract.table(name), chain)
+            for file in found.files if moved.height else ():
+                rows = pl.read_parquet(file, glob=False)
+                later = pl.coalesce("known_at", "available_at").alias("available_at")
+                rows = rows.join(
+                    moved.rename({"available_at": "known_at"}), on="_rid", how="left", maintain_order="left"
+                )
+                rows.with_columns(later).drop("known_at").write_parquet(
+                    file, compression="uncompressed", statistics=False
+                )
+        shutil.rmtree(before, ignore_errors=True)
+        return parsed
+
+    def _known(self, parsed: ParsedLanding) -> ParsedLanding:
+        """The landing without what could only be known after `known_by`."""
+        if self.known_by is None:
+            return parsed
+        tables = {}
+        for name, found in parsed.tables.items():
+            days: set[date | None] = set()
+            for file in found.files:
+                rows = pl.read_parquet(file, glob=False).filter(pl.col("available_at") <= self.known_by)
+                rows.write_parquet(file, compression="uncompressed", statistics=False)
+                days.update(rows["trade_date"].unique())
+            tables[name] = replace(found, days=frozenset(days))
+        by = pl.col("trade_date").is_null() | (pl.col("trade_date") < self.known_by)
+        return replace(
+            parsed,
+            tables=tables,
+            rejects={name: rows.filter(by) for name, rows in parsed.rejects.items()},
+            null_cells={name: rows.filter(by) for name, rows in parsed.null_cells.items()},
         )
 
     def _stamped(self, table: Table, batch: ParsedBatch) -> pl.DataFrame:
@@ -168,7 +225,14 @@ class AlteredError(Exception):
 
 @contextmanager
 def parsed_source(
-    contract: Contract, source: str, store: LandingStore, parse: Parser, *, reader_version: str, now: datetime
+    contract: Contract,
+    source: str,
+    store: LandingStore,
+    parse: Parser,
+    *,
+    reader_version: str,
+    now: datetime,
+    known_by: datetime | None = None,
 ) -> Iterator[ParsedSource]:
     """A ParsedSource in a folder of its own below the scratch folder, which is removed at the end of the block."""
     folder = store.home / "scratch" / f"load-{secrets.token_hex(6)}"
@@ -176,7 +240,7 @@ def parsed_source(
     # Held until the end of the block: whose lock is free belonged to a process that was killed.
     with FileLock(folder / _LOCK):
         try:
-            yield ParsedSource(contract, source, store, parse, folder, reader_version, now)
+            yield ParsedSource(contract, source, store, parse, folder, reader_version, now, known_by)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

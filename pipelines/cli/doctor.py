@@ -91,7 +91,7 @@ def check_local(settings: Settings, progress: Callable[[str, int, int], None]) -
     yield _refused(settings)
     yield _database(settings)
     yield _runs(settings)
-    yield _published(settings)
+    yield from check_published(settings)
 
 
 def _python() -> Finding:
@@ -231,18 +231,26 @@ def _runs(settings: Settings) -> Finding:
     )
 
 
-def _published(settings: Settings) -> Finding:
+def check_published(settings: Settings) -> Iterator[Finding]:
+    """Whether the published file is what was published, whether it can be read, and what clients did beside it."""
     import duckdb
 
+    from pipelines.storage.snapshots import inspect_snapshots
     from pipelines.storage.status import published_status
     from pipelines.storage.warehouse import reader
 
     if not settings.published_database.exists():
-        return Finding("snapshot", "ok", "nothing published yet")
+        yield Finding("snapshot", "ok", "nothing published yet")
+        return
+    for fault in inspect_snapshots(settings, full=True):
+        yield Finding("snapshot", "wrong" if fault.reaches_readers else "ok", fault.what, fault.next_step)
     try:
         with reader(settings) as con:
             found = published_status(con, str(settings.published_database))
+    except LeverhouseError as error:
+        yield Finding("snapshot", "wrong", str(error), "close the client, then run leverhouse publish")
     except duckdb.Error as error:
-        return Finding("snapshot", "wrong", f"cannot be read: {error}", "run leverhouse publish")
-    text = f"{len(found.marts)} marts, published {found.published_at:%Y-%m-%d %H:%M} UTC, newest day {found.newest_day}"
-    return Finding("snapshot", "ok", text)
+        yield Finding("snapshot", "wrong", f"cannot be read: {error}", "run leverhouse publish")
+    else:
+        text = f"{len(found.marts)} marts, published {found.published_at:%Y-%m-%d %H:%M} UTC, newest day {found.newest_day}"
+        yield Finding("snapshot", "ok", text)

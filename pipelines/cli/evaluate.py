@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     *,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, max=999, help="Number of markets.")] = 20,
+    seeds: Annotated[int, typer.Option("--seeds", min=0, max=999, help="Number of markets; 0 for none.")] = 20,
     first_seed: Annotated[
         int,
         typer.Option(
@@ -38,6 +38,14 @@ def evaluate(
     ] = 21,
     days: Annotated[int, typer.Option("--days", min=100, max=800, help="Days per market.")] = 120,
     write: Annotated[Path | None, typer.Option("--write", help="Write the tables to this file as Markdown.")] = None,
+    evidence: Annotated[
+        Path | None,
+        typer.Option("--evidence", help="Write docs/evidence.md: the published record beside markets of known truth."),
+    ] = None,
+    panels: Annotated[int, typer.Option("--panels", min=1, max=2000, help="Null panels of each design.")] = 400,
+    until: Annotated[
+        datetime | None, typer.Option("--until", formats=["%Y-%m-%d"], help="Last month end of the record to show.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document for programs.")] = False,
 ) -> None:
     """Detect planted episodes in simulated markets, and count false positives in markets without any.
@@ -45,15 +53,19 @@ def evaluate(
     Needs neither network nor warehouse; works in a temporary folder in LEVERHOUSE_HOME. The exit code is 1 if an episode was
     not found or a signal was on more often than its bound for markets without episodes.
     """
-    from pipelines.sandbox.evaluation import judge_markets
+    from pipelines.sandbox.evaluation import evaluate_markets
 
     settings, screen = Settings.load(), Screen()
     settings.root.mkdir(parents=True, exist_ok=True)
+    honest = evidence is None or _write_evidence(settings, screen, evidence, panels=panels, until=until)
+    if seeds == 0:
+        screen.close()
+        raise typer.Exit(0 if honest else 1)
     with tempfile.TemporaryDirectory(prefix="evaluate-", dir=settings.root) as folder, Bar(screen) as bar:
         temporary = settings.model_copy(update={"home": Path(folder), "mappings": None})
         first = LAST_DAY - timedelta(days=days - 1)
         numbers = range(first_seed, first_seed + seeds)
-        found = judge_markets(temporary, numbers, first=first, last=LAST_DAY, assets=ASSETS, progress=bar.show)
+        found = evaluate_markets(temporary, numbers, first=first, last=LAST_DAY, assets=ASSETS, progress=bar.show)
     if write is not None:
         write.write_text("\n".join(markdown(found)) + "\n", encoding="utf-8")
     if as_json:
@@ -65,8 +77,27 @@ def evaluate(
             for one in found.null_rates
         ])  # fmt: skip
     screen.close()
-    if not found.is_sound:
+    if not (found.is_sound and honest):
         raise typer.Exit(1)
+
+
+def _write_evidence(settings: Settings, screen: Screen, file: Path, *, panels: int, until: datetime | None) -> bool:
+    """Whether the statistics keep what they claim on markets of known truth; the page is written either way."""
+    from pipelines.cli.evidence_page import is_sound, page, read_record
+    from pipelines.sandbox.evidence import known_truth
+    from pipelines.storage.warehouse import reader
+
+    last = until.date() if until else None
+    record = None
+    if settings.published_database.exists():
+        with reader(settings) as con:
+            record = read_record(con, until=last)
+    with Bar(screen) as bar:
+        truth = known_truth(panels=panels, markets=40, skill_seeds=4, assets=ASSETS, progress=bar.show)
+    options = f"--panels {panels}" + (f" --until {last}" if last else "")
+    command = f"leverhouse evaluate --seeds 0 {options} --evidence docs/evidence.md"
+    file.write_text("\n".join(page(truth, record, command=command)) + "\n", encoding="utf-8")
+    return is_sound(truth)
 
 
 def markdown(found: Evaluation) -> Iterator[str]:

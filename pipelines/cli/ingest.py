@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -26,6 +26,7 @@ Root = Annotated[Path | None, typer.Option("--root", exists=True, file_okay=Fals
 Venues = Annotated[list[str] | None, typer.Argument(metavar="VENUE...", help="Venues; default: those of the settings.")]
 Feeds = Annotated[list[str] | None, typer.Option("--feed", "-f", help="Only this feed; may be repeated.")]
 Assets = Annotated[str | None, typer.Option("--assets", help="Comma-separated assets; default: those of the settings.")]
+AsOfClock = Literal["fetched", "available"]
 Again = Annotated[bool, typer.Option("--again", help="Fetch again what is landed and final.")]
 
 
@@ -156,12 +157,34 @@ def _fetch(
     session.raise_errors()
 
 
-def rebuild(*, as_json: Json = False) -> None:
+def rebuild(
+    *,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(
+            "--as-of",
+            metavar="T",
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"],
+            help="Build only what was there by this instant (UTC), into published/asof; nothing else changes.",
+        ),
+    ] = None,
+    by: Annotated[
+        AsOfClock,
+        typer.Option(
+            "--clock", help="With --as-of: what this warehouse had fetched by then, or what was available to anyone."
+        ),
+    ] = "fetched",
+    as_json: Json = False,
+) -> None:
     """Rebuild the database from the landing, then the marts and the snapshot. Needs no network.
 
     Landed bytes are compared with their digests first. The old database stays until the new one is complete. The new
-    tables are compared with the old ones by fingerprint, and every difference is printed.
+    tables are compared with the old ones by fingerprint, and every difference is printed. With --as-of, a separate
+    warehouse of only what was there by an instant is built and published in published/asof.
     """
+    if as_of is not None:
+        _rebuild_as_of(as_of, by, as_json=as_json)
+        return
     screen = Screen()
     settings = Settings.load()
     with open_session(settings, screen) as session:
@@ -177,6 +200,30 @@ def rebuild(*, as_json: Json = False) -> None:
             session.record.compared("marts", comparison)
     print_run(screen, session, as_json=as_json)
     session.raise_errors()
+
+
+def _rebuild_as_of(at: datetime, by: AsOfClock, *, as_json: bool) -> None:
+    from pipelines.cli.screen import Bar
+    from pipelines.core.paths import prepare_home
+    from pipelines.operations.as_of import CLOCKS, rebuild_as_of
+
+    settings, screen = Settings.load(), Screen()
+    prepare_home(settings)
+    with Bar(screen) as bar, screen.quiet(settings.dagster_home / "logs" / "leverhouse.log"):
+        report = rebuild_as_of(settings, at, by=by, progress=bar.show)
+    found = {
+        "database": report.publication.database,
+        "as_of": at,
+        "clock": by,
+        "landings": report.landings,
+        "refused": len(report.outcome.refused),
+        "marts": report.publication.tables,
+        "rows": report.publication.rows,
+    }
+    if as_json:
+        screen.json(found)
+    else:
+        screen.table(f"{CLOCKS[by][:1].upper()}{CLOCKS[by][1:]}", [found])
 
 
 def publish(*, as_json: Json = False) -> None:

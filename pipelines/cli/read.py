@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from pipelines.cli.grid import records, spreadsheet_safe, table
 from pipelines.cli.report import print_missing, print_refused, print_refused_landings
 from pipelines.cli.screen import Screen, plain
 from pipelines.core.errors import ConfigError, PermanentError
@@ -34,6 +35,7 @@ def status(
 ) -> None:
     """Show what the published file contains, how fresh it is, and what is missing."""
     from pipelines.operations.diagnostics import refused_landings
+    from pipelines.storage.snapshots import inspect_snapshots
     from pipelines.storage.status import published_status
     from pipelines.storage.warehouse import reader
 
@@ -43,11 +45,21 @@ def status(
     if not settings.published_database.exists() and refused and not as_json:
         # What was refused must be readable before anything was ever published.
         print_refused_landings(screen, refused)
+    faults = list(inspect_snapshots(settings, full=False))
+    if not as_json:
+        # Before the file is opened, which what a client did to it may prevent.
+        for fault in faults:
+            screen.note(f"{fault.what}; {fault.next_step}")
     with reader(settings) as con:
         found = published_status(con, str(settings.published_database))
     if as_json:
         screen.json(
-            {**plain(found), "newest_day": found.newest_day, "refused_landings": [plain(one) for one in refused]}
+            {
+                **plain(found),
+                "newest_day": found.newest_day,
+                "refused_landings": [plain(one) for one in refused],
+                "snapshot_faults": [plain(fault) for fault in faults],
+            }
         )
         return
     screen.out.print(
@@ -67,8 +79,21 @@ def sql(
     example: Annotated[str | None, typer.Option("--example", help="Run the example query of this name.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array of objects.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
+    raw: Annotated[
+        bool,
+        typer.Option(
+            "--raw", help="With --csv: no apostrophe before a text that a spreadsheet would run as a formula."
+        ),
+    ] = False,
+    expanded: Annotated[
+        bool, typer.Option("--expanded", "-x", help="Print a column a line, a row after the other.")
+    ] = False,
 ) -> None:
-    """Query the published file, read-only and without access to other files; without a query, list the examples."""
+    """Query the published file, read-only and without access to other files; without a query, list the examples.
+
+    A result that is wider than the terminal is printed in blocks of columns, each with asset and date; nothing is cut without
+    a mark. Into a pipe or file every row is one line.
+    """
     import duckdb
 
     from pipelines.operations.examples import load_examples
@@ -102,8 +127,13 @@ def sql(
     elif as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(names)
-        writer.writerows(rows)
+        writer.writerows(rows if raw else [tuple(spreadsheet_safe(value) for value in row) for row in rows])
+    elif not rows:
+        screen.note("no rows")
     else:
-        screen.table("", [dict(zip(names, row, strict=True)) for row in rows[:SHOWN_ROWS]], empty="no rows")
+        shown = rows[:SHOWN_ROWS]
+        lines = records(names, shown) if expanded else table(names, shown, width=screen.width)
+        for line in lines:
+            screen.text(line)
         if len(rows) > SHOWN_ROWS:
             screen.note(f"the first {SHOWN_ROWS} rows; --csv and --json print all")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import sys
 import time
@@ -18,6 +19,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
+
+from pipelines.cli.grid import printable
 
 LOG_BYTES: Final = 10_000_000
 """Size in bytes at which the log of the command line is rotated; one old log is kept."""
@@ -41,12 +44,25 @@ class Screen:
             stream.close()
 
     def json(self, value: Any) -> None:
-        """Print one JSON document, without wrapping or colors."""
-        self.out.file.write(json.dumps(value, default=plain, indent=1, ensure_ascii=False) + "\n")
+        """Print one JSON document, without wrapping or colors. JSON knows no infinity and no NaN: they are null."""
+        text = json.dumps(_finite(value), default=plain, indent=1, ensure_ascii=False, allow_nan=False)
+        self.out.file.write(text + "\n")
+
+    @property
+    def width(self) -> int | None:
+        """Characters of a line of standard output: COLUMNS where it is set, else those of the terminal; None for a pipe."""
+        columns = os.environ.get("COLUMNS", "")
+        if columns.isdecimal() and int(columns) > 0:
+            return int(columns)
+        return self.out.width if self.out.is_terminal else None
+
+    def text(self, line: str) -> None:
+        """Print a line as it is, without markup or wrapping."""
+        self.out.file.write(f"{line}\n")
 
     def note(self, text: str) -> None:
         """Print a note to standard error."""
-        self.err.print(text, markup=False)
+        self.err.print(printable(text, keep="\n"), markup=False)
 
     def table(self, title: str, rows: Sequence[Mapping[str, Any]], *, empty: str = "nothing") -> None:
         """Print rows as a table; numbers are right-aligned, with thousands separators."""
@@ -63,7 +79,7 @@ class Screen:
                 name.replace("_", " "), justify="right" if numeric else "left", no_wrap=short, overflow="fold"
             )
         for row in rows:
-            table.add_row(*(Text(_cell(value)) for value in row.values()))
+            table.add_row(*(Text(printable(_cell(value))) for value in row.values()))
         self.out.print(table)
 
     @contextmanager
@@ -143,8 +159,16 @@ def plain(value: Any) -> Any:
     if isinstance(value, date | datetime):
         return value.isoformat()
     if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
+        return _finite(asdict(value))
     return str(value)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    return [_finite(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def _cell(value: Any) -> str:

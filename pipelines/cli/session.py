@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pipelines.operations.build import BuildReport
     from pipelines.operations.load import LoadOutcome
     from pipelines.operations.rebuild import Comparison
+    from pipelines.report.build import Report
     from pipelines.storage.publish import Publication
 
 
@@ -52,6 +53,7 @@ class Record(Observer):
     build: BuildReport | None = None
     comparisons: dict[str, Comparison] = field(default_factory=dict)
     publication: Publication | None = None
+    report: Report | None = None
 
     def progress(self, what: str, done: int, total: int) -> None:
         self.bar.show(what, done, total)
@@ -99,7 +101,7 @@ class Record(Observer):
             self.bar.line(f"  {line}")
 
     def built(self, report: BuildReport) -> None:
-        self.build = report
+        self.build = report.after(self.build)
         self.bar.line(
             f"built {len(report.models)} models, {len(report.tests)} tests, {len(report.faults)} failed, "
             f"in {report.seconds:.0f} s"
@@ -108,6 +110,10 @@ class Record(Observer):
     def published(self, publication: Publication) -> None:
         self.publication = publication
         self.bar.line(f"published {publication.tables} tables, {publication.rows:,} rows to {publication.database}")
+
+    def reported(self, report: Report) -> None:
+        self.report = report
+        self.bar.line(f"drew {report.assets} assets in {report.seconds:.1f} s to {report.index}")
 
     def failed(self, step: str, error: BaseException) -> None:
         self.errors.append((step, error))

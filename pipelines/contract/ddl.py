@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 COMMON_COLUMNS = ("trade_date", "source", "landing_id", "available_at", "loaded_at")
 """The last columns of every clean table."""
 
+SCHEMAS = ("clean", "ops", "stats")
+"""Schemas of the contract: what was received, its bookkeeping, and what statistics were fitted to it."""
+
 LOADER_COLUMNS = ("trade_date", "source", "landing_id", "loaded_at")
 """Columns filled by the loader, never by a parser."""
 
@@ -111,7 +114,13 @@ class Contract:
 
     clean: Mapping[str, Table]
     ops: Mapping[str, Table]
+    stats: Mapping[str, Table]
     ddl: tuple[str, ...]
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """Every table of every schema."""
+        return (*self.clean.values(), *self.ops.values(), *self.stats.values())
 
     def table(self, name: str) -> Table:
         """The clean table `name`. Raises ContractError listing the existing tables."""
@@ -144,7 +153,7 @@ def polars_type(duckdb_type: str) -> pl.DataType:
 
 def apply_ddl(con: duckdb.DuckDBPyConnection, contract: Contract) -> None:
     """Create the schemas and all missing tables. Idempotent."""
-    for schema in ("clean", "ops"):
+    for schema in SCHEMAS:
         con.execute(f"create schema if not exists {schema}")
     for statement in contract.ddl:
         con.execute(statement)
@@ -160,8 +169,8 @@ def load_contract(schema_dir: Path) -> Contract:
         raise ContractError(f"no DDL in {schema_dir}; the checkout is incomplete.")
     con = duckdb.connect(":memory:")
     try:
-        con.execute("create schema clean")
-        con.execute("create schema ops")
+        for schema in SCHEMAS:
+            con.execute(f"create schema {schema}")
         texts: dict[tuple[str, str], str] = {}
         for file in files:
             schema, _, table = file.stem.partition(".")
@@ -176,6 +185,7 @@ def load_contract(schema_dir: Path) -> Contract:
     return Contract(
         clean={t.name: t for t in tables if t.schema == "clean"},
         ops={t.name: t for t in tables if t.schema == "ops"},
+        stats={t.name: t for t in tables if t.schema == "stats"},
         ddl=tuple(texts.values()),
     )
 

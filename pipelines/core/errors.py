@@ -17,7 +17,8 @@
         ├── ReconciliationError received ≠ accepted + duplicates + quarantined
         ├── GateError           the quality gate refused the batch
         ├── WarehouseDamagedError  the working database cannot be opened, or has another version
-        └── PublishError        the snapshot could not be published
+        ├── PublishError        the snapshot could not be published
+        └── SnapshotDamagedError  the published file cannot be opened
 
 Every message names the source, what happened and the next step.
 """
@@ -125,5 +126,11 @@ class WarehouseDamagedError(PermanentError):
 
 class PublishError(PermanentError):
     """The snapshot could not be published; the previous one is unchanged."""
+
+    exit_code = 74  # EX_IOERR
+
+
+class SnapshotDamagedError(PermanentError):
+    """The published file cannot be opened; `leverhouse publish` writes a new one."""
 
     exit_code = 74  # EX_IOERR

@@ -5,10 +5,12 @@ No I/O at import; opens no database and creates no folder.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -18,6 +20,7 @@ from pydantic_settings import (
 )
 
 from pipelines.core.errors import ConfigError
+from pipelines.core.words import nearest
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,6 +31,26 @@ def _comma_list(value: object) -> object:
 
 # Lists are comma-separated in the environment and arrays in leverhouse.toml.
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
+
+
+OTHER_VARIABLES: Final = frozenset(
+    {"LEVERHOUSE_DATABASE", "LEVERHOUSE_PARQUET", "LEVERHOUSE_RECORDED", "LEVERHOUSE_SAMPLES", "LEVERHOUSE_FIELD"}
+)
+"""Variables of this project that are no settings: what dbt's profile reads, and where the tests find their material."""
+BENCHMARKS: Final = "LEVERHOUSE_BENCH_"
+
+
+def _base_urls(endpoints: dict[str, str]) -> dict[str, str]:
+    for name, address in endpoints.items():
+        parts = urlsplit(address)
+        if parts.scheme not in {"http", "https", "file"} or not (
+            parts.netloc or (parts.scheme == "file" and parts.path)
+        ):
+            # The address may hold a key and is not shown.
+            raise ValueError(f"{name} is no address: write http://, https:// or file:// and where it leads")
+        if name.count(".") != 1:
+            raise ValueError(f"{name!r} is not <venue>.<endpoint>")
+    return endpoints
 
 
 class Settings(BaseSettings):
@@ -52,11 +75,14 @@ class Settings(BaseSettings):
         description="Assets to fetch; empty: the universe (rule in pipelines/core/universe.py).",
     )
     venues: Names = Field(default=(), description="Venues to fetch; empty: all that need no key.")
-    endpoints: dict[str, str] = Field(
+    endpoints: Annotated[dict[str, str], AfterValidator(_base_urls)] = Field(
         default_factory=dict,
         description="Base URLs by <venue>.<endpoint>, overriding the venue's own: a mirror (also file://), an emulator.",
     )
     contact: str = Field(default="", description="Contact address for venues; sent in the User-Agent if set.")
+    kept_snapshots: int = Field(
+        default=2, ge=1, description="Published snapshots that are kept, the current one included."
+    )
     lock_timeout_seconds: float = Field(default=600.0, ge=0, description="How long a writer waits for the writer lock.")
 
     @classmethod
@@ -72,7 +98,15 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls) -> Self:
-        """The settings of this process. Raises ConfigError naming the invalid variable."""
+        """The settings of this process. Raises ConfigError naming the invalid or unknown variable."""
+        known = {f"LEVERHOUSE_{name.upper()}" for name in cls.model_fields}
+        for name in sorted(os.environ):
+            if (
+                name.startswith("LEVERHOUSE_")
+                and name not in known | OTHER_VARIABLES
+                and not name.startswith(BENCHMARKS)
+            ):
+                raise ConfigError(f"settings: there is no {name}.{nearest(name, known)}")
         try:
             return cls()
         except ValidationError as error:
@@ -116,7 +150,7 @@ class Settings(BaseSettings):
 
     @property
     def published_database(self) -> Path:
-        """The only file that readers open."""
+        """The only name that readers open: a link to the newest snapshot."""
         return self.published_dir / "leverhouse.duckdb"
 
     @property

@@ -13,7 +13,7 @@ from pipelines.defs.checks import build_mart_checks
 from pipelines.defs.clean import build_clean_assets
 from pipelines.defs.jobs import build_jobs
 from pipelines.defs.marts import build_mart_assets, mart_keys
-from pipelines.defs.publish import build_published_asset
+from pipelines.defs.publish import build_published_asset, build_report_asset
 from pipelines.defs.raw import build_raw_assets
 from pipelines.defs.schedules import build_schedules, build_sensors
 from pipelines.defs.venues import build_venue_assets
@@ -42,16 +42,18 @@ def build_definitions(
     contract = load_contract(settings.schema_dir)
     datasets = find_datasets(settings, extra=mappings)
     venues = followed_venues(settings)
-    marts = build_mart_assets(settings, manifest or ensure_manifest(settings), observer=observer)
+    parsed = manifest or ensure_manifest(settings)
+    marts = build_mart_assets(settings, parsed, observer=observer)
     return dg.Definitions(
         assets=[
             *build_raw_assets(settings, datasets, observer=observer),
             *build_venue_assets(settings, venues, observer=observer, clock=clock),
             build_clean_assets(settings, contract, datasets, venues, observer=observer),
-            marts,
-            build_published_asset(settings, mart_keys(marts), observer=observer),
+            *marts,
+            build_published_asset(settings, mart_keys(marts), parsed, observer=observer),
+            build_report_asset(settings, observer=observer),
         ],
-        asset_checks=build_mart_checks(settings, marts.keys),
+        asset_checks=build_mart_checks(settings, mart_keys(marts)),
         jobs=build_jobs(settings, venues, observer=observer),
         schedules=build_schedules(venues),
         sensors=build_sensors(settings, datasets, list(contract.clean), venues),

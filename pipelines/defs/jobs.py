@@ -60,7 +60,7 @@ def build_jobs(settings: Settings, venues: Sequence[Venue], *, observer: Observe
         dg.define_asset_job(
             BUILD,
             selection=layers | published,
-            description="Runs dbt build with its blocking tests, then publishes the snapshot.",
+            description="Runs dbt with its blocking tests, before and after the statistics, then publishes the snapshot.",
         ),
         dg.define_asset_job(
             PUBLISH, selection=published, description="Publishes the snapshot from the existing marts."

@@ -1,6 +1,7 @@
-"""The dbt project as assets: asset keys of models, dbt's results as materializations and checks.
+"""The dbt project as assets: asset keys of models, dbt's results as materializations and checks, and the statistics between what
+they read and what reads them.
 
-operations.build.build_marts runs dbt; no SQL here.
+What runs is operations.build; no SQL here.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,8 +12,8 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 
 from pipelines.core.settings import Settings
-from pipelines.defs.common import BUILT_DAILY, LEDGER, OWNERS, WRITER_POOL, clean_key, step, table_metadata
-from pipelines.operations.build import NodeResult
+from pipelines.defs.common import BUILT_DAILY, LEDGER, OWNERS, WRITER_POOL, step, table_metadata
+from pipelines.operations.build import READS_STATISTICS, BuildReport, NodeResult
 from pipelines.operations.observer import Observer
 
 MART_GROUPS: Final = ("facts", "reference", "operations", "analysis")
@@ -42,7 +43,8 @@ class Translator(DagsterDbtTranslator):
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
         name = dbt_resource_props["name"]
         if dbt_resource_props["resource_type"] == "source":
-            return clean_key(name) if dbt_resource_props["source_name"] == "clean" else LEDGER
+            source = dbt_resource_props["source_name"]
+            return LEDGER if source == "ops" else dg.AssetKey([source, name])
         return dg.AssetKey([dbt_resource_props["schema"], name])
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
@@ -69,16 +71,38 @@ class Translator(DagsterDbtTranslator):
         )
 
 
-def build_mart_assets(settings: Settings, manifest: Path, *, observer: Observer) -> dg.AssetsDefinition:
-    """All models and seeds as one step, with dbt's tests as their checks.
+STATISTICS: Final[Mapping[str, tuple[tuple[str, ...], str]]] = {
+    "signal_estimates": (
+        ("int_hypothesis_outcomes_daily", "int_hypothesis_states_daily", "signal_hypotheses", "dim_threshold"),
+        "Effect of every hypothesis with its errors, as judged at the end of each month; months as they were are kept.",
+    ),
+    "liquidation_kernel_monthly": (
+        ("int_liquidation_exposure_daily", "liquidation_classes", "dim_threshold"),
+        "Rates of liquidation by class of leverage, fitted for each month on the days before it.",
+    ),
+    "liquidation_skill_daily": (
+        ("int_liquidation_exposure_daily", "liquidation_classes", "dim_threshold"),
+        "What the rates of a month expected of its days, what was liquidated, and the skill of 180 days.",
+    ),
+}
+"""Tables of the step of statistics, with the models and seeds they are made from: assets of their own, so that a fit that fails is
+seen, and the last one stays in force."""
+
+
+def build_mart_assets(settings: Settings, manifest: Path, *, observer: Observer) -> list[dg.AssetsDefinition]:
+    """All models and seeds in two steps, with dbt's tests as their checks, and the statistics between them.
 
     A run of a subset builds that subset; a run of checks only tests the existing tables.
     """
 
-    translator = Translator()
+    def whole(first: bool) -> BuildReport:  # noqa: FBT001
+        from pipelines.operations.build import build_evidence, build_inputs
 
-    @dbt_assets(manifest=manifest, name="dbt", dagster_dbt_translator=translator, pool=WRITER_POOL)
-    def dbt(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        return (build_inputs if first else build_evidence)(settings, progress=observer.progress)
+
+    def build(
+        context: dg.AssetExecutionContext, translator: Translator, *, first: bool
+    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
         from pipelines.operations.build import build_marts, check_marts
 
         keys = {spec.metadata[UNIQUE_ID]: spec.key for spec in context.assets_def.specs}
@@ -87,9 +111,10 @@ def build_mart_assets(settings: Settings, manifest: Path, *, observer: Observer)
             if not selected:
                 tested = _names(key.asset_key for key in context.selected_asset_check_keys)
                 report = check_marts(settings, select=tested, progress=observer.progress)
+            elif context.selected_asset_keys == set(keys.values()):
+                report = whole(first)
             else:
-                some = selected if context.selected_asset_keys != set(keys.values()) else []
-                report = build_marts(settings, select=some, progress=observer.progress)
+                report = build_marts(settings, select=selected, progress=observer.progress)
             observer.built(report)
             for node in report.models:
                 # A model added while Dagster is running has no asset until the definitions are reloaded.
@@ -102,12 +127,73 @@ def build_mart_assets(settings: Settings, manifest: Path, *, observer: Observer)
                     yield _check(key, tests)
             report.raise_faults()
 
-    return dbt
+    inputs, evidence = Translator(), Translator()
+
+    @dbt_assets(
+        manifest=manifest, name="dbt", exclude=READS_STATISTICS, dagster_dbt_translator=inputs, pool=WRITER_POOL
+    )
+    def dbt(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        yield from build(context, inputs, first=True)
+
+    @dbt_assets(
+        manifest=manifest,
+        name="dbt_evidence",
+        select=READS_STATISTICS,
+        dagster_dbt_translator=evidence,
+        pool=WRITER_POOL,
+    )
+    def dbt_evidence(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+        yield from build(context, evidence, first=False)
+
+    group = next(iter(dbt_evidence.group_names_by_key.values()))
+    return [dbt, _statistics(settings, dbt, group=group, observer=observer), dbt_evidence]
 
 
-def mart_keys(assets: dg.AssetsDefinition) -> list[dg.AssetKey]:
+def _statistics(settings: Settings, dbt: dg.AssetsDefinition, *, group: str, observer: Observer) -> dg.AssetsDefinition:
+    @dg.multi_asset(
+        name="statistics",
+        specs=[
+            dg.AssetSpec(
+                dg.AssetKey(["stats", table]),
+                deps=sorted(key for key in dbt.keys if key.path[-1] in read),
+                # Drawn among the marts that read it, so that the picture of the layers has no way back.
+                group_name=group,
+                owners=OWNERS,
+                kinds={"python", "duckdb"},
+                description=description,
+                freshness_policy=BUILT_DAILY,
+            )
+            for table, (read, description) in STATISTICS.items()
+        ],
+        pool=WRITER_POOL,
+    )
+    def statistics(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+        from pipelines.operations.build import fit_statistics
+
+        with step(context, settings, observer):
+            fitted = fit_statistics(settings, progress=observer.progress)
+            told: dict[str, dict[str, Any]] = {
+                "signal_estimates": {
+                    "dagster/row_count": fitted.estimates.rows,
+                    "computed": fitted.estimates.computed,
+                    "seconds": round(fitted.estimates.seconds, 3),
+                },
+                "liquidation_kernel_monthly": {
+                    "dagster/row_count": fitted.levels.kernel_rows,
+                    "months_fitted": fitted.levels.months,
+                    "seconds": round(fitted.levels.seconds, 3),
+                },
+                "liquidation_skill_daily": {"dagster/row_count": fitted.levels.skill_rows},
+            }
+            for table, metadata in told.items():
+                yield dg.MaterializeResult(asset_key=dg.AssetKey(["stats", table]), metadata=metadata)
+
+    return statistics
+
+
+def mart_keys(assets: Iterable[dg.AssetsDefinition]) -> list[dg.AssetKey]:
     """Keys of the marts, which are published."""
-    return sorted(key for key in assets.keys if key.path[0] == "marts")
+    return sorted(key for some in assets for key in some.keys if key.path[0] == "marts")
 
 
 def _names(keys: Iterable[dg.AssetKey]) -> list[str]:
@@ -117,7 +203,7 @@ def _names(keys: Iterable[dg.AssetKey]) -> list[str]:
 
 def _group(props: Mapping[str, Any]) -> str:
     if props["resource_type"] in {"seed", "source"}:
-        return {"seed": "seeds", "source": "clean"}[props["resource_type"]]
+        return "seeds" if props["resource_type"] == "seed" else str(props["source_name"])
     folder = "/".join(props["fqn"][1:-1])
     group = folder.removeprefix("marts/").partition("/")[0]
     if group not in GROUPS:

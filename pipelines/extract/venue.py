@@ -249,12 +249,17 @@ class Feed:
     retention: Retention
     subjects: Subjects | None = None
     """Selects the feed's subjects from the instruments of the universe; None: one subject, the whole venue."""
+    follows: tuple[str, ...] = ()
+    """Tables of other venues whose landed rows in a span name further subjects, by `named`."""
+    named: Callable[[pl.DataFrame], Iterable[str]] | None = None
     cadence: Daily | Capture = Daily()
     partitioning: Partitioning = Partitioning()
     completeness: str = "full"
     """How much of the real events the venue reports, for documentation and for the coverage of event tables."""
     rules: Rules | None = None
     """Completeness rules of the source, if they do not follow from the other fields."""
+    rules_of_subjects: Callable[[Sequence[tuple[Span, frozenset[str]]]], Any] | None = None
+    """The same, given the landed spans with the subjects that each holds."""
 
     @property
     def published_after(self) -> timedelta:
@@ -281,7 +286,8 @@ class Venue:
     """A venue: `name` is its key in sources.registry and the first part of its source ids.
 
     `endpoints` are base URLs by name; settings may override each (`endpoints` in leverhouse.toml, key `<venue>.<name>`),
-    also with a file:// URL of a local mirror. `check` raises for error codes in a response and does nothing else; `weights`
+    also with a file:// URL of a local mirror. `optional_endpoints` matches names of endpoints that have no default and exist
+    only if the settings define them. `check` raises for error codes in a response and does nothing else; `weights`
     is the response header with the used weight of each budget; `forbidden_wait` is for venues that send 403 to too many
     requests: the seconds to wait. `ignored_in_digest` matches irrelevant content that differs in every response, such as the
     venue's clock, so that an unchanged response can be distinguished from a restated one. The feed `instruments`, if there
@@ -293,6 +299,7 @@ class Venue:
     endpoints: Mapping[str, str]
     limits: tuple[Limit, ...]
     feeds: tuple[Feed, ...]
+    optional_endpoints: re.Pattern[str] | None = None
     check: Callable[[Page], None] = lambda page: None
     weights: Mapping[str, str] = field(default_factory=dict)
     concurrency: int = 8

@@ -1,4 +1,4 @@
-"""Building the marts: prepares dbt's manifest and runs dbt, once per build, holding the writer lock.
+"""Building the marts: prepares dbt's manifest and runs dbt, before and after the statistics, holding the writer lock.
 
 dbt runs in this process, which has the adapter loaded already and whose end also ends dbt; a dbt subprocess would continue to
 write after the lock of a killed build was released. No Dagster and no SQL of models here.
@@ -7,6 +7,7 @@ write after the lock of a killed build was released. No Dagster and no SQL of mo
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import secrets
 import subprocess
@@ -14,7 +15,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -23,17 +24,24 @@ from filelock import FileLock
 from pipelines.core.errors import ContractError, PermanentError, TransientError
 from pipelines.core.paths import environment
 from pipelines.core.progress import Progress, no_progress
-from pipelines.core.settings import Settings
+from pipelines.core.settings import PROJECT_ROOT, Settings
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
     from dbt.contracts.results import RunResult
+
+    from pipelines.evidence.levels import Fitted
+    from pipelines.evidence.scorecard import Estimated
+    from pipelines.storage.publish import Edition
 
 Status = Literal["success", "warn", "fail", "error", "skipped"]
 
 
 SAMPLE_ROWS: Final = 5
 """Sample rows kept of a failed test."""
+
+READS_STATISTICS: Final = "source:stats+"
+"""dbt's name for everything that reads a table of schema stats, itself or through others, with the tests of it."""
 
 QUIET: Final = ("--log-level", "none", "--log-level-file", "info", "--no-use-colors", "--no-use-colors-file")
 """Options that make dbt log to its log file only."""
@@ -71,6 +79,14 @@ class NodeResult:
 
 
 @dataclass(frozen=True)
+class Statistics:
+    """What the step of statistics did: estimates of hypotheses, and the fit and score of liquidation levels."""
+
+    estimates: Estimated
+    levels: Fitted
+
+
+@dataclass(frozen=True)
 class BuildReport:
     """Results in the order in which the nodes finished."""
 
@@ -89,6 +105,14 @@ class BuildReport:
     def faults(self) -> tuple[NodeResult, ...]:
         """Nodes that make the build fail: errors, and failed tests of severity error."""
         return tuple(node for node in self.nodes if node.status in {"fail", "error"})
+
+    def after(self, earlier: BuildReport | None) -> BuildReport:
+        """This report with the nodes of an earlier one that it does not name: a build is two runs of dbt."""
+        if earlier is None:
+            return self
+        mine = {node.unique_id for node in self.nodes}
+        kept = (node for node in earlier.nodes if node.unique_id not in mine)
+        return BuildReport(nodes=(*kept, *self.nodes), seconds=earlier.seconds + self.seconds)
 
     def raise_faults(self) -> None:
         """Raise one error naming the failed nodes, if there are any."""
@@ -145,21 +169,75 @@ def ensure_manifest(settings: Settings) -> Path:
     return path
 
 
-def build_marts(settings: Settings, *, select: Sequence[str] = (), progress: Progress = no_progress) -> BuildReport:
-    """Run dbt build on the whole project, or on the models in `select`, including their tests.
+def edition(settings: Settings, manifest: Path) -> Edition:
+    """What a snapshot of the marts of `manifest` is of."""
+    from pipelines.storage.dictionary import MartDictionary
+    from pipelines.storage.publish import Edition
 
-    Unit tests are excluded: they test the project, not the data. Raises WarehouseBusyError if another process is writing,
+    parsed = json.loads(manifest.read_bytes())
+    return Edition(dictionary=MartDictionary.of(parsed), code_version=code_version(settings))
+
+
+def code_version(settings: Settings) -> str:
+    """Version of the package, and a digest of everything that decides what marts contain: code, contract and dbt project."""
+    digest = hashlib.sha256(_project_digest(settings.dbt_project_dir).encode())
+    for path in sorted([*(PROJECT_ROOT / "pipelines").rglob("*.py"), *settings.schema_dir.glob("*.sql")]):
+        digest.update(f"\0{path.relative_to(PROJECT_ROOT).as_posix()}\0".encode())
+        digest.update(path.read_bytes())
+    try:
+        package = version("leverhouse")
+    except PackageNotFoundError:
+        package = "checkout"
+    return f"{package}+{digest.hexdigest()[:12]}"
+
+
+def build_marts(settings: Settings, *, select: Sequence[str] = (), progress: Progress = no_progress) -> BuildReport:
+    """Run dbt build on the models in `select`, or everything: what statistics read, the statistics, what reads them.
+
+    Tests run with their models. Unit tests are excluded: they test the project, not the data. If a model fails that statistics may
+    read, the rest is not built. Raises WarehouseBusyError if another process is writing,
     BuildBrokenError if dbt cannot run at all; failures of single nodes are in the report.
     """
-    return _run(settings, "build", select, progress)
+    if select:
+        return _run(settings, "build", ["--select", *select], progress)
+    before = build_inputs(settings, progress=progress)
+    if before.faults:
+        return before
+    fit_statistics(settings, progress=progress)
+    return build_evidence(settings, progress=progress).after(before)
+
+
+def build_inputs(settings: Settings, *, progress: Progress = no_progress) -> BuildReport:
+    """Run dbt over everything that reads no statistics. Raises as build_marts does."""
+    return _run(settings, "build", ["--exclude", READS_STATISTICS], progress)
+
+
+def build_evidence(settings: Settings, *, progress: Progress = no_progress) -> BuildReport:
+    """Run dbt over what reads statistics, as they are. Raises as build_marts does."""
+    return _run(settings, "build", ["--select", READS_STATISTICS], progress)
+
+
+def fit_statistics(settings: Settings, *, progress: Progress = no_progress) -> Statistics:
+    """Bring the tables of schema stats up to date from the marts as they are, each in a transaction of its own.
+
+    A step that is killed or fails leaves the last fit in force. Raises WarehouseBusyError while another process writes.
+    """
+    from pipelines.evidence.levels import write_levels
+    from pipelines.evidence.scorecard import write_estimates
+    from pipelines.storage.warehouse import writer
+
+    with writer(settings, what="statistics") as con:
+        return Statistics(
+            estimates=write_estimates(con, progress=progress), levels=write_levels(con, progress=progress)
+        )
 
 
 def check_marts(settings: Settings, *, select: Sequence[str], progress: Progress = no_progress) -> BuildReport:
     """Run the dbt tests of the models in `select` on the existing tables. Raises as build_marts does."""
-    return _run(settings, "test", select, progress)
+    return _run(settings, "test", ["--select", *select], progress)
 
 
-def _run(settings: Settings, command: str, select: Sequence[str], progress: Progress) -> BuildReport:
+def _run(settings: Settings, command: str, nodes: Sequence[str], progress: Progress) -> BuildReport:
     from pipelines.storage.warehouse import writer, writer_lock
 
     started = time.monotonic()
@@ -168,16 +246,18 @@ def _run(settings: Settings, command: str, select: Sequence[str], progress: Prog
     with writer(settings, what=f"prepare dbt {command}"):
         pass
     arguments = [
+        # Nobody reads the artifacts of a run, and writing them takes longer than the models of statistics.
+        "--no-write-json",
         command,
         "--exclude-resource-type",
         "unit_test",
         *_folders(settings, settings.dbt_target_dir),
-        *(["--select", *select] if select else []),
+        *nodes,
     ]
     with writer_lock(settings, what=f"dbt {command}"):
         results = _invoke(settings, arguments, manifest=load_parsed(path), progress=progress)
-        nodes = _describe(settings, results)
-    return BuildReport(nodes=nodes, seconds=time.monotonic() - started)
+        described = _describe(settings, results)
+    return BuildReport(nodes=described, seconds=time.monotonic() - started)
 
 
 def _parse(settings: Settings, target: Path) -> None:

@@ -49,6 +49,7 @@ def fetch(
     unknown = set(feeds or ()) - set(known)
     if unknown:
         raise ConfigError(f"{venue_name} has no feed {', '.join(sorted(unknown))}; it has {', '.join(known)}.")
+    registry.check_endpoints(settings)
     store = LandingStore(settings.root)
 
     @cache
@@ -67,6 +68,8 @@ def fetch(
             landed = [landing.partition for landing in store.current(venue.source(feed))]
             partitions = plan_days(feed, first, last or first, now=now, landed=landed)
         jobs = jobs_of(feed, listed)
+        if feed.named:
+            jobs = registry.with_named(store, feed, jobs)
         return await fetch_feed(
             store,
             venue,

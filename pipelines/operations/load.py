@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -101,9 +102,10 @@ def load_pending(
     sources: Collection[str] | None = None,
     gate: Gate = run_gate,
     clock: Clock = utc_now,
+    known_by: datetime | None = None,
     progress: Progress = no_progress,
 ) -> LoadOutcome:
-    """Load every source with pending landings, each in its own transaction.
+    """Load every source with pending landings, each in its own transaction; with `known_by`, only rows known by then.
 
     The clean rows of a failed source are unchanged; the other sources are still loaded.
     """
@@ -141,6 +143,7 @@ def load_pending(
                 gate=gate,
                 now=clock(),
                 reader_version=opened.version,
+                known_by=known_by,
                 progress=progress,
             )
         except LeverhouseError as error:

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from pipelines.core.errors import LandingError, WarehouseDamagedError
+from pipelines.core.errors import LandingError, SnapshotDamagedError, TransientError, WarehouseDamagedError
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import Clock, LandingStore, utc_now
@@ -78,11 +78,15 @@ def rebuild(
 
 
 def published_fingerprints(settings: Settings) -> Fingerprints | None:
-    """Fingerprints of the published marts; None if nothing is published."""
+    """Fingerprints of the published marts; None if nothing is published, or if a client keeps it from being read."""
     if not settings.published_database.exists():
         return None
-    with reader(settings) as con:
-        return fingerprint_schemas(con, "marts")
+    try:
+        with reader(settings) as con:
+            return fingerprint_schemas(con, "marts")
+    except (SnapshotDamagedError, TransientError):
+        # A rebuild publishes anew; what a client did to the file must not stop it.
+        return None
 
 
 def _compare(before: Settings, after: Settings, landed: Collection[str]) -> Comparison | None:

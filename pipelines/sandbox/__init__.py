@@ -1,1 +1,1 @@
-"""Worlds with known truth, and emulators that speak the venues' wire formats over loopback HTTP. Nothing here is real data."""
+"""Markets with known ground truth, and emulators that serve them in the venues' wire formats over loopback HTTP. No real data."""

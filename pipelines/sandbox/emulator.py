@@ -1,6 +1,6 @@
-"""A loopback HTTP server that is all venues at once, with faults on request and a memory of what it was asked.
+"""A loopback HTTP server that emulates venues, with injected faults and a log of the requests.
 
-What a venue says stands in sandbox/venues; the pipeline cannot tell the difference, since only base addresses differ.
+Each venue's responses are in sandbox/venues. To the pipeline only the base URLs differ from the real venues.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Literal, Self
 
 import orjson
 from aiohttp import web
 
 from pipelines.sandbox.market_model import MarketModel
 
-FaultKind = Literal["status", "reset", "slow", "truncated", "html", "body", "answer", "skip_rows"]
-"""status: `status` with `headers` and `body`; reset: the connection ends in the middle of the body; slow: the body stops for
-`seconds` half-way; truncated: half the body, as if it were all; html: a page for people; body: `body` with status 200;
-answer: `change` applied to the true body."""
+FaultKind = Literal["status", "reset", "slow", "truncated", "html", "body", "rewrite"]
+"""status: `status` with `headers` and `body`; reset: the connection breaks in the middle of the body; slow: the body pauses for
+`seconds` halfway; truncated: half the body as if complete; html: an HTML page; body: `body` with status 200; rewrite: `change`
+applied to the real body."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Request:
     now: datetime
     """The venue's clock, naive UTC."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """By names in small letters; a key comes in one of them."""
+    """By lower-case name; an API key is one of them."""
 
     @property
     def json(self) -> Any:
@@ -47,7 +47,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """What it answers. `content` that is no bytes is sent as JSON."""
+    """A venue's response. `content` other than bytes is sent as JSON."""
 
     content: Any
     status: int = 200
@@ -63,7 +63,7 @@ Handler = Callable[[Request, MarketModel], Response]
 
 @dataclass(frozen=True)
 class Route:
-    """`path` may hold {names}; handlers find them in Asked.params."""
+    """`path` may contain {names}, which handlers find in Request.params."""
 
     method: str
     endpoint: str
@@ -73,8 +73,8 @@ class Route:
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong, with requests whose "<venue>.<endpoint><path>" contains `where`, from the `first` of them (counted
-    from 1) for `times` requests."""
+    """A fault of requests whose "<venue>.<endpoint><path>" contains `where`: of `times` of them, starting with number `first`
+    (counted from 1)."""
 
     where: str
     kind: FaultKind
@@ -89,7 +89,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Hit:
-    """One request that arrived: `at` on the monotonic clock."""
+    """One received request; `at` is on the monotonic clock."""
 
     venue: str
     where: str
@@ -98,10 +98,10 @@ class Hit:
 
 
 class Emulator:
-    """Serves the named venues on 127.0.0.1 in a thread of its own, for the length of a with block.
+    """Serves the given venues on 127.0.0.1 in its own thread, for the duration of a with block.
 
-    `endpoints` is what settings need: base addresses by <venue>.<endpoint>. `routes` replace those of a venue's module, for
-    other manners or other listings than it has by itself.
+    `endpoints` has the base URLs by <venue>.<endpoint>, as the settings expect them. `routes` replace those of a venue's module,
+    to change its response behavior or its listings.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class Emulator:
             self._thread.join()
 
     def most_in(self, venue: str, seconds: float, *, where: str = "") -> int:
-        """Most requests to `venue` that arrived within any `seconds`."""
+        """The largest number of requests to `venue` received within any `seconds`."""
         arrivals = sorted(hit.at for hit in self.hits if hit.venue == venue and where in hit.where)
         most, first = 0, 0
         for last, at in enumerate(arrivals):
@@ -200,10 +200,10 @@ class Emulator:
                 return web.Response(text="<html><body>Just a moment...</body></html>", content_type="text/html")
             headers = {name.lower(): value for name, value in received.headers.items()}
             request = Request(received.method, route.endpoint, path, params, body, self.now(), headers)
-            answer = route.handler(request, self.market)
+            response = route.handler(request, self.market)
             if fault is None:
-                return web.Response(status=answer.status, headers=dict(answer.headers), body=answer.body)
-            return await _spoiled(received, answer, fault)
+                return web.Response(status=response.status, headers=dict(response.headers), body=response.body)
+            return await _faulty_response(received, response, fault)
 
         return handle
 
@@ -218,44 +218,39 @@ class Emulator:
 
 
 def stamp_ms(params: Mapping[str, str], name: str, default: int) -> int:
-    """A parameter in milliseconds."""
+    """Parameter `name` in milliseconds, or `default`."""
     return int(params[name]) if params.get(name) else default
 
 
 def utc(ms: int) -> datetime:
     """Milliseconds since the epoch as naive UTC."""
-    from datetime import timedelta
-
     return datetime(1970, 1, 1) + timedelta(milliseconds=ms)
 
 
-async def _spoiled(received: web.Request, answer: Response, fault: Fault) -> web.StreamResponse:
-    body = answer.body
-    if fault.kind == "answer":
-        return web.Response(status=answer.status, headers=dict(answer.headers), body=fault.change(body))
+async def _faulty_response(received: web.Request, response: Response, fault: Fault) -> web.StreamResponse:
+    body = response.body
+    if fault.kind == "rewrite":
+        return web.Response(status=response.status, headers=dict(response.headers), body=fault.change(body))
     if fault.kind == "truncated":
-        return web.Response(status=answer.status, headers=dict(answer.headers), body=body[: len(body) // 2])
-    response = web.StreamResponse(status=answer.status, headers=dict(answer.headers))
-    response.content_length = len(body)
-    await response.prepare(received)
-    await response.write(body[: len(body) // 2])
+        return web.Response(status=response.status, headers=dict(response.headers), body=body[: len(body) // 2])
+    stream = web.StreamResponse(status=response.status, headers=dict(response.headers))
+    stream.content_length = len(body)
+    await stream.prepare(received)
+    await stream.write(body[: len(body) // 2])
     if fault.kind == "reset":
         if received.transport is not None:
             received.transport.abort()
-        return response
+        return stream
     await asyncio.sleep(fault.seconds)
-    await response.write(body[len(body) // 2 :])
-    return response
+    await stream.write(body[len(body) // 2 :])
+    return stream
 
 
 def module_of(venue: str) -> str:
-    """The module of sandbox/venues that emulates `venue`: its own name, but for the chains, which are all alike."""
+    """The module in sandbox/venues that emulates `venue`: the venue's name, or evm for every EVM chain."""
     return "evm" if venue.startswith("evm_") else venue
 
 
 def _routes(venue: str) -> Sequence[Route]:
     routes: Sequence[Route] = importlib.import_module(f"pipelines.sandbox.venues.{module_of(venue)}").ROUTES
     return routes
-
-
-LOOPBACK: Final = "127.0.0.1"

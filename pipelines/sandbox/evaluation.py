@@ -1,5 +1,6 @@
-"""Whether the warehouse finds what is planted, and how often it finds something where nothing is: many simulated markets, planted
-and null, in one warehouse and one build. How a market's rows come about is market_frames.py's.
+"""Signal evaluation: detection of planted episodes and false-positive rates, on many simulated markets in one warehouse and build.
+
+Each seed has a market with planted episodes and a null market without. Their rows come from market_frames.py.
 """
 
 from __future__ import annotations
@@ -28,41 +29,41 @@ if TYPE_CHECKING:
 
 PUBLISHED_AFTER: Final = timedelta(days=9)
 SEEDS_AT_ONCE: Final = 5
-"""Seeds in one warehouse: ten markets of 480 days and six assets."""
+"""Seeds per warehouse: ten markets of 480 days and six assets."""
 
 NULL_BOUNDS: Final[Mapping[str, float]] = {
-    # Growth of 8% in a day under a flat price does not happen by chance.
+    # Open interest does not grow 8% in a day at a flat price by chance.
     "oi_expansion": 0.01, "oi_expansion_confirmed": 0.01,
-    # One fall in six days, and open interest that moved by half a deviation with it: forced closings make it a fall more often.
+    # A price fall on one day in six, open interest moving by half a standard deviation; forced closes make it fall more often.
     "bought_dip": 0.05, "deleveraging": 0.10,
-    # States in which a market is much of the time, and not events.
+    # Frequent states rather than events.
     "healthy_funding": 0.50, "dense_liquidation_zone": 0.45,
     "funding_normalization": 0.02,
     "capitulation": 0.05,
-    # Both percentiles high or low at once: 20% of 20%, more where funding follows open interest.
+    # Both percentiles high or low at once: 20% of 20%, more if funding follows open interest.
     "upside_setup": 0.08, "top_risk": 0.10, "bottom_zone": 0.10,
     # Beyond the 97th and 3rd percentile twice in a row.
     "extreme_positive_funding": 0.03, "extreme_negative_funding": 0.03,
-    # The record has 3.4% for bitcoin and 3.3% for ether.
+    # Recorded data: 3.4% for bitcoin and 3.3% for ether.
     "large_liquidations": 0.06,
     "systemic_risk": 0.10,
-    # Beyond the 95th and 5th percentile; crowds stay for days.
+    # Beyond the 95th and 5th percentile; crowding lasts for days.
     "long_crowded": 0.08, "short_crowded": 0.08,
-    # A z-score that leads another by 1 and is above 0.
+    # A z-score above 0 that exceeds another by 1.
     "lending_stress": 0.15, "perp_dex_stress": 0.15,
 }  # fmt: skip
-"""Stated rates of false positives: of the days of assets without anything planted, at most so many may have the signal on."""
+"""Maximum false-positive rates: the share of asset-days without planted episodes on which a signal may be on."""
 
-ELSEWHERE: Final[Mapping[Kind, str]] = {
+DATA_EPISODES: Final[Mapping[Kind, str]] = {
     "outage": "a day missing in ops.coverage",
     "unit_error": "an implausible change",
 }
-"""Planted episodes of data that rows alone can show. Late and restated files are of the way over HTTP, which the demo goes."""
+"""Planted data faults that are visible in rows. Late and restated files need fetching over HTTP, which the demo covers."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """How many of the planted episodes of a kind were found on their days and asset, and the seeds of those that were not."""
+class Detection:
+    """Number of planted episodes of a kind that were found on their days and asset, and the seeds of those that were not."""
 
     kind: Kind
     looked_for: str
@@ -73,7 +74,7 @@ class Found:
 
 @dataclass(frozen=True)
 class NullRate:
-    """Asset-days on which a signal was on in markets without anything planted, of those on which it was known."""
+    """Asset-days of null markets on which a signal was on, out of those on which it was known."""
 
     signal: str
     on: int
@@ -91,13 +92,13 @@ class NullRate:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `judge_markets` found; `is_sound` where every episode was and no null rate exceeds its bound."""
+    """The result of `evaluate_markets`; `is_sound` if every episode was found and no null rate exceeds its bound."""
 
     seeds: tuple[int, ...]
     first: date
     last: date
     assets: tuple[str, ...]
-    found: tuple[Found, ...]
+    found: tuple[Detection, ...]
     null_rates: tuple[NullRate, ...]
 
     @property
@@ -120,24 +121,28 @@ class _Market:
         return f"{self.seed:04d}{'P' if self.planted else 'N'}"
 
 
-def judge_markets(
+def evaluate_markets(
     settings: Settings, seeds: Sequence[int], *, first: date, last: date, assets: Sequence[str], progress: Progress
 ) -> Evaluation:
-    """Fill warehouses below the home of `settings` with a planted and a null market of every seed, build the marts, and look.
+    """Load a planted and a null market per seed into warehouses below the home of `settings`, build the marts and evaluate them.
 
-    SEEDS_AT_ONCE share a warehouse, so that memory stays bounded. Raises BuildError where dbt fails.
+    SEEDS_AT_ONCE seeds share a warehouse, which bounds memory. Raises BuildError if dbt fails.
     """
     batches = [seeds[i : i + SEEDS_AT_ONCE] for i in range(0, len(seeds), SEEDS_AT_ONCE)]
     parts = []
     for number, batch in enumerate(batches):
         home = settings.root / f"seeds-{batch[0]}"
-        there = settings.model_copy(update={"home": home})
-        name = f"{number + 1} of {len(batches)}: " if len(batches) > 1 else ""
+        batch_settings = settings.model_copy(update={"home": home})
+        prefix = f"{number + 1} of {len(batches)}: " if len(batches) > 1 else ""
 
-        def told(what: str, done: int, of: int, *, name: str = name) -> None:
-            progress(name + what, done, of)
+        def batch_progress(step: str, done: int, total: int, *, prefix: str = prefix) -> None:
+            progress(prefix + step, done, total)
 
-        parts.append(_judge(there, batch, first=first, last=last, assets=tuple(assets), progress=told))
+        parts.append(
+            _evaluate_batch(
+                batch_settings, batch, first=first, last=last, assets=tuple(assets), progress=batch_progress
+            )
+        )
         shutil.rmtree(home)
     return Evaluation(
         seeds=tuple(seeds), first=first, last=last, assets=tuple(assets),
@@ -145,9 +150,9 @@ def judge_markets(
     )  # fmt: skip
 
 
-def _judge(
+def _evaluate_batch(
     settings: Settings, seeds: Sequence[int], *, first: date, last: date, assets: Sequence[str], progress: Progress
-) -> tuple[list[Found], list[NullRate]]:
+) -> tuple[list[Detection], list[NullRate]]:
     from pipelines.core.paths import prepare_home
     from pipelines.operations.build import build_marts
     from pipelines.storage.warehouse import writer
@@ -161,31 +166,32 @@ def _judge(
         progress("simulate", done, len(markets))
         market = SimulatedMarket(first, last, seed=one.seed, assets=assets, planted=one.planted)
         episodes[one.tag] = market.episodes
-        for number, told in enumerate(rows(market, Scope(tag=one.tag, captured_days=(last - first).days + 1))):
-            told.frame.write_parquet(folder / f"{told.source}~{told.table}~{one.tag}~{number}.parquet")
+        for number, part in enumerate(rows(market, Scope(tag=one.tag, captured_days=(last - first).days + 1))):
+            part.frame.write_parquet(folder / f"{part.source}~{part.table}~{one.tag}~{number}.parquet")
     _load(settings, folder, first, last, progress)
     build_marts(settings, progress=progress).raise_faults()
     with writer(settings, what="evaluation") as con:
         return list(_found(con, episodes)), _null_rates(con)
 
 
-def _all_found(parts: Sequence[Sequence[Found]]) -> Iterator[Found]:
+def _all_found(parts: Sequence[Sequence[Detection]]) -> Iterator[Detection]:
     for kind, looked_for in {one.kind: one.looked_for for part in parts for one in part}.items():
-        mine = [one for part in parts for one in part if one.kind == kind]
-        missed = tuple(seed for one in mine for seed in one.missed_seeds)
-        yield Found(kind, looked_for, sum(one.planted for one in mine), sum(one.found for one in mine), missed)
+        matching = [one for part in parts for one in part if one.kind == kind]
+        missed = tuple(seed for one in matching for seed in one.missed_seeds)
+        yield Detection(
+            kind, looked_for, sum(one.planted for one in matching), sum(one.found for one in matching), missed
+        )
 
 
 def _all_rates(parts: Sequence[Sequence[NullRate]]) -> Iterator[NullRate]:
     for signal in sorted({one.signal for part in parts for one in part}):
-        mine = [one for part in parts for one in part if one.signal == signal]
-        highest = max(one.highest_of_a_seed for one in mine)
-        yield NullRate(signal, sum(one.on for one in mine), sum(one.known for one in mine), highest)
+        matching = [one for part in parts for one in part if one.signal == signal]
+        highest = max(one.highest_of_a_seed for one in matching)
+        yield NullRate(signal, sum(one.on for one in matching), sum(one.known for one in matching), highest)
 
 
 def _load(settings: Settings, folder: Path, first: date, last: date, progress: Progress) -> None:
-    """Every source as one landing, by the loader that loads everything else; without the gate, which judges one batch at a time
-    and no crowd of markets."""
+    """Load every source as one landing with the regular loader, but without the gate, whose checks assume a single market."""
     from pipelines.clean.load import load_source
     from pipelines.contract.ddl import load_contract
     from pipelines.storage.warehouse import writer
@@ -226,31 +232,31 @@ def _landing(store: LandingStore, source: str, folder: Path, now: datetime) -> L
 
 
 def _rules(source: str, first: date, last: date) -> SourceRules:
-    """Coverage as the venue's module has it: no liquidation on a landed day means that there was none."""
+    """Coverage rules of the venue's module: a landed day without liquidations is a day without any."""
     from pipelines.extract.venue import Span
     from pipelines.sources import registry
     from pipelines.sources.instruments import event_rules
 
-    venue, _, name = source.partition(".")
-    there = registry.venue(venue)
-    [feed] = [feed for feed in there.feeds if feed.name == name]
+    venue_name, _, feed_name = source.partition(".")
+    venue = registry.venue(venue_name)
+    feed = venue.feed(feed_name)
     spans = [Span.of_days(first, last)]
-    return feed.rules(spans) if feed.rules else event_rules(there, feed, spans)
+    return feed.rules(spans) if feed.rules else event_rules(venue, feed, spans)
 
 
-def _found(con: duckdb.DuckDBPyConnection, episodes: Mapping[str, Sequence[Episode]]) -> Iterator[Found]:
+def _found(con: duckdb.DuckDBPyConnection, episodes: Mapping[str, Sequence[Episode]]) -> Iterator[Detection]:
     planted = pl.DataFrame(
         [
             (e.kind, tag, int(tag[:4]), e.asset + tag, e.venue, e.first_day, e.last_day, e.signal)
-            for tag, mine in episodes.items()
-            for e in mine
-            if e.signal is not None or e.kind in ELSEWHERE
+            for tag, of_market in episodes.items()
+            for e in of_market
+            if e.signal is not None or e.kind in DATA_EPISODES
         ],
         schema=["kind", "tag", "seed", "asset", "venue", "first_day", "last_day", "signal"],
         orient="row",
     )
     con.register("planted", planted)
-    looked = con.sql(
+    found = con.sql(
         """
         select
             p.kind, p.seed,
@@ -276,9 +282,10 @@ def _found(con: duckdb.DuckDBPyConnection, episodes: Mapping[str, Sequence[Episo
     ).pl()
     con.unregister("planted")
     for kind in dict.fromkeys(planted["kind"]):
-        mine = looked.filter(kind=kind)
-        missed = sorted(mine.filter(~pl.col("is_found"))["seed"])
-        yield Found(kind, SIGNALS.get(kind) or ELSEWHERE[kind], mine.height, mine.height - len(missed), tuple(missed))
+        of_kind = found.filter(kind=kind)
+        missed = sorted(of_kind.filter(~pl.col("is_found"))["seed"])
+        looked_for = SIGNALS.get(kind) or DATA_EPISODES[kind]
+        yield Detection(kind, looked_for, of_kind.height, of_kind.height - len(missed), tuple(missed))
 
 
 def _null_rates(con: duckdb.DuckDBPyConnection) -> list[NullRate]:

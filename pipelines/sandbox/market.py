@@ -1,7 +1,7 @@
-"""A simulated market with known truth: SimulatedMarket answers as a World, from paths that follow from a seed.
+"""A simulated market with known ground truth: SimulatedMarket implements MarketModel with paths that are determined by a seed.
 
-Venues share one price and one crowd; each has its part of both, its own premium and its own funding rule. How the paths
-come about is market_paths.py, what is planted market_episodes.py, option chains market_options.py.
+Venues share one price and one set of positions; each has a share of the positions, its own premium and its own funding rule.
+Paths are simulated in market_paths.py, planted episodes are defined in market_episodes.py, option chains in market_options.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
-from pipelines.sandbox.market_episodes import FIRST_TOLD, UNIT_FACTOR, Episode, Kind, plant
+from pipelines.sandbox.market_episodes import UNIT_FACTOR, UNRESTATED_FACTOR, Episode, Kind, plant
 from pipelines.sandbox.market_model import Listing, Market, Measure
 from pipelines.sandbox.market_options import option_chain
 from pipelines.sandbox.market_paths import CHARACTERS, DAY, HEDGER_ACCOUNT_USD, STEP, TIERS, Path, Paths, simulate
@@ -28,32 +28,33 @@ if TYPE_CHECKING:
 BURN_IN_DAYS: Final = 30
 """Days before the first one, in which positions build up."""
 AFTER_DAYS: Final = 10
-"""Days behind the last one: what is published late is asked for then."""
+"""Days after the last one, when late publications are fetched."""
 
 SHARES: Final = {"binance": 0.45, "bybit": 0.30, "okx": 0.17, "deribit": 0.08}
-"""Parts of the venues in positions and volume; others have OTHER_SHARE."""
+"""The venues' shares of positions and volume; other venues have OTHER_SHARE."""
 OTHER_SHARE: Final = 0.02
 INVERSE_SHARE: Final = 0.15
-"""Part of coin-margined contracts in a venue's positions where it has both kinds."""
+"""Share of coin-margined contracts in the positions of a venue with both kinds."""
 
 INTEREST_8H: Final = 0.0001
 CLAMP: Final = 0.0005
 CAP_8H: Final = 0.0075
-"""Funding per 8 h is the mean premium plus the clamp of interest less premium to ±0.05%, within ±0.75%: the rule that Binance,
-Bybit and OKX publish. Deribit charges only what the premium exceeds ±0.025% by, without interest."""
+"""Funding per 8 h is the mean premium plus (interest − premium) clamped to ±0.05%, capped at ±0.75%: the rule published by
+Binance, Bybit and OKX. Deribit charges only the premium in excess of ±0.025%, without interest."""
 DERIBIT_DEAD_BAND: Final = 0.00025
 TOP_TIER: Final = 0
-"""The least leveraged tier, whose accounts count among top traders beside hedgers."""
+"""The least leveraged tier, whose accounts count as top traders, like hedgers."""
 
 STREAM_BLOCKS: Final = 250_000
-"""After how many blocks of the simulated chain a stream of logs ends: about a month, so that a demo asks a dozen times."""
+"""Blocks per log stream of the simulated chain: about a month, so that a demo needs a dozen requests."""
 
 
 class SimulatedMarket:
-    """Several assets on several venues from `first` through `last`, with the episodes of the truth table.
+    """Several assets on several venues from `first` through `last`, with the planted episodes.
 
-    Asked twice, or in any slices, it says the same; before its burn-in and behind `last` plus AFTER_DAYS it says nothing.
-    Frames are those of World. Raises KeyError for an asset it does not have, ValueError for candles finer than 5 minutes.
+    Repeated calls and any slicing of the time range give the same data; before the burn-in and more than AFTER_DAYS after `last`
+    there is none. Frames are those of MarketModel. Raises KeyError for an unknown asset, ValueError for candles finer than 5
+    minutes.
     """
 
     def __init__(
@@ -66,16 +67,16 @@ class SimulatedMarket:
         self._paths: dict[str, Paths] = {}
         self._frames: dict[tuple[object, ...], pl.DataFrame] = {}
         self._chains: dict[tuple[str, datetime], pl.DataFrame] = {}
-        self._told = 1.0
+        self._oi_factor = 1.0
 
-    def first_told(self) -> SimulatedMarket:
-        """The same market as an archive told of it before it restated its open interest."""
-        twin = copy.copy(self)
-        vars(twin).update(_frames={}, _told=FIRST_TOLD)
-        return twin
+    def before_restatement(self) -> SimulatedMarket:
+        """The same market as published before open interest was restated."""
+        unrestated = copy.copy(self)
+        vars(unrestated).update(_frames={}, _oi_factor=UNRESTATED_FACTOR)
+        return unrestated
 
     def paths(self, asset: str) -> Paths:
-        """The paths behind everything said about `asset`. Value i is of the instant start + (i + 1) · 5 minutes."""
+        """The simulated paths of `asset`. Value i is at the instant start + (i + 1) · 5 minutes."""
         if asset not in self.assets:
             raise KeyError(asset)
         if asset not in self._paths:
@@ -83,27 +84,27 @@ class SimulatedMarket:
         return self._paths[asset]
 
     def share(self, listing: Listing) -> float:
-        """The part of an asset's positions and volume that lies in one listing."""
-        part = SHARES.get(listing.venue, OTHER_SHARE)
-        return part * (INVERSE_SHARE if listing.contract_type == "inverse" else 1 - INVERSE_SHARE)
+        """The share of an asset's positions and volume in one listing."""
+        venue_share = SHARES.get(listing.venue, OTHER_SHARE)
+        return venue_share * (INVERSE_SHARE if listing.contract_type == "inverse" else 1 - INVERSE_SHARE)
 
     def perp_price(self, listing: Listing) -> Path:
-        """The price of the perpetual: the index and the listing's premium."""
+        """The price of the perpetual: the index plus the listing's premium."""
         path: Path = self.paths(listing.asset).price * (1 + self.premium(listing))
         return path
 
     def premium(self, listing: Listing) -> Path:
-        """Perpetual over index less one; a venue's own part of it is small, slow and always the same."""
+        """Perpetual over index, minus one. The venue-specific part is small, slow and deterministic."""
         paths = self.paths(listing.asset)
         phase = zlib.crc32(f"{listing.venue} {listing.instrument}".encode()) % 1000
         turns = np.arange(len(paths.price)) / (DAY * 5) + phase
-        own: Path = paths.premium + 0.00002 * np.sin(2 * math.pi * turns)
-        return own
+        premium: Path = paths.premium + 0.00002 * np.sin(2 * math.pi * turns)
+        return premium
 
     def candles(self, listing: Listing, market: Market, minutes: int, start: datetime, end: datetime) -> pl.DataFrame:
         step = STEP // timedelta(minutes=1)
         if minutes % step:
-            raise ValueError(f"candles of {minutes} minutes: the market's finest are of {step}.")
+            raise ValueError(f"candles of {minutes} minutes: the simulation has {step}-minute steps.")
         key = (listing.venue, listing.instrument, market, minutes)
         if key not in self._frames:
             self._frames[key] = self._candles(listing, market, minutes // step)
@@ -112,17 +113,17 @@ class SimulatedMarket:
     def open_interest(self, listing: Listing, minutes: int, start: datetime, end: datetime) -> pl.DataFrame:
         key = (listing.venue, listing.instrument, "oi")
         if key not in self._frames:
-            base = (self.paths(listing.asset).oi * self.share(listing) * self._told).round(6)
-            for wrong in self._of("unit_error", listing):
-                inside = slice((wrong.start - self.start) // STEP, (wrong.end - self.start) // STEP)
+            base = (self.paths(listing.asset).oi * self.share(listing) * self._oi_factor).round(6)
+            for episode in self._of("unit_error", listing):
+                inside = slice((episode.start - self.start) // STEP, (episode.end - self.start) // STEP)
                 base[inside] *= UNIT_FACTOR
             frame = self._instants.with_columns(
                 pl.Series("oi_base", base), pl.Series("oi_usd", (base * self.perp_price(listing)).round(4))
             ).rename({"at": "event_at"})
             for outage in self._of("outage", listing):
-                # A day's states are those that end with the one of the next midnight.
-                silent = (pl.col("event_at") > outage.start) & (pl.col("event_at") <= outage.end)
-                frame = frame.filter(~silent)
+                # A state belongs to the day it ends, so the next midnight is part of the outage.
+                is_missing = (pl.col("event_at") > outage.start) & (pl.col("event_at") <= outage.end)
+                frame = frame.filter(~is_missing)
             self._frames[key] = frame
         return self._at(self._frames[key], minutes, start, end)
 
@@ -155,7 +156,7 @@ class SimulatedMarket:
         if key not in self._frames:
             forced = self.paths(listing.asset).forced
             number = np.arange(len(forced.step))
-            # Somewhere within the step, always at the same place.
+            # A deterministic offset within the step.
             within = (number * 7919 + 13) % (STEP // timedelta(milliseconds=1))
             since = forced.step * (STEP // timedelta(milliseconds=1)) + within
             self._frames[key] = pl.DataFrame(
@@ -176,7 +177,7 @@ class SimulatedMarket:
         return _between(self._frames[key], "occurred_at", start, end)
 
     def option_chain(self, underlying: str, at: datetime) -> pl.DataFrame:
-        # Venues need it for their lists, their prices and their books, all at one instant.
+        # Cached, since venues use one chain for their lists, prices and book summaries at the same instant.
         if (underlying, at) not in self._chains:
             self._chains = {key: chain for key, chain in self._chains.items() if key[1] == at}
             self._chains[underlying, at] = self._option_chain(underlying, at)
@@ -205,22 +206,22 @@ class SimulatedMarket:
         return _between(self._frames[key], "opened_at", start, end)
 
     def loans(self, asset: str) -> pl.DataFrame:
-        """Liquidations of loans on `asset` (market_onchain.liquidated); raises KeyError where nobody lends against it."""
+        """Liquidations of loans on `asset` (market_onchain.liquidated). Raises KeyError for an asset that is not collateral."""
         from pipelines.sandbox.market_onchain import liquidated
 
         return liquidated(asset, self.paths(asset).price, self.start, seed=self.seed, episodes=self.episodes)
 
     @cached_property
     def chain(self) -> ChainMarket:
-        """The chain on which loans against the market's assets are liquidated."""
+        """The chain with the liquidations of loans against the market's assets."""
         from pipelines.sandbox.market_onchain import RESERVES, logs
         from pipelines.sandbox.venues.evm import ChainMarket
 
-        found = [log for asset in self.assets if asset in RESERVES for log in logs(asset, self.loans(asset))]
-        return ChainMarket(logs=found, stream_blocks=STREAM_BLOCKS)
+        chain_logs = [log for asset in self.assets if asset in RESERVES for log in logs(asset, self.loans(asset))]
+        return ChainMarket(logs=chain_logs, stream_blocks=STREAM_BLOCKS)
 
     def _of(self, kind: Kind, listing: Listing) -> list[Episode]:
-        """Planted episodes of the venue of a listing that touch it."""
+        """Planted episodes of `kind` at the listing's venue that affect the listing."""
         return [
             e for e in self.episodes if e.kind == kind and e.venue == listing.venue and e.asset in ("*", listing.asset)
         ]
@@ -233,20 +234,21 @@ class SimulatedMarket:
         )
 
     def _bars(self, each: int) -> pl.DataFrame:
-        """Beginnings of bars of `each` steps; the burn-in begins at midnight, so every bar that divides a day is whole."""
+        """Start times of bars of `each` steps. The burn-in starts at midnight, so every bar length that divides a day gives whole
+        bars."""
         return self._instants[::each].select((pl.col("at") - STEP).alias("opened_at"))
 
     def _step(self, at: datetime) -> int:
-        """The last step that ended by `at`; the first one where that lies before the beginning."""
+        """The last step that ended by `at`; the first step if `at` is earlier."""
         return min(max((at - self.start) // STEP - 1, 0), self._days * DAY - 1)
 
     def _at(self, frame: pl.DataFrame, minutes: int, start: datetime, end: datetime) -> pl.DataFrame:
-        """Rows of a path at multiples of `minutes`; where those are finer than the grid, the last state at each."""
+        """Rows of a path at multiples of `minutes`; for a grid finer than STEP, the last state at each."""
         step = STEP // timedelta(minutes=1)
         if minutes >= step:
             found = _between(frame, "event_at", start, end)
             return found.filter(pl.col("event_at").dt.epoch("s") % (minutes * 60) == 0) if minutes > step else found
-        # What was true of an instant holds until the next one of the grid, and no longer: an outage is no old state.
+        # A state is repeated until the next grid instant only, so that an outage does not repeat an old state.
         later = pl.DataFrame({"minutes": range(0, step, minutes)})
         held = _between(frame, "event_at", start - STEP, end).join(later, how="cross", maintain_order="left_right")
         fine = held.with_columns(pl.col("event_at") + pl.duration(minutes="minutes")).drop("minutes")
@@ -255,7 +257,7 @@ class SimulatedMarket:
     def _candles(self, listing: Listing, market: Market, each: int) -> pl.DataFrame:
         paths = self.paths(listing.asset)
         lift = 1 + self.premium(listing) if market in ("perp", "mark") else np.ones_like(paths.price)
-        # A venue trades its part; spot is a third of that.
+        # Spot volume is a third of the perpetual volume.
         part = self.share(listing) * (0.33 if market == "spot" else 1.0)
         volume = (paths.volume * part).reshape(-1, each)
         price = (paths.price * lift).reshape(-1, each)
@@ -271,7 +273,7 @@ class SimulatedMarket:
 
     @staticmethod
     def _ratio(paths: Paths, measure: Measure) -> Path:
-        """Longs over shorts: of accounts, from positions and what is usual in an account; of positions; of taker volume."""
+        """Longs over shorts: of accounts (positions divided by a typical account size), of positions, or of taker volume."""
         sizes = np.array([tier.account_usd for tier in TIERS])[:, None]
         if measure == "taker_volume":
             taken: Path = (1 + paths.taker_tilt) / (1 - paths.taker_tilt)
@@ -287,19 +289,19 @@ class SimulatedMarket:
 
 
 def clamped(premium: Path) -> Path:
-    """Funding per 8 h by the rule with interest: see CAP_8H."""
+    """Funding per 8 h by the interest rule, see CAP_8H."""
     rate: Path = np.clip(premium + np.clip(INTEREST_8H - premium, -CLAMP, CLAMP), -CAP_8H, CAP_8H)
     return rate
 
 
 def dead_banded(premium: Path) -> Path:
-    """Funding per 8 h by Deribit's rule: what the premium exceeds the dead band by."""
+    """Funding per 8 h by Deribit's rule: the premium in excess of the dead band."""
     rate: Path = np.sign(premium) * np.clip(np.abs(premium) - DERIBIT_DEAD_BAND, 0.0, CAP_8H)
     return rate
 
 
 def _extremes(close: Path, high: Path, low: Path, each: int) -> dict[str, Path]:
-    """Open, high, low, close of bars of `each` steps; a bar opens where the one before closed."""
+    """Open, high, low, close of bars of `each` steps; a bar opens at the previous close."""
     closes = close.reshape(-1, each)[:, -1]
     opens = np.concatenate([[close[0]], closes[:-1]])
     return {
@@ -311,14 +313,14 @@ def _extremes(close: Path, high: Path, low: Path, each: int) -> dict[str, Path]:
 
 
 def _tick(column: pl.Expr | str, level: Path, name: str = "price") -> pl.Expr:
-    """Seven significant digits at the level of the path."""
+    """Rounded to seven significant digits at the path's level."""
     decimals = max(0, 6 - math.floor(math.log10(float(level.mean())))) if len(level) else 6
     return (pl.col(column) if isinstance(column, str) else column).round(decimals).alias(name)
 
 
 def _between(frame: pl.DataFrame, stamp: str, start: datetime, end: datetime) -> pl.DataFrame:
     """Rows of a sorted frame in [start, end)."""
-    # numpy: a tenth of what a search in polars costs, and every request makes one.
+    # numpy's search costs a tenth of polars', and every request makes one.
     bounds = np.array([start, end], dtype="datetime64[us]")
-    first, behind = (int(place) for place in np.searchsorted(frame[stamp].to_numpy(), bounds))
-    return frame.slice(first, max(0, behind - first))
+    first, stop = (int(index) for index in np.searchsorted(frame[stamp].to_numpy(), bounds))
+    return frame.slice(first, max(0, stop - first))

@@ -1,6 +1,6 @@
-"""Binance's archive in the simulated market with its planted faults: a day's file that comes late, another that is replaced.
+"""Binance's archive for a simulated market with its planted faults: a daily file published late, and one that is restated.
 
-The files themselves are venues/binance_archive.py's.
+The files themselves are generated in venues/binance_archive.py.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ VENUE: Final = "binance"
 
 
 def routes(market: SimulatedMarket) -> Sequence[Route]:
-    """The archive's routes; its daily metrics by what is planted in `market`."""
+    """The archive's routes, with the faults planted in `market` applied to daily metrics."""
     return [
         replace(route, handler=_faulty(route.handler, market)) if route.handler is binance_archive.file else route
         for route in binance_archive.ROUTES
     ]
 
 
-def _faulty(handler: Handler, market: SimulatedMarket) -> Handler:
+def _faulty(handler: Handler, simulated: SimulatedMarket) -> Handler:
     names = {(x.asset, x.contract_type): x.instrument for x in binance_archive.LISTINGS if x.quote == "USDT"}
     # <symbol>-metrics-<day>.zip, and its checksum.
     files = {
         f"{names[e.asset, 'linear']}-metrics-{e.first_day}.zip": e
-        for e in market.episodes
+        for e in simulated.episodes
         if e.venue == VENUE and e.kind in ("late", "restated")
     }
-    first_told = market.first_told()
+    before_restatement = simulated.before_restatement()
 
-    def file(request: Request, model: MarketModel) -> Response:
+    def file(request: Request, market: MarketModel) -> Response:
         planted = (
             files.get(request.params["file"].removesuffix(".CHECKSUM")) if request.path.startswith(METRICS) else None
         )
         if planted is None:
-            return handler(request, model)
+            return handler(request, market)
         if planted.kind == "late" and request.now < planted.end + LATE_BY:
-            return handler(replace(request, now=planted.start), model)
+            return handler(replace(request, now=planted.start), market)
         if planted.kind == "restated" and request.now < planted.end + RESTATED_AFTER:
-            return handler(request, first_told)
-        return handler(request, model)
+            return handler(request, before_restatement)
+        return handler(request, market)
 
     return file

@@ -1,6 +1,4 @@
-"""What is planted in a simulated market, and where a pipeline must find it: the truth table. How it is brought about is the
-business of the modules beside this one.
-"""
+"""The episodes planted in a simulated market, and the signals that must find them. Other market modules implement their effects."""
 
 from __future__ import annotations
 
@@ -22,21 +20,21 @@ SIGNALS: Final[Mapping[Kind, str]] = {
     "capitulation": "capitulation",
     "divergence": "lending_stress",
 }
-"""The signal of signals_daily that what happens in a market must switch on. What happens to its data is looked for elsewhere:
-an outage in data_coverage_daily, a wrong unit in oi_plausibility_daily, late and restated files in ops.landings."""
+"""The signal in signals_daily that must be on for each kind of market episode. Data faults are found elsewhere: an outage in
+data_coverage_daily, a wrong unit in oi_plausibility_daily, late and restated files in ops.landings."""
 
 HISTORY_DAYS: Final[Mapping[Kind, int]] = {
     "expansion": 31, "positive_funding": 92, "negative_funding": 92, "cascade": 8, "capitulation": 91, "divergence": 92,
     "outage": 0, "unit_error": 1, "late": 1, "restated": 1,
 }  # fmt: skip
-"""Days that must lie before an episode, so that the windows it is judged by are full."""
+"""Days of history required before an episode, so that the rolling windows of its signal are full."""
 
 
 @dataclass(frozen=True)
 class Episode:
-    """Something that is true of `asset` from `first_day` through `last_day`; of a whole venue where `venue` is named.
+    """A condition of `asset` ("*" for all) from `first_day` through `last_day`; restricted to `venue` if given.
 
-    `found` is any of its days on which the signal is on, since a state may need some settlements to be confirmed.
+    It counts as found if its signal is on on any of these days, since some states need several settlements to be confirmed.
     """
 
     kind: Kind
@@ -70,21 +68,21 @@ PLAN: Final[Sequence[tuple[Kind, str, int, int, str | None]]] = (
     ("divergence", "ETH", -2, -2, None),
     ("late", "BTC", -1, -1, "binance"),
 )
-"""Kind, asset, first and last day counted back from the last one (0). Most are late, because windows of 90 days lie before
-them; outage and wrong unit are early, because they leave the windows over them unknown or wrong."""
+"""Kind, asset, first and last day relative to the last day (0), venue. Most are near the end, since they need windows of 90 days
+before them; outage and wrong unit are early, since they make windows over them unknown or wrong."""
 
 UNIT_FACTOR: Final = 1000.0
-"""A venue with a wrong unit tells of contracts of a thousandth as if they were coins."""
-FIRST_TOLD: Final = 0.93
-"""What an archive said first of open interest that it restates, to what is true."""
+"""Factor of a unit error: contracts of a thousandth of a coin reported as coins."""
+UNRESTATED_FACTOR: Final = 0.93
+"""Ratio of the open interest first published by an archive to the restated value."""
 RESTATED_AFTER: Final = timedelta(days=5)
-"""How long after its end a day's file is replaced by the true one."""
+"""Time from a day's end to the replacement of its file by the restated one."""
 LATE_BY: Final = timedelta(days=6)
-"""How long after its end a late day's file is there."""
+"""Time from a day's end to the publication of a late file."""
 
 
 def plant(first: date, last: date, assets: Sequence[str]) -> tuple[Episode, ...]:
-    """The episodes of PLAN that fall into the days from `first` through `last`, with the history they are judged by."""
+    """The episodes of PLAN that fit, with their required history, into the days from `first` through `last`."""
     planned = [
         Episode(kind, asset, last + timedelta(days=begins), last + timedelta(days=ends), venue)
         for kind, asset, begins, ends, venue in PLAN

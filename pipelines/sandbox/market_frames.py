@@ -1,6 +1,6 @@
-"""The clean rows of a simulated market without the way over HTTP: what the venues' modules make of what the emulators answer.
+"""The clean rows of a simulated market, generated directly instead of over HTTP through emulators and venue modules.
 
-A test compares both ways. This one is for many markets at once, which asking emulators would take hours for.
+A test compares both paths. This one is for evaluating many markets, which would take hours over HTTP.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from pipelines.sandbox.venues import binance_archive, bybit, deribit, okx
 from pipelines.sandbox.venues.evm import BLOCK_SECONDS, GENESIS
 
 ARCHIVE_LAG: Final = timedelta(days=1)
-"""How long after a day its archive counts as published."""
+"""Time from a day's end to the publication of its archive file."""
 LENDING_FINALITY: Final = timedelta(minutes=15)
 CAPTURED_AT: Final = time(8, 30)
 OPTIONS_ON: Final = "BTC"
-"""The asset whose options are in the rows: the one with a planted capitulation."""
+"""The asset whose option chains are included: the one with a planted capitulation."""
 EPOCH: Final = datetime(1970, 1, 1)
 
 
@@ -38,9 +38,9 @@ class Rows:
 
 @dataclass(frozen=True)
 class Scope:
-    """What is taken of a market: states every `minutes`, liquidations and option chains of the `captured_days` last days, OKX's
-    funding of the `okx_days` last. `tag` is put behind the names of assets and instruments, so that markets can stand in one
-    warehouse."""
+    """Which rows of a market are generated: states every `minutes`, liquidations and option chains of the last `captured_days`
+    days, OKX funding of the last `okx_days` days. `tag` is appended to the names of assets and instruments, so that several
+    markets fit into one warehouse."""
 
     minutes: int = 60
     captured_days: int = 100
@@ -55,11 +55,11 @@ class Scope:
 def rows(market: SimulatedMarket, scope: Scope) -> Iterator[Rows]:
     """All rows of a market, source by source. Raises ValueError for a period that is not 5, 15, 30 or 60 minutes."""
     if scope.minutes not in (5, 15, 30, 60):
-        raise ValueError(f"states every {scope.minutes} minutes: the warehouse knows no such period.")
+        raise ValueError(f"states every {scope.minutes} minutes: unsupported period; use 5, 15, 30 or 60.")
     start, end = datetime.combine(market.first, time()), datetime.combine(market.last, time()) + timedelta(days=1)
-    told = (_bybit, _binance, _okx, _deribit, _lending)
-    for one in (one for tell in told for one in tell(market, scope, start, end)):
-        yield _tagged(one, scope.tag)
+    for venue_rows in (_bybit, _binance, _okx, _deribit, _lending):
+        for part in venue_rows(market, scope, start, end):
+            yield _tagged(part, scope.tag)
 
 
 def _bybit(market: SimulatedMarket, scope: Scope, start: datetime, end: datetime) -> Iterator[Rows]:
@@ -74,7 +74,7 @@ def _bybit(market: SimulatedMarket, scope: Scope, start: datetime, end: datetime
     share = (pl.col("ratio") / (1 + pl.col("ratio"))).round(4)
     ratios = [
         market.ratios(x, "account_global", 60, start + hour, end + hour).select(
-            *_place(x), pl.lit("account_global").alias("measure"), pl.lit("1h").alias("period"), "event_at",
+            *_key(x), pl.lit("account_global").alias("measure"), pl.lit("1h").alias("period"), "event_at",
             (share / (1 - share)).alias("ratio"), share.alias("long_share"),
         )
         for x in perpetuals
@@ -95,13 +95,13 @@ def _binance(market: SimulatedMarket, scope: Scope, start: datetime, end: dateti
     linear = [x for x in perpetuals if x.contract_type == "linear"]
     yield _instruments("binance_archive.instruments", listings)
     step = timedelta(minutes=scope.minutes)
-    # A state of midnight belongs to the day that ends there.
+    # A state at midnight belongs to the day it ends.
     published = (pl.col("event_at") - timedelta(microseconds=1)).dt.truncate("1d") + timedelta(days=1) + ARCHIVE_LAG
     states = [_open_interest(market, x, scope, start, end, inverse_in_usd=False) for x in linear]
     yield _concat("binance_archive.um_metrics", "open_interest", states, published)
     ratios = [
         market.ratios(x, measure, scope.minutes, start + step, end + step).select(
-            *_place(x), pl.lit(measure).alias("measure"), pl.lit(scope.period).alias("period"), "event_at", "ratio",
+            *_key(x), pl.lit(measure).alias("measure"), pl.lit(scope.period).alias("period"), "event_at", "ratio",
             (pl.col("ratio") / (1 + pl.col("ratio"))).alias("long_share"),
         )
         for x in linear
@@ -142,22 +142,22 @@ def _deribit(market: SimulatedMarket, scope: Scope, start: datetime, end: dateti
 def _lending(market: SimulatedMarket, scope: Scope, start: datetime, end: datetime) -> Iterator[Rows]:
     for asset in (asset for asset in market.assets if asset in RESERVES):
         loans = market.loans(asset).filter(pl.col("occurred_at") >= start, pl.col("occurred_at") < end)
-        kept = logs(asset, loans)
+        chain_logs = logs(asset, loans)
         frame = loans.select(
             pl.lit("ethereum").alias("chain"),
-            pl.Series("event_id", [f"{log.transaction}:{log.index}" for log in kept], pl.String),
+            pl.Series("event_id", [f"{log.transaction}:{log.index}" for log in chain_logs], pl.String),
             pl.lit("aave_v3").alias("protocol"),
-            pl.Series("market", [log.address for log in kept], pl.String),
+            pl.Series("market", [log.address for log in chain_logs], pl.String),
             ((pl.col("occurred_at") - pl.lit(GENESIS)).dt.total_seconds() // BLOCK_SECONDS).alias("block_number"),
             "occurred_at",
             pl.lit(RESERVES[asset].token).alias("collateral_token"),
-            pl.Series("collateral_amount_raw", [str(int(log.data[66:130], 16)) for log in kept], pl.String),
-            pl.Series("debt_token", ["0x" + log.topics[2][26:] for log in kept], pl.String),
-            pl.Series("debt_amount_raw", [str(int(log.data[2:66], 16)) for log in kept], pl.String),
+            pl.Series("collateral_amount_raw", [str(int(log.data[66:130], 16)) for log in chain_logs], pl.String),
+            pl.Series("debt_token", ["0x" + log.topics[2][26:] for log in chain_logs], pl.String),
+            pl.Series("debt_amount_raw", [str(int(log.data[2:66], 16)) for log in chain_logs], pl.String),
             pl.lit("full").alias("completeness"),
         )
         if scope.tag:
-            # No registry knows the token of a tagged asset: the event states its dollars.
+            # A tagged asset's token is not in the registry, so the event itself carries dollar amounts.
             frame = frame.with_columns(
                 pl.lit(asset).alias("collateral_token"),
                 loans["collateral_base"].alias("collateral_amount"),
@@ -187,21 +187,21 @@ def _instruments(source: str, listings: Sequence[Listing]) -> Rows:
     return Rows(source, "instruments", frame.with_columns(available_at="valid_from"))
 
 
-def _place(listing: Listing) -> tuple[pl.Expr, pl.Expr]:
+def _key(listing: Listing) -> tuple[pl.Expr, pl.Expr]:
     return pl.lit(listing.venue).alias("venue"), pl.lit(listing.instrument).alias("instrument")
 
 
 def _open_interest(
     market: SimulatedMarket, listing: Listing, scope: Scope, start: datetime, end: datetime, *, inverse_in_usd: bool
 ) -> pl.DataFrame:
-    """States in (start, end]. Bybit tells of one side in one unit, which is dollars for inverse contracts; Binance of both."""
+    """States in (start, end]. Bybit publishes one unit (dollars for inverse contracts, else coin), Binance both."""
     step = timedelta(minutes=scope.minutes)
     frame = market.open_interest(listing, scope.minutes, start + step, end + step)
     in_usd = inverse_in_usd and listing.contract_type == "inverse"
     base = pl.lit(None, pl.Float64) if in_usd else pl.col("oi_base")
     usd = pl.lit(None, pl.Float64) if inverse_in_usd and not in_usd else pl.col("oi_usd")
     return frame.select(
-        *_place(listing),
+        *_key(listing),
         pl.lit(scope.period).alias("period"),
         "event_at",
         base.alias("oi_base"),
@@ -214,17 +214,17 @@ def _open_interest(
 
 def _funding(market: SimulatedMarket, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
     frame = market.funding(listing, start, end)
-    return frame.select(*_place(listing), pl.lit("settled").alias("kind"), "settled_at", "rate", "interval_hours")
+    return frame.select(*_key(listing), pl.lit("settled").alias("kind"), "settled_at", "rate", "interval_hours")
 
 
 def _candles(market: SimulatedMarket, listing: Listing, kind: Market, start: datetime, end: datetime) -> pl.DataFrame:
     frame = market.candles(listing, kind, 60, start, end)
-    return frame.select(*_place(listing), pl.lit(kind).alias("market"), pl.lit("1h").alias("period"), pl.all())
+    return frame.select(*_key(listing), pl.lit(kind).alias("market"), pl.lit("1h").alias("period"), pl.all())
 
 
 def _liquidations(market: SimulatedMarket, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
     return market.liquidations(listing, start, end).select(
-        *_place(listing),
+        *_key(listing),
         pl.format("{}:{}", pl.lit(listing.instrument), "number").alias("liquidation_id"),
         pl.lit("cex").alias("venue_kind"),
         "occurred_at",
@@ -253,10 +253,10 @@ def _concat(source: str, table: str, frames: Sequence[pl.DataFrame], available_a
     return Rows(source, table, pl.concat(frames).with_columns(available_at.alias("available_at")))
 
 
-def _tagged(told: Rows, tag: str) -> Rows:
-    """The same rows under the names of one market among many."""
+def _tagged(part: Rows, tag: str) -> Rows:
+    """`part` with `tag` appended to all names of the market."""
     if not tag:
-        return told
-    own = ("asset", "instrument", "underlying", "liquidation_id", "event_id", "collateral_token")
-    names = [name for name in own if name in told.frame.columns]
-    return Rows(told.source, told.table, told.frame.with_columns(pl.col(name) + tag for name in names))
+        return part
+    columns = ("asset", "instrument", "underlying", "liquidation_id", "event_id", "collateral_token")
+    names = [name for name in columns if name in part.frame.columns]
+    return Rows(part.source, part.table, part.frame.with_columns(pl.col(name) + tag for name in names))

@@ -1,6 +1,6 @@
-"""What an emulated venue talks about: the World protocol, and FormulaWorld, whose every number follows from its stamp.
+"""The data behind emulated venues: the MarketModel protocol, and AnalyticMarket, whose values are functions of time.
 
-Everything is canonical here (one-sided, base coin, fractions, naive UTC); how a venue says it is the emulator's business.
+All values are canonical (one-sided, base coin, fractions, naive UTC); the emulators convert them to each venue's format.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PRICES: Final[Mapping[str, float]] = {
 
 @dataclass(frozen=True)
 class Listing:
-    """One instrument of an emulated venue. `contract_size` in `contract_size_unit` (base, quote or usd) as the venue says."""
+    """One instrument of an emulated venue. `contract_size` is in `contract_size_unit` (base, quote or usd)."""
 
     venue: str
     instrument: str
@@ -47,15 +47,15 @@ class Listing:
 
 
 class MarketModel(Protocol):
-    """What can be asked about a market. Stamps lie in [start, end), aligned to the period; prices and amounts are per unit of
-    the asset (not of a scaled instrument). Frames are sorted by time."""
+    """Data of a market. Timestamps are in [start, end), aligned to the period; prices and amounts are per unit of the asset (not of
+    a scaled instrument). Frames are sorted by time."""
 
     def candles(self, listing: Listing, market: Market, minutes: int, start: datetime, end: datetime) -> pl.DataFrame:
         """opened_at, open, high, low, close, volume_base, volume_quote, taker_buy_base, trades."""
         ...
 
     def open_interest(self, listing: Listing, minutes: int, start: datetime, end: datetime) -> pl.DataFrame:
-        """event_at, oi_base, oi_usd: the state at the instant."""
+        """event_at, oi_base, oi_usd: the state at event_at."""
         ...
 
     def funding(self, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
@@ -82,11 +82,11 @@ class MarketModel(Protocol):
 
 @dataclass(frozen=True)
 class AnalyticMarket:
-    """Smooth curves, different for every venue and instrument: asked twice, in any slices, it says the same. It has no
-    economics; it is there so that a test knows every number a pipeline must find.
+    """Smooth curves that differ by venue and instrument; repeated calls and any slicing give the same data. It has no economics; it
+    lets a test compute every expected value.
 
-    Values are rounded to what venues print, so that wire text gives them back exactly. Made with numpy: emulators ask for a few
-    rows at a time, thousands of times, and an expression of polars costs more than the rows.
+    Values are rounded to the venues' precision, so that they survive formatting exactly. Built with numpy: emulators request a few
+    rows at a time, thousands of times, and a polars expression would cost more than the rows.
     """
 
     prices: Mapping[str, float] = field(default_factory=lambda: dict(PRICES))
@@ -137,7 +137,7 @@ class AnalyticMarket:
         )
 
     def liquidations(self, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
-        """One event every `liquidation_minutes`, a few seconds and milliseconds off the minute, sides in turn."""
+        """One event every `liquidation_minutes`, offset from the minute by seconds and milliseconds, with alternating sides."""
         step = self.liquidation_minutes
         planned = _stamps(start - timedelta(minutes=step), end, step)
         number = planned // (step * MINUTE_MS)
@@ -194,12 +194,12 @@ class AnalyticMarket:
         return self._tick(listing, self._level(listing.asset) * curve)
 
     def _tick(self, listing: Listing, price: Numbers) -> Numbers:
-        """Six significant digits at the asset's level."""
+        """Rounded to six significant digits at the asset's price level."""
         return np.round(price, max(0, 5 - math.floor(math.log10(self._level(listing.asset)))))
 
 
 def _wave(listing: Listing, at: Stamps, days: int, kind: str) -> Numbers:
-    """Between -1 and 1, with a period of `days` and a faster one inside it."""
+    """A wave in [-1, 1] with a period of `days` and a faster component."""
     phase = zlib.crc32(f"{listing.venue} {listing.instrument} {kind}".encode()) / 2**32 * 2 * math.pi
     turns = at / 86_400_000 * (2 * math.pi / days)
     return 0.8 * np.sin(turns + phase) + 0.2 * np.sin(turns * 13 + phase)

@@ -1,6 +1,6 @@
-"""Borrowers of a lending protocol in the simulated market: health factors that follow an oracle, liquidations that lag behind it.
+"""Borrowers of a lending protocol in the simulated market: health factors that follow an oracle, and delayed liquidations.
 
-What of them the chain keeps, as logs of Aave v3, stands here too; answering with them is venues/evm.py's business.
+Their event logs, in the format of Aave v3, are built here too; venues/evm.py serves them.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from pipelines.sandbox.market_paths import CHARACTERS, DAY, STEP, Path, first_cr
 from pipelines.sandbox.venues.evm import BLOCK_SECONDS, GENESIS, Log
 
 HEARTBEAT: Final = 12
-"""Steps between two prices of the oracle: an hour."""
+"""Steps between two oracle prices: an hour."""
 BORROWED_EVERY: Final = 4
-"""Prices of the oracle between two cohorts of loans."""
+"""Oracle prices between two cohorts of loans."""
 COLLATERAL_TO_OI: Final = 0.05
-"""Collateral of all loans of an asset to its open interest."""
+"""Ratio of the collateral of all loans of an asset to its open interest."""
 CLOSE_ALL_BELOW: Final = 0.95
-"""Aave v3: half of a debt may be repaid by a liquidator, all of it where the health factor is below this."""
+"""Aave v3: a liquidator may repay half of a debt, or all of it if the health factor is below this."""
 BONUS: Final = 0.05
-"""Collateral a liquidator gets beyond the debt repaid."""
+"""Liquidation bonus: collateral seized beyond the debt repaid."""
 CUT: Final = 0.2
-"""By what part the liquidation threshold is lowered in a planted divergence, at noon: nothing else happens to the price."""
+"""Relative cut of the liquidation threshold in a planted divergence, at CUT_AT; the price is not affected."""
 CUT_AT: Final = timedelta(hours=12)
 LAG_SECONDS: Final = (24, 900)
-"""How long after the oracle's price a liquidator comes, at least and at most."""
+"""Minimum and maximum delay of a liquidation after the oracle price."""
 
 
 @dataclass(frozen=True)
 class Reserve:
-    """A token lent against: `threshold` is the part of its value that a debt may have before it is liquidated."""
+    """A collateral token; `threshold` is the liquidation threshold, the largest debt as a fraction of its value."""
 
     token: str
     decimals: int
@@ -59,7 +59,7 @@ LIQUIDATOR: Final = "0x" + "11" * 20
 
 @dataclass(frozen=True)
 class Risk:
-    """Loans opened at one health factor: their part of all collateral, and how many days they are held if nothing happens."""
+    """Loans opened at the same health factor: their share of all collateral, and their mean lifetime without liquidation."""
 
     health_factor: float
     share: float
@@ -84,33 +84,33 @@ SCHEMA: Final[dict[str, pl.DataType]] = {
 def liquidated(
     asset: str, price: Path, start: datetime, *, seed: int, episodes: Sequence[Episode] = ()
 ) -> pl.DataFrame:
-    """Liquidations of loans on `asset`, in order of their block's time: SCHEMA.
+    """Liquidations of loans on `asset`, ordered by block time, with the columns of SCHEMA.
 
-    `price` has one value per step, as in Paths. A loan may be liquidated from the first price of the oracle on, `reached_at`,
-    at which its health factor (collateral times price times threshold over debt) is below 1, and is so some blocks later,
-    once. `debt_usd` is repaid, `collateral_base` seized, `left_base` what the loan held before.
+    `price` has one value per step, as in Paths. A loan is liquidated once, some blocks after `reached_at`, the first oracle price
+    at which its health factor (collateral times price times threshold over debt) is below 1. `debt_usd` is repaid,
+    `collateral_base` is seized, `left_base` is the loan's collateral before.
     """
-    told = price[HEARTBEAT - 1 :: HEARTBEAT]
+    oracle_price = price[HEARTBEAT - 1 :: HEARTBEAT]
     reserve, character = RESERVES[asset], CHARACTERS[asset]
-    threshold = _thresholds(asset, len(told), start, episodes) * reserve.threshold
-    opened = np.arange(0, len(told) - 1, BORROWED_EVERY, dtype=np.int64)
+    threshold = _thresholds(asset, len(oracle_price), start, episodes) * reserve.threshold
+    opened = np.arange(0, len(oracle_price) - 1, BORROWED_EVERY, dtype=np.int64)
     random = np.random.default_rng([seed, zlib.crc32(f"{asset} loans".encode())])
     stock = COLLATERAL_TO_OI * character.oi_usd / character.price
     found = []
     for risk in RISKS:
-        kept = float(np.exp(-HEARTBEAT / (DAY * risk.days_held)))
-        size = stock * risk.share * (1 - kept**BORROWED_EVERY) * random.lognormal(0, 0.5, len(opened))
-        debt = size * told[opened] * threshold[opened] / risk.health_factor
-        # A health factor is 1 where price times threshold is down to debt over collateral.
-        end = first_crossings(told * threshold, opened, debt / size, below=True)
-        hit = end < len(told)
-        at, still = end[hit], kept ** (end[hit] - opened[hit])
-        left, owed = size[hit] * still, debt[hit] * still
-        health = left * told[at] * threshold[at] / owed
-        # Nobody repays what the collateral does not pay for; the rest is bad debt.
-        repaid = np.minimum(owed * np.where(health < CLOSE_ALL_BELOW, 1.0, 0.5), left * told[at] / (1 + BONUS))
-        seized = repaid * (1 + BONUS) / told[at]
-        found.append((at, health, told[at], repaid, seized, left))
+        decay_factor = float(np.exp(-HEARTBEAT / (DAY * risk.days_held)))
+        size = stock * risk.share * (1 - decay_factor**BORROWED_EVERY) * random.lognormal(0, 0.5, len(opened))
+        debt = size * oracle_price[opened] * threshold[opened] / risk.health_factor
+        # The health factor is 1 where price times threshold equals debt over collateral.
+        end = first_crossings(oracle_price * threshold, opened, debt / size, below=True)
+        hit = end < len(oracle_price)
+        at, remaining = end[hit], decay_factor ** (end[hit] - opened[hit])
+        left, owed = size[hit] * remaining, debt[hit] * remaining
+        health = left * oracle_price[at] * threshold[at] / owed
+        # A liquidator repays no more than the collateral covers; the rest is bad debt.
+        repaid = np.minimum(owed * np.where(health < CLOSE_ALL_BELOW, 1.0, 0.5), left * oracle_price[at] / (1 + BONUS))
+        seized = repaid * (1 + BONUS) / oracle_price[at]
+        found.append((at, health, oracle_price[at], repaid, seized, left))
     step, health, at_price, repaid, seized, left = (np.concatenate(column) for column in zip(*found, strict=True))
     loan = np.arange(len(step))
     least, most = LAG_SECONDS
@@ -135,7 +135,7 @@ def liquidated(
 
 
 def logs(asset: str, liquidations: pl.DataFrame) -> list[Log]:
-    """The LiquidationCall of each row, in raw amounts; the index tells events of a block apart."""
+    """A LiquidationCall log per row, in raw amounts; log indices are unique within a block."""
     reserve = RESERVES[asset]
     block = (pl.col("occurred_at") - pl.lit(GENESIS)).dt.total_seconds() // BLOCK_SECONDS
     rows = liquidations.select(block, "loan", "debt_usd", "collateral_base").iter_rows()
@@ -143,7 +143,7 @@ def logs(asset: str, liquidations: pl.DataFrame) -> list[Log]:
     return [
         Log(
             number,
-            # Assets have their own range of indices, so that a block holds none twice.
+            # Each asset has its own index range, so that indices are unique within a block.
             list(RESERVES).index(asset) * 1_000_000 + loan,
             POOL,
             (LIQUIDATION_CALL, topic[reserve.token], topic[DEBT_TOKEN], f"0x{_word(_borrower(asset, loan))}"),
@@ -154,12 +154,12 @@ def logs(asset: str, liquidations: pl.DataFrame) -> list[Log]:
 
 
 def _word(value: int | str) -> str:
-    """A number, or an address, as 32 bytes."""
+    """A number or an address as a 32-byte word."""
     return f"{value:064x}" if isinstance(value, int) else value.removeprefix("0x").rjust(64, "0")
 
 
 def _raw(amount: float, decimals: int) -> int:
-    """Ten digits behind the point are a coin's; further zeros are exact."""
+    """A raw amount, rounded to ten decimals and padded with zeros."""
     digits = min(decimals, 10)
     return round(amount * 10.0**digits) * int(10 ** (decimals - digits))
 
@@ -169,7 +169,7 @@ def _borrower(asset: str, loan: int) -> str:
 
 
 def _thresholds(asset: str, count: int, start: datetime, episodes: Sequence[Episode]) -> Path:
-    """1, and less from noon of a planted divergence on: governance lowers the threshold of a reserve for good."""
+    """1, and lower from noon of a planted divergence on: governance permanently cuts the reserve's threshold."""
     path = np.ones(count)
     for episode in episodes:
         if episode.kind == "divergence" and episode.asset == asset:

@@ -1,6 +1,6 @@
-"""The option chain of a simulated asset at an instant: which expiries and strikes there are, their open interest, the smile.
+"""The option chain of a simulated asset at an instant: expiries, strikes, open interest and the volatility smile.
 
-Prices are Black's on the forward, in coins, without interest, so that put and call of a strike agree.
+Prices follow Black's formula on the forward, in coin and without interest, so that put-call parity holds.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ FRIDAY: Final = 4
 WEEKS: Final = 3
 MONTHS: Final = 3
 LISTED_BEFORE: Final = timedelta(days=100)
-"""How long before its expiry a chain is listed, and by whose price its strikes are chosen."""
+"""Time from listing to expiry of a chain; its strikes are chosen around the price at listing."""
 STRIKES_EACH_WAY: Final = 9
 OPTIONS_TO_PERPETUALS: Final = 0.6
-"""Open interest of all options to that of perpetuals, in coins."""
+"""Ratio of the open interest of calls to that of perpetuals, in coin."""
 PUTS_TO_CALLS: Final = 0.65
 SKEW: Final = -0.08
 CURVATURE: Final = 0.25
-CENTRE: Final = 0.08
+CENTER: Final = 0.08
 SPREAD: Final = 0.18
-"""Calls are held around 8% above, puts around 8% below the price a chain was listed at, with this standard deviation."""
+"""Open interest of calls is centered 8% above the price at listing, that of puts 8% below, with this standard deviation."""
 
 _erf: Final = np.vectorize(math.erf, otypes=[np.float64])
 
 
 def expiries(at: datetime) -> list[date]:
-    """The next Fridays, and the last Fridays of the months after, that have not settled at `at`."""
+    """The next Fridays and the last Fridays of the next months that have not settled at `at`."""
     today = (
         at.date() if at < datetime.combine(at.date(), datetime.min.time()) + SETTLED_AT else at.date() + timedelta(1)
     )
@@ -69,7 +69,7 @@ def option_chain(
     volatility: float,
     put_tilt: float,
 ) -> pl.DataFrame:
-    """The chain as World.option_chain promises it. `put_tilt` multiplies the open interest of all puts."""
+    """The chain as defined by MarketModel.option_chain. `put_tilt` multiplies the open interest of all puts."""
     listed = expiries(at)
     grids, forwards, years, centers, ages = [], [], [], [], []
     for rank, expiry in enumerate(listed):
@@ -89,7 +89,7 @@ def option_chain(
     strikes = np.concatenate(grids)
     forward, time_left, center_of, weight = (np.repeat(each, lengths) for each in (forwards, years, centers, ages))
     depth = np.log(strikes / forward)
-    # Smiles flatten with the square root of time; what is expected far ahead is nearer to the usual.
+    # Smiles flatten with the square root of time; long-dated volatility reverts to its mean.
     level = volatility + (0.6 - volatility) * (1 - np.exp(-time_left * 4))
     smile = (SKEW * depth + CURVATURE * depth**2) / np.sqrt(np.maximum(time_left, 0.04))
     iv = np.round(np.clip(level + smile, 0.15, 3.0), 4)
@@ -98,8 +98,8 @@ def option_chain(
     call_delta, other = _normal(d1), _normal(d1 - sd)
     call = call_delta - strikes / forward * other
     held = np.log(strikes / center_of)
-    calls_held = weight * np.exp(-(((held - CENTRE) / SPREAD) ** 2) / 2)
-    puts_held = weight * PUTS_TO_CALLS * put_tilt * np.exp(-(((held + CENTRE) / SPREAD) ** 2) / 2)
+    calls_held = weight * np.exp(-(((held - CENTER) / SPREAD) ** 2) / 2)
+    puts_held = weight * PUTS_TO_CALLS * put_tilt * np.exp(-(((held + CENTER) / SPREAD) ** 2) / 2)
     oi_per_weight = oi_base * OPTIONS_TO_PERPETUALS / calls_held.sum()
     expiry_dates = pl.Series([day for day, length in zip(listed, lengths, strict=True) for _ in range(length)])
     common = pl.DataFrame(

@@ -1,6 +1,6 @@
-"""The paths of one simulated asset on a grid of five minutes: price, premium, positions by leverage, forced closings.
+"""The paths of one simulated asset on a 5-minute grid: price, premium, positions by leverage, forced closes.
 
-Everything follows from a seed and the planted episodes. What a venue is asked, and how frames look, is market.py's.
+Everything is determined by a seed and the planted episodes. market.py turns the paths into frames.
 """
 
 from __future__ import annotations
@@ -22,19 +22,20 @@ Steps = npt.NDArray[np.int64]
 
 STEP: Final = timedelta(minutes=5)
 DAY: Final = 288
-"""Steps of a day."""
+"""Steps per day."""
 OPENED_EVERY: Final = 24
 """Steps between two cohorts of positions: two hours."""
 LAST_PART: Final = 0.2
-"""Part of a cohort that is never closed by force: who holds on when four of five have left adds margin instead. With them, half of
-all liquidations would be next to nothing, an ordinary one ten typical ones, and cascades would be found on 14% of all days; without
-them on 4% (bitcoin 2.7%, ether 3.2%). The record has 3.4% for bitcoin and 3.3% for ether (Binance, day totals, 2022 and 2023)."""
+"""Fraction of a cohort that is never closed by force: holders that remain after four of five have left add margin instead. If they
+were liquidated, half of all liquidations would be close to zero, the mean would be ten times the median, and cascades would be
+found on 14% of all days; without them it is 4% (bitcoin 2.7%, ether 3.2%). Recorded data has 3.4% for bitcoin and 3.3% for ether
+(Binance, day totals, 2022 and 2023)."""
 
 
 @dataclass(frozen=True)
 class Tier:
-    """Positions of one leverage. They are closed at will at a rate of 1/`days_held`, and by force where the margin is down to
-    `maintenance` (fraction of the notional); `share` is their part of all leveraged positions, `account_usd` a usual account."""
+    """Positions of one leverage. They are closed voluntarily at a rate of 1/`days_held`, and by force when the margin falls to
+    `maintenance` (fraction of notional). `share` is their share of leveraged positions, `account_usd` a typical account size."""
 
     leverage: float
     maintenance: float
@@ -44,12 +45,12 @@ class Tier:
 
     @property
     def distance(self) -> float:
-        """How far the price may go against an isolated position: 1/leverage less the maintenance margin."""
+        """The adverse price move that an isolated position survives: 1/leverage minus the maintenance margin."""
         return 1 / self.leverage - self.maintenance
 
     @property
-    def kept(self) -> float:
-        """What is still open a step later."""
+    def decay_factor(self) -> float:
+        """The fraction still open after one step."""
         return float(np.exp(-1 / (DAY * self.days_held)))
 
 
@@ -65,7 +66,7 @@ HEDGER_ACCOUNT_USD: Final = 5_000_000.0
 
 @dataclass(frozen=True)
 class Character:
-    """What an asset is like at the beginning; `daily_sd` in calm times."""
+    """Initial price and open interest of an asset, and `daily_sd`, its volatility in the calm regime."""
 
     price: float
     oi_usd: float
@@ -81,7 +82,7 @@ ANY: Final = Character(10, 0.4e9, 0.04)
 
 @dataclass(frozen=True)
 class Forced:
-    """Cohorts closed by force: the step in which the price came to `price`, and what of them was still open, in coins."""
+    """Cohorts closed by force: the step in which the price reached `price`, and the quantity still open, in coin."""
 
     step: Steps
     is_long: npt.NDArray[np.bool_]
@@ -91,9 +92,9 @@ class Forced:
 
 @dataclass(frozen=True)
 class Paths:
-    """One asset; every path has one value per step, of the instant the step ends. Index prices in dollars, amounts in coins.
+    """One asset. Every path has one value per step, at the step's end. Index prices are in dollars, amounts in coin.
 
-    `longs` and `shorts` are leveraged positions by tier; `long_hedgers` and `short_hedgers` take the other side, unleveraged.
+    `longs` and `shorts` are leveraged positions by tier; `long_hedgers` and `short_hedgers` are their unleveraged counterparties.
     """
 
     price: Path
@@ -117,28 +118,30 @@ class Paths:
 
 
 def simulate(asset: str, start: datetime, days: int, *, seed: int, episodes: Sequence[Episode] = ()) -> Paths:
-    """The paths of `asset` over `days` days from `start`. The market as a whole is the same for every asset of a seed."""
-    mine = [e for e in episodes if e.asset == asset]
+    """The paths of `asset` over `days` days from `start`. The market-wide factor is the same for every asset of a seed."""
+    planted = [e for e in episodes if e.asset == asset]
     character = CHARACTERS.get(asset, ANY)
     steps = days * DAY
     market = np.random.default_rng([seed, 0])
-    own = np.random.default_rng([seed, zlib.crc32(asset.encode())])
+    asset_random = np.random.default_rng([seed, zlib.crc32(asset.encode())])
     calm = _regimes(market, days)
     sd = character.daily_sd / np.sqrt(DAY) * calm
-    returns = sd * (0.75 * _shocks(market, steps) + 0.66 * _shocks(own, steps))
-    returns += np.where(own.random(steps) < 1 / (20 * DAY), own.normal(0, 1.5 * character.daily_sd, steps), 0.0)
-    for episode in mine:
+    returns = sd * (0.75 * _shocks(market, steps) + 0.66 * _shocks(asset_random, steps))
+    returns += np.where(
+        asset_random.random(steps) < 1 / (20 * DAY), asset_random.normal(0, 1.5 * character.daily_sd, steps), 0.0
+    )
+    for episode in planted:
         _shape_returns(returns, episode, start)
     price = character.price * np.exp(np.cumsum(returns))
     before = np.concatenate([[character.price], price[:-1]])
-    reach = np.exp(sd * np.abs(own.normal(0, 0.6, (2, steps))))
+    reach = np.exp(sd * np.abs(asset_random.normal(0, 0.6, (2, steps))))
     high, low = np.maximum(price, before) * reach[0], np.minimum(price, before) / reach[1]
 
-    mood = 0.12 + 0.12 * _wander(own, steps, 4.0) + 1.5 * _lagged_return(price, 3)
-    activity = np.exp(0.12 * _wander(market, steps, 10.0) + 0.15 * _wander(own, steps, 6.0))
-    put_tilt = np.exp(0.10 * _wander(own, steps, 6.0))
+    sentiment = 0.12 + 0.12 * _wander(asset_random, steps, 4.0) + 1.5 * _lagged_return(price, 3)
+    activity = np.exp(0.12 * _wander(market, steps, 10.0) + 0.15 * _wander(asset_random, steps, 6.0))
+    put_tilt = np.exp(0.10 * _wander(asset_random, steps, 6.0))
     pushed = np.zeros(steps)
-    for episode in mine:
+    for episode in planted:
         inside = _within(episode, start, steps)
         if episode.kind == "expansion":
             activity[inside] *= 2.6
@@ -147,27 +150,27 @@ def simulate(asset: str, start: datetime, days: int, *, seed: int, episodes: Seq
         elif episode.kind == "negative_funding":
             pushed[inside] -= 0.0030
         elif episode.kind == "capitulation":
-            # Nobody opens anything for a week before; who is left is long, and buys puts.
+            # Few positions are opened for a week before; the remaining traders are long and buy puts.
             activity[_within(episode, start, steps, days_before=7)] *= 0.25
-            mood[_within(episode, start, steps, days_before=6)] = 0.8
+            sentiment[_within(episode, start, steps, days_before=6)] = 0.8
             put_tilt[_within(episode, start, steps, days_before=1)] *= 1.8
-    mood = np.clip(mood, -0.8, 0.8)
+    sentiment = np.clip(sentiment, -0.8, 0.8)
 
     stock = 0.5 * character.oi_usd / character.price
-    longs, long_forced = _positions(low, price, activity * (1 + mood), stock, long=True)
-    shorts, short_forced = _positions(high, price, activity * (1 - mood), stock, long=False)
+    longs, long_forced = _positions(low, price, activity * (1 + sentiment), stock, long=True)
+    shorts, short_forced = _positions(high, price, activity * (1 - sentiment), stock, long=False)
     gap = longs.sum(axis=0) - shorts.sum(axis=0)
-    # Half of what leveraged traders hold more on one side is another's opened hedge, half a hedge that was closed: both
-    # sides are always equal, and a forced closing takes open interest away.
+    # Half of the leveraged imbalance is matched by opened hedges, half by closed ones: longs always equal shorts, and a forced
+    # close reduces open interest.
     hedged = np.maximum(stock * (1 + 0.05 * _wander(market, steps, 15.0)), np.abs(gap) / 2)
     crowding = gap / (longs.sum(axis=0) + shorts.sum(axis=0))
     forced = _both(long_forced, short_forced)
-    volume = _volume(own, longs + shorts, returns / sd, forced, hedged)
+    volume = _volume(asset_random, longs + shorts, returns / sd, forced, hedged)
     return Paths(
         price=price,
         high=high,
         low=low,
-        premium=0.0001 + 0.0010 * crowding + 0.00015 * _wander(own, steps, 0.3) + pushed,
+        premium=0.0001 + 0.0010 * crowding + 0.00015 * _wander(asset_random, steps, 0.3) + pushed,
         volatility=_volatility(returns),
         put_tilt=put_tilt,
         longs=longs,
@@ -176,14 +179,14 @@ def simulate(asset: str, start: datetime, days: int, *, seed: int, episodes: Seq
         short_hedgers=hedged + gap / 2,
         forced=forced,
         volume=volume,
-        taker_tilt=np.clip(0.02 * returns / sd + 0.05 * mood, -0.3, 0.3),
+        taker_tilt=np.clip(0.02 * returns / sd + 0.05 * sentiment, -0.3, 0.3),
     )
 
 
 def first_crossings(path: Path, opened: Steps, level: Path, *, below: bool) -> Steps:
-    """For each position the first step after `opened` whose value is at or beyond `level`; the path's length where none is.
+    """For each position the first step after `opened` with a value at or beyond `level`; the path's length if there is none.
 
-    Blocks of doubling length hold their extreme, so that all positions are sought at once in log2(steps) passes.
+    Block extremes of doubling lengths are precomputed, so that all positions are searched at once in log2(steps) passes.
     """
     sign = 1.0 if below else -1.0
     values, wanted = sign * path, sign * level
@@ -203,22 +206,22 @@ def first_crossings(path: Path, opened: Steps, level: Path, *, below: bool) -> S
 
 
 def _positions(reached: Path, price: Path, opening: Path, stock: float, *, long: bool) -> tuple[Path, Forced]:
-    """Stock by tier and step, and the cohorts closed by force where `reached` (low or high) came to their price."""
+    """Open positions by tier and step, and the cohorts closed by force when `reached` (low or high) hit their price."""
     steps = len(price)
     opened = np.arange(0, steps - 1, OPENED_EVERY, dtype=np.int64)
     stocks, forced = np.zeros((len(TIERS), steps)), []
     side = -1.0 if long else 1.0
     for number, tier in enumerate(TIERS):
-        size = stock * tier.share * opening[opened] * (1 - tier.kept**OPENED_EVERY)
+        size = stock * tier.share * opening[opened] * (1 - tier.decay_factor**OPENED_EVERY)
         level = price[opened] * (1 + side * tier.distance)
         end = first_crossings(reached, opened, level, below=long)
-        hit = (end < steps) & (tier.kept ** (end - opened) >= LAST_PART)
-        left = size[hit] * tier.kept ** (end[hit] - opened[hit])
+        hit = (end < steps) & (tier.decay_factor ** (end - opened) >= LAST_PART)
+        left = size[hit] * tier.decay_factor ** (end[hit] - opened[hit])
         flow = np.zeros(steps)
         np.add.at(flow, opened, size)
         np.add.at(flow, end[hit], -left)
         flow[0] += stock * tier.share
-        stocks[number] = np.maximum(_decayed(flow, tier.kept), 0.0)
+        stocks[number] = np.maximum(_decayed(flow, tier.decay_factor), 0.0)
         forced.append(Forced(end[hit], np.full(int(hit.sum()), long), level[hit], left))
     return stocks, _both(*forced)
 
@@ -230,40 +233,40 @@ def _both(*parts: Forced) -> Forced:
     return Forced(step[order], is_long[order], price[order], quantity[order])
 
 
-def _decayed(flow: Path, kept: float) -> Path:
-    """y(t) = kept · y(t−1) + flow(t)."""
-    scaled = flow / (1 - kept)
+def _decayed(flow: Path, decay_factor: float) -> Path:
+    """y(t) = decay_factor · y(t−1) + flow(t)."""
+    scaled = flow / (1 - decay_factor)
     scaled[0] = flow[0]
-    path: Path = pl.Series(scaled).ewm_mean(alpha=1 - kept, adjust=False).to_numpy()
+    path: Path = pl.Series(scaled).ewm_mean(alpha=1 - decay_factor, adjust=False).to_numpy()
     return path
 
 
 def _wander(random: np.random.Generator, steps: int, days: float) -> Path:
-    """A path around 0 that forgets where it was in `days`; standard deviation 1."""
-    kept = float(np.exp(-1 / (DAY * days)))
-    noise = random.normal(0, np.sqrt(1 - kept**2), steps)
+    """A mean-reverting path around 0 with a time constant of `days` and standard deviation 1."""
+    decay_factor = float(np.exp(-1 / (DAY * days)))
+    noise = random.normal(0, np.sqrt(1 - decay_factor**2), steps)
     noise[0] = random.normal()
-    return _decayed(noise, kept)
+    return _decayed(noise, decay_factor)
 
 
 def _shocks(random: np.random.Generator, steps: int) -> Path:
-    """Student's t with 5 degrees of freedom, of variance 1."""
+    """Student's t with 5 degrees of freedom, scaled to variance 1."""
     shocks: Path = random.standard_t(5, steps) * np.sqrt(3 / 5)
     return shocks
 
 
 def _regimes(random: np.random.Generator, days: int) -> Path:
-    """Calm (1) and stormy (1.7) days: a storm begins on one day of 20 and lasts 4 on average."""
+    """Volatility factor of calm (1) and volatile (1.7) days: a volatile regime starts on one day in 20 and lasts 4 on average."""
     switches = random.random(days)
-    stormy, states = False, []
+    is_volatile, states = False, []
     for switch in switches:
-        stormy = switch >= 1 / 4 if stormy else switch < 1 / 20
-        states.append(1.7 if stormy else 1.0)
+        is_volatile = switch >= 1 / 4 if is_volatile else switch < 1 / 20
+        states.append(1.7 if is_volatile else 1.0)
     return np.repeat(np.array(states), DAY)
 
 
 def _lagged_return(price: Path, days: int) -> Path:
-    """A third of the return of the last days: the crowd follows the price."""
+    """A third of the return of the last `days`: positioning follows the price."""
     lag = days * DAY
     path = np.zeros_like(price)
     path[lag:] = np.log(price[lag:] / price[:-lag]) / 3
@@ -271,15 +274,15 @@ def _lagged_return(price: Path, days: int) -> Path:
 
 
 def _volatility(returns: Path) -> Path:
-    """Expected volatility per year: that of the last week, above what is realized as options usually are."""
+    """Expected annualized volatility: realized volatility of the last week plus the usual premium of options."""
     variance = pl.Series(returns**2).ewm_mean(half_life=7 * DAY, adjust=True).to_numpy()
     path: Path = np.sqrt(variance * DAY * 365) * 1.1
     return path
 
 
 def _volume(random: np.random.Generator, positions: Path, z: Path, forced: Forced, hedged: Path) -> Path:
-    """Coins traded in a step: twice the open interest a day at rest, more when the price moves; never less than what open
-    interest changed by, nor than what was closed by force."""
+    """Coin traded in a step: twice the open interest per day at rest and more when the price moves, plus the change in open
+    interest and forced closes."""
     oi = hedged + positions.sum(axis=0) / 2
     at_rest = 2 * oi / DAY * (0.7 + 0.3 * np.abs(z)) * np.exp(random.normal(0, 0.2, len(oi)))
     closed = np.zeros_like(oi)
@@ -289,18 +292,18 @@ def _volume(random: np.random.Generator, positions: Path, z: Path, forced: Force
 
 
 def _within(episode: Episode, start: datetime, steps: int, *, days_before: int = 0) -> slice:
-    """The steps of the episode's days, and of the days before them."""
+    """The steps of the episode's days and of `days_before` days before them."""
     first = (episode.start - start).days - days_before
     return slice(max(0, first * DAY), min(steps, (episode.end - start).days * DAY))
 
 
 CRASH: Final = np.array([0.05, 0.10, 0.55, 0.20, 0.07, 0.03]) * -0.16
-"""Log returns of the half hour of a cascade."""
+"""Log returns in the half hour of a cascade."""
 CRASH_HOUR: Final = 13
 
 
 def _shape_returns(returns: Path, episode: Episode, start: datetime) -> None:
-    """A flat day, a crash with a recovery of a quarter over six hours, or a slide: what the planted episode says of the price."""
+    """Apply the planted episode to the price: a flat day, a crash with a 25% recovery over six hours, or a slow decline."""
     inside = _within(episode, start, len(returns))
     if episode.kind in ("expansion", "divergence"):
         returns[inside] *= 0.3

@@ -1,1 +1,1 @@
-"""The data sources, in groups: cex and dex venues, chains, files. Beside the groups what all share. No Dagster, no database."""
+"""The data sources, grouped into cex, dex, chain and files, and the modules they share. No Dagster, no database."""

@@ -1,6 +1,6 @@
-"""What a venue traded when: its captured instrument lists as history, and what follows from them for fetching and coverage.
+"""Instrument history of a venue, built from captured instrument lists, and the fetch jobs and coverage that follow from it.
 
-How a venue spells its list stands in its module; which asset a name carries in pipelines.core.universe.
+Parsing of a venue's list is in the venue's module; mapping symbols to assets is in pipelines.core.universe.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pipelines.extract.landing import Landing
 from pipelines.extract.venue import Feed, Job, Span, Venue
 
 INSTRUMENTS: Final = "instruments"
-"""Name of the feed, and of its table."""
+"""Name of the feed and of its table."""
 
 TURNOVER: Final = "turnover"
-"""Name of the feed that ranks assets for the universe."""
+"""Name of the feed that ranks assets by turnover for the universe."""
 
 EVENT_TABLES: Final = ("liquidations", "liquidation_totals", "lending_liquidations", "lending_bad_debt")
-"""Tables in which no row means that nothing happened, wherever the source was listening."""
+"""Event tables: within coverage, no row means that nothing happened."""
 
 SCHEMA: Final[dict[str, pl.DataType]] = {
     "venue": pl.String(),
@@ -44,8 +44,8 @@ SCHEMA: Final[dict[str, pl.DataType]] = {
 
 
 def parse_symbols(venue: str, instruments: pl.Series) -> pl.DataFrame:
-    """What the names of a venue's instruments say (universe.parse_symbol): instrument, asset, quote, contract_type,
-    multiplier. Each name once; those that follow no rule of the venue are not in it."""
+    """Symbols parsed with universe.parse_symbol: instrument, asset, quote, contract_type, multiplier. One row per distinct
+    symbol; symbols that match no rule of the venue are left out."""
     facts = [
         fact for name in instruments.unique(maintain_order=True) if (fact := parse_symbol(venue, name)) is not None
     ]
@@ -61,19 +61,19 @@ ReadCaptures = Callable[[], Iterable[tuple[Landing, pl.DataFrame]]]
 
 @dataclass
 class InstrumentHistory:
-    """All captures of a venue's instruments. They are read once, when first asked for."""
+    """All captures of a venue's instruments, read once on first use."""
 
     read: ReadCaptures
     _frame: pl.DataFrame | None = field(default=None, repr=False)
 
     @staticmethod
     def none() -> pl.DataFrame:
-        """No instruments, with the columns of `at`."""
+        """An empty frame with the columns of `at`."""
         return pl.DataFrame(schema=SCHEMA)
 
     def at(self, span: Span) -> pl.DataFrame:
-        """One row per instrument ever captured: as published at the newest capture before the span's end, else as at the
-        oldest there is. Venues publish only what is traded now, so this is the best that can be known of the past."""
+        """One row per instrument ever captured: from the newest capture before the span's end, else from the oldest capture.
+        Venues publish only current instruments, so this is the best available approximation of the past."""
         frame = self._captures()
         known = pl.col("captured_at") <= span.end
         return (
@@ -85,7 +85,7 @@ class InstrumentHistory:
                 .otherwise(pl.col("captured_at").dt.epoch("us")),
                 descending=[True, False],
             )
-            # A vendor's list holds the instruments of many venues, and their names meet.
+            # A vendor's list covers many venues, whose symbols may coincide.
             .unique(["venue", "instrument"], keep="first", maintain_order=True)
             .sort("venue", "instrument")
             .select(*SCHEMA)
@@ -105,11 +105,11 @@ class InstrumentHistory:
 
 
 Listed = Callable[[], tuple["InstrumentHistory", Collection[str]]]
-"""A venue's instruments and the assets that are followed; called when a feed first needs them."""
+"""Returns a venue's instruments and the followed assets; called when a feed first needs them."""
 
 
 def jobs_of(feed: Feed, listed: Listed) -> Callable[[Span], Mapping[str, Job]]:
-    """The jobs of a span: what `feed.subjects` picks among the instruments on followed assets that were listed in it."""
+    """Jobs of a span: the subjects that `feed.subjects` selects from instruments on followed assets listed during the span."""
 
     def jobs(span: Span) -> Mapping[str, Job]:
         if feed.subjects is None:
@@ -126,7 +126,7 @@ def jobs_of(feed: Feed, listed: Listed) -> Callable[[Span], Mapping[str, Job]]:
 
 
 def each_instrument(condition: pl.Expr | None = None) -> Callable[[pl.DataFrame], Mapping[str, Mapping[str, Any]]]:
-    """Every instrument that meets `condition`, under its own name."""
+    """Every instrument that meets `condition`, by symbol."""
 
     def subjects(instruments: pl.DataFrame) -> Mapping[str, Mapping[str, Any]]:
         chosen = instruments if condition is None else instruments.filter(condition)
@@ -136,7 +136,7 @@ def each_instrument(condition: pl.Expr | None = None) -> Callable[[pl.DataFrame]
 
 
 def event_rules(venue: Venue, feed: Feed, spans: Sequence[Span]) -> SourceRules:
-    """Coverage of event tables: the landed days, in which no row means that nothing happened."""
+    """Coverage of the event tables: the landed days, on which no row means that nothing happened."""
     tables = [table for table in feed.tables if table in EVENT_TABLES]
     if not tables:
         return SourceRules()
@@ -148,7 +148,7 @@ def event_rules(venue: Venue, feed: Feed, spans: Sequence[Span]) -> SourceRules:
 
 
 def partial_gaps(feed: Feed, spans: Sequence[Span]) -> tuple[KnownGap, ...]:
-    """Days of which some instruments could not be had, as gaps of the event tables: there, counting does not show it."""
+    """Days on which some instruments are missing, as gaps of the event tables, where row counts cannot reveal a gap."""
     reason = "some instruments could not be fetched, or are not published yet"
     return tuple(
         KnownGap(table, span.days[0], span.days[-1], reason)
@@ -159,7 +159,7 @@ def partial_gaps(feed: Feed, spans: Sequence[Span]) -> tuple[KnownGap, ...]:
 
 
 def runs_of_days(spans: Iterable[Span]) -> Iterator[tuple[date, date]]:
-    """First and last day of every run of days without a hole."""
+    """First and last day of every run of consecutive days."""
     days = sorted({day for span in spans for day in span.days})
     for start in (day for day in days if day - timedelta(days=1) not in set(days)):
         last = start

@@ -1,7 +1,7 @@
-"""Records in a venue's JSON as typed columns, strictly: a missing or retyped field is an error that names it, a bad cell a
-rejected row, a new field stays in the landing.
+"""Strict parsing of JSON records into typed columns: a missing or retyped field raises an error naming the field, an
+unreadable cell rejects its row, and a new field is kept only in the landing.
 
-Which fields a payload has stands in the venue's module; what they mean too.
+The fields of each payload and their meaning are in the venue's module.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LINE: Final = "_line"
 SUBJECT: Final = "subject"
 
 Key = str | int
-"""A field of an object, or the position in an array."""
+"""A field of an object or a position in an array."""
 
 Record = Mapping[str, Any] | Sequence[Any]
 RecordsOf = Callable[[Page], Sequence[Record]]
@@ -38,10 +38,10 @@ _EMPTY: Final = ""
 
 @dataclass(frozen=True)
 class Field:
-    """One field: `key` in the record, `name` of the column, `kind` of its values (numbers may come as text).
+    """One field: `key` in the record, `name` of the column, `kind` of its values (numbers may be strings).
 
-    `optional` fields may be absent, null or an empty text, which gives null; of others each of these is an error or a
-    rejected row.
+    An `optional` field may be absent, null or an empty string; all three become null. In a required field each of these is
+    an error or a rejected row.
     """
 
     key: Key
@@ -52,18 +52,18 @@ class Field:
 
 @dataclass(frozen=True)
 class Records:
-    """`frame` has the fields' columns, `subject` (of the page), `received_at` and `_line`, the number of the record in the
-    landing from 1. `rejects` has batch.REJECT_SCHEMA: records with a cell that cannot be read."""
+    """`frame` has the fields' columns, the page's `subject` and `received_at`, and `_line`, the 1-based number of the record
+    in the landing. `rejects` (batch.REJECT_SCHEMA) holds records with an unreadable cell."""
 
     frame: pl.DataFrame
     rejects: pl.DataFrame
 
 
 def read_records(pages: Iterable[Page], records_of: RecordsOf, fields: Sequence[Field]) -> Records:
-    """The records of all pages, in the order of the pages.
+    """The records of all pages, in page order.
 
-    Columns are gathered by comprehension over records that orjson has read: half the time of polars' own JSON decoder,
-    which would also take a missing field for null. Raises SourceFormatError naming page, field and value.
+    Columns are built by comprehensions over records decoded by orjson. That takes half the time of polars' JSON decoder,
+    which also reads a missing field as null. Raises SourceFormatError naming page, field and value.
     """
     cells: dict[str, list[Any]] = {field.name: [] for field in fields}
     subjects: list[pl.Series] = []
@@ -86,45 +86,44 @@ def read_records(pages: Iterable[Page], records_of: RecordsOf, fields: Sequence[
 
 
 def at_path(*path: str) -> RecordsOf:
-    """Records that are the array at `path` of a page's JSON. A page whose array is null or absent is an error."""
+    """Records in the array at `path` of a page's JSON. A null or missing array is an error."""
 
     def records_of(page: Page) -> Sequence[Record]:
         found = page.json()
         for step in path:
             if not isinstance(found, Mapping) or step not in found:
-                raise SourceFormatError(
-                    f"{page.where}: no field {step!r} (of {'.'.join(path)}) in the answer: {page.excerpt}"
-                )
+                raise SourceFormatError(f"{page.where}: missing field {step!r} in {'.'.join(path)}: {page.excerpt}")
             found = found[step]
         if not isinstance(found, Sequence) or isinstance(found, str):
-            raise SourceFormatError(f"{page.where}: {'.'.join(path) or 'the answer'} is no array: {page.excerpt}")
+            place = f" in {'.'.join(path)}" if path else ""
+            raise SourceFormatError(f"{page.where}: expected an array{place}: {page.excerpt}")
         return found
 
     return records_of
 
 
 def stamps_of(records_of: RecordsOf, key: Key) -> Callable[[Page], list[int]]:
-    """What a page's rows are paged by: the whole number under `key` of every record. Raises SourceFormatError where it is
-    missing or none."""
+    """Reads the paging key of a page's rows: the integer in `key` of every record. Raises SourceFormatError if it is missing
+    or not an integer."""
 
     def stamps(page: Page) -> list[int]:
         try:
             return [int(record[key]) for record in records_of(page)]  # type: ignore[index]
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise SourceFormatError(
-                f"{page.where}: a record has no whole number {key!r}; the venue's format changed: {page.excerpt}"
+                f"{page.where}: expected an integer in {key!r}; the venue's format changed: {page.excerpt}"
             ) from error
 
     return stamps
 
 
 def from_ms(column: str) -> pl.Expr:
-    """Milliseconds since the epoch as a naive UTC instant in microseconds."""
+    """Milliseconds since the epoch as naive UTC with microsecond resolution."""
     return (pl.col(column) * 1000).cast(pl.Datetime("us"))
 
 
 def from_seconds(column: str) -> pl.Expr:
-    """Seconds since the epoch as a naive UTC instant in microseconds."""
+    """Seconds since the epoch as naive UTC with microsecond resolution."""
     return (pl.col(column) * 1_000_000).cast(pl.Datetime("us"))
 
 
@@ -137,7 +136,7 @@ def rejected(
     field: str | None = None,
     instrument: str = SUBJECT,
 ) -> pl.DataFrame:
-    """Rows of `frame` as rejects, kept whole; `stamp` names the column whose UTC day they belong to."""
+    """Rows of `frame` as rejects, each with the complete row; `stamp` names the column that gives their UTC day."""
     return frame.select(
         (pl.col(stamp).dt.date() if stamp else pl.lit(None, pl.Date)).alias("trade_date"),
         pl.col(LINE).alias("line"),
@@ -156,16 +155,16 @@ def _column(page: Page, records: Sequence[Record], field: Field) -> list[Any]:
         return [record[field.key] for record in records]  # type: ignore[index]
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise SourceFormatError(
-            f"{page.where}: a record has no field {field.key!r}; the venue's format changed: {page.excerpt}"
+            f"{page.where}: a record is missing field {field.key!r}; the venue's format changed: {page.excerpt}"
         ) from error
 
 
 def _typed(field: Field, values: list[Any]) -> pl.Series:
-    """The cells as the field's type; null where they cannot be read. Nested values are an error at once."""
+    """The cells cast to the field's type; unreadable cells become null. A nested value raises SourceFormatError."""
     nested = next((value for value in values if isinstance(value, list | dict)), None)
     if nested is not None:
         raise SourceFormatError(
-            f"field {field.key!r} holds {str(nested)[:80]!r} where a single value was; the venue's format changed."
+            f"expected a scalar in field {field.key!r}, got {str(nested)[:80]!r}; the venue's format changed."
         )
     target = _TYPES[field.kind]
     if field.kind in (float, int) and not any(isinstance(value, str | bool) for value in values):
@@ -179,7 +178,7 @@ def _typed(field: Field, values: list[Any]) -> pl.Series:
 def _split(
     frame: pl.DataFrame, fields: Sequence[Field], cells: Mapping[str, list[Any]], records: Sequence[Record]
 ) -> Records:
-    """Turn away the records with a cell that cannot be read; where none of a field can, the field was retyped."""
+    """Reject records with an unreadable cell; if every cell of a field is unreadable, the venue retyped the field."""
     faults: list[pl.DataFrame] = []
     for field in fields:
         missing = frame.get_column(field.name).is_null()
@@ -193,8 +192,8 @@ def _split(
             continue
         if len(positions) == frame.height and frame.height > 1:
             raise SourceFormatError(
-                f"field {field.key!r} holds {str(raw[positions[0]])[:80]!r} in every record, which is no "
-                f"{field.kind.__name__}; the venue's format changed."
+                f"expected {field.kind.__name__} in field {field.key!r}, but no record has one (first value: "
+                f"{str(raw[positions[0]])[:80]!r}); the venue's format changed."
             )
         faults.append(
             pl.DataFrame(

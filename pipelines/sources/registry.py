@@ -1,4 +1,4 @@
-"""Which module reads the landings of a source: the part of the source id before the first dot is the module's name.
+"""Registry of venues, and how the landings of a source are parsed. A source id is `<venue>.<feed>`.
 
 Adding a venue adds one line here. No parsing.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -22,11 +22,12 @@ from pipelines.core.errors import ConfigError
 from pipelines.core.files import is_fault_of_bytes
 from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.core.universe import choose_universe
+from pipelines.core.words import nearest
 from pipelines.extract import fetch_log
 from pipelines.extract.fetch import span_of
 from pipelines.extract.landing import Landing, LandingStore, Parser
 from pipelines.extract.pack import Pack
-from pipelines.extract.venue import Capture, Context, Feed, Venue
+from pipelines.extract.venue import Capture, Context, Feed, Job, Span, Venue
 from pipelines.sources.chain.evm.chains import CHAINS
 from pipelines.sources.files import source as files
 from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHistory, event_rules, partial_gaps
@@ -47,19 +48,19 @@ VENUES: Final[Mapping[str, str]] = {
     "deribit": "pipelines.sources.cex.deribit.venue",
     "dydx": "pipelines.sources.dex.dydx",
     **dict.fromkeys(sorted(chain.venue for chain in CHAINS), "pipelines.sources.chain.evm.venue:VENUES"),
-    "gate": "pipelines.sources.cex.gate",
+    "gate": "pipelines.sources.cex.gate.venue",
     "hyperliquid": "pipelines.sources.dex.hyperliquid.venue",
     "hyperliquid_fills": "pipelines.sources.dex.hyperliquid.fills",
-    "kraken": "pipelines.sources.cex.kraken",
+    "kraken": "pipelines.sources.cex.kraken.venue",
     "okx": "pipelines.sources.cex.okx.venue",
     "orderly": "pipelines.sources.dex.orderly",
 }
-"""Venues by name: the module whose VENUE describes each, or "module:NAME" where one module describes several."""
+"""Venues by name: the module that defines VENUE, or "module:NAME" where one module defines several venues."""
 
 
 @dataclass(frozen=True)
 class OpenSource:
-    """How to parse a source's landings, and how its coverage is judged."""
+    """Parser of a source's landings, and its coverage rules."""
 
     parse: Parser
     rules: SourceRules
@@ -68,9 +69,9 @@ class OpenSource:
 
 
 def venue(name: str) -> Venue:
-    """The venue `name`. Raises ConfigError naming those there are."""
+    """The venue `name`. Raises ConfigError listing the known venues."""
     if name not in VENUES:
-        raise ConfigError(f"no venue {name!r}; there are {', '.join(VENUES)}.")
+        raise ConfigError(f"unknown venue {name!r}; known venues: {', '.join(VENUES)}.{nearest(name, VENUES)}")
     module, _, attribute = VENUES[name].partition(":")
     found: Any = getattr(importlib.import_module(module), attribute or "VENUE")
     one: Venue = found[name] if attribute else found
@@ -78,7 +79,7 @@ def venue(name: str) -> Venue:
 
 
 def followed_venues(settings: Settings) -> tuple[Venue, ...]:
-    """The venues of the settings; where they name none, all that can be asked without a key, or whose key is there.
+    """The venues in the settings; if none are set, every venue that needs no API key or whose key is in the environment.
 
     Raises ConfigError for an unknown name.
     """
@@ -88,14 +89,26 @@ def followed_venues(settings: Settings) -> tuple[Venue, ...]:
     return tuple(one for one in every if all(os.environ.get(s.variable) for s in one.secrets if s.required))
 
 
+def check_endpoints(settings: Settings) -> None:
+    """Raise ConfigError for an endpoint in the settings whose venue or name does not exist."""
+    for key in settings.endpoints:
+        venue_name, _, name = key.partition(".")
+        owner = venue(venue_name)
+        known, optional = owner.endpoints, owner.optional_endpoints
+        if name not in known and not (optional and optional.fullmatch(name)):
+            raise ConfigError(
+                f"settings: {venue_name} has no endpoint {name!r}; it has {', '.join(known)}.{nearest(name, known)}"
+            )
+
+
 def followed_assets(store: LandingStore, settings: Settings) -> tuple[str, ...]:
-    """Assets of the settings; where they name none, the universe by the rule of universe.choose_universe."""
+    """The assets in the settings; if none are set, the universe chosen by universe.choose_universe."""
     if settings.assets:
         return settings.assets
     months: dict[str, dict[str, float]] = {}
     for name in VENUES:
-        there = venue(name)
-        if there.turnover is None:
+        turnover_of = venue(name).turnover
+        if turnover_of is None:
             continue
         seen: set[str] = set()
         for landing in store.current(f"{name}.{TURNOVER}"):
@@ -104,55 +117,95 @@ def followed_assets(store: LandingStore, settings: Settings) -> tuple[str, ...]:
                 seen.add(month)
                 ranking = months.setdefault(month, {})
                 try:
-                    ranked = there.turnover(list(Pack(landing.path).pages()))
+                    turnover = turnover_of(list(Pack(landing.path).pages()))
                 except BaseException as error:
                     if not is_fault_of_bytes(error):
                         raise
                     fetch_log.record("malformed", f"{name}.{TURNOVER} {landing.partition}: {error}", effect="given_up")
                     continue
-                for asset, turnover in ranked.items():
-                    ranking[asset] = ranking.get(asset, 0.0) + turnover
+                for asset, amount in turnover.items():
+                    ranking[asset] = ranking.get(asset, 0.0) + amount
     return choose_universe(months[month] for month in sorted(months))
 
 
 def open_source(store: LandingStore, contract: Contract, source: str, landings: Sequence[Landing]) -> OpenSource:
-    """Parser and rules of `source`. Raises ConfigError for a source no module here reads."""
-    module, _, name = source.partition(".")
-    if module == "files":
+    """Parser and rules of `source`. Raises ConfigError for an unknown source."""
+    venue_name, _, feed_name = source.partition(".")
+    if venue_name == "files":
         parse, file_rules = files.open_landings(store, contract, landings)
         return OpenSource(parse, file_rules, reader_version(store, source))
-    if module not in VENUES:
+    if venue_name not in VENUES:
         raise ConfigError(
             f"no module of pipelines/sources reads {source!r}; landings of a removed source can be moved out of raw/."
         )
-    there = venue(module)
-    feed = next((feed for feed in there.feeds if feed.name == name), None)
+    owner = venue(venue_name)
+    feed = next((feed for feed in owner.feeds if feed.name == feed_name), None)
     if feed is None:
-        raise ConfigError(f"{module} has no feed {name!r}; landings of a removed feed can be moved out of raw/.")
-    # What the venue has not published yet, or what could not be had of some instruments, is no day without events.
+        raise ConfigError(
+            f"{venue_name} has no feed {feed_name!r}; landings of a removed feed can be moved out of raw/."
+        )
+    # Unpublished data and failed instruments do not count as days without events.
     spans = [span_of(landing) for landing in landings if landing.completeness in ("complete", "empty")]
-    rules: SourceRules = feed.rules(spans) if feed.rules else event_rules(there, feed, spans)
+    rules: SourceRules = feed.rules(spans) if feed.rules else event_rules(owner, feed, spans)
+    if feed.rules_of_subjects:
+        held = [
+            (span_of(landing), frozenset(name for name, outcome in covers.items() if outcome != "not_yet_published"))
+            for landing in landings
+            if (covers := landing.request.get("covers", {}))
+        ]
+        rules = feed.rules_of_subjects(held)
     partial = [span_of(landing) for landing in landings if landing.completeness == "partial"]
     rules = replace(rules, gaps=(*rules.gaps, *partial_gaps(feed, partial)))
     if isinstance(feed.cadence, Capture):
         rules = replace(
             rules, captures=Captures(feed.cadence.every_hours, frozenset(s.start for s in (*spans, *partial)))
         )
-    history = instrument_history(store, there)
-    return OpenSource(_parser(there, feed, history), rules, reader_version(store, source))
+    history = instrument_history(store, owner)
+    return OpenSource(_parser(owner, feed, history), rules, reader_version(store, source))
+
+
+def with_named(
+    store: LandingStore, feed: Feed, jobs: Callable[[Span], Mapping[str, Job]]
+) -> Callable[[Span], Mapping[str, Job]]:
+    """`jobs`, and one for each subject that landed rows of the tables `feed` follows name in the span. What lands later is asked
+    for by the next fetch of the span."""
+
+    def all_jobs(span: Span) -> Mapping[str, Job]:
+        names: set[str] = set()
+        for there, followed in _following(feed):
+            for landing in store.current(there.source(followed)):
+                landed = span_of(landing)
+                if landed.start >= span.end or landed.end <= span.start:
+                    continue
+                context = Context(there.name, landing.fetched_at, landed, InstrumentHistory.none())
+                for parsed in followed.parse(list(Pack(landing.path).pages()), context):
+                    if parsed.table in feed.follows and feed.named:
+                        inside = pl.col("occurred_at").is_between(span.start, span.end, closed="left")
+                        names |= set(feed.named(parsed.rows.filter(inside)))
+        return {**{name: Job(name, span) for name in sorted(names)}, **jobs(span)}
+
+    return all_jobs
+
+
+def _following(feed: Feed) -> Iterator[tuple[Venue, Feed]]:
+    for name in VENUES:
+        there = venue(name)
+        for other in there.feeds:
+            if set(other.tables) & set(feed.follows):
+                yield there, other
 
 
 def reader_version(store: LandingStore, source: str) -> str:
-    """A digest of the code, the contract and, for files, the mappings that decide what is read from a source's landings.
+    """Digest of the code, the contract and, for files, the mappings that determine how a source's landings are read.
 
-    It changes with every change of these, also with one that makes no difference: a refused landing is then read once more.
+    It changes with any edit of these, also one without effect: a refused landing is then read again.
     """
-    module = source.partition(".")[0]
+    venue_name = source.partition(".")[0]
     digest = hashlib.sha256(_shared_code())
-    if module == "files":
+    if venue_name == "files":
         paths = [*_python_files(SOURCES / "files"), *sorted(store.mapping_path(source, "").parent.glob("*.toml"))]
-    elif module in VENUES:
-        path = Path(*VENUES[module].partition(":")[0].split("."))
+    elif venue_name in VENUES:
+        path = Path(*VENUES[venue_name].partition(":")[0].split("."))
         code = SOURCES.parents[1] / path
         paths = _python_files(code.parent) if code.parent.name not in GROUPS else [code.with_suffix(".py")]
     else:
@@ -164,7 +217,7 @@ def reader_version(store: LandingStore, source: str) -> str:
 
 @cache
 def _shared_code() -> bytes:
-    """What every source is read with: shared modules, the contract, cleaning, and the gate."""
+    """Digest of the code every source is read with: shared modules, contract, cleaning and quality checks."""
     package = SOURCES.parent
     folders = [SOURCES, package / "contract", package / "core", package / "clean", package / "quality"]
     paths = [*(path for folder in folders for path in _python_files(folder)), *SCHEMA.glob("*.sql")]
@@ -175,40 +228,42 @@ def _python_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.py"))
 
 
-def instrument_history(store: LandingStore, there: Venue) -> InstrumentHistory:
-    """The instruments of a venue as its landings of the feed `instruments` describe them, read when they are needed.
+def instrument_history(store: LandingStore, venue: Venue) -> InstrumentHistory:
+    """Instruments of a venue from its landings of the feed `instruments`, read on first use.
 
-    A capture in which the venue said the same as in the one before it adds nothing to the history and is not read.
+    A capture with the same content digest as the one before it adds nothing and is skipped.
     """
-    feed = next((feed for feed in there.feeds if feed.name == INSTRUMENTS), None)
+    feed = next((feed for feed in venue.feeds if feed.name == INSTRUMENTS), None)
 
     def read() -> Iterator[tuple[Landing, pl.DataFrame]]:
-        said = None
         if feed is None:
             return
-        for landing in store.current(there.source(feed)):
-            before, said = said, landing.request.get("content")
-            if said is not None and said == before:
+        digest = None
+        for landing in store.current(venue.source(feed)):
+            previous, digest = digest, landing.request.get("content")
+            if digest is not None and digest == previous:
                 continue
-            context = Context(there.name, landing.fetched_at, span_of(landing), InstrumentHistory.none())
+            context = Context(venue.name, landing.fetched_at, span_of(landing), InstrumentHistory.none())
             try:
                 frames = [
-                    x.rows for x in feed.parse(list(Pack(landing.path).pages()), context) if x.table == INSTRUMENTS
+                    parsed.rows
+                    for parsed in feed.parse(list(Pack(landing.path).pages()), context)
+                    if parsed.table == INSTRUMENTS
                 ]
             except BaseException as error:
                 if not is_fault_of_bytes(error):
                     raise
-                # The load of this source refuses the landing; the instruments of the others stand.
+                # The load of this source refuses the landing; the other landings are still used.
                 continue
             yield from ((landing, frame) for frame in frames)
 
     return InstrumentHistory(read)
 
 
-def _parser(there: Venue, feed: Feed, history: InstrumentHistory) -> Parser:
+def _parser(venue: Venue, feed: Feed, history: InstrumentHistory) -> Parser:
     def parse(landing: Landing) -> Iterator[ParsedBatch]:
         span = span_of(landing)
-        context = Context(there.name, landing.fetched_at, span, history.at(span))
+        context = Context(venue.name, landing.fetched_at, span, history.at(span))
         for parsed in feed.parse(list(Pack(landing.path).pages()), context):
             yield ParsedBatch(
                 table=parsed.table,

@@ -1,7 +1,6 @@
-"""The tokens of the registry, dbt_project/seeds/token_registry.csv, for sources that ask about tokens.
+"""The token registry (dbt_project/seeds/token_registry.csv) for sources that request data by token.
 
-Read only; which token is which asset, and how many decimals it has, is written in the seed. What is read of a token on chain
-stands in evm_tokens.
+Read-only: assets and decimals are set in the seed. Token metadata read from a chain is in chain/evm/tokens.py.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from pipelines.core.settings import PROJECT_ROOT
 SEEDS: Final = PROJECT_ROOT / "dbt_project" / "seeds"
 
 NATIVE: Final = "0xeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee"
-"""Stands for the chain's own coin, which has no contract."""
+"""Placeholder address of the chain's native coin, which has no contract."""
 
 
 @cache
 def registered() -> pl.DataFrame:
-    """The rows of the registry: chain, token (address in lower case), symbol, asset, decimals."""
-    return pl.read_csv(SEEDS / "token_registry.csv", schema_overrides={"decimals": pl.Int64})
+    """The registry's rows: chain, token (lower-case address), symbol, asset, decimals, kind, underlying, is_stable."""
+    return pl.read_csv(SEEDS / "token_registry.csv", schema_overrides={"decimals": pl.Int64}, infer_schema_length=None)
 
 
 @cache
 def receipts() -> pl.DataFrame:
-    """The receipts of lending protocols: chain, token (address in lower case), underlying_token."""
+    """Receipt tokens of lending protocols: chain, token (lower-case address), underlying_token."""
     return pl.read_csv(SEEDS / "receipt_tokens.csv")

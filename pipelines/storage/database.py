@@ -111,7 +111,7 @@ def _add_missing_tables(con: duckdb.DuckDBPyConnection, contract: Contract) -> N
     """
     names = "select schema_name || '.' || table_name from duckdb_tables() where database_name = current_database()"
     existing = {row[0] for row in con.execute(names).fetchall()}
-    wanted = {table.qualified for table in (*contract.clean.values(), *contract.ops.values())}
+    wanted = {table.qualified for table in contract.tables}
     if wanted <= existing:
         return
     (database,) = con.execute("select current_database()").fetchall()[0]
@@ -133,12 +133,12 @@ def _check_columns(con: duckdb.DuckDBPyConnection, settings: Settings, contract:
     existing: dict[str, dict[str, str]] = {}
     for table, column, kind in con.execute(
         "select schema_name || '.' || table_name, column_name, data_type from duckdb_columns() "
-        "where database_name = current_database() and schema_name in ('clean', 'ops') order by column_index"
+        "where database_name = current_database() and schema_name in ('clean', 'ops', 'stats') order by column_index"
     ).fetchall():
         existing.setdefault(table, {})[column] = kind
     changed = [
         table.qualified
-        for table in (*contract.clean.values(), *contract.ops.values())
+        for table in contract.tables
         if existing[table.qualified] != {column.name: column.type for column in table.columns}
     ]
     if changed:

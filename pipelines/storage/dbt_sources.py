@@ -28,6 +28,8 @@ models:
 CLEAN_DESCRIPTION = "Canonical tables written by the loaders: typed, UTC, units normalized, every source side by side."
 OPS_DESCRIPTION = "What was landed, loaded, refused and found missing: the bookkeeping of the loaders."
 
+STATS_DESCRIPTION = "What the step of statistics fitted to the marts: written between two runs of dbt."
+
 STAGED_OPS = ("coverage", "landings", "loads", "quarantine")
 """Tables of ops that have a staging model."""
 
@@ -52,6 +54,7 @@ def render_sources_yml(schema_dir: Path) -> str:
     lines = [
         *_source_lines("clean", CLEAN_DESCRIPTION, contract.clean.values()),
         *_source_lines("ops", OPS_DESCRIPTION, contract.ops.values()),
+        *_source_lines("stats", STATS_DESCRIPTION, contract.stats.values()),
     ]
     return SOURCES_HEADER + "\n".join(lines) + "\n"
 

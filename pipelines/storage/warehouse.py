@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 from filelock import FileLock, Timeout
 
-from pipelines.core.errors import ConfigError, WarehouseBusyError
+from pipelines.core.errors import ConfigError, SnapshotDamagedError, TransientError, WarehouseBusyError
 from pipelines.core.settings import Settings
 from pipelines.storage.database import open_with_tables
 
@@ -60,7 +60,7 @@ def writer(settings: Settings, *, what: str) -> Iterator[duckdb.DuckDBPyConnecti
 def reader(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """A read-only connection to the published snapshot, without access to other files and with a locked configuration.
 
-    Raises ConfigError if nothing has been published. An open reader keeps its snapshot while a new one is published.
+    Raises as open_snapshot does. An open reader keeps its snapshot while a new one is published.
     """
     con = open_snapshot(settings.published_database)
     try:
@@ -70,12 +70,28 @@ def reader(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def open_snapshot(path: Path) -> duckdb.DuckDBPyConnection:
-    """Open a published file read-only with a locked configuration, as recommended for BI tools."""
+    """Open a published file read-only with a locked configuration, as recommended for BI tools.
+
+    Raises ConfigError if there is none, TransientError if a client has it open for writing, which keeps all others out, and
+    SnapshotDamagedError if DuckDB cannot read it.
+    """
     if not path.exists():
         raise ConfigError(f"no published snapshot at {path}; run 'leverhouse run' first.")
-    con = duckdb.connect(
-        str(path), read_only=True, config={"enable_external_access": False, "autoload_known_extensions": False}
-    )
+    try:
+        con = duckdb.connect(
+            str(path), read_only=True, config={"enable_external_access": False, "autoload_known_extensions": False}
+        )
+    except duckdb.Error as error:
+        # An internal error includes its stack trace.
+        text = str(error).splitlines()[0]
+        if "Could not set lock on file" in text:
+            raise TransientError(
+                f"a client has opened the published file for writing, which locks all others out: {text}. "
+                "Connect that client read-only (docs/connect.md)."
+            ) from error
+        raise SnapshotDamagedError(
+            f"{path} cannot be opened: {text}. See 'leverhouse doctor', then run 'leverhouse publish'."
+        ) from error
     # Connections of one process to one path share an instance, whose configuration may already be locked.
     if con.execute("select current_setting('lock_configuration')").fetchone() == (False,):
         con.execute("set TimeZone = 'UTC'")

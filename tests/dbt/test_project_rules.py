@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from scripts import data_dictionary
+from scripts import data_dictionary, sql_snapshots
 from scripts.data_dictionary import Vocabulary
 
 from .dbt_fixture import PROJECT, Dbt
@@ -235,10 +235,23 @@ def test_names_in_the_pages_about_metrics_are_those_of_the_project(
     assert sorted(named - known) == []
 
 
-def test_dbt_writes_its_documentation_site_and_compiles_everything_for_it(dbt: Dbt) -> None:
+@pytest.fixture(scope="module")
+def documented(dbt: Dbt) -> Path:
+    """The folder of dbt's artifacts after it wrote its documentation site, for which it compiles everything."""
     dbt.succeed("docs", "generate", "--static", "--empty-catalog")
-    site = (dbt.target / "static_index.html").read_text(encoding="utf-8")
+    return dbt.target
+
+
+def test_dbt_writes_its_documentation_site(documented: Path) -> None:
+    site = (documented / "static_index.html").read_text(encoding="utf-8")
     assert "oi_trends_daily" in site
+
+
+def test_the_compiled_sql_of_every_mart_is_its_snapshot(documented: Path, manifest: Mapping[str, Any]) -> None:
+    compiled, kept = sql_snapshots.snapshots(manifest, documented), sql_snapshots.kept()
+    assert compiled
+    changed = [name for name in sorted(compiled.keys() | kept.keys()) if compiled.get(name) != kept.get(name)]
+    assert changed == [], "the SQL of these marts changed: run make snapshots and review the difference"
 
 
 def test_every_mart_has_an_enforced_contract_and_an_owner(

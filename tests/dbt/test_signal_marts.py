@@ -25,6 +25,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "signals_daily": ("asset", "trade_date", "signal"),
     "signal_matrix_daily": ("asset", "trade_date"),
 }
+INPUT_MODELS = ("int_signal_inputs_daily", "int_signal_coverage_daily", "int_signal_percentiles_daily")
 TOLERANCE = 1e-9
 # In silences, behind the last day of a delisted asset, before a late row is known, and with every window full.
 CUTS = (64, 151, 251, 301, 305, 376, 465)
@@ -82,8 +83,9 @@ def build(dbt_in: DbtIn, tmp_path_factory: pytest.TempPathFactory) -> Build:
         steps=tuple((result["relation_name"], result["compiled_code"]) for result in results),
         parents=frozenset(
             parent.rpartition(".")[2]
-            for parent in dbt.manifest()["parent_map"]["model.leverhouse.int_signal_inputs_daily"]
-        ),
+            for model in INPUT_MODELS
+            for parent in dbt.manifest()["parent_map"][f"model.leverhouse.{model}"]
+        ).difference(INPUT_MODELS),
     )
 
 
@@ -391,9 +393,11 @@ def by_hand(build: Build, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     database = tmp_path_factory.mktemp("by_hand") / "leverhouse.duckdb"
     signal_world.write(MarketModel({table: [] for table in signal_world.TABLES}), database)
     steps = {relation.split(".")[-1].strip('"'): (relation, select) for relation, select in build.steps}
-    relation, select = steps.pop("int_signal_inputs_daily")
     with duckdb.connect(str(database)) as connection:
-        connection.execute(f"create table {relation} as {select}")
+        # The long forms first, and last their pivot, which the signals read.
+        for model in reversed(INPUT_MODELS):
+            relation, select = steps.pop(model)
+            connection.execute(f"create table {relation} as {select}")
         for number, case in enumerate(CASES):
             row: Row = {**dict.fromkeys(STATE_COLUMNS, "unknown"), **case.day}
             row |= {"asset": str(number), "trade_date": day(0), "grid_cell": grid_cell(case.day)}
@@ -445,6 +449,61 @@ def test_the_seed_names_the_models_that_signals_are_read_from(build: Build) -> N
     named = {mart for row in SEED for mart in row["input_marts"].split(",")}
     # The calendar is everywhere, and when a day of liquidations was known is no input of its own.
     assert named == build.parents - {"int_calendar", "int_liquidation_days"}
+
+
+CONDITIONS = {
+    "oi_expansion": (
+        "growth of open interest since the day before >= 0.08, and absolute log return of the day <= 0.5 sigma30",
+        (
+            "Growth of open interest since the day before is at least 0.08, and absolute log return of the day is at most "
+            "0.5 sigma30"
+        ),
+    ),
+    "oi_expansion_confirmed": (
+        "base volume of the day >= its 0.8 quantile in the 30 days before, and oi_expansion is on",
+        "Base volume of the day is at least its 0.8 quantile in the 30 days before, and oi_expansion is on",
+    ),
+    "deleveraging": (
+        "log change of open interest since the day before < -0.5 sigma_oi, and log return of the day <= -1 sigma30",
+        (
+            "Log change of open interest since the day before is below -0.5 sigma_oi, and log return of the day is at most "
+            "-1 sigma30"
+        ),
+    ),
+    "extreme_negative_funding": (
+        (
+            "percentile of the excess rate among the 90 days before <= 2.5, and excess rate per 8 h < -0.00001, 3 times in a "
+            "row; it ends when another regime comes 3 times in a row and none of them has percentile of the excess rate among "
+            "the 90 days before <= 10"
+        ),
+        (
+            "Percentile of the excess rate among the 90 days before is at most 2.5, and excess rate per 8 h is below -0.00001, "
+            "3 times in a row; it ends when another regime comes 3 times in a row and none of them has percentile of the "
+            "excess rate among the 90 days before <= 10"
+        ),
+    ),
+    "large_liquidations": (
+        (
+            "liquidated notional of the day > its 0.975 quantile in the 90 days before, or number of cascades by the minute "
+            "(where single liquidations are known) > 0"
+        ),
+        (
+            "Liquidated notional of the day is above its 0.975 quantile in the 90 days before, or number of cascades by the "
+            "minute (where single liquidations are known) is above 0"
+        ),
+    ),
+}
+
+
+def test_a_condition_is_told_as_it_is_judged(build: Build) -> None:
+    """One definition makes the SQL and both texts: a row's with signs, the dimension's in words."""
+    with duckdb.connect(str(build.database), read_only=True) as connection:
+        sentences = dict(connection.execute("select signal, condition_description from marts.dim_signal").fetchall())
+    conditions = {signal: row["condition"] for (_, _, signal), row in build.marts["signals_daily"].items()}
+    assert {signal: (conditions[signal], sentences[signal]) for signal in CONDITIONS} == CONDITIONS
+    assert sentences.keys() == conditions.keys() == DIRECTIONS.keys()
+    wordless = [signal for signal, text in conditions.items() if not text or "{" in text or "None" in text]
+    assert wordless == []
 
 
 # On an invented market.

@@ -47,7 +47,7 @@ class CommandRunner:
         done = subprocess.run(
             [sys.executable, "-m", "pipelines.cli", *arguments],
             env=command_environment(self.settings.root, self.history)
-            | {"LEVERHOUSE_API_KEY_EXAMPLE": SECRET, "EXAMPLE_TOKEN": SECRET}
+            | {"EXAMPLE_API_KEY": SECRET, "EXAMPLE_TOKEN": SECRET}
             | variables,
             capture_output=True,
             text=True,

@@ -129,7 +129,7 @@ def transient_faults(venue: str, chance: random.Random) -> list[Injected]:
         "okx": [*in_json, Injected("error in a 200", Fault("okx.api", "body", first=nth, body=busy), "unavailable")],
         "bybit": [
             *in_json,
-            Injected("empty page", Fault("account-ratio", "answer", change=without_rows), "empty_answer"),
+            Injected("empty page", Fault("account-ratio", "rewrite", change=without_rows), "empty_answer"),
             Injected("slow", Fault("account-ratio", "slow", seconds=TOO_SLOW + 1), "unavailable"),
         ],
         "binance_archive": [
@@ -153,10 +153,13 @@ def permanent_faults(venue: str) -> list[Injected]:
         renamed = replaced(b'"timestamp":"', b'"time":"')
         found += [
             Injected(
-                "repeated cursor", Fault("instruments-info", "answer", times=999, change=again), "malformed", "given_up"
+                "repeated cursor",
+                Fault("instruments-info", "rewrite", times=999, change=again),
+                "malformed",
+                "given_up",
             ),
             Injected(
-                "renamed field", Fault("account-ratio", "answer", times=999, change=renamed), "malformed", "given_up"
+                "renamed field", Fault("account-ratio", "rewrite", times=999, change=renamed), "malformed", "given_up"
             ),
             Injected("400", Fault("market/", "status", times=999, status=400, body=b"bad"), "refused", "given_up"),
         ]

@@ -23,6 +23,7 @@ from typing import Any, Final
 import duckdb
 import pytest
 
+from pipelines.contract.ddl import load_contract
 from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.extract.landing import LandingStore
 from pipelines.sandbox.emulator import Fault
@@ -47,8 +48,9 @@ from tests.e2e.soak_fixture import (
     transient_faults,
 )
 
-VERSIONS: Final = ("landing_id",)
-"""A day fetched in two parts is the second version of its landing: the same rows with another id."""
+VERSIONS: Final = ("landing_id", "available_at")
+"""A day fetched in two parts is the second version of its landing: the same rows with another id. A day that came late or was
+restated was known later; check_when_rows_were_known compares that."""
 
 OF_LOADS: Final = ("source_freshness",)
 """Marts about loads and landings instead of the market."""
@@ -314,6 +316,32 @@ def check_clean_tables(soaked: Soaked) -> None:
     assert coverage(soaked.disturbed) == coverage(soaked.undisturbed)
 
 
+def check_when_rows_were_known(soaked: Soaked) -> None:
+    """Only rows of later versions were known later than in the undisturbed run, none earlier."""
+    con = duckdb.connect()
+    try:
+        for name, settings in (("disturbed", soaked.disturbed), ("undisturbed", soaked.undisturbed)):
+            con.execute(f"attach '{settings.database}' as {name} (read_only)")
+        moved = 0
+        for table in load_contract(soaked.disturbed.schema_dir).clean.values():
+            [(earlier, unexplained, later)] = con.execute(
+                f"""
+                select
+                    count(*) filter (d.available_at < u.available_at),
+                    count(*) filter (d.available_at > u.available_at and l.version = 1),
+                    count(*) filter (d.available_at > u.available_at)
+                from disturbed.{table.qualified} as d
+                join undisturbed.{table.qualified} as u using ({", ".join(table.key)})
+                join disturbed.ops.landings as l on l.landing_id = d.landing_id
+                """
+            ).fetchall()
+            assert (table.name, earlier, unexplained) == (table.name, 0, 0)
+            moved += later
+        assert moved > 0
+    finally:
+        con.close()
+
+
 def check_nothing_is_lost(soaked: Soaked) -> None:
     """Checks the current state of every partition, and the landing byte for byte."""
     newest = """
@@ -371,6 +399,7 @@ def check_the_lost_hour(soaked: Soaked) -> None:
 def test_two_days_with_faults_end_in_the_clean_tables_of_one_undisturbed_run(tmp_path: Path) -> None:
     soaked = soak(tmp_path, SHORT, seed=4)
     check_clean_tables(soaked)
+    check_when_rows_were_known(soaked)
     check_nothing_is_lost(soaked)
     check_faults_are_visible(soaked)
     check_what_came_late_or_changed(soaked)
@@ -404,6 +433,7 @@ class TestMonth:
 
     def test_clean_tables_and_coverage_are_those_of_the_undisturbed_run(self, month: Soaked) -> None:
         check_clean_tables(month)
+        check_when_rows_were_known(month)
 
     def test_marts_are_those_of_the_undisturbed_run(self, month: Soaked) -> None:
         disturbed, undisturbed = tables(month.disturbed, "marts"), tables(month.undisturbed, "marts")

@@ -31,7 +31,7 @@ ANALYSIS: Final = "dbt_project/models/marts/analysis"
 SIDES: Final = (
     Mutant(
         "binance archive: a forced buy is taken for a liquidated long",
-        f"{SOURCES}/cex/binance_archive/events.py",
+        f"{SOURCES}/cex/binance_archive/history.py",
         '{"BUY": "short", "SELL": "long"}',
         '{"BUY": "long", "SELL": "short"}',
         (
@@ -50,13 +50,25 @@ SIDES: Final = (
         f"{SOURCES}/cex/okx/capture.py",
         '{"sell": "long", "buy": "short"}',
         '{"sell": "short", "buy": "long"}',
-        (
-            f"{HERE}/test_okx.py::test_a_netted_position_is_known_by_its_forced_order_and_a_contradiction_is_turned_away",
-        ),
+        (f"{HERE}/test_okx.py::test_a_netted_position_is_known_by_its_forced_order_and_a_contradiction_is_rejected",),
     ),
 )
 
 UNITS: Final = (
+    Mutant(
+        "comet: a value in ether or bitcoin is taken for dollars",
+        f"{SOURCES}/chain/evm/lending.py",
+        'in_dollars = pl.col("contract_unit").is_null()',
+        "in_dollars = pl.lit(value=True)",
+        (f"{HERE}/test_evm_comet.py::test_values_carry_the_unit_of_their_comet",),
+    ),
+    Mutant(
+        "lending: a value in a unit of account is not converted",
+        "dbt_project/macros/lending_prices.sql",
+        "case p.basis when 'unit' then s.stated_value else s.amount end * p.price_usd as priced_usd",
+        "coalesce(s.stated_value, s.amount * p.price_usd) as priced_usd",
+        units=("a_value_in_a_protocol_s_unit_of_account_is_converted_by_the_price_of_the_unit",),
+    ),
     Mutant(
         "okx: contracts are taken for coin",
         f"{SOURCES}/cex/okx/capture.py",
@@ -66,14 +78,14 @@ UNITS: Final = (
     ),
     Mutant(
         "binance: contracts of 100 dollars are taken for dollars",
-        f"{SOURCES}/cex/binance/venue.py",
+        f"{SOURCES}/cex/binance/history.py",
         '.then(pl.col("amount") * pl.col("contract_size")).otherwise(in_dollars)',
         '.then(pl.col("amount")).otherwise(in_dollars)',
         (f"{HERE}/test_binance.py::test_coin_margined_open_interest_is_contracts_and_coin",),
     ),
     Mutant(
         "binance archive: the value of a coin-margined contract is taken for its number",
-        f"{SOURCES}/cex/binance_archive/metrics.py",
+        f"{SOURCES}/cex/binance_archive/history.py",
         'base, usd, unit = pl.col("value"), pl.col("amount") * pl.col("contract_size"), "contracts"',
         'base, usd, unit = pl.col("amount"), pl.col("value") * pl.col("contract_size"), "contracts"',
         (f"{HERE}/test_binance_archive_files.py::test_coin_margined_metrics_are_contracts_with_their_value_in_coin",),
@@ -160,7 +172,7 @@ PAGES: Final = (
 TIME: Final = (
     Mutant(
         "loading: a state of 00:00 belongs to the day that begins",
-        "pipelines/clean/stage.py",
+        "pipelines/clean/parsed.py",
         "((day - pl.duration(microseconds=1)) if table.day_is_state else day)",
         "day",
         ("tests/unit/test_load.py::test_state_at_midnight_belongs_to_the_day_before",),
@@ -271,8 +283,8 @@ GAPS: Final = (
     Mutant(
         "open interest of a venue is that of the instruments that are known",
         f"{FACTS}/fct_open_interest_daily.sql",
-        "case when count(*) = count(i.oi_usd) then sum(i.oi_usd) end as oi_usd",
-        "sum(i.oi_usd) as oi_usd",
+        "case when count(*) = count(oi_usd) then sum(oi_usd) end as oi_usd",
+        "sum(oi_usd) as oi_usd",
         units=("open_interest_of_a_venue_is_known_only_if_every_instrument_is",),
     ),
 )
@@ -294,30 +306,30 @@ METRICS: Final = (
     ),
     Mutant(
         "capitulation is called while open interest grows",
-        f"{ANALYSIS}/risk/positioning_divergence_daily.sql",
-        "' and daily.oi_base_change_judged < 0'",
-        "' and daily.oi_base_change_judged > 0'",
+        "dbt_project/dbt_project.yml",
+        '[oi_base_change_judged, "<", 0]',
+        '[oi_base_change_judged, ">", 0]',
         units=("capitulation_stands_on_its_borders_and_is_unknown_without_an_input",),
     ),
     Mutant(
         "an expansion needs a moving price",
-        f"{ANALYSIS}/trends/oi_trends_daily.sql",
-        "' and abs(r) <= flat_border'",
-        "' and abs(r) >= flat_border'",
+        "dbt_project/dbt_project.yml",
+        '[price_move, "<=", expansion_flat_sigmas,',
+        '[price_move, ">=", expansion_flat_sigmas,',
         units=("borders_are_neutral_and_missing_inputs_are_unknown",),
     ),
     Mutant(
         "shorts are named where longs build up",
         f"{ANALYSIS}/trends/oi_trends_daily.sql",
-        "when r > quadrant_return_border and o > quadrant_oi_border then 'long_build_up'",
-        "when r < -quadrant_return_border and o > quadrant_oi_border then 'long_build_up'",
+        "when price_return > quadrant_return_border and oi_change > quadrant_oi_border then 'long_build_up'",
+        "when price_return < -quadrant_return_border and oi_change > quadrant_oi_border then 'long_build_up'",
         units=("borders_are_neutral_and_missing_inputs_are_unknown",),
     ),
     Mutant(
         "extreme funding is called below its border",
-        f"{ANALYSIS}/trends/helpers/int_funding_regime_steps.sql",
-        "ranks.percentile >= {{ threshold('funding_extreme_high_percentile') }}",
-        "ranks.percentile <= {{ threshold('funding_extreme_high_percentile') }}",
+        "dbt_project/dbt_project.yml",
+        '[excess_rate_percentile_90d, ">=", funding_extreme_high_percentile]',
+        '[excess_rate_percentile_90d, "<=", funding_extreme_high_percentile]',
         units=("an_extreme_is_confirmed_held_while_elevated_and_left_only_inside",),
     ),
     Mutant(

@@ -1,4 +1,4 @@
-"""The recorded data sets as the mappings read them, each parsed once, and the warehouse of all of them, built once."""
+"""Fixtures: each recorded data set parsed once with its mapping, and one warehouse with all of them."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ def contract() -> Contract:
 
 @pytest.fixture(scope="module")
 def load(recorded_dir: Path, contract: Contract, tmp_path_factory: pytest.TempPathFactory) -> Load:
-    """Rows per table of a data set, and its rejects as `rejects`; each parsed once."""
-    held: dict[str, Dataset] = {}
+    """Rows of a data set by table, with its rejects as `rejects`; each data set is parsed once."""
+    datasets: dict[str, Dataset] = {}
 
     def loaded(name: str) -> Dataset:
-        if name not in held:
+        if name not in datasets:
             store = LandingStore(tmp_path_factory.mktemp(name))
             landings = land_matches(store, MAPPINGS / f"{name}.toml", root=recorded_dir / FOLDERS[name])
             parse, _ = open_landings(store, contract, landings)
             batches = [batch for landing in landings for batch in parse(landing)]
-            held[name] = {
+            datasets[name] = {
                 table: pl.concat([b.rows for b in batches if b.table == table and b.rows.width > 2], how="diagonal")
                 for table in dict.fromkeys(batch.table for batch in batches)
             }
-            held[name]["rejects"] = pl.concat([batch.rejects for batch in batches])
-        return held[name]
+            datasets[name]["rejects"] = pl.concat([batch.rejects for batch in batches])
+        return datasets[name]
 
     return loaded
 

@@ -1,4 +1,4 @@
-"""The recorded data sets, their mappings and the job that loads them all, and small helpers to ask their rows. No tests."""
+"""The recorded data sets, their mappings, the job that loads them, and query helpers. No tests."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Load = Callable[[str], Dataset]
 
 @dataclass(frozen=True)
 class Job:
-    """A warehouse of the recorded history, how to run the command line on it, and the CPU seconds of its first run."""
+    """A warehouse of the recorded data, with the output and the CPU seconds of its first run."""
 
     home: Path
     recorded: Path
@@ -47,6 +47,7 @@ class Job:
     cpu: float
 
     def run(self, *arguments: str, start: tuple[str, ...] = ("-m", "pipelines.cli")) -> str:
+        """Standard output of a command run on the warehouse."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("LEVERHOUSE_", "DAGSTER_", "DBT_"))}
         done = subprocess.run(
             [sys.executable, *start, *arguments],

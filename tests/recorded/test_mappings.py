@@ -1,6 +1,6 @@
-"""The mappings of the recorded data sets against the real files, through the parser: units, times, sides, gaps.
+"""The recorded CEX files parsed with their mappings: units, times, sides, gaps.
 
-Numbers that other data confirm are checked against that data and not against themselves.
+Where two data sets overlap, values are compared with the other data set.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ ROWS = {
 REJECTED = {"binance_daily_2022_2023": 2 * 119, "older_btc_closes": 1}
 
 
-def test_there_is_a_mapping_for_every_folder_and_none_without_one(recorded_dir: Path) -> None:
+def test_every_folder_has_a_mapping_and_every_mapping_a_folder(recorded_dir: Path) -> None:
     assert {path.stem for path in MAPPINGS.glob("*.toml")} == set(FOLDERS)
     folders = {str(path.parent.relative_to(recorded_dir)) for path in recorded_dir.rglob("*") if path.is_file()} - {"."}
     assert folders == set(FOLDERS.values())
 
 
-def test_every_recorded_file_is_imported_once_or_left_out_with_a_reason(recorded_dir: Path) -> None:
+def test_every_recorded_file_is_imported_once_or_ignored_with_a_reason(recorded_dir: Path) -> None:
     imported: list[Path] = []
     for name, folder in FOLDERS.items():
         mapping = load_mapping(MAPPINGS / f"{name}.toml")
@@ -70,14 +70,14 @@ def test_every_recorded_file_is_imported_once_or_left_out_with_a_reason(recorded
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_every_row_of_every_file_arrives(load: Load, name: str) -> None:
+def test_every_row_of_every_file_is_parsed(load: Load, name: str) -> None:
     dataset = load(name)
     assert {table: rows.height for table, rows in dataset.items() if table != "rejects"} == ROWS[name]
     assert dataset["rejects"].height == REJECTED.get(name, 0)
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_all_rows_keep_the_contract_and_no_key_comes_twice(load: Load, contract: Contract, name: str) -> None:
+def test_all_rows_satisfy_the_contract_and_keys_are_unique(load: Load, contract: Contract, name: str) -> None:
     con = duckdb.connect(":memory:")
     try:
         apply_ddl(con, contract)
@@ -96,11 +96,11 @@ def test_all_rows_keep_the_contract_and_no_key_comes_twice(load: Load, contract:
                 f"select {', '.join(columns)}, {day}, 's', 'l', timestamp '2026-01-01' from parsed"
             )
             key = ", ".join(table.key)
-            twice = con.execute(
+            duplicates = con.execute(
                 f"select count(*) from (select {key} from {table.qualified} group by {key} having count(*) > 1)"
             ).fetchall()
-            # An instrument comes once per file; the loader keeps one of equal rows.
-            assert twice == [(0,)] or table_name == "instruments"
+            # An instrument appears once per file; the loader drops duplicates.
+            assert duplicates == [(0,)] or table_name == "instruments"
             values = ", ".join(name for name in (*table.key, *table.value_columns))
             conflicts = con.execute(
                 f"select count(*) from (select {key} from (select distinct {values} from {table.qualified}) "
@@ -112,7 +112,7 @@ def test_all_rows_keep_the_contract_and_no_key_comes_twice(load: Load, contract:
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_nothing_is_known_before_it_happened(load: Load, contract: Contract, name: str) -> None:
+def test_no_row_is_available_before_its_event(load: Load, contract: Contract, name: str) -> None:
     for table_name, rows in load(name).items():
         if table_name in {"rejects", "instruments"}:
             continue
@@ -125,7 +125,7 @@ def test_nothing_is_known_before_it_happened(load: Load, contract: Contract, nam
 
 
 @pytest.mark.parametrize("table", ["candles", "open_interest", "funding_rates", "long_short_ratios"])
-def test_all_119_perpetuals_are_there_on_every_day(load: Load, table: str) -> None:
+def test_all_119_perpetuals_have_data_on_every_day(load: Load, table: str) -> None:
     label = {
         "candles": "opened_at",
         "open_interest": "event_at",
@@ -143,13 +143,13 @@ def test_all_119_perpetuals_are_there_on_every_day(load: Load, table: str) -> No
     assert "AVAXUSDT" in window["instrument"].unique().to_list()
 
 
-def test_66_perpetuals_have_liquidations_in_base_on_every_day(load: Load) -> None:
+def test_66_perpetuals_have_liquidations_in_base_units_on_every_day(load: Load) -> None:
     rows = load("binance_daily_2022_2023")["liquidation_totals"]
     per_day = rows.group_by("event_at").agg(pl.col("instrument").n_unique())
     assert (per_day.height, per_day["instrument"].unique().to_list()) == (700, [66])
     assert rows["completeness"].unique().to_list() == ["throttled"]
     assert rows.filter((pl.col("long_base") == 0) | (pl.col("short_base") == 0)).height > 2000  # zeros are real
-    # Long liquidations of bitcoin peak with the fall of FTX; in dollars, a base amount would be absurd.
+    # Base units: the peak, in the FTX collapse, would exceed the bound by far if it were in dollars.
     btc = only(rows, instrument="BTCUSDT")
     assert btc["long_base"].max() < 20_000  # type: ignore[operator]
 
@@ -159,7 +159,7 @@ def test_the_bitcoin_close_of_the_ftx_crash(load: Load) -> None:
     assert only(rows, instrument="BTCUSDT", opened_at=at(2022, 11, 9))["close"].to_list() == [15_905.0]
 
 
-def test_older_closes_agree_with_the_newer_pull_on_every_common_day(load: Load) -> None:
+def test_older_closes_match_the_newer_data_set_on_every_common_day(load: Load) -> None:
     older = load("older_btc_closes")["candles"]
     newer = only(load("binance_daily_2022_2023")["candles"], instrument="BTCUSDT")
     both = older.join(newer, on="opened_at", suffix="_newer")
@@ -167,7 +167,7 @@ def test_older_closes_agree_with_the_newer_pull_on_every_common_day(load: Load) 
     assert both.select((pl.col("close") == pl.col("close_newer")).all()).item()
 
 
-def test_the_partial_day_is_kept_out_with_the_reason(load: Load) -> None:
+def test_the_partial_day_is_rejected_with_the_reason(load: Load) -> None:
     rejects = load("binance_daily_2022_2023")["rejects"]
     assert rejects["reason"].unique().to_list() == ["sentinel"]
     assert rejects["trade_date"].unique().to_list() == [date(2023, 12, 5)]
@@ -175,7 +175,7 @@ def test_the_partial_day_is_kept_out_with_the_reason(load: Load) -> None:
 
 
 @pytest.mark.parametrize("instrument", ["BTCUSDT", "ETHUSDT"])
-def test_the_daily_funding_is_the_venues_settlement_of_16_utc(load: Load, instrument: str) -> None:
+def test_daily_funding_is_the_settlement_at_16_utc(load: Load, instrument: str) -> None:
     vendor = only(load("binance_daily_2022_2023")["funding_rates"], instrument=instrument)
     venue = only(load("binance_hyperliquid_funding")["funding_rates"], venue="binance", instrument=instrument)
     both = vendor.join(venue, on="settled_at", suffix="_venue")
@@ -183,24 +183,24 @@ def test_the_daily_funding_is_the_venues_settlement_of_16_utc(load: Load, instru
     assert both.select(((pl.col("rate") - pl.col("rate_venue")).abs() < 1e-10).all()).item()
 
 
-def test_six_perpetuals_settle_every_four_hours_since_their_day(load: Load) -> None:
+def test_six_perpetuals_settle_every_four_hours_from_12_october_2023(load: Load) -> None:
     four = only(load("binance_daily_2022_2023")["funding_rates"], interval_hours=4.0)
     assert set(four["instrument"]) == {"BLZUSDT", "FLMUSDT", "LPTUSDT", "STMXUSDT", "TRBUSDT", "UNFIUSDT"}
     assert four["settled_at"].min() == at(2023, 10, 12, 16)
     assert four.height == 6 * 55
 
 
-def test_multipliers_are_known_and_a_name_is_no_multiplier(load: Load) -> None:
+def test_multipliers_are_parsed_and_a_digit_in_a_name_is_not_one(load: Load) -> None:
     instruments = load("binance_daily_2022_2023")["instruments"].unique(["instrument"])
     scaled = instruments.filter(pl.col("multiplier") != 1).select("instrument", "asset", "multiplier")
     assert sorted(scaled.rows()) == [("1000SHIBUSDT", "SHIB", 1000.0), ("1000XECUSDT", "XEC", 1000.0)]
     assert only(instruments, instrument="1INCHUSDT")["asset"].to_list() == ["1INCH"]
 
 
-# Funding as the venues return it
+# Funding as returned by the venues
 
 
-def test_jitter_is_rounded_away_and_every_binance_gap_is_eight_hours(load: Load) -> None:
+def test_jitter_is_rounded_and_every_binance_interval_is_8_hours(load: Load) -> None:
     rows = load("binance_hyperliquid_funding")["funding_rates"]
     gaps = only(rows, venue="binance").sort("settled_at").select(pl.col("settled_at").diff().over("instrument"))
     assert gaps.drop_nulls().unique().to_series().to_list() == [timedelta(hours=8)]
@@ -208,11 +208,11 @@ def test_jitter_is_rounded_away_and_every_binance_gap_is_eight_hours(load: Load)
     assert hourly.select((pl.col("settled_at").dt.truncate("1h") == pl.col("settled_at")).all()).item()
 
 
-def test_the_gaps_of_hyperliquid_are_declared_day_by_day(load: Load) -> None:
+def test_every_hyperliquid_gap_is_declared(load: Load) -> None:
     rules = load_mapping(MAPPINGS / "binance_hyperliquid_funding.toml").rules
     for coin in ("BTC", "ETH"):
-        held = only(load("binance_hyperliquid_funding")["funding_rates"], venue="hyperliquid", instrument=coin)
-        per_day = held.group_by(pl.col("settled_at").dt.date().alias("day")).len()
+        rows = only(load("binance_hyperliquid_funding")["funding_rates"], venue="hyperliquid", instrument=coin)
+        per_day = rows.group_by(pl.col("settled_at").dt.date().alias("day")).len()
         full = set(per_day.filter(pl.col("len") == 24)["day"])
         first, last = date(2024, 1, 1), date(2025, 12, 28)
         days = {first + timedelta(days=n) for n in range((last - first).days + 1)}
@@ -230,7 +230,7 @@ def test_the_gaps_of_hyperliquid_are_declared_day_by_day(load: Load) -> None:
 
 
 @pytest.mark.parametrize(("market", "instrument"), [("spot", "BTC/USDT"), ("perp", "BTCUSDT"), ("perp", "BTCUSD_PERP")])
-def test_london_time_and_coin_margined_volume_agree_with_the_venues_archive(
+def test_london_time_and_coin_margined_volume_match_the_binance_archive(
     load: Load, market: str, instrument: str
 ) -> None:
     hourly = only(load("binance_vision_klines_golden")["candles"], market=market, instrument=instrument).sort(
@@ -251,7 +251,7 @@ def test_london_time_and_coin_margined_volume_agree_with_the_venues_archive(
 
 
 @pytest.mark.parametrize("instrument", ["BTCUSDT", "ETHUSDT"])
-def test_funding_beside_the_candle_is_the_settlement_at_its_opening_summer_and_winter(
+def test_the_funding_of_a_candle_is_the_settlement_at_its_open_in_summer_and_winter(
     load: Load, instrument: str
 ) -> None:
     file = only(load("three_venue_8h_2023_2024")["funding_rates"], venue="binance", instrument=instrument)
@@ -261,7 +261,7 @@ def test_funding_beside_the_candle_is_the_settlement_at_its_opening_summer_and_w
     assert both.select(((pl.col("rate") - pl.col("rate_venue")).abs() < 1e-10).all()).item()
 
 
-def test_every_eight_hours_of_18_months_are_there_through_four_clock_changes(load: Load) -> None:
+def test_18_months_of_8_hour_candles_are_complete_across_clock_changes(load: Load) -> None:
     candles = load("three_venue_8h_2023_2024")["candles"]
     gaps = candles.sort("opened_at").select(pl.col("opened_at").diff().over("venue", "instrument"))
     assert gaps.drop_nulls().unique().to_series().to_list() == [timedelta(hours=8)]
@@ -269,7 +269,7 @@ def test_every_eight_hours_of_18_months_are_there_through_four_clock_changes(loa
     assert candles["opened_at"].max() == at(2024, 7, 1)
 
 
-def test_coin_margined_contracts_are_inverse_with_their_dollar_size(load: Load) -> None:
+def test_coin_margined_contracts_are_inverse_with_a_size_in_dollars(load: Load) -> None:
     inverse = only(load("three_venue_8h_2023_2024")["instruments"], contract_type="inverse")
     assert sorted(inverse.select("venue", "instrument", "contract_size", "contract_size_unit").rows()) == [
         ("binance", "BTCUSD_PERP", 100.0, "usd"),
@@ -284,7 +284,7 @@ def test_coin_margined_contracts_are_inverse_with_their_dollar_size(load: Load) 
 # Seven venues, hourly
 
 
-def test_okx_contracts_become_base_and_its_volume_is_of_binances_order(load: Load) -> None:
+def test_okx_contracts_are_converted_to_base_units(load: Load) -> None:
     dataset = load("seven_venue_hourly_2025_2026")
     assets = dataset["instruments"].select("venue", "instrument", "asset").unique()
     volume = dataset["candles"].join(assets, on=["venue", "instrument"])
@@ -294,13 +294,13 @@ def test_okx_contracts_become_base_and_its_volume_is_of_binances_order(load: Loa
     assert shares.select(pl.col("share").is_between(0.3, 1.0).all()).item(), shares.rows()
 
 
-def test_kraken_funding_is_per_hour_for_its_extreme_is_the_hourly_cap(load: Load) -> None:
+def test_kraken_funding_is_hourly_and_its_extreme_is_the_hourly_cap(load: Load) -> None:
     kraken = only(load("seven_venue_hourly_2025_2026")["funding_rates"], venue="kraken")
     assert kraken["rate"].abs().max() == pytest.approx(0.0025, abs=1e-9)
     assert kraken["interval_hours"].unique().to_list() == [1.0]
 
 
-def test_dydx_funding_is_per_hour_for_its_grain_is_an_eighth_of_the_chains(load: Load) -> None:
+def test_dydx_funding_is_hourly_and_its_step_is_an_eighth_of_the_chains(load: Load) -> None:
     dydx = only(load("seven_venue_hourly_2025_2026")["funding_rates"], venue="dydx")
     eighths = dydx["rate"] / 1.25e-7
     assert ((eighths - eighths.round()).abs() < 1e-6).all()
@@ -308,7 +308,7 @@ def test_dydx_funding_is_per_hour_for_its_grain_is_an_eighth_of_the_chains(load:
     assert ((whole - whole.round()).abs() < 1e-6).mean() < 0.5  # type: ignore[operator]
 
 
-def test_rates_of_all_venues_are_of_one_order_once_each_is_read_in_its_interval(load: Load) -> None:
+def test_8_hour_rates_of_all_venues_are_of_the_same_magnitude(load: Load) -> None:
     dataset = load("seven_venue_hourly_2025_2026")
     assets = dataset["instruments"].select("venue", "instrument", "asset").unique()
     rates = dataset["funding_rates"].join(assets, on=["venue", "instrument"]).filter(pl.col("asset") == "BTC")
@@ -318,15 +318,15 @@ def test_rates_of_all_venues_are_of_one_order_once_each_is_read_in_its_interval(
     assert spread.select(pl.col("rate_8h").is_between(1e-5, 2e-4).all()).item(), spread.rows()
 
 
-def test_binance_funding_agrees_with_its_own_settlements_across_files(load: Load) -> None:
-    here = only(load("seven_venue_hourly_2025_2026")["funding_rates"], venue="binance")
+def test_binance_funding_matches_the_settlements_of_the_other_data_set(load: Load) -> None:
+    hourly = only(load("seven_venue_hourly_2025_2026")["funding_rates"], venue="binance")
     venue = only(load("binance_hyperliquid_funding")["funding_rates"], venue="binance")
-    both = here.join(venue, on=["instrument", "settled_at"], suffix="_venue")
+    both = hourly.join(venue, on=["instrument", "settled_at"], suffix="_venue")
     assert both.height == 2 * 889
     assert both.select(((pl.col("rate") - pl.col("rate_venue")).abs() < 1e-12).all()).item()
 
 
-def test_the_observed_gap_of_every_settled_series_is_its_stated_interval(load: Load) -> None:
+def test_the_observed_interval_of_every_settled_series_is_the_stated_one(load: Load) -> None:
     settled = only(load("seven_venue_hourly_2025_2026")["funding_rates"], kind="settled").sort("settled_at")
     gaps = (
         settled.with_columns(
@@ -340,7 +340,7 @@ def test_the_observed_gap_of_every_settled_series_is_its_stated_interval(load: L
 
 
 @pytest.mark.parametrize("coin", ["BTC", "ETH"])
-def test_the_archives_hyperliquid_rates_predict_the_settlement_they_are_stamped_with(load: Load, coin: str) -> None:
+def test_archived_hyperliquid_rates_predict_the_settlement_at_their_time(load: Load, coin: str) -> None:
     archive = only(load("seven_venue_hourly_2025_2026")["funding_rates"], venue="hyperliquid", instrument=coin)
     assert archive["kind"].unique().to_list() == ["predicted"]
     venue = only(load("binance_hyperliquid_funding")["funding_rates"], venue="hyperliquid", instrument=coin)
@@ -369,14 +369,14 @@ def test_open_interest_is_in_dollars_and_one_sided(load: Load) -> None:
 # Archive klines, options, captured liquidations
 
 
-def test_a_coin_margined_contract_is_a_hundred_dollars(load: Load) -> None:
+def test_a_coin_margined_contract_is_100_dollars(load: Load) -> None:
     rows = only(load("binance_vision_klines_golden")["candles"], instrument="BTCUSD_PERP")
     implied = rows.select((pl.col("volume_quote") / pl.col("volume_base")).alias("price"), "low", "high")
     assert implied.select(pl.col("price").is_between("low", "high").all()).item()
     assert only(rows, opened_at=at(2024, 1, 1))["volume_quote"].to_list() == [50_193_600.0]
 
 
-def test_option_chains_are_whole_and_volatility_is_a_fraction(load: Load) -> None:
+def test_option_chains_are_complete_and_volatility_is_a_fraction(load: Load) -> None:
     rows = load("deribit_option_snapshots")["option_chain"]
     per_day = rows.group_by(pl.col("snapshot_at").dt.date()).len().sort("snapshot_at")["len"].to_list()
     assert (len(per_day), min(per_day), max(per_day)) == (14, 1240, 1338)
@@ -388,9 +388,9 @@ def test_option_chains_are_whole_and_volatility_is_a_fraction(load: Load) -> Non
     assert rows.group_by("snapshot_at", "underlying").agg(pl.col("index_price").n_unique())["index_price"].max() > 1  # type: ignore[operator]
 
 
-def test_prices_of_options_are_in_coin(load: Load) -> None:
+def test_option_prices_are_in_coin(load: Load) -> None:
     rows = load("deribit_option_snapshots")["option_chain"]
-    # Puts and calls of one strike differ by the forward's distance: C - P = 1 - K/F in coin.
+    # Put-call parity in coin: C - P = 1 - K/F.
     key = ["snapshot_at", "underlying", "expiry_date", "strike"]
     calls, puts = only(rows, option_type="call"), only(rows, option_type="put")
     both = calls.join(puts, on=key, suffix="_put")
@@ -417,11 +417,8 @@ def test_every_captured_side_is_decoded_as_recorded(load: Load, recorded_dir: Pa
     assert rows["liquidation_id"].n_unique() == 18
 
 
-def test_an_okx_quantity_is_contracts_of_a_tenth_ether(load: Load) -> None:
+def test_an_okx_contract_is_a_tenth_of_an_ether(load: Load) -> None:
     [row] = only(load("liquidation_capture_2026_04")["liquidations"], venue="okx").to_dicts()
     assert row["quantity_base"] == pytest.approx(0.001)
     assert row["notional_usd"] == pytest.approx(2.05829, rel=1e-3)
     assert row["instrument"] == "ETH-USDT-SWAP"
-
-
-# On chain

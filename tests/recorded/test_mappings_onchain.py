@@ -1,4 +1,4 @@
-"""The mappings of the recorded on-chain data sets against the real files: decoding, amounts, prices, declared gaps."""
+"""The recorded on-chain files parsed with their mappings: decoding, amounts, prices, declared gaps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipelines.sources.files.source import load_mapping
 from tests.recorded.recorded_fixture import FOLDERS, MAPPINGS, Load, at, only
 
 
-def test_all_raw_aave_logs_decode_to_exactly_the_decoded_rows(load: Load, recorded_dir: Path) -> None:
+def test_raw_aave_logs_decode_to_exactly_the_decoded_rows(load: Load, recorded_dir: Path) -> None:
     folder = recorded_dir / FOLDERS["aave_ethereum"]
     decoded = pl.concat(
         [
@@ -35,10 +35,10 @@ def test_all_raw_aave_logs_decode_to_exactly_the_decoded_rows(load: Load, record
         liquidator="liquidator",
         borrower="user",
     )
-    ours = load("aave_ethereum")["lending_liquidations"].select(decoded.columns)
+    parsed = load("aave_ethereum")["lending_liquidations"].select(decoded.columns)
     order = ["tx_hash", "log_index"]
     assert decoded.height == 1144
-    assert ours.sort(order).equals(decoded.sort(order))
+    assert parsed.sort(order).equals(decoded.sort(order))
 
 
 def test_aave_v2_is_a_sample_and_v3_complete(load: Load) -> None:
@@ -47,7 +47,7 @@ def test_aave_v2_is_a_sample_and_v3_complete(load: Load) -> None:
     assert stated.rows() == [("aave_v2", "sampled", 1000), ("aave_v3", "full", 144)]
 
 
-def test_bitcoin_collateral_agrees_with_the_raw_logs_wherever_both_have_it(load: Load) -> None:
+def test_bitcoin_collateral_matches_the_raw_logs_where_both_have_it(load: Load) -> None:
     wbtc = "0x2260fac5e5542a773aa44fbcfedf7c193bc2c599"
     logs = only(load("aave_ethereum")["lending_liquidations"], collateral_token=wbtc).with_columns(
         (pl.col("collateral_amount_raw").cast(pl.Float64) / 1e8).alias("amount")
@@ -59,7 +59,7 @@ def test_bitcoin_collateral_agrees_with_the_raw_logs_wherever_both_have_it(load:
     assert logs.group_by("protocol").len().sort("protocol").rows() == [("aave_v2", 100), ("aave_v3", 22)]
 
 
-def test_bitcoin_collateral_is_loaded_once_and_its_subset_not_at_all(load: Load, recorded_dir: Path) -> None:
+def test_bitcoin_collateral_is_loaded_once_and_its_subset_is_ignored(load: Load, recorded_dir: Path) -> None:
     rows = load("aave_btc_collateral")["lending_liquidations"]
     assert rows["event_id"].n_unique() == 6269
     assert set(rows["collateral_token"]) == {"wbtc", "cbbtc"}
@@ -86,7 +86,7 @@ def test_bitcoin_collateral_is_priced_at_event_time(load: Load) -> None:
     assert implied.select((pl.col("price") / pl.col("close") - 1).abs().median()).item() < 0.05
 
 
-def test_liquity_addresses_come_out_of_their_html_and_dollars_from_the_event_price(load: Load) -> None:
+def test_liquity_addresses_are_extracted_from_html_and_dollars_use_the_event_price(load: Load) -> None:
     rows = load("liquity_v1")["lending_liquidations"]
     assert rows["borrower"].str.contains("^0x[0-9a-f]{40}$").all()
     assert rows["tx_hash"].str.contains("^0x[0-9a-f]{64}$").all()
@@ -97,7 +97,7 @@ def test_liquity_addresses_come_out_of_their_html_and_dollars_from_the_event_pri
     assert ratio.select(pl.col("ratio").is_between(0.5, 1.6).mean()).item() > 0.99
 
 
-def test_the_price_of_ether_is_that_of_midnight(load: Load) -> None:
+def test_the_ether_price_is_taken_at_midnight(load: Load) -> None:
     prices = load("liquity_v1")["token_prices"]
     closes = only(load("binance_daily_2022_2023")["candles"], instrument="ETHUSDT")
 
@@ -106,13 +106,15 @@ def test_the_price_of_ether_is_that_of_midnight(load: Load) -> None:
         both = prices.join(moved, on="priced_at")
         return float(both.select((pl.col("price_usd") / pl.col("close") - 1).abs().median()).item())
 
-    assert distance(1) < 0.002  # the close of the day before is the price at 00:00
+    assert distance(1) < 0.002  # The price at 00:00 is the close of the previous day.
     assert distance(1) < min(distance(0), distance(2)) / 5
-    odd = prices.filter(pl.col("priced_at") != pl.col("priced_at").dt.truncate("1d"))["priced_at"].sort().to_list()
-    assert odd == [at(2018, 1, 30, 0, 5, 11), at(2018, 2, 8, 0, 5, 23)]
+    off_midnight = (
+        prices.filter(pl.col("priced_at") != pl.col("priced_at").dt.truncate("1d"))["priced_at"].sort().to_list()
+    )
+    assert off_midnight == [at(2018, 1, 30, 0, 5, 11), at(2018, 2, 8, 0, 5, 23)]
 
 
-def test_hyperliquid_days_are_there_but_for_the_declared_ones(load: Load) -> None:
+def test_hyperliquid_days_are_complete_except_the_declared_gaps(load: Load) -> None:
     rows = load("hyperliquid_daily")["liquidation_totals"]
     first, last = date(2023, 6, 13), date(2025, 5, 2)
     days = {first + timedelta(days=n) for n in range((last - first).days + 1)}
@@ -127,7 +129,7 @@ def test_hyperliquid_days_are_there_but_for_the_declared_ones(load: Load) -> Non
     assert [(span.first_day, span.last_day) for span in rules.spans] == [(date(2023, 6, 14), last)]
 
 
-def test_hyperliquid_thousands_are_multipliers(load: Load) -> None:
+def test_hyperliquid_k_prefixes_are_multipliers(load: Load) -> None:
     scaled = load("hyperliquid_daily")["instruments"].filter(pl.col("multiplier") != 1)
     assert {asset for (asset,) in scaled.select("asset").rows()} == {
         "BONK", "DOGS", "FLOKI", "LUNC", "NEIRO", "PEPE", "SHIB",

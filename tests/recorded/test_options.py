@@ -1,7 +1,7 @@
-"""The option marts on the recorded chains, through dbt, against a computation from the files that shares nothing with them.
+"""The option marts of the recorded chains, built by dbt, compared with an independent computation from the files.
 
-Open interest is added up as exact fractions, max pain is tried at every strike, smiles are read off sorted lists. The
-mapping of the files is test_mappings' business.
+Open interest is summed as exact fractions, max pain evaluates every strike, smiles are interpolated in sorted lists.
+test_mappings covers the mapping of the files.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ class Option:
 
 @pytest.fixture(scope="module")
 def chains(recorded_dir: Path) -> Mapping[Day, Sequence[Option]]:
-    """The recorded files themselves, read without the mapping."""
-    read: dict[Day, list[Option]] = defaultdict(list)
+    """The recorded files, read without the mapping."""
+    options: dict[Day, list[Option]] = defaultdict(list)
     for path in sorted((recorded_dir / FOLDERS["deribit_option_snapshots"]).glob("*.csv")):
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 taken = dt.datetime.fromisoformat(row["timestamp"])
                 expiry = dt.datetime.fromisoformat(row["expiry_datetime"])
-                read[row["currency"], taken.date()].append(
+                options[row["currency"], taken.date()].append(
                     Option(
                         kind=row["option_type"],
                         strike=Fraction(row["strike"]),
@@ -67,7 +67,7 @@ def chains(recorded_dir: Path) -> Mapping[Day, Sequence[Option]]:
                         index=float(row["index_price"]),
                     )
                 )
-    return read
+    return options
 
 
 @pytest.fixture(scope="module")
@@ -128,29 +128,29 @@ def payout(options: Sequence[Option], settled: Fraction) -> Fraction:
     )
 
 
-def between(points: Mapping[float, float], x: float) -> float:
-    """y at x on the line through the two points around it; x lies inside."""
+def interpolate(points: Mapping[float, float], x: float) -> float:
+    """Linear interpolation at x, which is within the range of the points."""
     xs = sorted(points)
     if x in points:
         return points[x]
-    place = bisect_left(xs, x)
-    left, right = xs[place - 1], xs[place]
+    index = bisect_left(xs, x)
+    left, right = xs[index - 1], xs[index]
     weight = (right - x) / (right - left)
     return weight * points[left] + (1 - weight) * points[right]
 
 
 def smile(options: Sequence[Option], kind: str, delta: float) -> float | None:
-    held: dict[float, list[float]] = defaultdict(list)
+    ivs_by_delta: dict[float, list[float]] = defaultdict(list)
     for option in options:
         if option.kind == kind and option.iv > 0:
-            held[option.delta].append(option.iv)
-    if not held or not min(held) <= delta <= max(held):
+            ivs_by_delta[option.delta].append(option.iv)
+    if not ivs_by_delta or not min(ivs_by_delta) <= delta <= max(ivs_by_delta):
         return None
-    return between({x: statistics.fmean(ivs) for x, ivs in held.items()}, delta)
+    return interpolate({x: statistics.fmean(ivs) for x, ivs in ivs_by_delta.items()}, delta)
 
 
 def at_tenor(options: Sequence[Option], tenor: int, *points: tuple[str, float]) -> float:
-    """Mean volatility of the named points of each expiry, by total variance at the tenor."""
+    """Mean volatility of the points of each expiry, interpolated to the tenor in total variance."""
     by_expiry: dict[float, list[Option]] = defaultdict(list)
     for option in options:
         by_expiry[option.days].append(option)
@@ -159,25 +159,25 @@ def at_tenor(options: Sequence[Option], tenor: int, *points: tuple[str, float]) 
         ivs = [smile(chain, kind, delta) for kind, delta in points]
         if None not in ivs:
             variance[days] = statistics.fmean(iv for iv in ivs if iv is not None) ** 2 * days
-    return float((between(variance, tenor) / tenor) ** 0.5)
+    return float((interpolate(variance, tenor) / tenor) ** 0.5)
 
 
 def near(value: Any, expected: float) -> bool:
     return isinstance(value, float) and abs(value - expected) <= TOLERANCE * max(1.0, abs(expected))
 
 
-def test_every_recorded_morning_has_its_row_and_nothing_in_it_is_unknown(
+def test_every_recorded_chain_has_a_row_with_known_values(
     chains: Mapping[Day, Sequence[Option]], structure: Mapping[Day, Row]
 ) -> None:
     assert structure.keys() == chains.keys()
     assert len(structure) == 28
-    stated = {(row["put_call_status"], row["iv_status_7d"], row["iv_status_30d"]) for row in structure.values()}
-    assert stated == {("known", "known", "known")}
-    # Fourteen mornings are no ninety days.
+    statuses = {(row["put_call_status"], row["iv_status_7d"], row["iv_status_30d"]) for row in structure.values()}
+    assert statuses == {("known", "known", "known")}
+    # 14 days of data are too few for a 90-day percentile.
     assert {row["put_call_oi_percentile_90d"] for row in structure.values()} == {None}
 
 
-def test_put_call_ratios_and_far_puts_agree(
+def test_put_call_ratios_and_otm_put_share_match(
     chains: Mapping[Day, Sequence[Option]], structure: Mapping[Day, Row]
 ) -> None:
     for day, options in chains.items():
@@ -193,53 +193,53 @@ def test_put_call_ratios_and_far_puts_agree(
         assert near(row["otm_put_oi_share"], float(far / puts))
 
 
-def test_walls_are_the_strikes_most_is_held_at(
+def test_walls_are_the_strikes_with_the_most_open_interest(
     chains: Mapping[Day, Sequence[Option]], structure: Mapping[Day, Row]
 ) -> None:
     for day, options in chains.items():
         for kind in ("call", "put"):
-            held: dict[Fraction, Fraction] = defaultdict(Fraction)
+            oi: dict[Fraction, Fraction] = defaultdict(Fraction)
             for option in options:
                 if option.kind == kind:
-                    held[option.strike] += option.oi
-            wall = max(held, key=lambda strike: (held[strike], -strike))
+                    oi[option.strike] += option.oi
+            wall = max(oi, key=lambda strike: (oi[strike], -strike))
             assert structure[day][f"{kind}_wall_strike_usd"] == float(wall)
-            assert near(structure[day][f"{kind}_wall_oi_share"], float(held[wall] / total(options, kind)))
+            assert near(structure[day][f"{kind}_wall_oi_share"], float(oi[wall] / total(options, kind)))
 
 
-def test_max_pain_of_every_expiry_is_the_strike_that_pays_least_when_all_are_tried(
+def test_max_pain_is_the_strike_with_the_lowest_payout_of_all(
     chains: Mapping[Day, Sequence[Option]], max_pain: Mapping[Expiry, Row]
 ) -> None:
-    tried = 0
+    expiries = 0
     for (asset, date), options in chains.items():
         for expiry in {option.expiry for option in options}:
             chain = [option for option in options if option.expiry == expiry]
-            paid = {strike: payout(chain, strike) for strike in {option.strike for option in chain}}
-            least = min(paid.values())
-            cheapest = sorted(strike for strike, amount in paid.items() if amount == least)
+            payouts = {strike: payout(chain, strike) for strike in {option.strike for option in chain}}
+            lowest = min(payouts.values())
+            strikes = sorted(strike for strike, amount in payouts.items() if amount == lowest)
             row = max_pain[asset, date, expiry.date()]
-            assert row["max_pain_usd"] == float(cheapest[0])
-            assert row["is_tie"] == (len(cheapest) > 1)
-            assert abs(row["payout_usd"] - float(least)) <= TOLERANCE * float(row["oi_usd"])
-            tried += 1
-    assert tried == len(max_pain) == 338
+            assert row["max_pain_usd"] == float(strikes[0])
+            assert row["is_tie"] == (len(strikes) > 1)
+            assert abs(row["payout_usd"] - float(lowest)) <= TOLERANCE * float(row["oi_usd"])
+            expiries += 1
+    assert expiries == len(max_pain) == 338
     assert {row["is_tie"] for row in max_pain.values()} == {True, False}
 
 
-def test_the_day_names_the_nearest_and_the_largest_expiry(
+def test_the_daily_row_has_the_nearest_and_the_largest_expiry(
     chains: Mapping[Day, Sequence[Option]], structure: Mapping[Day, Row], max_pain: Mapping[Expiry, Row]
 ) -> None:
     for day, options in chains.items():
-        held: dict[dt.date, Fraction] = defaultdict(Fraction)
+        oi: dict[dt.date, Fraction] = defaultdict(Fraction)
         for option in options:
-            held[option.expiry.date()] += option.oi
-        for which, expiry in (("nearest", min(held)), ("largest", max(held, key=lambda date: held[date]))):
+            oi[option.expiry.date()] += option.oi
+        for which, expiry in (("nearest", min(oi)), ("largest", max(oi, key=lambda date: oi[date]))):
             assert structure[day][f"max_pain_{which}_expiry_date"] == expiry
             assert structure[day][f"max_pain_{which}_usd"] == max_pain[(*day, expiry)]["max_pain_usd"]
 
 
 @pytest.mark.parametrize("label", TENORS)
-def test_volatility_risk_reversal_and_skew_agree(
+def test_volatility_risk_reversal_and_skew_match(
     chains: Mapping[Day, Sequence[Option]], structure: Mapping[Day, Row], label: str
 ) -> None:
     for day, options in chains.items():
@@ -251,17 +251,19 @@ def test_volatility_risk_reversal_and_skew_agree(
         assert near(row[f"skew_25d_{label}"], -reversal / at_the_money)
 
 
-def test_black_76_gives_the_deltas_the_venue_publishes(marts: Dbt, tmp_path: Path) -> None:
-    """The same chains with the published deltas taken away. The file states one instant and one forward per expiry for
-    quotes that were asked one after the other, hence the band."""
+def test_black_76_deltas_match_the_published_ones(marts: Dbt, tmp_path: Path) -> None:
+    """The same chains without the published deltas. The tolerance covers quotes that were fetched one after another but have
+    one timestamp and one forward per expiry in the file."""
     option = ("asset", "trade_date", "expiry_date", "strike_usd", "option_type")
-    bare = marts.copy(tmp_path)
-    with bare.connection() as con:
+    without_deltas = marts.copy(tmp_path)
+    with without_deltas.connection() as con:
         con.execute("update clean.option_chain set delta = null")
-    bare.succeed("run", "--full-refresh", "--select", "int_option_chain_by_source", "fct_option_oi_by_strike_daily")
+    without_deltas.succeed(
+        "run", "--full-refresh", "--select", "int_option_chain_by_source", "fct_option_oi_by_strike_daily"
+    )
 
     published = {tuple(row[key] for key in option): row for row in rows(marts, "fct_option_oi_by_strike_daily")}
-    computed = {tuple(row[key] for key in option): row for row in rows(bare, "fct_option_oi_by_strike_daily")}
+    computed = {tuple(row[key] for key in option): row for row in rows(without_deltas, "fct_option_oi_by_strike_daily")}
 
     assert {row["delta_source"] for row in published.values()} == {"stated"}
     assert {row["delta_source"] for row in computed.values()} == {"black76"}

@@ -1,5 +1,5 @@
-"""The hypotheses on the recorded history: which were on and off for four assets in 2022 and 2023, which could not be known and
-why, and what they said while an exchange collapsed in November 2022.
+"""Signals on the recorded data: on, off and unknown (with reasons) for four assets in 2022 and 2023, and the FTX collapse of
+November 2022.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ ASSETS = ("BTC", "ETH", "SOL", "AVAX")
 FIRST, LAST = date(2022, 1, 2), date(2023, 12, 2)
 DAYS = (LAST - FIRST).days + 1
 
-# Inputs that no recorded source has in these two years.
+# Inputs missing from all recorded sources in these two years.
 NEVER_KNOWN = {
     **{("capitulation", asset): "missing options" for asset in ASSETS},
     **{("perp_dex_stress", asset): "missing perpetual DEX liquidations" for asset in ASSETS},
     **{("lending_stress", asset): "missing lending liquidations" for asset in ("SOL", "AVAX")},
 }
-# Judged on hundreds of days and never met; test_what_never_happened_did_not_happen says how that is known.
+# Known on hundreds of days and never on; see test_conditions_of_signals_that_are_never_on_are_not_met.
 NEVER_ON = {("oi_expansion_confirmed", "BTC"), ("extreme_positive_funding", "SOL")}
 
 
@@ -44,7 +44,7 @@ def on(published: duckdb.DuckDBPyConnection, asset: str, day: date) -> set[str]:
     return {signal for (signal,) in published.execute(query, [asset, day]).fetchall()}
 
 
-def test_every_signal_is_there_for_every_asset_on_every_day(
+def test_every_signal_has_a_row_for_every_asset_and_day(
     published: duckdb.DuckDBPyConnection, states: dict[tuple[str, str], dict[str, int]]
 ) -> None:
     signals = [signal for (signal,) in published.execute("select signal from marts.dim_signal").fetchall()]
@@ -60,8 +60,8 @@ def test_no_signal_with_inputs_is_constant(states: dict[tuple[str, str], dict[st
     assert {key for key, seen in known.items() if seen == {"on"}} == set()
 
 
-def test_a_signal_without_inputs_is_unknown_and_names_them(published: duckdb.DuckDBPyConnection) -> None:
-    """Days inside the sources' coverage, so that nothing but the named input is missing."""
+def test_a_signal_without_inputs_is_unknown_and_lists_them(published: duckdb.DuckDBPyConnection) -> None:
+    """Days within the sources' coverage, so that only the listed input is missing."""
     query = """
         select distinct signal, asset, unknown_reason from marts.signals_daily
         where asset in ('BTC', 'ETH', 'SOL', 'AVAX') and trade_date between '2022-06-01' and '2022-12-31'
@@ -71,9 +71,9 @@ def test_a_signal_without_inputs_is_unknown_and_names_them(published: duckdb.Duc
     assert reasons == NEVER_KNOWN
 
 
-def test_what_never_happened_did_not_happen(published: duckdb.DuckDBPyConnection) -> None:
-    """Bitcoin's open interest grew by 8% on a flat price on one day, with volume below its quantile; Solana's funding was
-    never above the 97.5th percentile for three days running."""
+def test_conditions_of_signals_that_are_never_on_are_not_met(published: duckdb.DuckDBPyConnection) -> None:
+    """Bitcoin's open interest grew by 8% at a flat price on one day only, with volume below its quantile; Solana's funding
+    never stayed above the 97.5th percentile for three days."""
     query = """
         select count(*), bool_and(volume_base < volume_high_30d) from marts.oi_trends_daily
         where asset = 'BTC' and expansion = 'on' and trade_date between ? and ?
@@ -99,14 +99,14 @@ def test_what_never_happened_did_not_happen(published: duckdb.DuckDBPyConnection
         ("systemic_risk", date(2023, 1, 2)),
     ],
 )
-def test_a_signal_is_known_from_the_day_its_windows_are_full(
+def test_a_signal_is_known_from_the_first_day_with_full_windows(
     published: duckdb.DuckDBPyConnection, signal: str, first_known: date
 ) -> None:
     query = "select min(trade_date) from marts.signals_daily where asset = 'BTC' and signal = ? and state <> 'unknown'"
     assert published.execute(query, [signal]).fetchall() == [(first_known,)]
 
 
-def test_november_2022_unwinds_cascades_and_turns_funding_extreme(published: duckdb.DuckDBPyConnection) -> None:
+def test_november_2022_has_deleveraging_liquidations_and_extreme_funding(published: duckdb.DuckDBPyConnection) -> None:
     assert "deleveraging" in on(published, "BTC", date(2022, 11, 8))
     for day in (8, 9, 10):
         assert "large_liquidations" in on(published, "BTC", date(2022, 11, day))
@@ -115,8 +115,8 @@ def test_november_2022_unwinds_cascades_and_turns_funding_extreme(published: duc
     assert {"deleveraging", "large_liquidations"} <= on(published, "ETH", date(2022, 11, 8))
 
 
-def test_solana_in_november_2022_is_sold_short_into_the_fall(published: duckdb.DuckDBPyConnection) -> None:
-    """Open interest grew as the price fell, funding was the lowest of 90 days, and hardly an account was long."""
+def test_solana_in_november_2022_is_shorted_as_the_price_falls(published: duckdb.DuckDBPyConnection) -> None:
+    """Open interest grew as the price fell, funding was at its 90-day low, and few accounts were long."""
     expected = {"bought_dip", "upside_setup", "large_liquidations", "short_crowded"}
     assert expected <= on(published, "SOL", date(2022, 11, 9))
     query = (
@@ -127,6 +127,8 @@ def test_solana_in_november_2022_is_sold_short_into_the_fall(published: duckdb.D
 
 
 @pytest.mark.parametrize("day", [date(2022, 5, 9), date(2023, 8, 17)])
-def test_other_days_of_forced_selling_unwind_and_cascade(published: duckdb.DuckDBPyConnection, day: date) -> None:
+def test_other_days_of_forced_selling_have_deleveraging_and_large_liquidations(
+    published: duckdb.DuckDBPyConnection, day: date
+) -> None:
     for asset in ("BTC", "ETH"):
         assert {"deleveraging", "large_liquidations"} <= on(published, asset, day)

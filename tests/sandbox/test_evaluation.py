@@ -1,5 +1,5 @@
-"""Everything planted is found on its day and asset, and in markets without anything little is: on two seeds here, on twenty by the
-command `leverhouse evaluate`, whose result is docs/signal_evaluation.md."""
+"""Planted episodes are found on their days and assets, and null markets have few false positives: on two seeds here, on twenty in
+docs/signal_evaluation.md, written by `leverhouse evaluate`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from pipelines.cli.demo import ASSETS
 from pipelines.cli.evaluate import markdown
 from pipelines.core.settings import PROJECT_ROOT, Settings
-from pipelines.sandbox.evaluation import ELSEWHERE, NULL_BOUNDS, Evaluation, Found, NullRate, judge_markets
+from pipelines.sandbox.evaluation import DATA_EPISODES, NULL_BOUNDS, Detection, Evaluation, NullRate, evaluate_markets
 from pipelines.sandbox.market_episodes import SIGNALS
 
 FIRST, LAST = date(2025, 2, 1), date(2025, 5, 31)
@@ -31,18 +31,18 @@ EVENTS = (
 def evaluation(tmp_path_factory: pytest.TempPathFactory, spare_parsing: Callable[[Settings], None]) -> Evaluation:
     settings = Settings(home=tmp_path_factory.mktemp("evaluation"))
     spare_parsing(settings)
-    return judge_markets(
+    return evaluate_markets(
         settings, SEEDS, first=FIRST, last=LAST, assets=ASSETS, progress=lambda _what, _done, _of: None
     )
 
 
 def test_every_kind_of_episode_is_planted_in_every_market_and_found(evaluation: Evaluation) -> None:
-    assert {one.kind for one in evaluation.found} == {*SIGNALS, *ELSEWHERE}
+    assert {one.kind for one in evaluation.found} == {*SIGNALS, *DATA_EPISODES}
     for one in evaluation.found:
         assert (one.planted, one.found, one.missed_seeds) == (len(SEEDS), len(SEEDS), ()), one
 
 
-def test_where_nothing_is_planted_no_signal_is_on_more_often_than_is_stated(evaluation: Evaluation) -> None:
+def test_false_positive_rates_of_null_markets_are_within_bounds(evaluation: Evaluation) -> None:
     assert {one.signal for one in evaluation.null_rates} == set(NULL_BOUNDS)
     for one in evaluation.null_rates:
         assert one.rate is None or one.rate <= NULL_BOUNDS[one.signal], one
@@ -54,7 +54,7 @@ def test_where_nothing_is_planted_no_signal_is_on_more_often_than_is_stated(eval
 def made(*, found: int, on: int) -> Evaluation:
     return Evaluation(
         (1, 2), FIRST, LAST, ASSETS,
-        (Found("cascade", "large_liquidations", 2, found, () if found == 2 else (2,)),),
+        (Detection("cascade", "large_liquidations", 2, found, () if found == 2 else (2,)),),
         (NullRate("large_liquidations", on, 1000, on / 1000), NullRate("systemic_risk", 0, 0, 0.0)),
     )  # fmt: skip
 
@@ -64,25 +64,25 @@ def test_a_missed_episode_or_an_exceeded_bound_is_not_sound(found: int, on: int,
     assert made(found=found, on=on).is_sound is sound
 
 
-def test_the_tables_name_the_seeds_that_missed_and_the_days_nobody_knows() -> None:
+def test_the_tables_list_missed_seeds_and_unknown_days() -> None:
     text = "\n".join(markdown(made(found=1, on=43)))
     assert "| cascade | `large_liquidations` | 2 | 1 | 2 |" in text
     assert "| `large_liquidations` | 1,000 | 43 | 4.30% | 6% | 4.3% |" in text
     assert "| `systemic_risk` | 0 | – | – | – | – |" in text
 
 
-def test_the_document_holds_twenty_seeds_in_which_all_was_found_within_the_stated_rates() -> None:
+def test_the_document_has_twenty_seeds_with_all_episodes_found_and_rates_within_bounds() -> None:
     text = (PROJECT_ROOT / "docs" / "signal_evaluation.md").read_text(encoding="utf-8")
     [seeds] = re.findall(r"leverhouse evaluate --seeds (\d+)", text)
     assert int(seeds) >= 20
     planted = re.findall(r"^\| [a-z ]+ \| `.+` \| (\d+) \| (\d+) \| (.+) \|$", text, flags=re.MULTILINE)
-    assert len(planted) == len(SIGNALS) + len(ELSEWHERE)
+    assert len(planted) == len(SIGNALS) + len(DATA_EPISODES)
     assert all(row == (seeds, seeds, "–") for row in planted)
     rates = re.findall(r"^\| `(\w+)` \| [\d,]+ \| [\d,]+ \| ([\d.]+)% \|", text, flags=re.MULTILINE)
     assert {signal for signal, _ in rates} >= set(EVENTS)
     assert all(float(rate) / 100 <= NULL_BOUNDS[signal] for signal, rate in rates)
 
 
-def test_a_signal_has_a_stated_rate() -> None:
+def test_every_signal_has_a_bound() -> None:
     seeds = Path(PROJECT_ROOT / "dbt_project" / "seeds" / "signals.csv").read_text(encoding="utf-8")
     assert {line.partition(",")[0] for line in seeds.splitlines()[1:]} == set(NULL_BOUNDS)

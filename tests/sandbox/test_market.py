@@ -1,4 +1,4 @@
-"""The simulated market: what must be true of it in every seed, so that whatever a pipeline finds in it follows from something."""
+"""Invariants of the simulated market that must hold for every seed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipelines.sandbox.market import (
     clamped,
     dead_banded,
 )
-from pipelines.sandbox.market_episodes import FIRST_TOLD
+from pipelines.sandbox.market_episodes import UNRESTATED_FACTOR
 from pipelines.sandbox.market_model import Listing
 from pipelines.sandbox.market_options import OPTIONS_TO_PERPETUALS, PUTS_TO_CALLS, expiries
 from pipelines.sandbox.market_paths import CHARACTERS, DAY, STEP, TIERS, first_crossings
@@ -37,7 +37,7 @@ def market(request: pytest.FixtureRequest) -> SimulatedMarket:
 
 
 @pytest.mark.parametrize("asset", ASSETS)
-def test_longs_equal_shorts_equal_open_interest_and_nobody_holds_less_than_nothing(
+def test_longs_equal_shorts_equal_open_interest_and_no_position_is_negative(
     market: SimulatedMarket, asset: str
 ) -> None:
     paths = market.paths(asset)
@@ -49,7 +49,7 @@ def test_longs_equal_shorts_equal_open_interest_and_nobody_holds_less_than_nothi
 
 
 @pytest.mark.parametrize("asset", ASSETS)
-def test_a_position_is_liquidated_where_the_price_came_to_its_level_and_nowhere_else(
+def test_a_position_is_liquidated_exactly_where_the_price_reaches_its_level(
     market: SimulatedMarket, asset: str
 ) -> None:
     paths = market.paths(asset)
@@ -57,13 +57,13 @@ def test_a_position_is_liquidated_where_the_price_came_to_its_level_and_nowhere_
     assert len(step) > 1000
     reached = np.where(paths.forced.is_long, paths.low[step] <= price, paths.high[step] >= price)
     assert reached.all()
-    # The level lies where the margin of one of the tiers ends, against the price of a cohort opened before.
+    # The level is where a tier's margin ends, relative to the price at which a cohort was opened.
     before = np.where(paths.forced.is_long, paths.low[step - 1] > price, paths.high[step - 1] < price)
     opened_just_before = before | (step % 24 == 1)
     assert opened_just_before.all()
 
 
-def test_first_crossings_are_those_that_a_search_step_by_step_finds() -> None:
+def test_first_crossings_equal_a_step_by_step_search() -> None:
     random = np.random.default_rng(1)
     path = np.cumsum(random.normal(size=700))
     opened = random.integers(0, 699, 300)
@@ -76,9 +76,9 @@ def test_first_crossings_are_those_that_a_search_step_by_step_finds() -> None:
     assert mirrored.tolist() == slow
 
 
-def test_forced_closings_take_open_interest_away(market: SimulatedMarket) -> None:
-    """In the planted cascade longs are closed by the thousand, and open interest falls by about half of them: the other half
-    is taken over."""
+def test_forced_closes_reduce_open_interest(market: SimulatedMarket) -> None:
+    """In the planted cascade thousands of longs are closed, and open interest falls by about half of them; the other half is taken
+    over."""
     (cascade,) = [e for e in market.episodes if e.kind == "cascade"]
     listing = Listing("deribit", "ETH-PERPETUAL", "ETH", contract_type="inverse")
     begins, ends = cascade.start + timedelta(hours=13), cascade.start + timedelta(hours=13, minutes=30)
@@ -89,8 +89,8 @@ def test_forced_closings_take_open_interest_away(market: SimulatedMarket) -> Non
     assert states[0] - states[-1] == pytest.approx(longs / 2, rel=0.5)
 
 
-def test_the_last_fifth_of_a_cohort_is_closed_at_will(market: SimulatedMarket) -> None:
-    """Nobody of it is left to be liquidated: no liquidation is a thousandth of the usual one."""
+def test_the_last_fifth_of_a_cohort_is_closed_voluntarily(market: SimulatedMarket) -> None:
+    """It is never liquidated, so no liquidation is tiny compared with the median."""
     forced = market.paths("SOL").forced
     assert forced.quantity.min() > 0.01 * np.median(forced.quantity)
 
@@ -113,12 +113,12 @@ def test_the_clamp_rule_by_hand(premium: float, rate: float) -> None:
     assert clamped(np.array([premium]))[0] == pytest.approx(rate)
 
 
-def test_deribit_charges_what_exceeds_its_dead_band() -> None:
+def test_deribit_charges_the_premium_beyond_its_dead_band() -> None:
     np.testing.assert_allclose(dead_banded(np.array([0.0002, 0.0010, -0.0010])), [0.0, 0.00075, -0.00075])
 
 
-def test_account_ratios_follow_from_who_holds_what(market: SimulatedMarket) -> None:
-    """Where leveraged longs outnumber shorts in every tier, accounts that are long outnumber those that are short."""
+def test_account_ratios_follow_from_positions(market: SimulatedMarket) -> None:
+    """Where leveraged longs exceed shorts in every tier, long accounts outnumber short ones."""
     paths = market.paths("SOL")
     ratio = market.ratios(BYBIT, "account_global", 5, market.start + STEP, END)["ratio"].to_numpy()
     in_tiers = (paths.longs > paths.shorts)[:, : len(ratio)].sum(axis=0)
@@ -126,15 +126,15 @@ def test_account_ratios_follow_from_who_holds_what(market: SimulatedMarket) -> N
     assert float(np.mean(ratio[in_tiers == len(TIERS)] > 1)) > 0.99
 
 
-def test_the_same_seed_is_the_same_world_and_another_seed_another() -> None:
-    def said(seed: int) -> pl.DataFrame:
+def test_a_seed_determines_the_market() -> None:
+    def simulated_candles(seed: int) -> pl.DataFrame:
         return SimulatedMarket(FIRST, LAST, seed=seed).candles(BYBIT, "perp", 60, START, END)
 
-    assert_frame_equal(said(7), said(7))
-    assert said(7)["close"].to_list() != said(8)["close"].to_list()
+    assert_frame_equal(simulated_candles(7), simulated_candles(7))
+    assert simulated_candles(7)["close"].to_list() != simulated_candles(8)["close"].to_list()
 
 
-def test_an_asset_is_the_same_whatever_is_asked_of_the_others() -> None:
+def test_an_asset_is_independent_of_other_assets() -> None:
     alone = SimulatedMarket(FIRST, LAST, seed=7, assets=("SOL",))
     among = SimulatedMarket(FIRST, LAST, seed=7)
     among.candles(Listing("bybit", "BTCUSDT", "BTC"), "perp", 60, START, END)
@@ -142,8 +142,8 @@ def test_an_asset_is_the_same_whatever_is_asked_of_the_others() -> None:
 
 
 @pytest.mark.parametrize("days", [1, 7, 31])
-def test_asked_in_slices_is_asked_whole(market: SimulatedMarket, days: int) -> None:
-    asked: dict[str, Callable[[datetime, datetime], pl.DataFrame]] = {
+def test_slices_equal_the_whole_range(market: SimulatedMarket, days: int) -> None:
+    queries: dict[str, Callable[[datetime, datetime], pl.DataFrame]] = {
         "candles": lambda a, b: market.candles(BYBIT, "spot", 60, a, b),
         "open_interest": lambda a, b: market.open_interest(BYBIT, 5, a, b),
         "minutes": lambda a, b: market.open_interest(BYBIT, 1, a, b),
@@ -154,12 +154,12 @@ def test_asked_in_slices_is_asked_whole(market: SimulatedMarket, days: int) -> N
     }
     end = START + timedelta(days=31)
     cuts = [*(START + timedelta(days=d) for d in range(0, 31, days)), end]
-    for ask in asked.values():
-        slices = pl.concat([ask(a, b) for a, b in pairwise(cuts)])
-        assert_frame_equal(slices, ask(START, end))
+    for query in queries.values():
+        slices = pl.concat([query(a, b) for a, b in pairwise(cuts)])
+        assert_frame_equal(slices, query(START, end))
 
 
-def test_candles_hold_their_own_prices_and_open_where_the_last_closed(market: SimulatedMarket) -> None:
+def test_candles_contain_their_prices_and_open_at_the_previous_close(market: SimulatedMarket) -> None:
     bars = market.candles(BYBIT, "index", 60, START, END)
     assert bars.height == 120 * 24
     inside = (pl.col("low") <= pl.min_horizontal("open", "close")) & (
@@ -188,8 +188,7 @@ def chain(market: SimulatedMarket) -> pl.DataFrame:
 
 
 def test_open_interest_of_options_follows_that_of_perpetuals(market: SimulatedMarket, chain: pl.DataFrame) -> None:
-    """Calls have their part of it; puts PUTS_TO_CALLS of that, times how many are bought just now; no strike holds less than
-    nothing."""
+    """Calls have OPTIONS_TO_PERPETUALS of it, puts PUTS_TO_CALLS of the calls times the current put tilt; no strike is negative."""
     paths = market.paths("BTC")
     now = (datetime(2025, 4, 10, 8, 30) - market.start) // STEP - 1
     held = dict(chain.group_by("option_type").agg(pl.col("oi_base").sum()).iter_rows())
@@ -199,8 +198,8 @@ def test_open_interest_of_options_follows_that_of_perpetuals(market: SimulatedMa
     assert (chain["volume_24h_base"] <= chain["oi_base"]).all()
 
 
-def test_put_and_call_of_a_strike_agree(chain: pl.DataFrame) -> None:
-    """In coins: call less put is 1 less strike over forward; their deltas differ by 1; they have one volatility."""
+def test_put_call_parity_holds(chain: pl.DataFrame) -> None:
+    """In coin: call minus put is 1 minus strike over forward; deltas differ by 1; both have the same volatility."""
     both = chain.filter(pl.col("option_type") == "call").join(
         chain.filter(pl.col("option_type") == "put"), on=["expiry_date", "strike"], suffix="_put"
     )
@@ -233,10 +232,10 @@ def test_chains_settle_on_fridays_at_eight(market: SimulatedMarket) -> None:
     assert {day.weekday() for day in expiries(friday)} == {4}
 
 
-# The truth table
+# Planted episodes
 
 
-def test_a_null_market_has_nothing_planted_and_differs_only_by_what_is() -> None:
+def test_a_null_market_differs_only_by_the_planted_episodes() -> None:
     null, planted = (SimulatedMarket(FIRST, LAST, seed=7, planted=p) for p in (False, True))
     assert null.episodes == ()
     untouched = Listing("bybit", "AVAXUSDT", "AVAX")
@@ -249,7 +248,7 @@ def test_a_null_market_has_nothing_planted_and_differs_only_by_what_is() -> None
     )
 
 
-def test_the_planted_expansion_is_one_by_its_definition(market: SimulatedMarket) -> None:
+def test_the_planted_expansion_meets_its_definition(market: SimulatedMarket) -> None:
     (episode,) = [e for e in market.episodes if e.kind == "expansion"]
     states = market.open_interest(BYBIT, 1440, episode.start, episode.end + STEP)["oi_base"]
     assert states[1] / states[0] - 1 >= 0.08
@@ -257,7 +256,7 @@ def test_the_planted_expansion_is_one_by_its_definition(market: SimulatedMarket)
     assert price["close"][0] == pytest.approx(price["open"][0], rel=1e-5)
 
 
-def test_an_outage_leaves_no_state_of_its_days_and_every_other(market: SimulatedMarket) -> None:
+def test_an_outage_removes_exactly_the_states_of_its_days(market: SimulatedMarket) -> None:
     (outage,) = [e for e in market.episodes if e.kind == "outage"]
     states = market.open_interest(BYBIT, 5, START, END)["event_at"]
     silent = (states > outage.start) & (states <= outage.end)
@@ -265,30 +264,30 @@ def test_an_outage_leaves_no_state_of_its_days_and_every_other(market: Simulated
     assert len(states) == 119 * DAY
 
 
-def test_a_wrong_unit_is_of_one_venue_asset_and_day(market: SimulatedMarket) -> None:
+def test_a_unit_error_affects_one_venue_asset_and_day(market: SimulatedMarket) -> None:
     (episode,) = [e for e in market.episodes if e.kind == "unit_error"]
     wrong, other = Listing("bybit", "AVAXUSDT", "AVAX"), Listing("okx", "AVAX-USDT-SWAP", "AVAX")
-    told, true = (market.open_interest(x, 5, START, END) for x in (wrong, other))
-    inside = (told["event_at"] > episode.start) & (told["event_at"] <= episode.end)
-    level = told.join(true, on="event_at")["oi_base"] / told.join(true, on="event_at")["oi_base_right"]
+    wrong_oi, expected = (market.open_interest(x, 5, START, END) for x in (wrong, other))
+    inside = (wrong_oi["event_at"] > episode.start) & (wrong_oi["event_at"] <= episode.end)
+    level = wrong_oi.join(expected, on="event_at")["oi_base"] / wrong_oi.join(expected, on="event_at")["oi_base_right"]
     np.testing.assert_allclose(level.filter(inside).to_numpy() / level.filter(~inside).median(), 1000, rtol=1e-6)
     np.testing.assert_allclose(level.filter(~inside).to_numpy() / level.filter(~inside).median(), 1, rtol=1e-6)
 
 
-def test_what_was_told_first_differs_in_open_interest_only(market: SimulatedMarket) -> None:
-    first = market.first_told()
+def test_the_market_before_restatement_differs_in_open_interest_only(market: SimulatedMarket) -> None:
+    first = market.before_restatement()
     ratio = (
         first.open_interest(BYBIT, 60, START, END)["oi_base"] / market.open_interest(BYBIT, 60, START, END)["oi_base"]
     )
-    np.testing.assert_allclose(ratio.to_numpy(), FIRST_TOLD, rtol=1e-6)
+    np.testing.assert_allclose(ratio.to_numpy(), UNRESTATED_FACTOR, rtol=1e-6)
     assert_frame_equal(first.candles(BYBIT, "perp", 60, START, END), market.candles(BYBIT, "perp", 60, START, END))
 
 
-def test_only_what_can_be_judged_is_planted() -> None:
+def test_only_episodes_with_enough_history_are_planted() -> None:
     short = SimulatedMarket(LAST - timedelta(days=39), LAST, seed=7)
     assert {e.kind for e in short.episodes} == {"cascade", "restated", "late"}
 
 
-def test_margins_end_before_the_position_is_lost() -> None:
+def test_liquidation_comes_before_the_margin_is_lost() -> None:
     for tier in TIERS:
         assert 0 < tier.distance < 1 / tier.leverage

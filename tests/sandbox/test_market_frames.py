@@ -1,5 +1,4 @@
-"""A simulated market's rows made directly are those that the pipeline makes of it over HTTP: what the truth table is measured on
-is what the demo shows."""
+"""Directly generated rows of a simulated market equal those loaded over HTTP, so the evaluation measures what the demo shows."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ from pipelines.sandbox.market_frames import CAPTURED_AT, Scope, rows
 from pipelines.sandbox.market_paths import CHARACTERS
 from pipelines.sandbox.venues import evm
 
-# Before the 15th of April, whose file holds the archive's sentinel row.
+# Before 15 April, whose archive file has a sentinel row.
 FIRST, LAST = date(2025, 3, 4), date(2025, 3, 5)
 ASSETS = tuple(CHARACTERS)
 FEEDS: Mapping[str, tuple[str, ...]] = {
@@ -44,13 +43,13 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "instruments": ("venue", "instrument"),
 }
 LEFT_OUT: Mapping[str, tuple[str, ...]] = {
-    # As received: both sides, ids of trades, names of options, microseconds of a capture, when a list was captured.
+    # Values as received: two-sided amounts, trade ids, option names, capture times.
     "open_interest": ("oi_raw", "counting"),
     "liquidations": ("liquidation_id",),
     "option_chain": ("instrument", "available_at"),
     "instruments": ("valid_from", "available_at", "contract_size", "contract_size_unit"),
 }
-"""Columns that say how a row came, which the direct way does not know; amounts are in coins already."""
+"""Columns that depend on fetching and are not generated directly; amounts are in coin already."""
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +59,7 @@ def market() -> SimulatedMarket:
 
 @pytest.fixture(scope="module")
 def fetched(tmp_path_factory: pytest.TempPathFactory, market: SimulatedMarket) -> Settings:
-    """A warehouse that was filled over HTTP, as the demo fills one; without the gate, whose import takes longer than the rest."""
+    """A warehouse loaded over HTTP, like the demo, but without the gate, whose import takes longer than the rest."""
     moment = [AFTER]
 
     def clock() -> datetime:
@@ -72,30 +71,30 @@ def fetched(tmp_path_factory: pytest.TempPathFactory, market: SimulatedMarket) -
         settings = Settings(home=tmp_path_factory.mktemp("fetched"), endpoints=dict(emulator.endpoints), assets=ASSETS)
         for day in (FIRST + timedelta(days=number) for number in range((LAST - FIRST).days + 1)):
             moment[0] = datetime.combine(day, CAPTURED_AT)
-            bring(settings, "deribit", ("option_chain",), clock)
+            fetch_feed(settings, "deribit", ("option_chain",), clock)
         moment[0] = AFTER
         for venue, feeds in FEEDS.items():
-            bring(settings, venue, feeds, clock)
+            fetch_feed(settings, venue, feeds, clock)
     load_pending(settings, gate=lambda _con, _inputs: [], clock=clock).raise_failures()
     return settings
 
 
-def bring(settings: Settings, venue: str, feeds: tuple[str, ...], clock: Clock) -> None:
+def fetch_feed(settings: Settings, venue: str, feeds: tuple[str, ...], clock: Clock) -> None:
     for report in fetch(settings, venue, feeds, first=FIRST, last=LAST, assets=ASSETS, clock=clock):
         report.raise_failures()
 
 
-def test_the_direct_way_and_the_way_over_http_end_in_the_same_rows(market: SimulatedMarket, fetched: Settings) -> None:
+def test_direct_rows_equal_the_rows_loaded_over_http(market: SimulatedMarket, fetched: Settings) -> None:
     compared = set()
     direct: dict[tuple[str, str], list[pl.DataFrame]] = {}
-    for told in rows(market, Scope(minutes=5)):
-        direct.setdefault((told.source, told.table), []).append(told.frame)
+    for part in rows(market, Scope(minutes=5)):
+        direct.setdefault((part.source, part.table), []).append(part.frame)
     with duckdb.connect(str(fetched.database), read_only=True) as con:
         for (source, table), frames in direct.items():
             expected = pl.concat(frames)
             columns = [name for name in expected.columns if name not in LEFT_OUT.get(table, ())]
             names = ", ".join(columns)
-            # Lists hold what the market does not have; a month's file of funding holds the month.
+            # Lists also have instruments that the market does not; a funding file has the whole month.
             which = (
                 "asset <> 'PEPE' and quote <> 'BUSD' and not ends_with(instrument, '-CONTRACTS')"
                 if table == "instruments"
@@ -119,17 +118,17 @@ def test_the_direct_way_and_the_way_over_http_end_in_the_same_rows(market: Simul
     assert {source.partition(".")[0] for source, _ in compared} == set(FEEDS)
 
 
-def test_a_tag_makes_markets_that_share_nothing(market: SimulatedMarket) -> None:
+def test_tagged_markets_share_no_names(market: SimulatedMarket) -> None:
     names = {
-        (told.table, column): set(told.frame[column])
-        for told in rows(market, Scope(tag="0007P"))
+        (part.table, column): set(part.frame[column])
+        for part in rows(market, Scope(tag="0007P"))
         for column in ("instrument", "underlying", "collateral_token")
-        if column in told.frame.columns
+        if column in part.frame.columns
     }
     assert names
     assert all(name.endswith("0007P") for found in names.values() for name in found)
 
 
-def test_only_periods_the_warehouse_knows_can_be_asked_for(market: SimulatedMarket) -> None:
+def test_unsupported_periods_are_an_error(market: SimulatedMarket) -> None:
     with pytest.raises(ValueError, match="every 7 minutes"):
         list(rows(market, Scope(minutes=7)))

@@ -1,5 +1,5 @@
-"""Borrowers of the simulated market: whoever is liquidated owed too much at a price the oracle told, and what the chain keeps of
-it is what the pipeline's decoders read."""
+"""Borrowers of the simulated market: liquidations follow from health factors at oracle prices, and their logs are readable by the
+pipeline's decoders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipelines.sandbox.market_paths import STEP
 from pipelines.sandbox.venues.evm import BLOCK_SECONDS, GENESIS
 from pipelines.sources.chain.evm.aave import LIQUIDATION_CALL
 from pipelines.sources.chain.evm.abi import decode_logs
-from pipelines.sources.chain.evm.contracts import AAVE_V3
+from pipelines.sources.chain.evm.contracts import contracts_of
 
 FIRST, LAST = date(2025, 2, 1), date(2025, 5, 31)
 ASSETS = tuple(RESERVES)
@@ -27,7 +27,7 @@ def market(request: pytest.FixtureRequest) -> SimulatedMarket:
 
 
 @pytest.mark.parametrize("asset", ASSETS)
-def test_nobody_is_liquidated_whose_health_factor_is_one_or_more(market: SimulatedMarket, asset: str) -> None:
+def test_no_loan_with_a_health_factor_above_one_is_liquidated(market: SimulatedMarket, asset: str) -> None:
     loans = market.loans(asset)
     assert loans.height > 1000
     assert (loans["health_factor"] <= 1).all()
@@ -48,7 +48,7 @@ def test_a_liquidation_comes_some_blocks_after_the_oracles_price_and_at_that_pri
 
 
 @pytest.mark.parametrize("asset", ASSETS)
-def test_collateral_pays_the_debt_and_the_bonus_and_half_a_debt_is_left_where_it_is_sound(
+def test_collateral_covers_debt_and_bonus_and_healthy_loans_are_half_repaid(
     market: SimulatedMarket, asset: str
 ) -> None:
     loans = market.loans(asset)
@@ -57,7 +57,7 @@ def test_collateral_pays_the_debt_and_the_bonus_and_half_a_debt_is_left_where_it
     assert (loans["collateral_base"] <= loans["left_base"] * (1 + 1e-9)).all()
     owed = loans["left_base"] * loans["price"] * RESERVES[asset].threshold / loans["health_factor"]
     part = (loans["debt_usd"] / owed).to_numpy()
-    # Where the threshold was lowered the health factor is of the lower one; and a liquidator repays no bad debt.
+    # Excluded: days with the lowered threshold, which the health factor reflects, and bad debt, which is not repaid.
     same = (loans["occurred_at"] < datetime(2025, 5, 29)).to_numpy() & (
         (loans["collateral_base"] < loans["left_base"] * (1 - 1e-9)).to_numpy()
     )
@@ -66,7 +66,7 @@ def test_collateral_pays_the_debt_and_the_bonus_and_half_a_debt_is_left_where_it
     assert np.count_nonzero(same & (expected == 1.0)) > 0
 
 
-def test_a_lower_threshold_liquidates_without_a_move_of_the_price(market: SimulatedMarket) -> None:
+def test_a_threshold_cut_liquidates_without_a_price_move(market: SimulatedMarket) -> None:
     (cut,) = [e for e in market.episodes if e.kind == "divergence"]
     null = SimulatedMarket(FIRST, LAST, seed=market.seed, assets=ASSETS, planted=False)
 
@@ -76,11 +76,11 @@ def test_a_lower_threshold_liquidates_without_a_move_of_the_price(market: Simula
 
     assert seized(market) > 10 * seized(null) + 1e6
     after = market.loans(cut.asset).filter(pl.col("occurred_at") >= cut.start + CUT_AT).head(20)
-    # Who stood at most CUT above the old threshold is below the new one, and not by more.
+    # Loans up to CUT above the old threshold are below the new one, but not by more.
     assert (after["health_factor"] > (1 - CUT) * 0.95).all()
 
 
-def test_the_chain_keeps_what_was_liquidated_as_logs_that_the_decoder_reads(market: SimulatedMarket) -> None:
+def test_liquidations_are_logs_that_the_decoder_reads(market: SimulatedMarket) -> None:
     loans = market.loans("ETH").head(200)
     frame = pl.DataFrame(
         [
@@ -92,7 +92,7 @@ def test_the_chain_keeps_what_was_liquidated_as_logs_that_the_decoder_reads(mark
     )
     read = decode_logs(frame, LIQUIDATION_CALL)
     assert read["undecodable"].null_count() == read.height
-    assert set(read["address"]) == {POOL} <= set(AAVE_V3["ethereum"])
+    assert set(read["address"]) == {POOL} <= {contract.address for contract in contracts_of("aave_v3")["ethereum"]}
     amounts = read["liquidated_collateral_amount"].cast(pl.Float64) / 1e18
     np.testing.assert_allclose(amounts.to_numpy(), loans["collateral_base"].to_numpy(), atol=1e-10)
     debts = read["debt_to_cover"].cast(pl.Float64) / 1e6
@@ -100,6 +100,6 @@ def test_the_chain_keeps_what_was_liquidated_as_logs_that_the_decoder_reads(mark
     assert set(read["collateral_asset"]) == {RESERVES["ETH"].token}
 
 
-def test_no_two_events_of_a_block_have_one_index(market: SimulatedMarket) -> None:
+def test_log_indices_are_unique_within_a_block(market: SimulatedMarket) -> None:
     places = [(log.block, log.index) for log in market.chain.logs]
     assert len(set(places)) == len(places) > 2000

@@ -1,4 +1,4 @@
-"""What the tests of both Binance modules share: instruments as known, files as published, rows as parsed from a landing."""
+"""Shared by the tests of both Binance venues: known instruments, archive files, parsed rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AT = datetime(2026, 11, 1)
 
 
 def known(**instruments: dict[str, Any]) -> pl.DataFrame:
-    """Instruments by name with the columns that matter."""
+    """Instruments by name, with the given columns."""
     rows = [{**dict.fromkeys(SCHEMA), "instrument": name, **columns} for name, columns in instruments.items()]
     return pl.DataFrame(rows, schema=SCHEMA)
 
@@ -32,7 +32,7 @@ INVERSE = known(
 
 
 def archived(subject: str, name: str, text: bytes) -> Page:
-    """A file of the archive as it lies in the landing."""
+    """A landed archive file."""
     path = f"/data/x/{subject}/{name}"
     return Page(subject, {"endpoint": "archive", "path": path}, 200, AT, zipped(name.replace(".zip", ".csv"), text))
 
@@ -53,18 +53,21 @@ def by_table(batches: Sequence[Parsed]) -> dict[str, tuple[pl.DataFrame, pl.Data
         assert {c: t for c, t in batch.rows.schema.items() if c != "_line" and types.get(c) != t} == {}
         found.setdefault(batch.table, []).append(batch)
     return {
-        table: (pl.concat([b.rows for b in mine]), pl.concat([b.rejects for b in mine if b.rejects is not None]))
-        for table, mine in found.items()
+        table: (
+            pl.concat([b.rows for b in matching]),
+            pl.concat([b.rejects for b in matching if b.rejects is not None]),
+        )
+        for table, matching in found.items()
     }
 
 
 def landed(settings: Settings, source: str) -> dict[str, pl.DataFrame]:
-    """Rows of all landings of a source by table: what a load would be given."""
+    """Rows of all landings of a source by table, as passed to the loader."""
     store = LandingStore(settings.root)
-    mine = store.current(source)
-    opened = registry.open_source(store, load_contract(settings.schema_dir), source, mine)
+    matching = store.current(source)
+    opened = registry.open_source(store, load_contract(settings.schema_dir), source, matching)
     rows: dict[str, list[pl.DataFrame]] = {}
-    for landing in mine:
+    for landing in matching:
         for batch in opened.parse(landing):
             rows.setdefault(batch.table, []).append(batch.rows.drop("_line", "_field"))
     return {table: pl.concat(frames) for table, frames in rows.items()}

@@ -1,4 +1,4 @@
-"""The command line as people start it, in a process of its own, with a venue that is emulated in this one."""
+"""Runs the command line in its own process against a venue emulated in this one."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pipelines.sandbox.emulator import Emulator
 
 
 def real_now() -> datetime:
-    """The clock of processes: a command cannot be told another."""
+    """The system clock, which other processes use."""
     return datetime.now(tz=UTC).replace(tzinfo=None)
 
 
 def start(settings: Settings, emulator: Emulator, *arguments: str) -> subprocess.Popen[str]:
-    """`leverhouse ... --json` on the warehouse of `settings`, started and not waited for."""
+    """Start `leverhouse ... --json` on the warehouse of `settings`, without waiting for it."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("LEVERHOUSE_", "DAGSTER_", "DBT_"))}
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines.cli", *arguments, "--json"],
@@ -37,8 +37,8 @@ def start(settings: Settings, emulator: Emulator, *arguments: str) -> subprocess
 
 
 def leverhouse(settings: Settings, emulator: Emulator, *arguments: str) -> Any:
-    """The JSON that a command prints, which must succeed."""
+    """The JSON output of a command that must succeed."""
     process = start(settings, emulator, *arguments)
-    said, messages = process.communicate()
-    assert process.returncode == 0, messages
-    return json.loads(said)
+    output, errors = process.communicate()
+    assert process.returncode == 0, errors
+    return json.loads(output)

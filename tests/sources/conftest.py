@@ -1,4 +1,4 @@
-"""Fetching as the tests call it: the real client over loopback HTTP, against emulated venues that know the truth."""
+"""Fixtures for fetching with the real client over loopback HTTP from emulated venues with known data."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FAST_RETRY = RetryPolicy(attempts=4, first_wait=0.01, longest_backoff=0.02, long
 
 @dataclass
 class Clock:
-    """Stands still unless told; readings differ by a microsecond, so that landings have an order."""
+    """A manual clock; each reading advances it by a microsecond, so that landings are ordered."""
 
     now: datetime = NOW
 
@@ -48,7 +48,7 @@ Serve = Callable[..., Any]
 
 @pytest.fixture
 def serve(clock: Clock) -> Serve:
-    """`with serve("bybit", faults=[...]) as (emulator, settings_with_its_endpoints)`."""
+    """`with serve("bybit", settings=settings, faults=[...]) as (emulator, served)`; `served` are settings with its endpoints."""
 
     @contextmanager
     def serving(
@@ -67,7 +67,7 @@ def serve(clock: Clock) -> Serve:
 
 
 def loaded(settings: Settings, table: str, *, clock: Clock) -> pl.DataFrame:
-    """Load what is pending and return the clean table, without the loader's columns."""
+    """Load pending landings and return the clean table without the loader's columns."""
     load_pending(settings, clock=clock).raise_failures()
     with writer(settings, what="test") as con:
         return con.sql(f"select * exclude (landing_id, loaded_at) from clean.{table} order by all").pl()
@@ -88,7 +88,7 @@ def parse_payloads(
     at: datetime = NOW,
     request: dict[str, Any] | None = None,
 ) -> list[Parsed]:
-    """What the feed's parser makes of payloads, checked against the contract's columns and types."""
+    """The feed's parsed payloads, checked against the contract's columns and types."""
     from pipelines.sources.instruments import InstrumentHistory
 
     pages = [Page(subject, request or {}, 200, at, body) for body in bodies]

@@ -1,6 +1,6 @@
-"""What the clean tables must hold of a market whose every number is known: by table, one instrument at a time.
+"""The expected rows of the clean tables for an AnalyticMarket: by table, one instrument at a time.
 
-Times, sides and units are the contract's; what a venue leaves out or rounds is said by the arguments. Nothing is fetched here.
+Times, sides and units are the contract's; arguments describe what a venue omits or rounds. Nothing is fetched here.
 """
 
 from __future__ import annotations
@@ -20,153 +20,161 @@ VOLUMES: Final = ("volume_base", "volume_quote")
 
 
 @dataclass(frozen=True)
-class When:
-    """What was asked about, [start, end), and the venue's clock."""
+class Window:
+    """The requested range [start, end) and the venue's clock."""
 
     start: datetime
     end: datetime
     now: datetime
 
 
-Truth = Callable[[AnalyticMarket, Listing, When], pl.DataFrame]
-"""Rows of one instrument; the columns that are no doubles say which row it is."""
+ExpectedRows = Callable[[AnalyticMarket, Listing, Window], pl.DataFrame]
+"""Returns the expected rows of one instrument; its non-float columns identify a row."""
 
 
-def states(when: When, minutes: int) -> tuple[datetime, datetime]:
-    """Bounds of states: one of midnight belongs to the day that ends with it."""
+def states(window: Window, minutes: int) -> tuple[datetime, datetime]:
+    """Bounds of states: a state at midnight belongs to the day it ends."""
     step = timedelta(minutes=minutes)
-    return when.start + step, when.end + step
+    return window.start + step, window.end + step
 
 
 def is_inverse(listing: Listing) -> bool:
     return listing.contract_type == "inverse"
 
 
-Told = Literal["both", "own", "known", "base"]
-"""Amounts a venue tells: both; in coins, or in dollars of inverse contracts (own); both, and dollars only of inverse contracts
-(known); in coins always (base). What it does not tell is null."""
+Units = Literal["both", "own", "known", "base"]
+"""Units in which a venue publishes amounts. both: coin and dollars; own: coin, but dollars for inverse contracts; known: both, but
+only dollars for inverse contracts; base: always coin. Other amounts are null."""
 
 
-def told(told_in: Told, listing: Listing, base: pl.Expr, usd: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
-    """The amounts in coins and in dollars, null where the venue does not tell them."""
+def amounts(units: Units, listing: Listing, base: pl.Expr, usd: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+    """The amounts in coin and in dollars, null if the venue does not publish them."""
     unknown = pl.lit(None, pl.Float64)
-    hides_base = told_in in ("own", "known") and is_inverse(listing)
-    hides_usd = told_in == "base" or (told_in == "own" and not is_inverse(listing))
+    hides_base = units in ("own", "known") and is_inverse(listing)
+    hides_usd = units == "base" or (units == "own" and not is_inverse(listing))
     return unknown if hides_base else base, unknown if hides_usd else usd
 
 
-def open_interest(minutes: int, *, units: Told = "both") -> Truth:
+def open_interest(minutes: int, *, units: Units = "both") -> ExpectedRows:
     """States in units of the instrument."""
 
-    def truth(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
-        frame = model.open_interest(listing, minutes, *states(when, minutes))
+    def rows(market: AnalyticMarket, listing: Listing, window: Window) -> pl.DataFrame:
+        frame = market.open_interest(listing, minutes, *states(window, minutes))
         return frame.select("event_at", *interest_in(listing, units))
 
-    return truth
+    return rows
 
 
-def open_interest_now(minutes: int, *, units: Told = "own") -> Truth:
-    """The state at the venue's clock, its stamp aside."""
+def open_interest_now(minutes: int, *, units: Units = "own") -> ExpectedRows:
+    """The state at the venue's clock, without its timestamp."""
 
-    def truth(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
-        return model.open_interest(listing, minutes, when.now, when.now + timedelta(minutes=minutes)).select(
+    def rows(market: AnalyticMarket, listing: Listing, window: Window) -> pl.DataFrame:
+        return market.open_interest(listing, minutes, window.now, window.now + timedelta(minutes=minutes)).select(
             interest_in(listing, units)
         )
 
-    return truth
+    return rows
 
 
-def interest_in(listing: Listing, units: Told) -> list[pl.Expr]:
-    base, usd = told(units, listing, pl.col("oi_base") / listing.multiplier, pl.col("oi_usd"))
+def interest_in(listing: Listing, units: Units) -> list[pl.Expr]:
+    base, usd = amounts(units, listing, pl.col("oi_base") / listing.multiplier, pl.col("oi_usd"))
     return [base.alias("oi_base"), usd.alias("oi_usd")]
 
 
-def funding(*columns: str) -> Truth:
-    """Settlements in [start, end): `columns` behind the stamp and the rate."""
+def funding(*columns: str) -> ExpectedRows:
+    """Settlements in [start, end): settlement time, rate and `columns`."""
 
-    def truth(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
-        settled = model.funding(listing, when.start, when.end)
+    def rows(market: AnalyticMarket, listing: Listing, window: Window) -> pl.DataFrame:
+        settled = market.funding(listing, window.start, window.end)
         return settled.with_columns(pl.col("mark_price") * listing.multiplier).select("settled_at", "rate", *columns)
 
-    return truth
+    return rows
 
 
-def next_funding(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
-    """What is predicted of the first settlement behind the venue's clock."""
-    after = when.now + timedelta(milliseconds=1)
-    coming = model.funding(listing, after, after + timedelta(hours=listing.interval_hours))
+def next_funding(market: AnalyticMarket, listing: Listing, window: Window) -> pl.DataFrame:
+    """The prediction of the first settlement after the venue's clock."""
+    after = window.now + timedelta(milliseconds=1)
+    coming = market.funding(listing, after, after + timedelta(hours=listing.interval_hours))
     return coming.select("settled_at", "rate")
 
 
 def ratios(
     minutes: int, *measures: Measure, value: pl.Expr | None = None, of_inverse: Sequence[Measure] | None = None
-) -> Truth:
-    """States of the measures; `value` where the venue prints another figure than the ratio. `of_inverse` where it does not tell
-    all measures of inverse contracts."""
+) -> ExpectedRows:
+    """States of the measures. `value` replaces the ratio if the venue publishes another figure; `of_inverse` are the measures
+    published for inverse contracts, if fewer."""
 
-    def truth(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
+    def rows(market: AnalyticMarket, listing: Listing, window: Window) -> pl.DataFrame:
         chosen = measures if of_inverse is None or not is_inverse(listing) else of_inverse
         printed = pl.col("ratio") if value is None else value
         return pl.concat(
-            model.ratios(listing, measure, minutes, *states(when, minutes)).select(
+            market.ratios(listing, measure, minutes, *states(window, minutes)).select(
                 pl.lit(measure).alias("measure"), "event_at", printed
             )
             for measure in chosen
         )
 
-    return truth
+    return rows
 
 
-def candles(*columns: str, minutes: int = 60, market: Market | None = None, volume: Told = "both") -> Truth:
-    """In units of the instrument: one of 1000PEPE costs a thousand times as much and trades a thousandth as often."""
+def candles(
+    *columns: str, minutes: int = 60, candle_market: Market | None = None, volume: Units = "both"
+) -> ExpectedRows:
+    """Candles in units of the instrument: for 1000PEPE prices are multiplied and volumes divided by 1000."""
 
-    def truth(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
-        traded: Market = market or ("spot" if listing.contract_type == "spot" else "perp")
-        many = listing.multiplier
-        base, usd = told(volume, listing, pl.col("volume_base") / many, pl.col("volume_quote"))
-        said = {"volume_base": base, "volume_quote": usd, "taker_buy_base": pl.col("taker_buy_base") / many}
-        return model.candles(listing, traded, minutes, when.start, when.end).select(
+    def rows(market: AnalyticMarket, listing: Listing, window: Window) -> pl.DataFrame:
+        traded: Market = candle_market or ("spot" if listing.contract_type == "spot" else "perp")
+        multiplier = listing.multiplier
+        base, usd = amounts(volume, listing, pl.col("volume_base") / multiplier, pl.col("volume_quote"))
+        columns_by_name = {
+            "volume_base": base,
+            "volume_quote": usd,
+            "taker_buy_base": pl.col("taker_buy_base") / multiplier,
+        }
+        return market.candles(listing, traded, minutes, window.start, window.end).select(
             pl.lit(traded).alias("market"),
             "opened_at",
-            *(pl.col(price) * many for price in PRICES),
-            *(said[name].alias(name) if name in said else pl.col(name) for name in columns),
+            *(pl.col(price) * multiplier for price in PRICES),
+            *(columns_by_name[name].alias(name) if name in columns_by_name else pl.col(name) for name in columns),
         )
 
-    return truth
+    return rows
 
 
-def liquidations(*extra: pl.Expr, seconds: bool = False, columns: Sequence[str] = ("price", "quantity_base")) -> Truth:
-    """Single events; `seconds` where the venue stamps no milliseconds."""
+def liquidations(
+    *extra: pl.Expr, seconds: bool = False, columns: Sequence[str] = ("price", "quantity_base")
+) -> ExpectedRows:
+    """Single events; `seconds` if the venue's timestamps have no milliseconds."""
 
-    def truth(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
+    def rows(market: AnalyticMarket, listing: Listing, window: Window) -> pl.DataFrame:
         at = pl.col("occurred_at")
-        said = {
+        columns_by_name = {
             "price": pl.col("price") * listing.multiplier,
             "quantity_base": pl.col("quantity_base") / listing.multiplier,
         }
-        return model.liquidations(listing, when.start, when.end).select(
-            at.dt.truncate("1s") if seconds else at, "side", *(said[name] for name in columns), *extra
+        return market.liquidations(listing, window.start, window.end).select(
+            at.dt.truncate("1s") if seconds else at, "side", *(columns_by_name[name] for name in columns), *extra
         )
 
-    return truth
+    return rows
 
 
-def liquidations_kept(days: int) -> Truth:
-    """Those that a venue still tells of at its clock."""
+def liquidations_kept(days: int) -> ExpectedRows:
+    """Liquidations that the venue still has at its clock."""
 
-    def truth(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
-        return liquidations()(model, listing, When(when.now - days * DAY, when.now, when.now))
+    def rows(market: AnalyticMarket, listing: Listing, window: Window) -> pl.DataFrame:
+        return liquidations()(market, listing, Window(window.now - days * DAY, window.now, window.now))
 
-    return truth
+    return rows
 
 
-def liquidation_totals(minutes: int) -> Truth:
-    """Sums of every period, those of none as well."""
+def liquidation_totals(minutes: int) -> ExpectedRows:
+    """Totals of every period, including periods without liquidations."""
 
-    def truth(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
+    def rows(market: AnalyticMarket, listing: Listing, window: Window) -> pl.DataFrame:
         usd = pl.col("price") * pl.col("quantity_base")
         sums = (
-            model.liquidations(listing, when.start, when.end)
+            market.liquidations(listing, window.start, window.end)
             .group_by(pl.col("occurred_at").dt.truncate(f"{minutes}m").alias("event_at"))
             .agg(
                 amount.filter(side=side).sum().alias(f"{side}_{unit}")
@@ -174,22 +182,22 @@ def liquidation_totals(minutes: int) -> Truth:
                 for side in ("long", "short")
             )
         )
-        periods = model.open_interest(listing, minutes, when.start, when.end).select("event_at")
+        periods = market.open_interest(listing, minutes, window.start, window.end).select("event_at")
         return periods.join(sums, on="event_at", how="left", maintain_order="left").fill_null(0.0)
 
-    return truth
+    return rows
 
 
-def volatility_index(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
-    """Of an asset: `listing` stands for it."""
-    return model.volatility_index(listing.asset, 60, when.start, when.end)
+def volatility_index(market: AnalyticMarket, listing: Listing, window: Window) -> pl.DataFrame:
+    """The volatility index of `listing.asset`."""
+    return market.volatility_index(listing.asset, 60, window.start, window.end)
 
 
-def option_chain(*unknown: str) -> Truth:
-    """Of an underlying, at the venue's clock; `unknown` is what the venue does not tell."""
+def option_chain(*unknown: str) -> ExpectedRows:
+    """The chain of an underlying at the venue's clock; `unknown` are columns that the venue does not publish."""
 
-    def truth(model: AnalyticMarket, listing: Listing, when: When) -> pl.DataFrame:
-        chain = model.option_chain(listing.asset, when.now)
+    def rows(market: AnalyticMarket, listing: Listing, window: Window) -> pl.DataFrame:
+        chain = market.option_chain(listing.asset, window.now)
         return chain.with_columns(pl.lit(None, pl.Float64).alias(name) for name in unknown)
 
-    return truth
+    return rows

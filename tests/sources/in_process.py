@@ -1,6 +1,6 @@
-"""Venues asked in-process: an emulator's handlers behind venue.Api, for tests that ask too often for HTTP.
+"""An emulator's handlers behind venue.Api, in-process, for tests with too many requests for HTTP.
 
-The real client over HTTP is tested with conftest.serve; here are paging and parsing under many manners of a venue.
+The real client over HTTP is tested with conftest.serve; this is for paging and parsing under many response behaviors.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from pipelines.sandbox.market_model import MarketModel
 
 
 @dataclass(eq=False)
-class Direct:
-    """Implements venue.Api. `asked` remembers the requests."""
+class InProcessApi:
+    """Implements venue.Api. `requests` records the requests."""
 
     routes: Sequence[Route]
     market: MarketModel
     now: datetime
-    asked: list[Mapping[str, Any]] = field(default_factory=list)
+    requests: list[Mapping[str, Any]] = field(default_factory=list)
 
     @property
     def endpoints(self) -> Collection[str]:
@@ -45,7 +45,7 @@ class Direct:
         is_json: bool = True,
     ) -> Page:
         request = {"method": "GET", "endpoint": endpoint, "path": path, "params": dict(params or {})}
-        self.asked.append(request)
+        self.requests.append(request)
         route, named = next(
             (route, found.groupdict())
             for route in self.routes
@@ -68,7 +68,7 @@ class Direct:
         is_json: bool = True,
     ) -> Page:
         request = {"method": "POST", "endpoint": endpoint, "path": path, "body": body}
-        self.asked.append(request)
+        self.requests.append(request)
         route = next(r for r in self.routes if (r.method, r.endpoint, r.path) == ("POST", endpoint, path))
         answer = route.handler(Request("POST", endpoint, path, {}, orjson.dumps(body), self.now), self.market)
         assert answer.status in accept, answer
@@ -79,8 +79,8 @@ def _pattern(route: Route) -> re.Pattern[str]:
     return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route.path))
 
 
-def brought(feed: Feed, api: Direct, job: Job) -> list[Page]:
-    """All pages the feed fetches for the job."""
+def fetch_pages(feed: Feed, api: InProcessApi, job: Job) -> list[Page]:
+    """All pages that the feed fetches for the job."""
 
     async def every() -> list[Page]:
         return [page async for page in feed.fetch(api, job)]
@@ -93,11 +93,11 @@ def context(venue: str, instruments: pl.DataFrame, *, at: datetime) -> Context:
 
 
 def rows(parsed: Sequence[Parsed]) -> pl.DataFrame:
-    """Accepted rows as a loader keeps them: without line numbers, each once."""
+    """Accepted rows as the loader keeps them: distinct, without line numbers."""
     return pl.concat([one.rows.drop("_line") for one in parsed]).unique()
 
 
 def page(path: str, body: bytes | Mapping[str, Any], *, subject: str, at: datetime, **params: str | int) -> Page:
-    """An answer of the endpoint `path`."""
+    """A response of the endpoint `path`."""
     content = body if isinstance(body, bytes) else orjson.dumps(body)
     return Page(subject, {"endpoint": "api", "path": path, "params": params}, 200, at, content)

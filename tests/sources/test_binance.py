@@ -1,4 +1,4 @@
-"""Binance's interface: what its payloads mean, and its history over HTTP against an emulator that says what is true."""
+"""Binance's API: parsing of recorded payloads, and history fetched over HTTP from an emulator with known data."""
 
 from __future__ import annotations
 
@@ -29,15 +29,16 @@ from pipelines.sandbox.emulator import Fault, Request
 from pipelines.sandbox.market_model import AnalyticMarket, Listing
 from pipelines.sandbox.venues import binance as emulated
 from pipelines.sources import registry
-from pipelines.sources.cex.binance import venue as binance
+from pipelines.sources.cex.binance import history as binance_history
+from pipelines.sources.cex.binance import wire
 from tests.sources.binance_fixture import INVERSE, known, landed, parsed
 from tests.sources.conftest import FAST_RETRY, Clock, Serve, loaded, quarantined, sample
 
-WORLD = AnalyticMarket()
+MARKET = AnalyticMarket()
 FIRST, LAST = date(2024, 3, 5), date(2024, 3, 7)
 START, END = datetime(2024, 3, 5), datetime(2024, 3, 8)
 FIVE = timedelta(minutes=5)
-BY_NAME: dict[str, Listing] = {listing.instrument: listing for listing in emulated.BY_PLACE.values()}
+BY_NAME: dict[str, Listing] = {listing.instrument: listing for listing in emulated.BY_SYMBOL.values()}
 LINEAR = known(BTCUSDT={"contract_type": "linear", "quote": "USDT"})
 
 
@@ -47,7 +48,7 @@ def page(body: Any, *, subject: str = "BTCUSDT", endpoint: str = "fapi", path: s
     return Page(subject, request, 200, datetime(2024, 3, 10, 6), content)
 
 
-def bring(settings: Settings, feed: str, clock: Clock, *, first: date = FIRST, last: date = LAST) -> FetchReport:
+def fetch_feed(settings: Settings, feed: str, clock: Clock, *, first: date = FIRST, last: date = LAST) -> FetchReport:
     reports = fetch(
         settings, "binance", [feed], first=first, last=last, assets=["BTC", "PEPE"], retry=FAST_RETRY, clock=clock
     )
@@ -112,7 +113,7 @@ def test_current_open_interest_is_base_coin_or_contracts_of_dollars(samples_dir:
         ("taker_long_short_ratio", "takerlongshortRatio", "taker_volume", (datetime(2020, 3, 31, 0, 35), 1.5586)),
     ],
 )
-def test_the_endpoint_says_which_measure_a_ratio_is(
+def test_the_endpoint_determines_the_measure_of_a_ratio(
     samples_dir: Path, name: str, path: str, measure: str, first: tuple[datetime, float]
 ) -> None:
     body = sample(samples_dir, f"binance_fapi_{name}.json")
@@ -138,7 +139,7 @@ def test_the_premium_index_predicts_the_next_settlement(samples_dir: Path) -> No
     ]
 
 
-def test_what_has_no_funding_predicts_none() -> None:
+def test_a_contract_without_funding_has_no_prediction() -> None:
     dated = [
         {
             "symbol": "BTCUSD_240628",
@@ -180,7 +181,7 @@ def test_candles_are_read_by_position_and_by_market(samples_dir: Path) -> None:
     )
 
 
-def test_instruments_say_sizes_and_multipliers(samples_dir: Path) -> None:
+def test_instruments_have_sizes_and_multipliers(samples_dir: Path) -> None:
     pages = [
         page(sample(samples_dir, "binance_fapi_exchangeInfo_excerpt.json"), subject="*", endpoint="fapi"),
         page(sample(samples_dir, "binance_dapi_exchangeInfo_excerpt.json"), subject="*", endpoint="dapi"),
@@ -219,7 +220,7 @@ def chain_pages(interest: bytes, **changes: Any) -> list[Page]:
     ]
 
 
-def test_an_option_is_put_together_from_four_answers(samples_dir: Path) -> None:
+def test_an_option_is_joined_from_four_responses(samples_dir: Path) -> None:
     pages = chain_pages(sample(samples_dir, "binance_eapi_openInterest.json"))
     rows, _ = parsed("binance", "option_chain", pages)["option_chain"]
     [row] = rows.iter_rows(named=True)
@@ -236,97 +237,97 @@ def test_a_volatility_below_zero_is_none(samples_dir: Path) -> None:
 
 
 def test_a_missing_field_is_an_error_that_names_it() -> None:
-    with pytest.raises(SourceFormatError, match="no field 'sumOpenInterestValue'"):
+    with pytest.raises(SourceFormatError, match="missing field 'sumOpenInterestValue'"):
         parsed("binance", "open_interest", [page([{"sumOpenInterest": "1", "timestamp": 1}])], LINEAR)
 
 
-# What is true
+# Over HTTP
 
 
-def test_open_interest_over_http_is_what_the_market_did_also_when_loaded(
+def test_open_interest_over_http_matches_the_market_after_loading(
     settings: Settings, serve: Serve, clock: Clock
 ) -> None:
-    with serve("binance", settings=settings) as (_, there):
-        assert dict(bring(there, "open_interest", clock).failures) == {}
-        got = loaded(there, "open_interest", clock=clock).sort("event_at")
-        assert quarantined(there).height == 0
+    with serve("binance", settings=settings) as (_, served):
+        assert dict(fetch_feed(served, "open_interest", clock).failures) == {}
+        got = loaded(served, "open_interest", clock=clock).sort("event_at")
+        assert quarantined(served).height == 0
     assert set(got["trade_date"]) == {FIRST, date(2024, 3, 6), LAST}
     for name in ("BTCUSDT", "1000PEPEUSDT", "BTCUSD_PERP"):
-        true = WORLD.open_interest(BY_NAME[name], 5, START + FIVE, END + FIVE)
-        true = true.with_columns(pl.col("oi_base") / BY_NAME[name].multiplier)
-        assert_frame_equal(got.filter(instrument=name).select("event_at", "oi_base", "oi_usd"), true)
+        expected = MARKET.open_interest(BY_NAME[name], 5, START + FIVE, END + FIVE)
+        expected = expected.with_columns(pl.col("oi_base") / BY_NAME[name].multiplier)
+        assert_frame_equal(got.filter(instrument=name).select("event_at", "oi_base", "oi_usd"), expected)
 
 
-def test_ratios_funding_and_candles_over_http_are_what_the_market_did(
-    settings: Settings, serve: Serve, clock: Clock
-) -> None:
-    with serve("binance", settings=settings) as (_, there):
+def test_ratios_funding_and_candles_over_http_match_the_market(settings: Settings, serve: Serve, clock: Clock) -> None:
+    with serve("binance", settings=settings) as (_, served):
         for feed in ("long_short_ratios", "funding", "candles"):
-            assert dict(bring(there, feed, clock).failures) == {}
-    ratios = landed(there, "binance.long_short_ratios")["long_short_ratios"].sort("event_at")
+            assert dict(fetch_feed(served, feed, clock).failures) == {}
+    ratios = landed(served, "binance.long_short_ratios")["long_short_ratios"].sort("event_at")
     for measure in emulated.MEASURES.values():
-        mine = ratios.filter(instrument="BTCUSDT", measure=measure).select("event_at", "ratio")
-        assert_frame_equal(mine, WORLD.ratios(BY_NAME["BTCUSDT"], measure, 5, START + FIVE, END + FIVE))
+        matching = ratios.filter(instrument="BTCUSDT", measure=measure).select("event_at", "ratio")
+        assert_frame_equal(matching, MARKET.ratios(BY_NAME["BTCUSDT"], measure, 5, START + FIVE, END + FIVE))
     coin = ratios.filter(instrument="BTCUSD_PERP")
     assert set(coin["measure"]) == {"account_global", "account_top", "position_top"}
-    true = WORLD.ratios(BY_NAME["BTCUSD_PERP"], "account_top", 5, START + FIVE, END + FIVE)
-    assert_frame_equal(coin.filter(measure="account_top").select("event_at", "ratio"), true)
-    funding = landed(there, "binance.funding")["funding_rates"].sort("settled_at")
-    candles = landed(there, "binance.candles")["candles"].sort("opened_at")
+    expected = MARKET.ratios(BY_NAME["BTCUSD_PERP"], "account_top", 5, START + FIVE, END + FIVE)
+    assert_frame_equal(coin.filter(measure="account_top").select("event_at", "ratio"), expected)
+    funding = landed(served, "binance.funding")["funding_rates"].sort("settled_at")
+    candles = landed(served, "binance.candles")["candles"].sort("opened_at")
     for name in ("1000PEPEUSDT", "BTCUSD_PERP", "BTC/USDT"):
         listing = BY_NAME[name]
         if listing.contract_type != "spot":
             columns = ["settled_at", "rate", "mark_price"]
-            settled = WORLD.funding(listing, START, END).with_columns(pl.col("mark_price") * listing.multiplier)
+            settled = MARKET.funding(listing, START, END).with_columns(pl.col("mark_price") * listing.multiplier)
             assert_frame_equal(funding.filter(instrument=name).select(columns), settled.select(columns))
-        many = listing.multiplier
-        true = WORLD.candles(
+        multiplier = listing.multiplier
+        expected = MARKET.candles(
             listing, "spot" if listing.contract_type == "spot" else "perp", 60, START, END
         ).with_columns(
-            *(pl.col(c) * many for c in ("open", "high", "low", "close")),
-            *(pl.col(c) / many for c in ("volume_base", "taker_buy_base")),
+            *(pl.col(c) * multiplier for c in ("open", "high", "low", "close")),
+            *(pl.col(c) / multiplier for c in ("volume_base", "taker_buy_base")),
         )
-        assert_frame_equal(candles.filter(instrument=name).select(true.columns), true)
+        assert_frame_equal(candles.filter(instrument=name).select(expected.columns), expected)
 
 
-def test_the_chain_over_http_is_the_chain(settings: Settings, serve: Serve, clock: Clock) -> None:
-    with serve("binance", settings=settings) as (_, there):
-        assert dict(bring(there, "option_chain", clock).failures) == {}
-    got = landed(there, "binance.option_chain")["option_chain"]
-    true = pl.concat(
-        [WORLD.option_chain(asset, clock.now).with_columns(underlying=pl.lit(asset)) for asset in ("BTC", "ETH")]
+def test_the_option_chain_over_http_matches_the_market(settings: Settings, serve: Serve, clock: Clock) -> None:
+    with serve("binance", settings=settings) as (_, served):
+        assert dict(fetch_feed(served, "option_chain", clock).failures) == {}
+    got = landed(served, "binance.option_chain")["option_chain"]
+    expected = pl.concat(
+        [MARKET.option_chain(asset, clock.now).with_columns(underlying=pl.lit(asset)) for asset in ("BTC", "ETH")]
     )
     columns = ["underlying", "expiry_date", "strike", "option_type"]
     measures = ["oi_base", "volume_24h_base", "mark_iv", "mark_price_base", "index_price", "delta"]
-    assert_frame_equal(got.sort(columns).select(columns + measures), true.sort(columns).select(columns + measures))
+    assert_frame_equal(got.sort(columns).select(columns + measures), expected.sort(columns).select(columns + measures))
     assert got["snapshot_at"].n_unique() == 1
 
 
-def test_current_open_interest_over_http_is_that_of_the_moment(settings: Settings, serve: Serve, clock: Clock) -> None:
-    with serve("binance", settings=settings) as (_, there):
-        assert dict(bring(there, "current_open_interest", clock).failures) == {}
-    got = landed(there, "binance.current_open_interest")["open_interest"]
+def test_current_open_interest_over_http_is_that_of_the_capture_time(
+    settings: Settings, serve: Serve, clock: Clock
+) -> None:
+    with serve("binance", settings=settings) as (_, served):
+        assert dict(fetch_feed(served, "current_open_interest", clock).failures) == {}
+    got = landed(served, "binance.current_open_interest")["open_interest"]
     now = datetime(2024, 3, 10, 6)
     for name, unit in (("BTCUSDT", "oi_base"), ("1000PEPEUSDT", "oi_base"), ("BTCUSD_PERP", "oi_usd")):
-        true = WORLD.open_interest(BY_NAME[name], 5, now, now + FIVE)
-        many = BY_NAME[name].multiplier if unit == "oi_base" else 1
+        expected = MARKET.open_interest(BY_NAME[name], 5, now, now + FIVE)
+        multiplier = BY_NAME[name].multiplier if unit == "oi_base" else 1
         [row] = got.filter(instrument=name).iter_rows(named=True)
-        assert row[unit] == pytest.approx(true[unit][0] / many, abs=1e-6)
+        assert row[unit] == pytest.approx(expected[unit][0] / multiplier, abs=1e-6)
         # The clock of the tests ticks by the microsecond; the venue's is in milliseconds.
         assert row["event_at"] == row["available_at"] == now
 
 
 @pytest.mark.parametrize("margin", ["linear", "inverse"])
 def test_a_prediction_is_of_the_next_settlement(settings: Settings, serve: Serve, clock: Clock, margin: str) -> None:
-    with serve("binance", settings=settings) as (_, there):
-        bring(there, "predicted_funding", clock)
+    with serve("binance", settings=settings) as (_, served):
+        fetch_feed(served, "predicted_funding", clock)
     name = {"linear": "BTCUSDT", "inverse": "BTCUSD_PERP"}[margin]
-    [row] = landed(there, "binance.predicted_funding")["funding_rates"].filter(instrument=name).iter_rows(named=True)
-    true = WORLD.funding(BY_NAME[name], datetime(2024, 3, 10, 8), datetime(2024, 3, 10, 9))
-    assert (row["kind"], row["settled_at"], row["rate"]) == ("predicted", datetime(2024, 3, 10, 8), true["rate"][0])
+    [row] = landed(served, "binance.predicted_funding")["funding_rates"].filter(instrument=name).iter_rows(named=True)
+    expected = MARKET.funding(BY_NAME[name], datetime(2024, 3, 10, 8), datetime(2024, 3, 10, 9))
+    assert (row["kind"], row["settled_at"], row["rate"]) == ("predicted", datetime(2024, 3, 10, 8), expected["rate"][0])
 
 
-# Pages of at least 60 rows, so that the limits of the venue, which the client keeps, do not make the test wait.
+# At least 60 rows per page, so that the client's rate limits do not delay the test.
 @hypothesis_settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     limit=st.integers(3, 40), data_limit=st.integers(60, 400), minutes=st.integers(60, 1440), newest_first=st.booleans()
@@ -345,31 +346,31 @@ def test_size_and_order_of_pages_change_nothing(
         return orjson.dumps(found[::-1]) if newest_first and isinstance(found, list) else body
 
     settings = Settings(home=tmp_path_factory.mktemp("home"))
-    faults = [Fault("openInterestHist", "answer", times=10**6, change=reverse)]
-    with pytest.MonkeyPatch.context() as patch, serve("binance", settings=settings, faults=faults) as (_, there):
-        patch.setattr(binance, "DATA_LIMIT", data_limit)
-        patch.setattr(binance, "DAY_MS", minutes * 60_000)
-        patch.setattr(binance, "FUNDING_LIMIT", limit)
-        patch.setattr(binance, "KLINES_LIMIT", limit)
+    faults = [Fault("openInterestHist", "rewrite", times=10**6, change=reverse)]
+    with pytest.MonkeyPatch.context() as patch, serve("binance", settings=settings, faults=faults) as (_, served):
+        patch.setattr(binance_history, "DATA_LIMIT", data_limit)
+        patch.setattr(binance_history, "DAY_MS", minutes * 60_000)
+        patch.setattr(binance_history, "FUNDING_LIMIT", limit)
+        patch.setattr(binance_history, "KLINES_LIMIT", limit)
         for feed in ("open_interest", "funding", "candles"):
-            assert dict(bring(there, feed, clock, first=LAST).failures) == {}
+            assert dict(fetch_feed(served, feed, clock, first=LAST).failures) == {}
     stamps = {"open_interest": "event_at", "funding": "settled_at", "candles": "opened_at"}
     day, after = datetime(2024, 3, 7), datetime(2024, 3, 8)
     expected = {
-        "open_interest": WORLD.open_interest(BY_NAME["BTCUSDT"], 5, day + FIVE, after + FIVE)["event_at"],
-        "funding": WORLD.funding(BY_NAME["BTCUSDT"], day, after)["settled_at"],
-        "candles": WORLD.candles(BY_NAME["BTCUSDT"], "perp", 60, day, after)["opened_at"],
+        "open_interest": MARKET.open_interest(BY_NAME["BTCUSDT"], 5, day + FIVE, after + FIVE)["event_at"],
+        "funding": MARKET.funding(BY_NAME["BTCUSDT"], day, after)["settled_at"],
+        "candles": MARKET.candles(BY_NAME["BTCUSDT"], "perp", 60, day, after)["opened_at"],
     }
     for feed, stamp in stamps.items():
-        [rows] = landed(there, f"binance.{feed}").values()
-        mine = rows.filter(instrument="BTCUSDT").unique().sort(stamp)
-        assert mine[stamp].to_list() == expected[feed].to_list()
+        [rows] = landed(served, f"binance.{feed}").values()
+        matching = rows.filter(instrument="BTCUSDT").unique().sort(stamp)
+        assert matching[stamp].to_list() == expected[feed].to_list()
 
 
 # Limits and refusals
 
 
-def test_days_that_binance_has_forgotten_are_not_asked_for() -> None:
+def test_days_beyond_binances_retention_are_not_requested() -> None:
     feed = registry.venue("binance").feed("open_interest")
     for hour in (1, 6, 23):
         now = datetime(2024, 3, 31, hour)
@@ -377,27 +378,20 @@ def test_days_that_binance_has_forgotten_are_not_asked_for() -> None:
         assert now - timedelta(days=30) <= first.span.start < now - timedelta(days=28)
 
 
-def test_the_emulated_venue_refuses_what_is_older_and_the_refusal_says_why(
+def test_the_emulator_refuses_older_days_and_the_error_has_the_reason(
     settings: Settings, serve: Serve, clock: Clock
 ) -> None:
-    with serve("binance", settings=settings) as (_, there), pytest.MonkeyPatch.context() as patch:
-        feed = registry.venue("binance").feed("open_interest")
-        object.__setattr__(feed, "keeps_days", None)
+    with serve("binance", settings=settings) as (_, served), pytest.MonkeyPatch.context() as patch:
         patch.setattr(emulated, "KEPT", timedelta(days=1))
-        try:
-            error = bring(there, "open_interest", clock).failures["2024-03-05 BTCUSDT"]
-        finally:
-            object.__setattr__(feed, "keeps_days", 29)
+        error = fetch_feed(served, "open_interest", clock).failures["2024-03-05 BTCUSDT"]
     assert isinstance(error, RequestRefusedError)
-    assert "-1130" in str(error) and "Only 30 days are kept there." in str(error)
+    assert "-1130" in str(error) and "Binance keeps 30 days only." in str(error)
 
 
-def test_an_instrument_that_has_left_the_venue_is_empty_and_no_failure(
-    settings: Settings, serve: Serve, clock: Clock
-) -> None:
+def test_a_delisted_instrument_is_empty_and_not_a_failure(settings: Settings, serve: Serve, clock: Clock) -> None:
     gone = Fault("fundingRate", "status", status=400, body=b'{"code":-1121,"msg":"Invalid symbol."}', times=99)
-    with serve("binance", settings=settings, faults=[gone]) as (_, there):
-        report = bring(there, "funding", clock, first=LAST)
+    with serve("binance", settings=settings, faults=[gone]) as (_, served):
+        report = fetch_feed(served, "funding", clock, first=LAST)
     assert dict(report.failures) == {}
     assert set(report.landings[0].request["covers"].values()) == {"empty"}
 
@@ -405,38 +399,36 @@ def test_an_instrument_that_has_left_the_venue_is_empty_and_no_failure(
 @pytest.mark.parametrize(
     ("code", "kind"), [(-1003, ThrottledError), (-1001, VenueUnavailableError), (-1102, RequestRefusedError)]
 )
-def test_a_code_in_a_whole_answer_is_told_apart(code: int, kind: type[Exception]) -> None:
+def test_an_error_code_with_status_200_is_classified(code: int, kind: type[Exception]) -> None:
     with pytest.raises(kind, match=str(code)):
-        binance.check(page({"code": code, "msg": "no"}))
-    binance.check(page({"code": 200, "msg": "fine"}))
+        wire.check(page({"code": code, "msg": "no"}))
+    wire.check(page({"code": 200, "msg": "fine"}))
 
 
-def test_a_restricted_region_is_a_permanent_error_that_says_so(settings: Settings, serve: Serve, clock: Clock) -> None:
+def test_a_restricted_region_is_a_permanent_error_that_names_it(settings: Settings, serve: Serve, clock: Clock) -> None:
     blocked = Fault("exchangeInfo", "status", status=451, times=9)
-    with serve("binance", settings=settings, faults=[blocked]) as (_, there):
-        reports = fetch(there, "binance", ["instruments"], retry=FAST_RETRY, clock=clock)
+    with serve("binance", settings=settings, faults=[blocked]) as (_, served):
+        reports = fetch(served, "binance", ["instruments"], retry=FAST_RETRY, clock=clock)
     error = next(iter(reports[0].failures.values()))
     assert isinstance(error, BlockedError)
     assert "region" in str(error)
 
 
-def test_a_candle_page_is_as_small_as_the_day_and_costs_as_little(
-    settings: Settings, serve: Serve, clock: Clock
-) -> None:
-    with serve("binance", settings=settings) as (emulator, there):
-        bring(there, "candles", clock, first=LAST)
-        asked = [hit.params["limit"] for hit in emulator.hits if hit.where.endswith("/klines")]
-    assert asked == ["25"] * 5  # below 100, a page costs 1; one request per instrument and day
+def test_a_candle_request_has_the_limit_and_weight_of_a_day(settings: Settings, serve: Serve, clock: Clock) -> None:
+    with serve("binance", settings=settings) as (emulator, served):
+        fetch_feed(served, "candles", clock, first=LAST)
+        requested = [hit.params["limit"] for hit in emulator.hits if hit.where.endswith("/klines")]
+    assert requested == ["25"] * 5  # below 100, a page costs 1; one request per instrument and day
 
 
-# The emulator speaks as the samples do
+# The emulator matches the samples
 
 
 def emulate(endpoint: str, path: str, **params: str) -> Any:
     route = next(r for r in emulated.ROUTES if (r.endpoint, r.path) == (endpoint, path))
     now = datetime(2024, 3, 10, 6)
     bounds = {"startTime": str(Span.of_days(LAST, LAST).start_ms), "endTime": str(Span.of_days(LAST, LAST).end_ms)}
-    answer = route.handler(Request("GET", endpoint, path, {**bounds, **params}, b"", now), WORLD)
+    answer = route.handler(Request("GET", endpoint, path, {**bounds, **params}, b"", now), MARKET)
     assert answer.status == 200
     return orjson.loads(answer.body)
 
@@ -458,7 +450,7 @@ SHAPES = [
 
 
 @pytest.mark.parametrize(("name", "path", "params", "newer"), SHAPES, ids=[shape[0] for shape in SHAPES])
-def test_emulated_answers_have_the_fields_and_types_of_real_ones(
+def test_emulated_responses_have_the_fields_and_types_of_real_ones(
     samples_dir: Path, name: str, path: str, params: dict[str, str], newer: set[str]
 ) -> None:
     def shape(answer: Any) -> Any:
@@ -474,13 +466,15 @@ def test_emulated_answers_have_the_fields_and_types_of_real_ones(
 @pytest.mark.parametrize("endpoint", ["fapi", "dapi"])
 def test_emulated_contracts_have_fields_of_real_ones(samples_dir: Path, endpoint: str) -> None:
     real = orjson.loads(sample(samples_dir, f"binance_{endpoint}_exchangeInfo_excerpt.json"))["symbols"][0]
-    ours = emulate(endpoint, f"/{endpoint}/v1/exchangeInfo")["symbols"][0]
-    assert {key: type(cell).__name__ for key, cell in ours.items()} == {key: type(real[key]).__name__ for key in ours}
+    response = emulate(endpoint, f"/{endpoint}/v1/exchangeInfo")["symbols"][0]
+    assert {key: type(cell).__name__ for key, cell in response.items()} == {
+        key: type(real[key]).__name__ for key in response
+    }
 
 
 def test_emulated_option_interest_has_the_fields_of_real_ones(samples_dir: Path) -> None:
     [real] = orjson.loads(sample(samples_dir, "binance_eapi_openInterest.json"))
-    ours = emulate("eapi", "/eapi/v1/openInterest", underlyingAsset="ETH", expiration="240311")[0]
-    assert {key: type(cell).__name__ for key, cell in ours.items()} == {
+    response = emulate("eapi", "/eapi/v1/openInterest", underlyingAsset="ETH", expiration="240311")[0]
+    assert {key: type(cell).__name__ for key, cell in response.items()} == {
         key: type(cell).__name__ for key, cell in real.items()
     }

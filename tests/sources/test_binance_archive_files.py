@@ -1,4 +1,4 @@
-"""Binance's archive files: what each kind of them means, with its labels, units, sentinels and doubled rows."""
+"""Parsing of Binance's archive files: labels, units, sentinels and doubled rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipelines.sources.cex.binance_archive import wire as binance_files
 from tests.sources.binance_fixture import INVERSE, archived, parsed
 from tests.sources.conftest import sample
 
-WORLD = AnalyticMarket()
+MARKET = AnalyticMarket()
 HEADER = f"{emulated.METRICS_COLUMNS}\n".encode()
 
 
@@ -35,7 +35,7 @@ def lines_of(text: bytes, starting: str) -> list[str]:
 # Metrics
 
 
-def test_metrics_of_old_are_stamped_with_the_end_of_their_period(samples_dir: Path) -> None:
+def test_older_metrics_are_labeled_with_the_end_of_their_period(samples_dir: Path) -> None:
     records = lines_of(sample(samples_dir, "binance_um_metrics_raw_format.csv"), "2025-11-02")
     found = parsed("binance_archive", "um_metrics", [metrics("2025-11-02", *records)])
     rows, rejects = found["open_interest"]
@@ -52,10 +52,10 @@ def test_metrics_of_old_are_stamped_with_the_end_of_their_period(samples_dir: Pa
     assert rejects.height == 0
 
 
-def test_metrics_since_the_summer_of_2026_are_stamped_with_the_start_of_their_period(samples_dir: Path) -> None:
+def test_metrics_since_the_summer_of_2026_are_labeled_with_the_start_of_their_period(samples_dir: Path) -> None:
     records = lines_of(sample(samples_dir, "binance_um_metrics_raw_format.csv"), "2026-08-08")
     rows, _ = parsed("binance_archive", "um_metrics", [metrics("2026-08-08", *records)])["open_interest"]
-    # Labelled 00:00: the period ends, and the state is, at 00:05.
+    # Labeled 00:00: the period ends, and the state is, at 00:05.
     assert rows.select("event_at", "oi_base").row(0) == (datetime(2026, 8, 8, 0, 5), 106964.058)
 
 
@@ -73,20 +73,20 @@ def test_a_record_gives_the_four_measures_by_their_columns(samples_dir: Path) ->
     assert rows.height == 13 * 4
 
 
-def test_the_two_conventions_meet_without_a_gap_or_a_double() -> None:
+def test_the_two_label_conventions_join_without_gap_or_duplicate() -> None:
     listing = emulated.BY_NAME["BTCUSDT"]
     days = [date(2026, 6, 24) + timedelta(days=n) for n in range(4)]
-    texts = [emulated.metrics_text(WORLD, listing, day) for day in days]
+    texts = [emulated.metrics_text(MARKET, listing, day) for day in days]
     midnight = b"\n2026-06-26 00:00:00,"
     assert [midnight in text for text in texts] == [False, True, True, False]  # the duplicate at the seam
     pages = [archived("BTCUSDT", f"BTCUSDT-metrics-{d}.zip", t) for d, t in zip(days, texts, strict=True)]
     rows, _ = parsed("binance_archive", "um_metrics", pages)["open_interest"]
     start = datetime(2026, 6, 24)
-    true = WORLD.open_interest(listing, 5, start + timedelta(minutes=5), start + timedelta(days=4, minutes=5))
-    assert_frame_equal(rows.select("event_at", "oi_base"), true.select("event_at", "oi_base"))
+    expected = MARKET.open_interest(listing, 5, start + timedelta(minutes=5), start + timedelta(days=4, minutes=5))
+    assert_frame_equal(rows.select("event_at", "oi_base"), expected.select("event_at", "oi_base"))
 
 
-def test_near_the_seam_a_file_says_itself_which_labels_it_has() -> None:
+def test_near_the_switch_labels_are_inferred_from_the_file() -> None:
     early = metrics("2026-06-24", "2026-06-24 00:00:00,BTCUSDT,1,1,1,1,1,1", "2026-06-24 00:05:00,BTCUSDT,2,1,1,1,1,1")
     late = metrics("2026-06-28", "2026-06-28 23:55:00,BTCUSDT,3,1,1,1,1,1", "2026-06-29 00:00:00,BTCUSDT,4,1,1,1,1,1")
     rows, _ = parsed("binance_archive", "um_metrics", [early, late])["open_interest"]
@@ -95,7 +95,7 @@ def test_near_the_seam_a_file_says_itself_which_labels_it_has() -> None:
     ]  # fmt: skip
 
 
-def test_long_before_the_seam_a_stray_midnight_does_not_move_a_day() -> None:
+def test_long_before_the_switch_a_stray_midnight_does_not_shift_a_day() -> None:
     page = metrics("2024-02-16", "2024-02-16 00:00:00,BTCUSDT,1,1,1,1,1,1", "2024-02-16 00:05:00,BTCUSDT,2,1,1,1,1,1")
     rows, _ = parsed("binance_archive", "um_metrics", [page])["open_interest"]
     assert rows["event_at"].to_list() == [datetime(2024, 2, 16), datetime(2024, 2, 16, 0, 5)]
@@ -120,7 +120,7 @@ def test_coin_margined_metrics_are_contracts_with_their_value_in_coin(samples_di
     assert rejects.height == 0  # the empty texts of the other three are no faults
 
 
-def test_coin_margined_metrics_of_an_unknown_contract_are_turned_away() -> None:
+def test_coin_margined_metrics_of_an_unknown_contract_are_rejected() -> None:
     page = metrics("2023-06-25", "2023-06-25 00:00:00,XUSD_PERP,10,1,,,,1", symbol="XUSD_PERP")
     rows, rejects = parsed("binance_archive", "cm_metrics", [page], INVERSE)["open_interest"]
     assert rows.height == 0
@@ -130,7 +130,7 @@ def test_coin_margined_metrics_of_an_unknown_contract_are_turned_away() -> None:
 
 
 def test_a_record_of_zeros_is_a_sentinel_and_no_state() -> None:
-    day = emulated.metrics_text(WORLD, emulated.BY_NAME["BTCUSDT"], date(2025, 4, 15))
+    day = emulated.metrics_text(MARKET, emulated.BY_NAME["BTCUSDT"], date(2025, 4, 15))
     found = parsed("binance_archive", "um_metrics", [archived("BTCUSDT", "BTCUSDT-metrics-2025-04-15.zip", day)])
     for rows, rejects in found.values():
         assert rejects.select("reason", "line", "trade_date").rows() == [("sentinel", 96, date(2025, 4, 15))]
@@ -175,7 +175,7 @@ def test_bvol_is_percent_a_second_and_becomes_hourly_fractions(samples_dir: Path
     ]
 
 
-def test_funding_states_its_interval_and_stamps_a_little_late() -> None:
+def test_funding_has_its_interval_and_slightly_late_timestamps() -> None:
     text = b"calc_time,funding_interval_hours,last_funding_rate\n1704067200013,4,-0.00012345\n"
     page = archived("BTCUSDT", "BTCUSDT-fundingRate-2024-01.zip", text)
     rows, _ = parsed("binance_archive", "funding", [page])["funding_rates"]
@@ -199,7 +199,7 @@ def candle(feed: str, text: str, symbol: str) -> dict[str, Any]:
     return parsed("binance_archive", feed, [page], INVERSE)["candles"][0].row(0, named=True)
 
 
-def test_coin_margined_volume_is_contracts_and_base_stands_where_quote_does_elsewhere() -> None:
+def test_coin_margined_volume_is_contracts_and_the_quote_column_is_base() -> None:
     linear = candle("um_candles", FIRST_HOUR["um_candles"], "BTCUSDT")
     inverse = candle("cm_candles", FIRST_HOUR["cm_candles"], "BTCUSD_PERP")
     assert (linear["volume_base"], linear["volume_quote"], linear["taker_buy_base"]) == (
@@ -245,20 +245,20 @@ def test_mark_prices_have_no_volume() -> None:
     assert (mark["market"], mark["close"], mark["volume_base"], mark["trades"]) == ("mark", 42503.5, None, None)
 
 
-# Changes of format, and damage
+# Format changes and damage
 
 
 def test_a_missing_column_is_an_error_that_names_it() -> None:
     page = archived(
         "BTCUSDT", "BTCUSDT-fundingRate-2024-01.zip", b"calc_time,funding_interval_hours,rate\n1704067200013,8,0.1\n"
     )
-    with pytest.raises(SourceFormatError, match=r"BTCUSDT-fundingRate-2024-01.zip: no column 'last_funding_rate'"):
+    with pytest.raises(SourceFormatError, match=r"BTCUSDT-fundingRate-2024-01.zip: missing column 'last_funding_rate'"):
         parsed("binance_archive", "funding", [page])
 
 
 def test_a_retyped_column_is_an_error_that_names_it() -> None:
     text = b"calc_time,funding_interval_hours,last_funding_rate\n1704067200013,8,1%\n1704096000001,8,2%\n"
-    with pytest.raises(SourceFormatError, match="'last_funding_rate' cannot be read in any of 2 records"):
+    with pytest.raises(SourceFormatError, match="'last_funding_rate' is unreadable in all 2 records"):
         parsed("binance_archive", "funding", [archived("BTCUSDT", "BTCUSDT-fundingRate-2024-01.zip", text)])
 
 
@@ -279,7 +279,7 @@ def test_a_new_column_stays_in_the_landing() -> None:
         "2024-01-01 00:10:00,BTCUSDT,1,1,1,1,1,1,9",
     ],
 )
-def test_a_record_that_cannot_be_read_is_turned_away_whole_and_the_others_stay(broken: str) -> None:
+def test_an_unreadable_record_is_rejected_and_the_others_stay(broken: str) -> None:
     page = metrics(
         "2024-01-01", "2024-01-01 00:05:00,BTCUSDT,1,1,1,1,1,1", broken, "2024-01-01 00:15:00,BTCUSDT,1,1,1,1,1,1"
     )
@@ -294,7 +294,7 @@ def test_a_record_that_cannot_be_read_is_turned_away_whole_and_the_others_stay(b
 def test_a_zip_bomb_is_refused_before_it_is_inflated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(binance_files, "LARGEST_INFLATED", 1 << 20)
     page = archived("BTCUSDT", "BTCUSDT-metrics-2024-01-01.zip", b"0" * (2 << 20))
-    with pytest.raises(SourceFormatError, match="would inflate to 2 MiB, more than 1 MiB"):
+    with pytest.raises(SourceFormatError, match="inflates to 2 MiB, above the limit of 1 MiB"):
         parsed("binance_archive", "um_metrics", [page])
 
 
@@ -302,18 +302,18 @@ def test_damage_in_a_landed_zip_is_named() -> None:
     whole = metrics("2024-01-01", "2024-01-01 00:05:00,BTCUSDT,1,1,1,1,1,1")
     torn = archived("BTCUSDT", "BTCUSDT-metrics-2024-01-01.zip", b"")
     object.__setattr__(torn, "body", whole.body[:60])
-    with pytest.raises(SourceFormatError, match=r"BTCUSDT-metrics-2024-01-01.zip: the zip file cannot be read"):
+    with pytest.raises(SourceFormatError, match=r"BTCUSDT-metrics-2024-01-01.zip: unreadable zip file"):
         parsed("binance_archive", "um_metrics", [torn])
 
 
-# Independence of how files come
+# Independence of file order and batching
 
 
 @given(order=st.permutations(range(5)), twice=st.sets(st.integers(0, 4)), size=st.sampled_from([1, 40_000, 1 << 24]))
 def test_order_repetition_and_grouping_of_files_change_nothing(order: list[int], twice: set[int], size: int) -> None:
     listing = emulated.BY_NAME["BTCUSDT"]
     days = [date(2026, 6, 23) + timedelta(days=n) for n in range(5)]
-    pages = [archived("BTCUSDT", f"BTCUSDT-metrics-{d}.zip", emulated.metrics_text(WORLD, listing, d)) for d in days]
+    pages = [archived("BTCUSDT", f"BTCUSDT-metrics-{d}.zip", emulated.metrics_text(MARKET, listing, d)) for d in days]
     shuffled = [pages[n] for n in order] + [pages[n] for n in twice]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(binance_files, "BATCH_BYTES", size)
@@ -324,13 +324,13 @@ def test_order_repetition_and_grouping_of_files_change_nothing(order: list[int],
 
 
 @pytest.mark.parametrize(("name", "make"), [
-    ("binance_um_metrics_raw_format.csv", lambda: emulated.metrics_text(WORLD, emulated.BY_NAME["BTCUSDT"], date(2024, 1, 1))),
+    ("binance_um_metrics_raw_format.csv", lambda: emulated.metrics_text(MARKET, emulated.BY_NAME["BTCUSDT"], date(2024, 1, 1))),
     ("binance_cm_metrics_BTCUSD_PERP_2023-06-25.csv",
-     lambda: emulated.metrics_text(WORLD, emulated.BY_NAME["BTCUSD_PERP"], date(2024, 1, 1))),
+     lambda: emulated.metrics_text(MARKET, emulated.BY_NAME["BTCUSD_PERP"], date(2024, 1, 1))),
     ("binance_cm_liquidationSnapshot.csv",
-     lambda: emulated.liquidations_text(WORLD, emulated.BY_NAME["BTCUSD_PERP"], datetime(2024, 1, 1), datetime(2024, 1, 2))),
+     lambda: emulated.liquidations_text(MARKET, emulated.BY_NAME["BTCUSD_PERP"], datetime(2024, 1, 1), datetime(2024, 1, 2))),
     ("binance_option_archives.csv",
-     lambda: emulated.bvol_text(WORLD, "BTCBVOLUSDT", datetime(2024, 1, 1), datetime(2024, 1, 2))),
+     lambda: emulated.bvol_text(MARKET, "BTCBVOLUSDT", datetime(2024, 1, 1), datetime(2024, 1, 2))),
 ])  # fmt: skip
 def test_the_emulated_files_have_the_columns_and_kinds_of_real_ones(
     samples_dir: Path, name: str, make: Callable[[], bytes]
@@ -339,9 +339,9 @@ def test_the_emulated_files_have_the_columns_and_kinds_of_real_ones(
         header, record = [line.split(",") for line in text.decode().splitlines() if not line.startswith("#")][:2]
         return [header, ["number" if cell.replace(".", "").isdigit() else cell[:4] for cell in record]]
 
-    (real, real_kinds), (ours, our_kinds) = shape(sample(samples_dir, name)), shape(make())
-    assert ours == real
-    times = [i for i, cell in enumerate(our_kinds) if cell.startswith("20")]
-    assert [k for i, k in enumerate(our_kinds) if i not in times and k not in ("BUY", "SELL", "BTCU", "ACEU")] == [
-        k for i, k in enumerate(real_kinds) if i not in times and k not in ("BUY", "SELL", "BTCU", "ACEU")
-    ]
+    (real, real_kinds), (generated, generated_kinds) = shape(sample(samples_dir, name)), shape(make())
+    assert generated == real
+    times = [i for i, cell in enumerate(generated_kinds) if cell.startswith("20")]
+    assert [
+        k for i, k in enumerate(generated_kinds) if i not in times and k not in ("BUY", "SELL", "BTCU", "ACEU")
+    ] == [k for i, k in enumerate(real_kinds) if i not in times and k not in ("BUY", "SELL", "BTCU", "ACEU")]

@@ -1,4 +1,4 @@
-"""Bitfinex: what its payloads mean, and its history over HTTP against an emulator that says what is true."""
+"""Bitfinex: parsing of recorded payloads, and history fetched over HTTP from an emulator with known data."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from pipelines.sandbox.venues import bitfinex as emulated
 from pipelines.sources.cex import bitfinex
 from pipelines.sources.instruments import SCHEMA
 from tests.sources.conftest import FAST_RETRY, NOW, Clock, Serve, loaded, parse_payloads, quarantined, sample
-from tests.sources.in_process import Direct, brought, context, rows
+from tests.sources.in_process import InProcessApi, context, fetch_pages, rows
 
-WORLD = AnalyticMarket()
+MARKET = AnalyticMarket()
 PAIRS = pl.DataFrame(
     [
         {**dict.fromkeys(SCHEMA), "instrument": name, "contract_type": "linear", "contract_size": 1.0}
@@ -35,7 +35,7 @@ PAIRS = pl.DataFrame(
 )
 
 
-# What the payloads mean
+# Payloads
 
 
 def test_a_negative_amount_is_a_short_closed_where_it_was_acquired(samples_dir: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_negative_amount_is_a_short_closed_where_it_was_acquired(samples_dir: 
 
 
 def liquidated(*rows: tuple[int, float, int, float | None], symbol: str = "tBTCF0:USTF0") -> bytes:
-    """(position, amount, is_match, price) as an answer."""
+    """(position, amount, is_match, price) as a response."""
     return orjson.dumps(
         [
             [["pos", position, 1_709_683_200_123, None, symbol, amount, 60_000, None, match, 1, None, price]]
@@ -97,13 +97,13 @@ def test_open_interest_is_field_17_in_coins(samples_dir: Path) -> None:
 
 def test_a_record_of_fewer_fields_is_an_error(samples_dir: Path) -> None:
     [[whole]] = orjson.loads(sample(samples_dir, "bitfinex_liquidations_hist.json"))
-    with pytest.raises(SourceFormatError, match="11 fields"):
+    with pytest.raises(SourceFormatError, match="expected 12 fields in a record, got 11"):
         parse_payloads("bitfinex", "liquidations", [orjson.dumps([[whole[:-1]]])], instruments=PAIRS)
 
 
 def ask(path: str, **params: str) -> Response:
     route = next(route for route in emulated.ROUTES if route.path == path)
-    return route.handler(Request("GET", "api", path, params, b"", NOW), WORLD)
+    return route.handler(Request("GET", "api", path, params, b"", NOW), MARKET)
 
 
 def test_the_emulator_refuses_more_rows_than_bitfinex_gives() -> None:
@@ -114,7 +114,7 @@ def test_the_emulator_refuses_more_rows_than_bitfinex_gives() -> None:
     ("body", "error"),
     [(b'["error",11010,"ratelimit: error"]', ThrottledError), (b'["error",10020,"x"]', RequestRefusedError)],
 )
-def test_an_error_in_a_200_is_no_answer(body: bytes, error: type[Exception]) -> None:
+def test_an_error_in_a_200_is_raised(body: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
         bitfinex.check(Page("*", {}, 200, NOW, body))
 
@@ -122,30 +122,30 @@ def test_an_error_in_a_200_is_no_answer(body: bytes, error: type[Exception]) -> 
 # Over HTTP
 
 
-def test_a_day_over_http_is_what_the_market_did(settings: Settings, serve: Serve, clock: Clock) -> None:
-    with serve("bitfinex", settings=settings) as (emulator, there):
+def test_a_day_over_http_matches_the_market(settings: Settings, serve: Serve, clock: Clock) -> None:
+    with serve("bitfinex", settings=settings) as (emulator, served):
         reports = fetch(
-            there, "bitfinex", first=date(2024, 3, 8), last=date(2024, 3, 8), assets=["BTC", "AVAX"],
+            served, "bitfinex", first=date(2024, 3, 8), last=date(2024, 3, 8), assets=["BTC", "AVAX"],
             retry=FAST_RETRY, clock=clock,
         )  # fmt: skip
     assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
-    # A second request within 20 seconds would be answered with minutes of silence.
+    # A second request within 20 seconds would be blocked for minutes.
     assert emulator.most_in("bitfinex", 20.0, where="liquidations") == 1
     start, end = datetime(2024, 3, 8), datetime(2024, 3, 9)
     hour = timedelta(hours=1)
-    interest = loaded(there, "open_interest", clock=clock)
-    true = WORLD.open_interest(emulated.BY_NAME["tAVAXF0:USTF0"], 60, start + hour, end + hour)
+    interest = loaded(served, "open_interest", clock=clock)
+    expected = MARKET.open_interest(emulated.BY_NAME["tAVAXF0:USTF0"], 60, start + hour, end + hour)
     got = interest.filter(instrument="tAVAXF0:USTF0").sort("event_at")
-    assert_frame_equal(got.select("event_at", "oi_base"), true.select("event_at", "oi_base"))
+    assert_frame_equal(got.select("event_at", "oi_base"), expected.select("event_at", "oi_base"))
     assert got["trade_date"].unique().to_list() == [date(2024, 3, 8)]
-    forced = loaded(there, "liquidations", clock=clock).filter(instrument="tBTCF0:USTF0").sort("occurred_at")
-    events = WORLD.liquidations(emulated.BY_NAME["tBTCF0:USTF0"], start, end)
+    forced = loaded(served, "liquidations", clock=clock).filter(instrument="tBTCF0:USTF0").sort("occurred_at")
+    events = MARKET.liquidations(emulated.BY_NAME["tBTCF0:USTF0"], start, end)
     columns = ("occurred_at", "side", "price", "quantity_base")
     assert_frame_equal(forced.select(columns), events.select(columns))
-    assert quarantined(there).is_empty()
+    assert quarantined(served).is_empty()
 
 
-# Under any manners
+# Any response behavior
 
 
 @given(minutes=st.integers(3, 60), nested=st.booleans())
@@ -153,9 +153,9 @@ def test_a_day_over_http_is_what_the_market_did(settings: Settings, serve: Serve
 def test_pages_that_share_their_edges_lose_and_double_nothing(minutes: int, nested: bool) -> None:
     day = date(2024, 3, 8)
     crowded = AnalyticMarket(liquidation_minutes=minutes)
-    there = bitfinex.VENUE.feed("liquidations")
-    api = Direct(emulated.routes(emulated.ResponseBehavior(nested=nested)), crowded, NOW)
-    pages = brought(there, api, Job("*", Span.of_days(day, day)))
-    got = rows(list(there.parse([*pages[::-1], *pages[:1]], context("bitfinex", PAIRS, at=datetime(2024, 3, 9)))))
+    venue_feed = bitfinex.VENUE.feed("liquidations")
+    api = InProcessApi(emulated.routes(emulated.ResponseBehavior(nested=nested)), crowded, NOW)
+    pages = fetch_pages(venue_feed, api, Job("*", Span.of_days(day, day)))
+    got = rows(list(venue_feed.parse([*pages[::-1], *pages[:1]], context("bitfinex", PAIRS, at=datetime(2024, 3, 9)))))
     start, end = datetime(2024, 3, 8), datetime(2024, 3, 9)
     assert got.height == sum(crowded.liquidations(x, start, end).height for x in emulated.LISTINGS)

@@ -1,4 +1,4 @@
-"""Bybit: what its payloads mean, and its history over HTTP against an emulator that says what is true."""
+"""Bybit: parsing of recorded payloads, and history fetched over HTTP from an emulator with known data."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ from pipelines.sandbox.emulator import Fault, Request
 from pipelines.sandbox.market_model import AnalyticMarket, Market
 from pipelines.sandbox.venues import bybit as emulated
 from pipelines.sources.cex.bybit import venue as bybit
+from pipelines.sources.cex.bybit import wire
 from pipelines.sources.instruments import SCHEMA
 from tests.sources.conftest import FAST_RETRY, NOW, Clock, Serve, loaded, parse_payloads, quarantined, sample
-from tests.sources.in_process import Direct, brought, rows
+from tests.sources.in_process import InProcessApi, fetch_pages, rows
 
-WORLD = AnalyticMarket()
-# bybit_ws_liquidations.jsonl is of the websocket, which is not listened to; recordings of it are imported (test_recordings).
+MARKET = AnalyticMarket()
+# bybit_ws_liquidations.jsonl is from the websocket, which is not read; recordings of it are imported (test_recordings).
 
 
 def known_as(instrument: str, contract_type: str) -> pl.DataFrame:
@@ -36,7 +37,7 @@ def known_as(instrument: str, contract_type: str) -> pl.DataFrame:
     return pl.DataFrame([{**dict.fromkeys(SCHEMA), **row}], schema=SCHEMA)
 
 
-def test_inverse_open_interest_is_in_dollars_and_one_sided_where_bybit_says_so(samples_dir: Path) -> None:
+def test_inverse_open_interest_is_in_dollars_and_one_sided_if_published_so(samples_dir: Path) -> None:
     [parsed] = parse_payloads(
         "bybit", "open_interest", [sample(samples_dir, "bybit_v5_open_interest.json")],
         subject="BTCUSD", instruments=known_as("BTCUSD", "inverse"),
@@ -94,7 +95,7 @@ def test_volume_of_linear_contracts_and_spot_pairs_is_in_coin() -> None:
         assert (row["market"], row["volume_base"], row["volume_quote"]) == (market, 5.0, 55.0)
 
 
-def test_a_candle_that_still_moves_and_one_of_an_unknown_contract_are_turned_away() -> None:
+def test_an_open_candle_and_one_of_an_unknown_contract_are_rejected() -> None:
     body = b'{"retCode":0,"result":{"list":[["1670608800000","10","12","9","11","5","55"]]}}'
     known = known_as("SOLUSDT", "linear")
     [early] = parse_payloads(
@@ -109,7 +110,7 @@ def test_a_candle_that_still_moves_and_one_of_an_unknown_contract_are_turned_awa
 
 
 def test_turnover_of_inverse_contracts_is_in_coin_and_does_not_rank_assets(samples_dir: Path) -> None:
-    """BTCUSD's 115.69 is bitcoin: taken for dollars it would be the smallest market there is."""
+    """BTCUSD's 115.69 is in bitcoin; read as dollars it would be the smallest market."""
     page = Page("*", {}, 200, NOW, sample(samples_dir, "bybit_v5_tickers.json"))
     assert bybit.turnover([page]) == {}
 
@@ -138,7 +139,7 @@ def test_an_option_is_named_by_its_expiry_and_its_mark_becomes_coin() -> None:
     assert parsed.rejects["instrument"].to_list() == ["BTC-18000-C"]
 
 
-def test_a_spot_pair_carries_the_slash_that_its_perpetual_lacks() -> None:
+def test_a_spot_pair_has_a_slash_unlike_its_perpetual() -> None:
     pairs = [
         {"symbol": "BTCUSDT", "baseCoin": "BTC", "quoteCoin": "USDT"},
         {"symbol": "BTCPLN", "baseCoin": "BTC", "quoteCoin": "PLN"},
@@ -163,40 +164,40 @@ def test_a_spot_pair_carries_the_slash_that_its_perpetual_lacks() -> None:
 )
 def test_a_refusal_in_a_200_is_an_error_with_its_reason(path: str, params: dict[str, str]) -> None:
     route = next(route for route in emulated.ROUTES if route.path == f"/v5/market/{path}")
-    body = route.handler(Request("GET", "api", route.path, params, b"", NOW), WORLD).body
+    body = route.handler(Request("GET", "api", route.path, params, b"", NOW), MARKET).body
     with pytest.raises(RequestRefusedError, match="retCode 10001"):
-        bybit.check(Page("*", {"path": route.path}, 200, NOW, body))
+        wire.check(Page("*", {"path": route.path}, 200, NOW, body))
 
 
-def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve, clock: Clock) -> None:
+def test_days_over_http_match_the_market(settings: Settings, serve: Serve, clock: Clock) -> None:
     visits = Fault("account-ratio", "body", body=b'{"retCode":10006,"retMsg":"Too many visits!"}')
-    with serve("bybit", settings=settings, faults=[visits]) as (_, there):
+    with serve("bybit", settings=settings, faults=[visits]) as (_, served):
         reports = fetch(
-            there, "bybit", first=date(2024, 2, 28), last=date(2024, 3, 5), assets=["BTC", "PEPE"],
+            served, "bybit", first=date(2024, 2, 28), last=date(2024, 3, 5), assets=["BTC", "PEPE"],
             retry=replace(FAST_RETRY, longest_wait=6.0), clock=clock,
         )  # fmt: skip
     assert {report.source: report.failures for report in reports if report.failures} == {}
     start, end = datetime(2024, 2, 28), datetime(2024, 3, 6)
     states = (start + timedelta(minutes=5), end + timedelta(minutes=5))
 
-    interest = loaded(there, "open_interest", clock=clock).sort("event_at")
+    interest = loaded(served, "open_interest", clock=clock).sort("event_at")
     for name, amount in (("1000PEPEUSDT", "oi_base"), ("BTCUSD", "oi_usd")):
         listing = emulated.BY_NAME[name]
-        true = WORLD.open_interest(listing, 5, *states).select("event_at", pl.col(amount) / listing.multiplier)
-        assert_frame_equal(interest.filter(instrument=name).select("event_at", amount), true)
+        expected = MARKET.open_interest(listing, 5, *states).select("event_at", pl.col(amount) / listing.multiplier)
+        assert_frame_equal(interest.filter(instrument=name).select("event_at", amount), expected)
 
-    funding = loaded(there, "funding_rates", clock=clock).sort("settled_at")
-    settled = WORLD.funding(emulated.BY_NAME["BTCUSD"], start, end).select("settled_at", "rate")
+    funding = loaded(served, "funding_rates", clock=clock).sort("settled_at")
+    settled = MARKET.funding(emulated.BY_NAME["BTCUSD"], start, end).select("settled_at", "rate")
     assert_frame_equal(funding.filter(instrument="BTCUSD").select("settled_at", "rate"), settled)
 
-    ratios = loaded(there, "long_short_ratios", clock=clock).sort("event_at")
+    ratios = loaded(served, "long_short_ratios", clock=clock).sort("event_at")
     hours = (start + timedelta(hours=1), end + timedelta(hours=1))
     # Bybit prints shares with four decimals.
     share = (pl.col("ratio") / (1 + pl.col("ratio"))).round(4).alias("long_share")
-    true = WORLD.ratios(emulated.BY_NAME["BTCUSD"], "account_global", 60, *hours).select("event_at", share)
-    assert_frame_equal(ratios.filter(instrument="BTCUSD").select("event_at", "long_share"), true)
+    expected = MARKET.ratios(emulated.BY_NAME["BTCUSD"], "account_global", 60, *hours).select("event_at", share)
+    assert_frame_equal(ratios.filter(instrument="BTCUSD").select("event_at", "long_share"), expected)
 
-    candles = loaded(there, "candles", clock=clock).sort("opened_at")
+    candles = loaded(served, "candles", clock=clock).sort("opened_at")
     assert set(candles["instrument"]) == {"BTCUSDT", "BTCUSD", "BTC/USDT", "1000PEPEUSDT"}
     columns = ("opened_at", "open", "high", "low", "close", "volume_base", "volume_quote")
     markets: list[tuple[str, Market, int]] = [
@@ -204,27 +205,27 @@ def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve
         ("BTCUSD", "perp", 1),
         ("1000PEPEUSDT", "perp", 1000),
     ]
-    for name, market, many in markets:
-        traded = WORLD.candles(emulated.BY_NAME[name], market, 60, start, end).select(
+    for name, market, multiplier in markets:
+        traded = MARKET.candles(emulated.BY_NAME[name], market, 60, start, end).select(
             "opened_at",
-            *(pl.col(c) * many for c in columns[1:5]),
-            pl.col("volume_base") / many,
+            *(pl.col(c) * multiplier for c in columns[1:5]),
+            pl.col("volume_base") / multiplier,
             "volume_quote",
         )
         assert_frame_equal(candles.filter(instrument=name, market=market).select(columns), traded)
 
-    chain = loaded(there, "option_chain", clock=clock)
+    chain = loaded(served, "option_chain", clock=clock)
     assert chain["snapshot_at"].n_unique() == 1
     keys = ("expiry_date", "strike", "option_type")
-    true = WORLD.option_chain("ETH", NOW).sort(keys)
-    assert_frame_equal(chain.filter(underlying="ETH").sort(keys).select(true.columns), true)
-    assert quarantined(there).is_empty()
+    expected = MARKET.option_chain("ETH", NOW).sort(keys)
+    assert_frame_equal(chain.filter(underlying="ETH").sort(keys).select(expected.columns), expected)
+    assert quarantined(served).is_empty()
 
 
-# Under any manners
+# Any response behavior
 
 
-MANNERS = st.builds(
+BEHAVIORS = st.builds(
     emulated.ResponseBehavior, rows=st.integers(5, 300), overlap=st.integers(0, 4), newest_first=st.booleans()
 )
 KNOWN = pl.concat([known_as("BTCUSD", "inverse"), known_as("1000PEPEUSDT", "linear"), known_as("SOL/USDT", "spot")])
@@ -232,23 +233,25 @@ DAYS = Span.of_days(date(2024, 2, 1), date(2024, 2, 2))
 
 
 @given(
-    behavior=MANNERS, feed=st.sampled_from(["open_interest", "funding", "long_short_ratios", "candles"]), data=st.data()
+    behavior=BEHAVIORS,
+    feed=st.sampled_from(["open_interest", "funding", "long_short_ratios", "candles"]),
+    data=st.data(),
 )
 @hypothesis_settings(max_examples=40, deadline=None)
 def test_size_order_overlap_and_repetition_of_pages_change_nothing(
     behavior: emulated.ResponseBehavior, feed: str, data: st.DataObject
 ) -> None:
-    there = bybit.VENUE.feed(feed)
+    venue_feed = bybit.VENUE.feed(feed)
     name = data.draw(st.sampled_from(["BTCUSD", "SOL/USDT"] if feed == "candles" else ["BTCUSD", "1000PEPEUSDT"]))
     job = Job(name, DAYS, KNOWN.row(by_predicate=pl.col("instrument") == name, named=True))
     results = []
-    for how in (emulated.DEFAULT_BEHAVIOR, behavior):
-        pages = brought(there, Direct(emulated.routes(how), WORLD, NOW), job)
+    for variant in (emulated.DEFAULT_BEHAVIOR, behavior):
+        pages = fetch_pages(venue_feed, InProcessApi(emulated.routes(variant), MARKET, NOW), job)
         repeated = data.draw(st.lists(st.sampled_from(pages), max_size=2))
         shuffled = data.draw(st.permutations([*pages, *repeated]))
-        got = rows(list(there.parse(shuffled, Context("bybit", NOW, DAYS, KNOWN))))
+        got = rows(list(venue_feed.parse(shuffled, Context("bybit", NOW, DAYS, KNOWN))))
         stamp = next(c for c in ("event_at", "settled_at", "opened_at") if c in got.columns)
-        # What a page repeats from behind the bound is the next day's, and true, but not asked for.
+        # Rows repeated beyond the bound are correct but belong to the next day.
         closed: Literal["left", "right"] = "right" if stamp == "event_at" else "left"
         results.append(got.filter(pl.col(stamp).is_between(DAYS.start, DAYS.end, closed=closed)).sort(stamp))
     assert_frame_equal(*results)

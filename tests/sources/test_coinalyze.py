@@ -1,4 +1,4 @@
-"""Coinalyze: what a vendor's rows mean, under whose name they come, its days over HTTP, and its key, which is nowhere."""
+"""Coinalyze: parsing of a vendor's rows, their venues, daily history over HTTP, and secrecy of its API key."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from pipelines.sources.cex import coinalyze
 from pipelines.sources.instruments import SCHEMA, InstrumentHistory
 from tests.sources.conftest import FAST_RETRY, NOW, Clock, Serve, loaded, parse_payloads, quarantined, sample
 
-WORLD = AnalyticMarket()
+MARKET = AnalyticMarket()
 KEY = "planted-3f9a7c51-never-to-be-seen"
 UNITS = pl.DataFrame(
     [
@@ -51,7 +51,7 @@ def key(monkeypatch: pytest.MonkeyPatch) -> str:
     return KEY
 
 
-# What the payloads mean
+# Payloads
 
 
 def series(*rows: dict[str, Any], symbol: str = "BTCUSDT_PERP.3") -> bytes:
@@ -137,16 +137,16 @@ def test_markets_are_known_by_exchange_and_read_only_where_their_unit_is() -> No
 
 
 def test_a_series_without_history_and_an_object_are_errors() -> None:
-    with pytest.raises(SourceFormatError, match="without its history"):
+    with pytest.raises(SourceFormatError, match="expected an array in 'history'"):
         parse_payloads("coinalyze", "open_interest", [b'[{"symbol":"X"}]'], subject="okx:BTC-USDT-SWAP")
     with pytest.raises(RequestRefusedError, match="Invalid"):
         coinalyze.check(Page("*", {}, 200, NOW, b'{"message":"Invalid API key"}'))
 
 
-def test_the_emulator_answers_nobody_without_a_key() -> None:
+def test_the_emulator_refuses_requests_without_a_key() -> None:
     route = next(route for route in emulated.ROUTES if route.path == "/liquidation-history")
     params = {"symbols": "BTCUSDT_PERP.3", "interval": "daily", "from": str(MIDNIGHT), "to": str(MIDNIGHT)}
-    assert route.handler(Request("GET", "api", route.path, params, b"", NOW), WORLD).status == 401
+    assert route.handler(Request("GET", "api", route.path, params, b"", NOW), MARKET).status == 401
 
 
 # Over HTTP
@@ -159,79 +159,79 @@ def test_without_a_key_the_venue_is_left_out(monkeypatch: pytest.MonkeyPatch, se
         fetch(settings, "coinalyze", first=date(2024, 3, 8), clock=clock)
 
 
-def test_days_over_http_are_what_the_markets_did(key: str, settings: Settings, serve: Serve, clock: Clock) -> None:
-    with serve("coinalyze", settings=settings) as (emulator, there):
+def test_days_over_http_match_the_markets(key: str, settings: Settings, serve: Serve, clock: Clock) -> None:
+    with serve("coinalyze", settings=settings) as (emulator, served):
         reports = fetch(
-            there, "coinalyze", first=date(2024, 3, 8), last=date(2024, 3, 8), assets=["BTC", "PEPE"],
+            served, "coinalyze", first=date(2024, 3, 8), last=date(2024, 3, 8), assets=["BTC", "PEPE"],
             retry=FAST_RETRY, clock=clock,
         )  # fmt: skip
     assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
-    # Asked once as a capture, and once for the symbols.
+    # Fetched once as a capture and once for the symbols.
     assert sum("future-markets" in hit.where for hit in emulator.hits) == 2
     start, end = datetime(2024, 3, 8), datetime(2024, 3, 9)
     linear, scaled = emulated.BY_NAME["bybit:BTCUSDT"], emulated.BY_NAME["binance:1000PEPEUSDT"]
     inverse = emulated.BY_NAME["binance:BTCUSD_PERP"]
 
-    interest = loaded(there, "open_interest", clock=clock)
+    interest = loaded(served, "open_interest", clock=clock)
     for listing, unit in ((linear, "oi_base"), (scaled, "oi_base"), (inverse, "oi_usd")):
-        true = WORLD.open_interest(listing, 1440, end, end + timedelta(days=1))
-        true = true.select("event_at", pl.col(unit) / listing.multiplier)
-        mine = interest.filter(venue=listing.venue, instrument=listing.instrument)
-        assert_frame_equal(mine.select("event_at", unit), true)
-        assert mine["trade_date"].to_list() == [date(2024, 3, 8)]
+        expected = MARKET.open_interest(listing, 1440, end, end + timedelta(days=1))
+        expected = expected.select("event_at", pl.col(unit) / listing.multiplier)
+        matching = interest.filter(venue=listing.venue, instrument=listing.instrument)
+        assert_frame_equal(matching.select("event_at", unit), expected)
+        assert matching["trade_date"].to_list() == [date(2024, 3, 8)]
     assert set(interest["source"]) == {"coinalyze.open_interest"}
     assert set(interest["venue"]) == {"binance", "bybit", "okx", "gate", "hyperliquid"}
 
-    funding = loaded(there, "funding_rates", clock=clock).filter(venue="bybit")
-    settled = WORLD.funding(linear, datetime(2024, 3, 8, 16), end).select("settled_at", "rate")
+    funding = loaded(served, "funding_rates", clock=clock).filter(venue="bybit")
+    settled = MARKET.funding(linear, datetime(2024, 3, 8, 16), end).select("settled_at", "rate")
     assert_frame_equal(funding.select("settled_at", "rate"), settled)
 
-    totals = loaded(there, "liquidation_totals", clock=clock).filter(venue="binance", instrument="BTCUSD_PERP")
-    events = WORLD.liquidations(inverse, start, end)
+    totals = loaded(served, "liquidation_totals", clock=clock).filter(venue="binance", instrument="BTCUSD_PERP")
+    events = MARKET.liquidations(inverse, start, end)
     dollars = (events["quantity_base"] * events["price"]).sum()
     assert totals["total_usd"].to_list() == [pytest.approx(dollars)]
 
-    ratios = loaded(there, "long_short_ratios", clock=clock).filter(venue="bybit", instrument="BTCUSDT")
-    true = WORLD.ratios(linear, "account_global", 1440, end, end + timedelta(days=1))
-    assert_frame_equal(ratios.select("event_at", "ratio"), true)
+    ratios = loaded(served, "long_short_ratios", clock=clock).filter(venue="bybit", instrument="BTCUSDT")
+    expected = MARKET.ratios(linear, "account_global", 1440, end, end + timedelta(days=1))
+    assert_frame_equal(ratios.select("event_at", "ratio"), expected)
     assert ratios["trade_date"].to_list() == [date(2024, 3, 8)]
 
-    candles = loaded(there, "candles", clock=clock).filter(venue="binance", instrument="1000PEPEUSDT")
-    traded = WORLD.candles(scaled, "perp", 1440, start, end).with_columns(
+    candles = loaded(served, "candles", clock=clock).filter(venue="binance", instrument="1000PEPEUSDT")
+    traded = MARKET.candles(scaled, "perp", 1440, start, end).with_columns(
         *(pl.col(price) * scaled.multiplier for price in ("open", "high", "low", "close")),
         *(pl.col(amount) / scaled.multiplier for amount in ("volume_base", "taker_buy_base")),
     )
     columns = ("opened_at", "open", "high", "low", "close", "volume_base", "taker_buy_base", "trades")
     assert_frame_equal(candles.select(columns), traded.select(columns))
-    assert quarantined(there).is_empty()
+    assert quarantined(served).is_empty()
 
 
-def test_a_backfill_asks_once_a_year_and_brings_what_asking_by_days_would(
+def test_a_backfill_sends_one_request_per_year_with_the_same_result_as_by_day(
     key: str, tmp_path: Path, serve: Serve, clock: Clock
 ) -> None:
-    def bring(there: Settings, first: date, last: date) -> None:
+    def fetch_feed(served: Settings, first: date, last: date) -> None:
         reports = fetch(
-            there, "coinalyze", feeds=["liquidations"], first=first, last=last, assets=["PEPE"],
+            served, "coinalyze", feeds=["liquidations"], first=first, last=last, assets=["PEPE"],
             retry=FAST_RETRY, clock=clock,
         )  # fmt: skip
         assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
 
-    def questions(emulator: Emulator) -> int:
+    def count_requests(emulator: Emulator) -> int:
         return sum("liquidation-history" in hit.where for hit in emulator.hits)
 
     days = [date(2024, 2, 19) + timedelta(days=n) for n in range(20)]
     with serve("coinalyze", settings=Settings(home=tmp_path / "days")) as (emulator, by_days):
         for day in days:
-            bring(by_days, day, day)
-        assert questions(emulator) == len(days)
+            fetch_feed(by_days, day, day)
+        assert count_requests(emulator) == len(days)
     with serve("coinalyze", settings=Settings(home=tmp_path / "run")) as (emulator, at_once):
-        bring(at_once, days[0], days[-1])
-        assert questions(emulator) == 1
-        # Of two years, what is not landed yet: one question for each year or part of one.
-        bring(at_once, date(2022, 3, 10), days[-1])
-        assert questions(emulator) == 1 + 2
-        bring(at_once, date(2022, 3, 10), days[-1])
-        assert questions(emulator) == 1 + 2
+        fetch_feed(at_once, days[0], days[-1])
+        assert count_requests(emulator) == 1
+        # Of two years only what is not landed yet: one request per year or part of one.
+        fetch_feed(at_once, date(2022, 3, 10), days[-1])
+        assert count_requests(emulator) == 1 + 2
+        fetch_feed(at_once, date(2022, 3, 10), days[-1])
+        assert count_requests(emulator) == 1 + 2
     rows = loaded(at_once, "liquidation_totals", clock=clock)
     assert (rows["trade_date"].min(), rows["trade_date"].max()) == (date(2022, 3, 10), days[-1])
     same = pl.exclude("landing_id", "loaded_at")
@@ -264,7 +264,7 @@ def everything_written(home: Path) -> str:
         Fault("liquidation-history", "reset", times=99),
         Fault("liquidation-history", "status", times=99, status=429, headers={"Retry-After": "0"}),
     ],
-    ids=["nothing goes wrong", "the key is refused", "the connection breaks", "the calls are used up"],
+    ids=["no fault", "key refused", "connection reset", "throttled"],
 )
 def test_the_key_is_in_no_log_manifest_pack_error_or_metadata(
     key: str,
@@ -278,27 +278,27 @@ def test_the_key_is_in_no_log_manifest_pack_error_or_metadata(
     monkeypatch.setattr(client, "DEFAULT_RETRY", FAST_RETRY)
     monkeypatch.setattr(coinalyze, "VENUE", replace(coinalyze.VENUE, limits=()))
     caplog.set_level("DEBUG")
-    came: list[str] = []
+    received_keys: list[str] = []
 
-    def noticing(handler: Any) -> Any:
-        def handle(asked: Request, model: Any) -> Any:
-            came.append(asked.headers.get("api_key", ""))
-            return handler(asked, model)
+    def recording(handler: Any) -> Any:
+        def handle(requested: Request, model: Any) -> Any:
+            received_keys.append(requested.headers.get("api_key", ""))
+            return handler(requested, model)
 
         return handle
 
-    noticed = [replace(route, handler=noticing(route.handler)) for route in emulated.ROUTES]
-    monkeypatch.setattr(emulated, "ROUTES", noticed)
+    recorded_routes = [replace(route, handler=recording(route.handler)) for route in emulated.ROUTES]
+    monkeypatch.setattr(emulated, "ROUTES", recorded_routes)
     home = settings.root / "dagster"
     home.mkdir(parents=True)
     (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
     with (
-        serve("coinalyze", settings=settings, faults=[fault]) as (_, there),
+        serve("coinalyze", settings=settings, faults=[fault]) as (_, served),
         environment(DAGSTER_HOME=str(home)),
         dg.DagsterInstance.get() as instance,
     ):
         steps = build_venue_assets(
-            there.model_copy(update={"assets": ("PEPE",)}), [registry.venue("coinalyze")], observer=Observer()
+            served.model_copy(update={"assets": ("PEPE",)}), [registry.venue("coinalyze")], observer=Observer()
         )
         wanted = [feed_key("coinalyze", "liquidations")]
         result = dg.materialize(
@@ -309,7 +309,7 @@ def test_the_key_is_in_no_log_manifest_pack_error_or_metadata(
             raise_on_error=False,
         )
         events = "\n".join(str(entry) for entry in instance.all_logs(result.run_id))
-    assert set(came) == {KEY}
+    assert set(received_keys) == {KEY}
     shown = capfd.readouterr()
     for where, text in {
         "files": everything_written(settings.root),

@@ -1,4 +1,4 @@
-"""Deribit: what its payloads mean, and its history over HTTP against an emulator that says what is true."""
+"""Deribit: parsing of recorded payloads, and history fetched over HTTP from an emulator with known data."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from pipelines.sources.cex.deribit import venue as deribit
 from pipelines.sources.cex.deribit import wire
 from pipelines.sources.instruments import InstrumentHistory
 from tests.sources.conftest import FAST_RETRY, Clock, Serve, loaded, quarantined, sample
-from tests.sources.in_process import Direct, brought, context, page, rows
+from tests.sources.in_process import InProcessApi, context, fetch_pages, page, rows
 
-WORLD = AnalyticMarket()
+MARKET = AnalyticMarket()
 NOW = datetime(2024, 3, 10, 6)
 NONE = InstrumentHistory.none()
 
@@ -39,7 +39,7 @@ def parsed(feed: str, *pages: Page) -> Parsed:
     return one
 
 
-def said(result: Any) -> dict[str, Any]:
+def envelope(result: Any) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "result": result}
 
 
@@ -52,10 +52,10 @@ def trade(name: str, taker: str, flag: str | None, *, price: float, amount: floa
 
 
 def traded(*trades: dict[str, Any]) -> Page:
-    return page(wire.TRADES, said({"trades": list(trades), "has_more": False}), subject="ETH", at=NOW)
+    return page(wire.TRADES, envelope({"trades": list(trades), "has_more": False}), subject="ETH", at=NOW)
 
 
-# What payloads mean
+# Payloads
 
 
 def test_perpetuals_are_listed_with_their_sizes_and_dated_futures_are_not(samples_dir: Path) -> None:
@@ -69,7 +69,7 @@ def test_perpetuals_are_listed_with_their_sizes_and_dated_futures_are_not(sample
         "contract_size": 0.1,
         "expiration_timestamp": 1_710_144_000_000,
     }
-    listed = parsed("instruments", page(wire.INSTRUMENTS, said([perpetual, linear]), subject="*", at=NOW)).rows
+    listed = parsed("instruments", page(wire.INSTRUMENTS, envelope([perpetual, linear]), subject="*", at=NOW)).rows
     facts = listed.select(
         "instrument", "asset", "quote", "contract_type", "contract_size", "contract_size_unit", "delisted_at"
     )
@@ -87,7 +87,7 @@ def test_trades_without_a_flag_are_no_liquidations(samples_dir: Path) -> None:
     assert events.rejects.is_empty()
 
 
-def test_a_recorded_trade_is_dollars_and_the_flag_says_who_was_liquidated(samples_dir: Path) -> None:
+def test_a_recorded_trade_is_in_dollars_and_the_flag_tells_who_was_liquidated(samples_dir: Path) -> None:
     recorded = orjson.loads(sample(samples_dir, "deribit_get_last_trades.json"))
     recorded["result"]["trades"][-1]["liquidation"] = "T"
     row = parsed("liquidations", page(wire.TRADES, recorded, subject="ETH", at=NOW)).rows.row(0, named=True)
@@ -113,7 +113,7 @@ def test_trades_of_combos_are_not_read_as_liquidations(samples_dir: Path) -> Non
         ("MT", "sell", ["short", "long"]),
     ],
 )
-def test_the_flag_tells_taker_from_maker(flag: str, taker: str, sides: list[str]) -> None:
+def test_the_flag_distinguishes_taker_and_maker(flag: str, taker: str, sides: list[str]) -> None:
     events = parsed("liquidations", traded(trade("BTC-PERPETUAL", taker, flag, price=50_000.0, amount=1_000.0))).rows
     assert events["side"].to_list() == sides
     assert events["liquidation_id"].n_unique() == len(sides)
@@ -125,7 +125,7 @@ def test_linear_amounts_are_coin() -> None:
     assert events.select("quantity_base", "notional_usd").rows() == [(20.0, 3_000.0)]
 
 
-def test_an_undocumented_flag_is_turned_away() -> None:
+def test_an_undocumented_flag_is_rejected() -> None:
     events = parsed("liquidations", traded(trade("BTC-PERPETUAL", "sell", "X", price=1.0, amount=1.0)))
     assert events.rejects is not None
     assert events.rejects["reason"].to_list() == ["undecodable"]
@@ -136,12 +136,12 @@ def test_hourly_funding_is_not_the_trailing_sum() -> None:
         "index_price": 50_000.0, "interest_1h": 0.00001, "interest_8h": 0.00007, "prev_index_price": 49_990.0,
         "timestamp": 1_709_276_400_000,
     }  # fmt: skip
-    funding = parsed("funding", page(wire.FUNDING, said([hour]), subject="BTC-PERPETUAL", at=NOW)).rows
+    funding = parsed("funding", page(wire.FUNDING, envelope([hour]), subject="BTC-PERPETUAL", at=NOW)).rows
     assert funding.select("settled_at", "rate", "interval_hours").rows() == [(datetime(2024, 3, 1, 7), 0.00001, 1.0)]
 
 
 def test_the_volatility_index_becomes_a_fraction() -> None:
-    body = said({"continuation": None, "data": [[1_598_019_300_000, 69.21, 69.32, 69.12, 69.26]]})
+    body = envelope({"continuation": None, "data": [[1_598_019_300_000, 69.21, 69.32, 69.12, 69.26]]})
     index = parsed("volatility_index", page(wire.VOLATILITY_INDEX, body, subject="BTC", at=NOW)).rows
     assert index.select("index_name", "period", "opened_at").rows() == [
         ("DVOL-BTC", "1h", datetime(2020, 8, 21, 14, 15))
@@ -151,8 +151,8 @@ def test_the_volatility_index_becomes_a_fraction() -> None:
 
 def test_columns_of_a_chart_that_do_not_match_are_an_error() -> None:
     columns = {name: [1.0] for name in ("open", "high", "low", "close", "volume", "cost")} | {"ticks": [1, 2]}
-    with pytest.raises(SourceFormatError, match="do not match"):
-        parsed("candles", page(wire.CHART, said({**columns, "status": "ok"}), subject="BTC-PERPETUAL", at=NOW))
+    with pytest.raises(SourceFormatError, match="differ in length"):
+        parsed("candles", page(wire.CHART, envelope({**columns, "status": "ok"}), subject="BTC-PERPETUAL", at=NOW))
 
 
 def test_open_interest_is_dollars_of_inverse_and_coin_of_linear_perpetuals() -> None:
@@ -160,7 +160,7 @@ def test_open_interest_is_dollars_of_inverse_and_coin_of_linear_perpetuals() -> 
         {"instrument_name": name, "open_interest": amount, "creation_timestamp": milliseconds(NOW)}
         for name, amount in (("BTC-PERPETUAL", 5e8), ("XRP_USDC-PERPETUAL", 7e6), ("BTC-27DEC24", 1.0))
     ]
-    states = parsed("open_interest", page(wire.BOOK_SUMMARY, said(summaries), subject="*", at=NOW)).rows
+    states = parsed("open_interest", page(wire.BOOK_SUMMARY, envelope(summaries), subject="*", at=NOW)).rows
     assert states.select("instrument", "oi_base", "oi_usd", "oi_raw_unit", "period").rows() == [
         ("BTC-PERPETUAL", None, 5e8, "usd", "snapshot"),
         ("XRP_USDC-PERPETUAL", 7e6, None, "base", "snapshot"),
@@ -170,10 +170,10 @@ def test_open_interest_is_dollars_of_inverse_and_coin_of_linear_perpetuals() -> 
 def chain(summaries: list[dict[str, Any]], options: list[dict[str, Any]], **prices: float) -> Parsed:
     return parsed(
         "option_chain",
-        page(wire.BOOK_SUMMARY, said(summaries), subject="*", at=NOW, kind="option"),
-        page(wire.INSTRUMENTS, said(options), subject="*", at=NOW, kind="option"),
+        page(wire.BOOK_SUMMARY, envelope(summaries), subject="*", at=NOW, kind="option"),
+        page(wire.INSTRUMENTS, envelope(options), subject="*", at=NOW, kind="option"),
         *(
-            page(wire.INDEX_PRICE, said({"index_price": price}), subject="*", at=NOW, index_name=name)
+            page(wire.INDEX_PRICE, envelope({"index_price": price}), subject="*", at=NOW, index_name=name)
             for name, price in prices.items()
         ),
     )
@@ -222,7 +222,7 @@ def test_options_of_the_recorded_list_carry_strike_and_expiry(samples_dir: Path)
 def as_wire(
     rows_of: list[dict[str, str]], names: dict[str, str], *, percent: float
 ) -> tuple[list[dict[str, Any]], ...]:
-    """Rows of somebody's table as Deribit would say them; `names` are the table's words."""
+    """Rows of a recorded table in Deribit's wire format; `names` are the table's column names."""
 
     def number(row: dict[str, str], key: str, factor: float = 1.0) -> float | None:
         return float(row[names[key]]) * factor if row[names[key]] else None
@@ -245,7 +245,7 @@ def as_wire(
     return summaries, options
 
 
-def test_a_recorded_chain_said_in_deribits_wire_comes_back(recorded_dir: Path) -> None:
+def test_a_recorded_chain_in_deribits_wire_format_is_parsed_back(recorded_dir: Path) -> None:
     folder = recorded_dir / "cex" / "deribit_option_snapshots"
     lines = (folder / "deribit_options_snapshot_20260101T091835Z.csv").read_text().splitlines()
     recorded = [
@@ -264,16 +264,16 @@ def test_a_recorded_chain_said_in_deribits_wire_comes_back(recorded_dir: Path) -
         and f"{got['expiry_date'].day}{got['expiry_date']:%b%y}".upper() == row["instrument_name"].split("-")[1]
         for got, row in pairs
     )
-    # Fractions a year, and a whole market of coins: about 300 thousand bitcoin, not dollars or contracts of ten.
+    # Annualized fractions, and open interest in coin: about 300 thousand bitcoin, not dollars or contracts.
     assert found["mark_iv"].median() == pytest.approx(0.6, abs=0.3)
     assert 1e5 < found.filter(underlying="BTC")["oi_base"].sum() < 1e6
 
 
-def test_a_vendors_chain_has_volatility_in_percent_and_an_option_without_interest_is_turned_away(
+def test_a_vendors_chain_has_volatility_in_percent_and_an_option_without_open_interest_is_rejected(
     samples_dir: Path,
 ) -> None:
-    """The CSV is the vendor's own format (microseconds, its column names), not Deribit's wire, so no parser here reads it; its
-    numbers are Deribit's, and said in Deribit's wire they mean what is asserted."""
+    """The CSV is in a vendor's format (microseconds, other column names) that no parser here reads; its values are converted to
+    Deribit's wire format."""
     recorded = [
         row | {"expires_ms": row["expiration"][:-3]}
         for row in csv.DictReader(sample(samples_dir, "deribit_options_chain_tardis.csv").decode().splitlines())
@@ -291,13 +291,17 @@ def test_a_vendors_chain_has_volatility_in_percent_and_an_option_without_interes
 def emulate(path: str, **params: str | int) -> Any:
     route = next(route for route in emulated.ROUTES if route.path == path)
     text = {name: str(value) for name, value in params.items()}
-    return orjson.loads(route.handler(Request("GET", route.endpoint, path, text, b"", NOW), WORLD).body)
+    return orjson.loads(route.handler(Request("GET", route.endpoint, path, text, b"", NOW), MARKET).body)
 
 
 def test_the_emulator_includes_both_bounds_and_refuses_what_deribit_refuses() -> None:
     hour, later = milliseconds(NOW - timedelta(hours=9)), milliseconds(NOW - timedelta(hours=8))
-    asked: dict[str, str | int] = {"instrument_name": "BTC-PERPETUAL", "start_timestamp": hour, "end_timestamp": later}
-    assert [row["timestamp"] for row in emulate(wire.FUNDING, **asked)["result"]] == [hour, later]
+    requested: dict[str, str | int] = {
+        "instrument_name": "BTC-PERPETUAL",
+        "start_timestamp": hour,
+        "end_timestamp": later,
+    }
+    assert [row["timestamp"] for row in emulate(wire.FUNDING, **requested)["result"]] == [hour, later]
     assert emulate(wire.FUNDING, instrument_name="BTC-PERPETUAL")["error"]["code"] == -32602
     bounds = {"start_timestamp": hour, "end_timestamp": later}
     assert emulate(wire.TRADES, currency="BTC", count=1001, **bounds)["error"]["data"]["param"] == "count"
@@ -306,58 +310,58 @@ def test_the_emulator_includes_both_bounds_and_refuses_what_deribit_refuses() ->
     assert hour <= oldest < newest <= later
 
 
-# The way over HTTP
+# Over HTTP
 
 
-def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve, clock: Clock) -> None:
+def test_days_over_http_match_the_market(settings: Settings, serve: Serve, clock: Clock) -> None:
     start, end = datetime(2024, 3, 5), datetime(2024, 3, 8)
     with serve("deribit", settings=settings, faults=[
         Fault("trades", "status", status=400, body=emulated.throttled().body),
-        Fault("funding", "status", status=400, body=emulated.refused(11051, "system_maintenance").body),
-        Fault("get_index_price", "status", first=3, status=400, body=emulated.wrong("index_name").body),
-    ]) as (_, there):  # fmt: skip
+        Fault("funding", "status", status=400, body=emulated.error(11051, "system_maintenance").body),
+        Fault("get_index_price", "status", first=3, status=400, body=emulated.invalid_param("index_name").body),
+    ]) as (_, served):  # fmt: skip
         reports = fetch(
-            there, "deribit", first=date(2024, 3, 5), last=date(2024, 3, 7), assets=["BTC", "SOL"],
+            served, "deribit", first=date(2024, 3, 5), last=date(2024, 3, 7), assets=["BTC", "SOL"],
             retry=FAST_RETRY, clock=clock,
         )  # fmt: skip
     assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
 
-    funding = loaded(there, "funding_rates", clock=clock)
-    candles = loaded(there, "candles", clock=clock)
-    forced = loaded(there, "liquidations", clock=clock)
-    interest = loaded(there, "open_interest", clock=clock)
+    funding = loaded(served, "funding_rates", clock=clock)
+    candles = loaded(served, "candles", clock=clock)
+    forced = loaded(served, "liquidations", clock=clock)
+    interest = loaded(served, "open_interest", clock=clock)
     prices = ("opened_at", "open", "high", "low", "close", "volume_base", "volume_quote")
     for name in ("BTC-PERPETUAL", "SOL_USDC-PERPETUAL"):
         listing = emulated.BY_NAME[name]
-        hourly = WORLD.funding(listing, start, end).select("settled_at", "rate", "interval_hours")
+        hourly = MARKET.funding(listing, start, end).select("settled_at", "rate", "interval_hours")
         assert_frame_equal(funding.filter(instrument=name).select(hourly.columns).sort("settled_at"), hourly)
-        traded = WORLD.candles(listing, "perp", 60, start, end).select(prices)
+        traded = MARKET.candles(listing, "perp", 60, start, end).select(prices)
         assert_frame_equal(candles.filter(instrument=name).select(prices).sort("opened_at"), traded)
-        events = WORLD.liquidations(listing, start, end).select("occurred_at", "side", "price", "quantity_base")
+        events = MARKET.liquidations(listing, start, end).select("occurred_at", "side", "price", "quantity_base")
         assert_frame_equal(forced.filter(instrument=name).select(events.columns).sort("occurred_at"), events)
-        state = WORLD.open_interest(listing, 1, NOW, NOW + timedelta(minutes=1)).row(0, named=True)
+        state = MARKET.open_interest(listing, 1, NOW, NOW + timedelta(minutes=1)).row(0, named=True)
         unit = "oi_usd" if listing.contract_type == "inverse" else "oi_base"
         assert interest.filter(instrument=name).select("event_at", unit).rows() == [(NOW, state[unit])]
 
-    index = loaded(there, "volatility_index", clock=clock).filter(index_name="DVOL-BTC")
-    true = WORLD.volatility_index("BTC", 60, start, end)
-    assert_frame_equal(index.select(true.columns).sort("opened_at"), true)
+    index = loaded(served, "volatility_index", clock=clock).filter(index_name="DVOL-BTC")
+    expected = MARKET.volatility_index("BTC", 60, start, end)
+    assert_frame_equal(index.select(expected.columns).sort("opened_at"), expected)
 
-    options = loaded(there, "option_chain", clock=clock)
+    options = loaded(served, "option_chain", clock=clock)
     assert options["snapshot_at"].n_unique() == 1
-    # The third index, that of XRP, was refused: the chain is there without it.
+    # The third index, that of XRP, was refused: the chain is loaded without it.
     for coin, unknown in (("BTC", ["delta"]), ("XRP", ["delta", "index_price"])):
         keys = ("expiry_date", "strike", "option_type")
-        quoted = WORLD.option_chain(coin, NOW).drop(unknown).sort(keys)
-        mine = options.filter(underlying=coin)
-        assert_frame_equal(mine.select(quoted.columns).sort(keys), quoted)
-        assert [mine[column].null_count() for column in unknown] == [mine.height] * len(unknown)
-    assert quarantined(there).is_empty()
+        quoted = MARKET.option_chain(coin, NOW).drop(unknown).sort(keys)
+        matching = options.filter(underlying=coin)
+        assert_frame_equal(matching.select(quoted.columns).sort(keys), quoted)
+        assert [matching[column].null_count() for column in unknown] == [matching.height] * len(unknown)
+    assert quarantined(served).is_empty()
 
 
-# Under any manners
+# Any response behavior
 
-MANNERS = st.builds(
+BEHAVIORS = st.builds(
     emulated.ResponseBehavior,
     trades=st.integers(3, 200),
     index_candles=st.integers(1, 10),
@@ -369,38 +373,40 @@ HOURS = Span(datetime(2024, 3, 9), datetime(2024, 3, 9, 8))
 
 
 def fetched(
-    feed: str, subject: str, behavior: emulated.ResponseBehavior, market: AnalyticMarket = WORLD
+    feed: str, subject: str, behavior: emulated.ResponseBehavior, market: AnalyticMarket = MARKET
 ) -> pl.DataFrame:
-    there = deribit.VENUE.feed(feed)
-    pages = brought(there, Direct(emulated.routes(behavior), market, NOW), Job(subject, HOURS))
-    return rows(list(there.parse([*pages, *pages[:1]], context("deribit", NONE, at=NOW))))
+    venue_feed = deribit.VENUE.feed(feed)
+    pages = fetch_pages(venue_feed, InProcessApi(emulated.routes(behavior), market, NOW), Job(subject, HOURS))
+    return rows(list(venue_feed.parse([*pages, *pages[:1]], context("deribit", NONE, at=NOW))))
 
 
-@given(behavior=MANNERS, minutes=st.integers(2, 40))
+@given(behavior=BEHAVIORS, minutes=st.integers(2, 40))
 @hypothesis_settings(max_examples=15)
 def test_every_flagged_trade_comes_once_whatever_the_pages(behavior: emulated.ResponseBehavior, minutes: int) -> None:
-    """Each of them shares its millisecond with another trade, and pages end between the two."""
+    """Each shares its millisecond with another trade, and pages may end between the two."""
     market = AnalyticMarket(liquidation_minutes=minutes)
     got = fetched("liquidations", "BTC", behavior, market).sort("occurred_at")
-    true = market.liquidations(emulated.BY_NAME["BTC-PERPETUAL"], HOURS.start, HOURS.end)
-    assert_frame_equal(got.select("occurred_at", "side"), true.select("occurred_at", "side"))
+    expected = market.liquidations(emulated.BY_NAME["BTC-PERPETUAL"], HOURS.start, HOURS.end)
+    assert_frame_equal(got.select("occurred_at", "side"), expected.select("occurred_at", "side"))
 
 
-@given(behavior=MANNERS.filter(lambda m: m.index_candles > 1 or not m.index_overlap))
+@given(behavior=BEHAVIORS.filter(lambda m: m.index_candles > 1 or not m.index_overlap))
 @hypothesis_settings(max_examples=15)
-def test_the_index_comes_whole_whatever_the_pages(behavior: emulated.ResponseBehavior) -> None:
-    true = WORLD.volatility_index("ETH", 60, HOURS.start, HOURS.end)
-    assert_frame_equal(fetched("volatility_index", "ETH", behavior).select(true.columns).sort("opened_at"), true)
+def test_the_index_is_complete_whatever_the_pages(behavior: emulated.ResponseBehavior) -> None:
+    expected = MARKET.volatility_index("ETH", 60, HOURS.start, HOURS.end)
+    assert_frame_equal(
+        fetched("volatility_index", "ETH", behavior).select(expected.columns).sort("opened_at"), expected
+    )
 
 
-def test_answers_that_ignore_the_sorting_are_an_error_and_not_a_short_day() -> None:
-    class Newest(Direct):
+def test_responses_that_ignore_the_sorting_are_an_error_and_not_a_short_day() -> None:
+    class Newest(InProcessApi):
         async def get(self, path: str, **options: Any) -> Page:
             return await super().get(path, **options | {"params": {**options["params"], "sorting": "default"}})
 
     market = AnalyticMarket(liquidation_minutes=1)
     with pytest.raises(SourceFormatError, match="sorting"):
-        brought(
+        fetch_pages(
             deribit.VENUE.feed("liquidations"), Newest(emulated.ROUTES, market, NOW),
             Job("BTC", Span.of_days(date(2024, 3, 8), date(2024, 3, 8))),
         )  # fmt: skip
@@ -416,16 +422,16 @@ def test_a_millisecond_that_fills_a_page_is_an_error_and_not_the_end() -> None:
     [
         ("liquidations", {"trades": [{"time": 1}], "has_more": False}, "'timestamp'"),
         ("liquidations", {"trades": []}, "has_more"),
-        ("liquidations", {"trades": [], "has_more": True}, "there are no trades"),
+        ("liquidations", {"trades": [], "has_more": True}, "has_more is true but there are no trades"),
         ("volatility_index", {"data": []}, "continuation"),
         ("funding", [{"time": 1}], "'timestamp'"),
         ("candles", {"status": "ok"}, "ticks"),
     ],
 )
 def test_a_renamed_field_is_named_while_paging(feed: str, result: Any, named: str) -> None:
-    class Renamed(Direct):
+    class Renamed(InProcessApi):
         async def get(self, path: str, **options: Any) -> Page:
-            return page(path, said(result), subject="BTC", at=NOW)
+            return page(path, envelope(result), subject="BTC", at=NOW)
 
     with pytest.raises(SourceFormatError, match=named):
-        brought(deribit.VENUE.feed(feed), Renamed((), WORLD, NOW), Job("BTC", HOURS))
+        fetch_pages(deribit.VENUE.feed(feed), Renamed((), MARKET, NOW), Job("BTC", HOURS))

@@ -1,4 +1,4 @@
-"""dYdX: what the indexer's payloads mean, and its history over HTTP against an emulator that says what is true."""
+"""dYdX: parsing of recorded payloads, and history fetched over HTTP from an emulator with known data."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from pipelines.sandbox.venues import dydx as emulated
 from pipelines.sources.dex import dydx
 from pipelines.sources.instruments import InstrumentHistory
 from tests.sources.conftest import FAST_RETRY, Clock, Serve, loaded, quarantined
-from tests.sources.in_process import Direct, brought, page, rows
+from tests.sources.in_process import InProcessApi, fetch_pages, page, rows
 
-WORLD = AnalyticMarket()
+MARKET = AnalyticMarket()
 NOW = datetime(2024, 3, 10, 6)
 DAY = Span.of_days(date(2024, 3, 9), date(2024, 3, 9))
 TRADES = "/trades/perpetualMarket/BTC-USD"
@@ -37,8 +37,8 @@ def known(span: Span = DAY) -> Context:
 
 
 def parsed(feed: str, content: dict[str, Any], span: Span = DAY) -> list[Parsed]:
-    there = page("/x", content, subject="BTC-USD", at=NOW)
-    return list(dydx.VENUE.feed(feed).parse([there], known(span)))
+    payload = page("/x", content, subject="BTC-USD", at=NOW)
+    return list(dydx.VENUE.feed(feed).parse([payload], known(span)))
 
 
 def recorded(samples_dir: Path) -> dict[str, Any]:
@@ -47,14 +47,14 @@ def recorded(samples_dir: Path) -> dict[str, Any]:
     return answer
 
 
-# What payloads mean
+# Payloads
 
 
 def test_recorded_trades_say_which_position_was_closed_and_how(samples_dir: Path) -> None:
     span = Span.of_days(date(2026, 9, 14), date(2026, 9, 15))
     [events] = parsed("liquidations", recorded(samples_dir), span)
     facts = events.rows.select("liquidation_id", "occurred_at", "side", "quantity_base", "price", "is_adl")
-    # Three of four: the ordinary trade is none. A taker who sold was long.
+    # Three of four: one is an ordinary trade. A taker who sold was long.
     assert facts.rows() == [
         ("064aeb220000000200000005", datetime(2026, 9, 15, 20, 19, 50, 34_000), "long", 660.0, 1.276, False),
         ("064a1f5e0000000200000003", datetime(2026, 9, 14, 18, 45, 14, 924_000), "short", 14.7, 1.4731, False),
@@ -70,7 +70,7 @@ def test_trades_of_other_days_belong_to_other_landings(samples_dir: Path) -> Non
     assert events.rows["liquidation_id"].to_list() == ["064aeb220000000200000005"]
 
 
-def test_what_is_not_understood_is_turned_away(samples_dir: Path) -> None:
+def test_undecodable_trades_are_rejected(samples_dir: Path) -> None:
     answer = recorded(samples_dir)
     first, second = answer["trades"][0], answer["trades"][2]
     changed = {"trades": [first | {"type": "SEIZED"}, second | {"createdAt": "yesterday"}]}
@@ -110,7 +110,7 @@ def test_open_interest_at_midnight_ends_the_day_before() -> None:
     ]
 
 
-def test_a_candle_that_is_not_closed_is_turned_away_and_its_open_interest_kept() -> None:
+def test_a_candle_that_is_not_closed_is_rejected_and_its_open_interest_kept() -> None:
     today = Span.of_days(date(2024, 3, 10), date(2024, 3, 10))
     candles, interest = parsed("candles", {"candles": [candle("2024-03-10T06:00:00.000Z", "11")]}, today)
     assert candles.rows.is_empty()
@@ -119,7 +119,7 @@ def test_a_candle_that_is_not_closed_is_turned_away_and_its_open_interest_kept()
     assert interest.rows["oi_base"].to_list() == [11.0]
 
 
-def test_a_market_named_after_a_tokens_address_is_turned_away() -> None:
+def test_a_market_named_after_a_tokens_address_is_rejected() -> None:
     content = {"markets": {name: {"ticker": name} for name in ("PEPE-USD", emulated.BY_ADDRESS)}}
     [instruments] = parsed("instruments", content)
     columns = ("instrument", "asset", "quote", "contract_type", "contract_size", "multiplier")
@@ -133,72 +133,73 @@ def test_a_market_named_after_a_tokens_address_is_turned_away() -> None:
 
 def emulate(path: str, handler: Any, **params: str | int) -> Any:
     text = {name: str(value) for name, value in params.items()}
-    return orjson.loads(handler(Request("GET", "api", path, text, b"", NOW), WORLD).body)
+    return orjson.loads(handler(Request("GET", "api", path, text, b"", NOW), MARKET).body)
 
 
 def test_the_emulator_has_the_indexers_bounds() -> None:
     at = "2024-03-09T05:00:00.316Z"
-    asked: dict[str, str | int] = {"ticker": "BTC-USD", "limit": 2}
-    funding = emulate("/f", emulated.historical_funding, effectiveBeforeOrAt=at, **asked)["historicalFunding"]
+    requested: dict[str, str | int] = {"ticker": "BTC-USD", "limit": 2}
+    funding = emulate("/f", emulated.historical_funding, effectiveBeforeOrAt=at, **requested)["historicalFunding"]
     assert [row["effectiveAt"] for row in funding] == [at, "2024-03-09T04:00:00.316Z"]
     bounds = {"fromISO": "2024-03-09T05:00:00.000Z", "toISO": "2024-03-09T07:00:00.000Z", "resolution": "1HOUR"}
-    candles = emulate("/c", emulated.candles, **asked, **bounds)["candles"]
+    candles = emulate("/c", emulated.candles, **requested, **bounds)["candles"]
     assert [row["startedAt"][11:13] for row in candles] == ["06", "05"]
     assert "errors" in emulate(TRADES, emulated.trades, ticker="BTC-USD", limit=1001)
 
 
-# The way over HTTP
+# Over HTTP
 
 
-def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve, clock: Clock) -> None:
+def test_days_over_http_match_the_market(settings: Settings, serve: Serve, clock: Clock) -> None:
     start, end = datetime(2024, 3, 8), datetime(2024, 3, 10)
     throttled = Fault("trades", "status", status=429, headers={"Retry-After": "0"})
-    with serve("dydx", settings=settings, faults=[throttled]) as (_, there):
+    with serve("dydx", settings=settings, faults=[throttled]) as (_, served):
         reports = fetch(
-            there, "dydx", first=date(2024, 3, 8), last=date(2024, 3, 9), assets=["BTC", "SOL"], retry=FAST_RETRY,
+            served, "dydx", first=date(2024, 3, 8), last=date(2024, 3, 9), assets=["BTC", "SOL"], retry=FAST_RETRY,
             clock=clock,
         )  # fmt: skip
     assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
 
     tables = {
-        name: loaded(there, name, clock=clock) for name in ("liquidations", "funding_rates", "candles", "open_interest")
+        name: loaded(served, name, clock=clock)
+        for name in ("liquidations", "funding_rates", "candles", "open_interest")
     }
     for name in ("BTC-USD", "SOL-USD"):
         listing = emulated.BY_NAME[name]
-        mine = {table: frame.filter(instrument=name) for table, frame in tables.items()}
-        events = WORLD.liquidations(listing, start, end).with_columns((pl.col("number") % 3 == 0).alias("is_adl"))
+        matching = {table: frame.filter(instrument=name) for table, frame in tables.items()}
+        events = MARKET.liquidations(listing, start, end).with_columns((pl.col("number") % 3 == 0).alias("is_adl"))
         columns = ("occurred_at", "side", "price", "quantity_base", "is_adl")
-        assert_frame_equal(mine["liquidations"].select(columns).sort("occurred_at"), events.select(columns))
-        hourly = WORLD.funding(listing, start, end)
-        assert_frame_equal(mine["funding_rates"].select(hourly.columns).sort("settled_at"), hourly)
-        traded = WORLD.candles(listing, "perp", 60, start, end).drop("taker_buy_base")
-        assert_frame_equal(mine["candles"].select(traded.columns).sort("opened_at"), traded)
+        assert_frame_equal(matching["liquidations"].select(columns).sort("occurred_at"), events.select(columns))
+        hourly = MARKET.funding(listing, start, end)
+        assert_frame_equal(matching["funding_rates"].select(hourly.columns).sort("settled_at"), hourly)
+        traded = MARKET.candles(listing, "perp", 60, start, end).drop("taker_buy_base")
+        assert_frame_equal(matching["candles"].select(traded.columns).sort("opened_at"), traded)
         hour = timedelta(hours=1)
-        states = WORLD.open_interest(listing, 60, start + hour, end + hour).select("event_at", "oi_base")
-        assert_frame_equal(mine["open_interest"].select(states.columns).sort("event_at"), states)
-    rejected_logs = quarantined(there)
-    assert rejected_logs["instrument"].unique().to_list() == [emulated.BY_ADDRESS]
+        states = MARKET.open_interest(listing, 60, start + hour, end + hour).select("event_at", "oi_base")
+        assert_frame_equal(matching["open_interest"].select(states.columns).sort("event_at"), states)
+    rejects = quarantined(served)
+    assert rejects["instrument"].unique().to_list() == [emulated.BY_ADDRESS]
 
 
-# Under any manners
+# Any response behavior
 
 
 def liquidations(limit: int, market: AnalyticMarket) -> tuple[pl.DataFrame, int]:
-    feed, api = dydx.VENUE.feed("liquidations"), Direct(emulated.ROUTES, market, NOW)
+    feed, api = dydx.VENUE.feed("liquidations"), InProcessApi(emulated.ROUTES, market, NOW)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dydx, "LIMIT", limit)
-        pages = brought(feed, api, Job("BTC-USD", DAY))
+        pages = fetch_pages(feed, api, Job("BTC-USD", DAY))
     return rows(list(feed.parse([*pages, *pages[:1]], known()))).sort("occurred_at"), len(pages)
 
 
 @given(limit=st.integers(3, 300), minutes=st.integers(5, 90))
 @hypothesis_settings(max_examples=8, deadline=None)
 def test_every_liquidation_comes_once_whatever_the_pages(limit: int, minutes: int) -> None:
-    """Each shares its block with another trade, and pages end between the two."""
+    """Each shares its block with another trade, and pages may end between the two."""
     market = AnalyticMarket(liquidation_minutes=minutes)
     got, _ = liquidations(limit, market)
-    true = market.liquidations(emulated.BY_NAME["BTC-USD"], DAY.start, DAY.end)
-    assert_frame_equal(got.select("occurred_at", "side"), true.select("occurred_at", "side"))
+    expected = market.liquidations(emulated.BY_NAME["BTC-USD"], DAY.start, DAY.end)
+    assert_frame_equal(got.select("occurred_at", "side"), expected.select("occurred_at", "side"))
 
 
 def test_a_block_that_fills_a_page_is_an_error_and_not_the_end() -> None:
@@ -207,24 +208,24 @@ def test_a_block_that_fills_a_page_is_an_error_and_not_the_end() -> None:
 
 
 def test_trades_that_ignore_the_bound_are_an_error() -> None:
-    class Newest(Direct):
+    class Newest(InProcessApi):
         async def get(self, path: str, **options: Any) -> Page:
             return await super().get(path, **options | {"params": {"limit": 1000}})
 
     with pytest.raises(SourceFormatError, match="outside the bound"):
-        brought(dydx.VENUE.feed("liquidations"), Newest(emulated.ROUTES, WORLD, NOW), Job("BTC-USD", DAY))
+        fetch_pages(dydx.VENUE.feed("liquidations"), Newest(emulated.ROUTES, MARKET, NOW), Job("BTC-USD", DAY))
 
 
 def test_a_month_of_funding_is_one_page_and_a_day_no_more_than_it_needs() -> None:
     feed, month = dydx.VENUE.feed("funding"), Span.of_days(date(2024, 1, 1), date(2024, 1, 31))
-    api = Direct(emulated.ROUTES, WORLD, NOW)
-    pages = brought(feed, api, Job("ETH-USD", month))
-    true = WORLD.funding(emulated.BY_NAME["ETH-USD"], month.start, month.end)
-    assert rows(list(feed.parse(pages, known(month)))).height == true.height == 744
-    assert [asked["params"]["limit"] for asked in api.asked] == [746]
+    api = InProcessApi(emulated.ROUTES, MARKET, NOW)
+    pages = fetch_pages(feed, api, Job("ETH-USD", month))
+    expected = MARKET.funding(emulated.BY_NAME["ETH-USD"], month.start, month.end)
+    assert rows(list(feed.parse(pages, known(month)))).height == expected.height == 744
+    assert [requested["params"]["limit"] for requested in api.requests] == [746]
 
 
-def test_a_refusal_says_what_the_indexer_said() -> None:
-    answer = emulated.refused("ticker must be a valid ticker (BTC-USD, etc)")
+def test_a_refusal_has_the_indexers_message() -> None:
+    answer = emulated.error("ticker must be a valid ticker (BTC-USD, etc)")
     with pytest.raises(RequestRefusedError, match="valid ticker"):
         dydx.check(page("/trades", answer.body, subject="X-USD", at=NOW))

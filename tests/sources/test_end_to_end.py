@@ -1,5 +1,7 @@
-"""The whole way of every exchange: over HTTP from an emulator that speaks its wire format, through Dagster's assets, to the
-clean tables, row by row. A year of three assets, and a day of two hundred perpetuals; what the venues do is in ways.py."""
+"""End-to-end test of every exchange: over HTTP from its emulator, through Dagster's assets, to the clean tables, row by row.
+
+A year of three assets and a day of two hundred perpetuals; the cases are in venue_cases.py.
+"""
 
 from __future__ import annotations
 
@@ -28,53 +30,53 @@ from pipelines.sandbox.emulator import Emulator, Fault
 from pipelines.sandbox.market_model import AnalyticMarket, Listing
 from pipelines.sources import registry
 from tests.sources.conftest import FAST_RETRY, Clock
-from tests.sources.venue_cases import WAYS, YEAR, Fact, Way
+from tests.sources.venue_cases import VENUE_CASES, YEAR, FeedCase, VenueCase
 
-WORLD: Final = AnalyticMarket()
-by_venue: Final = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.venue)
+MARKET: Final = AnalyticMarket()
+by_venue: Final = pytest.mark.parametrize("case", VENUE_CASES, ids=lambda case: case.venue)
 OPTION_COINS: Final = ("BTC", "ETH", "XRP")
 NO_EXCHANGES: Final = {
-    "defillama": "prices of tokens, which no listing has; its whole way is in test_defillama",
-    "hyperliquid_fills": "one more source of Hyperliquid, of liquidations only; its whole way is in test_hyperliquid_fills",
+    "defillama": "token prices, which belong to no listing; tested end to end in test_defillama",
+    "hyperliquid_fills": "a second source of Hyperliquid, liquidations only; tested end to end in test_hyperliquid_fills",
 }
-"""Venues beside the chains that have no universe of listings, and why that is so."""
+"""Venues other than chains without listings, and the reason."""
 
 
 @pytest.fixture(autouse=True)
-def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No venue makes the test wait: that limits are kept, and what retries wait for, is tested in test_faults and test_limits."""
+def no_rate_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Removes rate limits and retry delays, which test_faults and test_rate_limits cover."""
     monkeypatch.setattr(client, "DEFAULT_RETRY", FAST_RETRY)
     monkeypatch.setenv("COINALYZE_API_KEY", "any")
-    for way in WAYS:
-        module = importlib.import_module(registry.VENUES[way.venue])
+    for case in VENUE_CASES:
+        module = importlib.import_module(registry.VENUES[case.venue])
         monkeypatch.setattr(module, "VENUE", replace(module.VENUE, limits=()))
 
 
-def walk(
-    settings: Settings, way: Way, facts: Sequence[Fact], listings: Sequence[Listing], *, first: date, last: date,
+def run_pipeline(
+    settings: Settings, case: VenueCase, feed_cases: Sequence[FeedCase], listings: Sequence[Listing], *, first: date, last: date,
     assets: Sequence[str],
 ) -> None:  # fmt: skip
-    """Fetch the feeds over HTTP and load them, as one run of Dagster's assets. Some of the requests meet trouble."""
-    clock = Clock(way.now)
-    troubles = [
-        Fault(f"{way.venue}.", "status", first=2, status=429, headers={"Retry-After": "0"}),
-        Fault(f"{way.venue}.", "reset", first=5),
-        Fault(f"{way.venue}.", "status", first=8, status=503),
+    """Fetch the feeds over HTTP and load them, as one run of Dagster's assets. Some requests fail at first."""
+    clock = Clock(case.now)
+    faults = [
+        Fault(f"{case.venue}.", "status", first=2, status=429, headers={"Retry-After": "0"}),
+        Fault(f"{case.venue}.", "reset", first=5),
+        Fault(f"{case.venue}.", "status", first=8, status=503),
     ]
-    venue = registry.venue(way.venue)
-    wanted = [feed for feed in venue.feeds if feed.name in {fact.feed for fact in facts}]
+    venue = registry.venue(case.venue)
+    wanted = [feed for feed in venue.feeds if feed.name in {feed_case.feed for feed_case in feed_cases}]
     steps = {step_name(venue.name, cadence) for cadence in CADENCES if any(x.cadence.name == cadence for x in wanted)}
     config = {"first": str(first), "last": str(last), "assets": list(assets)}
-    routes = {way.venue: way.routes(listings)} if way.routes else None
+    routes = {case.venue: case.routes(listings)} if case.routes else None
     with (
-        Emulator(WORLD, [way.venue], now=lambda: clock.now, faults=troubles, routes=routes) as emulator,
+        Emulator(MARKET, [case.venue], now=lambda: clock.now, faults=faults, routes=routes) as emulator,
         environment(DAGSTER_HOME=""),
         dg.DagsterInstance.ephemeral() as instance,
     ):
-        there = settings.model_copy(update={"endpoints": dict(emulator.endpoints)})
-        clean = build_clean_assets(there, load_contract(there.schema_dir), [], [venue], observer=Observer())
+        served = settings.model_copy(update={"endpoints": dict(emulator.endpoints)})
+        clean = build_clean_assets(served, load_contract(served.schema_dir), [], [venue], observer=Observer())
         result = dg.materialize(
-            [*build_venue_assets(there, [venue], observer=Observer(), clock=clock), clean],
+            [*build_venue_assets(served, [venue], observer=Observer(), clock=clock), clean],
             instance=instance,
             selection=[*(feed_key(venue.name, feed.name) for feed in wanted), *clean.keys],
             run_config={"ops": {step: {"config": config} for step in sorted(steps)}, "loggers": QUIET},
@@ -86,75 +88,76 @@ QUIET: Final = {"console": {"config": {"log_level": "ERROR"}}}
 
 
 def compare(
-    settings: Settings, way: Way, facts: Sequence[Fact], listings: Sequence[Listing], *, first: date, last: date,
+    settings: Settings, case: VenueCase, feed_cases: Sequence[FeedCase], listings: Sequence[Listing], *, first: date, last: date,
     assets: Sequence[str],
 ) -> None:  # fmt: skip
-    """Every row of the clean tables is a truth, and every truth is there."""
+    """The clean tables contain exactly the expected rows."""
     with duckdb.connect(str(settings.database), read_only=True) as con:
-        told: dict[tuple[str, str], int] = {}
-        for fact in facts:
-            place = (fact.feed, fact.table)
-            told.setdefault(place, 0)
-            when = fact.when(first, last, way.now)
-            chosen = [x for x in listings if fact.of(x) and (fact.whole or x.asset in assets)]
-            if when is None or not chosen:
+        expected_counts: dict[tuple[str, str], int] = {}
+        for feed_case in feed_cases:
+            place = (feed_case.feed, feed_case.table)
+            expected_counts.setdefault(place, 0)
+            window = feed_case.window(first, last, case.now)
+            chosen = [x for x in listings if feed_case.of(x) and (feed_case.whole or x.asset in assets)]
+            if window is None or not chosen:
                 continue
-            subjects = fact.about(chosen) if fact.about else chosen
-            names = [(pl.lit(x.venue).alias("venue"), pl.lit(x.instrument).alias(fact.key)) for x in subjects]
-            true = pl.concat(
-                fact.truth(WORLD, x, when).select(*name, pl.all()) for x, name in zip(subjects, names, strict=True)
+            subjects = feed_case.about(chosen) if feed_case.about else chosen
+            names = [(pl.lit(x.venue).alias("venue"), pl.lit(x.instrument).alias(feed_case.key)) for x in subjects]
+            expected = pl.concat(
+                feed_case.rows(MARKET, x, window).select(*name, pl.all())
+                for x, name in zip(subjects, names, strict=True)
             )
-            held = con.sql(
-                f"select {', '.join(true.columns)} from clean.{fact.table} where source = ? and {fact.key} in "
+            actual = con.sql(
+                f"select {', '.join(expected.columns)} from clean.{feed_case.table} where source = ? and {feed_case.key} in "
                 "(select unnest(?))",
-                params=[f"{way.venue}.{fact.feed}", [x.instrument for x in subjects]],
+                params=[f"{case.venue}.{feed_case.feed}", [x.instrument for x in subjects]],
             ).pl()
-            keys = true.select(~selectors.float()).columns
-            assert held.height > 0, fact
-            assert_frame_equal(held.sort(keys), true.sort(keys), rel_tol=fact.rel_tol, abs_tol=0.0)
-            told[place] += true.height
-        for (feed, table), rows in told.items():
-            count = con.execute(f"select count(*) from clean.{table} where source = ?", [f"{way.venue}.{feed}"])
+            keys = expected.select(~selectors.float()).columns
+            assert actual.height > 0, feed_case
+            assert_frame_equal(actual.sort(keys), expected.sort(keys), rel_tol=feed_case.rel_tol, abs_tol=0.0)
+            expected_counts[place] += expected.height
+        for (feed, table), rows in expected_counts.items():
+            count = con.execute(f"select count(*) from clean.{table} where source = ?", [f"{case.venue}.{feed}"])
             assert count.fetchall() == [(rows,)], (feed, table)
         refused = con.sql("select distinct source, reason from ops.quarantine").fetchall()
-        assert {(source.partition(".")[2], reason) for source, reason in refused} <= way.rejected_logs
+        assert {(source.partition(".")[2], reason) for source, reason in refused} <= case.allowed_rejects
 
 
-def test_every_exchange_has_its_way() -> None:
+def test_every_exchange_has_a_case() -> None:
     exchanges = {name for name in registry.VENUES if not name.startswith("evm_")} - NO_EXCHANGES.keys()
-    assert {way.venue for way in WAYS} == exchanges
+    assert {case.venue for case in VENUE_CASES} == exchanges
 
 
-def year(way: Way) -> tuple[date, date]:
-    return way.now.date() - timedelta(days=YEAR), way.now.date() - timedelta(days=1)
+def year(case: VenueCase) -> tuple[date, date]:
+    return case.now.date() - timedelta(days=YEAR), case.now.date() - timedelta(days=1)
 
 
-def a_year(settings: Settings, way: Way, facts: Sequence[Fact]) -> None:
-    first, last = year(way)
-    walk(settings, way, facts, way.listings, first=first, last=last, assets=way.assets)
-    compare(settings, way, facts, way.listings, first=first, last=last, assets=way.assets)
+def check_year(settings: Settings, case: VenueCase, feed_cases: Sequence[FeedCase]) -> None:
+    first, last = year(case)
+    run_pipeline(settings, case, feed_cases, case.listings, first=first, last=last, assets=case.assets)
+    compare(settings, case, feed_cases, case.listings, first=first, last=last, assets=case.assets)
 
 
 @by_venue
-def test_a_year_of_three_assets_is_what_the_market_did(way: Way, settings: Settings) -> None:
-    a_year(settings, way, [fact for fact in way.facts if fact.feed not in way.long])
+def test_a_year_of_three_assets_matches_the_market(case: VenueCase, settings: Settings) -> None:
+    check_year(settings, case, [feed_case for feed_case in case.feed_cases if feed_case.feed not in case.slow_feeds])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", [way for way in WAYS if way.long], ids=lambda way: way.venue)
-def test_a_year_of_the_fullest_feeds_is_what_the_market_did(way: Way, settings: Settings) -> None:
-    a_year(settings, way, [fact for fact in way.facts if fact.feed in way.long])
+@pytest.mark.parametrize("case", [case for case in VENUE_CASES if case.slow_feeds], ids=lambda case: case.venue)
+def test_a_year_of_the_largest_feeds_matches_the_market(case: VenueCase, settings: Settings) -> None:
+    check_year(settings, case, [feed_case for feed_case in case.feed_cases if feed_case.feed in case.slow_feeds])
 
 
 @by_venue
-def test_a_day_of_two_hundred_perpetuals_is_what_the_market_did(
-    way: Way, settings: Settings, monkeypatch: pytest.MonkeyPatch
+def test_a_day_of_two_hundred_perpetuals_matches_the_market(
+    case: VenueCase, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in (way.instead(way.crowd) if way.instead else {}).items():
-        monkeypatch.setattr(way.emulated, name, value)
-    for name, value in {"LISTINGS": way.crowd, "BY_NAME": {x.instrument: x for x in way.crowd}}.items():
-        monkeypatch.setattr(way.emulated, name, value, raising=False)
-    facts = [*way.facts, *way.captured]
-    assets = [*dict.fromkeys(x.asset for x in way.crowd), *OPTION_COINS]
-    walk(settings, way, facts, way.crowd, first=way.day, last=way.day, assets=assets)
-    compare(settings, way, facts, way.crowd, first=way.day, last=way.day, assets=assets)
+    for name, value in (case.overrides(case.crowd) if case.overrides else {}).items():
+        monkeypatch.setattr(case.emulated, name, value)
+    for name, value in {"LISTINGS": case.crowd, "BY_NAME": {x.instrument: x for x in case.crowd}}.items():
+        monkeypatch.setattr(case.emulated, name, value, raising=False)
+    feed_cases = [*case.feed_cases, *case.captured]
+    assets = [*dict.fromkeys(x.asset for x in case.crowd), *OPTION_COINS]
+    run_pipeline(settings, case, feed_cases, case.crowd, first=case.day, last=case.day, assets=assets)
+    compare(settings, case, feed_cases, case.crowd, first=case.day, last=case.day, assets=assets)

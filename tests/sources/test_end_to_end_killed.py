@@ -1,4 +1,4 @@
-"""A backfill that is killed again and again, by the command line in processes of their own."""
+"""A backfill that is killed repeatedly, run by the command line in its own processes."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ from pipelines.sandbox.market_model import AnalyticMarket
 from pipelines.storage.fingerprint import fingerprint_table
 from tests.sources.commands import leverhouse, real_now, start
 
-WORLD: Final = AnalyticMarket()
+MARKET: Final = AnalyticMarket()
 BACKFILL: Final = ("backfill", "--from=2025-03-01", "--to=2025-03-30", "--feed=open_interest", "--assets=BTC,ETH")
 KILLED_AFTER: Final = ((3, 30), (40, 60), (40, 60))
-"""Questions about open interest after which a run is killed: of 180 for thirty days of three instruments, many at once. The
-first dies before any day is whole."""
+"""Number of open-interest requests after which a run is killed, out of 180 for thirty days of three instruments. The first run
+is killed before any day is complete."""
 
 
 @pytest.mark.slow
-def test_a_backfill_killed_again_and_again_ends_like_one_that_was_let_alone(tmp_path: Path) -> None:
-    """Killed without a chance to clean up. What was landed by then is whole, and is not asked for again."""
+def test_a_backfill_killed_repeatedly_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:
+    """Killed without cleanup. Days landed by then are complete and are not fetched again."""
     whole, killed = Settings(home=tmp_path / "whole"), Settings(home=tmp_path / "killed")
-    chance = random.Random(20250301)
-    with Emulator(WORLD, ["bybit"], now=real_now, latency=0.05) as there:
-        leverhouse(whole, there, *BACKFILL)
-        held: set[str] = set()
+    random_source = random.Random(20250301)
+    with Emulator(MARKET, ["bybit"], now=real_now, latency=0.05) as emulator:
+        leverhouse(whole, emulator, *BACKFILL)
+        landed: set[str] = set()
         for between in KILLED_AFTER:
-            there.hits.clear()
-            process = start(killed, there, *BACKFILL)
-            wanted = chance.randint(*between)
-            while len(questions(there.hits)) < wanted and process.poll() is None:
+            emulator.hits.clear()
+            process = start(killed, emulator, *BACKFILL)
+            threshold = random_source.randint(*between)
+            while len(oi_requests(emulator.hits)) < threshold and process.poll() is None:
                 time.sleep(0.005)
             process.send_signal(signal.SIGKILL)
             process.communicate()
             assert process.returncode == -signal.SIGKILL
-            assert not asked_days(there.hits) & held
-            held = landed_days(killed)
-        assert 0 < len(held) < 30
-        there.hits.clear()
-        leverhouse(killed, there, *BACKFILL)
-        assert asked_days(there.hits) == {f"2025-03-{day:02}" for day in range(1, 31)} - held
+            assert not requested_days(emulator.hits) & landed
+            landed = landed_days(killed)
+        assert 0 < len(landed) < 30
+        emulator.hits.clear()
+        leverhouse(killed, emulator, *BACKFILL)
+        assert requested_days(emulator.hits) == {f"2025-03-{day:02}" for day in range(1, 31)} - landed
     with (
         duckdb.connect(str(whole.database), read_only=True) as left,
         duckdb.connect(str(killed.database), read_only=True) as right,
@@ -59,18 +59,18 @@ def test_a_backfill_killed_again_and_again_ends_like_one_that_was_let_alone(tmp_
     assert expected.differences(found) == []
 
 
-def questions(hits: list[Hit]) -> list[Hit]:
+def oi_requests(hits: list[Hit]) -> list[Hit]:
     return [hit for hit in hits if "open-interest" in hit.where]
 
 
-def asked_days(hits: list[Hit]) -> set[str]:
-    """Days that questions about open interest were about."""
-    starts = [int(hit.params["startTime"]) - 1 for hit in questions(hits)]
+def requested_days(hits: list[Hit]) -> set[str]:
+    """Days of the open-interest requests."""
+    starts = [int(hit.params["startTime"]) - 1 for hit in oi_requests(hits)]
     return {f"{datetime(1970, 1, 1) + timedelta(milliseconds=start):%Y-%m-%d}" for start in starts}
 
 
 def landed_days(settings: Settings) -> set[str]:
-    """Days of open interest in the landing, each of which must be whole."""
+    """Landed days of open interest, each of which must be complete."""
     store = LandingStore(settings.root)
     landings = store.current("bybit.open_interest")
     assert list(store.verify(landings)) == []

@@ -1,4 +1,4 @@
-"""What goes wrong on the way: each fault is survived, or named and made good by the next run; nothing is lost or doubled."""
+"""Faults while fetching: each is retried, or reported and recovered by the next run; nothing is lost or duplicated."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DAY = date(2024, 3, 5)
 OI = "open-interest"
 
 
-def bring(settings: Settings, clock: Clock, first: date = DAY, last: date = DAY) -> FetchReport:
+def fetch_feed(settings: Settings, clock: Clock, first: date = DAY, last: date = DAY) -> FetchReport:
     reports = fetch(
         settings,
         "bybit",
@@ -49,7 +49,7 @@ def bring(settings: Settings, clock: Clock, first: date = DAY, last: date = DAY)
 
 
 def landed(settings: Settings) -> pl.DataFrame:
-    """The rows of everything current in the landing, repeated ones included."""
+    """The rows of all current landings, including duplicates."""
     store = LandingStore(settings.root)
     landings = store.current("bybit.open_interest")
     source = registry.open_source(store, load_contract(settings.schema_dir), "bybit.open_interest", landings)
@@ -57,7 +57,7 @@ def landed(settings: Settings) -> pl.DataFrame:
     return pl.concat(frames).select("instrument", "event_at", "oi_base").sort("instrument", "event_at")
 
 
-def truth(first: date = DAY, last: date = DAY) -> pl.DataFrame:
+def expected_rows(first: date = DAY, last: date = DAY) -> pl.DataFrame:
     start = datetime(first.year, first.month, first.day) + timedelta(minutes=5)
     end = datetime(last.year, last.month, last.day) + timedelta(days=1, minutes=5)
     market = AnalyticMarket()
@@ -77,7 +77,7 @@ def without_rows(body: bytes) -> bytes:
     return re.sub(rb'"list":\[.*?\](?=,|})', b'"list":[]', body)
 
 
-SURVIVED = {
+RETRIED = {
     "429 with Retry-After": Fault(OI, "status", status=429, headers={"Retry-After": "0"}),
     "429 without Retry-After": Fault(OI, "status", status=429),
     "418 with a short wait": Fault(OI, "status", status=418, headers={"Retry-After": "1"}),
@@ -86,84 +86,84 @@ SURVIVED = {
     "503": Fault(OI, "status", status=503, times=3),
     "408": Fault(OI, "status", status=408),
     "connection reset in the middle of the body": Fault(OI, "reset", times=2),
-    "a body that stops": Fault(OI, "slow", seconds=3.0),
-    "half a body that looks whole": Fault(OI, "truncated"),
-    "a page for people": Fault(OI, "html"),
+    "a body that stalls": Fault(OI, "slow", seconds=3.0),
+    "a truncated body": Fault(OI, "truncated"),
+    "an HTML page": Fault(OI, "html"),
     "too many visits, in a 200": Fault(OI, "body", body=b'{"retCode":10016,"retMsg":"server error"}'),
-    "an answer without rows": Fault(OI, "answer", change=without_rows),
+    "a response without rows": Fault(OI, "rewrite", change=without_rows),
 }
 
 
-@pytest.mark.parametrize("fault", SURVIVED.values(), ids=SURVIVED.keys())
-def test_what_passes_is_survived_without_loss_or_doubling(
+@pytest.mark.parametrize("fault", RETRIED.values(), ids=RETRIED.keys())
+def test_transient_faults_cause_no_loss_and_no_duplicates(
     settings: Settings, serve: Serve, clock: Clock, fault: Fault
 ) -> None:
-    with serve("bybit", settings=settings, faults=[fault]) as (emulator, there):
-        report = bring(there, clock)
+    with serve("bybit", settings=settings, faults=[fault]) as (emulator, served):
+        report = fetch_feed(served, clock)
         assert report.failures == {}
-        assert_frame_equal(landed(there), truth())
-        asked = sum(OI in hit.where for hit in emulator.hits)
-    # Two instruments of two pages each, and what was asked again.
-    assert asked > 4
+        assert_frame_equal(landed(served), expected_rows())
+        requested = sum(OI in hit.where for hit in emulator.hits)
+    # Two instruments of two pages each, plus retries.
+    assert requested > 4
 
 
 STOPPED = {
-    "403, ten minutes of silence": (Fault(OI, "status", times=99, status=403), ThrottledError, "wait 600 s"),
+    "403, blocked for ten minutes": (Fault(OI, "status", times=99, status=403), ThrottledError, "retry after 600 s"),
     "a ban of a day": (
-        Fault(OI, "status", times=99, status=418, headers={"Retry-After": "86400"}), ThrottledError, "wait 86400 s",
+        Fault(OI, "status", times=99, status=418, headers={"Retry-After": "86400"}), ThrottledError, "retry after 86400 s",
     ),
     "451, a restricted region": (Fault(OI, "status", times=99, status=451), BlockedError, "permitted region"),
     "a refused request": (Fault(OI, "status", times=99, status=400, body=b"bad"), RequestRefusedError, "400"),
     "a refusal in a 200": (
         Fault(OI, "body", times=99, body=b'{"retCode":10001,"retMsg":"params error"}'), RequestRefusedError, "10001",
     ),
-    "no end of trouble": (Fault(OI, "status", times=99, status=503), TransientError, "503"),
+    "persistent failure": (Fault(OI, "status", times=99, status=503), TransientError, "503"),
     "a missing field": (
-        Fault(OI, "answer", times=99, change=replaced(b'"timestamp":"', b'"time":"')), SourceFormatError, "'timestamp'",
+        Fault(OI, "rewrite", times=99, change=replaced(b'"timestamp":"', b'"time":"')), SourceFormatError, "'timestamp'",
     ),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("fault", "error", "said"), STOPPED.values(), ids=STOPPED.keys())
-def test_what_does_not_pass_is_named_and_the_next_run_makes_it_good(
-    settings: Settings, serve: Serve, clock: Clock, fault: Fault, error: type[LeverhouseError], said: str
+@pytest.mark.parametrize(("fault", "error", "message"), STOPPED.values(), ids=STOPPED.keys())
+def test_permanent_faults_are_reported_and_the_next_run_recovers(
+    settings: Settings, serve: Serve, clock: Clock, fault: Fault, error: type[LeverhouseError], message: str
 ) -> None:
-    with serve("bybit", settings=settings, faults=[fault]) as (_, there):
-        report = bring(there, clock)
+    with serve("bybit", settings=settings, faults=[fault]) as (_, served):
+        report = fetch_feed(served, clock)
         assert report.failures
-        assert all(isinstance(one, error) and said in str(one) for one in report.failures.values()), report.failures
-        with pytest.raises(error, match=re.escape(said)):
+        assert all(isinstance(one, error) and message in str(one) for one in report.failures.values()), report.failures
+        with pytest.raises(error, match=re.escape(message)):
             report.raise_failures()
-        assert LandingStore(there.root).all("bybit.open_interest") == []
-    with serve("bybit", settings=settings) as (_, there):
-        assert bring(there, clock).failures == {}
-        assert_frame_equal(landed(there), truth())
+        assert LandingStore(served.root).all("bybit.open_interest") == []
+    with serve("bybit", settings=settings) as (_, served):
+        assert fetch_feed(served, clock).failures == {}
+        assert_frame_equal(landed(served), expected_rows())
 
 
-def test_one_instrument_that_fails_leaves_the_others_and_is_asked_for_alone(
+def test_one_failing_instrument_does_not_affect_others_and_is_refetched_alone(
     settings: Settings, serve: Serve, clock: Clock
 ) -> None:
     def refuse_sol(body: bytes) -> bytes:
         return b'{"retCode":10001,"retMsg":"no"}' if b'"SOLUSDT"' in body else body
 
-    with serve("bybit", settings=settings, faults=[Fault(OI, "answer", times=99, change=refuse_sol)]) as (_, there):
-        report = bring(there, clock)
+    with serve("bybit", settings=settings, faults=[Fault(OI, "rewrite", times=99, change=refuse_sol)]) as (_, served):
+        report = fetch_feed(served, clock)
     assert list(report.failures) == ["2024-03-05 SOLUSDT"]
     [landing] = report.landings
     assert landing.completeness == "partial"
-    with serve("bybit", settings=settings) as (emulator, there):
-        bring(there, clock)
+    with serve("bybit", settings=settings) as (emulator, served):
+        fetch_feed(served, clock)
         assert {hit.params.get("symbol") for hit in emulator.hits if OI in hit.where} == {"SOLUSDT"}
-        assert_frame_equal(landed(there), truth())
+        assert_frame_equal(landed(served), expected_rows())
     [second] = LandingStore(settings.root).current("bybit.open_interest")
     assert (second.version, second.completeness) == (2, "complete")
 
 
 def test_a_new_field_is_kept_in_the_landing_and_changes_nothing(settings: Settings, serve: Serve, clock: Clock) -> None:
-    fault = Fault(OI, "answer", times=99, change=replaced(b'{"openInterest"', b'{"brandNew":1,"openInterest"'))
-    with serve("bybit", settings=settings, faults=[fault]) as (_, there):
-        bring(there, clock)
-        assert_frame_equal(landed(there), truth())
+    fault = Fault(OI, "rewrite", times=99, change=replaced(b'{"openInterest"', b'{"brandNew":1,"openInterest"'))
+    with serve("bybit", settings=settings, faults=[fault]) as (_, served):
+        fetch_feed(served, clock)
+        assert_frame_equal(landed(served), expected_rows())
     from pipelines.extract.pack import Pack
 
     [landing] = LandingStore(settings.root).current("bybit.open_interest")
@@ -172,49 +172,49 @@ def test_a_new_field_is_kept_in_the_landing_and_changes_nothing(settings: Settin
 
 def test_a_retyped_field_is_an_error_that_names_it(settings: Settings, serve: Serve, clock: Clock) -> None:
     fault = Fault(
-        OI, "answer", times=99, change=lambda body: re.sub(rb'"openInterest":"[0-9.]+"', b'"openInterest":"n/a"', body)
+        OI, "rewrite", times=99, change=lambda body: re.sub(rb'"openInterest":"[0-9.]+"', b'"openInterest":"n/a"', body)
     )
-    with serve("bybit", settings=settings, faults=[fault]) as (_, there):
-        bring(there, clock)
-        with pytest.raises(SourceFormatError, match="'openInterest' holds 'n/a' in every record"):
-            landed(there)
+    with serve("bybit", settings=settings, faults=[fault]) as (_, served):
+        fetch_feed(served, clock)
+        with pytest.raises(SourceFormatError, match=r"expected float in field 'openInterest', but no record has one"):
+            landed(served)
 
 
-def test_a_venue_whose_clock_is_behind_is_asked_again_until_the_day_is_final(
+def test_a_venue_with_a_slow_clock_is_refetched_until_the_day_is_final(
     settings: Settings, serve: Serve, clock: Clock
 ) -> None:
-    """The day ended 2 hours ago by our clock; the venue is 3 hours behind and has no last hour yet."""
+    """The day ended 2 hours ago by our clock; the venue's clock is 3 hours slow and lacks the last hour."""
     clock.now = datetime(2024, 3, 6, 2)
     slow = Clock(datetime(2024, 3, 5, 23))
-    with serve("bybit", settings=settings) as (emulator, there):
+    with serve("bybit", settings=settings) as (emulator, served):
         emulator.now = lambda: slow.now
-        bring(there, clock)
-        short = landed(there)
+        fetch_feed(served, clock)
+        short = landed(served)
         clock.now, slow.now = datetime(2024, 3, 6, 9), datetime(2024, 3, 6, 6)
-        bring(there, clock)
-        assert short.height < truth().height
-        assert_frame_equal(landed(there), truth())
+        fetch_feed(served, clock)
+        assert short.height < expected_rows().height
+        assert_frame_equal(landed(served), expected_rows())
 
 
-def test_what_is_landed_and_final_is_not_asked_for_again(settings: Settings, serve: Serve, clock: Clock) -> None:
-    with serve("bybit", settings=settings) as (emulator, there):
-        bring(there, clock)
-        asked = len(emulator.hits)
+def test_final_landings_are_not_fetched_again(settings: Settings, serve: Serve, clock: Clock) -> None:
+    with serve("bybit", settings=settings) as (emulator, served):
+        fetch_feed(served, clock)
+        requested = len(emulator.hits)
         clock.now += timedelta(days=1)
-        report = bring(there, clock, last=DAY + timedelta(days=1))
-        again = [hit.params for hit in emulator.hits[asked:] if OI in hit.where]
+        report = fetch_feed(served, clock, last=DAY + timedelta(days=1))
+        again = [hit.params for hit in emulator.hits[requested:] if OI in hit.where]
     assert (report.skipped, len(report.landings)) == (1, 1)
     assert {orjson.dumps(params["startTime"]) for params in again} and all(
         int(params["startTime"]) > 1_709_683_200_000 for params in again
     )
 
 
-def test_the_same_answer_again_is_no_new_version(settings: Settings, serve: Serve, clock: Clock) -> None:
+def test_an_unchanged_response_is_no_new_version(settings: Settings, serve: Serve, clock: Clock) -> None:
     clock.now = datetime(2024, 3, 6, 2)
-    with serve("bybit", settings=settings) as (_, there):
-        bring(there, clock)
+    with serve("bybit", settings=settings) as (_, served):
+        fetch_feed(served, clock)
         clock.now += timedelta(hours=7)
-        report = bring(there, clock)
+        report = fetch_feed(served, clock)
     assert (report.unchanged, report.landings) == (1, ())
     [landing] = LandingStore(settings.root).all("bybit.open_interest")
     assert landing.version == 1

@@ -1,4 +1,4 @@
-"""What goes wrong while fetching is written down as it happens and ends in ops.fetch_problems, whatever became of the fetch."""
+"""Problems while fetching are logged as they happen and loaded into ops.fetch_problems, whatever the outcome of the fetch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DAY = date(2024, 3, 5)
 FEED = "bybit.open_interest"
 
 
-def bring(settings: Settings, clock: Clock) -> None:
+def fetch_feed(settings: Settings, clock: Clock) -> None:
     fetch(settings, "bybit", ["open_interest"], first=DAY, assets=["SOL"], retry=FAST_RETRY, clock=clock)
 
 
@@ -38,15 +38,15 @@ def problems(settings: Settings, columns: str) -> Sequence[tuple[Any, ...]]:
         (Fault(OI, "status", status=429), "throttled"),
         (Fault(OI, "reset"), "unavailable"),
         (Fault(OI, "html"), "unavailable"),
-        (Fault(OI, "answer", change=without_rows), "empty_answer"),
+        (Fault(OI, "rewrite", change=without_rows), "empty_answer"),
     ],
     ids=["429", "reset", "html", "empty"],
 )
-def test_what_was_survived_is_on_record(
+def test_retried_problems_are_recorded(
     settings: Settings, serve: Serve, clock: Clock, fault: Fault, problem: str
 ) -> None:
-    with serve("bybit", settings=settings, faults=[fault]) as (_, there):
-        bring(there, clock)
+    with serve("bybit", settings=settings, faults=[fault]) as (_, served):
+        fetch_feed(served, clock)
     load_pending(settings, clock=clock).raise_failures()
     assert problems(settings, "venue, source, partition, subject, problem, effect") == [
         ("bybit", FEED, "2024-03-05", "SOLUSDT", problem, "asked_again")
@@ -56,19 +56,19 @@ def test_what_was_survived_is_on_record(
 @pytest.mark.parametrize(
     ("status", "problem"), [(503, "unavailable"), (451, "blocked"), (400, "refused")], ids=["503", "451", "400"]
 )
-def test_what_could_not_be_had_is_on_record_although_nothing_was_landed(
+def test_failed_fetches_are_recorded_although_nothing_was_landed(
     settings: Settings, serve: Serve, clock: Clock, status: int, problem: str
 ) -> None:
-    with serve("bybit", settings=settings, faults=[Fault(OI, "status", times=99, status=status)]) as (_, there):
-        bring(there, clock)
+    with serve("bybit", settings=settings, faults=[Fault(OI, "status", times=99, status=status)]) as (_, served):
+        fetch_feed(served, clock)
     load_pending(settings, clock=clock).raise_failures()
     given_up = [row for row in problems(settings, "source, partition, subject, problem, effect") if "given_up" in row]
     assert given_up == [(FEED, "2024-03-05", "SOLUSDT", problem, "given_up")]
 
 
-def test_loading_again_and_rebuilding_tell_the_same(settings: Settings, serve: Serve, clock: Clock) -> None:
-    with serve("bybit", settings=settings, faults=[Fault(OI, "status", times=2)]) as (_, there):
-        bring(there, clock)
+def test_loading_again_and_rebuilding_give_the_same_problems(settings: Settings, serve: Serve, clock: Clock) -> None:
+    with serve("bybit", settings=settings, faults=[Fault(OI, "status", times=2)]) as (_, served):
+        fetch_feed(served, clock)
         load_pending(settings, clock=clock)
         first = problems(settings, "*")
         load_pending(settings, clock=clock)
@@ -78,7 +78,7 @@ def test_loading_again_and_rebuilding_tell_the_same(settings: Settings, serve: S
     assert len(first) == 2
 
 
-def test_a_line_that_was_torn_is_kept_and_stops_nothing(settings: Settings) -> None:
+def test_a_torn_line_is_kept_and_does_not_stop_the_load(settings: Settings) -> None:
     file = settings.raw_dir / FOLDER / "bybit" / "2024-03-05.jsonl"
     file.parent.mkdir(parents=True)
     file.write_bytes(b'{"noted_at": "2024-03-05T0')

@@ -1,4 +1,4 @@
-"""Gate: what its payloads mean, and its history over HTTP against an emulator that says what is true."""
+"""Gate: parsing of recorded payloads, and history fetched over HTTP from an emulator with known data."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ from pipelines.operations.fetch import fetch
 from pipelines.sandbox.emulator import Request, Response
 from pipelines.sandbox.market_model import AnalyticMarket
 from pipelines.sandbox.venues import gate as emulated
-from pipelines.sources.cex import gate
+from pipelines.sources.cex.gate import history as gate_history
+from pipelines.sources.cex.gate import venue as gate
+from pipelines.sources.cex.gate import wire
 from pipelines.sources.instruments import SCHEMA
 from pipelines.storage.warehouse import writer
 from tests.sources.conftest import FAST_RETRY, NOW, Clock, Serve, loaded, parse_payloads, quarantined, sample
-from tests.sources.in_process import Direct, brought, context, rows
+from tests.sources.in_process import InProcessApi, context, fetch_pages, rows
 
-WORLD = AnalyticMarket()
+MARKET = AnalyticMarket()
 
 
 def known_as(instrument: str, size: float, contract_type: str = "linear") -> pl.DataFrame:
@@ -37,7 +39,7 @@ def known_as(instrument: str, size: float, contract_type: str = "linear") -> pl.
 CONTRACTS = pl.concat(known_as(x.instrument, x.contract_size or 1.0, x.contract_type) for x in emulated.LISTINGS)
 
 
-# What the payloads mean
+# Payloads
 
 
 def test_statistics_are_contracts_and_an_empty_ratio_is_none(samples_dir: Path) -> None:
@@ -87,7 +89,7 @@ def test_a_negative_size_is_a_liquidated_short_in_contracts(samples_dir: Path) -
     assert row["occurred_at"] == datetime(2023, 10, 8, 3, 35, 32)
 
 
-def test_twins_are_two_and_a_page_that_comes_again_adds_none() -> None:
+def test_identical_orders_are_two_and_a_repeated_page_adds_none() -> None:
     order = {"contract": "BTC_USDT", "left": 0, "size": 7, "fill_price": "1", "order_price": "1", "time": 1_709_683_200}
     body = orjson.dumps([order, order])
     [parsed] = parse_payloads("gate", "liq_orders", [body, body], instruments=CONTRACTS)
@@ -103,14 +105,14 @@ def test_contract_sizes_are_read_and_the_inverse_contract_is_a_dollar(samples_di
     assert sizes == {"ETH_USDT": 0.01, "SOL_USDT": 1.0, "BTC_USDT": 0.0001, "AVAX_USDT": 1.0, "BTC_USD": 1.0}
     btc = parsed.rows.row(by_predicate=pl.col("instrument") == "BTC_USD", named=True)
     assert (btc["contract_type"], btc["contract_size_unit"]) == ("inverse", "usd")
-    # create_time is 0 in this answer of 2023: not known.
+    # create_time is 0 in this response of 2023: unknown.
     assert parsed.rows["listed_at"].null_count() == 5
     assert parsed.rejects is not None and parsed.rejects["instrument"].to_list() == ["ETH_USD"]
 
 
 def ask(path: str, **params: str) -> Response:
     route = next(route for route in emulated.ROUTES if route.path == path)
-    return route.handler(Request("GET", "api", path, params, b"", NOW), WORLD)
+    return route.handler(Request("GET", "api", path, params, b"", NOW), MARKET)
 
 
 def test_an_order_window_of_more_than_an_hour_and_a_candle_limit_are_refused() -> None:
@@ -122,100 +124,102 @@ def test_an_order_window_of_more_than_an_hour_and_a_candle_limit_are_refused() -
 
 
 @pytest.mark.parametrize(
-    ("label", "error", "said"),
+    ("label", "error", "message"),
     [
         ("TOO_MANY_REQUESTS", ThrottledError, "TOO_MANY"),
-        ("CONTRACT_NOT_FOUND", RequestRefusedError, "no longer knows"),
+        ("CONTRACT_NOT_FOUND", RequestRefusedError, "no longer lists"),
         ("INVALID_PARAM_VALUE", RequestRefusedError, "documentation"),
     ],
 )
-def test_labels_tell_errors_apart(label: str, error: type[Exception], said: str) -> None:
-    with pytest.raises(error, match=said):
-        gate.check(Page("*", {}, 400, NOW, orjson.dumps({"label": label, "message": "m"})))
+def test_labels_classify_errors(label: str, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        wire.check(Page("*", {}, 400, NOW, orjson.dumps({"label": label, "message": "m"})))
 
 
 # Over HTTP
 
 
-def test_a_day_over_http_is_what_the_market_did(settings: Settings, serve: Serve, clock: Clock) -> None:
-    with serve("gate", settings=settings) as (_, there):
+def test_a_day_over_http_matches_the_market(settings: Settings, serve: Serve, clock: Clock) -> None:
+    with serve("gate", settings=settings) as (_, served):
         reports = fetch(
-            there, "gate", first=date(2024, 3, 8), last=date(2024, 3, 8), assets=["BTC", "PEPE"],
+            served, "gate", first=date(2024, 3, 8), last=date(2024, 3, 8), assets=["BTC", "PEPE"],
             retry=FAST_RETRY, clock=clock,
         )  # fmt: skip
     assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
     start, end = datetime(2024, 3, 8), datetime(2024, 3, 9)
     five = timedelta(minutes=5)
 
-    interest = loaded(there, "open_interest", clock=clock)
+    interest = loaded(served, "open_interest", clock=clock)
     for name in ("BTC_USDT", "PEPE_USDT"):
-        true = WORLD.open_interest(emulated.BY_NAME[name], 5, start + five, end + five)
-        got = interest.filter(instrument=name).select(true.columns).sort("event_at")
-        assert_frame_equal(got, true, rel_tol=1e-9)
+        expected = MARKET.open_interest(emulated.BY_NAME[name], 5, start + five, end + five)
+        got = interest.filter(instrument=name).select(expected.columns).sort("event_at")
+        assert_frame_equal(got, expected, rel_tol=1e-9)
     inverse = interest.filter(instrument="BTC_USD").sort("event_at")
-    true = WORLD.open_interest(emulated.BY_NAME["BTC_USD"], 5, start + five, end + five)
-    assert_frame_equal(inverse.select("oi_usd"), true.select("oi_usd"), rel_tol=1e-9)
+    expected = MARKET.open_interest(emulated.BY_NAME["BTC_USD"], 5, start + five, end + five)
+    assert_frame_equal(inverse.select("oi_usd"), expected.select("oi_usd"), rel_tol=1e-9)
     assert inverse["oi_base"].null_count() == inverse.height
     # The day's last state is stamped with the midnight that ends it.
     assert inverse.filter(event_at=end)["trade_date"].to_list() == [date(2024, 3, 8)]
 
-    totals = loaded(there, "liquidation_totals", clock=clock).filter(instrument="PEPE_USDT")
-    events = WORLD.liquidations(emulated.BY_NAME["PEPE_USDT"], start, end)
+    totals = loaded(served, "liquidation_totals", clock=clock).filter(instrument="PEPE_USDT")
+    events = MARKET.liquidations(emulated.BY_NAME["PEPE_USDT"], start, end)
     for side in ("long", "short"):
-        mine = events.filter(side=side)
-        assert totals[f"{side}_base"].sum() == pytest.approx(mine["quantity_base"].sum())
-        assert totals[f"{side}_usd"].sum() == pytest.approx((mine["quantity_base"] * mine["price"]).sum())
+        matching = events.filter(side=side)
+        assert totals[f"{side}_base"].sum() == pytest.approx(matching["quantity_base"].sum())
+        assert totals[f"{side}_usd"].sum() == pytest.approx((matching["quantity_base"] * matching["price"]).sum())
 
-    ratios = loaded(there, "long_short_ratios", clock=clock).filter(instrument="BTC_USD")
-    for measure in gate.MEASURES:
-        true = WORLD.ratios(emulated.BY_NAME["BTC_USD"], measure, 5, start + five, end + five)
-        assert_frame_equal(ratios.filter(measure=measure).select("event_at", "ratio").sort("event_at"), true)
+    ratios = loaded(served, "long_short_ratios", clock=clock).filter(instrument="BTC_USD")
+    for measure in gate_history.MEASURES:
+        expected = MARKET.ratios(emulated.BY_NAME["BTC_USD"], measure, 5, start + five, end + five)
+        assert_frame_equal(ratios.filter(measure=measure).select("event_at", "ratio").sort("event_at"), expected)
 
-    forced = loaded(there, "liquidations", clock=clock).sort("occurred_at")
+    forced = loaded(served, "liquidations", clock=clock).sort("occurred_at")
     columns = ("occurred_at", "side", "price", "quantity_base")
     for name in ("BTC_USDT", "BTC_USD", "PEPE_USDT"):
-        events = WORLD.liquidations(emulated.BY_NAME[name], start, end).with_columns(
+        events = MARKET.liquidations(emulated.BY_NAME[name], start, end).with_columns(
             pl.col("occurred_at").dt.truncate("1s")
         )
-        mine = forced.filter(instrument=name)
-        assert_frame_equal(mine.select(columns), events.select(columns), rel_tol=1e-9)
-        assert mine["notional_usd"].to_list() == pytest.approx((events["price"] * events["quantity_base"]).to_list())
+        matching = forced.filter(instrument=name)
+        assert_frame_equal(matching.select(columns), events.select(columns), rel_tol=1e-9)
+        assert matching["notional_usd"].to_list() == pytest.approx(
+            (events["price"] * events["quantity_base"]).to_list()
+        )
 
-    funding = loaded(there, "funding_rates", clock=clock).filter(instrument="BTC_USD").sort("settled_at")
-    settled = WORLD.funding(emulated.BY_NAME["BTC_USD"], start, end)
+    funding = loaded(served, "funding_rates", clock=clock).filter(instrument="BTC_USD").sort("settled_at")
+    settled = MARKET.funding(emulated.BY_NAME["BTC_USD"], start, end)
     assert_frame_equal(funding.select("settled_at", "rate"), settled.select("settled_at", "rate"))
 
-    candles = loaded(there, "candles", clock=clock).sort("opened_at")
+    candles = loaded(served, "candles", clock=clock).sort("opened_at")
     prices = ("opened_at", "open", "high", "low", "close", "volume_quote")
     for name in ("PEPE_USDT", "BTC_USD"):
-        traded = WORLD.candles(emulated.BY_NAME[name], "perp", 60, start, end)
-        mine = candles.filter(instrument=name)
-        assert_frame_equal(mine.select(prices), traded.select(prices), rel_tol=1e-12)
+        traded = MARKET.candles(emulated.BY_NAME[name], "perp", 60, start, end)
+        matching = candles.filter(instrument=name)
+        assert_frame_equal(matching.select(prices), traded.select(prices), rel_tol=1e-12)
         if name == "PEPE_USDT":
-            assert_frame_equal(mine.select("volume_base"), traded.select("volume_base"), rel_tol=1e-12)
+            assert_frame_equal(matching.select("volume_base"), traded.select("volume_base"), rel_tol=1e-12)
         else:
-            assert mine["volume_base"].null_count() == mine.height
-    assert quarantined(there).is_empty()
+            assert matching["volume_base"].null_count() == matching.height
+    assert quarantined(served).is_empty()
 
 
-def test_a_day_gate_no_longer_tells_of_is_unknown_and_not_quiet(
+def test_a_day_beyond_gates_retention_is_unknown_and_not_quiet(
     settings: Settings, serve: Serve, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forgetful = emulated.ResponseBehavior(remembers_since=datetime(2024, 3, 8))
+    forgetful = emulated.ResponseBehavior(history_since=datetime(2024, 3, 8))
     monkeypatch.setattr(emulated, "ROUTES", emulated.routes(forgetful))
-    with serve("gate", settings=settings) as (_, there):
+    with serve("gate", settings=settings) as (_, served):
         reports = fetch(
-            there, "gate", ["liq_orders"], first=date(2024, 3, 7), last=date(2024, 3, 8), assets=["BTC"],
+            served, "gate", ["liq_orders"], first=date(2024, 3, 7), last=date(2024, 3, 8), assets=["BTC"],
             retry=FAST_RETRY, clock=clock,
         )  # fmt: skip
     assert sum(report.not_yet_published for report in reports) == 1
-    loaded(there, "liquidations", clock=clock)
-    with writer(there, what="test") as con:
+    loaded(served, "liquidations", clock=clock)
+    with writer(served, what="test") as con:
         days = con.sql("select trade_date, status from ops.coverage where table_name = 'liquidations'").fetchall()
     assert days == [(date(2024, 3, 8), "complete")]
 
 
-# Under any manners
+# Any response behavior
 
 
 def job(subject: str, day: date) -> Job:
@@ -230,12 +234,12 @@ def job(subject: str, day: date) -> Job:
 @hypothesis_settings(max_examples=15, deadline=None)
 def test_size_order_and_overlap_of_pages_change_nothing(behavior: emulated.ResponseBehavior) -> None:
     day = date(2024, 3, 8)
-    there = gate.VENUE.feed("contract_stats")
+    venue_feed = gate.VENUE.feed("contract_stats")
     results = []
-    for how in (emulated.DEFAULT_BEHAVIOR, behavior):
-        pages = brought(there, Direct(emulated.routes(how), WORLD, NOW), job("BTC_USD", day))
+    for variant in (emulated.DEFAULT_BEHAVIOR, behavior):
+        pages = fetch_pages(venue_feed, InProcessApi(emulated.routes(variant), MARKET, NOW), job("BTC_USD", day))
         known = context("gate", CONTRACTS, at=datetime(2024, 3, 9))
-        parsed = there.parse([*pages, *pages[:1]], known)
+        parsed = venue_feed.parse([*pages, *pages[:1]], known)
         results.append(rows([one for one in parsed if one.table == "open_interest"]).sort("event_at"))
     assert results[0].height == 288
     assert_frame_equal(results[0], results[1])
@@ -246,9 +250,9 @@ def test_size_order_and_overlap_of_pages_change_nothing(behavior: emulated.Respo
 def test_every_liquidation_comes_once_however_full_the_hours_are(minutes: int) -> None:
     day = date(2024, 3, 8)
     crowded = AnalyticMarket(liquidation_minutes=minutes)
-    there = gate.VENUE.feed("liq_orders")
-    api = Direct(emulated.ROUTES, crowded, NOW)
-    pages = brought(there, api, Job("*", Span.of_days(day, day)))
-    got = rows(list(there.parse([*pages, *pages[:1]], context("gate", CONTRACTS, at=datetime(2024, 3, 9)))))
+    venue_feed = gate.VENUE.feed("liq_orders")
+    api = InProcessApi(emulated.ROUTES, crowded, NOW)
+    pages = fetch_pages(venue_feed, api, Job("*", Span.of_days(day, day)))
+    got = rows(list(venue_feed.parse([*pages, *pages[:1]], context("gate", CONTRACTS, at=datetime(2024, 3, 9)))))
     start, end = datetime(2024, 3, 8), datetime(2024, 3, 9)
     assert got.height == sum(crowded.liquidations(x, start, end).height for x in emulated.LISTINGS)

@@ -1,4 +1,4 @@
-"""`doctor --live` says what differs from what a venue's module expects, and lands nothing."""
+"""`doctor --live` reports differences from what a venue's module expects, and lands nothing."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pipelines.sources import registry
 from tests.sources.conftest import FAST_RETRY, Clock, Serve
 
 
-def test_a_venue_that_answers_as_expected(settings: Settings, serve: Serve, clock: Clock) -> None:
-    with serve("bybit", settings=settings) as (_, there):
-        probes = check_venue(there, registry.venue("bybit"), retry=FAST_RETRY, clock=clock)
+def test_a_venue_that_responds_as_expected(settings: Settings, serve: Serve, clock: Clock) -> None:
+    with serve("bybit", settings=settings) as (_, served):
+        probes = check_venue(served, registry.venue("bybit"), retry=FAST_RETRY, clock=clock)
     assert {(p.source, p.asked): (p.verdict, p.rows > 0) for p in probes if p.source == "bybit.funding"} == {
         ("bybit.funding", "recent"): ("as expected", True),
         ("bybit.funding", "oldest"): ("as expected", True),
@@ -21,16 +21,16 @@ def test_a_venue_that_answers_as_expected(settings: Settings, serve: Serve, cloc
     assert not settings.raw_dir.exists()
 
 
-def test_a_renamed_field_and_a_refusal_are_told_apart(settings: Settings, serve: Serve, clock: Clock) -> None:
+def test_a_renamed_field_and_a_refusal_are_distinguished(settings: Settings, serve: Serve, clock: Clock) -> None:
     def renamed(body: bytes) -> bytes:
         return body.replace(b'"fundingRate"', b'"rate"')
 
     faults = [
-        Fault("funding", "answer", times=100, change=renamed),
+        Fault("funding", "rewrite", times=100, change=renamed),
         Fault("open-interest", "status", times=100, status=451, body=orjson.dumps({"msg": "restricted"})),
     ]
-    with serve("bybit", settings=settings, faults=faults) as (_, there):
-        probes = check_venue(there, registry.venue("bybit"), retry=FAST_RETRY, clock=clock)
+    with serve("bybit", settings=settings, faults=faults) as (_, served):
+        probes = check_venue(served, registry.venue("bybit"), retry=FAST_RETRY, clock=clock)
     found = {(p.source, p.asked): p for p in probes}
     assert found["bybit.funding", "recent"].verdict == "failed"
     assert "'fundingRate'" in found["bybit.funding", "recent"].found

@@ -1,4 +1,4 @@
-"""Hyperliquid: what its payloads mean, and its history over HTTP against an emulator that says what is true."""
+"""Hyperliquid: parsing of recorded payloads, and history fetched over HTTP from an emulator with known data."""
 
 from __future__ import annotations
 
@@ -24,12 +24,14 @@ from pipelines.sandbox.emulator import Fault, Request
 from pipelines.sandbox.market_model import AnalyticMarket
 from pipelines.sandbox.venues import hyperliquid as emulated
 from pipelines.sources import registry
+from pipelines.sources.dex.hyperliquid import history as hyperliquid_history
 from pipelines.sources.dex.hyperliquid import venue as hyperliquid
+from pipelines.sources.dex.hyperliquid import wire
 from pipelines.sources.instruments import InstrumentHistory
 from tests.sources.conftest import FAST_RETRY, Clock, Serve, loaded, quarantined
-from tests.sources.in_process import Direct, brought, rows
+from tests.sources.in_process import InProcessApi, fetch_pages, rows
 
-WORLD = AnalyticMarket()
+MARKET = AnalyticMarket()
 NOW = datetime(2024, 3, 10, 6)
 HOUR = timedelta(hours=1)
 
@@ -40,8 +42,8 @@ def known(span: Span | None = None) -> Context:
     )
 
 
-def said(body: Any, *, asked: str = "", subject: str = "*", at: datetime = NOW) -> Page:
-    request = {"method": "POST", "endpoint": "api", "path": "/info", "body": {"type": asked}}
+def info_page(body: Any, *, request_type: str = "", subject: str = "*", at: datetime = NOW) -> Page:
+    request = {"method": "POST", "endpoint": "api", "path": "/info", "body": {"type": request_type}}
     return Page(subject, request, 200, at, body if isinstance(body, bytes) else orjson.dumps(body))
 
 
@@ -54,12 +56,12 @@ def recorded(samples_dir: Path, name: str) -> list[Any]:
     return [one["response"] for one in orjson.loads((folder / name).read_bytes())["interactions"]]
 
 
-# What payloads mean
+# Payloads
 
 
-def test_a_small_k_is_a_thousand(samples_dir: Path) -> None:
+def test_a_k_prefix_is_a_multiplier_of_1000(samples_dir: Path) -> None:
     [meta] = recorded(samples_dir, "meta_info.json")
-    [instruments] = parsed("instruments", said(meta))
+    [instruments] = parsed("instruments", info_page(meta))
     assert instruments.rows.height == 28
     facts = instruments.rows.filter(pl.col("instrument").is_in(["kPEPE", "BTC"])).sort("instrument")
     columns = ("instrument", "asset", "quote", "contract_type", "contract_size", "multiplier")
@@ -71,7 +73,7 @@ def test_a_small_k_is_a_thousand(samples_dir: Path) -> None:
 
 def test_funding_of_may_2023_settles_every_8_hours_and_states_no_interval(samples_dir: Path) -> None:
     _, history = recorded(samples_dir, "funding_history_2023_05.json")
-    [settled] = parsed("funding", said(history, subject="BTC"))
+    [settled] = parsed("funding", info_page(history, subject="BTC"))
     first = settled.rows.row(0, named=True)
     # 1683849600048 is 48 ms after midnight.
     assert (first["settled_at"], first["rate"]) == (datetime(2023, 5, 12), -0.00061334)
@@ -80,15 +82,15 @@ def test_funding_of_may_2023_settles_every_8_hours_and_states_no_interval(sample
     assert "interval_hours" not in settled.rows.columns
 
 
-def test_recorded_hours_of_funding_are_whole_hours_even_where_a_block_came_late(recorded_dir: Path) -> None:
+def test_recorded_hours_of_funding_are_complete_hours_even_where_a_block_came_late(recorded_dir: Path) -> None:
     path = recorded_dir / "cex" / "binance_hyperliquid_funding_raw" / "hl_BTC_funding_rates.json"
     collected = orjson.loads(path.read_bytes())
-    # The collector renamed one field of the wire.
-    wire = [
+    # The collector renamed one field of the response.
+    rows_of_api = [
         {"coin": r["coin"], "fundingRate": r["funding_rate"], "premium": r["premium"], "time": r["time"]}
         for r in collected
     ]
-    [settled] = parsed("funding", said(wire, subject="BTC"))
+    [settled] = parsed("funding", info_page(rows_of_api, subject="BTC"))
     stamps = settled.rows["settled_at"]
     assert stamps.len() == len(collected) == stamps.n_unique()
     assert (stamps == stamps.dt.truncate("1h")).all()
@@ -98,7 +100,7 @@ def test_recorded_hours_of_funding_are_whole_hours_even_where_a_block_came_late(
 
 def test_a_candle_is_in_units_of_the_instrument(samples_dir: Path) -> None:
     _, snapshot = recorded(samples_dir, "candle_snapshot.json")
-    [candles] = parsed("candles", said(snapshot, subject="kPEPE"))
+    [candles] = parsed("candles", info_page(snapshot, subject="kPEPE"))
     assert candles.rows.height == 24
     columns = ("instrument", "opened_at", "open", "high", "low", "close", "volume_base", "trades", "available_at")
     # 520 million thousands of PEPE at 0.0016 dollars a thousand: 0.83 million dollars in an hour.
@@ -108,9 +110,9 @@ def test_a_candle_is_in_units_of_the_instrument(samples_dir: Path) -> None:
     )  # fmt: skip
 
 
-def test_a_candle_that_is_not_closed_is_turned_away(samples_dir: Path) -> None:
+def test_a_candle_that_is_not_closed_is_rejected(samples_dir: Path) -> None:
     _, snapshot = recorded(samples_dir, "candle_snapshot.json")
-    [candles] = parsed("candles", said(snapshot, subject="kPEPE", at=datetime(2023, 5, 22, 19, 30)))
+    [candles] = parsed("candles", info_page(snapshot, subject="kPEPE", at=datetime(2023, 5, 22, 19, 30)))
     assert candles.rows.height == 23
     assert candles.rejects is not None
     assert candles.rejects["reason"].to_list() == ["undecodable"]
@@ -123,7 +125,9 @@ def state(interest: str, rate: str) -> dict[str, Any]:
 def test_the_state_of_the_hour_predicts_the_settlement_at_its_end() -> None:
     meta = {"universe": [{"name": "BTC"}, {"name": "MATIC", "isDelisted": True}]}
     at = datetime(2024, 3, 10, 6, 12, 30)
-    interest, predicted = parsed("contexts", said([meta, [state("31000.5", "0.0000125"), state("0.0", "0.0")]], at=at))
+    interest, predicted = parsed(
+        "contexts", info_page([meta, [state("31000.5", "0.0000125"), state("0.0", "0.0")]], at=at)
+    )
     assert interest.rows.select("instrument", "event_at", "oi_base", "oi_raw_unit", "period").rows() == [
         ("BTC", at, 31000.5, "base", "snapshot")
     ]
@@ -135,13 +139,13 @@ def test_the_state_of_the_hour_predicts_the_settlement_at_its_end() -> None:
 
 def test_states_that_do_not_match_the_list_are_an_error() -> None:
     with pytest.raises(SourceFormatError, match="do not match"):
-        parsed("contexts", said([{"universe": [{"name": "BTC"}]}, []]))
+        parsed("contexts", info_page([{"universe": [{"name": "BTC"}]}, []]))
 
 
-def test_the_recorded_file_means_what_its_mapping_says(recorded_dir: Path) -> None:
+def test_the_recorded_file_is_parsed_like_its_mapping(recorded_dir: Path) -> None:
     path = recorded_dir / "onchain" / "hyperliquid_daily" / "daily_notional_liquidated_by_coin.json"
     span = Span.of_days(date(2023, 6, 14), date(2025, 5, 2))
-    [amounts] = parsed("liquidation_totals", said(path.read_bytes()), span)
+    [amounts] = parsed("liquidation_totals", info_page(path.read_bytes()), span)
     assert amounts.rejects is not None
     assert amounts.rejects.is_empty()
     # 35,608 records, one of them of 2023-06-13.
@@ -158,7 +162,7 @@ def test_the_recorded_file_means_what_its_mapping_says(recorded_dir: Path) -> No
     assert declared == missing
 
 
-def test_absence_is_a_zero_only_on_days_that_were_seen_in_the_file() -> None:
+def test_absence_is_zero_only_on_days_seen_in_the_file() -> None:
     month, day = Span.of_days(date(2025, 6, 1), date(2025, 6, 30)), Span.of_days(date(2025, 7, 1), date(2025, 7, 1))
     seen = Span.of_days(date(2025, 4, 1), date(2025, 4, 30))
     claimed = [
@@ -171,14 +175,14 @@ def test_absence_is_a_zero_only_on_days_that_were_seen_in_the_file() -> None:
 
 
 def emulate(**body: Any) -> Any:
-    return orjson.loads(emulated.info(Request("POST", "api", "/info", {}, orjson.dumps(body), NOW), WORLD).body)
+    return orjson.loads(emulated.info(Request("POST", "api", "/info", {}, orjson.dumps(body), NOW), MARKET).body)
 
 
 MORNING: dict[str, Any] = {"coin": "BTC", "startTime": 1_710_000_000_000, "endTime": 1_710_050_000_000}
 
 
-def test_the_emulator_answers_with_the_candle_that_holds_a_bound(samples_dir: Path) -> None:
-    """As the sample does: asked from 20:46:47 to 19:46:47 of the day after, it begins with 20:00 and ends with 19:00."""
+def test_the_emulator_includes_the_candle_that_contains_a_bound(samples_dir: Path) -> None:
+    """Like the sample: a request from 20:46:47 to 19:46:47 of the next day starts with the 20:00 candle and ends with 19:00."""
     start = 1_709_900_000_000 // 3_600_000 * 3_600_000 + 2_807_000
     request = {"coin": "kPEPE", "interval": "1h", "startTime": start, "endTime": start + 23 * 3_600_000}
     answer = emulate(type="candleSnapshot", req=request)
@@ -188,69 +192,69 @@ def test_the_emulator_answers_with_the_candle_that_holds_a_bound(samples_dir: Pa
     assert 1_684_702_007_000 - sampled[0]["t"] == 2_807_000
 
 
-# The way over HTTP
+# Over HTTP
 
 
-def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve, clock: Clock) -> None:
+def test_days_over_http_match_the_market(settings: Settings, serve: Serve, clock: Clock) -> None:
     start, end = datetime(2024, 3, 7), datetime(2024, 3, 9)
     throttled = Fault("info", "status", first=3, status=429)
-    with serve("hyperliquid", settings=settings, faults=[throttled]) as (_, there):
+    with serve("hyperliquid", settings=settings, faults=[throttled]) as (_, served):
         reports = fetch(
-            there, "hyperliquid", first=date(2024, 3, 7), last=date(2024, 3, 8), assets=["BTC", "PEPE"],
+            served, "hyperliquid", first=date(2024, 3, 7), last=date(2024, 3, 8), assets=["BTC", "PEPE"],
             retry=FAST_RETRY, clock=clock,
         )  # fmt: skip
     assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
 
     names = ("funding_rates", "candles", "open_interest", "liquidation_totals")
-    tables = {name: loaded(there, name, clock=clock) for name in names}
+    tables = {name: loaded(served, name, clock=clock) for name in names}
     for name in ("BTC", "kPEPE"):
         listing = emulated.BY_NAME[name]
-        mine = {table: frame.filter(instrument=name) for table, frame in tables.items()}
-        hourly = WORLD.funding(listing, start, end).select("settled_at", "rate")
-        settled = mine["funding_rates"].filter(kind="settled")
+        matching = {table: frame.filter(instrument=name) for table, frame in tables.items()}
+        hourly = MARKET.funding(listing, start, end).select("settled_at", "rate")
+        settled = matching["funding_rates"].filter(kind="settled")
         assert_frame_equal(settled.select(hourly.columns).sort("settled_at"), hourly)
-        [coming] = mine["funding_rates"].filter(kind="predicted").select("settled_at", "rate").rows()
-        assert coming == WORLD.funding(listing, NOW + HOUR, NOW + 2 * HOUR).select("settled_at", "rate").row(0)
-        many = listing.multiplier
-        traded = WORLD.candles(listing, "perp", 60, start, end).select(
-            "opened_at", *(pl.col(price) * many for price in ("open", "high", "low", "close")),
-            pl.col("volume_base") / many, "trades",
+        [coming] = matching["funding_rates"].filter(kind="predicted").select("settled_at", "rate").rows()
+        assert coming == MARKET.funding(listing, NOW + HOUR, NOW + 2 * HOUR).select("settled_at", "rate").row(0)
+        multiplier = listing.multiplier
+        traded = MARKET.candles(listing, "perp", 60, start, end).select(
+            "opened_at", *(pl.col(price) * multiplier for price in ("open", "high", "low", "close")),
+            pl.col("volume_base") / multiplier, "trades",
         )  # fmt: skip
-        assert_frame_equal(mine["candles"].select(traded.columns).sort("opened_at"), traded)
-        interest = WORLD.open_interest(listing, 60, NOW, NOW + HOUR)["oi_base"][0] / many
-        assert mine["open_interest"]["oi_base"].to_list() == [interest]
+        assert_frame_equal(matching["candles"].select(traded.columns).sort("opened_at"), traded)
+        interest = MARKET.open_interest(listing, 60, NOW, NOW + HOUR)["oi_base"][0] / multiplier
+        assert matching["open_interest"]["oi_base"].to_list() == [interest]
         days = [day for day in (start, start + timedelta(days=1)) if (list(emulated.BY_NAME).index(name) + day.day) % 2]
-        amounts = [(day, emulated.liquidated_usd(WORLD, name, day)) for day in days]
-        assert mine["liquidation_totals"].select("event_at", "total_usd").rows() == amounts
-    assert quarantined(there).is_empty()
+        amounts = [(day, emulated.liquidated_usd(MARKET, name, day)) for day in days]
+        assert matching["liquidation_totals"].select("event_at", "total_usd").rows() == amounts
+    assert quarantined(served).is_empty()
 
 
-# Under any manners
+# Any response behavior
 
 
 @given(funding=st.integers(2, 40))
 @hypothesis_settings(max_examples=10, deadline=None)
-def test_funding_comes_whole_whatever_the_pages(funding: int) -> None:
+def test_funding_is_complete_whatever_the_pages(funding: int) -> None:
     feed, span = hyperliquid.VENUE.feed("funding"), Span.of_days(date(2024, 3, 7), date(2024, 3, 8))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hyperliquid, "FUNDING_LIMIT", funding)
+        patch.setattr(hyperliquid_history, "FUNDING_LIMIT", funding)
         patch.setattr(emulated, "FUNDING_MOST", funding)
-        pages = brought(feed, Direct(emulated.ROUTES, WORLD, NOW), Job("BTC", span))
-    true = WORLD.funding(emulated.BY_NAME["BTC"], span.start, span.end).select("settled_at", "rate")
+        pages = fetch_pages(feed, InProcessApi(emulated.ROUTES, MARKET, NOW), Job("BTC", span))
+    expected = MARKET.funding(emulated.BY_NAME["BTC"], span.start, span.end).select("settled_at", "rate")
     got = rows(list(feed.parse([*pages, *pages[:1]], known(span))))
-    assert_frame_equal(got.select(true.columns).sort("settled_at"), true)
+    assert_frame_equal(got.select(expected.columns).sort("settled_at"), expected)
 
 
-def test_a_month_of_funding_takes_two_answers() -> None:
+def test_a_month_of_funding_takes_two_responses() -> None:
     feed, month = hyperliquid.VENUE.feed("funding"), Span.of_days(date(2024, 1, 1), date(2024, 1, 31))
-    pages = brought(feed, Direct(emulated.ROUTES, WORLD, NOW), Job("ETH", month))
+    pages = fetch_pages(feed, InProcessApi(emulated.ROUTES, MARKET, NOW), Job("ETH", month))
     assert [len(page.json()) for page in pages] == [500, 244]
 
 
-def test_a_day_the_file_does_not_have_is_not_published_yet() -> None:
+def test_a_day_missing_from_the_file_is_not_published_yet() -> None:
     feed, today = hyperliquid.VENUE.feed("liquidation_totals"), Span.of_days(date(2024, 3, 10), date(2024, 3, 10))
     with pytest.raises(NotYetPublishedError):
-        brought(feed, Direct(emulated.ROUTES, WORLD, NOW), Job("*", today))
+        fetch_pages(feed, InProcessApi(emulated.ROUTES, MARKET, NOW), Job("*", today))
 
 
 def test_a_day_that_is_not_published_yet_covers_nothing(settings: Settings, serve: Serve, clock: Clock) -> None:
@@ -258,10 +262,10 @@ def test_a_day_that_is_not_published_yet_covers_nothing(settings: Settings, serv
         history = orjson.loads(body)["chart_data"]
         return orjson.dumps({"chart_data": [row for row in history if not row["time"].startswith("2024-03-08")]})
 
-    stalled = Fault("stats", "answer", times=9, change=without_the_8th)
-    with serve("hyperliquid", settings=settings, faults=[stalled]) as (_, there):
+    stalled = Fault("stats", "rewrite", times=9, change=without_the_8th)
+    with serve("hyperliquid", settings=settings, faults=[stalled]) as (_, served):
         fetch(
-            there, "hyperliquid", ["liquidation_totals"], first=date(2024, 3, 7), last=date(2024, 3, 8),
+            served, "hyperliquid", ["liquidation_totals"], first=date(2024, 3, 7), last=date(2024, 3, 8),
             retry=FAST_RETRY, clock=clock,
         )  # fmt: skip
     source, store = "hyperliquid.liquidation_totals", LandingStore(settings.root)
@@ -272,5 +276,5 @@ def test_a_day_that_is_not_published_yet_covers_nothing(settings: Settings, serv
 
 
 def test_an_unknown_coin_is_refused() -> None:
-    with pytest.raises(RequestRefusedError, match="no such coin"):
-        hyperliquid.check(said(None, asked="fundingHistory"))
+    with pytest.raises(RequestRefusedError, match="unknown coin"):
+        wire.check(info_page(None, request_type="fundingHistory"))

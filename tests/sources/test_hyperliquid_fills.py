@@ -1,4 +1,4 @@
-"""Hyperliquid's liquidations among fills: what recorded fills mean, each trade once, and both sources over HTTP."""
+"""Hyperliquid's liquidations from fills: parsing of recorded fills, deduplication of trades, and both sources over HTTP."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def block(*events: tuple[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def mirrored(fill: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """The other side of the trade, as its other user has it."""
+    """The counterparty's fill of the same trade."""
     return {**fill, "side": "B" if fill["side"] == "A" else "A", "crossed": not fill["crossed"], **changes}
 
 
 COLUMNS = ("liquidation_id", "instrument", "occurred_at", "side", "price", "quantity_base", "completeness", "is_adl")
 
 
-def test_the_maker_of_a_liquidation_into_the_book_tells_of_the_other_side(samples_dir: Path) -> None:
+def test_a_makers_fill_of_a_book_liquidation_gives_the_opposite_side(samples_dir: Path) -> None:
     # The maker sold 0.58 SOL, so the liquidated user bought: a short was closed. 1,782,636,233,257 ms.
     one = parsed(page(sampled(samples_dir)[0]["line"]))
     at = datetime(2026, 6, 28, 8, 43, 53, 257_000)
@@ -72,7 +72,7 @@ def test_the_maker_of_a_liquidation_into_the_book_tells_of_the_other_side(sample
     assert one.rows.select("venue", "venue_kind").rows() == [("hyperliquid", "perp_dex")]
 
 
-def test_a_trader_who_is_deleveraged_tells_of_the_bankrupt_position_against_him(samples_dir: Path) -> None:
+def test_a_deleveraged_traders_fill_gives_the_bankrupt_position(samples_dir: Path) -> None:
     # His short of 28.53 AVAX was bought back from the liquidated user, who sold: a long was closed.
     one = parsed(page(sampled(samples_dir)[1]["line"]))
     at = datetime(2025, 10, 10, 21, 16, 4, 831_000)
@@ -81,8 +81,8 @@ def test_a_trader_who_is_deleveraged_tells_of_the_bankrupt_position_against_him(
     ]
 
 
-def test_the_vault_that_takes_a_position_over_names_its_side(samples_dir: Path) -> None:
-    # The vault's fill: it bought what was a long. The note of the sample leaves out the fields that are not asked about.
+def test_a_backstop_takeover_names_the_side_of_the_position(samples_dir: Path) -> None:
+    # The vault's fill: it bought a long position. The sample omits some fields.
     fill = {**sampled(samples_dir)[2]["fill"], "tid": 9, "closedPnl": "0.0"}
     one = parsed(page(block(("0xvault", fill))))
     assert one.rows.select("side", "quantity_base", "is_adl").rows() == [("long", 28.33, False)]
@@ -104,7 +104,7 @@ def test_a_fill_seen_from_both_sides_is_counted_once(samples_dir: Path, number: 
     # In two blocks of the file, and once more on another page.
     again = parsed(page(line, {**line, "events": [own]}), page(line))
     assert_frame_equal(again.rows.drop("_line"), alone)
-    # His own fill tells the same, but for who was on the other side of it.
+    # The liquidated user's own fill gives the same, except whether the counterparty was deleveraged.
     assert_frame_equal(parsed(page({**line, "events": [own]})).rows.drop("_line", "is_adl"), alone.drop("is_adl"))
 
 
@@ -129,13 +129,13 @@ def streamed(*fills: dict[str, Any]) -> Page:
     return page({"header": {"number": 1, "timestamp": 1}, "fills": list(fills)}, endpoint="portal")
 
 
-def test_the_portal_tells_a_side_by_the_direction_and_leaves_out_the_book() -> None:
+def test_the_portal_gives_the_side_by_direction_and_omits_book_liquidations() -> None:
     fills = [portal_fill(), portal_fill(user="0xb", side="B"), portal_fill(dir="Close Long", tid=8)]
     one = parsed(streamed(*fills))
     assert one.rows.select("side", "price", "completeness").rows() == [("long", 110_000.5, "sampled")]
 
 
-def test_of_two_that_are_deleveraged_against_one_another_the_loser_is_the_bankrupt_one() -> None:
+def test_of_two_deleveraged_fills_the_one_with_a_loss_is_bankrupt() -> None:
     # Who gained 5 bought back a short; who lost was long.
     winner = portal_fill(user="0xw", side="B", dir="Auto-Deleveraging", closedPnl=5.0, startPosition=-0.25)
     loser = portal_fill(user="0xl", side="A", dir="Auto-Deleveraging", closedPnl=-5.0)
@@ -148,7 +148,7 @@ def test_a_takeover_with_a_deleveraged_trader_is_auto_deleveraging_once() -> Non
     assert parsed(streamed(*fills)).rows.select("side", "is_adl").rows() == [("long", True)]
 
 
-def test_what_contradicts_itself_or_is_of_no_perpetual_of_the_venue_is_kept_apart(samples_dir: Path) -> None:
+def test_contradicting_fills_and_foreign_instruments_are_rejected(samples_dir: Path) -> None:
     [[user, fill]] = sampled(samples_dir)[0]["line"]["events"]
     victim = fill["liquidation"]["liquidatedUser"]
     one = parsed(
@@ -174,20 +174,20 @@ def test_a_block_of_another_shape_is_an_error(line: dict[str, Any]) -> None:
 
 def test_the_query_is_that_of_the_sample(samples_dir: Path) -> None:
     wanted = orjson.loads((samples_dir / "onchain" / "sqd" / "hyperliquid_fills_query.json").read_bytes())
-    asked = source.query(BlockRange(wanted["fromBlock"], wanted["toBlock"]))
-    assert (asked["type"], asked["fills"][0].keys()) == (wanted["type"], wanted["fills"][0].keys())
-    assert set(asked["fills"][0]["dir"]) == set(wanted["fills"][0]["dir"])
-    assert set(asked["fields"]["fill"]) <= set(wanted["fields"]["fill"])
-    assert asked["fields"]["block"] == wanted["fields"]["block"]
+    requested = source.query(BlockRange(wanted["fromBlock"], wanted["toBlock"]))
+    assert (requested["type"], requested["fills"][0].keys()) == (wanted["type"], wanted["fills"][0].keys())
+    assert set(requested["fills"][0]["dir"]) == set(wanted["fills"][0]["dir"])
+    assert set(requested["fields"]["fill"]) <= set(wanted["fields"]["fill"])
+    assert requested["fields"]["block"] == wanted["fields"]["block"]
 
 
-def test_the_emulator_writes_fills_as_the_sample_has_them(samples_dir: Path) -> None:
+def test_the_emulator_writes_fills_like_the_sample(samples_dir: Path) -> None:
     [[_, fill]] = sampled(samples_dir)[0]["line"]["events"]
     row = emulated.forced(AnalyticMarket(), NOW, NOW + timedelta(hours=3)).row(0, named=True)
-    for _, ours in emulated.fills(row):
+    for _, event in emulated.fills(row):
         # Only orders that were given one have a cloid.
         assert {key: type(value) for key, value in fill.items() if key != "cloid"} == {
-            key: type(value) for key, value in ours.items()
+            key: type(value) for key, value in event.items()
         }
 
 
@@ -204,11 +204,11 @@ def test_a_hundred_thousand_fills_are_read_in_seconds(samples_dir: Path) -> None
     assert time.process_time() - started < 10
 
 
-# The way over HTTP
+# Over HTTP
 
 
-def truth(*kinds: str) -> pl.DataFrame:
-    """The world's liquidations of the day that end in these ways."""
+def expected_liquidations(*kinds: str) -> pl.DataFrame:
+    """The market's liquidations of the day of these kinds."""
     start = datetime(2025, 11, 1)
     return (
         emulated.forced(AnalyticMarket(), start, start + timedelta(days=1))
@@ -219,7 +219,7 @@ def truth(*kinds: str) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize("endpoint", ["portal", "node"])
-def test_a_day_over_http_is_every_forced_close_the_source_tells(
+def test_a_day_over_http_has_every_forced_close_of_the_source(
     settings: Settings, serve: Serve, clock: Clock, endpoint: str
 ) -> None:
     clock.now = NOW
@@ -228,27 +228,29 @@ def test_a_day_over_http_is_every_forced_close_the_source_tells(
         Fault("finalized-stream", "truncated", first=3),
         Fault(".node/20251101/7", "reset"),
     ]
-    with serve(source.NAME, settings=settings, faults=faults) as (emulator, there):
-        kept = {k: v for k, v in there.endpoints.items() if k == f"{source.NAME}.{endpoint}"}
-        there = there.model_copy(update={"endpoints": kept})
-        [report] = fetch(there, source.NAME, first=DAY, last=DAY, assets=["BTC"], retry=FAST_RETRY, clock=clock)
+    with serve(source.NAME, settings=settings, faults=faults) as (emulator, served):
+        kept = {k: v for k, v in served.endpoints.items() if k == f"{source.NAME}.{endpoint}"}
+        served = served.model_copy(update={"endpoints": kept})
+        [report] = fetch(served, source.NAME, first=DAY, last=DAY, assets=["BTC"], retry=FAST_RETRY, clock=clock)
     assert dict(report.failures) == {}
     # 864,000 blocks by streams of 300,000: three, and two that were lost.
     assert len([hit for hit in emulator.hits if "stream" in hit.where]) == (5 if endpoint == "portal" else 0)
-    found = loaded(there, "liquidations", clock=clock)
+    found = loaded(served, "liquidations", clock=clock)
     assert set(found["completeness"]) == {"sampled" if endpoint == "portal" else "full"}
-    expected = truth("backstop", "adl") if endpoint == "portal" else truth("market", "backstop", "adl")
+    expected = (
+        expected_liquidations("backstop", "adl")
+        if endpoint == "portal"
+        else expected_liquidations("market", "backstop", "adl")
+    )
     assert expected.height > 30
     assert_frame_equal(found.select(expected.columns).sort("instrument", "occurred_at"), expected)
-    assert quarantined(there).is_empty()
+    assert quarantined(served).is_empty()
 
 
-def test_a_day_whose_last_hour_is_not_written_yet_is_asked_for_later(
-    settings: Settings, serve: Serve, clock: Clock
-) -> None:
+def test_a_day_without_its_last_hour_is_not_yet_published(settings: Settings, serve: Serve, clock: Clock) -> None:
     clock.now = datetime(2025, 11, 2, 7)
     missing = Fault(".node/20251101/23", "status", status=404, times=9)
-    with serve(source.NAME, settings=settings, faults=[missing]) as (_, there):
-        fetch(there, source.NAME, first=DAY, last=DAY, assets=["BTC"], retry=FAST_RETRY, clock=clock)
+    with serve(source.NAME, settings=settings, faults=[missing]) as (_, served):
+        fetch(served, source.NAME, first=DAY, last=DAY, assets=["BTC"], retry=FAST_RETRY, clock=clock)
     [landing] = LandingStore(settings.root).all(f"{source.NAME}.liquidations")
     assert landing.completeness == "not_yet_published"

@@ -1,4 +1,4 @@
-"""Kraken Futures: what its payloads mean, and its history over HTTP against an emulator that says what is true."""
+"""Kraken Futures: parsing of recorded payloads, and history fetched over HTTP from an emulator with known data."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from pipelines.extract.venue import Context, Job, Page, Span
 from pipelines.operations.fetch import fetch
 from pipelines.sandbox.market_model import AnalyticMarket
 from pipelines.sandbox.venues import kraken as emulated
-from pipelines.sources.cex import kraken
+from pipelines.sources.cex.kraken import venue as kraken
+from pipelines.sources.cex.kraken import wire
 from pipelines.sources.instruments import SCHEMA
 from pipelines.storage.warehouse import writer
 from tests.sources.conftest import FAST_RETRY, NOW, Clock, Serve, loaded, parse_payloads, quarantined, sample
-from tests.sources.in_process import Direct, brought, rows
+from tests.sources.in_process import InProcessApi, fetch_pages, rows
 
-WORLD = AnalyticMarket()
+MARKET = AnalyticMarket()
 CONTRACTS = pl.DataFrame(
     [
         {**dict.fromkeys(SCHEMA), "instrument": x.instrument, "contract_type": x.contract_type, "contract_size": 1.0}
@@ -35,10 +36,10 @@ CONTRACTS = pl.DataFrame(
 )
 
 
-# What the payloads mean
+# Payloads
 
 
-def test_perpetuals_are_told_from_dated_contracts_and_bitcoin_by_its_name(samples_dir: Path) -> None:
+def test_perpetuals_are_distinguished_from_dated_contracts_and_xbt_is_bitcoin(samples_dir: Path) -> None:
     listed = orjson.loads(sample(samples_dir, "krakenfutures_instruments.json"))["data"]
     now = {"symbol": "PF_XBTUSD", "contractSize": 1, "openingDate": "2022-03-22T00:00:00.000Z"}
     body = orjson.dumps({"result": "success", "instruments": [*listed, now]})
@@ -90,7 +91,7 @@ def test_open_interest_is_the_close_of_its_bucket_at_its_end(unit: int) -> None:
     assert (row["oi_base"], row["oi_usd"], row["event_at"]) == (2193.7, None, datetime(2024, 3, 6, 0, 5))
 
 
-def test_tickers_tell_the_open_interest_of_the_moment(samples_dir: Path) -> None:
+def test_tickers_have_the_current_open_interest(samples_dir: Path) -> None:
     at = datetime(2025, 11, 17, 0, 34, 38)
     body = orjson.loads(sample(samples_dir, "krakenfutures_tickers.json"))
     body["tickers"] += [{"symbol": "in_xbtusd", "last": 91_468.4}, {"symbol": "PF_NEWUSD", "openInterest": 5.0}]
@@ -105,8 +106,8 @@ def test_tickers_tell_the_open_interest_of_the_moment(samples_dir: Path) -> None
     assert parsed.rejects.select("instrument", "reason").rows() == [("PF_NEWUSD", "unknown_instrument")]
 
 
-def test_accounts_are_counted_and_nobody_is_no_ratio() -> None:
-    # 30 accounts long and 20 short, 60%; 5 long and none short; nobody.
+def test_accounts_give_a_ratio_and_no_accounts_give_none() -> None:
+    # 30 long and 20 short accounts (60%); 5 long and none short; no accounts.
     counted = {"longCount": [30, 5, 0], "shortCount": [20, 0, 0], "ratio": ["0.6", "1", "0"]}
     stamps = [1_709_683_200, 1_709_683_500, 1_709_683_800]
     [parsed] = parse_payloads(
@@ -134,60 +135,58 @@ def test_another_shape_of_the_analytics_is_an_error(stamps: list[int], data: lis
         (b'{"errors":[{"type":"Invalid arguments"}]}', RequestRefusedError),
     ],
 )
-def test_an_error_in_a_200_is_no_answer(body: bytes, error: type[Exception]) -> None:
+def test_an_error_in_a_200_is_raised(body: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
-        kraken.check(Page("*", {}, 200, NOW, body))
-    kraken.check(Page("*", {}, 200, NOW, analytics([], [])))
+        wire.check(Page("*", {}, 200, NOW, body))
+    wire.check(Page("*", {}, 200, NOW, analytics([], [])))
 
 
 # Over HTTP
 
 
-def test_a_day_over_http_is_what_the_market_did(settings: Settings, serve: Serve, clock: Clock) -> None:
-    with serve("kraken", settings=settings) as (_, there):
+def test_a_day_over_http_matches_the_market(settings: Settings, serve: Serve, clock: Clock) -> None:
+    with serve("kraken", settings=settings) as (_, served):
         reports = fetch(
-            there, "kraken", first=date(2024, 3, 8), last=date(2024, 3, 8), assets=["BTC", "PEPE"],
+            served, "kraken", first=date(2024, 3, 8), last=date(2024, 3, 8), assets=["BTC", "PEPE"],
             retry=FAST_RETRY, clock=clock,
         )  # fmt: skip
     assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
     start, end = datetime(2024, 3, 8), datetime(2024, 3, 9)
     five = timedelta(minutes=5)
-    interest = loaded(there, "open_interest", clock=clock).filter(period="5m")
+    interest = loaded(served, "open_interest", clock=clock).filter(period="5m")
     for name, unit in (("PF_PEPEUSD", "oi_base"), ("PI_XBTUSD", "oi_usd")):
-        true = WORLD.open_interest(emulated.BY_NAME[name], 5, start + five, end + five)
+        expected = MARKET.open_interest(emulated.BY_NAME[name], 5, start + five, end + five)
         got = interest.filter(instrument=name).sort("event_at")
-        assert_frame_equal(got.select("event_at", unit), true.select("event_at", unit))
-    accounts = loaded(there, "long_short_ratios", clock=clock).filter(instrument="PI_XBTUSD").sort("event_at")
-    true = WORLD.ratios(emulated.BY_NAME["PI_XBTUSD"], "account_global", 5, start + five, end + five)
-    shares = true.select("event_at", (emulated.longs() / 1000).alias("long_share"))
+        assert_frame_equal(got.select("event_at", unit), expected.select("event_at", unit))
+    accounts = loaded(served, "long_short_ratios", clock=clock).filter(instrument="PI_XBTUSD").sort("event_at")
+    expected = MARKET.ratios(emulated.BY_NAME["PI_XBTUSD"], "account_global", 5, start + five, end + five)
+    shares = expected.select("event_at", (emulated.longs() / 1000).alias("long_share"))
     assert_frame_equal(accounts.select("event_at", "long_share"), shares)
-    funding = loaded(there, "funding_rates", clock=clock).filter(instrument="PI_XBTUSD").sort("settled_at")
-    settled = WORLD.funding(emulated.BY_NAME["PI_XBTUSD"], start, end)
+    funding = loaded(served, "funding_rates", clock=clock).filter(instrument="PI_XBTUSD").sort("settled_at")
+    settled = MARKET.funding(emulated.BY_NAME["PI_XBTUSD"], start, end)
     assert_frame_equal(funding.select("settled_at", "rate"), settled.select("settled_at", "rate"))
-    candles = loaded(there, "candles", clock=clock).sort("opened_at")
+    candles = loaded(served, "candles", clock=clock).sort("opened_at")
     for name, volume in (("PF_PEPEUSD", "volume_base"), ("PI_XBTUSD", "volume_quote")):
         columns = ("opened_at", "open", "high", "low", "close", volume)
-        traded = WORLD.candles(emulated.BY_NAME[name], "perp", 60, start, end)
+        traded = MARKET.candles(emulated.BY_NAME[name], "perp", 60, start, end)
         assert_frame_equal(candles.filter(instrument=name).select(columns), traded.select(columns), rel_tol=1e-12)
-    assert quarantined(there).is_empty()
+    assert quarantined(served).is_empty()
 
 
-def test_the_moments_open_interest_over_http_is_what_the_market_holds(
-    settings: Settings, serve: Serve, clock: Clock
-) -> None:
-    with serve("kraken", settings=settings) as (_, there):
-        reports = fetch(there, "kraken", feeds=["instruments", "current_open_interest"], retry=FAST_RETRY, clock=clock)
+def test_current_open_interest_over_http_matches_the_market(settings: Settings, serve: Serve, clock: Clock) -> None:
+    with serve("kraken", settings=settings) as (_, served):
+        reports = fetch(served, "kraken", feeds=["instruments", "current_open_interest"], retry=FAST_RETRY, clock=clock)
     assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
-    got = loaded(there, "open_interest", clock=clock)
+    got = loaded(served, "open_interest", clock=clock)
     assert set(got["instrument"]) == set(emulated.BY_NAME)
     for name, unit in (("PF_PEPEUSD", "oi_base"), ("PI_XBTUSD", "oi_usd")):
-        true = WORLD.open_interest(emulated.BY_NAME[name], 5, NOW, NOW + timedelta(minutes=5))
+        expected = MARKET.open_interest(emulated.BY_NAME[name], 5, NOW, NOW + timedelta(minutes=5))
         [row] = got.filter(instrument=name).iter_rows(named=True)
-        assert row[unit] == true[unit][0]
-    assert quarantined(there).is_empty()
+        assert row[unit] == expected[unit][0]
+    assert quarantined(served).is_empty()
 
 
-def test_what_was_captured_is_held_against_the_slots_of_the_day(settings: Settings, serve: Serve, clock: Clock) -> None:
+def test_captures_are_compared_with_the_slots_of_the_day(settings: Settings, serve: Serve, clock: Clock) -> None:
     # Two versions of one slot; a day without; two of the first three slots of the newest.
     moments = (
         datetime(2024, 3, 8, 22, 5),
@@ -195,44 +194,44 @@ def test_what_was_captured_is_held_against_the_slots_of_the_day(settings: Settin
         datetime(2024, 3, 10, 0, 5),
         datetime(2024, 3, 10, 2, 5),
     )
-    with serve("kraken", settings=settings) as (_, there):
+    with serve("kraken", settings=settings) as (_, served):
         for clock.now in moments:
             fetch(
-                there, "kraken", feeds=["instruments", "current_open_interest"], again=True, retry=FAST_RETRY, clock=clock
+                served, "kraken", feeds=["instruments", "current_open_interest"], again=True, retry=FAST_RETRY, clock=clock
             )  # fmt: skip
-    loaded(there, "open_interest", clock=clock)
-    with writer(there, what="test") as con:
-        said = con.sql(
+    loaded(served, "open_interest", clock=clock)
+    with writer(served, what="test") as con:
+        coverage = con.sql(
             "select distinct trade_date, expected, present, status, reason from ops.coverage order by 1"
         ).fetchall()
-    assert said == [
+    assert coverage == [
         (date(2024, 3, 8), 24, 1, "partial", "captured 1 of 24 slots"),
         (date(2024, 3, 9), 24, 0, "missing", "captured 0 of 24 slots"),
         (date(2024, 3, 10), 3, 2, "partial", "captured 2 of 3 slots"),
     ]
 
 
-def test_a_year_of_funding_is_asked_for_once_a_contract(settings: Settings, serve: Serve, clock: Clock) -> None:
-    with serve("kraken", settings=settings) as (emulator, there):
+def test_a_year_of_funding_is_one_request_per_contract(settings: Settings, serve: Serve, clock: Clock) -> None:
+    with serve("kraken", settings=settings) as (emulator, served):
 
-        def bring(last: date) -> int:
+        def fetch_feed(last: date) -> int:
             before = len(emulator.hits)
             fetch(
-                there, "kraken", ["funding"], first=date(2023, 3, 1), last=last, assets=["BTC", "ETH"], retry=FAST_RETRY,
+                served, "kraken", ["funding"], first=date(2023, 3, 1), last=last, assets=["BTC", "ETH"], retry=FAST_RETRY,
                 clock=clock,
             )  # fmt: skip
             return sum("historicalfundingrates" in str(hit) for hit in emulator.hits[before:])
 
         # PF_XBTUSD, PI_XBTUSD and PF_ETHUSD.
-        assert bring(date(2024, 2, 29)) == 3
-        assert bring(date(2024, 2, 29)) == 0
+        assert fetch_feed(date(2024, 2, 29)) == 3
+        assert fetch_feed(date(2024, 2, 29)) == 0
         # Nine days later: eight in a row, and one that may still be restated.
-        assert bring(date(2024, 3, 9)) == 6
+        assert fetch_feed(date(2024, 3, 9)) == 6
         clock.now += timedelta(hours=7)
-        assert bring(date(2024, 3, 9)) == 3
+        assert fetch_feed(date(2024, 3, 9)) == 3
 
 
-# Under any manners
+# Any response behavior
 
 
 @given(
@@ -244,21 +243,21 @@ def test_a_year_of_funding_is_asked_for_once_a_contract(settings: Settings, serv
 @hypothesis_settings(max_examples=15, deadline=None)
 def test_size_overlap_and_unit_of_pages_change_nothing(behavior: emulated.ResponseBehavior, feed: str) -> None:
     span = Span.of_days(date(2024, 3, 8), date(2024, 3, 8))
-    there = kraken.VENUE.feed(feed)
+    venue_feed = kraken.VENUE.feed(feed)
     results = []
-    for how in (emulated.DEFAULT_BEHAVIOR, behavior):
-        pages = brought(there, Direct(emulated.routes(how), WORLD, NOW), Job("PI_XBTUSD", span))
+    for variant in (emulated.DEFAULT_BEHAVIOR, behavior):
+        pages = fetch_pages(venue_feed, InProcessApi(emulated.routes(variant), MARKET, NOW), Job("PI_XBTUSD", span))
         known = Context("kraken", NOW, span, CONTRACTS)
-        results.append(rows(list(there.parse([*pages[::-1], *pages[:1]], known))).sort("available_at"))
+        results.append(rows(list(venue_feed.parse([*pages[::-1], *pages[:1]], known))).sort("available_at"))
     assert results[0].height == (24 if feed == "candles" else 288)
     assert_frame_equal(results[0], results[1])
 
 
-def test_more_without_anything_newer_is_an_error_and_no_endless_loop() -> None:
-    class Stuck(Direct):
+def test_a_more_flag_without_newer_rows_is_an_error_and_no_endless_loop() -> None:
+    class Stuck(InProcessApi):
         async def get(self, path: str, **options: object) -> Page:
             return Page("PF_XBTUSD", {}, 200, NOW, analytics([1], [["1", "1", "1", "1"]], more=True))
 
     day = Span.of_days(date(2024, 3, 8), date(2024, 3, 8))
     with pytest.raises(SourceFormatError, match="no row is newer"):
-        brought(kraken.VENUE.feed("open_interest"), Stuck((), WORLD, NOW), Job("PF_XBTUSD", day))
+        fetch_pages(kraken.VENUE.feed("open_interest"), Stuck((), MARKET, NOW), Job("PF_XBTUSD", day))

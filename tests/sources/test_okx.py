@@ -1,4 +1,4 @@
-"""OKX: what its payloads mean, and its history over HTTP against an emulator that says what is true."""
+"""OKX: parsing of recorded payloads, and history fetched over HTTP from an emulator with known data."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from pipelines.sources.instruments import SCHEMA
 from pipelines.sources.records import read_records
 from pipelines.storage.warehouse import writer
 from tests.sources.conftest import FAST_RETRY, Clock, Serve, loaded, quarantined, sample
-from tests.sources.in_process import Direct, brought, context, page, rows
+from tests.sources.in_process import InProcessApi, context, fetch_pages, page, rows
 
-WORLD = AnalyticMarket()
+MARKET = AnalyticMarket()
 NOW = datetime(2024, 3, 10, 6)
-PATIENT_FOR_TWO_SECONDS = replace(FAST_RETRY, longest_wait=3.0)
-"""OKX's windows are of 2 seconds, so that is what its throttling asks for."""
+RETRY_AFTER_TWO_SECONDS = replace(FAST_RETRY, longest_wait=3.0)
+"""OKX's rate-limit windows are 2 seconds long, so it asks to wait that long."""
 
 
 def known(*listed: tuple[str, str, float, str]) -> pl.DataFrame:
@@ -66,7 +66,7 @@ def recorded(folder: Path, name: str) -> Any:
     return orjson.loads(sample(folder, "okx_rubik_and_oi.json"))[name]
 
 
-# What payloads mean
+# Payloads
 
 
 def test_contract_sizes_are_value_times_multiplier_in_coin_or_dollars(samples_dir: Path) -> None:
@@ -85,7 +85,7 @@ def test_contract_sizes_are_value_times_multiplier_in_coin_or_dollars(samples_di
     assert (first["listed_at"], first["delisted_at"]) == (datetime(2021, 1, 29, 10, 40, 28), None)
 
 
-def test_a_swap_of_unknown_unit_is_turned_away_by_name() -> None:
+def test_a_swap_of_unknown_unit_is_rejected_by_name() -> None:
     swap = {"instId": "BTC-EUR-SWAP", "ctType": "linear", "ctVal": "5", "ctMult": "1", "ctValCcy": "GOLD"}
     [listed] = parsed("instruments", page(wire.INSTRUMENTS, {"code": "0", "data": [swap]}, subject="*", at=NOW))
     assert listed.rows.is_empty()
@@ -108,7 +108,7 @@ def test_open_interest_is_received_in_contracts_and_kept_in_coin_and_dollars(sam
     body = recorded(samples_dir, "_open_interest_history")
     [states] = parsed("open_interest", page(wire.OPEN_INTEREST, body, subject="BTC-USDT-SWAP", at=NOW, period="1H"))
     row = states.rows.row(0, named=True)
-    # 2,800,476.45 contracts of 0.01 BTC are 28,004.76 BTC (the venue says 28,006.54, a moment later): not 2.8 million BTC.
+    # 2,800,476.45 contracts of 0.01 BTC are 28,004.76 BTC (the venue has 28,006.54, a moment later): not 2.8 million BTC.
     assert (row["oi_raw"], row["oi_raw_unit"], row["oi_base"]) == (2_800_476.45, "contracts", 28_006.5419)
     assert row["oi_usd"] == 2_360_916_466.88
     assert abs(row["oi_raw"] * 0.01 / row["oi_base"] - 1) < 0.001
@@ -126,7 +126,7 @@ def test_open_interest_of_now_is_read_in_coin(samples_dir: Path) -> None:
 def test_funding_is_the_rate_that_was_paid_not_the_one_predicted(samples_dir: Path) -> None:
     body = sample(samples_dir, "okx_funding_rate_history.json")
     [linear] = parsed("funding", page(wire.FUNDING, body, subject="BTC-USDT-SWAP", at=NOW))
-    # fundingRate says 0.0001515032 and -0.0000236017; the gap of the two stamps is 8 hours.
+    # fundingRate says 0.0001515032 and -0.0000236017; the timestamps are 8 hours apart.
     assert linear.rows["rate"].to_list() == [0.00015, -0.00002]
     assert linear.rows["settled_at"].to_list() == [datetime(2024, 1, 1), datetime(2023, 12, 31, 16)]
     [inverse] = parsed(
@@ -139,12 +139,12 @@ def test_candles_take_volume_in_coin_not_in_contracts(samples_dir: Path) -> None
     body = sample(samples_dir, "okx_candles.json")
     [candles] = parsed("candles", page(wire.CANDLES, body, subject="BTC-USDT-SWAP", at=NOW))
     first = candles.rows.row(0, named=True)
-    # The fixture's vol is 778.838 contracts, and its volCcy and volCcyQuote are 0.
+    # The sample's vol is 778.838 contracts; its volCcy and volCcyQuote are 0.
     assert (first["volume_base"], first["volume_quote"], first["close"]) == (0.0, 0.0, 33_783.9)
     assert first["opened_at"] == datetime(2021, 7, 1)
 
 
-def test_a_candle_received_before_its_close_is_turned_away() -> None:
+def test_a_candle_received_before_its_close_is_rejected() -> None:
     opened = int(NOW.replace(tzinfo=UTC).timestamp() * 1000)
     cells = [str(opened), "1", "1", "1", "1", "5", "5", "5", "0"]
     [candles] = parsed(
@@ -178,7 +178,7 @@ def test_an_hourly_pull_keeps_its_hours(samples_dir: Path) -> None:
     assert states["period"].unique().to_list() == ["1h"]
 
 
-def test_taker_volume_is_sold_then_bought_and_told_at_the_end_of_its_period() -> None:
+def test_taker_volume_is_sold_then_bought_and_stamped_at_the_end_of_its_period() -> None:
     body = {"code": "0", "data": [["1630425600000", "7596.2651", "7149.4855"], ["1630425300000", "0", "12"]]}
     _, takers = parsed("positioning", page(wire.TAKER_VOLUME, body, subject="BTC-CONTRACTS", at=NOW, period="5m"))
     first, second = takers.rows.iter_rows(named=True)
@@ -217,7 +217,7 @@ def test_a_captured_liquidation_of_ether_is_in_contracts_of_a_tenth(recorded_dir
     )
     got = events.rows.row(0, named=True)
     assert (got["side"], got["quantity_base"]) == (row["side"], pytest.approx(0.001))
-    # The capture's 2.05829 dollars are of a fill 0.04% below the bankruptcy price that we are given.
+    # The capture's 2.05829 dollars are at a fill price 0.04% below the bankruptcy price.
     assert got["notional_usd"] == pytest.approx(float(row["notional_usd"]), rel=0.001)
 
 
@@ -227,7 +227,7 @@ def test_inverse_liquidations_are_dollars_first() -> None:
     assert (row["side"], row["notional_usd"], row["quantity_base"]) == ("long", 2_500.0, 0.05)
 
 
-def test_a_netted_position_is_known_by_its_forced_order_and_a_contradiction_is_turned_away() -> None:
+def test_a_netted_position_is_known_by_its_forced_order_and_a_contradiction_is_rejected() -> None:
     [events] = parsed(
         "liquidations", liquidated(detail("net", "sell", "50000", "1"), detail("long", "buy", "50000", "2"))
     )
@@ -236,7 +236,7 @@ def test_a_netted_position_is_known_by_its_forced_order_and_a_contradiction_is_t
     assert events.rejects.select("reason", "field").rows() == [("undecodable", "posSide")]
 
 
-def test_twins_stay_two_and_rows_that_come_on_two_pages_stay_one() -> None:
+def test_identical_events_stay_two_and_a_row_on_two_pages_stays_one() -> None:
     twin, other = detail("long", "sell", "50000", "1"), detail("short", "buy", "50000", "1")
     first, second = liquidated(other, twin), liquidated(twin, twin, after=1_775_209_684_666)
     [events] = parsed("liquidations", first, second, first)
@@ -250,10 +250,10 @@ def test_a_liquidation_of_unknown_size_is_kept_for_later() -> None:
     assert events.rejects["reason"].to_list() == ["unknown_instrument"]
 
 
-def test_only_days_that_captures_reach_over_count_as_watched() -> None:
+def test_only_days_fully_reached_by_captures_are_covered() -> None:
     slots = [datetime(2024, 3, 8, 6) + timedelta(hours=h) for h in (0, 12, 24, 30)] + [datetime(2024, 3, 12, 6)]
     rules = okx_capture.liquidation_rules([Span(slot, slot + timedelta(hours=1)) for slot in slots])
-    # Captures of 8 and 9 March reach from 7 March 10:00 to 9 March 12:00: the 8th is whole.
+    # Captures of 8 and 9 March reach from 7 March 10:00 to 9 March 12:00: the 8th is complete.
     assert [(span.first_day, span.last_day) for span in rules.spans] == [(date(2024, 3, 8), date(2024, 3, 8))]
     assert [gap.first_day.day for gap in rules.gaps] == [7, 9, 11, 12]
 
@@ -294,7 +294,7 @@ def test_a_chain_has_volatility_as_fraction_and_open_interest_in_coin(samples_di
     assert chain.rejects["instrument"].to_list() == ["BTC-USD-241217-94000-P"]
 
 
-def test_a_missing_cell_is_missed_by_its_name() -> None:
+def test_a_missing_cell_is_an_error_that_names_it() -> None:
     body = {"code": "0", "data": [["1790550000000", "2800476.45", "28006.5419"]]}
     with pytest.raises(SourceFormatError, match="oiUsd"):
         parsed("open_interest", page(wire.OPEN_INTEREST, body, subject="BTC-USDT-SWAP", at=NOW, period="1H"))
@@ -303,33 +303,33 @@ def test_a_missing_cell_is_missed_by_its_name() -> None:
 def emulate(path: str, **params: str | int) -> Any:
     route = next(route for route in emulated.ROUTES if route.path == path)
     text = {name: str(value) for name, value in params.items()}
-    return orjson.loads(route.handler(Request("GET", "api", path, text, b"", NOW), WORLD).body)
+    return orjson.loads(route.handler(Request("GET", "api", path, text, b"", NOW), MARKET).body)
 
 
 def test_the_emulator_excludes_both_bounds_and_refuses_what_okx_refuses() -> None:
     end = milliseconds(NOW)
-    asked = {"instId": "BTC-USDT-SWAP", "period": "5m"}
-    cells = emulate(wire.OPEN_INTEREST, **asked, begin=end - 900_000, end=end)["data"]
+    requested = {"instId": "BTC-USDT-SWAP", "period": "5m"}
+    cells = emulate(wire.OPEN_INTEREST, **requested, begin=end - 900_000, end=end)["data"]
     assert [int(row[0]) for row in cells] == [end - 300_000, end - 600_000]
-    assert len(emulate(wire.OPEN_INTEREST, **asked, limit=500)["data"]) == 100
+    assert len(emulate(wire.OPEN_INTEREST, **requested, limit=500)["data"]) == 100
     assert emulate(wire.OPEN_INTEREST, period="5m")["code"] == "50014"
     assert emulate(wire.FUNDING, instId="OLD-USDT-SWAP")["code"] == "51001"
     assert emulate(wire.LIQUIDATIONS, instType="SWAP")["code"] == "50015"
     assert emulate(wire.CANDLES, instId="BTC-USDT-SWAP", bar="1D")["code"] == "51000"
 
 
-# The way over HTTP
+# Over HTTP
 
 
-def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve, clock: Clock) -> None:
+def test_days_over_http_match_the_market(settings: Settings, serve: Serve, clock: Clock) -> None:
     with serve("okx", settings=settings, faults=[
         Fault("rubik", "body", body=b'{"code":"50011","msg":"Rate limit reached","data":[]}'),
         Fault("funding", "status", status=429, body=b'{"code":"50011","msg":"Rate limit reached","data":[]}'),
         Fault("candles", "body", body=b'{"code":"50001","msg":"Service temporarily unavailable","data":[]}'),
-    ]) as (emulator, there):  # fmt: skip
+    ]) as (emulator, served):  # fmt: skip
         reports = [
             report
-            # Statistics are asked for slowly, so one day of one coin has to do.
+            # Statistics have a low rate limit, so one day of one coin is enough.
             for first, last, assets, feeds in (
                 (date(2024, 1, 10), date(2024, 1, 10), ["BTC"], ["funding_archive"]),
                 (date(2024, 3, 8), date(2024, 3, 8), ["PEPE"], ["positioning", "top_traders"]),
@@ -337,113 +337,123 @@ def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve
                  ["open_interest", "funding", "candles", "liquidations", "option_chain"]),
             )
             for report in fetch(
-                there, "okx", feeds, first=first, last=last, assets=assets,
-                retry=PATIENT_FOR_TWO_SECONDS, clock=clock,
+                served, "okx", feeds, first=first, last=last, assets=assets,
+                retry=RETRY_AFTER_TWO_SECONDS, clock=clock,
             )
         ]  # fmt: skip
         assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
         assert emulator.most_in("okx", 2.0, where="taker-volume") <= 5
     start, end = datetime(2024, 3, 7), datetime(2024, 3, 9)
 
-    got = loaded(there, "open_interest", clock=clock).filter(period="5m")
+    got = loaded(served, "open_interest", clock=clock).filter(period="5m")
     for name in ("BTC-USDT-SWAP", "BTC-USD-SWAP", "PEPE-USDT-SWAP"):
-        true = WORLD.open_interest(emulated.BY_NAME[name], 5, start + timedelta(minutes=5), end + timedelta(minutes=5))
-        assert_frame_equal(got.filter(instrument=name).select(true.columns).sort("event_at"), true)
+        expected = MARKET.open_interest(
+            emulated.BY_NAME[name], 5, start + timedelta(minutes=5), end + timedelta(minutes=5)
+        )
+        assert_frame_equal(got.filter(instrument=name).select(expected.columns).sort("event_at"), expected)
     inverse = got.filter(instrument="BTC-USD-SWAP")
     assert inverse.filter((pl.col("oi_raw") * 100 - pl.col("oi_usd")).abs() > 1e-3).is_empty()
 
-    funding = loaded(there, "funding_rates", clock=clock).filter(instrument="BTC-USD-SWAP")
-    settled = WORLD.funding(emulated.BY_NAME["BTC-USD-SWAP"], start, end).select("settled_at", "rate")
+    funding = loaded(served, "funding_rates", clock=clock).filter(instrument="BTC-USD-SWAP")
+    settled = MARKET.funding(emulated.BY_NAME["BTC-USD-SWAP"], start, end).select("settled_at", "rate")
     from_api, from_files = (funding.filter(source=f"okx.{feed}") for feed in ("funding", "funding_archive"))
     assert_frame_equal(from_api.select("settled_at", "rate").sort("settled_at"), settled)
-    january = WORLD.funding(emulated.BY_NAME["BTC-USD-SWAP"], datetime(2024, 1, 1), datetime(2024, 2, 1))
+    january = MARKET.funding(emulated.BY_NAME["BTC-USD-SWAP"], datetime(2024, 1, 1), datetime(2024, 2, 1))
     january = january.select("settled_at", "rate")
     assert_frame_equal(from_files.select("settled_at", "rate").sort("settled_at"), january)
 
-    candles = loaded(there, "candles", clock=clock)
+    candles = loaded(served, "candles", clock=clock)
     prices = ("opened_at", "open", "high", "low", "close", "volume_base", "volume_quote")
     for name in ("PEPE-USDT-SWAP", "BTC-USD-SWAP"):
-        traded = WORLD.candles(emulated.BY_NAME[name], "perp", 60, start, end).select(prices)
+        traded = MARKET.candles(emulated.BY_NAME[name], "perp", 60, start, end).select(prices)
         assert_frame_equal(candles.filter(instrument=name).select(prices).sort("opened_at"), traded)
 
-    ratios = loaded(there, "long_short_ratios", clock=clock)
+    ratios = loaded(served, "long_short_ratios", clock=clock)
     start = datetime(2024, 3, 8)
     shares = ratios.filter(period="1h", measure="account_global", instrument="PEPE-CONTRACTS")
-    true = WORLD.ratios(
+    expected = MARKET.ratios(
         emulated.WHOLE_COINS["PEPE"], "account_global", 60, start + timedelta(hours=1), end + timedelta(hours=1)
     )
-    assert_frame_equal(shares.select("event_at", "ratio").sort("event_at"), true)
+    assert_frame_equal(shares.select("event_at", "ratio").sort("event_at"), expected)
     flows = ratios.filter(period="1h", measure="taker_volume", instrument="PEPE-CONTRACTS")
-    true = WORLD.ratios(
+    expected = MARKET.ratios(
         emulated.WHOLE_COINS["PEPE"], "taker_volume", 60, start + timedelta(hours=1), end + timedelta(hours=1)
     )
-    assert_frame_equal(flows.select("event_at", "ratio").sort("event_at"), true)
+    assert_frame_equal(flows.select("event_at", "ratio").sort("event_at"), expected)
     assert set(ratios["measure"]) == {"account_global", "taker_volume", "account_top", "position_top"}
 
-    forced = loaded(there, "liquidations", clock=clock)
+    forced = loaded(served, "liquidations", clock=clock)
     for name in ("BTC-USDT-SWAP", "BTC-USD-SWAP", "PEPE-USDT-SWAP"):
-        events = WORLD.liquidations(emulated.BY_NAME[name], NOW - timedelta(days=1), NOW)
-        mine = forced.filter(instrument=name).sort("occurred_at")
-        assert_frame_equal(mine.select("occurred_at", "side", "price"), events.select("occurred_at", "side", "price"))
-        assert_frame_equal(mine.select("quantity_base"), events.select("quantity_base"))
+        events = MARKET.liquidations(emulated.BY_NAME[name], NOW - timedelta(days=1), NOW)
+        matching = forced.filter(instrument=name).sort("occurred_at")
+        assert_frame_equal(
+            matching.select("occurred_at", "side", "price"), events.select("occurred_at", "side", "price")
+        )
+        assert_frame_equal(matching.select("quantity_base"), events.select("quantity_base"))
 
     chain = (
-        loaded(there, "option_chain", clock=clock).filter(underlying="ETH").sort("expiry_date", "strike", "option_type")
+        loaded(served, "option_chain", clock=clock)
+        .filter(underlying="ETH")
+        .sort("expiry_date", "strike", "option_type")
     )
-    true = WORLD.option_chain("ETH", NOW).sort("expiry_date", "strike", "option_type")
-    assert_frame_equal(chain.select(true.columns), true)
-    assert quarantined(there).is_empty()
+    expected = MARKET.option_chain("ETH", NOW).sort("expiry_date", "strike", "option_type")
+    assert_frame_equal(chain.select(expected.columns), expected)
+    assert quarantined(served).is_empty()
 
 
-def test_captures_an_hour_apart_tell_of_every_liquidation_once(settings: Settings, serve: Serve, clock: Clock) -> None:
-    with serve("okx", settings=settings, market=AnalyticMarket(liquidation_minutes=10)) as (_, there):
+def test_captures_an_hour_apart_have_every_liquidation_once(settings: Settings, serve: Serve, clock: Clock) -> None:
+    with serve("okx", settings=settings, market=AnalyticMarket(liquidation_minutes=10)) as (_, served):
         for hour in (0, 1):
             clock.now = NOW + timedelta(hours=hour)
-            [*_, report] = fetch(there, "okx", ["liquidations"], assets=["PEPE"], retry=FAST_RETRY, clock=clock)
+            [*_, report] = fetch(served, "okx", ["liquidations"], assets=["PEPE"], retry=FAST_RETRY, clock=clock)
             assert not report.failures
-            forced = loaded(there, "liquidations", clock=clock).sort("occurred_at")
+            forced = loaded(served, "liquidations", clock=clock).sort("occurred_at")
     events = AnalyticMarket(liquidation_minutes=10).liquidations(
         emulated.BY_NAME["PEPE-USDT-SWAP"], NOW - timedelta(days=1), NOW + timedelta(hours=1)
     )
     assert_frame_equal(forced.select("occurred_at", "side"), events.select("occurred_at", "side"))
-    with writer(there, what="test") as con:
+    with writer(served, what="test") as con:
         status = con.sql(
             "select trade_date, status, reason from ops.coverage where table_name = 'liquidations' order by all"
         )
-        # A capture reaches back 20 hours for certain, so neither day is whole.
+        # A capture is trusted for 20 hours back, so neither day is complete.
         assert status.fetchall() == [
             (date(2024, 3, 9), "partial", "captured for a part of the day only"),
             (date(2024, 3, 10), "partial", "captured for a part of the day only"),
         ]
 
 
-# Files of funding
+# Funding files
 
 
 def archived(first: date, last: date, *, instrument: dict[str, Any] | None = None) -> pl.DataFrame:
-    there = okx.VENUE.feed("funding_archive")
+    venue_feed = okx.VENUE.feed("funding_archive")
     span = Span.of_days(first, last)
-    pages = brought(there, Direct(emulated.ROUTES, WORLD, NOW), Job("BTC-USD-SWAP", span, instrument or {}))
-    return rows(list(there.parse(pages, Context("okx", NOW, span, SWAPS))))
+    pages = fetch_pages(
+        venue_feed, InProcessApi(emulated.ROUTES, MARKET, NOW), Job("BTC-USD-SWAP", span, instrument or {})
+    )
+    return rows(list(venue_feed.parse(pages, Context("okx", NOW, span, SWAPS))))
 
 
 @pytest.mark.parametrize(("first", "last"), [((2024, 1, 1), (2024, 1, 31)), ((2024, 1, 31), (2024, 1, 31))])
-def test_files_cut_in_hong_kong_give_whole_days_of_utc(first: tuple[int, int, int], last: tuple[int, int, int]) -> None:
-    """The settlement of 31 January, 16:00 UTC stands in February's file."""
+def test_files_cut_in_hong_kong_give_complete_days_of_utc(
+    first: tuple[int, int, int], last: tuple[int, int, int]
+) -> None:
+    """The settlement of 31 January, 16:00 UTC, is in February's file."""
     span = Span.of_days(date(*first), date(*last))
-    true = WORLD.funding(emulated.BY_NAME["BTC-USD-SWAP"], span.start, span.end).select("settled_at", "rate")
+    expected = MARKET.funding(emulated.BY_NAME["BTC-USD-SWAP"], span.start, span.end).select("settled_at", "rate")
     got = archived(date(*first), date(*last)).select("settled_at", "rate").sort("settled_at")
-    assert_frame_equal(got, true)
+    assert_frame_equal(got, expected)
 
 
-def test_a_month_whose_file_is_not_there_yet_is_waited_for() -> None:
+def test_a_month_without_its_file_is_not_yet_published() -> None:
     with pytest.raises(NotYetPublishedError):
         archived(date(2024, 2, 1), date(2024, 2, 29))
     # A swap that ended on 20 February has no file of March to wait for.
     assert archived(date(2024, 2, 1), date(2024, 2, 29), instrument={"delisted_at": datetime(2024, 2, 20)}).height > 0
 
 
-def test_a_file_elsewhere_is_not_fetched() -> None:
+def test_a_file_on_another_host_is_not_fetched() -> None:
     file = {"filename": "BTC-USD-SWAP-fundingrates-2024-01.zip", "url": "https://example.com/x.zip"}
     listed = page(wire.FILES, {"code": "0", "data": [{"details": [{"groupDetails": [file]}]}]}, subject="*", at=NOW)
     with pytest.raises(SourceFormatError, match=r"not on static\.okx\.com"):
@@ -457,7 +467,7 @@ def packed(text: str) -> Page:
     return Page("BTC-USDT-SWAP", {"endpoint": "files", "path": "/x.zip", "params": {}}, 200, NOW, body.getvalue())
 
 
-def test_a_file_says_what_was_paid_and_late_stamps_are_put_right() -> None:
+def test_a_file_has_the_rate_paid_and_late_timestamps_are_rounded() -> None:
     # 1710014401000 is 2024-03-09 20:00:01 UTC.
     [plain] = parsed(
         "funding_archive", packed("instrument_name,funding_rate,funding_time\nBTC-USDT-SWAP,-0.0001,1710014401000\n")
@@ -474,14 +484,14 @@ def test_a_file_with_other_columns_is_an_error(text: str) -> None:
         parsed("funding_archive", packed(text))
 
 
-# Under any manners
+# Any response behavior
 
 
 def job(subject: str, first: date, last: date) -> Job:
     return Job(subject, Span.of_days(first, last))
 
 
-MANNERS = st.builds(
+BEHAVIORS = st.builds(
     emulated.ResponseBehavior,
     rows=st.integers(5, 120),
     overlap=st.integers(0, 4),
@@ -489,19 +499,19 @@ MANNERS = st.builds(
 )
 
 
-@given(behavior=MANNERS, feed=st.sampled_from(["open_interest", "candles", "positioning"]))
+@given(behavior=BEHAVIORS, feed=st.sampled_from(["open_interest", "candles", "positioning"]))
 @hypothesis_settings(max_examples=30)
 def test_size_order_and_overlap_of_pages_change_nothing(behavior: emulated.ResponseBehavior, feed: str) -> None:
     day = date(2024, 3, 9)
     subject = "BTC-CONTRACTS" if feed == "positioning" else "BTC-USD-SWAP"
-    there = okx.VENUE.feed(feed)
+    venue_feed = okx.VENUE.feed(feed)
     results = []
-    for how in (emulated.DEFAULT_BEHAVIOR, behavior):
-        api = Direct(emulated.routes(how), WORLD, NOW)
-        pages = brought(there, api, job(subject, day, day))
-        results.append(rows(list(there.parse([*pages, *pages[:1]], context("okx", SWAPS, at=NOW)))))
+    for variant in (emulated.DEFAULT_BEHAVIOR, behavior):
+        api = InProcessApi(emulated.routes(variant), MARKET, NOW)
+        pages = fetch_pages(venue_feed, api, job(subject, day, day))
+        results.append(rows(list(venue_feed.parse([*pages, *pages[:1]], context("okx", SWAPS, at=NOW)))))
     keys = [c for c in ("instrument", "measure", "period", "event_at", "opened_at") if c in results[0].columns]
-    # What a page repeats from behind the bound is the next day's, and true, but not asked for.
+    # Rows repeated beyond the bound are correct but belong to the next day.
     start, end = datetime(2024, 3, 9), datetime(2024, 3, 10)
     closed: Literal["left", "right"] = "left" if feed == "candles" else "right"
     of_day = [r.filter(pl.col(keys[-1]).is_between(start, end, closed=closed)) for r in results]
@@ -510,7 +520,9 @@ def test_size_order_and_overlap_of_pages_change_nothing(behavior: emulated.Respo
 
 def test_a_day_of_funding_holds_its_first_settlement() -> None:
     feed, day = okx.VENUE.feed("funding"), date(2024, 3, 9)
-    pages = brought(feed, Direct(emulated.routes(emulated.DEFAULT_BEHAVIOR), WORLD, NOW), job("BTC-USD-SWAP", day, day))
+    pages = fetch_pages(
+        feed, InProcessApi(emulated.routes(emulated.DEFAULT_BEHAVIOR), MARKET, NOW), job("BTC-USD-SWAP", day, day)
+    )
     found = rows(list(feed.parse(pages, context("okx", SWAPS, at=NOW))))
     assert sorted(found["settled_at"].dt.hour()) == [0, 8, 16]
 
@@ -519,20 +531,20 @@ def test_a_day_of_funding_holds_its_first_settlement() -> None:
 @hypothesis_settings(max_examples=15)
 def test_every_liquidation_comes_once_whatever_the_pages(rows_of_page: int, minutes: int) -> None:
     market = AnalyticMarket(liquidation_minutes=minutes)
-    api = Direct(emulated.routes(emulated.ResponseBehavior(rows=rows_of_page)), market, NOW)
-    there = okx.VENUE.feed("liquidations")
-    pages = brought(there, api, job("BTC-USDT-SWAP", NOW.date(), NOW.date()))
-    got = rows(list(there.parse(pages, context("okx", SWAPS, at=NOW)))).sort("occurred_at")
-    true = market.liquidations(emulated.BY_NAME["BTC-USDT-SWAP"], NOW - timedelta(days=1), NOW)
-    assert_frame_equal(got.select("occurred_at", "side"), true.select("occurred_at", "side"))
+    api = InProcessApi(emulated.routes(emulated.ResponseBehavior(rows=rows_of_page)), market, NOW)
+    venue_feed = okx.VENUE.feed("liquidations")
+    pages = fetch_pages(venue_feed, api, job("BTC-USDT-SWAP", NOW.date(), NOW.date()))
+    got = rows(list(venue_feed.parse(pages, context("okx", SWAPS, at=NOW)))).sort("occurred_at")
+    expected = market.liquidations(emulated.BY_NAME["BTC-USDT-SWAP"], NOW - timedelta(days=1), NOW)
+    assert_frame_equal(got.select("occurred_at", "side"), expected.select("occurred_at", "side"))
 
 
 @pytest.mark.parametrize(("age_days", "periods"), [(1, {"5m"}), (20, {"1h"}), (100, {"4h"}), (5, {"5m", "1h"})])
 def test_the_period_is_the_finest_that_okx_still_has(age_days: int, periods: set[str]) -> None:
-    there = okx.VENUE.feed("open_interest")
+    venue_feed = okx.VENUE.feed("open_interest")
     day = NOW.date() - timedelta(days=age_days)
-    pages = brought(there, Direct(emulated.ROUTES, WORLD, NOW), job("BTC-USDT-SWAP", day, day))
-    got = rows(list(there.parse(pages, context("okx", SWAPS, at=NOW))))
+    pages = fetch_pages(venue_feed, InProcessApi(emulated.ROUTES, MARKET, NOW), job("BTC-USDT-SWAP", day, day))
+    got = rows(list(venue_feed.parse(pages, context("okx", SWAPS, at=NOW))))
     assert set(got["period"]) == periods
     coarsest = {"5m": 288, "1h": 24, "4h": 6}[max(periods, key=["5m", "1h", "4h"].index)]
     assert got.filter(period=max(periods, key=["5m", "1h", "4h"].index)).height == coarsest
@@ -541,12 +553,14 @@ def test_the_period_is_the_finest_that_okx_still_has(age_days: int, periods: set
 def test_a_millisecond_that_fills_a_page_is_an_error_and_not_the_end() -> None:
     crowd = liquidated(*[detail("long", "sell", "50000", str(n)) for n in range(1, 101)])
 
-    class Stuck(Direct):
+    class Stuck(InProcessApi):
         async def get(self, path: str, **options: Any) -> Page:
             return crowd
 
     with pytest.raises(SourceFormatError, match="rows may be missing"):
-        brought(okx.VENUE.feed("liquidations"), Stuck((), WORLD, NOW), job("BTC-USDT-SWAP", NOW.date(), NOW.date()))
+        fetch_pages(
+            okx.VENUE.feed("liquidations"), Stuck((), MARKET, NOW), job("BTC-USDT-SWAP", NOW.date(), NOW.date())
+        )
 
 
 @pytest.mark.parametrize(
@@ -555,19 +569,19 @@ def test_a_millisecond_that_fills_a_page_is_an_error_and_not_the_end() -> None:
         ("liquidations", {"data": [{"instId": "BTC-USDT-SWAP", "details": [{"time": "1"}]}]}, "'ts'"),
         ("liquidations", {"data": [{"instId": "BTC-USDT-SWAP"}]}, "details"),
         ("funding", {"data": [{"fundingTimestamp": "1"}]}, "'fundingTime'"),
-        ("candles", {"data": {}}, "no array"),
+        ("candles", {"data": {}}, "expected an array in data"),
     ],
 )
 def test_a_renamed_field_is_named_while_paging(feed: str, body: dict[str, Any], named: str) -> None:
-    class Renamed(Direct):
+    class Renamed(InProcessApi):
         async def get(self, path: str, **options: Any) -> Page:
             return page(path, body, subject="BTC-USDT-SWAP", at=NOW)
 
     with pytest.raises(SourceFormatError, match=named):
-        brought(okx.VENUE.feed(feed), Renamed((), WORLD, NOW), job("BTC-USDT-SWAP", NOW.date(), NOW.date()))
+        fetch_pages(okx.VENUE.feed(feed), Renamed((), MARKET, NOW), job("BTC-USDT-SWAP", NOW.date(), NOW.date()))
 
 
-def test_an_instrument_that_okx_forgot_is_refused_with_the_reason() -> None:
-    said = page(wire.FUNDING, emulated.UNKNOWN.body, subject="OLD-USDT-SWAP", at=NOW)
-    with pytest.raises(RequestRefusedError, match="no longer knows"):
-        wire.check(said)
+def test_an_instrument_unlisted_by_okx_is_refused_with_the_reason() -> None:
+    refusal = page(wire.FUNDING, emulated.UNKNOWN.body, subject="OLD-USDT-SWAP", at=NOW)
+    with pytest.raises(RequestRefusedError, match="no longer lists"):
+        wire.check(refusal)

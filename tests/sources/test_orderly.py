@@ -1,4 +1,4 @@
-"""Orderly: what its payloads mean, and its history over HTTP against an emulator that says what is true."""
+"""Orderly: parsing of recorded payloads, and history fetched over HTTP from an emulator with known data."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from pipelines.sandbox.venues import orderly as emulated
 from pipelines.sources.dex import orderly
 from pipelines.sources.instruments import InstrumentHistory
 from tests.sources.conftest import FAST_RETRY, Clock, Serve, loaded, quarantined
-from tests.sources.in_process import Direct, brought, page, rows
+from tests.sources.in_process import InProcessApi, fetch_pages, page, rows
 
-WORLD = AnalyticMarket()
+MARKET = AnalyticMarket()
 NOW = datetime(2024, 3, 10, 6)
 DAY = Span.of_days(date(2024, 3, 9), date(2024, 3, 9))
 LIQUIDATION = "/v1/public/liquidation"
@@ -40,9 +40,9 @@ def recorded(samples_dir: Path) -> dict[str, Any]:
 
 
 def parsed(content: dict[str, Any], span: Span) -> Parsed:
-    there = page(LIQUIDATION, content, subject="*", at=NOW)
+    payload = page(LIQUIDATION, content, subject="*", at=NOW)
     context = Context("orderly", NOW, span, InstrumentHistory.none())
-    [one] = orderly.VENUE.feed("liquidations").parse([there], context)
+    [one] = orderly.VENUE.feed("liquidations").parse([payload], context)
     return one
 
 
@@ -78,7 +78,7 @@ NOTHING: dict[str, Any] = {"positions_by_perp": [{"symbol": "PERP_BTC_USDC", "po
 @pytest.mark.parametrize(
     ("change", "reasons"), [({"type": "claim"}, []), ({"type": "gifted"}, ["undecodable"]), (NOTHING, ["undecodable"])]
 )
-def test_what_is_no_liquidation_is_no_row(samples_dir: Path, change: dict[str, Any], reasons: list[str]) -> None:
+def test_other_types_give_no_row(samples_dir: Path, change: dict[str, Any], reasons: list[str]) -> None:
     answer = recorded(samples_dir)
     answer["data"]["rows"][0] |= change
     events = parsed(answer, MAY)
@@ -94,7 +94,7 @@ def test_names_are_read_by_a_rule() -> None:
     assert parse_symbol("orderly", "SPOT_BTC_USDC") is None
 
 
-def test_the_servers_clock_means_nothing_and_the_stamps_of_rows_do(samples_dir: Path) -> None:
+def test_the_server_clock_is_ignored_in_digests_and_row_timestamps_are_not(samples_dir: Path) -> None:
     answer = recorded(samples_dir)
     ignored_in_digest = orderly.VENUE.ignored_in_digest
     assert ignored_in_digest is not None
@@ -104,14 +104,14 @@ def test_the_servers_clock_means_nothing_and_the_stamps_of_rows_do(samples_dir: 
         assert left.count(b"timestamp") == 1
 
 
-def test_errors_are_told_apart() -> None:
+def test_errors_are_classified() -> None:
     with pytest.raises(ThrottledError):
-        orderly.check(page("/x", emulated.refused(-1003, "Rate limit exceed").body, subject="*", at=NOW))
+        orderly.check(page("/x", emulated.error(-1003, "Rate limit exceed").body, subject="*", at=NOW))
     with pytest.raises(RequestRefusedError, match="-1104"):
-        orderly.check(page("/x", emulated.refused(-1104, "parameter").body, subject="*", at=NOW))
+        orderly.check(page("/x", emulated.error(-1104, "parameter").body, subject="*", at=NOW))
 
 
-def truth(market: AnalyticMarket, span: Span) -> pl.DataFrame:
+def expected_liquidations(market: AnalyticMarket, span: Span) -> pl.DataFrame:
     return pl.concat(
         market.liquidations(listing, span.start, span.end).select(
             pl.lit(listing.instrument).alias("instrument"), "occurred_at", "side",
@@ -121,12 +121,12 @@ def truth(market: AnalyticMarket, span: Span) -> pl.DataFrame:
     ).sort("instrument", "occurred_at")  # fmt: skip
 
 
-def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve, clock: Clock) -> None:
+def test_days_over_http_match_the_market(settings: Settings, serve: Serve, clock: Clock) -> None:
     span = Span.of_days(date(2024, 3, 8), date(2024, 3, 9))
-    throttled = Fault("liquidation", "body", body=emulated.refused(-1003, "Rate limit exceed").body)
-    with serve("orderly", settings=settings, faults=[throttled]) as (_, there):
+    throttled = Fault("liquidation", "body", body=emulated.error(-1003, "Rate limit exceed").body)
+    with serve("orderly", settings=settings, faults=[throttled]) as (_, served):
         reports = fetch(
-            there,
+            served,
             "orderly",
             first=date(2024, 3, 8),
             last=date(2024, 3, 9),
@@ -135,38 +135,38 @@ def test_days_over_http_are_what_the_market_did(settings: Settings, serve: Serve
             clock=clock,
         )
     assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
-    events = loaded(there, "liquidations", clock=clock)
-    true = truth(WORLD, span)
-    assert_frame_equal(events.select(true.columns).sort("instrument", "occurred_at"), true)
+    events = loaded(served, "liquidations", clock=clock)
+    expected = expected_liquidations(MARKET, span)
+    assert_frame_equal(events.select(expected.columns).sort("instrument", "occurred_at"), expected)
     assert events["price"].null_count() == events.height
-    instruments = loaded(there, "instruments", clock=clock)
+    instruments = loaded(served, "instruments", clock=clock)
     assert dict(instruments.select("instrument", "multiplier").rows())["PERP_1000PEPE_USDC"] == 1000.0
-    assert quarantined(there).is_empty()
+    assert quarantined(served).is_empty()
 
 
-MANNERS = st.builds(
+BEHAVIORS = st.builds(
     emulated.ResponseBehavior, most=st.integers(4, 30), newest_first=st.booleans(), inclusive=st.booleans()
 )
 
 
-@given(behavior=MANNERS, minutes=st.integers(20, 90))
+@given(behavior=BEHAVIORS, minutes=st.integers(20, 90))
 @hypothesis_settings(max_examples=8, deadline=None)
 def test_every_position_comes_once_whatever_the_pages(behavior: emulated.ResponseBehavior, minutes: int) -> None:
     market, feed = AnalyticMarket(liquidation_minutes=minutes), orderly.VENUE.feed("liquidations")
-    pages = brought(feed, Direct(emulated.routes(behavior), market, NOW), Job("*", DAY))
+    pages = fetch_pages(feed, InProcessApi(emulated.routes(behavior), market, NOW), Job("*", DAY))
     got = rows(list(feed.parse([*pages, *pages[:1]], Context("orderly", NOW, DAY, InstrumentHistory.none()))))
-    true = truth(market, DAY)
-    assert_frame_equal(got.select(true.columns).sort("instrument", "occurred_at"), true)
+    expected = expected_liquidations(market, DAY)
+    assert_frame_equal(got.select(expected.columns).sort("instrument", "occurred_at"), expected)
 
 
 def test_pages_that_repeat_are_an_error_and_not_the_end() -> None:
-    class First(Direct):
+    class First(InProcessApi):
         async def get(self, path: str, **options: Any) -> Page:
             return await super().get(path, **options | {"params": {**options["params"], "page": 1}})
 
-    with pytest.raises(SourceFormatError, match="nothing new"):
-        brought(
+    with pytest.raises(SourceFormatError, match="no new rows"):
+        fetch_pages(
             orderly.VENUE.feed("liquidations"),
-            First(emulated.routes(emulated.ResponseBehavior(most=5)), WORLD, NOW),
+            First(emulated.routes(emulated.ResponseBehavior(most=5)), MARKET, NOW),
             Job("*", DAY),
         )

@@ -1,5 +1,7 @@
-"""The order in which answers lie in a landing, and answers that lie there twice, change nothing: for every daily feed of every
-exchange. Sizes, bounds and overlaps of pages are each venue's own and tested beside it."""
+"""The order of pages in a landing and repeated pages do not change the result, for every daily feed of every exchange.
+
+Page sizes, bounds and overlaps are venue-specific and tested with each venue.
+"""
 
 from __future__ import annotations
 
@@ -18,30 +20,30 @@ from pipelines.extract.venue import Context, Feed, Job, Page, Span
 from pipelines.sandbox.market_model import AnalyticMarket
 from pipelines.sources import registry
 from pipelines.sources.instruments import INSTRUMENTS, SCHEMA, InstrumentHistory
-from tests.sources.in_process import Direct, brought
-from tests.sources.venue_cases import WAYS, Way
+from tests.sources.in_process import InProcessApi, fetch_pages
+from tests.sources.venue_cases import VENUE_CASES, VenueCase
 
-WORLD: Final = AnalyticMarket()
+MARKET: Final = AnalyticMarket()
 FEEDS: Final = {
-    f"{way.venue}.{feed.name}": (way, feed)
-    for way in WAYS
-    for feed in registry.venue(way.venue).feeds
+    f"{case.venue}.{feed.name}": (case, feed)
+    for case in VENUE_CASES
+    for feed in registry.venue(case.venue).feeds
     if feed.cadence.name == "daily" and feed.partitioning.months != "only"
 }
 
 
-def direct(way: Way) -> Direct:
-    return Direct(way.emulated.ROUTES, WORLD, way.now)
+def in_process_api(case: VenueCase) -> InProcessApi:
+    return InProcessApi(case.emulated.ROUTES, MARKET, case.now)
 
 
 @cache
 def instruments(venue: str) -> pl.DataFrame:
-    """What the venue lists, as its landing of today says it."""
-    way = next(way for way in WAYS if way.venue == venue)
+    """The venue's instruments, as landed today."""
+    case = next(case for case in VENUE_CASES if case.venue == venue)
     feed = registry.venue(venue).feed(INSTRUMENTS)
-    day = Span.of_days(way.day, way.day)
-    context = Context(venue, way.now, day, InstrumentHistory.none())
-    parsed = feed.parse(brought(feed, direct(way), Job("*", day)), context)
+    day = Span.of_days(case.day, case.day)
+    context = Context(venue, case.now, day, InstrumentHistory.none())
+    parsed = feed.parse(fetch_pages(feed, in_process_api(case), Job("*", day)), context)
     return pl.concat(
         one.rows.select(*(pl.col(c) if c in one.rows.columns else pl.lit(None, t).alias(c) for c, t in SCHEMA.items()))
         for one in parsed
@@ -49,9 +51,9 @@ def instruments(venue: str) -> pl.DataFrame:
     )
 
 
-def told(way: Way, feed: Feed, pages: Sequence[Page]) -> Mapping[str, pl.DataFrame]:
-    """Rows by table, each once."""
-    context = Context(way.venue, way.now, Span.of_days(way.day, way.day), instruments(way.venue))
+def rows_by_table(case: VenueCase, feed: Feed, pages: Sequence[Page]) -> Mapping[str, pl.DataFrame]:
+    """Distinct rows by table."""
+    context = Context(case.venue, case.now, Span.of_days(case.day, case.day), instruments(case.venue))
     tables: dict[str, list[pl.DataFrame]] = {}
     for one in feed.parse(pages, context):
         tables.setdefault(one.table, []).append(one.rows.drop("_line"))
@@ -60,13 +62,15 @@ def told(way: Way, feed: Feed, pages: Sequence[Page]) -> Mapping[str, pl.DataFra
 
 @cache
 def pages_of(source: str) -> tuple[Page, ...]:
-    """The pages of a day, about two instruments where the feed asks for instruments."""
-    way, feed = FEEDS[source]
-    listed = instruments(way.venue).filter(pl.col("asset").is_in(list(way.assets)))
+    """The pages of a day, of two instruments if the feed is fetched by instrument."""
+    case, feed = FEEDS[source]
+    listed = instruments(case.venue).filter(pl.col("asset").is_in(list(case.assets)))
     subjects: Mapping[str, Mapping[str, Any]] = {"*": {}} if feed.subjects is None else feed.subjects(listed)
-    day = Span.of_days(way.day, way.day)
+    day = Span.of_days(case.day, case.day)
     return tuple(
-        page for name, row in list(subjects.items())[:2] for page in brought(feed, direct(way), Job(name, day, row))
+        page
+        for name, row in list(subjects.items())[:2]
+        for page in fetch_pages(feed, in_process_api(case), Job(name, day, row))
     )
 
 
@@ -74,12 +78,12 @@ def pages_of(source: str) -> tuple[Page, ...]:
 @given(data=st.data())
 @hypothesis_settings(max_examples=4, deadline=None)
 def test_order_and_repetition_of_pages_change_nothing(source: str, data: st.DataObject) -> None:
-    way, feed = FEEDS[source]
+    case, feed = FEEDS[source]
     pages = pages_of(source)
     places = range(len(pages))
     repeated = data.draw(st.lists(st.sampled_from(places), max_size=3))
     shuffled = [pages[place] for place in data.draw(st.permutations([*places, *repeated]))]
-    expected, found = told(way, feed, pages), told(way, feed, shuffled)
+    expected, found = rows_by_table(case, feed, pages), rows_by_table(case, feed, shuffled)
     assert expected.keys() == found.keys()
     assert sum(frame.height for frame in expected.values()) > 0
     for table, frame in expected.items():

@@ -1,4 +1,4 @@
-"""Recordings of websockets as the example mappings of docs/mappings read them: sides, amounts and times worked out by hand."""
+"""Websocket recordings imported with the example mappings of docs/mappings; sides, amounts and times computed by hand."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_forced_orders_of_binance_as_csv(samples_dir: Path, tmp_path: Path) -> N
     )  # fmt: skip
 
 
-def test_both_topics_of_bybit_tell_the_side_of_the_position(samples_dir: Path, tmp_path: Path) -> None:
+def test_both_topics_of_bybit_have_the_side_of_the_position(samples_dir: Path, tmp_path: Path) -> None:
     lines = (samples_dir / "cex" / "bybit_ws_liquidations.jsonl").read_text().splitlines(keepends=True)
     [inner] = json.loads(lines[2])["data"]
     inverse = {"topic": "allLiquidation.BTCUSD", "data": [inner | {"s": "BTCUSD", "S": "Buy", "v": "300", "p": "60000"},
@@ -96,7 +96,7 @@ def test_both_topics_of_bybit_tell_the_side_of_the_position(samples_dir: Path, t
     assert got["rejects"].is_empty()
 
 
-def test_a_message_that_is_no_liquidation_is_kept_in_quarantine(samples_dir: Path, tmp_path: Path) -> None:
+def test_a_message_without_a_liquidation_goes_to_quarantine(samples_dir: Path, tmp_path: Path) -> None:
     lines = (samples_dir / "cex" / "bybit_ws_liquidations.jsonl").read_text().splitlines(keepends=True)
     ack = '{"success":true,"op":"subscribe"}\n'
     got = imported(tmp_path, "bybit_liquidations", {"liquidation.GALAUSDT.jsonl": ack + lines[1]})

@@ -1,4 +1,4 @@
-"""The list of venues: what every module must say about itself, and the page made of it."""
+"""The registry of venues: required declarations, and the page generated from them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def seed(name: str) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("name", registry.VENUES)
-def test_a_venue_says_what_it_is(name: str) -> None:
+def test_a_venue_declares_its_feeds(name: str) -> None:
     venue = registry.venue(name)
     tables = load_contract(Settings.load().schema_dir).clean
     assert venue.name == name
@@ -54,7 +54,7 @@ def test_every_venue_is_emulated() -> None:
     assert {module_of(name) for name in registry.VENUES} <= emulated
 
 
-def test_the_page_of_sources_is_what_the_modules_say() -> None:
+def test_the_sources_page_matches_the_modules() -> None:
     done = subprocess.run([sys.executable, "scripts/sources_page.py", "--check"], cwd=ROOT, check=False)
     assert done.returncode == 0, "docs/sources.md is stale; run make docs"
 
@@ -63,12 +63,12 @@ def test_the_columns_of_instruments_are_those_of_the_contract() -> None:
     assert load_contract(Settings.load().schema_dir).table("instruments").polars_schema() == SCHEMA
 
 
-def test_an_unknown_venue_is_an_error_that_names_those_there_are() -> None:
+def test_an_unknown_venue_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="bybit"):
         registry.venue("mtgox")
 
 
-def test_a_capture_that_says_the_same_as_the_one_before_is_not_read(tmp_path: Path) -> None:
+def test_a_capture_equal_to_the_previous_one_is_not_read(tmp_path: Path) -> None:
     read = []
 
     def parse(pages: Sequence[Page], _: Context) -> Iterator[Parsed]:
@@ -95,8 +95,8 @@ def test_a_capture_that_says_the_same_as_the_one_before_is_not_read(tmp_path: Pa
                 clock=partial(START.__add__, timedelta(hours=hour)),
             )
     history = registry.instrument_history(store, venue)
-    told = [history.at(Span(START, START + timedelta(hours=hour)))["asset"].to_list() for hour in range(4)]
-    assert told == [["XBT"], ["XBT"], ["BTC"], ["XBT"]]
+    assets_by_hour = [history.at(Span(START, START + timedelta(hours=hour)))["asset"].to_list() for hour in range(4)]
+    assert assets_by_hour == [["XBT"], ["XBT"], ["BTC"], ["XBT"]]
     assert read == ["XBT", "BTC", "XBT"]
 
 

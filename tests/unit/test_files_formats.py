@@ -101,8 +101,8 @@ def test_an_invalid_json_line_is_rejected_in_the_middle_and_a_truncated_file_at_
     ("content", "message"),
     [
         ('{"data": {"list": [', "not JSON"),
-        ('{"data": []}', "no list of records at data.list"),
-        ('{"data": {"list": {}}}', "no list of records at data.list"),
+        ('{"data": []}', "expected an array of records at data.list"),
+        ('{"data": {"list": {}}}', "expected an array of records at data.list"),
         ("", "not JSON"),
     ],
 )

@@ -199,26 +199,6 @@ def test_no_file_names(fault: str) -> None:
 
 
 # A ~ inside each name keeps it out of this file.
-REPLACED = (
-    "x_~8h x_~percentile_90d judged~_by on_~means value~_is strength~_is worst_~reason claim~_on holds_~from holds_~until "
-    "whale_~retail_gap open_interest~_base oi_base~_told realised~_vol_30d oi_usd~_linked oi_base~_linked oi_hhi~_linked "
-    "normal~isation colo~ur neighbo~ur"
-)
-RENAMED = re.compile(r"\bb[01]\d_[a-z]|leverhouse tr" + r"uth|\b(" + "|".join(REPLACED.replace("~", "").split()) + ")")
-"""Replaced public names and British spellings; only the changelog may contain them."""
-
-
-def test_no_file_uses_a_public_name_that_was_replaced() -> None:
-    offenders = [
-        f"{shown(path)}: {match[0]!r}"
-        for path in FILES
-        if path.name not in {"LICENSE", "CHANGELOG.md"} and path.suffix not in {".parquet", ".duckdb", ".png"}
-        for match in [RENAMED.search(path.read_text())]
-        if match
-    ]
-    assert not offenders
-
-
 @pytest.mark.parametrize("path", PYTHON, ids=shown)
 def test_module_says_what_lives_in_it_and_stays_readable(path: Path) -> None:
     text = path.read_text()

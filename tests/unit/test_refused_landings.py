@@ -134,6 +134,13 @@ def test_where_the_newest_version_is_refused_an_older_one_that_was_never_loaded_
     assert [value for _, _, value in clean_rows(loader)] == [1.0]
 
 
+def test_a_version_that_was_never_loaded_is_on_record(loader: Faulty) -> None:
+    loader.land("a.csv", day(1, 1.0))
+    loader.land("a.csv", day(1, 2.0))
+    loader.load()
+    assert loader.rows("select version, is_current from ops.landings order by 1") == [(1, False), (2, True)]
+
+
 def test_an_accepted_landing_is_loaded_with_its_failed_checks_as_warnings(loader: Faulty) -> None:
     landing = loader.land("a.csv", day(1, 1.0))
     loader.refuse = {1.0}

@@ -67,7 +67,7 @@ from pipelines.storage.warehouse import writer
 folder, old, chance = Path(sys.argv[1]), Path(sys.argv[2]), random.Random(4)
 # Read in the parent, so that a kill hits the writing and not the start of Python.
 contract = load_contract(Settings().schema_dir)
-wanted = len(contract.clean) + len(contract.ops)
+wanted = len(contract.tables)
 early, seconds = 0, None
 for number in range(21):
     settings = Settings(home=folder / str(number))
@@ -90,8 +90,10 @@ for number in range(21):
     os.waitpid(child, 0)
     early += not (settings.home / "written").exists()
     with writer(settings, what="test") as con:
-        tables = con.execute("select count(*) from duckdb_tables() where schema_name in ('clean', 'ops')").fetchall()
-        comments = con.execute("select count(*) from duckdb_columns() where schema_name in ('clean', 'ops') and comment is null")
+        tables = con.execute("select count(*) from duckdb_tables() where schema_name in ('clean', 'ops', 'stats')").fetchall()
+        comments = con.execute(
+            "select count(*) from duckdb_columns() where schema_name in ('clean', 'ops', 'stats') and comment is null"
+        )
         print(number, tables[0][0] - wanted, comments.fetchall()[0][0])
 print("early", early)
 """
@@ -135,7 +137,9 @@ def test_an_error_while_writing_releases_the_lock(home: Settings) -> None:
 
 def test_the_contract_is_in_place_for_every_writer(home: Settings) -> None:
     with writer(home, what="test") as con:
-        tables = con.execute("select count(*) from duckdb_tables() where schema_name in ('clean', 'ops')").fetchone()
+        tables = con.execute(
+            "select count(*) from duckdb_tables() where schema_name in ('clean', 'ops', 'stats')"
+        ).fetchone()
     assert tables == (len(list((PROJECT_ROOT / "warehouse" / "schema").glob("*.sql"))),)
 
 
@@ -170,7 +174,7 @@ def test_tables_added_to_an_old_database_are_those_of_a_new_one(tmp_path: Path) 
     without_some_tables(old)
     columns = (
         "select schema_name, table_name, column_name, column_index, data_type, is_nullable, comment from duckdb_columns() "
-        "where schema_name in ('clean', 'ops') order by all"
+        "where schema_name in ('clean', 'ops', 'stats') order by all"
     )
     rules = (
         "select schema_name, table_name, constraint_type, count(*) from duckdb_constraints() group by all order by all"
@@ -223,7 +227,7 @@ def test_reading_before_the_first_publish_names_the_next_step(home: Settings) ->
 def test_publishing_nothing_is_an_error_and_leaves_no_file(home: Settings) -> None:
     with pytest.raises(PublishError, match="marts is empty"):
         publish(home, now=NOW)
-    assert list(home.published_dir.iterdir()) == []
+    assert [x for x in home.published_dir.rglob("*") if not x.is_dir()] == []
 
 
 def test_the_snapshot_contains_marts_ops_and_comments(home: Settings) -> None:
@@ -283,7 +287,7 @@ def test_leftovers_of_a_killed_publish_are_removed_by_the_next(home: Settings) -
         (home.published_dir / name).mkdir()
     publish(home, now=NOW)
     names = sorted(p.name for p in home.published_dir.iterdir() if not p.name.startswith("parquet-"))
-    assert names == ["leverhouse.duckdb", "parquet"]
+    assert names == ["leverhouse.duckdb", "parquet", "snapshots"]
     assert len(list(home.published_dir.glob("parquet-*"))) == 2
 
 

@@ -24,6 +24,10 @@ REFUSED = {
     "a plain word as a column": re.compile(r"(?:\bname: |`|\bas |\w\.)(?:agree|belief|recipe|pace)\b"),
     "a signal by its hypothesis": re.compile(r"\bb(?:0[1-9]|1[0-5])_[a-z]"),
     "a threshold or a check": re.compile(r"\bheatmap_colour_|\bnormalised_matches_raw\b"),
+    "a British spelling": re.compile(
+        r"\w*(?:colour|neighbour|behaviour|normalis|annualis|realis|finalis|organis|recognis|summaris|labell|favour)\w*",
+        re.IGNORECASE,
+    ),
     "a command": re.compile(r"\bleverhouse truth\b"),
     "a page": re.compile(r"\btruth\.md\b|^#+ (?:The way of the data|The tree)\b|\| tells \||\*Tells\*", re.MULTILINE),
     "a generic test": re.compile(r"(?:^\s*- |\btest )(?:sound|known|related|holds|conformed)[:(]", re.MULTILINE),

@@ -11,7 +11,6 @@ gaps as (
         settled_at,
         rate,
         interval_hours as stated_hours,
-        lag(interval_hours) over series as stated_hours_before,
         {{ hours_between('lag(settled_at, 2) over series', 'lag(settled_at) over series') }} as gap_before_that,
         {{ hours_between('lag(settled_at) over series', 'settled_at') }} as gap_before,
         {{ hours_between('settled_at', 'lead(settled_at) over series') }} as gap_after,
@@ -19,23 +18,6 @@ gaps as (
         trade_date
     from settlements
     window series as (partition by source, venue, instrument order by settled_at)
-),
-
--- Where every settlement comes with its interval there is nothing to look for: only other series are judged by gaps.
-unstated as (
-    select
-        source,
-        venue,
-        instrument
-    from settlements
-    group by source, venue, instrument
-    having count(interval_hours) < count(*)
-),
-
-observed as (
-    select g.*
-    from gaps as g
-    semi join unstated as u on {{ same_series('g', 'u', ['source', 'venue', 'instrument']) }}
 ),
 
 -- A gap seen twice in a row is an interval. A gap seen once may be a missing settlement.
@@ -49,7 +31,7 @@ confirmed as (
                 and (gap_before = gap_after or gap_before = gap_before_that)
                 then gap_before
         end as confirmed_hours
-    from observed
+    from gaps
 ),
 
 carried as (
@@ -101,22 +83,6 @@ intervals as (
         trade_date
     from decided
     window series as (partition by source, venue, instrument order by settled_at)
-    union all
-    select
-        g.source,
-        g.venue,
-        g.instrument,
-        g.settled_at,
-        g.rate,
-        g.gap_before,
-        g.gap_after,
-        cast(g.stated_hours as double) as interval_hours,
-        'stated' as interval_source,
-        cast(g.stated_hours_before as double) as interval_hours_before,
-        g.available_at,
-        g.trade_date
-    from gaps as g
-    anti join unstated as u on {{ same_series('g', 'u', ['source', 'venue', 'instrument']) }}
 )
 
 select

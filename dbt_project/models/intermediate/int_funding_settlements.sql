@@ -1,8 +1,11 @@
 -- A view: its two readers choose again in less time than its rows would take to write.
 {{ config(materialized='view') }}
-{%- set settlements = ref('int_funding_intervals') %}
 
-with instruments as (
+with settlements as (
+    select * from {{ ref('int_funding_intervals') }}
+),
+
+instruments as (
     select * from {{ ref('int_instruments') }}
 ),
 
@@ -14,10 +17,6 @@ source_ranks as (
     select * from {{ ref('int_source_ranks') }}
 ),
 
-contested as (
-    {{ multi_source_series(settlements, ['venue', 'instrument'], ['source']) }}
-),
-
 days as (
     select
         s.source,
@@ -27,8 +26,7 @@ days as (
         least(1e0, sum(s.interval_hours) / 24e0) as day_completeness,
         cast(60 * min(s.interval_hours) as int) as period_minutes,
         max(r.precedence) as precedence
-    from {{ settlements }} as s
-    semi join contested as c on s.venue = c.venue and s.instrument = c.instrument
+    from settlements as s
     left join source_ranks as r on s.source = r.source
     group by s.source, s.venue, s.instrument, s.trade_date
 ),
@@ -49,11 +47,7 @@ chosen as (
 
 kept as (
     select s.*
-    from {{ settlements }} as s
-    anti join contested as c on s.venue = c.venue and s.instrument = c.instrument
-    union all
-    select s.*
-    from {{ settlements }} as s
+    from settlements as s
     inner join chosen as c
         on
             s.source = c.source

@@ -45,12 +45,9 @@ priced_events as (
         1e0 as day_completeness,
         e.events,
         {{ asset_amount('e.quantity_base', 'i.multiplier') }} as quantity_base,
-        case
-            when e.unpriced_events = 0 then e.notional_usd
-            when p.close_usd is not null
-                then coalesce(e.notional_usd, 0) + {{ asset_amount('e.unpriced_base', 'i.multiplier') }} * p.close_usd
-            else e.notional_usd
-        end as notional_usd,
+        {{ liquidation_value(
+            'e.notional_usd', 'e.unpriced_events', asset_amount('e.unpriced_base', 'i.multiplier'), 'p.close_usd'
+        ) }} as notional_usd,
         e.largest_usd,
         case when p.close_usd is null then e.unpriced_events else 0 end as unpriced_events,
         case
@@ -75,7 +72,6 @@ priced_events as (
     left join prices as p on i.asset = p.asset and e.trade_date = p.trade_date
 ),
 
--- Totals, one row per side. What a total holds beyond its sides is of unknown side.
 totals_in_asset_units as (
     select
         t.source,
@@ -93,7 +89,6 @@ totals_in_asset_units as (
         {{ asset_amount('t.long_base', 'i.multiplier') }} as long_base,
         {{ asset_amount('t.short_base', 'i.multiplier') }} as short_base,
         t.events,
-        t.total_usd - coalesce(t.long_usd, 0) - coalesce(t.short_usd, 0) as rest_usd,
         p.close_usd,
         t.available_at,
         greatest(t.available_at, coalesce(p.available_at, t.available_at)) as priced_available_at,
@@ -108,37 +103,9 @@ totals_in_asset_units as (
     left join prices as p on i.asset = p.asset and t.trade_date = p.trade_date
 ),
 
-sides as (
-    select
-        t.*,
-        'long' as side,
-        t.long_base as quantity_base,
-        t.long_usd as stated_usd
-    from totals_in_asset_units as t
-    where t.long_base is not null or t.long_usd is not null
-    union all
-    select
-        t.*,
-        'short' as side,
-        t.short_base as quantity_base,
-        t.short_usd as stated_usd
-    from totals_in_asset_units as t
-    where t.short_base is not null or t.short_usd is not null
-    union all
-    select
-        t.*,
-        'unknown' as side,
-        cast(null as double) as quantity_base,
-        t.rest_usd as stated_usd
-    from totals_in_asset_units as t
-    where
-        t.total_usd is not null
-        and (
-            (t.long_usd is null and t.short_usd is null)
-            or t.rest_usd > t.total_usd * {{ threshold('liquidation_rest_min_share') }}
-        )
-),
+sides as ({{ liquidation_sides('totals_in_asset_units') }}),
 
+-- A rest beside two stated sides counts only where it is more than rounding.
 priced_totals as (
     select
         source,
@@ -155,7 +122,7 @@ priced_totals as (
         day_completeness,
         case when long_usd is null and short_usd is null and side = 'unknown' then events end as events,
         quantity_base,
-        coalesce(stated_usd, case when quantity_base = 0 then 0e0 end, quantity_base * close_usd) as notional_usd,
+        {{ liquidation_side_value('stated_usd', 'quantity_base', 'close_usd') }} as notional_usd,
         cast(null as double) as largest_usd,
         cast(case when stated_usd is null and quantity_base > 0 and close_usd is null then 1 else 0 end as bigint)
             as unpriced_events,
@@ -167,6 +134,10 @@ priced_totals as (
         case when stated_usd is null then priced_available_at else available_at end as available_at,
         trade_date
     from sides
+    where
+        side <> 'unknown'
+        or (long_usd is null and short_usd is null)
+        or stated_usd > total_usd * {{ threshold('liquidation_rest_min_share') }}
 ),
 
 priced_lending as (

@@ -17,19 +17,6 @@ judged as (
     left join source_ranks as r on l.source = r.source
 ),
 
-contested as (
-    {{ multi_source_series(
-        'judged', ['venue', 'chain', 'series', 'subject'], ['source', 'table_name', 'period_minutes']
-    ) }}
-),
-
-contested_rows as (
-    select j.*
-    from judged as j
-    semi join contested as c
-        on {{ same_series('j', 'c', ['venue', 'chain', 'series', 'subject']) }}
-),
-
 candidates as (
     select
         source,
@@ -43,7 +30,7 @@ candidates as (
         max(feed_rank) as feed_rank,
         min(day_completeness) as day_completeness,
         max(precedence) as precedence
-    from contested_rows
+    from judged
     group by source, table_name, period_minutes, venue, chain, series, subject, trade_date
 ),
 
@@ -60,11 +47,6 @@ chosen as (
 kept as (
     select j.*
     from judged as j
-    anti join contested as c
-        on {{ same_series('j', 'c', ['venue', 'chain', 'series', 'subject']) }}
-    union all
-    select j.*
-    from contested_rows as j
     inner join chosen as c
         on
             j.source = c.source

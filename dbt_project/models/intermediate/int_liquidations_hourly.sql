@@ -31,11 +31,9 @@ event_hours as (
         'position_notional' as measure,
         e.opened_at,
         e.events,
-        -- Events without a price take the close of their day, as in the daily models.
-        case
-            when e.unpriced_events = 0 or p.close_usd is null then e.notional_usd
-            else coalesce(e.notional_usd, 0) + {{ asset_amount('e.unpriced_base', 'i.multiplier') }} * p.close_usd
-        end as notional_usd,
+        {{ liquidation_value(
+            'e.notional_usd', 'e.unpriced_events', asset_amount('e.unpriced_base', 'i.multiplier'), 'p.close_usd'
+        ) }} as notional_usd,
         case when p.close_usd is null then e.unpriced_events else 0 end as unpriced_events,
         false as is_hour_complete,
         e.trade_date
@@ -51,10 +49,21 @@ event_hours as (
 
 totals as (
     select
-        t.*,
-        {{ asset_amount('t.long_base', 'i.multiplier') }} * p.close_usd as long_base_usd,
-        {{ asset_amount('t.short_base', 'i.multiplier') }} * p.close_usd as short_base_usd,
-        t.periods_present * t.period_minutes >= {{ minutes_per_hour() }} as is_hour_complete
+        t.source,
+        t.venue,
+        t.instrument,
+        t.measure,
+        t.period_minutes,
+        t.opened_at,
+        t.long_usd,
+        t.short_usd,
+        t.total_usd,
+        {{ asset_amount('t.long_base', 'i.multiplier') }} as long_base,
+        {{ asset_amount('t.short_base', 'i.multiplier') }} as short_base,
+        t.events,
+        p.close_usd,
+        t.periods_present * t.period_minutes >= {{ minutes_per_hour() }} as is_hour_complete,
+        t.trade_date
     from {{ ref('int_liquidation_totals_by_source_hourly') }} as t
     inner join instruments as i
         on
@@ -65,41 +74,13 @@ totals as (
     left join prices as p on i.asset = p.asset and t.trade_date = p.trade_date
 ),
 
-total_sides as (
-    {%- for side in ['long', 'short'] %}
+total_sides as ({{ liquidation_sides('totals') }}),
+
+priced_sides as (
     select
-        source,
-        period_minutes,
-        venue,
-        instrument,
-        '{{ side }}' as side,
-        measure,
-        opened_at,
-        cast(null as bigint) as events,
-        coalesce({{ side }}_usd, case when {{ side }}_base = 0 then 0e0 end, {{ side }}_base_usd) as notional_usd,
-        {{ side }}_base as quantity_base,
-        is_hour_complete,
-        trade_date
-    from totals
-    where {{ side }}_usd is not null or {{ side }}_base is not null
-    union all
-    {%- endfor %}
-    -- What is left beside the two sides; below 0 it is rounding.
-    select
-        source,
-        period_minutes,
-        venue,
-        instrument,
-        'unknown' as side,
-        measure,
-        opened_at,
-        case when long_usd is null and short_usd is null then events end as events,
-        greatest(total_usd - coalesce(long_usd, 0) - coalesce(short_usd, 0), 0e0) as notional_usd,
-        cast(null as double) as quantity_base,
-        is_hour_complete,
-        trade_date
-    from totals
-    where total_usd is not null
+        *,
+        {{ liquidation_side_value('stated_usd', 'quantity_base', 'close_usd') }} as notional_usd
+    from total_sides
 ),
 
 total_hours as (
@@ -113,12 +94,12 @@ total_hours as (
         side,
         measure,
         opened_at,
-        events,
+        case when long_usd is null and short_usd is null and side = 'unknown' then events end as events,
         notional_usd,
         cast(case when notional_usd is null and quantity_base > 0 then 1 else 0 end as bigint) as unpriced_events,
         is_hour_complete,
         trade_date
-    from total_sides
+    from priced_sides
 ),
 
 lending_hours as (

@@ -1,1 +1,1 @@
-"""One module per venue: its wire format, paging and bounds, spoken about a World. The counterpart of pipelines/sources."""
+"""One emulator per venue: its wire format, paging and bounds, serving data of a MarketModel. Counterpart of pipelines/sources."""

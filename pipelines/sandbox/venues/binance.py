@@ -1,4 +1,4 @@
-"""Binance's interface as its documentation describes it: included bounds, text numbers, thirty days, weights in a header."""
+"""Emulates Binance's API as documented: inclusive bounds, numbers as text, 30 days of statistics, request weight in a header."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipelines.sandbox.emulator import Handler, Request, Response, Route, utc
 from pipelines.sandbox.market_model import Listing, Market, MarketModel, Measure
 from pipelines.sandbox.venues.binance_archive import LISTINGS
 
-BY_PLACE: Final = {
+BY_SYMBOL: Final = {
     ({"linear": "fapi", "inverse": "dapi", "spot": "spot"}[x.contract_type], x.instrument.replace("/", "")): x
     for x in LISTINGS
     if x.delisted_at is None
@@ -40,27 +40,25 @@ FILLER_FIELDS: Final[Mapping[str, Any]] = {
     "orderTypes": ["LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"],
     "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
 }  # fmt: skip
-"""What the description of a contract says besides."""
+"""Further fields of a contract in exchangeInfo."""
 
 
-def refused(code: int, message: str) -> Response:
-    return Response({"code": code, "msg": message}, status=400, headers=_weighed())
+def error(code: int, message: str) -> Response:
+    return Response({"code": code, "msg": message}, status=400, headers=_weight_header())
 
 
-def answered(content: Any) -> Response:
-    return Response(content, headers=_weighed())
+def ok(content: Any) -> Response:
+    return Response(content, headers=_weight_header())
 
 
-def _weighed() -> dict[str, str]:
+def _weight_header() -> dict[str, str]:
     return {"X-MBX-USED-WEIGHT-1M": "1"}
 
 
-def exchange_info(request: Request, model: MarketModel) -> Response:
-    symbols = [_contract(x, request.endpoint) for (endpoint, _), x in BY_PLACE.items() if endpoint == request.endpoint]
+def exchange_info(request: Request, market: MarketModel) -> Response:
+    symbols = [_contract(x, request.endpoint) for (endpoint, _), x in BY_SYMBOL.items() if endpoint == request.endpoint]
     limits = [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 2400}]
-    return answered(
-        {"timezone": "UTC", "serverTime": milliseconds(request.now), "rateLimits": limits, "symbols": symbols}
-    )
+    return ok({"timezone": "UTC", "serverTime": milliseconds(request.now), "rateLimits": limits, "symbols": symbols})
 
 
 def _contract(listing: Listing, endpoint: str) -> dict[str, Any]:
@@ -87,20 +85,20 @@ def _contract(listing: Listing, endpoint: str) -> dict[str, Any]:
     return {**shared, "status": "TRADING", "marginAsset": listing.quote, "settlePlan": 0}
 
 
-def prices(request: Request, model: MarketModel) -> Response:
-    """All spot pairs, one of them in a currency that nobody follows."""
-    pairs = [symbol for endpoint, symbol in BY_PLACE if endpoint == "spot"]
-    return answered([{"symbol": symbol, "price": "1.00000000"} for symbol in [*pairs, "BTCUAH"]])
+def prices(request: Request, market: MarketModel) -> Response:
+    """All spot pairs, plus one in an unsupported quote currency."""
+    pairs = [symbol for endpoint, symbol in BY_SYMBOL if endpoint == "spot"]
+    return ok([{"symbol": symbol, "price": "1.00000000"} for symbol in [*pairs, "BTCUAH"]])
 
 
-def interest(request: Request, model: MarketModel) -> Response:
+def interest(request: Request, market: MarketModel) -> Response:
     found = _data_listing(request)
     if isinstance(found, Response):
         return found
     start, end = _bounds(request)
     if start < request.now - KEPT:
-        return refused(-1130, "parameter 'startTime' is invalid.")
-    frame = model.open_interest(found, 5, start, end).tail(_limit(request, 30, DATA_MOST))
+        return error(-1130, "parameter 'startTime' is invalid.")
+    frame = market.open_interest(found, 5, start, end).tail(_limit(request, 30, DATA_MOST))
     inverse = found.contract_type == "inverse"
     name = (
         {"pair": found.instrument.partition("_")[0], "contractType": "PERPETUAL"}
@@ -110,7 +108,7 @@ def interest(request: Request, model: MarketModel) -> Response:
     amount = pl.col("oi_usd") / (found.contract_size or 1) if inverse else pl.col("oi_base") / found.multiplier
     value = pl.col("oi_base") if inverse else pl.col("oi_usd")
     rows = frame.select(amount.alias("amount"), value.alias("value"), pl.col("event_at").dt.epoch("ms")).iter_rows()
-    return answered(
+    return ok(
         [
             {**name, "sumOpenInterest": f"{a:.8f}", "sumOpenInterestValue": f"{v:.8f}", "timestamp": str(at)}
             for a, v, at in rows
@@ -118,42 +116,42 @@ def interest(request: Request, model: MarketModel) -> Response:
     )
 
 
-def current_interest(request: Request, model: MarketModel) -> Response:
-    """The state of the moment, for which stands that of the last whole five minutes."""
-    found = BY_PLACE.get((request.endpoint, request.params.get("symbol", "")))
+def current_interest(request: Request, market: MarketModel) -> Response:
+    """The current state, approximated by that of the last full 5-minute mark."""
+    found = BY_SYMBOL.get((request.endpoint, request.params.get("symbol", "")))
     if found is None:
-        return refused(-1121, "Invalid symbol.")
+        return error(-1121, "Invalid symbol.")
     last = request.now.replace(minute=request.now.minute // 5 * 5, second=0, microsecond=0)
-    state = model.open_interest(found, 5, last, last + timedelta(minutes=5))
+    state = market.open_interest(found, 5, last, last + timedelta(minutes=5))
     if state.is_empty():
         return Response({"code": -1001, "msg": "Internal error; unable to process your request."}, status=503)
     base, usd = state.select("oi_base", "oi_usd").row(0)
-    told = {"symbol": found.instrument, "time": milliseconds(request.now)}
+    reported = {"symbol": found.instrument, "time": milliseconds(request.now)}
     if found.contract_type == "inverse":
         amount = f"{usd / (found.contract_size or 1):.8f}"
         pair = found.instrument.partition("_")[0]
-        return answered({**told, "pair": pair, "contractType": "PERPETUAL", "openInterest": amount})
-    return answered({**told, "openInterest": f"{base / found.multiplier:.8f}"})
+        return ok({**reported, "pair": pair, "contractType": "PERPETUAL", "openInterest": amount})
+    return ok({**reported, "openInterest": f"{base / found.multiplier:.8f}"})
 
 
-def ratio(request: Request, model: MarketModel) -> Response:
+def ratio(request: Request, market: MarketModel) -> Response:
     found = _data_listing(request)
     if isinstance(found, Response):
         return found
     start, end = _bounds(request)
     if start < request.now - KEPT:
-        return refused(-1130, "parameter 'startTime' is invalid.")
+        return error(-1130, "parameter 'startTime' is invalid.")
     measure = MEASURES[request.path.rsplit("/", 1)[1]]
-    frame = model.ratios(found, measure, 5, start, end).tail(_limit(request, 30, DATA_MOST))
+    frame = market.ratios(found, measure, 5, start, end).tail(_limit(request, 30, DATA_MOST))
     rows = frame.select("ratio", pl.col("event_at").dt.epoch("ms")).iter_rows()
     if measure == "taker_volume":
-        return answered(
+        return ok(
             [
                 {"buySellRatio": f"{r:.4f}", "buyVol": f"{100 * r:.4f}", "sellVol": "100.0000", "timestamp": str(at)}
                 for r, at in rows
             ]
         )
-    return answered(
+    return ok(
         [
             {
                 **_name(found), "longShortRatio": f"{r:.4f}", "longAccount": f"{r / (1 + r):.4f}",
@@ -164,13 +162,13 @@ def ratio(request: Request, model: MarketModel) -> Response:
     )  # fmt: skip
 
 
-def funding(request: Request, model: MarketModel) -> Response:
-    found = BY_PLACE.get((request.endpoint, request.params.get("symbol", "")))
+def funding(request: Request, market: MarketModel) -> Response:
+    found = BY_SYMBOL.get((request.endpoint, request.params.get("symbol", "")))
     if found is None:
-        return refused(-1121, "Invalid symbol.")
-    frame = model.funding(found, *_bounds(request)).head(_limit(request, 100, FUNDING_MOST))
+        return error(-1121, "Invalid symbol.")
+    frame = market.funding(found, *_bounds(request)).head(_limit(request, 100, FUNDING_MOST))
     rows = frame.select("rate", pl.col("settled_at").dt.epoch("ms"), "mark_price").iter_rows()
-    return answered(
+    return ok(
         [
             {
                 "symbol": found.instrument,
@@ -183,13 +181,13 @@ def funding(request: Request, model: MarketModel) -> Response:
     )
 
 
-def premium(request: Request, model: MarketModel) -> Response:
-    found = BY_PLACE.get((request.endpoint, request.params.get("symbol", "")))
+def premium(request: Request, market: MarketModel) -> Response:
+    found = BY_SYMBOL.get((request.endpoint, request.params.get("symbol", "")))
     if found is None:
-        return refused(-1121, "Invalid symbol.")
+        return error(-1121, "Invalid symbol.")
     after = request.now + timedelta(hours=found.interval_hours)
     [(rate, at, mark)] = (
-        model.funding(found, request.now, after)
+        market.funding(found, request.now, after)
         .select("rate", pl.col("settled_at").dt.epoch("ms"), "mark_price")
         .iter_rows()
     )
@@ -198,37 +196,39 @@ def premium(request: Request, model: MarketModel) -> Response:
         "symbol": found.instrument, "markPrice": f"{mark:.8f}", "indexPrice": f"{mark:.8f}", "estimatedSettlePrice": f"{mark:.8f}",
         "lastFundingRate": f"{rate:.8f}", "nextFundingTime": at, "interestRate": "0.00010000", "time": milliseconds(request.now),
     }  # fmt: skip
-    return answered([row] if request.endpoint == "dapi" else row)
+    return ok([row] if request.endpoint == "dapi" else row)
 
 
-def klines(request: Request, model: MarketModel) -> Response:
-    found = BY_PLACE.get((request.endpoint, request.params.get("symbol", "")))
+def klines(request: Request, market: MarketModel) -> Response:
+    found = BY_SYMBOL.get((request.endpoint, request.params.get("symbol", "")))
     if found is None:
-        return refused(-1121, "Invalid symbol.")
+        return error(-1121, "Invalid symbol.")
     if request.params.get("interval") != "1h":
-        return refused(-1120, "Invalid interval.")
+        return error(-1120, "Invalid interval.")
     start, end = _bounds(request)
-    market: Market = "spot" if found.contract_type == "spot" else "perp"
-    frame = model.candles(found, market, 60, start, end).head(_limit(request, 500, KLINES_MOST[request.endpoint]))
-    many, size = found.multiplier, found.contract_size or 1.0
+    candle_market: Market = "spot" if found.contract_type == "spot" else "perp"
+    frame = market.candles(found, candle_market, 60, start, end).head(
+        _limit(request, 500, KLINES_MOST[request.endpoint])
+    )
+    multiplier, size = found.multiplier, found.contract_size or 1.0
     rows = []
     for x in frame.iter_rows(named=True):
         opened = milliseconds(x["opened_at"])
-        base, quote, taker = x["volume_base"] / many, x["volume_quote"], x["taker_buy_base"] / many
+        base, quote, taker = x["volume_base"] / multiplier, x["volume_quote"], x["taker_buy_base"] / multiplier
         volumes = (base, quote, taker, taker * x["open"])
         if found.contract_type == "inverse":
             volumes = (quote / size, base, taker * 7, taker)
         traded, other, taken, taken_other = (f"{v:.8f}" for v in volumes)
-        ohlc = [f"{x[c] * many:.10f}" for c in ("open", "high", "low", "close")]
+        ohlc = [f"{x[c] * multiplier:.10f}" for c in ("open", "high", "low", "close")]
         rows.append([opened, *ohlc, traded, opened + 3_599_999, other, x["trades"], taken, taken_other, "0"])
-    return answered(rows)
+    return ok(rows)
 
 
 # Options
 
 
-def options(request: Request, model: MarketModel) -> Response:
-    return answered(
+def options(request: Request, market: MarketModel) -> Response:
+    return ok(
         {
             "timezone": "UTC",
             "optionSymbols": [
@@ -237,68 +237,66 @@ def options(request: Request, model: MarketModel) -> Response:
                     "underlying": f"{asset}USDT", "unit": UNIT, "quoteAsset": "USDT",
                     "expiryDate": milliseconds(datetime(x["expiry_date"].year, x["expiry_date"].month, x["expiry_date"].day, 8)),
                 }
-                for asset, name, x in _chain(request, model)
+                for asset, name, x in _chain(request, market)
             ],
         }
     )  # fmt: skip
 
 
-def option_interest(request: Request, model: MarketModel) -> Response:
+def option_interest(request: Request, market: MarketModel) -> Response:
     if not request.params.get("underlyingAsset") or not request.params.get("expiration"):
-        return refused(-1102, "Mandatory parameter 'expiration' was not sent.")
+        return error(-1102, "Mandatory parameter 'expiration' was not sent.")
     start = f"{request.params['underlyingAsset']}-{request.params['expiration']}-"
     at = str(milliseconds(request.now))
-    return answered(
+    return ok(
         [
             {"symbol": name, "sumOpenInterest": f"{x['oi_base']:.2f}",
              "sumOpenInterestUsd": f"{x['oi_base'] * x['index_price']:.10f}", "timestamp": at}
-            for _, name, x in _chain(request, model) if name.startswith(start)
+            for _, name, x in _chain(request, market) if name.startswith(start)
         ]
     )  # fmt: skip
 
 
-def option_marks(request: Request, model: MarketModel) -> Response:
-    return answered(
+def option_marks(request: Request, market: MarketModel) -> Response:
+    return ok(
         [
             {"symbol": name, "markPrice": f"{x['mark_price_base'] * x['index_price']:.6f}", "bidIV": "-1.0", "askIV": "-1.0",
              "markIV": f"{x['mark_iv']:.8f}", "delta": f"{x['delta']:.8f}"}
-            for _, name, x in _chain(request, model)
+            for _, name, x in _chain(request, market)
         ]
     )  # fmt: skip
 
 
-def option_tickers(request: Request, model: MarketModel) -> Response:
-    return answered(
-        [{"symbol": name, "volume": f"{x['volume_24h_base']:.2f}"} for _, name, x in _chain(request, model)]
-    )
+def option_tickers(request: Request, market: MarketModel) -> Response:
+    return ok([{"symbol": name, "volume": f"{x['volume_24h_base']:.2f}"} for _, name, x in _chain(request, market)])
 
 
-def option_index(request: Request, model: MarketModel) -> Response:
+def option_index(request: Request, market: MarketModel) -> Response:
     asset = request.params["underlying"].removesuffix("USDT")
-    price = model.option_chain(asset, request.now)["index_price"][0]
-    return answered({"time": milliseconds(request.now), "indexPrice": f"{price:.8f}"})
+    price = market.option_chain(asset, request.now)["index_price"][0]
+    return ok({"time": milliseconds(request.now), "indexPrice": f"{price:.8f}"})
 
 
-def _chain(request: Request, model: MarketModel) -> list[tuple[str, str, dict[str, Any]]]:
+def _chain(request: Request, market: MarketModel) -> list[tuple[str, str, dict[str, Any]]]:
     return [
         (asset, f"{asset}-{x['expiry_date']:%y%m%d}-{x['strike']:g}-{x['option_type'][0].upper()}", x)
         for asset in UNDERLYINGS
-        for x in model.option_chain(asset, request.now).iter_rows(named=True)
+        for x in market.option_chain(asset, request.now).iter_rows(named=True)
     ]
 
 
 def _data_listing(request: Request) -> Listing | Response:
-    """The instrument that a series of /futures/data is about; dapi names the pair and the kind of contract."""
+    """The instrument of a /futures/data request; dapi requests give the pair and the contract type."""
     if request.params.get("period") != "5m":
-        return refused(-1102, "Mandatory parameter 'period' was not sent, was empty/null, or malformed.")
+        return error(-1102, "Mandatory parameter 'period' was not sent, was empty/null, or malformed.")
     if int(request.params.get("limit", 30)) > DATA_MOST:
-        return refused(-1130, "parameter 'limit' is invalid.")
+        return error(-1130, "parameter 'limit' is invalid.")
     symbol = request.params.get("symbol", "")
     if request.endpoint == "dapi":
         symbol = f"{request.params.get('pair')}_PERP"
         if request.path.endswith("openInterestHist") and request.params.get("contractType") != "PERPETUAL":
-            return refused(-1102, "Mandatory parameter 'contractType' was not sent, was empty/null, or malformed.")
-    return BY_PLACE.get((request.endpoint, symbol)) or refused(-1121, "Invalid symbol.")
+            return error(-1102, "Mandatory parameter 'contractType' was not sent, was empty/null, or malformed.")
+    return BY_SYMBOL.get((request.endpoint, symbol)) or error(-1121, "Invalid symbol.")
 
 
 def _name(listing: Listing) -> dict[str, str]:
@@ -307,7 +305,7 @@ def _name(listing: Listing) -> dict[str, str]:
 
 
 def _bounds(request: Request) -> tuple[datetime, datetime]:
-    """[start, end) of the included bounds, and nothing after the venue's now."""
+    """[start, end) of the inclusive bounds, up to the venue's clock."""
     now = milliseconds(request.now)
     last = min(int(request.params.get("endTime", now)), now)
     return utc(int(request.params.get("startTime", now - 86_400_000))), utc(last) + timedelta(milliseconds=1)

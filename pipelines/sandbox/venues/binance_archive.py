@@ -1,6 +1,7 @@
-"""Binance's archives as audits describe them: zips of one CSV with a .CHECKSUM beside each, and the bucket's listing.
+"""Emulates Binance's archives as found by audits: zips of one CSV, each with a .CHECKSUM file, and the bucket's listing.
 
-Both label conventions of metrics, sentinel rows, files with and without header, microseconds in spot, doubled liquidations.
+Covers both label conventions of metrics, sentinel rows, files with and without header, microseconds in spot files, and doubled
+liquidation rows.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ LISTINGS: Final = (
     Listing("binance", "BTCUSDT", "BTC"),
     Listing("binance", "ETHUSDT", "ETH"),
     Listing("binance", "1000PEPEUSDT", "PEPE", multiplier=1000.0, listed_at=datetime(2023, 5, 5)),
-    # Delisted, and in no list of what is traded today: its folder stays.
+    # Delisted: missing from current listings, but its folder remains.
     Listing("binance", "AVAXBUSD", "AVAX", quote="BUSD", delisted_at=datetime(2024, 1, 15)),
     Listing("binance", "BTCUSD_PERP", "BTC", quote="USD", contract_type="inverse", contract_size=100.0,
             contract_size_unit="usd"),
@@ -33,7 +34,7 @@ LISTINGS: Final = (
     Listing("binance", "PEPE/USDT", "PEPE", contract_type="spot", listed_at=datetime(2023, 5, 5)),
 )  # fmt: skip
 BY_NAME: Final = {listing.instrument: listing for listing in LISTINGS}
-BY_PLACE: Final = {
+BY_SYMBOL: Final = {
     (
         {"linear": "futures/um", "inverse": "futures/cm", "spot": "spot"}[x.contract_type],
         x.instrument.replace("/", ""),
@@ -42,17 +43,17 @@ BY_PLACE: Final = {
 }
 
 KEYS_PER_PAGE: Final = 2
-"""The bucket gives 1000; two, so that markers are used."""
+"""The real bucket returns 1000; two here, so that markers are used."""
 
 LAG: Final = timedelta(hours=20)
-"""How long after its end a day's file is there, and a month's."""
+"""Time from the end of a day or month to the publication of its file."""
 
 LAST_END_LABELED: Final = date(2026, 6, 25)
 SENTINELS: Final = (datetime(2022, 3, 7, 16), datetime(2025, 4, 15, 8))
 MICROSECONDS_FROM: Final = date(2025, 1, 1)
 
 MEASURES: Final[Sequence[Measure]] = ("account_top", "position_top", "account_global", "taker_volume")
-"""In the order of the columns."""
+"""In column order."""
 
 METRICS_COLUMNS: Final = (
     "create_time,symbol,sum_open_interest,sum_open_interest_value,count_toptrader_long_short_ratio,"
@@ -66,18 +67,20 @@ _FILE: Final = re.compile(
 )
 
 
-def file(request: Request, model: MarketModel) -> Response:
-    """A zip, or its checksum; 404 in the bucket's words where there is none yet, or never was."""
+def file(request: Request, market: MarketModel) -> Response:
+    """A zip or its checksum file; the bucket's 404 for a file that is not published yet or never."""
     found = _FILE.fullmatch(request.params["file"])
     if found is None or found["symbol"] != request.params["symbol"]:
         return _no_such_key(request)
     start, end = _span(found["when"])
-    market = (
+    product = (
         "option"
         if request.path.startswith("/data/option")
         else request.path.split("/daily/")[0].split("/monthly/")[0][6:]
     )
-    text = None if end + LAG > request.now else _text(model, market, request.path, request.params["symbol"], start, end)
+    text = (
+        None if end + LAG > request.now else _text(market, product, request.path, request.params["symbol"], start, end)
+    )
     if text is None:
         return _no_such_key(request)
     name = request.params["file"].removesuffix(".CHECKSUM")
@@ -86,7 +89,7 @@ def file(request: Request, model: MarketModel) -> Response:
 
 
 def zipped(name: str, text: bytes) -> bytes:
-    """A zip of one file: the same bytes for the same text."""
+    """A zip of one file; deterministic for a given text."""
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
         member = zipfile.ZipInfo(name, (2024, 1, 1, 0, 0, 0))
@@ -99,31 +102,31 @@ def checksum(body: bytes, name: str) -> bytes:
     return f"{hashlib.sha256(body).hexdigest()}  {name}\n".encode()
 
 
-def _text(model: MarketModel, market: str, path: str, symbol: str, start: datetime, end: datetime) -> bytes | None:
+def _text(market: MarketModel, product: str, path: str, symbol: str, start: datetime, end: datetime) -> bytes | None:
     kind = path.split("/")[-3] if "/1h/" not in path else path.split("/")[-4]
     if kind == "BVOLIndex":
-        return bvol_text(model, symbol, start, end)
-    listing = BY_PLACE.get((market, symbol))
+        return bvol_text(market, symbol, start, end)
+    listing = BY_SYMBOL.get((product, symbol))
     if listing is None or end <= listing.listed_at or (listing.delisted_at and start >= listing.delisted_at):
         return None
     if kind == "metrics":
-        return metrics_text(model, listing, start.date())
+        return metrics_text(market, listing, start.date())
     if kind == "fundingRate":
-        return funding_text(model, listing, start, end)
+        return funding_text(market, listing, start, end)
     if kind == "liquidationSnapshot":
-        return liquidations_text(model, listing, start, end)
-    return klines_text(model, listing, kind, start, end)
+        return liquidations_text(market, listing, start, end)
+    return klines_text(market, listing, kind, start, end)
 
 
-def metrics_text(model: MarketModel, listing: Listing, day: date) -> bytes:
-    """A day of five-minute metrics in the convention of its time."""
+def metrics_text(market: MarketModel, listing: Listing, day: date) -> bytes:
+    """A day of 5-minute metrics, in the label convention of that day."""
     step = timedelta(minutes=5)
     first = datetime(day.year, day.month, day.day) + step
     last = first + timedelta(days=1)
     inverse = listing.contract_type == "inverse"
-    frame = model.open_interest(listing, 5, first, last)
+    frame = market.open_interest(listing, 5, first, last)
     for measure in MEASURES:
-        ratios = model.ratios(listing, measure, 5, first, last)
+        ratios = market.ratios(listing, measure, 5, first, last)
         frame = frame.join(ratios.rename({"ratio": measure}), on="event_at", maintain_order="left")
     labeled = pl.col("event_at") - step if inverse or day > LAST_END_LABELED else pl.col("event_at")
     size = listing.contract_size or 1.0
@@ -145,24 +148,24 @@ def metrics_text(model: MarketModel, listing: Listing, day: date) -> bytes:
     return _csv(METRICS_COLUMNS, lines)
 
 
-def funding_text(model: MarketModel, listing: Listing, start: datetime, end: datetime) -> bytes:
-    """A month of settlements; stamps are some milliseconds late, as Binance's are."""
-    frame = model.funding(listing, start, end)
+def funding_text(market: MarketModel, listing: Listing, start: datetime, end: datetime) -> bytes:
+    """A month of settlements; timestamps are a few milliseconds late, like Binance's."""
+    frame = market.funding(listing, start, end)
     late = pl.col("settled_at").dt.epoch("ms") + pl.int_range(pl.len()) % 7
     lines = frame.select(pl.concat_str(late, pl.col("interval_hours").cast(pl.Int64), _decimals("rate"), separator=","))
     return _csv("calc_time,funding_interval_hours,last_funding_rate", lines)
 
 
-def klines_text(model: MarketModel, listing: Listing, kind: str, start: datetime, end: datetime) -> bytes:
-    """Hourly candles: with a header in futures of even months, without elsewhere; spot in microseconds since 2025."""
+def klines_text(market: MarketModel, listing: Listing, kind: str, start: datetime, end: datetime) -> bytes:
+    """Hourly candles: with a header in futures files of even months only; spot files in microseconds since 2025."""
     markets: dict[str, Market] = {"markPriceKlines": "mark", "indexPriceKlines": "index"}
     spot = listing.contract_type == "spot"
-    frame = model.candles(listing, markets.get(kind, "spot" if spot else "perp"), 60, start, end)
+    frame = market.candles(listing, markets.get(kind, "spot" if spot else "perp"), 60, start, end)
     # One unit of 1000PEPEUSDT is a thousand coins.
-    many = listing.multiplier
+    multiplier = listing.multiplier
     frame = frame.with_columns(
-        *(pl.col(c) * many for c in ("open", "high", "low", "close")),
-        *(pl.col(c) / many for c in ("volume_base", "taker_buy_base")),
+        *(pl.col(c) * multiplier for c in ("open", "high", "low", "close")),
+        *(pl.col(c) / multiplier for c in ("volume_base", "taker_buy_base")),
     )
     unit = 1_000_000 if spot and start.date() >= MICROSECONDS_FROM else 1_000
     opened = pl.col("opened_at").dt.epoch("us") // (1_000_000 // unit)
@@ -190,11 +193,11 @@ def klines_text(model: MarketModel, listing: Listing, kind: str, start: datetime
     return _csv(KLINE_COLUMNS if not spot and start.month % 2 == 0 else "", lines)
 
 
-def liquidations_text(model: MarketModel, listing: Listing, start: datetime, end: datetime) -> bytes | None:
-    """Forced orders, every row twice, in whole contracts."""
+def liquidations_text(market: MarketModel, listing: Listing, start: datetime, end: datetime) -> bytes | None:
+    """Liquidation orders in whole contracts, every row twice."""
     if not (datetime(2023, 6, 25) <= start < datetime(2024, 10, 15)) or listing.contract_type != "inverse":
         return None
-    frame = model.liquidations(listing, start, end)
+    frame = market.liquidations(listing, start, end)
     order = pl.when(pl.col("side") == "long").then(pl.lit("SELL")).otherwise(pl.lit("BUY"))
     contracts = pl.col("quantity_base").cast(pl.Int64)
     lines = frame.select(
@@ -207,12 +210,12 @@ def liquidations_text(model: MarketModel, listing: Listing, start: datetime, end
     return _csv(f"{columns},accumulated_fill_quantity", lines)
 
 
-def bvol_text(model: MarketModel, symbol: str, start: datetime, end: datetime) -> bytes | None:
-    """One value every quarter of an hour (the archive has one a second): each hour's open, high, low and close."""
+def bvol_text(market: MarketModel, symbol: str, start: datetime, end: datetime) -> bytes | None:
+    """One value every 15 minutes (the real archive has one per second): each hour's open, high, low and close."""
     if start < datetime(2023, 6, 20) or symbol not in ("BTCBVOLUSDT", "ETHBVOLUSDT"):
         return None
     base = symbol.removesuffix("USDT")
-    hours = model.volatility_index(base.removesuffix("BVOL"), 60, start, end)
+    hours = market.volatility_index(base.removesuffix("BVOL"), 60, start, end)
     values = hours.unpivot(["open", "high", "low", "close"], index="opened_at")
     minute = pl.col("variable").replace_strict({"open": 0, "high": 15, "low": 30, "close": 45}, return_dtype=pl.Int64)
     lines = (
@@ -223,13 +226,13 @@ def bvol_text(model: MarketModel, symbol: str, start: datetime, end: datetime) -
     return _csv("calc_time,symbol,base_asset,quote_asset,index_value", lines)
 
 
-def listing(request: Request, model: MarketModel) -> Response:
-    """ListObjects. With a delimiter: folders below a prefix, KEYS_PER_PAGE at a time, from behind a marker."""
+def listing(request: Request, market: MarketModel) -> Response:
+    """ListObjects. With a delimiter: folders below a prefix after a marker, KEYS_PER_PAGE at a time."""
     prefix, marker = request.params.get("prefix", ""), request.params.get("marker", "")
     if "delimiter" not in request.params:
-        return _files_behind(request, prefix, marker)
+        return _files_after(request, prefix, marker)
     found = re.fullmatch(r"data/(futures/um|futures/cm|spot)/(daily|monthly)/(\w+)/", prefix)
-    symbols = sorted(symbol for market, symbol in BY_PLACE if found and market == found[1])
+    symbols = sorted(symbol for product, symbol in BY_SYMBOL if found and product == found[1])
     keys = [key for symbol in symbols if (key := f"{prefix}{symbol}/") > marker]
     page, more = keys[:KEYS_PER_PAGE], len(keys) > KEYS_PER_PAGE
     entries = "".join(f"<CommonPrefixes><Prefix>{escape(key)}</Prefix></CommonPrefixes>" for key in page)
@@ -243,11 +246,11 @@ def listing(request: Request, model: MarketModel) -> Response:
     return Response(text.encode())
 
 
-def _files_behind(request: Request, prefix: str, marker: str) -> Response:
-    """The newest file of a symbol's folder, if it comes behind the marker."""
+def _files_after(request: Request, prefix: str, marker: str) -> Response:
+    """The newest file in a symbol's folder, if it sorts after the marker."""
     stem = marker[:-10]
-    place = re.match(r"data/(futures/um|futures/cm|spot|option)/\w+/\w+/([^/]+)/", prefix)
-    found = BY_PLACE.get((place[1], place[2])) if place else None
+    folder = re.match(r"data/(futures/um|futures/cm|spot|option)/\w+/\w+/([^/]+)/", prefix)
+    found = BY_SYMBOL.get((folder[1], folder[2])) if folder else None
     newest = request.now - LAG - timedelta(days=1)
     if found is not None and found.delisted_at is not None:
         newest = min(newest, found.delisted_at - timedelta(microseconds=1))
@@ -273,7 +276,7 @@ def _span(when: str) -> tuple[datetime, datetime]:
 
 
 def _decimals(number: pl.Expr | str) -> pl.Expr:
-    """Eight to twelve decimals, as the files have."""
+    """Up to twelve decimals, like the files."""
     return (pl.col(number) if isinstance(number, str) else number).round(12).cast(pl.Decimal(38, 12)).cast(pl.String)
 
 
@@ -284,14 +287,14 @@ def _csv(header: str, lines: pl.DataFrame) -> bytes:
 
 ROUTES: Final[Sequence[Route]] = (
     *(
-        Route("GET", "archive", f"/data/{market}/{cadence}/{kind}/{{symbol}}/{{file}}", file)
-        for market in ("futures/um", "futures/cm", "option")
+        Route("GET", "archive", f"/data/{product}/{cadence}/{kind}/{{symbol}}/{{file}}", file)
+        for product in ("futures/um", "futures/cm", "option")
         for cadence in ("daily", "monthly")
         for kind in ("metrics", "fundingRate", "liquidationSnapshot", "BVOLIndex")
     ),
     *(
-        Route("GET", "archive", f"/data/{market}/{cadence}/{kind}/{{symbol}}/1h/{{file}}", file)
-        for market in ("futures/um", "futures/cm", "spot")
+        Route("GET", "archive", f"/data/{product}/{cadence}/{kind}/{{symbol}}/1h/{{file}}", file)
+        for product in ("futures/um", "futures/cm", "spot")
         for cadence in ("daily", "monthly")
         for kind in ("klines", "markPriceKlines", "indexPriceKlines")
     ),

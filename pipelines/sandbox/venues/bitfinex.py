@@ -1,5 +1,5 @@
-"""Bitfinex v2 as its documentation describes it: arrays without names, inclusive bounds, a trigger and an execution for every
-liquidation, margin positions of the spot market among them."""
+"""Emulates Bitfinex v2 as documented: arrays without field names, inclusive bounds, a trigger and an execution row per
+liquidation, including margin positions of spot pairs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MOST_STATUS: Final = 5000
 
 @dataclass(frozen=True)
 class ResponseBehavior:
-    """What Bitfinex does not promise: whether liquidations come each in an array of its own."""
+    """Undocumented behavior: whether each liquidation is in an array of its own."""
 
     nested: bool = True
 
@@ -35,7 +35,7 @@ class ResponseBehavior:
 DEFAULT_BEHAVIOR: Final = ResponseBehavior()
 
 
-def refused(code: int, message: str, status: int = 500) -> Response:
+def error(code: int, message: str, status: int = 500) -> Response:
     return Response(["error", code, message], status=status)
 
 
@@ -44,7 +44,7 @@ def pairs(request: Request, market: MarketModel) -> Response:
 
 
 def bounded(request: Request, most: int) -> tuple[Any, Any, int, bool] | None:
-    """[start, end) of the inclusive bounds, how many rows, and whether the old come first; None for what is refused."""
+    """[start, end) of the inclusive bounds, the row limit, and whether the oldest rows come first; None for an invalid limit."""
     limit = int(request.params.get("limit", most))
     if limit > most:
         return None
@@ -56,7 +56,7 @@ def bounded(request: Request, most: int) -> tuple[Any, Any, int, bool] | None:
 def liquidations(request: Request, market: MarketModel, *, behavior: ResponseBehavior = DEFAULT_BEHAVIOR) -> Response:
     bounds = bounded(request, MOST_LIQUIDATIONS)
     if bounds is None:
-        return refused(10020, "limit: invalid")
+        return error(10020, "limit: invalid")
     first, last, limit, old_first = bounds
     rows: list[list[Any]] = []
     for listing in (*LISTINGS, MARGIN):
@@ -74,7 +74,7 @@ def liquidations(request: Request, market: MarketModel, *, behavior: ResponseBeh
 def derivative_status(request: Request, market: MarketModel, *, name: str) -> Response:
     bounds = bounded(request, MOST_STATUS)
     if bounds is None:
-        return refused(10020, "limit: invalid")
+        return error(10020, "limit: invalid")
     first, last, limit, old_first = bounds
     frame = market.open_interest(BY_NAME[name], STATUS_MINUTES, first, last).sort("event_at", descending=not old_first)
     return Response(
@@ -89,7 +89,7 @@ def derivative_status(request: Request, market: MarketModel, *, name: str) -> Re
 
 
 def routes(behavior: ResponseBehavior = DEFAULT_BEHAVIOR) -> Sequence[Route]:
-    """All endpoints of a Bitfinex with these manners."""
+    """All endpoints of Bitfinex with this response behavior."""
     return (
         Route("GET", "api", "/v2/conf/pub:list:pair:futures", pairs),
         Route("GET", "api", "/v2/liquidations/hist", partial(liquidations, behavior=behavior)),

@@ -1,4 +1,4 @@
-"""Bybit v5 as its documentation describes it: newest first, inclusive bounds, text numbers, both sides of open interest."""
+"""Emulates Bybit v5 as documented: newest first, inclusive bounds, numbers as text, two-sided open interest."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LISTINGS: Final = (
 )
 BY_NAME: Final = {listing.instrument: listing for listing in LISTINGS}
 SINGLE_SINCE_MS: Final = 1_781_136_000_000
-"""2026-06-11: the day singleOpenInterest appeared."""
+"""2026-06-11, the first day with singleOpenInterest."""
 
 RATIOS_SINCE_MS: Final = 1_595_203_200_000
 """2020-07-20: the first day with account ratios."""
@@ -40,26 +40,26 @@ FILLER_FIELDS: Final[Mapping[str, str]] = {
     "price24hPcnt": "0.01", "nextFundingTime": "1760371200000", "deliveryTime": "0", "fundingIntervalHour": "8",
     "fundingCap": "0.005",
 }  # fmt: skip
-"""What a ticker says besides."""
+"""Further fields of a ticker."""
 INSTRUMENTS_PAGE: Final = 40
 
 
 @dataclass(frozen=True)
 class ResponseBehavior:
-    """What Bybit does not promise: rows of a page (None: as many as it documents), their order, and how many rows behind the
-    bound it repeats."""
+    """Undocumented behavior: rows per page (None: the documented limit), their order, and how many rows beyond the bound are
+    repeated."""
 
     rows: int | None = None
     overlap: int = 0
     newest_first: bool = True
 
     def page(self, frame: pl.DataFrame, stamp: str, *, first: int, last: int, limit: int) -> pl.DataFrame:
-        """The newest rows of the bounds, both included, in milliseconds."""
+        """The newest rows between the inclusive bounds, in milliseconds."""
         at = pl.col(stamp).dt.epoch("ms")
         inside = frame.filter(at >= first).sort(stamp, descending=True)
         fresh = inside.filter(at <= last).head(min(limit, self.rows or limit))
-        behind = inside.filter(at > last).tail(self.overlap if fresh.height else 0)
-        page = pl.concat([behind, fresh])
+        repeated = inside.filter(at > last).tail(self.overlap if fresh.height else 0)
+        page = pl.concat([repeated, fresh])
         return page if self.newest_first else page.reverse()
 
 
@@ -68,7 +68,7 @@ DEFAULT_BEHAVIOR: Final = ResponseBehavior()
 
 @dataclass(frozen=True)
 class Bybit:
-    """The venue with these listings and manners: `category` and `symbol` find an instrument, as in its own requests."""
+    """The venue with these listings and this response behavior. Instruments are identified by `category` and `symbol`."""
 
     listings: Sequence[Listing] = LISTINGS
     behavior: ResponseBehavior = DEFAULT_BEHAVIOR
@@ -91,43 +91,43 @@ class Bybit:
             )
         ]
 
-    def instruments(self, request: Request, model: MarketModel) -> Response:
+    def instruments(self, request: Request, market: MarketModel) -> Response:
         category = request.params.get("category", "")
         if category not in ("linear", "inverse", "spot"):
-            return refused(10001, "params error: category invalid")
+            return error(10001, "params error: category invalid")
         listed = [x for x in self.listings if _category(x) == category]
         if category == "spot":
             return listed_as(category, [_pair(x) for x in listed], request)
         if request.params.get("status") == "Closed":
             listed = [x for x in listed if x.delisted_at is not None and x.delisted_at <= request.now]
         rows = [_contract(x) for x in listed]
-        # Pages as small as the listings allow, so that the cursor is used: two to a page, or INSTRUMENTS_PAGE of many.
+        # Small pages, so that the cursor is used: two rows per page, or INSTRUMENTS_PAGE for long lists.
         size = 2 if len(rows) < INSTRUMENTS_PAGE else INSTRUMENTS_PAGE
         first = int(request.params.get("cursor") or 0)
         after = str(first + size) if first + size < len(rows) else ""
         return listed_as(category, rows[first : first + size], request, nextPageCursor=after)
 
-    def tickers(self, request: Request, model: MarketModel) -> Response:
+    def tickers(self, request: Request, market: MarketModel) -> Response:
         category = request.params.get("category", "")
         if category == "option":
             if "baseCoin" not in request.params and "symbol" not in request.params:
-                return refused(10001, "params error: baseCoin or symbol is required")
+                return error(10001, "params error: baseCoin or symbol is required")
             coin = request.params["baseCoin"]
-            return listed_as(category, _options(coin, request, model) if coin in OPTIONS else [], request)
+            return listed_as(category, _options(coin, request, market) if coin in OPTIONS else [], request)
         rows = [
             {
                 **FILLER_FIELDS, "symbol": x.instrument, "lastPrice": "1", "indexPrice": "1", "openInterest": "1",
-                "turnover24h": f"{1e9 / (1 + place):.4f}", "volume24h": "1", "fundingRate": "0.0001",
+                "turnover24h": f"{1e9 / (1 + index):.4f}", "volume24h": "1", "fundingRate": "0.0001",
             }
-            for place, x in enumerate(x for x in self.listings if _category(x) == category)
+            for index, x in enumerate(x for x in self.listings if _category(x) == category)
         ]  # fmt: skip
         return listed_as(category, rows, request)
 
-    def open_interest(self, listing: Listing, request: Request, model: MarketModel) -> Response:
+    def open_interest(self, listing: Listing, request: Request, market: MarketModel) -> Response:
         if request.params.get("intervalTime") != "5min":
-            return refused(10001, "params error: intervalTime invalid")
+            return error(10001, "params error: intervalTime invalid")
         frame = self._page(
-            lambda first, end: model.open_interest(listing, 5, first, end), "event_at", request, most=200
+            lambda first, end: market.open_interest(listing, 5, first, end), "event_at", request, most=200
         )
         inverse = listing.contract_type == "inverse"
         both = 2 * (pl.col("oi_usd") if inverse else pl.col("oi_base") / listing.multiplier)
@@ -140,21 +140,21 @@ class Bybit:
             _category(listing), rows, request, symbol=request.params["symbol"], nextPageCursor=_cursor(rows)
         )
 
-    def funding(self, listing: Listing, request: Request, model: MarketModel) -> Response:
+    def funding(self, listing: Listing, request: Request, market: MarketModel) -> Response:
         if "startTime" in request.params and "endTime" not in request.params:
-            return refused(10001, "endTime is required with startTime")
-        frame = self._page(lambda first, end: model.funding(listing, first, end), "settled_at", request, most=200)
+            return error(10001, "endTime is required with startTime")
+        frame = self._page(lambda first, end: market.funding(listing, first, end), "settled_at", request, most=200)
         rows = [
             {"symbol": listing.instrument, "fundingRate": f"{rate:.8f}", "fundingRateTimestamp": str(at)}
             for rate, at in frame.select("rate", pl.col("settled_at").dt.epoch("ms")).iter_rows()
         ]
         return listed_as(_category(listing), rows, request)
 
-    def account_ratio(self, listing: Listing, request: Request, model: MarketModel) -> Response:
+    def account_ratio(self, listing: Listing, request: Request, market: MarketModel) -> Response:
         if request.params.get("period") != "1h":
-            return refused(10001, "params error: period invalid")
+            return error(10001, "params error: period invalid")
         frame = self._page(
-            lambda first, end: model.ratios(listing, "account_global", 60, max(first, utc(RATIOS_SINCE_MS)), end),
+            lambda first, end: market.ratios(listing, "account_global", 60, max(first, utc(RATIOS_SINCE_MS)), end),
             "event_at", request, most=500,
         )  # fmt: skip
         share = (pl.col("ratio") / (1 + pl.col("ratio"))).round(4)
@@ -165,33 +165,33 @@ class Bybit:
             }
             for long, at in frame.select(share, pl.col("event_at").dt.epoch("ms")).iter_rows()
         ]  # fmt: skip
-        return answered({"list": rows, "nextPageCursor": _cursor(rows)}, milliseconds(request.now))
+        return ok({"list": rows, "nextPageCursor": _cursor(rows)}, milliseconds(request.now))
 
-    def kline(self, listing: Listing, request: Request, model: MarketModel) -> Response:
+    def kline(self, listing: Listing, request: Request, market: MarketModel) -> Response:
         if request.params.get("interval") != "60":
-            return refused(10001, "params error: interval invalid")
-        market: Market = "spot" if listing.contract_type == "spot" else "perp"
+            return error(10001, "params error: interval invalid")
+        candle_market: Market = "spot" if listing.contract_type == "spot" else "perp"
         frame = self._page(
-            lambda first, end: model.candles(listing, market, 60, first, end), "opened_at", request,
+            lambda first, end: market.candles(listing, candle_market, 60, first, end), "opened_at", request,
             most=1000, few=200, names=("start", "end"),
         )  # fmt: skip
-        many = listing.multiplier
+        multiplier = listing.multiplier
         rows = []
         for x in frame.iter_rows(named=True):
-            base, quote = f"{x['volume_base'] / many:.8f}", f"{x['volume_quote']:.8f}"
+            base, quote = f"{x['volume_base'] / multiplier:.8f}", f"{x['volume_quote']:.8f}"
             volumes = (quote, base) if listing.contract_type == "inverse" else (base, quote)
-            ohlc = [f"{x[c] * many:.10f}" for c in ("open", "high", "low", "close")]
+            ohlc = [f"{x[c] * multiplier:.10f}" for c in ("open", "high", "low", "close")]
             rows.append([str(milliseconds(x["opened_at"])), *ohlc, *volumes])
         return listed_as(_category(listing), rows, request, symbol=request.params["symbol"])
 
     def _of_instrument(
         self, handler: Callable[[Listing, Request, MarketModel], Response]
     ) -> Callable[[Request, MarketModel], Response]:
-        def answer(request: Request, model: MarketModel) -> Response:
+        def response(request: Request, market: MarketModel) -> Response:
             found = self.places.get((request.params.get("category", ""), request.params.get("symbol", "")))
-            return refused(10001, "params error: symbol invalid") if found is None else handler(found, request, model)
+            return error(10001, "params error: symbol invalid") if found is None else handler(found, request, market)
 
-        return answer
+        return response
 
     def _page(
         self,
@@ -203,24 +203,24 @@ class Bybit:
         few: int = 50,
         names: tuple[str, str] = ("startTime", "endTime"),
     ) -> pl.DataFrame:
-        """A page of what there is until the venue's now, newest first; `few` rows where no limit is named."""
+        """A page of the rows up to the venue's clock, newest first; `few` rows if no limit is given."""
         now = milliseconds(request.now)
         first, last = stamp_ms(request.params, names[0], 0), min(stamp_ms(request.params, names[1], now), now)
-        # A day behind the bound as well, for those who repeat some of it.
+        # A day beyond the bound as well, for behaviors that repeat rows.
         end = min(utc(last) + timedelta(days=1), request.now) + timedelta(milliseconds=1)
         limit = min(int(request.params.get("limit", few)), most)
         return self.behavior.page(frame(utc(first), end), stamp, first=first, last=last, limit=limit)
 
 
-def answered(result: Any, now_ms: int) -> Response:
+def ok(result: Any, now_ms: int) -> Response:
     return Response({"retCode": 0, "retMsg": "OK", "result": result, "retExtInfo": {}, "time": now_ms})
 
 
 def listed_as(category: str, rows: Sequence[Any], request: Request, **more: str) -> Response:
-    return answered({"category": category, "list": rows, **more}, milliseconds(request.now))
+    return ok({"category": category, "list": rows, **more}, milliseconds(request.now))
 
 
-def refused(code: int, message: str) -> Response:
+def error(code: int, message: str) -> Response:
     return Response({"retCode": code, "retMsg": message, "result": {}, "retExtInfo": {}, "time": 0})
 
 
@@ -250,7 +250,7 @@ def _pair(listing: Listing) -> dict[str, str]:
     return {"symbol": f"{base}{quote}", "baseCoin": base, "quoteCoin": quote, "status": "Trading", "innovation": "0"}
 
 
-def _options(coin: str, request: Request, model: MarketModel) -> list[dict[str, str]]:
+def _options(coin: str, request: Request, market: MarketModel) -> list[dict[str, str]]:
     return [
         {
             "symbol": f"{coin}-{x['expiry_date']:%-d%b%y}".upper()
@@ -264,12 +264,12 @@ def _options(coin: str, request: Request, model: MarketModel) -> list[dict[str, 
             "turnover24h": "1",
             "delta": f"{x['delta']:.8f}",
         }
-        for x in model.option_chain(coin, request.now).iter_rows(named=True)
+        for x in market.option_chain(coin, request.now).iter_rows(named=True)
     ]
 
 
 def routes(behavior: ResponseBehavior = DEFAULT_BEHAVIOR, *, listings: Sequence[Listing] = LISTINGS) -> Sequence[Route]:
-    """Bybit with these manners and listings."""
+    """All endpoints of Bybit with this response behavior and these listings."""
     return Bybit(listings, behavior).routes()
 
 

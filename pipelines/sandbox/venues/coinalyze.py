@@ -1,5 +1,5 @@
-"""Coinalyze v1 as its documentation describes it: a key in a header, symbols of many exchanges, amounts in coins or dollars by
-market, days stamped with their start in seconds."""
+"""Emulates Coinalyze v1 as documented: an API key in a header, symbols of many exchanges, amounts in coin or dollars depending on
+the market, daily rows with their start in seconds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LISTED: Final[dict[str, tuple[str, Listing]]] = {
     "BTCUSDT_PERP.3": ("OKX", Listing("okx", "BTC-USDT-SWAP", "BTC")),
     "BTC_USDT.Y": ("Gate.io", Listing("gate", "BTC_USDT", "BTC")),
     "BTC.H": ("Hyperliquid", Listing("hyperliquid", "BTC", "BTC", quote="USD", interval_hours=1)),
-    # Neither its exchange nor its kind is followed.
+    # An unsupported exchange.
     "BTCUSDT_PERP.4": ("Huobi", Listing("huobi", "BTC-USDT", "BTC")),
 }
 DATED: Final = "BTCUSDT_240628.A"
@@ -33,15 +33,15 @@ MOST_SYMBOLS: Final = 20
 DAY: Final = timedelta(days=1)
 
 
-def refused(message: str, status: int = 400) -> Response:
+def error(message: str, status: int = 400) -> Response:
     return Response({"message": message}, status=status)
 
 
 def with_key(handler: Callable[[Request, MarketModel], Response]) -> Callable[[Request, MarketModel], Response]:
-    """The handler for those who bring a key."""
+    """`handler`, refusing requests without an API key."""
 
     def handle(request: Request, market: MarketModel) -> Response:
-        return handler(request, market) if request.headers.get("api_key") else refused("Invalid API key", 401)
+        return handler(request, market) if request.headers.get("api_key") else error("Invalid API key", 401)
 
     return handle
 
@@ -72,7 +72,7 @@ def future_markets(request: Request, market: MarketModel) -> Response:
 
 
 Rows = Callable[[MarketModel, Listing, datetime, datetime], pl.DataFrame]
-"""Days that begin in [start, end): `at` and the vendor's letters."""
+"""Daily rows with a start in [start, end): `at` and the vendor's one-letter columns."""
 
 
 def open_interest(market: MarketModel, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
@@ -120,24 +120,24 @@ def ratios(market: MarketModel, listing: Listing, start: datetime, end: datetime
 
 def candles(market: MarketModel, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
     frame = market.candles(listing, "perp", 1440, start, end)
-    inverse, many = listing.contract_type == "inverse", listing.multiplier
+    inverse, multiplier = listing.contract_type == "inverse", listing.multiplier
     return frame.select(
         pl.col("opened_at").alias("at"),
-        *((pl.col(name) * many).alias(name[0]) for name in ("open", "high", "low", "close")),
-        (pl.col("volume_quote") if inverse else pl.col("volume_base") / many).alias("v"),
-        (pl.col("taker_buy_base") / many).alias("bv"),
+        *((pl.col(name) * multiplier).alias(name[0]) for name in ("open", "high", "low", "close")),
+        (pl.col("volume_quote") if inverse else pl.col("volume_base") / multiplier).alias("v"),
+        (pl.col("taker_buy_base") / multiplier).alias("bv"),
         pl.col("trades").alias("tx"),
         (pl.col("trades") // 2).alias("btx"),
     )
 
 
 def history(request: Request, market: MarketModel, *, rows: Rows) -> Response:
-    """Days from `from` to `to`, both included, of up to 20 symbols; a symbol that is unknown is left out."""
+    """Daily rows from `from` through `to` for up to 20 symbols; unknown symbols are left out."""
     if not {"symbols", "interval", "from", "to"} <= set(request.params):
-        return refused("symbols, interval, from and to are required")
+        return error("symbols, interval, from and to are required")
     symbols = request.params["symbols"].split(",")
     if request.params["interval"] != "daily" or len(symbols) > MOST_SYMBOLS:
-        return refused("interval or symbols")
+        return error("interval or symbols")
     epoch = datetime(1970, 1, 1)
     first = epoch + timedelta(seconds=int(request.params["from"]))
     last = min(epoch + timedelta(seconds=int(request.params["to"])), request.now)

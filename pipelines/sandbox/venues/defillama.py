@@ -1,4 +1,4 @@
-"""DefiLlama's prices as documented: a point near every hour asked for, nothing about tokens it does not know."""
+"""Emulates DefiLlama's prices as documented: a point near every requested hour, nothing for unknown tokens."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ OUR_CHAIN: Final = {theirs: ours for ours, theirs in CHAINS.items()}
 
 @dataclass(frozen=True)
 class ResponseBehavior:
-    """What the service does not promise: `unknown` are assets it has no price of; every point lies up to `off` beside its
-    hour, and `shouts` gives addresses back with capitals."""
+    """Undocumented behavior: `unknown` assets have no price, every point is `offset` away from its hour, and `upper_case` returns
+    addresses in upper case."""
 
     unknown: frozenset[str] = frozenset()
-    off: timedelta = timedelta(minutes=3)
-    shouts: bool = False
+    offset: timedelta = timedelta(minutes=3)
+    upper_case: bool = False
 
 
 DEFAULT_BEHAVIOR: Final = ResponseBehavior()
 
 
 def prices_of(market: MarketModel, asset: str, stamps: Sequence[datetime]) -> list[float]:
-    """Dollars per token at full minutes; stamps in order."""
+    """Dollars per token at the full minutes of the sorted `stamps`."""
     if asset.startswith("USD") or asset in ("DAI", "FRAX", "LUSD"):
         return [1.0] * len(stamps)
     minutes = [at.replace(second=0, microsecond=0) for at in stamps]
@@ -42,8 +42,8 @@ def prices_of(market: MarketModel, asset: str, stamps: Sequence[datetime]) -> li
 
 
 def stamp_of(hour: datetime, behavior: ResponseBehavior) -> datetime:
-    """When the price nearest to an hour was struck: beside it by turns, never at it."""
-    return hour + (behavior.off if hour.hour % 2 == 0 else -behavior.off)
+    """Time of the price nearest to an hour: alternately after and before it, never exactly at it."""
+    return hour + (behavior.offset if hour.hour % 2 == 0 else -behavior.offset)
 
 
 def chart(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
@@ -53,10 +53,11 @@ def chart(request: Request, market: MarketModel, behavior: ResponseBehavior) -> 
         points, step = int(request.params.get("span", 0)), PERIODS[request.params.get("period", "1d")]
         reach = timedelta(seconds=int(request.params["searchWidth"]))
     except (KeyError, ValueError):
-        return Response({"message": "start, span, period and searchWidth are wanted"}, status=400)
+        return Response({"message": "start, span, period and searchWidth are required"}, status=400)
     if points * len(names) > MOST_POINTS:
         return Response({"message": f"more than {MOST_POINTS} points"}, status=400)
-    tokens = {(chain, token): rest for chain, token, *rest in registered().iter_rows()}
+    columns = registered().drop_nulls("asset").select("chain", "token", "symbol", "asset", "decimals")
+    tokens = {(chain, token): rest for chain, token, *rest in columns.iter_rows()}
     coins: dict[str, Any] = {}
     for name in names:
         chain, _, address = name.partition(":")
@@ -65,9 +66,9 @@ def chart(request: Request, market: MarketModel, behavior: ResponseBehavior) -> 
             continue
         symbol, asset, decimals = known
         hours = [start + step * number for number in range(points)]
-        stamps = [at for hour in hours if behavior.off <= reach and (at := stamp_of(hour, behavior)) <= request.now]
+        stamps = [at for hour in hours if behavior.offset <= reach and (at := stamp_of(hour, behavior)) <= request.now]
         prices = prices_of(market, asset, stamps) if stamps else []
-        coins[f"{chain}:{address.upper().replace('0X', '0x')}" if behavior.shouts else name] = {
+        coins[f"{chain}:{address.upper().replace('0X', '0x')}" if behavior.upper_case else name] = {
             "symbol": symbol,
             "confidence": 0.99,
             "decimals": decimals,
@@ -80,14 +81,14 @@ def chart(request: Request, market: MarketModel, behavior: ResponseBehavior) -> 
 
 
 def routes(behavior: ResponseBehavior) -> Sequence[Route]:
-    """The routes of a DefiLlama with these manners."""
+    """All endpoints of DefiLlama with this response behavior."""
 
-    def mannered(
-        answering: Callable[[Request, MarketModel, ResponseBehavior], Response],
+    def bound(
+        endpoint: Callable[[Request, MarketModel, ResponseBehavior], Response],
     ) -> Callable[[Request, MarketModel], Response]:
-        return lambda request, market: answering(request, market, behavior)
+        return lambda request, market: endpoint(request, market, behavior)
 
-    return (Route("GET", "api", "/chart/{coins}", mannered(chart)),)
+    return (Route("GET", "api", "/chart/{coins}", bound(chart)),)
 
 
 ROUTES: Final[Sequence[Route]] = routes(DEFAULT_BEHAVIOR)

@@ -1,4 +1,4 @@
-"""Deribit v2 as its documentation describes it: inclusive bounds, numbers as numbers, percent, errors with status 400."""
+"""Emulates Deribit v2 as documented: inclusive bounds, JSON numbers, percent, errors with status 400."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LISTINGS: Final = (
 )  # fmt: skip
 BY_NAME: Final = {listing.instrument: listing for listing in LISTINGS}
 OPTION_COINS: Final = {"BTC": "BTC", "ETH": "ETH", "XRP": "USDC"}
-"""Coins with options, and the currency they are listed under."""
+"""Coins with options and the currency they are listed under."""
 
 NEVER_MS: Final = 32_503_708_800_000
 FILLER: Final = timedelta(minutes=11)
@@ -41,7 +41,7 @@ FILLER: Final = timedelta(minutes=11)
 
 @dataclass(frozen=True)
 class ResponseBehavior:
-    """What Deribit does not promise: trades and index candles of a page, and whether pages of the index overlap by a row."""
+    """Undocumented behavior: trades and index candles per page, and whether pages of the index overlap by a row."""
 
     trades: int = 1000
     index_candles: int = 1000
@@ -50,66 +50,64 @@ class ResponseBehavior:
 
 DEFAULT_BEHAVIOR: Final = ResponseBehavior()
 
-Answering = Callable[[Request, MarketModel, ResponseBehavior], Response]
+Endpoint = Callable[[Request, MarketModel, ResponseBehavior], Response]
 
 
-def answered(result: Any) -> Response:
+def ok(result: Any) -> Response:
     return Response({"jsonrpc": "2.0", "result": result, "usIn": 0, "usOut": 1, "usDiff": 1, "testnet": False})
 
 
-def refused(code: int, message: str, **data: str) -> Response:
-    error = {"code": code, "message": message, "data": data}
-    return Response(
-        {"jsonrpc": "2.0", "error": error, "usIn": 0, "usOut": 1, "usDiff": 1, "testnet": False}, status=400
-    )
+def error(code: int, message: str, **data: str) -> Response:
+    body = {"code": code, "message": message, "data": data}
+    return Response({"jsonrpc": "2.0", "error": body, "usIn": 0, "usOut": 1, "usDiff": 1, "testnet": False}, status=400)
 
 
-def wrong(name: str) -> Response:
-    return refused(-32602, "Invalid params", reason="value required or not allowed", param=name)
+def invalid_param(name: str) -> Response:
+    return error(-32602, "Invalid params", reason="value required or not allowed", param=name)
 
 
 def throttled() -> Response:
-    return refused(10028, "too_many_requests")
+    return error(10028, "too_many_requests")
 
 
 def instruments(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
     currency = request.params.get("currency", "")
     if currency not in (*INVERSE, "USDC"):
-        return wrong("currency")
+        return invalid_param("currency")
     if request.params.get("kind") == "option":
-        return answered([_option(row) for row in _chain(currency, request.now, market)])
-    return answered([*(_perpetual(x) for x in _listed(currency)), _dated(currency, request.now)])
+        return ok([_option(row) for row in _chain(currency, request.now, market)])
+    return ok([*(_perpetual(x) for x in _listed(currency)), _dated(currency, request.now)])
 
 
 def book_summary(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
     currency = request.params.get("currency", "")
     if currency not in (*INVERSE, "USDC"):
-        return wrong("currency")
+        return invalid_param("currency")
     if request.params.get("kind") == "option":
-        return answered([_option_summary(row, request.now) for row in _chain(currency, request.now, market)])
+        return ok([_option_summary(row, request.now) for row in _chain(currency, request.now, market)])
     at = request.now.replace(second=0, microsecond=0)
     rows = []
     for listing in _listed(currency):
         base, usd = market.open_interest(listing, 1, at, at + timedelta(minutes=1)).select("oi_base", "oi_usd").row(0)
         amount = usd if listing.contract_type == "inverse" else base
         rows.append(_summary(listing.instrument, amount, usd / base, at))
-    return answered([*rows, _summary(_dated_name(currency, request.now), 1000.0, 1.0, at)])
+    return ok([*rows, _summary(_dated_name(currency, request.now), 1000.0, 1.0, at)])
 
 
 def index_price(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
     coin, _, quote = request.params.get("index_name", "").upper().partition("_")
     if coin not in OPTION_COINS or quote != ("USD" if OPTION_COINS[coin] == coin else "USDC"):
-        return wrong("index_name")
+        return invalid_param("index_name")
     price = market.option_chain(coin, request.now)["index_price"][0]
-    return answered({"index_price": price, "estimated_delivery_price": price})
+    return ok({"index_price": price, "estimated_delivery_price": price})
 
 
 def volatility_index(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
     currency, resolution = request.params.get("currency", ""), request.params.get("resolution", "")
     if currency not in INVERSE:
-        return wrong("currency")
+        return invalid_param("currency")
     if resolution not in ("60", "3600", "43200"):
-        return wrong("resolution")
+        return invalid_param("resolution")
     frame = market.volatility_index(currency, int(resolution) // 60, *_bounds(request))
     page = frame.tail(behavior.index_candles)
     rows = [
@@ -117,15 +115,15 @@ def volatility_index(request: Request, market: MarketModel, behavior: ResponseBe
         for at, *values in page.select(pl.col("opened_at").dt.epoch("ms"), "open", "high", "low", "close").iter_rows()
     ]
     step = 0 if behavior.index_overlap else int(resolution) * 1000
-    return answered({"continuation": rows[0][0] - step if page.height < frame.height else None, "data": rows})
+    return ok({"continuation": rows[0][0] - step if page.height < frame.height else None, "data": rows})
 
 
 def funding(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
     listing = BY_NAME.get(request.params.get("instrument_name", ""))
     if listing is None:
-        return wrong("instrument_name")
+        return invalid_param("instrument_name")
     frame = market.funding(listing, *_bounds(request)).tail(744)
-    return answered(
+    return ok(
         [
             {
                 "index_price": price, "interest_1h": rate, "interest_8h": rate * 8, "prev_index_price": price,
@@ -139,12 +137,12 @@ def funding(request: Request, market: MarketModel, behavior: ResponseBehavior) -
 def chart(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
     listing = BY_NAME.get(request.params.get("instrument_name", ""))
     if listing is None:
-        return wrong("instrument_name")
+        return invalid_param("instrument_name")
     if request.params.get("resolution") != "60":
-        return wrong("resolution")
+        return invalid_param("resolution")
     frame = market.candles(listing, "perp", 60, *_bounds(request))
     columns = {name: frame[name].to_list() for name in ("open", "high", "low", "close")}
-    return answered(
+    return ok(
         {
             **columns,
             "cost": frame["volume_quote"].to_list(),
@@ -156,19 +154,19 @@ def chart(request: Request, market: MarketModel, behavior: ResponseBehavior) -> 
 
 
 def trades(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
-    """Every liquidation, each with an ordinary trade of the same millisecond, and others between."""
+    """Every liquidation, each with an ordinary trade in the same millisecond, and further ordinary trades."""
     currency = request.params.get("currency", "")
     count = int(request.params.get("count", 10))
     if currency not in (*INVERSE, "USDC"):
-        return wrong("currency")
+        return invalid_param("currency")
     if count > 1000:
-        return wrong("count")
+        return invalid_param("count")
     start, end = _bounds(request)
     limit = min(count, behavior.trades)
     oldest_first = request.params.get("sorting") == "asc"
     found: list[dict[str, Any]] = []
     has_more = False
-    # Six hours of trades at a time, as far as the page goes: days of many instruments are long.
+    # Trades are generated six hours at a time until the page is full, since days of many instruments are expensive.
     for first, last in _parts(start, end, oldest_first=oldest_first):
         found += sorted(
             (
@@ -182,11 +180,11 @@ def trades(request: Request, market: MarketModel, behavior: ResponseBehavior) ->
         if has_more := len(found) > limit:
             break
     page = found[:limit]
-    return answered({"has_more": has_more, "trades": page if oldest_first else page[::-1]})
+    return ok({"has_more": has_more, "trades": page if oldest_first else page[::-1]})
 
 
 def _parts(start: datetime, end: datetime, *, oldest_first: bool) -> Iterator[tuple[datetime, datetime]]:
-    """[start, end) by six hours."""
+    """[start, end) in parts of six hours."""
     step, done = timedelta(hours=6), timedelta(0)
     while done < end - start:
         done, before = min(done + step, end - start), done
@@ -312,12 +310,12 @@ def _day(day: date) -> str:
 
 
 def _bounds(request: Request) -> tuple[datetime, datetime]:
-    """[start, end) of the inclusive bounds, and nothing after the venue's now."""
+    """[start, end) of the inclusive bounds, up to the venue's clock."""
     last = min(int(request.params["end_timestamp"]), milliseconds(request.now))
     return utc(int(request.params["start_timestamp"])), utc(last) + timedelta(milliseconds=1)
 
 
-_ANSWERS: Final[Sequence[tuple[str, str, Answering]]] = (
+_ENDPOINTS: Final[Sequence[tuple[str, str, Endpoint]]] = (
     ("api", "get_instruments", instruments),
     ("api", "get_book_summary_by_currency", book_summary),
     ("api", "get_index_price", index_price),
@@ -336,16 +334,16 @@ REQUIRED: Final[Mapping[str, Sequence[str]]] = {
 
 
 def routes(behavior: ResponseBehavior = DEFAULT_BEHAVIOR) -> Sequence[Route]:
-    """Deribit with these manners."""
+    """All endpoints of Deribit with this response behavior."""
 
-    def mannered(answer: Answering) -> Callable[[Request, MarketModel], Response]:
+    def bound(endpoint: Endpoint) -> Callable[[Request, MarketModel], Response]:
         def handler(request: Request, market: MarketModel) -> Response:
-            absent = [name for name in REQUIRED.get(answer.__name__, ()) if name not in request.params]
-            return wrong(absent[0]) if absent else answer(request, market, behavior)
+            absent = [name for name in REQUIRED.get(endpoint.__name__, ()) if name not in request.params]
+            return invalid_param(absent[0]) if absent else endpoint(request, market, behavior)
 
         return handler
 
-    return [Route("GET", endpoint, f"/api/v2/public/{name}", mannered(answer)) for endpoint, name, answer in _ANSWERS]
+    return [Route("GET", host, f"/api/v2/public/{name}", bound(endpoint)) for host, name, endpoint in _ENDPOINTS]
 
 
 ROUTES: Final[Sequence[Route]] = routes()

@@ -1,4 +1,4 @@
-"""dYdX's indexer as its source describes it: newest first, inclusive upper bounds, text numbers, ISO instants, errors with 400."""
+"""Emulates dYdX's indexer as in its source: newest first, inclusive upper bounds, numbers as text, ISO times, errors with 400."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ BY_NAME: Final = {listing.instrument: listing for listing in LISTINGS}
 BY_ADDRESS: Final = "BUFFI,UNISWAP_V3,0X4C1B1302220D7DE5C22B495E78B72F2DD2457D45-USD"
 MOST: Final = 1000
 BLOCK_LATE: Final = timedelta(milliseconds=316)
-"""The first block of an hour comes a little after it."""
+"""Delay of the first block after the full hour."""
 FILLER_MS: Final = 7 * 60_000
 
 
-def refused(message: str, *, status: int = 400, **more: str) -> Response:
+def error(message: str, *, status: int = 400, **more: str) -> Response:
     return Response({"errors": [{"msg": message, **more}]}, status=status)
 
 
@@ -44,10 +44,10 @@ def _market(name: str, number: int) -> dict[str, Any]:
 
 
 def trades(request: Request, market: MarketModel) -> Response:
-    """Every liquidation with an ordinary trade of its block, and others between; every third liquidation is deleveraging."""
+    """Every liquidation, each with an ordinary trade in its block, and further ordinary trades; every third one is deleveraging."""
     listing, limit = BY_NAME.get(request.params["ticker"]), _limit(request)
     if listing is None:
-        return refused("ticker must be a valid ticker (BTC-USD, etc)", param="ticker", location="params")
+        return error("ticker must be a valid ticker (BTC-USD, etc)", param="ticker", location="params")
     if isinstance(limit, Response):
         return limit
     until = min(_instant(request, "createdBeforeOrAt"), request.now)
@@ -61,23 +61,23 @@ def trades(request: Request, market: MarketModel) -> Response:
 
 
 EPOCH_HEIGHT: Final = 1_690_000_000
-"""A block each second since then."""
+"""One block per second since this time."""
 
 
 def _trades(listing: Listing, market: MarketModel, start: datetime, end: datetime) -> list[tuple[int, dict[str, str]]]:
     rows: list[tuple[int, dict[str, str]]] = []
-    # Events are numbered in their block across all markets.
-    place = 10 * LISTINGS.index(listing)
+    # Event indices are unique within a block across all markets.
+    index = 10 * LISTINGS.index(listing)
     columns = ("number", "side", "price", "quantity_base")
     for at, number, side, price, base in (
         market.liquidations(listing, start, end).select(pl.col("occurred_at").dt.epoch("ms"), *columns).iter_rows()
     ):
         forced = "SELL" if side == "long" else "BUY"
-        rows.append(_trade(at, place + 1, forced, base, price, "LIQUIDATED" if number % 3 else "DELEVERAGED"))
-        rows.append(_trade(at, place + 2, forced, base / 2, price, "LIMIT"))
+        rows.append(_trade(at, index + 1, forced, base, price, "LIQUIDATED" if number % 3 else "DELEVERAGED"))
+        rows.append(_trade(at, index + 2, forced, base / 2, price, "LIMIT"))
     first, last = -(-milliseconds(start) // FILLER_MS), milliseconds(end) // FILLER_MS
     rows += [
-        _trade(count * FILLER_MS, place + 3, "BUY", 1.0, 100.0, "TWAP_SUBORDER" if count % 5 == 0 else "LIMIT")
+        _trade(count * FILLER_MS, index + 3, "BUY", 1.0, 100.0, "TWAP_SUBORDER" if count % 5 == 0 else "LIMIT")
         for count in range(first, last + 1)
         if count * FILLER_MS < milliseconds(end)
     ]
@@ -95,7 +95,7 @@ def _trade(at: int, event: int, side: str, size: float, price: float, kind: str)
 def historical_funding(request: Request, market: MarketModel) -> Response:
     listing, limit = BY_NAME.get(request.params["ticker"]), _limit(request)
     if listing is None:
-        return refused(f"{request.params['ticker']} not found in markets of type PERPETUAL", status=404)
+        return error(f"{request.params['ticker']} not found in markets of type PERPETUAL", status=404)
     if isinstance(limit, Response):
         return limit
     until = min(_instant(request, "effectiveBeforeOrAt"), request.now)
@@ -118,7 +118,7 @@ def historical_funding(request: Request, market: MarketModel) -> Response:
 def candles(request: Request, market: MarketModel) -> Response:
     listing, limit = BY_NAME.get(request.params["ticker"]), _limit(request)
     if request.params.get("resolution") != "1HOUR":
-        return refused("resolution must be a valid Candle Resolution", param="resolution", location="query")
+        return error("resolution must be a valid Candle Resolution", param="resolution", location="query")
     if isinstance(limit, Response):
         return limit
     if listing is None:
@@ -144,7 +144,7 @@ def _candle(listing: Listing, row: dict[str, Any]) -> dict[str, Any]:
 def _limit(request: Request) -> int | Response:
     limit = int(request.params.get("limit", MOST))
     if not 0 < limit <= MOST:
-        return refused(
+        return error(
             f"limit must be a positive integer that is not greater than max: {MOST}", param="limit", location="query"
         )
     return limit

@@ -1,6 +1,6 @@
-"""A chain as SQD's portal and as JSON-RPC nodes tell of it: finalized streams that end when they like, nodes with limits.
+"""Emulates a chain through SQD's portal and JSON-RPC nodes: finalized streams that may end early, nodes with limits.
 
-One module for all chains: they differ in nothing that a reader of logs can see. Which logs there are is the world's to say.
+One module for all chains, which do not differ in anything visible in logs. The market model supplies the logs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MOST_ITEMS: Final = 100
 
 @dataclass(frozen=True)
 class Log:
-    """One event as the chain keeps it."""
+    """One event log of the chain."""
 
     block: int
     index: int
@@ -40,9 +40,9 @@ class Log:
 
 @dataclass(frozen=True)
 class ResponseBehavior:
-    """How a node behaves. `most_blocks` a request may span, else `range_error` (status, code, message); `stamps` is what its
-    logs say of their block's time; `hides` is how many of the oldest logs it keeps back, `shifts` by how much its clock lies;
-    `broken` answers every request with an error; `renames` gives tokens one decimal more than they have."""
+    """Behavior of a node. A request may span `most_blocks`, beyond that it fails with `range_error` (status, code, message).
+    `stamps`: block times in logs. `hides`: number of oldest logs it omits. `shifts`: error of its block times. `broken`: every
+    request fails. `renames`: contract calls return values that are one too large."""
 
     most_blocks: int = 10_000
     range_error: tuple[int, int, str] = (200, -32005, "query returned more than 10000 results")
@@ -56,10 +56,10 @@ class ResponseBehavior:
 
 @dataclass(frozen=True)
 class ChainMarket(AnalyticMarket):
-    """A world with a chain in it. `logs` may be changed between two runs, which is a reorg; `fork` changes block hashes.
+    """A market with a chain. Changing `logs` between two runs simulates a reorg; `fork` changes block hashes.
 
-    `contracts` are what contracts answer: address → selector → data.
-    `stream_blocks` is after how many blocks the portal ends a stream, `behind` how far it is behind the head.
+    `contracts` are the results of contract calls: address → selector → data.
+    `stream_blocks` is the number of blocks after which the portal ends a stream, `behind` its delay behind the head.
     """
 
     logs: list[Log] = field(default_factory=list)
@@ -74,12 +74,12 @@ class ChainMarket(AnalyticMarket):
 
 
 def block_of(moment: datetime) -> int:
-    """The first block at or after a time."""
+    """The first block at or after `moment`."""
     return max(0, -((GENESIS - moment) // timedelta(seconds=BLOCK_SECONDS)))
 
 
 def seconds_of(number: int) -> int:
-    """The time of a block, Unix."""
+    """The Unix time of a block."""
     return int((GENESIS - datetime(1970, 1, 1)).total_seconds()) + number * BLOCK_SECONDS
 
 
@@ -96,7 +96,7 @@ def finalized_head(request: Request, market: MarketModel) -> Response:
 
 
 def finalized_stream(request: Request, market: MarketModel) -> Response:
-    """First and last block of what was looked at are always told, others where they hold what was asked for."""
+    """The first and last block of the scanned range, and the blocks in between with matching logs."""
     chain = _chain(market)
     query = request.json
     items = query.get("logs", [])
@@ -155,7 +155,7 @@ def _answered(
 
 
 def _called(chain: ChainMarket, number: Any, params: Sequence[Any], behavior: ResponseBehavior) -> dict[str, Any]:
-    """What a contract answers. One that has no such function reverts; where there is no contract, the answer is empty."""
+    """The result of a contract call: a revert for an unknown function, empty data if there is no contract."""
     call, block = params
     if block != "latest" or set(call) != {"to", "data"}:
         return _error(number, -32602, "invalid argument")
@@ -164,10 +164,10 @@ def _called(chain: ChainMarket, number: Any, params: Sequence[Any], behavior: Re
         return _result(number, "0x")
     if call["data"] not in functions:
         return _error(number, 3, "execution reverted")
-    answer = functions[call["data"]]
-    if behavior.renames and len(answer) == 66:
-        answer = f"0x{int(answer, 16) + 1:064x}"
-    return _result(number, answer)
+    data = functions[call["data"]]
+    if behavior.renames and len(data) == 66:
+        data = f"0x{int(data, 16) + 1:064x}"
+    return _result(number, data)
 
 
 def _matching(logs: Iterable[Log], first: int, last: int, items: Sequence[Mapping[str, Any]]) -> list[Log]:
@@ -212,7 +212,7 @@ def _finalized(request: Request, market: MarketModel) -> int:
 
 
 def _chain(market: MarketModel) -> ChainMarket:
-    """The world's chain, which it is or has; an empty one where it has none."""
+    """The market's chain: the market itself, its attribute `chain`, or else an empty chain."""
     chain = getattr(market, "chain", market)
     return chain if isinstance(chain, ChainMarket) else ChainMarket()
 

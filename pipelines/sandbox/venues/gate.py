@@ -1,5 +1,5 @@
-"""Gate v4 futures as its documentation describes it: seconds, contracts, text and numbers mixed, a row of statistics for every
-five minutes that began."""
+"""Emulates Gate v4 futures as documented: timestamps in seconds, amounts in contracts, mixed text and JSON numbers, a row of
+statistics for every 5-minute period that has started."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipelines.sandbox.emulator import Request, Response, Route
 from pipelines.sandbox.market_model import Listing, MarketModel, Measure
 
 SIZES: Final = {"BTC": 0.0001, "ETH": 0.01, "SOL": 1.0, "AVAX": 1.0, "XRP": 10.0, "DOGE": 10.0, "PEPE": 10_000_000.0}
-"""Coins in a contract (quanto_multiplier). Gate has no 1000PEPE: its contract holds ten million of the coin instead."""
+"""Coin per contract (quanto_multiplier). Gate has no 1000PEPE; its PEPE contract is ten million coins."""
 
 LISTINGS: Final = (
     *(
@@ -39,7 +39,7 @@ FILLER_FIELDS: Final[dict[str, Any]] = {
          "config_change_time", "trade_size", "orders_limit", "trade_id", "orderbook_id"), 1),
     "mark_type": "index", "enable_bonus": True, "enable_credit": True,
 }  # fmt: skip
-"""What the description of a contract says besides."""
+"""Further fields of a contract."""
 
 MOST_STATISTICS: Final = 1000
 MOST_ORDERS: Final = 1000
@@ -56,19 +56,19 @@ RATIOS: Final[dict[str, Measure]] = {
 
 @dataclass(frozen=True)
 class ResponseBehavior:
-    """What Gate does not promise: rows of a page of statistics, their order, how many rows before the bound it repeats, and
-    since when it remembers liquidation orders."""
+    """Undocumented behavior: rows per page of statistics, their order, how many rows before the bound are repeated, and the start
+    of the liquidation history."""
 
     rows: int = MOST_STATISTICS
     overlap: int = 0
     newest_first: bool = False
-    remembers_since: datetime = datetime(2020, 12, 16)
+    history_since: datetime = datetime(2020, 12, 16)
 
 
 DEFAULT_BEHAVIOR: Final = ResponseBehavior()
 
 
-def refused(label: str, message: str, status: int = 400) -> Response:
+def error(label: str, message: str, status: int = 400) -> Response:
     return Response({"label": label, "message": message}, status=status)
 
 
@@ -77,12 +77,12 @@ def at(seconds: str | int) -> datetime:
 
 
 def listed(request: Request, settled_in: str) -> Listing | None:
-    """The contract that is asked for, where it is settled so."""
+    """The requested contract, if it is settled in `settled_in`."""
     found = BY_NAME.get(request.params.get("contract", ""))
     return found if found is not None and (found.contract_type == "inverse") == (settled_in == "btc") else None
 
 
-UNKNOWN: Final = refused("CONTRACT_NOT_FOUND", "contract not found")
+UNKNOWN: Final = error("CONTRACT_NOT_FOUND", "contract not found")
 
 
 def contracts(request: Request, market: MarketModel, *, settled_in: str) -> Response:
@@ -108,12 +108,12 @@ def contracts(request: Request, market: MarketModel, *, settled_in: str) -> Resp
 def contract_stats(
     request: Request, market: MarketModel, *, settled_in: str, behavior: ResponseBehavior = DEFAULT_BEHAVIOR
 ) -> Response:
-    """Rows from `from` on, at most `limit`: a row holds the states at the end of its five minutes and what happened in them."""
+    """Rows from `from` on, at most `limit`: each has the states at the end of its 5-minute period and the flows within it."""
     listing = listed(request, settled_in)
     if listing is None:
         return UNKNOWN
     if request.params.get("interval") != "5m" or "from" not in request.params:
-        return refused("INVALID_PARAM_VALUE", "invalid interval or from")
+        return error("INVALID_PARAM_VALUE", "invalid interval or from")
     wanted = min(int(request.params.get("limit", 30)), MOST_STATISTICS, behavior.rows)
     first = at(request.params["from"])
     if wanted > behavior.overlap:
@@ -167,12 +167,12 @@ def contract_stats(
 def liq_orders(
     request: Request, market: MarketModel, *, settled_in: str, behavior: ResponseBehavior = DEFAULT_BEHAVIOR
 ) -> Response:
-    """Orders of all contracts that are settled so, newest first, both bounds included; stamps are whole seconds."""
+    """Orders of all contracts settled in `settled_in`, newest first; both bounds are inclusive, timestamps are whole seconds."""
     if not {"from", "to"} <= set(request.params):
-        return refused("MISSING_REQUIRED_PARAM", "from and to")
+        return error("MISSING_REQUIRED_PARAM", "from and to")
     if int(request.params["to"]) - int(request.params["from"]) > WIDEST_WINDOW:
-        return refused("INVALID_PARAM_VALUE", "the range of from and to is more than 3600 seconds")
-    first = max(at(request.params["from"]), behavior.remembers_since)
+        return error("INVALID_PARAM_VALUE", "the range of from and to is more than 3600 seconds")
+    first = max(at(request.params["from"]), behavior.history_since)
     last = min(at(request.params["to"]) + timedelta(seconds=1), request.now)
     rows: list[dict[str, Any]] = []
     for listing in LISTINGS:
@@ -216,10 +216,10 @@ def candlesticks(request: Request, market: MarketModel, *, settled_in: str) -> R
     if listing is None:
         return UNKNOWN
     if request.params.get("interval") != "1h" or "limit" in request.params:
-        return refused("INVALID_PARAM_VALUE", "limit conflicts with from and to")
+        return error("INVALID_PARAM_VALUE", "limit conflicts with from and to")
     first, last = at(request.params["from"]), at(request.params["to"])
     if (last - first) // timedelta(hours=1) >= MOST_CANDLES:
-        return refused("INVALID_PARAM_VALUE", "Candlestick too long ago. Maximum 2000 points")
+        return error("INVALID_PARAM_VALUE", "Candlestick too long ago. Maximum 2000 points")
     frame = market.candles(listing, "perp", 60, first, min(last + timedelta(seconds=1), request.now))
     inverse = listing.contract_type == "inverse"
     size = listing.contract_size or 1.0
@@ -240,7 +240,7 @@ def candlesticks(request: Request, market: MarketModel, *, settled_in: str) -> R
 
 
 def routes(behavior: ResponseBehavior = DEFAULT_BEHAVIOR) -> Sequence[Route]:
-    """All endpoints of a Gate with these manners."""
+    """All endpoints of Gate with this response behavior."""
 
     def of(
         settled_in: str, handler: Callable[..., Response], **more: Any

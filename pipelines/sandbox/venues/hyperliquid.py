@@ -1,4 +1,4 @@
-"""Hyperliquid's info endpoint as documented and sampled: POST, old to new, text numbers; and the file of its statistics page."""
+"""Emulates Hyperliquid's info endpoint as documented and sampled (POST, oldest first, numbers as text) and its statistics file."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ LISTINGS: Final = (
 )  # fmt: skip
 BY_NAME: Final = {listing.instrument: listing for listing in LISTINGS}
 GONE: Final = "MATIC"
-"""Delisted, and still in the list with a state of nothing."""
+"""Delisted, but still listed, with an empty state."""
 FUNDING_MOST: Final = 500
 CANDLES_MOST: Final = 5000
 HOUR: Final = timedelta(hours=1)
 JITTER_MS: Final = 111_000
-"""How late the block of a settlement is: the largest delay ever seen."""
+"""Maximum delay of a settlement's block: the largest observed."""
 
 
 def info(request: Request, market: MarketModel) -> Response:
@@ -75,7 +75,7 @@ def _state(interest: str, rate: str, mark: str) -> dict[str, Any]:
 
 
 def funding(body: Mapping[str, Any], now: datetime, market: MarketModel) -> Response:
-    """Both bounds are included, on stamps that are a little late."""
+    """Both bounds are inclusive and apply to the slightly late timestamps."""
     listing, start, end = (
         BY_NAME.get(body["coin"]),
         utc(body["startTime"]),
@@ -98,7 +98,7 @@ def funding(body: Mapping[str, Any], now: datetime, market: MarketModel) -> Resp
 
 
 def candles(body: Mapping[str, Any], now: datetime, market: MarketModel) -> Response:
-    """Candles of which any part lies within the bounds, of the newest 5,000."""
+    """The candles that overlap the bounds, among the newest 5,000."""
     request = body["req"]
     listing, start, end = (
         BY_NAME.get(request["coin"]),
@@ -111,12 +111,12 @@ def candles(body: Mapping[str, Any], now: datetime, market: MarketModel) -> Resp
         return Response(None)
     oldest = now - CANDLES_MOST * HOUR
     first = max(start - HOUR + timedelta(milliseconds=1), oldest)
-    many = listing.multiplier
+    multiplier = listing.multiplier
     return Response([
         {
             "t": at, "T": at + 3_599_999, "s": listing.instrument, "i": "1h",
-            "o": repr(o * many), "c": repr(c * many), "h": repr(h * many), "l": repr(low * many),
-            "v": repr(volume / many), "n": count,
+            "o": repr(o * multiplier), "c": repr(c * multiplier), "h": repr(h * multiplier), "l": repr(low * multiplier),
+            "v": repr(volume / multiplier), "n": count,
         }
         for at, o, h, low, c, volume, count in market.candles(listing, "perp", 60, first, end + timedelta(milliseconds=1))
         .select(pl.col("opened_at").dt.epoch("ms"), "open", "high", "low", "close", "volume_base", "trades")
@@ -129,16 +129,16 @@ def _refused() -> Response:
 
 
 def liquidated(request: Request, market: MarketModel) -> Response:
-    """The file as of last midnight, of a year and a month: every second coin is absent on every second day."""
+    """The file as of last midnight, covering 400 days; every second coin is absent on every second day."""
     midnight = request.now.replace(hour=0, minute=0, second=0, microsecond=0)
     first = midnight - FILE_DAYS
     days = pl.concat(
         market.liquidations(listing, first, midnight)
         .group_by(pl.col("occurred_at").dt.truncate("1d").alias("day"))
         .agg(NOTIONAL.alias("usd"))
-        .filter((place + pl.col("day").dt.day()) % 2 == 1)
-        .select("day", pl.lit(listing.instrument).alias("coin"), "usd", pl.lit(place).alias("place"))
-        for place, listing in enumerate(LISTINGS)
+        .filter((index + pl.col("day").dt.day()) % 2 == 1)
+        .select("day", pl.lit(listing.instrument).alias("coin"), "usd", pl.lit(index).alias("place"))
+        for index, listing in enumerate(LISTINGS)
     ).sort("day", "place")
     return Response(
         {
@@ -155,7 +155,7 @@ FILE_DAYS: Final = timedelta(days=400)
 
 
 def liquidated_usd(market: MarketModel, name: str, day: datetime) -> float:
-    """What the file must say of a coin and day."""
+    """The file's value for a coin and day."""
     return float(market.liquidations(BY_NAME[name], day, day + timedelta(days=1)).select(NOTIONAL).item())
 
 

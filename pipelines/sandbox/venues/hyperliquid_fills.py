@@ -1,6 +1,6 @@
-"""Hyperliquid's fills as SQD's portal streams them and as a node writes them: every liquidation of the world from both sides.
+"""Emulates Hyperliquid's fills from SQD's portal and in a node's files: both sides of every liquidation of the market model.
 
-The portal has numbers for text and no `liquidation`; the node's files have both sides of everything, hour by hour.
+The portal has JSON numbers instead of text and no `liquidation`; the node has hourly files with both sides of every fill.
 """
 
 from __future__ import annotations
@@ -27,35 +27,35 @@ VAULT: Final = "0x2e3d94f0562703b25c83308a05046ddaf9a8dd14"
 TRADER: Final = "0x" + "11" * 20
 VICTIM: Final = "0x" + "22" * 20
 KINDS: Final = ("market", "backstop", "adl")
-"""How liquidations end, in turn by their number: in the book, taken over by the vault, or against a trader in profit."""
+"""How liquidations are executed, cycling by number: in the order book, by the backstop vault, or against a trader in profit."""
 
 
 def forced(market: MarketModel, start: datetime, end: datetime) -> pl.DataFrame:
-    """The world's liquidations of all listings with `instrument` and `kind`, in units of the instrument."""
+    """The market's liquidations of all listings with `instrument` and `kind`, in units of the instrument."""
     frames = [
         market.liquidations(listing, start, end).select(
             "occurred_at",
             "side",
             pl.lit(listing.instrument).alias("instrument"),
-            (pl.col("number") * 1000 + place).alias("tid"),
+            (pl.col("number") * 1000 + index).alias("tid"),
             (pl.col("price") * listing.multiplier).alias("price"),
             (pl.col("quantity_base") / listing.multiplier).alias("quantity_base"),
             (pl.col("number") % len(KINDS))
             .replace_strict(dict(enumerate(KINDS)), return_dtype=pl.String)
             .alias("kind"),
         )
-        for place, listing in enumerate(LISTINGS)
+        for index, listing in enumerate(LISTINGS)
     ]
     return pl.concat(frames).sort("occurred_at", "tid")
 
 
 def block_of(moment: datetime) -> int:
-    """The first block at or after a time."""
+    """The first block at or after `moment`."""
     return FIRST_BLOCK + max(0, -((GENESIS - moment) // timedelta(milliseconds=BLOCK_MS)))
 
 
 def fills(row: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Both sides of a trade that liquidates, each with its user."""
+    """Both fills of a liquidation trade, each with its user."""
     is_long, kind = row["side"] == "long", row["kind"]
     side = "Long" if is_long else "Short"
     taken_over = f"Liquidated Cross {side}"
@@ -96,7 +96,7 @@ def finalized_head(request: Request, market: MarketModel) -> Response:
 
 
 def finalized_stream(request: Request, market: MarketModel) -> Response:
-    """First and last block of what was looked at are always told, others where they hold what was asked for."""
+    """The first and last block of the scanned range, and the blocks in between with matching fills."""
     wanted = request.json
     if wanted.get("type") != "hyperliquidFills" or not wanted.get("fills") or wanted["fromBlock"] < FIRST_BLOCK:
         return Response({"error": "the query is malformed"}, status=400)
@@ -107,23 +107,23 @@ def finalized_stream(request: Request, market: MarketModel) -> Response:
     blocks: dict[int, list[dict[str, Any]]] = {first: [], last: []}
     for row in forced(market, _time_of(first - 1), _time_of(last) + timedelta(milliseconds=1)).iter_rows(named=True):
         number = block_of(row["occurred_at"])
-        for place, (user, fill) in enumerate(fills(row)):
+        for index, (user, fill) in enumerate(fills(row)):
             if first <= number <= last and any(
                 fill["dir"] in item.get("dir", [fill["dir"]]) for item in wanted["fills"]
             ):
                 numbers = {name: float(fill[name]) for name in ("px", "sz", "startPosition", "closedPnl", "fee")}
-                whole = {**fill, **numbers, "user": user, "fillIndex": place}
+                whole = {**fill, **numbers, "user": user, "fillIndex": index}
                 blocks.setdefault(number, []).append({name: whole[name] for name in wanted["fields"]["fill"]})
-    return Response(b"".join(_line(number, told) for number, told in sorted(blocks.items())))
+    return Response(b"".join(_line(number, reported) for number, reported in sorted(blocks.items())))
 
 
-def _line(number: int, told: Sequence[Mapping[str, Any]]) -> bytes:
+def _line(number: int, reported: Sequence[Mapping[str, Any]]) -> bytes:
     header = {"number": number, "timestamp": milliseconds(_time_of(number))}
-    return orjson.dumps({"header": header, **({"fills": told} if told else {})}) + b"\n"
+    return orjson.dumps({"header": header, **({"fills": reported} if reported else {})}) + b"\n"
 
 
 def hour_file(request: Request, market: MarketModel) -> Response:
-    """The blocks of an hour that is over, with an ordinary fill among them."""
+    """The blocks of a past hour, including an ordinary fill."""
     start = datetime.fromisoformat(request.params["day"]) + int(request.params["hour"]) * HOUR
     if start + HOUR > request.now:
         return Response(b"", status=404)
@@ -132,14 +132,14 @@ def hour_file(request: Request, market: MarketModel) -> Response:
         "dir": "Open Long", "closedPnl": "0.0", "hash": "0x0", "oid": 3, "crossed": True, "fee": "0.1", "tid": 1,
         "feeToken": "USDC", "twapId": None,
     }  # fmt: skip
-    told = [(start, [(TRADER, ordinary)])]
-    told += [(row["occurred_at"], fills(row)) for row in forced(market, start, start + HOUR).iter_rows(named=True)]
+    reported = [(start, [(TRADER, ordinary)])]
+    reported += [(row["occurred_at"], fills(row)) for row in forced(market, start, start + HOUR).iter_rows(named=True)]
     lines = [
         {
             "local_time": f"{at.isoformat()}000", "block_time": f"{at.isoformat()}000", "block_number": block_of(at),
             "events": events,
         }
-        for at, events in told
+        for at, events in reported
     ]  # fmt: skip
     return Response(b"".join(orjson.dumps(line) + b"\n" for line in lines))
 

@@ -1,5 +1,5 @@
-"""Kraken Futures as its documentation and public collectors describe it: two APIs under one roof, seconds asked and milliseconds
-answered, pages that say whether there is more."""
+"""Emulates Kraken Futures as documented and as seen by public collectors: two APIs, requests in seconds and responses in
+milliseconds, pages with a flag for more rows."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ FILLER_FIELDS: Final[dict[str, object]] = {
     "marginLevels": [{"contracts": 0, "initialMargin": 0.02, "maintenanceMargin": 0.01}],
     "retailMarginLevels": [{"contracts": 0, "initialMargin": 0.5, "maintenanceMargin": 0.25}],
 }  # fmt: skip
-"""What the description of a contract says besides."""
+"""Further fields of a contract."""
 
 INTERVALS: Final = (60, 300, 900, 1800, 3600, 14400, 43200, 86400, 604800)
 
 
 @dataclass(frozen=True)
 class ResponseBehavior:
-    """What Kraken does not promise: rows of a page, how many before the bound it repeats, the unit of the analytics' stamps, and
-    how many days of funding it tells of."""
+    """Undocumented behavior: rows per page, how many rows before the bound are repeated, the unit of the analytics' timestamps, and
+    the days of funding history."""
 
     rows: int = 1000
     overlap: int = 0
@@ -90,9 +90,9 @@ def instruments(request: Request, market: MarketModel) -> Response:
 
 
 def tickers(request: Request, market: MarketModel) -> Response:
-    """All contracts at the moment, for which stands the last whole five minutes; an index, which has no open interest, too."""
+    """All contracts at the current moment, approximated by the last full 5-minute mark, and an index without open interest."""
     last = request.now.replace(minute=request.now.minute // 5 * 5, second=0, microsecond=0)
-    said_at = f"{last:%Y-%m-%dT%H:%M:%S}.000Z"
+    last_time = f"{last:%Y-%m-%dT%H:%M:%S}.000Z"
     rows: list[dict[str, object]] = []
     for x in LISTINGS:
         [held] = market.open_interest(x, 5, last, last + timedelta(minutes=5))[
@@ -104,25 +104,25 @@ def tickers(request: Request, market: MarketModel) -> Response:
         rates = {"fundingRate": -4.0e-09, "fundingRatePrediction": 6.0e-08, "change24h": 1.5}
         rows.append(
             {
-                "symbol": x.instrument, "pair": f"{BASES[x.asset]}:USD", "tag": "perpetual", "lastTime": said_at,
+                "symbol": x.instrument, "pair": f"{BASES[x.asset]}:USD", "tag": "perpetual", "lastTime": last_time,
                 "openInterest": held, "suspended": False, "postOnly": False, **prices, **amounts, **rates,
             }
         )  # fmt: skip
-    index: dict[str, object] = {"symbol": "in_xbtusd", "last": 60_000.0, "lastTime": said_at}
+    index: dict[str, object] = {"symbol": "in_xbtusd", "last": 60_000.0, "lastTime": last_time}
     return Response(
         {"result": "success", "serverTime": f"{request.now:%Y-%m-%dT%H:%M:%S}.000Z", "tickers": [*rows, index]}
     )
 
 
 def failed(error: str) -> Response:
-    """Of the derivatives API, with status 200."""
+    """An error of the derivatives API, with status 200."""
     return Response({"result": "error", "error": error})
 
 
 def paged(
     frame: pl.DataFrame, stamp: str, first: datetime, step: timedelta, behavior: ResponseBehavior
 ) -> tuple[pl.DataFrame, bool]:
-    """The oldest rows from `first` on (and those it repeats), and whether there are more."""
+    """The oldest rows from `first` on (plus repeated ones), and whether more follow."""
     wanted = frame.filter(pl.col(stamp) >= first - step * min(behavior.overlap, behavior.rows - 1))
     return wanted.head(behavior.rows), wanted.height > behavior.rows
 
@@ -130,7 +130,7 @@ def paged(
 def open_interest(
     request: Request, market: MarketModel, *, name: str, behavior: ResponseBehavior = DEFAULT_BEHAVIOR
 ) -> Response:
-    """Buckets from `since` to `to`, both included; a bucket closes with the state at its end, and the last is still filling."""
+    """Buckets from `since` through `to`; a bucket closes with the state at its end, and the last one may be incomplete."""
     if "since" not in request.params or int(request.params.get("interval", 0)) not in INTERVALS:
         return Response(
             {"errors": [{"severity": "E", "error_class": "General", "type": "Invalid arguments"}]}, status=400
@@ -160,7 +160,7 @@ def open_interest(
 def long_short_info(
     request: Request, market: MarketModel, *, name: str, behavior: ResponseBehavior = DEFAULT_BEHAVIOR
 ) -> Response:
-    """Of a thousand accounts at the end of each bucket, with the same bounds; shares are whole per mille."""
+    """Long and short accounts out of a thousand at the end of each bucket, with the same bounds."""
     step = timedelta(seconds=int(request.params["interval"]))
     first = at(request.params["since"])
     last = min(at(request.params["to"]), request.now)
@@ -190,7 +190,7 @@ def long_short_info(
 
 
 def longs() -> pl.Expr:
-    """How many of a thousand accounts are long where the world says `ratio`."""
+    """Number of long accounts out of a thousand for the market's `ratio`."""
     return (pl.col("ratio") / (1 + pl.col("ratio")) * 1000).round().cast(pl.Int64)
 
 
@@ -198,7 +198,7 @@ def funding(request: Request, market: MarketModel, *, behavior: ResponseBehavior
     listing = BY_NAME.get(request.params.get("symbol", ""))
     if listing is None:
         return failed("contractNotFound")
-    # All there is, whatever was asked: some weeks of it stand for years.
+    # The whole history, whatever was requested; some weeks stand for years.
     first = request.now - timedelta(days=behavior.funding_days)
     frame = market.funding(listing, first, request.now).sort("settled_at", descending=True)
     rows = [
@@ -233,7 +233,7 @@ def candles(
 
 
 def routes(behavior: ResponseBehavior = DEFAULT_BEHAVIOR) -> Sequence[Route]:
-    """All endpoints of a Kraken with these manners."""
+    """All endpoints of Kraken with this response behavior."""
     return (
         Route("GET", "api", "/derivatives/api/v3/instruments", instruments),
         Route("GET", "api", "/derivatives/api/v3/tickers", tickers),

@@ -1,4 +1,4 @@
-"""OKX v5 as its documentation describes it: exclusive bounds, newest first, text numbers, sizes in contracts, short memories."""
+"""Emulates OKX v5 as documented: exclusive bounds, newest first, numbers as text, sizes in contracts, short retention."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipelines.sandbox.emulator import Request, Response, Route, stamp_ms, utc
 from pipelines.sandbox.market_model import Listing, MarketModel, Measure
 
 SIZES: Final = {"BTC": 0.01, "ETH": 0.1, "SOL": 1.0, "AVAX": 1.0, "XRP": 100.0, "DOGE": 1000.0, "PEPE": 10_000_000.0}
-"""Coins in a contract. OKX has no 1000PEPE: its contract holds ten million of the coin instead."""
+"""Coin per contract. OKX has no 1000PEPE; its PEPE contract is ten million coins."""
 
 LISTINGS: Final = (
     *(
@@ -49,41 +49,41 @@ LIQUIDATIONS_KEPT: Final = timedelta(days=1)
 
 @dataclass(frozen=True)
 class ResponseBehavior:
-    """What OKX does not promise: rows of a page (None: as many as it documents), their order, and how many rows behind the bound
-    it repeats."""
+    """Undocumented behavior: rows per page (None: the documented limit), their order, and how many rows beyond the bound are
+    repeated."""
 
     rows: int | None = None
     overlap: int = 0
     newest_first: bool = True
 
     def page(self, frame: pl.DataFrame, stamp: str, *, newer_than: int, older_than: int, limit: int) -> pl.DataFrame:
-        """The newest rows between the bounds, both exclusive, in milliseconds."""
+        """The newest rows between the exclusive bounds, in milliseconds."""
         at = pl.col(stamp).dt.epoch("ms")
         inside = frame.filter(at > newer_than).sort(stamp, descending=True)
-        behind = inside.filter(at >= older_than)
+        repeated = inside.filter(at >= older_than)
         fresh = inside.filter(at < older_than).head(min(limit, self.rows or limit))
-        page = pl.concat([behind.tail(self.overlap if fresh.height else 0), fresh])
+        page = pl.concat([repeated.tail(self.overlap if fresh.height else 0), fresh])
         return page if self.newest_first else page.reverse()
 
 
 DEFAULT_BEHAVIOR: Final = ResponseBehavior()
 
-Answering = Callable[[Request, MarketModel, ResponseBehavior], Response]
+Endpoint = Callable[[Request, MarketModel, ResponseBehavior], Response]
 
 
-def answered(data: Any) -> Response:
+def ok(data: Any) -> Response:
     return Response({"code": "0", "msg": "", "data": data})
 
 
-def refused(code: str, message: str, *, status: int = 200) -> Response:
+def error(code: str, message: str, *, status: int = 200) -> Response:
     return Response({"code": code, "msg": message, "data": []}, status=status)
 
 
 def missing(name: str) -> Response:
-    return refused("50014", f"Parameter {name} can not be empty.", status=400)
+    return error("50014", f"Parameter {name} can not be empty.", status=400)
 
 
-UNKNOWN: Final = refused("51001", "Instrument ID, Instrument ID code, or Spread ID doesn't exist.")
+UNKNOWN: Final = error("51001", "Instrument ID, Instrument ID code, or Spread ID doesn't exist.")
 FAR: Final = 1 << 53
 
 
@@ -92,19 +92,19 @@ def instruments(request: Request, market: MarketModel, behavior: ResponseBehavio
     if kind == "OPTION":
         family = request.params.get("instFamily")
         if family is None:
-            return refused("50015", "Either parameter uly or instFamily is required.")
-        return answered([_option(family, row) for row in _chain(family, request.now, market)])
+            return error("50015", "Either parameter uly or instFamily is required.")
+        return ok([_option(family, row) for row in _chain(family, request.now, market)])
     if kind != "SWAP":
         return missing("instType")
-    return answered([_swap(listing) for listing in LISTINGS if _is_listed(listing, request.now)])
+    return ok([_swap(listing) for listing in LISTINGS if _is_listed(listing, request.now)])
 
 
 def underlyings(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
-    return answered([list(OPTION_SIZES)])
+    return ok([list(OPTION_SIZES)])
 
 
 def supported_coins(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
-    return answered({"contract": list(WHOLE_COINS), "option": ["BTC", "ETH"], "spot": list(WHOLE_COINS)})
+    return ok({"contract": list(WHOLE_COINS), "option": ["BTC", "ETH"], "spot": list(WHOLE_COINS)})
 
 
 def open_interest_history(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
@@ -113,7 +113,7 @@ def open_interest_history(request: Request, market: MarketModel, behavior: Respo
         return refusal
     floor = request.now - timedelta(minutes=minutes * KEPT_ENTRIES)
     frame = _page(market.open_interest(listing, minutes, *_window(request, floor)), "event_at", request, behavior)
-    return answered(
+    return ok(
         [
             [str(at), _text(_contracts(listing, base, usd)), _text(base), _text(usd)]
             for at, base, usd in frame.select(pl.col("event_at").dt.epoch("ms"), "oi_base", "oi_usd").iter_rows()
@@ -138,10 +138,10 @@ def taker_volume(request: Request, market: MarketModel, behavior: ResponseBehavi
     floor = request.now - KEPT_BY_COIN[request.params["period"]]
     first, end = _window(request, floor)
     period = timedelta(minutes=minutes)
-    # The world tells of the end of a period, OKX stamps its start.
+    # The market model stamps the end of a period, OKX its start.
     flows = market.ratios(listing, "taker_volume", minutes, first + period, end + period)
     frame = _page(flows.with_columns(pl.col("event_at") - period), "event_at", request, behavior)
-    return answered(
+    return ok(
         [
             [str(at), "1000", _text(1000 * ratio)]
             for at, ratio in frame.select(pl.col("event_at").dt.epoch("ms"), "ratio").iter_rows()
@@ -163,7 +163,7 @@ def funding(request: Request, market: MarketModel, behavior: ResponseBehavior) -
         return UNKNOWN if "instId" in request.params else missing("instId")
     first, end = _window(request, request.now - FUNDING_KEPT)
     frame = _page(market.funding(listing, first, end), "settled_at", request, behavior)
-    return answered(
+    return ok(
         [
             {
                 "formulaType": "noRate",
@@ -184,11 +184,11 @@ def candles(request: Request, market: MarketModel, behavior: ResponseBehavior) -
     if listing is None:
         return UNKNOWN if "instId" in request.params else missing("instId")
     if request.params.get("bar", "1m") != "1H":
-        return refused("51000", "Parameter bar error")
+        return error("51000", "Parameter bar error")
     first, end = _window(request, listing.listed_at)
     frame = _page(market.candles(listing, "perp", 60, first, end), "opened_at", request, behavior)
     columns = ("open", "high", "low", "close", "volume_base", "volume_quote")
-    return answered(
+    return ok(
         [
             [str(at), *map(_text, prices), _text(_contracts(listing, base, quote)), _text(base), _text(quote),
              "1" if at + 3_600_000 <= milliseconds(request.now) else "0"]
@@ -198,9 +198,9 @@ def candles(request: Request, market: MarketModel, behavior: ResponseBehavior) -
 
 
 def files(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
-    """Links to files of whole Hong Kong months, which appear three days after their end."""
+    """Links to the files of Hong Kong months, published three days after the month ends."""
     if request.params.get("module") != "3" or request.params.get("dateAggrType") != "monthly":
-        return refused("51000", "Parameter module error", status=400)
+        return error("51000", "Parameter module error", status=400)
     listing = BY_NAME.get(f"{request.params.get('instFamilyList')}-SWAP")
     first, last = (utc(int(request.params[name]) + HONG_KONG_MS) for name in ("begin", "end"))
     found = []
@@ -218,7 +218,7 @@ def files(request: Request, market: MarketModel, behavior: ResponseBehavior) -> 
         "groupSizeMB": "0.01", "instFamily": request.params.get("instFamilyList", ""), "instId": "", "instType": "SWAP",
     }  # fmt: skip
     at = str(milliseconds(request.now))
-    return answered([{"dateAggrType": "monthly", "details": [group] if found else [], "totalSizeMB": "0.01", "ts": at}])
+    return ok([{"dateAggrType": "monthly", "details": [group] if found else [], "totalSizeMB": "0.01", "ts": at}])
 
 
 def funding_file(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
@@ -244,7 +244,7 @@ def funding_file(request: Request, market: MarketModel, behavior: ResponseBehavi
 def liquidations(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
     family = request.params.get("instFamily") or request.params.get("uly")
     if family is None:
-        return refused("50015", "Either parameter uly or instFamily is required.")
+        return error("50015", "Either parameter uly or instFamily is required.")
     listing = BY_NAME.get(f"{family}-SWAP")
     if listing is None or request.params.get("instType") != "SWAP":
         return UNKNOWN
@@ -265,7 +265,7 @@ def liquidations(request: Request, market: MarketModel, behavior: ResponseBehavi
         ).iter_rows()
     ]
     order = {"instFamily": family, "instId": listing.instrument, "instType": "SWAP", "totalLoss": "0", "uly": family}
-    return answered([{"details": details, **order}] if details else [])
+    return ok([{"details": details, **order}] if details else [])
 
 
 def open_interest_now(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
@@ -312,7 +312,7 @@ def index_tickers(request: Request, market: MarketModel, behavior: ResponseBehav
     if family not in OPTION_SIZES:
         return UNKNOWN
     price = _chain(family, request.now, market)[0]["index_price"]
-    return answered([{"instId": family, "idxPx": _text(price), "ts": str(milliseconds(request.now))}])
+    return ok([{"instId": family, "idxPx": _text(price), "ts": str(milliseconds(request.now))}])
 
 
 def _of_options(
@@ -320,11 +320,11 @@ def _of_options(
 ) -> Response:
     family = request.params.get("instFamily") or request.params.get("uly")
     if family is None:
-        return refused("50015", "Either parameter uly or instFamily is required.")
+        return error("50015", "Either parameter uly or instFamily is required.")
     if family not in OPTION_SIZES:
         return UNKNOWN
     at = str(milliseconds(request.now))
-    return answered(
+    return ok(
         [
             {"instId": _option_name(family, row), "instType": "OPTION", "ts": at, **cells(family, row)}
             for row in _chain(family, request.now, market)
@@ -370,7 +370,7 @@ def _is_listed(listing: Listing, now: datetime) -> bool:
 
 
 def _series(request: Request, *, by_coin: bool = False) -> tuple[Listing | None, int, Response]:
-    """What a statistic is asked of, with the minutes of its period, or why not."""
+    """The listing and the period (in minutes) of a statistics request, or no listing and the refusal."""
     name = "ccy" if by_coin else "instId"
     if name not in request.params:
         return None, 0, missing(name)
@@ -379,7 +379,7 @@ def _series(request: Request, *, by_coin: bool = False) -> tuple[Listing | None,
     if listing is None:
         return None, 0, UNKNOWN
     if period not in (KEPT_BY_COIN if by_coin else BARS):
-        return None, 0, refused("51000", "Parameter period error")
+        return None, 0, error("51000", "Parameter period error")
     return listing, BARS[period], UNKNOWN
 
 
@@ -401,29 +401,29 @@ def _ratio_rows(
     behavior: ResponseBehavior,
 ) -> Response:
     frame = _page(market.ratios(listing, measure, minutes, *_window(request, floor)), "event_at", request, behavior)
-    return answered(
+    return ok(
         [[str(at), _text(ratio)] for at, ratio in frame.select(pl.col("event_at").dt.epoch("ms"), "ratio").iter_rows()]
     )
 
 
 def _window(request: Request, floor: datetime) -> tuple[datetime, datetime]:
-    """All that OKX can say between its memory's floor and now; Manners.page applies the bounds that were asked for."""
+    """The available range, from the retention `floor` to now; ResponseBehavior.page applies the requested bounds."""
     newer, older = _bounds(request)
     first = max(utc(max(newer, 0)), floor)
-    # Some rows behind the bound, for those who repeat them.
+    # A day beyond the bound as well, for behaviors that repeat rows.
     last = min(utc(min(older, milliseconds(request.now))) + timedelta(days=1), request.now + timedelta(milliseconds=1))
     return first, last
 
 
 def _bounds(request: Request) -> tuple[int, int]:
-    """(newer than, older than), whatever the endpoint calls them: `before` and `after` are the venue's own words."""
+    """(newer than, older than): called `begin` and `end` or, in OKX's reversed sense, `before` and `after`."""
     newer = stamp_ms(request.params, "begin", stamp_ms(request.params, "before", -1))
     return newer, stamp_ms(request.params, "end", stamp_ms(request.params, "after", FAR))
 
 
 def _page(frame: pl.DataFrame, stamp: str, request: Request, behavior: ResponseBehavior) -> pl.DataFrame:
     newer, older = _bounds(request)
-    # The statistics of coins have no limit in their documentation.
+    # Statistics by coin have no documented limit.
     limit = MOST_ROWS if "ccy" in request.params else min(int(request.params.get("limit", LIMIT)), LIMIT)
     return behavior.page(frame, stamp, newer_than=newer, older_than=older, limit=limit)
 
@@ -437,7 +437,7 @@ def _text(number: float) -> str:
     return repr(float(number)).removesuffix(".0")
 
 
-_ANSWERS: Final[Mapping[str, Answering]] = {
+_ENDPOINTS: Final[Mapping[str, Endpoint]] = {
     "/api/v5/public/instruments": instruments,
     "/api/v5/public/underlying": underlyings,
     "/api/v5/public/funding-rate-history": funding,
@@ -459,14 +459,14 @@ _ANSWERS: Final[Mapping[str, Answering]] = {
 
 
 def routes(behavior: ResponseBehavior = DEFAULT_BEHAVIOR) -> Sequence[Route]:
-    """OKX with these manners."""
+    """All endpoints of OKX with this response behavior."""
 
-    def mannered(answer: Answering) -> Callable[[Request, MarketModel], Response]:
-        return lambda request, market: answer(request, market, behavior)
+    def bound(endpoint: Endpoint) -> Callable[[Request, MarketModel], Response]:
+        return lambda request, market: endpoint(request, market, behavior)
 
     return [
-        *(Route("GET", "api", path, mannered(answer)) for path, answer in _ANSWERS.items()),
-        Route("GET", "files", "/cdn/okex/traderecords/swaprates/monthly/{month}/{name}", mannered(funding_file)),
+        *(Route("GET", "api", path, bound(endpoint)) for path, endpoint in _ENDPOINTS.items()),
+        Route("GET", "files", "/cdn/okex/traderecords/swaprates/monthly/{month}/{name}", bound(funding_file)),
     ]
 
 

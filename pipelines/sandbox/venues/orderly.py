@@ -1,4 +1,4 @@
-"""Orderly as documented: numbered pages with a total, quantities with a sign, no price, a clock behind every answer."""
+"""Emulates Orderly as documented: numbered pages with a total, signed quantities, no price, the server clock in every response."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BY_NAME: Final = {listing.instrument: listing for listing in LISTINGS}
 
 @dataclass(frozen=True)
 class ResponseBehavior:
-    """What Orderly does not promise: the most rows of a page, their order, and whether the bounds are included."""
+    """Undocumented behavior: maximum rows per page, their order, and whether the bounds are inclusive."""
 
     most: int = 25
     newest_first: bool = True
@@ -37,25 +37,25 @@ class ResponseBehavior:
 DEFAULT_BEHAVIOR: Final = ResponseBehavior()
 
 
-def answered(data: Any, now: datetime) -> Response:
+def ok(data: Any, now: datetime) -> Response:
     return Response({"success": True, "data": data, "timestamp": milliseconds(now)})
 
 
-def refused(code: int, message: str, *, status: int = 400) -> Response:
+def error(code: int, message: str, *, status: int = 400) -> Response:
     return Response({"success": False, "code": code, "message": message}, status=status)
 
 
 def public_info(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
-    return answered({"rows": [{"symbol": name, "base_mmr": 0.012, "base_imr": 0.02} for name in BY_NAME]}, request.now)
+    return ok({"rows": [{"symbol": name, "base_mmr": 0.012, "base_imr": 0.02} for name in BY_NAME]}, request.now)
 
 
 def liquidation(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
-    """One account is liquidated at a time, with a position in every perpetual; now and then a claim of the fund's follows."""
+    """One account per liquidation, with a position in every perpetual; every fourth is followed by a claim from the fund."""
     try:
         number, size = int(request.params.get("page", 1)), int(request.params.get("size", 25))
         start, end = utc(int(request.params["start_t"])), utc(int(request.params["end_t"]))
     except (KeyError, ValueError):
-        return refused(-1104, "start_t, end_t, page and size are numbers")
+        return error(-1104, "start_t, end_t, page and size are numbers")
     step = timedelta(milliseconds=1)
     bounds = (start, end + step) if behavior.inclusive else (start + step, end)
     rows = _rows(market, *bounds)
@@ -63,7 +63,7 @@ def liquidation(request: Request, market: MarketModel, behavior: ResponseBehavio
     most = min(size, behavior.most)
     first = (number - 1) * most
     meta = {"total": len(rows), "records_per_page": most, "current_page": number}
-    return answered({"rows": rows[first : first + most], "meta": meta}, request.now)
+    return ok({"rows": rows[first : first + most], "meta": meta}, request.now)
 
 
 def _rows(market: MarketModel, start: datetime, end: datetime) -> list[dict[str, Any]]:
@@ -81,29 +81,29 @@ def _rows(market: MarketModel, start: datetime, end: datetime) -> list[dict[str,
     accounts = events.group_by("at", "number", maintain_order=True).agg("symbol", "position_qty").sort("at")
     return [
         {
-            "timestamp": at, "type": kind, "liquidation_id": 2 * number + place,
+            "timestamp": at, "type": kind, "liquidation_id": 2 * number + index,
             "positions_by_perp": [
                 {"symbol": symbol, "position_qty": quantity, "liquidator_fee": 0.015}
                 for symbol, quantity in zip(symbols, quantities, strict=True)
             ],
         }
         for at, number, symbols, quantities in accounts.iter_rows()
-        for place, kind in enumerate(("liquidated", "claim") if number % 4 == 0 else ("liquidated",))
+        for index, kind in enumerate(("liquidated", "claim") if number % 4 == 0 else ("liquidated",))
     ]  # fmt: skip
 
 
-Answering = Callable[[Request, MarketModel, ResponseBehavior], Response]
+Endpoint = Callable[[Request, MarketModel, ResponseBehavior], Response]
 
 
 def routes(behavior: ResponseBehavior) -> Sequence[Route]:
-    """The routes of an Orderly with these manners."""
+    """All endpoints of Orderly with this response behavior."""
 
-    def mannered(answering: Answering) -> Callable[[Request, MarketModel], Response]:
-        return lambda request, market: answering(request, market, behavior)
+    def bound(endpoint: Endpoint) -> Callable[[Request, MarketModel], Response]:
+        return lambda request, market: endpoint(request, market, behavior)
 
     return (
-        Route("GET", "api", "/v1/public/info", mannered(public_info)),
-        Route("GET", "api", "/v1/public/liquidation", mannered(liquidation)),
+        Route("GET", "api", "/v1/public/info", bound(public_info)),
+        Route("GET", "api", "/v1/public/liquidation", bound(liquidation)),
     )
 
 

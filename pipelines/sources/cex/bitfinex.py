@@ -1,10 +1,10 @@
-"""Bitfinex v2: derivative pairs, liquidations, open interest. Public endpoints of api-pub.bitfinex.com; no key.
+"""Bitfinex v2: perpetuals, liquidations, open interest. Public endpoints of api-pub.bitfinex.com; no key.
 
-Facts from Bitfinex's v2 documentation and from public collectors; what was not seen live is marked "?". Funding is not here:
-whether CURRENT_FUNDING (field 11 of the derivative status) is paid at the start or at the end of its eight hours is written
-nowhere, and a rate eight hours off would pass for a true one. Nothing here opens a database.
+Facts from Bitfinex's v2 documentation and from public collectors; anything not verified live is marked "?". Funding is not read:
+no document says whether CURRENT_FUNDING (field 11 of the derivative status) is paid at the start or the end of its eight hours,
+and a rate eight hours off would go unnoticed.
 
-The history of open interest is asked for by the day when it is over: the state of the moment is not captured beside it.
+Open interest has a history, so its current state is not captured separately.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from pipelines.sources.records import (
 
 NAME: Final = "bitfinex"
 DERIVATIVE: Final = "F0:USTF0"
-"""How the pairs of its perpetuals end; F0 is a derivative, UST its name of USDT."""
+"""Suffix of perpetual pairs: F0 marks a derivative, UST is Bitfinex's name for USDT."""
 
 PAIRS: Final = (Field(0, "pair", str),)
 LIQUIDATIONS: Final = (
@@ -57,7 +57,7 @@ LIQUIDATIONS: Final = (
     Field(4, "instrument", str),
     Field(5, "amount", float),
     Field(8, "is_match", int),
-    # Where the position was closed; field 6 is where it was opened.
+    # The price at which the position was closed; field 6 is the price at which it was opened.
     Field(11, "price", float, optional=True),
     Field(5, "amount_text", str),
     Field(11, "price_text", str, optional=True),
@@ -72,37 +72,38 @@ status: Final[RecordsOf] = at_path()
 
 
 def check(page: Page) -> None:
-    """Errors are arrays too: ["error", code, message]. They come with any status."""
-    answer = page.json()
-    if not (isinstance(answer, list) and len(answer) == 3 and answer[0] == "error"):
+    """Raise for an error array, ["error", code, message], whatever the status."""
+    response = page.json()
+    if not (isinstance(response, list) and len(response) == 3 and response[0] == "error"):
         return
-    said = f"{NAME}: {page.where}: error {answer[1]}: {answer[2]}"
-    if answer[1] == 11010:  # "ratelimit: error"; collectors report minutes of silence
-        raise ThrottledError(said, wait_seconds=60.0)
-    if answer[1] in (10000, 20060):  # unknown trouble of theirs, maintenance
-        raise VenueUnavailableError(said)
-    raise RequestRefusedError(f"{said}. Compare the request with Bitfinex's documentation.")
+    code = response[1]
+    message = f"{NAME}: {page.where}: error {code}: {response[2]}"
+    if code == 11010:  # "ratelimit: error"; collectors report blocks of several minutes
+        raise ThrottledError(message, wait_seconds=60.0)
+    if code in (10000, 20060):  # unknown server error, maintenance
+        raise VenueUnavailableError(message)
+    raise RequestRefusedError(f"{message}. Compare the request with Bitfinex's documentation.")
 
 
 def pairs(page: Page) -> Sequence[Record]:
-    """The names of a list in a list, each as a record."""
+    """The pair names, a nested list, each as a record."""
     return [[name] for names in status(page) for name in names]
 
 
 def positions(page: Page) -> Sequence[Record]:
-    """Liquidations, which come each in an array of its own (or all in one: the documents show both)."""
+    """Liquidations, each in an array of its own or all in one array; the documentation shows both."""
     return [row for rows in status(page) for row in rows]
 
 
 async def fetch_instruments(api: Api, job: Job) -> AsyncIterator[Page]:
-    """The names of all derivative pairs; Bitfinex tells nothing else of them."""
+    """The names of all derivative pairs; Bitfinex publishes nothing else about them."""
     yield await api.get("/v2/conf/pub:list:pair:futures")
 
 
 def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Perpetuals as clean.instruments, under the names the other endpoints use. Sizes are in coins (contract_size 1)."""
-    read = read_records(pages, pairs, PAIRS)
-    frame = read.frame.with_columns(("t" + pl.col("pair")).alias("instrument"))
+    """Perpetuals as rows of clean.instruments, under the symbols of the other endpoints. Sizes are in coin (contract_size 1)."""
+    found = read_records(pages, pairs, PAIRS)
+    frame = found.frame.with_columns(("t" + pl.col("pair")).alias("instrument"))
     joined = frame.join(parse_symbols(NAME, frame["instrument"]), on="instrument", how="left", maintain_order="left")
     rows = joined.filter(pl.col("asset").is_not_null()).select(
         pl.lit(NAME).alias("venue"),
@@ -117,17 +118,17 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
         pl.col("received_at").alias("available_at"),
         LINE,
     )
-    strange = rejected(
+    unknown = rejected(
         joined.filter(pl.col("asset").is_null()),
         reason="unknown_instrument",
         detail="the name follows no rule of Bitfinex's",
         instrument="instrument",
     )
-    yield Parsed("instruments", rows, pl.concat([read.rejects, strange]))
+    yield Parsed("instruments", rows, pl.concat([found.rejects, unknown]))
 
 
 async def fetch_liquidations(api: Api, job: Job) -> AsyncIterator[Page]:
-    """Liquidations of all pairs, old to new; both bounds are included, and positions share milliseconds."""
+    """Liquidations of all pairs, oldest first; both bounds are inclusive, and liquidations share milliseconds."""
 
     async def get(first: int, last: int) -> Page:
         return await api.get(
@@ -148,21 +149,21 @@ async def fetch_liquidations(api: Api, job: Job) -> AsyncIterator[Page]:
         )
     ]
     if not any(positions(page) for page in pages):
-        # How far back Bitfinex goes is unwritten (?). Days without one liquidation in any pair are taken for untold.
+        # Bitfinex's retention is undocumented (?). A span without any liquidation in any pair is treated as unpublished.
         raise NotYetPublishedError
     for page in pages:
         yield page
 
 
 def numbered(page_records: RecordsOf) -> RecordsOf:
-    """The records, cut or filled to 12 fields, with the number of the page they came on as field 12."""
+    """The first 12 fields of every record, with the number of its page as field 12."""
     numbers = itertools.count(1)
 
     def records_of(page: Page) -> Sequence[Record]:
         number = next(numbers)
         found = page_records(page)
         if short := next((row for row in found if len(row) < 12), None):
-            raise SourceFormatError(f"{page.where}: a record of {len(short)} fields and not 12: {page.excerpt}")
+            raise SourceFormatError(f"{page.where}: expected 12 fields in a record, got {len(short)}: {page.excerpt}")
         return [[*row[:12], number] for row in found]  # type: ignore[index]
 
     return records_of
@@ -171,22 +172,22 @@ def numbered(page_records: RecordsOf) -> RecordsOf:
 def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     """Executed liquidations of perpetuals; amount > 0 is a long position.
 
-    Each liquidation has a row for its trigger (field 8 is 0) and one for each execution (1). Executions are counted: they
-    have the price. Pairs of the spot market are margin positions and no perpetuals; they stay in the landing.
+    Each liquidation has one row for its trigger (field 8 is 0) and one per execution (field 8 is 1). Only executions are counted,
+    since they have the price. Spot pairs are margin positions, not perpetuals; they stay in the landing.
     """
-    read = read_records(pages, numbered(positions), LIQUIDATIONS)
+    found = read_records(pages, numbered(positions), LIQUIDATIONS)
     facts = ["position", "at_ms", "instrument", "amount_text", "price_text"]
     sized = context.instruments.select("instrument", pl.col("contract_size").alias("size"))
     frame = (
-        read.frame.filter(pl.col("is_match") == 1, pl.col("instrument").str.ends_with(DERIVATIVE))
-        .with_columns(pl.int_range(1, pl.len() + 1).over("page", *facts).alias("twin"), from_ms("at_ms").alias("at"))
+        found.frame.filter(pl.col("is_match") == 1, pl.col("instrument").str.ends_with(DERIVATIVE))
+        .with_columns(pl.int_range(1, pl.len() + 1).over("page", *facts).alias("number"), from_ms("at_ms").alias("at"))
         .join(sized, on="instrument", how="left", maintain_order="left")
     )
     quantity = pl.col("amount").abs() * pl.col("size")
     rows = frame.filter(pl.col("size").is_not_null()).select(
         pl.lit(NAME).alias("venue"),
-        # A position is closed in parts: its number alone is no id. Twins of one millisecond come on one page.
-        pl.concat_str([*facts, "twin"], separator="-", ignore_nulls=True).alias("liquidation_id"),
+        # A position is closed in parts, so its number is not unique. Identical rows of one millisecond are on the same page.
+        pl.concat_str([*facts, "number"], separator="-", ignore_nulls=True).alias("liquidation_id"),
         pl.lit("cex").alias("venue_kind"),
         "instrument",
         pl.col("at").alias("occurred_at"),
@@ -199,18 +200,18 @@ def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Pars
         pl.col("at").alias("available_at"),
         LINE,
     )
-    stray = rejected(
+    unknown = rejected(
         frame.filter(pl.col("size").is_null()),
         reason="unknown_instrument",
         detail="in no capture of Bitfinex's pairs",
         stamp="at",
         instrument="instrument",
     )
-    yield Parsed("liquidations", rows, pl.concat([read.rejects, stray]))
+    yield Parsed("liquidations", rows, pl.concat([found.rejects, unknown]))
 
 
 async def fetch_open_interest(api: Api, job: Job) -> AsyncIterator[Page]:
-    """The status of a derivative as often as Bitfinex kept it (about once a minute?), old to new; bounds are included."""
+    """The status history of a derivative (about one row per minute?), oldest first; bounds are inclusive."""
 
     async def get(first: int, last: int) -> Page:
         return await api.get(
@@ -219,18 +220,18 @@ async def fetch_open_interest(api: Api, job: Job) -> AsyncIterator[Page]:
             params={"start": first, "end": last, "limit": STATUS_LIMIT, "sort": 1},
         )
 
-    # A day's last state may be the one of 00:00 of the day after: states belong to the day that ends with them.
+    # A state belongs to the day it ends, so a day's last state may be the next day's 00:00.
     start, end = job.span.start_ms + 1, job.span.end_ms + 1
     async for page in paginate_forward(get, stamps_of(status, 0), start=start, end=end, limit=STATUS_LIMIT):
         yield page
 
 
 def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """The last status of every hour (h−1, h], in coins, at its own instant; one-sided (?)."""
-    read = read_records(pages, status, STATUS)
+    """The last status of every hour (h−1, h], in coin, at its own timestamp; one-sided (?)."""
+    found = read_records(pages, status, STATUS)
     hour = (pl.col("at") - timedelta(microseconds=1)).dt.truncate("1h")
     frame = (
-        read.frame.with_columns(from_ms("at_ms").alias("at"))
+        found.frame.with_columns(from_ms("at_ms").alias("at"))
         .with_columns(hour.alias("hour"))
         .sort(SUBJECT, "at", LINE)
         .unique([SUBJECT, "hour"], keep="last", maintain_order=True)
@@ -247,23 +248,23 @@ def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Par
         pl.col("at").alias("available_at"),
         LINE,
     )
-    yield Parsed("open_interest", rows, read.rejects)
+    yield Parsed("open_interest", rows, found.rejects)
 
 
 VENUE: Final = Venue(
     name=NAME,
     endpoints={"api": "https://api-pub.bitfinex.com"},
-    # Between 10 and 90 requests a minute by endpoint; collectors run the derivative status at 18. Liquidations want about 20
-    # seconds between two requests and answer a second one sooner with minutes of silence.
+    # 10 to 90 requests per minute, depending on the endpoint; collectors run the derivative status at 18. Liquidations need about
+    # 20 seconds between requests; a faster client is blocked for minutes.
     limits=(Limit(15, 60.0), Limit(1, 20.0, name=LIQUIDATION_BUDGET, share=1.0)),
     concurrency=2,
     check=check,
-    notes="Its perpetuals are few and all linear. Settled funding is not read: when a published rate was paid is unclear.",
+    notes="Few perpetuals, all linear. Settled funding is not read: it is unclear when a published rate was paid.",
     feeds=(
         Feed(
             name="instruments",
             tables=("instruments",),
-            description="Perpetuals in tether, by name.",
+            description="Perpetuals quoted in USDT; the list has names only.",
             fetch=fetch_instruments,
             parse=parse_instruments,
             retention=Retention(since=date(2020, 1, 1)),
@@ -272,7 +273,7 @@ VENUE: Final = Venue(
         Feed(
             name="liquidations",
             tables=("liquidations",),
-            description="Every executed liquidation of a perpetual; depth unverified.",
+            description="All executed liquidations of perpetuals; history depth unverified.",
             fetch=fetch_liquidations,
             parse=parse_liquidations,
             retention=Retention(since=date(2019, 9, 1)),
@@ -281,7 +282,7 @@ VENUE: Final = Venue(
         Feed(
             name="open_interest",
             tables=("open_interest",),
-            description="Open interest at the end of every hour; depth unverified.",
+            description="Open interest at the end of every hour; history depth unverified.",
             fetch=fetch_open_interest,
             parse=parse_open_interest,
             retention=Retention(since=date(2020, 1, 1)),

@@ -1,9 +1,9 @@
-"""Coinalyze v1: what exchanges publish, as a vendor keeps it by day for good. A free key in COINALYZE_API_KEY; without it the
-venue is left out.
+"""Coinalyze v1: a vendor's permanent daily history of exchange data. Needs a free API key in COINALYZE_API_KEY; without it the
+venue is skipped.
 
-Rows carry the exchange they are about and its own name of the instrument, so that they lie beside the exchange's own rows, and
-seeds/source_precedence.csv prefers those. Facts from the vendor's documentation, from public collectors and from recorded files
-of the vendor (tests/recorded/mappings/binance_daily_2022_2023.toml); what was not seen live is marked "?".
+Rows have the exchange as venue and its own symbol as instrument, like the exchange's own rows, which
+seeds/source_precedence.csv prefers. Facts from the vendor's documentation, from public collectors and from recorded files of the
+vendor (tests/recorded/mappings/binance_daily_2022_2023.toml); anything not verified live is marked "?".
 """
 
 from __future__ import annotations
@@ -62,13 +62,14 @@ EXCHANGES: Final[Mapping[str, str]] = {
     "hyperliquid": "hyperliquid",
     "dydx": "dydx",
 }
-"""Our id by the vendor's name of an exchange, small letters and digits of it. Others are not in seeds/venues.csv and not
-followed. The letter or number in which symbols end (BTCUSDT_PERP.A) is looked up in the vendor's own list."""
+"""Venue ids by the vendor's exchange name, reduced to lower-case letters and digits. Other exchanges are not in seeds/venues.csv
+and are skipped. The exchange code at the end of symbols (BTCUSDT_PERP.A) is looked up in the vendor's list."""
 
 EIGHT_HOURS: Final = ("binance", "bybit", "okx", "gate", "bitfinex", "bitmex")
 SETTLED_AT_16: Final = ("BTC", "ETH")
-"""Assets whose daily funding is the settlement of 16:00: equal to Binance's own on all 703 recorded days, and so at its likes (?).
-Others may settle every four hours, which the vendor does not say, and a rate of the wrong interval would pass for a true one."""
+"""Assets whose daily funding is the 16:00 settlement: equal to Binance's own rate on all 703 recorded days, and assumed so for
+similar exchanges (?). Other assets may settle every four hours; the vendor does not state the interval, and a rate of the wrong
+interval would go unnoticed."""
 
 EXCHANGE: Final = (Field("name", "exchange_name", str), Field("code", "exchange", str))
 MARKETS: Final = (
@@ -96,41 +97,40 @@ CANDLES: Final = (
 
 DAY: Final = timedelta(days=1)
 DELAY: Final = timedelta(hours=1)
-"""How long after its day a row of the vendor is taken to be known; undocumented, and generous."""
+"""Assumed delay between the end of a day and the availability of its row; undocumented, and conservative."""
 
 records: Final[RecordsOf] = at_path()
 
 
 def check(page: Page) -> None:
-    """Answers are arrays. Refusals are objects with a message and come with statuses of their own (401 without a valid key)."""
-    answer = page.json()
-    if not isinstance(answer, list):
+    """Raise for anything but an array. Errors are objects with a message and an error status (401 without a valid key)."""
+    if not isinstance(page.json(), list):
         raise RequestRefusedError(
             f"{NAME}: {page.where}: {page.excerpt}. Compare the request with Coinalyze's documentation."
         )
 
 
 def subject(venue: str, instrument: str) -> str:
-    """What a landing calls an instrument of a venue: names of instruments meet, and no id of a venue holds a colon."""
+    """The landing's subject of an instrument. Symbols of different venues coincide, and no venue id contains a colon."""
     return f"{venue}:{instrument}"
 
 
 async def fetch_instruments(api: Api, job: Job) -> AsyncIterator[Page]:
-    """Which exchanges there are, and all their futures."""
+    """The list of exchanges and all their futures."""
     yield await api.get("/exchanges")
     yield await api.get("/future-markets")
 
 
 def markets(pages: Sequence[Page]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Perpetuals on followed exchanges (with `venue`), and what could not be read."""
+    """Perpetuals on supported exchanges (with column `venue`), and rejects."""
     known = read_records(of_endpoint(pages, "/exchanges"), records, EXCHANGE)
-    read = read_records(of_endpoint(pages, "/future-markets"), records, MARKETS)
+    found = read_records(of_endpoint(pages, "/future-markets"), records, MARKETS)
     plain = pl.col("exchange_name").str.to_lowercase().str.replace_all("[^a-z0-9]", "")
     codes = known.frame.select(
         "exchange", plain.replace_strict(EXCHANGES, default=None, return_dtype=pl.String).alias("venue")
     )
-    frame = read.frame.filter("is_perpetual").join(codes, on="exchange", how="left", maintain_order="left")
-    return frame.filter(pl.col("venue").is_not_null()), pl.concat([known.rejects, read.rejects])
+    frame = found.frame.filter("is_perpetual").join(codes, on="exchange", how="left", maintain_order="left")
+    return frame.filter(pl.col("venue").is_not_null()), pl.concat([known.rejects, found.rejects])
 
 
 def of_endpoint(pages: Sequence[Page], path: str) -> list[Page]:
@@ -138,11 +138,11 @@ def of_endpoint(pages: Sequence[Page], path: str) -> list[Page]:
 
 
 def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Perpetuals as clean.instruments, under the venue's own names.
+    """Perpetuals as rows of clean.instruments, under the exchange's symbols.
 
-    The vendor converts contracts: contract_size_unit says into what, which differs even within one exchange (BASE_ASSET;
-    QUOTE_ASSET for most inverse ones), and contract_size is 1 of it for inverse ones. The exchange's own row, which has the
-    true size, takes precedence where there is one.
+    The vendor converts contracts into the unit in contract_size_unit, which varies even within one exchange (BASE_ASSET;
+    QUOTE_ASSET for most inverse contracts); contract_size is 1 unit for inverse contracts. The exchange's own row, with the true
+    size, takes precedence if there is one.
     """
     frame, rejects = markets(pages)
     names = frame.select("venue", "instrument").unique(maintain_order=True).rows()
@@ -180,48 +180,49 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
         pl.col("received_at").alias("available_at"),
         LINE,
     )
-    strange = rejected(
+    unsupported = rejected(
         joined.filter(~followed),
         reason="unknown_instrument",
         detail="the name follows no rule of its venue, or amounts are in no unit that is known",
         instrument="instrument",
     )
-    yield Parsed("instruments", rows, pl.concat([rejects, strange]))
+    yield Parsed("instruments", rows, pl.concat([rejects, unsupported]))
 
 
 Symbols = Mapping[str, str]
 """The vendor's symbols by subject."""
 
-_ASKED: Final[weakref.WeakKeyDictionary[Api, asyncio.Task[Symbols]]] = weakref.WeakKeyDictionary()
+_SYMBOL_REQUESTS: Final[weakref.WeakKeyDictionary[Api, asyncio.Task[Symbols]]] = weakref.WeakKeyDictionary()
 
 
 async def symbol(api: Api, job: Job) -> str:
-    """The vendor's symbol of the job's instrument. Symbols follow another rule for every exchange (BTCUSDT_PERP.A, BTCUSDT.6,
-    BTC_USDT.Y), so they are looked up and not built; the list is asked for once per client, as every call counts.
+    """The vendor's symbol of the job's instrument. Symbol formats differ by exchange (BTCUSDT_PERP.A, BTCUSDT.6, BTC_USDT.Y), so
+    symbols are looked up, not built; the list is fetched once per client, since every call counts.
 
-    Raises RequestRefusedError where the vendor lists it no longer.
+    Raises RequestRefusedError if the vendor no longer lists the instrument.
     """
-    if api not in _ASKED:
-        _ASKED[api] = asyncio.create_task(_symbols(api, job))
+    if api not in _SYMBOL_REQUESTS:
+        _SYMBOL_REQUESTS[api] = asyncio.create_task(_fetch_symbols(api, job))
     try:
-        found = (await _ASKED[api]).get(job.subject)
+        found = (await _SYMBOL_REQUESTS[api]).get(job.subject)
     except LeverhouseError:
-        # The next job asks again.
-        _ASKED.pop(api, None)
+        # The next job retries.
+        _SYMBOL_REQUESTS.pop(api, None)
         raise
     if found is None:
-        raise RequestRefusedError(f"{NAME}: {job.subject} is not among the vendor's markets any more.")
+        raise RequestRefusedError(f"{NAME}: the vendor no longer lists {job.subject}.")
     return found
 
 
-async def _symbols(api: Api, job: Job) -> Symbols:
+async def _fetch_symbols(api: Api, job: Job) -> Symbols:
     frame, _ = markets([page async for page in fetch_instruments(api, job)])
     return {subject(venue, name): found for venue, name, found in frame.select("venue", "instrument", "symbol").rows()}
 
 
 def fetch_history(path: str, *, after: int = 0, amounts: bool = False) -> Fetch:
-    """Rows of whole days, old to new, both bounds included. Days are kept for good; `after` is by how many seconds the stamps
-    lie behind the start of their day. One symbol a request: each counts as a call, and so one that fails leaves the others."""
+    """Daily rows, oldest first; both bounds are inclusive. Daily data is kept permanently. `after` is the offset in seconds of
+    timestamps from the start of their day. One symbol per request: every symbol counts as a call, and a failure affects only one.
+    """
 
     async def fetch(api: Api, job: Job) -> AsyncIterator[Page]:
         params: dict[str, str | int] = {
@@ -234,7 +235,7 @@ def fetch_history(path: str, *, after: int = 0, amounts: bool = False) -> Fetch:
             params["convert_to_usd"] = "false"
         page = await api.get(path, subject=job.subject, params=params)
         if not history(page):
-            # Believed when said twice: a venue in trouble may answer like one in which nothing happened.
+            # An empty response is requested twice: a failing venue may return no rows.
             page = await api.get(path, subject=job.subject, params=params)
         yield page
 
@@ -242,42 +243,42 @@ def fetch_history(path: str, *, after: int = 0, amounts: bool = False) -> Fetch:
 
 
 def history(page: Page) -> Sequence[Record]:
-    """The rows of [{"symbol": ..., "history": [...]}]; a symbol without any may be left out."""
+    """The rows of [{"symbol": ..., "history": [...]}]; a symbol without rows may be missing."""
     found: list[Record] = []
     for series in records(page):
         if not isinstance(series, Mapping) or not isinstance(series.get("history"), list):
-            raise SourceFormatError(f"{page.where}: a series without its history: {page.excerpt}")
+            raise SourceFormatError(f"{page.where}: expected an array in 'history' of every series: {page.excerpt}")
         found += series["history"]
     return found
 
 
 def read_history(pages: Sequence[Page], context: Context, fields: Sequence[Field]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows with `venue`, `instrument`, `unit` of amounts and `at`; and rejects, those of unknown instruments among them."""
-    read = read_records(pages, history, fields)
+    """The rows with `venue`, `instrument`, `unit` of amounts and `at`; and rejects, including rows of unknown instruments."""
+    found = read_records(pages, history, fields)
     parts = pl.col(SUBJECT).str.split_exact(":", 1)
     units = context.instruments.select("venue", "instrument", pl.col("contract_size_unit").alias("unit"))
-    frame = read.frame.with_columns(
+    frame = found.frame.with_columns(
         parts.struct.field("field_0").alias("venue"),
         parts.struct.field("field_1").alias("instrument"),
         from_seconds("at_s").alias("at"),
     ).join(units, on=["venue", "instrument"], how="left", maintain_order="left")
-    stray = rejected(
+    unknown = rejected(
         frame.filter(pl.col("unit").is_null()),
         reason="unknown_instrument",
         detail="in no capture of the vendor's markets",
         stamp="at",
         instrument="instrument",
     )
-    return frame.filter(pl.col("unit").is_not_null()), pl.concat([read.rejects, stray])
+    return frame.filter(pl.col("unit").is_not_null()), pl.concat([found.rejects, unknown])
 
 
 def in_unit(unit: str, *columns: str) -> tuple[pl.Expr, ...]:
-    """The columns where amounts are in `unit`, null elsewhere."""
+    """The columns for rows whose amounts are in `unit`, null for others."""
     return tuple(pl.when(pl.col("unit") == unit).then(pl.col(column)) for column in columns)
 
 
 def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """The close of each day: the state at its end."""
+    """The daily close, i.e. the state at the end of the day."""
     frame, rejects = read_history(pages, context, OPEN_INTEREST)
     (base,), (usd,) = in_unit("base", "amount"), in_unit("usd", "amount")
     rows = frame.select(
@@ -297,7 +298,7 @@ def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Par
 
 
 def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """The close of each day: the last settlement in it, which is the one of 16:00. In percent (0.01 is 0.0001)."""
+    """The daily close, i.e. the last settlement of the day, at 16:00. In percent (0.01 is 0.0001)."""
     frame, rejects = read_history(pages, context, FUNDING)
     settled = pl.col("at") + timedelta(hours=16)
     rows = frame.select(
@@ -314,8 +315,8 @@ def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
 
 
 def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Liquidated longs (l) and shorts (s) of each day. Zeros are real. The vendor collects what exchanges push, at most one
-    order per symbol and second at some of them: a lower bound."""
+    """Liquidated longs (l) and shorts (s) per day. Zeros are real. The vendor collects exchange streams, some of which push at
+    most one order per symbol and second, so totals are a lower bound."""
     frame, rejects = read_history(pages, context, LIQUIDATIONS)
     long_base, short_base = in_unit("base", "long", "short")
     long_usd, short_usd = in_unit("usd", "long", "short")
@@ -338,8 +339,8 @@ def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Pars
 
 
 def parse_ratios(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Accounts long over short. The value of day t is the state at the START of t, found by comparing the recorded files with
-    Binance's own: it belongs to the day before."""
+    """Long over short accounts. The value of day t is the state at the START of t, as a comparison of the recorded files with
+    Binance's own data shows, so it belongs to the day before."""
     frame, rejects = read_history(pages, context, RATIOS)
     rows = frame.select(
         "venue",
@@ -356,7 +357,7 @@ def parse_ratios(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
 
 
 def parse_candles(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Daily candles. Volume is in the unit of all amounts; bv is what takers bought (collectors compared it with trades)."""
+    """Daily candles. Volume is in the market's unit; bv is the taker buy volume (collectors compared it with trades)."""
     frame, rejects = read_history(pages, context, CANDLES)
     volume_base, taker_buy_base = in_unit("base", "volume", "taker_buy")
     (volume_quote,) = in_unit("usd", "volume")
@@ -380,13 +381,13 @@ def parse_candles(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     yield Parsed("candles", rows, rejects)
 
 
-def as_told(spans: Sequence[Span]) -> SourceRules:
-    """Days without rows are days the vendor does not tell of, and no quiet ones. Of three settlements a day it gives one."""
+def coverage_rules(spans: Sequence[Span]) -> SourceRules:
+    """Days without rows are missing data, not quiet days. The vendor has one of three daily settlements."""
     return SourceRules(expected_per_day={"funding_rates": 1})
 
 
 def each_market(condition: pl.Expr | None = None) -> Callable[[pl.DataFrame], Mapping[str, Mapping[str, Any]]]:
-    """Every instrument that meets `condition`, under its venue and name."""
+    """Every instrument that meets `condition`, by venue and symbol."""
 
     def subjects(instruments: pl.DataFrame) -> Mapping[str, Mapping[str, Any]]:
         chosen = instruments if condition is None else instruments.filter(condition)
@@ -398,17 +399,17 @@ def each_market(condition: pl.Expr | None = None) -> Callable[[pl.DataFrame], Ma
 VENUE: Final = Venue(
     name=NAME,
     endpoints={"api": "https://api.coinalyze.net/v1"},
-    # Every symbol of a request counts as a call; we ask for one at a time.
+    # Every symbol of a request counts as a call; one is requested at a time.
     limits=(Limit(40, 60.0),),
     concurrency=4,
     check=check,
     secrets=(Secret("api_key", "COINALYZE_API_KEY"),),
-    notes="A vendor: rows carry the exchange they are about, and yield to the exchange's own where both are there.",
+    notes="A vendor: rows have the exchange as venue, and the exchange's own rows take precedence over them.",
     feeds=(
         Feed(
             name="instruments",
             tables=("instruments",),
-            description="Perpetuals of ten exchanges, with the unit in which their amounts are given.",
+            description="Perpetuals of ten exchanges, with the unit of their amounts.",
             fetch=fetch_instruments,
             parse=parse_instruments,
             retention=Retention(since=date(2020, 1, 1)),
@@ -422,14 +423,14 @@ VENUE: Final = Venue(
                 fetch=fetch,
                 parse=parse,
                 retention=Retention(since=date(2020, 1, 1)),
+                # Past days are not restated; a second fetch would double the calls.
                 cadence=Daily(published_after=timedelta(hours=2), recheck_days=0),
+                # Only calls are limited, not rows: a year per call is a small response, and two years of a thousand series take
+                # an hour instead of a day.
                 partitioning=Partitioning(most_days=366),
                 subjects=each_market(condition),
-                # Calls are counted, whatever they ask for: a year at once is a small answer, and two years of a thousand
-                # series take an hour instead of a day.
-                # A day that is over is not restated; asking twice would use up half of the calls.
                 completeness=completeness,
-                rules=as_told,
+                rules=coverage_rules,
             )
             for name, table, fetch, parse, condition, completeness, description in (
                 (
@@ -439,16 +440,16 @@ VENUE: Final = Venue(
                 (
                     "funding_rate", "funding_rates", fetch_history("/funding-rate-history"), parse_funding,
                     pl.col("venue").is_in(EIGHT_HOURS) & pl.col("asset").is_in(SETTLED_AT_16), "full",
-                    "The settlement of 16:00 of bitcoin and ether where funding is paid every 8 hours.",
+                    "The 16:00 funding settlement of bitcoin and ether on exchanges that pay funding every 8 hours.",
                 ),
                 (
                     "liquidations", "liquidation_totals", fetch_history("/liquidation-history", amounts=True),
-                    parse_liquidations, None, "throttled", "Liquidated longs and shorts by day.",
+                    parse_liquidations, None, "throttled", "Liquidated longs and shorts per day.",
                 ),
                 (
-                    # The state at the end of a day has the stamp of the next.
+                    # The state at the end of a day has the timestamp of the next day.
                     "long_short_ratio", "long_short_ratios", fetch_history("/long-short-ratio-history", after=86_400),
-                    parse_ratios, None, "full", "Ratio of accounts long and short at the end of every day.",
+                    parse_ratios, None, "full", "Ratio of long to short accounts at the end of every day.",
                 ),
                 (
                     "ohlcv", "candles", fetch_history("/ohlcv-history"), parse_candles, None, "full", "Daily candles.",

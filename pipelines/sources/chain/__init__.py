@@ -1,1 +1,1 @@
-"""Blockchains as sources, and prices of what they hold."""
+"""Blockchains as sources, and prices of their tokens."""

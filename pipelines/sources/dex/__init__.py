@@ -1,1 +1,1 @@
-"""Perpetual exchanges on chain with an interface of their own, one module or folder each."""
+"""On-chain perpetual exchanges with an API of their own, one module or folder each, with the same file names as in cex."""

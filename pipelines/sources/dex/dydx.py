@@ -1,6 +1,6 @@
-"""dYdX v4 by its indexer: perpetuals, liquidations among all trades, hourly funding, candles with open interest. No key.
+"""dYdX v4's indexer: perpetuals, liquidations selected from all trades, hourly funding, candles with open interest. No key.
 
-Facts from the indexer's source and documentation; what was not seen live is marked "?". The chain itself is not read here.
+Facts from the indexer's source and documentation; anything not verified live is marked "?". The chain itself is not read.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pipelines.extract.venue import (
     Venue,
     milliseconds,
 )
-from pipelines.sources.dex.perpetuals import listed
+from pipelines.sources.dex.perpetuals import linear_perpetuals
 from pipelines.sources.instruments import each_instrument
 from pipelines.sources.records import (
     LINE,
@@ -45,7 +45,7 @@ from pipelines.sources.records import (
 NAME: Final = "dydx"
 HOUR_MS: Final = 3_600_000
 
-# The indexer refuses a larger limit instead of cutting it, so a page with fewer rows is the last one.
+# The indexer refuses a larger limit instead of capping it, so a page with fewer rows is the last one.
 LIMIT: Final = 1000
 
 MARKETS: Final = (Field("ticker", "instrument", str),)
@@ -72,9 +72,11 @@ CANDLES: Final = (
 )
 
 ORDINARY: Final = ("LIMIT", "TWAP_SUBORDER")
-"""Types of trades that close nobody's position by force."""
+"""Trade types without a forced close."""
 FORCED: Final = {"LIQUIDATED": False, "DELEVERAGED": True}
-"""Types that do, and whether it was auto-deleveraging."""
+"""Trade types with a forced close, and whether it was auto-deleveraging."""
+POSITION_SIDES: Final = {"SELL": "long", "BUY": "short"}
+"""Side of the closed position by the taker's order side."""
 
 trades: Final[RecordsOf] = at_path("trades")
 funding: Final[RecordsOf] = at_path("historicalFunding")
@@ -82,35 +84,35 @@ candles: Final[RecordsOf] = at_path("candles")
 
 
 def check(page: Page) -> None:
-    """Refusals are {"errors": [{"msg": …}]}, with status 400 or 404."""
-    answer = page.json()
-    if isinstance(answer, dict) and "errors" in answer:
+    """Raise for an error, {"errors": [{"msg": …}]}, which has status 400 or 404."""
+    response = page.json()
+    if isinstance(response, dict) and "errors" in response:
         raise RequestRefusedError(
-            f"{NAME}: {page.where}: {answer['errors']}. Compare the request with the indexer's documentation."
+            f"{NAME}: {page.where}: {response['errors']}. Compare the request with the indexer's documentation."
         )
 
 
 def iso(ms: int) -> str:
-    """Milliseconds since the epoch as the indexer writes instants."""
+    """Milliseconds since the epoch in the indexer's ISO 8601 format."""
     moment = datetime.fromtimestamp(ms / 1000, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03}Z"
 
 
 def iso_stamps(records_of: RecordsOf, key: str) -> Stamps:
-    """Stamps in milliseconds of rows whose instants are text. Raises SourceFormatError naming `key`."""
+    """Reads timestamps in milliseconds from ISO 8601 texts. Raises SourceFormatError naming `key`."""
 
     def stamps(page: Page) -> list[int]:
         try:
             found = [datetime.fromisoformat(row[key]) for row in records_of(page)]  # type: ignore[call-overload]
             return [milliseconds(moment.astimezone(UTC).replace(tzinfo=None)) for moment in found]
         except (KeyError, TypeError, ValueError) as error:
-            raise SourceFormatError(f"{page.where}: a row has no instant in {key!r}: {page.excerpt}") from error
+            raise SourceFormatError(f"{page.where}: expected an ISO 8601 time in {key!r}: {page.excerpt}") from error
 
     return stamps
 
 
 def timed(found: Records) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Records with `at`, the instant of `at_text` in naive UTC, and the rejects: those of `found` and whose text is none."""
+    """Records with `at`, the time in `at_text` as naive UTC, and the rejects, including records with an unreadable time."""
     frame = found.frame.with_columns(
         pl.col("at_text").str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", strict=False).alias("at")
     )
@@ -122,36 +124,36 @@ def timed(found: Records) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def within(context: Context, column: str = "at") -> pl.Expr:
-    """Whether a row is of the landing's span. Most of the indexer's requests have no lower bound, so that pages reach further
-    back; what they bring of other days belongs to the landings of those days."""
+    """Whether a row is in the landing's span. Most of the indexer's endpoints have no lower bound, so pages include earlier days,
+    which belong to other landings."""
     return pl.col(column).is_between(context.span.start, context.span.end, closed="left")
 
 
 async def fetch_instruments(api: Api, job: Job) -> AsyncIterator[Page]:
-    """All markets there ever were; those that are settled for good stay in the list."""
+    """All markets ever listed; finally settled markets stay in the list."""
     yield await api.get("/perpetualMarkets")
 
 
 def markets(page: Page) -> Sequence[Record]:
-    """The markets, which come as an object by ticker."""
+    """The markets, an object keyed by ticker."""
     found = page.json().get("markets")
     if not isinstance(found, dict):
-        raise SourceFormatError(f"{page.where}: no object 'markets' in the answer: {page.excerpt}")
+        raise SourceFormatError(f"{page.where}: expected an object in 'markets': {page.excerpt}")
     return list(found.values())
 
 
 def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Sizes are in coin. Markets that users opened on a token's address are named after it (X,UNISWAP_V3,0X…-USD) and carry
-    no asset we could name; they are turned away."""
-    yield listed(NAME, read_records(pages, markets, MARKETS))
+    """Sizes are in coin. Markets that users opened on a token address are named after it (X,UNISWAP_V3,0X…-USD); their asset
+    cannot be determined, so they are rejected."""
+    yield linear_perpetuals(NAME, read_records(pages, markets, MARKETS))
 
 
 async def fetch_liquidations(api: Api, job: Job) -> AsyncIterator[Page]:
-    """All trades of a market, newest first; liquidations are among them.
+    """All trades of a market, newest first, including liquidations.
 
-    The last instant is asked for by time, what is older by height of the chain: both bounds are inclusive. A block has several
-    trades and a page may end between them, so each page begins with the lowest block of the one before; the loader drops what
-    came twice. There is no lower bound: the page that reaches behind the span is the last.
+    The first page is bounded by time, later pages by block height; both bounds are inclusive. A page may end within a block, so
+    each page starts with the lowest block of the previous one; the loader drops duplicates. There is no lower bound: the first
+    page with trades before the span is the last.
     """
     start, end = job.span.start_ms, job.span.end_ms
     stamps_of = iso_stamps(trades, "createdAt")
@@ -167,47 +169,48 @@ async def fetch_liquidations(api: Api, job: Job) -> AsyncIterator[Page]:
     while True:
         page = await get()
         if lowest is None and not trades(page):
-            page = await get()  # an answer without rows is asked for again before it is believed
+            page = await get()  # an empty response is requested twice: a failing venue may return no rows
         stamps, heights = stamps_of(page), heights_of(page)
         yield page
         if not stamps and lowest is None:
             return
         if not stamps or max(stamps) >= end or (lowest is not None and max(heights) > lowest):
-            raise SourceFormatError(f"{page.where}: trades outside the bound, or none at it; the paging changed.")
+            raise SourceFormatError(
+                f"{page.where}: trades outside the bound, or none at it; the venue's paging changed."
+            )
         if min(stamps) < start or len(stamps) < LIMIT:
             return
         if min(heights) == lowest:
-            raise SourceFormatError(f"{page.where}: one block fills a page of trades; those behind it cannot be had.")
+            raise SourceFormatError(f"{page.where}: one block fills a page of trades; older trades cannot be fetched.")
         lowest = min(heights)
 
 
 def heights_of(page: Page) -> list[int]:
-    """Heights of a page's trades. Raises SourceFormatError where one has none."""
+    """Block heights of a page's trades. Raises SourceFormatError if one is missing."""
     try:
         return [int(row["createdAtHeight"]) for row in trades(page)]  # type: ignore[call-overload]
     except (KeyError, TypeError, ValueError) as error:
-        raise SourceFormatError(f"{page.where}: a trade has no createdAtHeight: {page.excerpt}") from error
+        raise SourceFormatError(f"{page.where}: expected an integer in 'createdAtHeight': {page.excerpt}") from error
 
 
 def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     """Trades of the types LIQUIDATED and DELEVERAGED; ordinary trades stay in the landing.
 
-    A trade is told from its taker. In both types that is the account whose position is closed (the indexer gives makers the
-    fill types LIQUIDATION and OFFSETTING, and lists takers only), so a SELL closed a long, and each event is here once.
-    DELEVERAGED is a bankrupt position closed against traders in profit instead of the book: is_adl. Sizes are in coin.
+    The endpoint lists takers only. In both types the taker is the account whose position is closed (makers have the fill types
+    LIQUIDATION and OFFSETTING), so a SELL closed a long and each event appears once. DELEVERAGED is a bankrupt position closed
+    against traders in profit instead of the order book (is_adl). Sizes are in coin.
     """
     frame, rejects = timed(read_records(pages, trades, TRADES))
     frame = frame.filter(within(context), ~pl.col("kind").is_in(ORDINARY))
-    sides = {"SELL": "long", "BUY": "short"}
-    understood = pl.col("kind").is_in(list(FORCED)) & pl.col("taker").is_in(list(sides))
-    rows = frame.filter(understood).select(
+    is_decodable = pl.col("kind").is_in(list(FORCED)) & pl.col("taker").is_in(list(POSITION_SIDES))
+    rows = frame.filter(is_decodable).select(
         pl.lit(NAME).alias("venue"),
-        # Height, transaction and event in hexadecimal: unique on the chain.
+        # Height, transaction and event index in hexadecimal: unique on the chain.
         pl.col("trade_id").alias("liquidation_id"),
         pl.lit("perp_dex").alias("venue_kind"),
         pl.col(SUBJECT).alias("instrument"),
         pl.col("at").alias("occurred_at"),
-        pl.col("taker").replace_strict(sides, return_dtype=pl.String).alias("side"),
+        pl.col("taker").replace_strict(POSITION_SIDES, return_dtype=pl.String).alias("side"),
         "price",
         "quantity_base",
         (pl.col("quantity_base") * pl.col("price")).alias("notional_usd"),
@@ -216,16 +219,16 @@ def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Pars
         pl.col("at").alias("available_at"),
         LINE,
     )
-    unfit = rejected(
-        frame.filter(~understood), reason="undecodable", stamp="at", field="type",
+    undecodable = rejected(
+        frame.filter(~is_decodable), reason="undecodable", stamp="at", field="type",
         detail="type or side is none that is documented",
     )  # fmt: skip
-    yield Parsed("liquidations", rows, pl.concat([rejects, unfit]))
+    yield Parsed("liquidations", rows, pl.concat([rejects, undecodable]))
 
 
 async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
-    """Settlements, newest first, up to an instant and including it. There is no lower bound, so no more are asked for than the
-    span can hold, and two."""
+    """Settlements, newest first, up to an inclusive upper bound. There is no lower bound, so the limit is the number of hours in
+    the span plus two."""
     limit = min(LIMIT, (job.span.end_ms - job.span.start_ms) // HOUR_MS + 2)
 
     async def get(first: int, last: int) -> Page:
@@ -238,10 +241,10 @@ async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
 
 
 def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """The indexer divides the chain's rate per 8 hours by 8, whatever the gap between settlements: a rate per hour, always.
+    """Rates per hour: the indexer divides the chain's 8-hour rate by 8, whatever the settlement interval.
 
-    Stamps are those of the hour's first block, about a second late. There is no mark price: positions are marked at the
-    oracle's, which is what `price` is.
+    Timestamps are those of the hour's first block, about a second late. `price` is the oracle price, which is the mark price of
+    positions.
     """
     frame, rejects = timed(read_records(pages, funding, FUNDING))
     rows = frame.filter(within(context)).select(
@@ -259,8 +262,8 @@ def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
 
 
 async def fetch_candles(api: Api, job: Job) -> AsyncIterator[Page]:
-    """Hourly candles, newest first; fromISO is inclusive, toISO exclusive. The candle that opens at the span's end is asked for
-    too: it holds the open interest of that instant, which is the state the span's last day ends with."""
+    """Hourly candles, newest first; fromISO is inclusive, toISO exclusive. The candle that opens at the span's end is included: its
+    open interest is the final state of the span's last day."""
 
     async def get(first: int, last: int) -> Page:
         return await api.get(
@@ -275,17 +278,17 @@ async def fetch_candles(api: Api, job: Job) -> AsyncIterator[Page]:
 
 
 def parse_candles(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Candles of [start, end) of the span, and open interest of (start, end]: a state at midnight ends the day before it.
+    """Candles in [start, end) of the span, and open interest in (start, end], since a state belongs to the day it ends.
 
-    startingOpenInterest is the state at the candle's opening, in coin, one-sided. An hour without any event has no candle,
-    hence no state. A candle that was received before its close is turned away.
+    startingOpenInterest is the one-sided state at the candle's open, in coin. An hour without events has no candle and so no
+    state. A candle received before its close is rejected.
     """
     frame, rejects = timed(read_records(pages, candles, CANDLES))
     closed_at = pl.col("at") + timedelta(hours=1)
-    mine = frame.filter(within(context))
-    moving = closed_at > pl.col("received_at")
+    in_span = frame.filter(within(context))
+    is_open = closed_at > pl.col("received_at")
     shared = (pl.lit(NAME).alias("venue"), pl.col(SUBJECT).alias("instrument"), pl.lit("1h").alias("period"))
-    rows = mine.filter(~moving).select(
+    rows = in_span.filter(~is_open).select(
         *shared,
         pl.lit("perp").alias("market"),
         pl.col("at").alias("opened_at"),
@@ -294,7 +297,7 @@ def parse_candles(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
         LINE,
     )
     early = rejected(
-        mine.filter(moving), reason="undecodable", stamp="at", field="startedAt",
+        in_span.filter(is_open), reason="undecodable", stamp="at", field="startedAt",
         detail="the candle was received before its close",
     )  # fmt: skip
     yield Parsed("candles", rows, pl.concat([rejects, early]))
@@ -312,7 +315,7 @@ def parse_candles(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
 
 
 GENESIS: Final = date(2023, 10, 26)
-"""First block of the chain; the indexer remembers everything since (?)."""
+"""Day of the chain's first block; the indexer has everything since (?)."""
 
 VENUE: Final = Venue(
     name=NAME,
@@ -320,12 +323,12 @@ VENUE: Final = Venue(
     limits=(Limit(100, 10.0),),
     concurrency=8,
     check=check,
-    notes="The indexer of the chain's operators; liquidations are fills of the chain, so none is missing.",
+    notes="The indexer run by the chain's operators; liquidations are on-chain fills, so none is missing.",
     feeds=(
         Feed(
             name="instruments",
             tables=("instruments",),
-            description="Perpetuals, those that are settled for good included.",
+            description="Perpetuals, finally settled ones included.",
             fetch=fetch_instruments,
             parse=parse_instruments,
             retention=Retention(since=GENESIS),
@@ -334,7 +337,7 @@ VENUE: Final = Venue(
         Feed(
             name="liquidations",
             tables=("liquidations",),
-            description="Trades that liquidated or deleveraged their taker, out of all trades; auto-deleveraging is marked.",
+            description="Trades that liquidated or deleveraged their taker, selected from all trades; ADL is flagged.",
             fetch=fetch_liquidations,
             parse=parse_liquidations,
             retention=Retention(since=GENESIS),
@@ -343,7 +346,7 @@ VENUE: Final = Venue(
         Feed(
             name="funding",
             tables=("funding_rates",),
-            description="Funding of every hour, as a rate per hour.",
+            description="Hourly funding rates, per hour.",
             fetch=fetch_funding,
             parse=parse_funding,
             retention=Retention(since=GENESIS),
@@ -353,14 +356,14 @@ VENUE: Final = Venue(
         Feed(
             name="candles",
             tables=("candles", "open_interest"),
-            description="Hourly candles, each with the open interest at its opening.",
+            description="Hourly candles, with open interest at each candle's open.",
             fetch=fetch_candles,
             parse=parse_candles,
             retention=Retention(since=GENESIS),
+            # A candle appears with its first event, so an hour after a day's end the candle with the day's last state exists.
             cadence=Daily(published_after=timedelta(hours=1)),
             partitioning=Partitioning(months="past"),
             subjects=each_instrument(),
-            # A candle is made by its first event: an hour after a day's end the one with the day's last state is there.
         ),
     ),
 )

@@ -1,6 +1,6 @@
-"""Instruments of the exchanges on chain: linear perpetuals whose amounts are in coin, so that no contract has a size.
+"""Instruments of the on-chain exchanges: linear perpetuals with amounts in coin, so contracts have no size.
 
-What a list looks like stands in the venue's module, what a name means in pipelines.core.universe.
+Parsing of a venue's list is in the venue's module; mapping symbols to assets is in pipelines.core.universe.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from pipelines.sources.instruments import parse_symbols
 from pipelines.sources.records import LINE, Records, rejected
 
 
-def listed(venue: str, found: Records) -> Parsed:
-    """`found.frame` has a column `instrument`; each becomes a row of clean.instruments, valid from the day it was received.
+def linear_perpetuals(venue: str, found: Records) -> Parsed:
+    """Rows of clean.instruments from the column `instrument` of `found.frame`, valid from the day of receipt.
 
-    Neither the day of listing nor that of delisting is in these lists. Names that follow no rule of the venue are rejected.
+    These lists have neither listing nor delisting dates. Symbols that match no rule of the venue are rejected.
     """
     known = parse_symbols(venue, found.frame["instrument"])
     frame = found.frame.join(known, on="instrument", how="left", maintain_order="left")

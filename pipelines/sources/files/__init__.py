@@ -1,1 +1,1 @@
-"""History in files, described by a mapping: mapping, readers, cells, shape."""
+"""Import of historical files described by a mapping: mapping and its checks, file readers, cell expressions, row shaping."""

@@ -1,6 +1,6 @@
-"""One cell rule of a mapping to the polars expressions that read it: the value, when it is wrong, and how to say so.
+"""Polars expressions for the cell rules of a mapping: the value, when it is wrong, and the message about it.
 
-Expressions only; which rows they are applied to and what becomes of a wrong row is files_shape.
+Expressions only; shape.py applies them to rows and rejects wrong ones.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from pipelines.sources.files.mapping import Cell
 from pipelines.sources.files.times import to_instants
 
 SIZE = "_size"
-"""Column with the contract size of the row's instrument in base; null where it has none."""
+"""Column with the contract size of the row's instrument in base units; null if it has none."""
 
 
 @dataclass(frozen=True)
 class Value:
-    """`expression` reads the value; `wrong` looks at it once it is a column (named `shaped`); `source` is the column of
-    the file that is named when it is wrong."""
+    """`expression` reads the value into a column named `shaped`; `wrong` checks that column; `source` is the file's column to
+    report when it is wrong."""
 
     expression: pl.Expr
     wrong: pl.Expr
@@ -32,8 +32,8 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Absence:
-    """The null rule of a file: which cell texts hold no value. An empty text stands for null as well."""
+class NullRule:
+    """Which cell texts of a file mean null. If the empty string is listed, null cells count too."""
 
     texts: tuple[str, ...]
 
@@ -45,12 +45,12 @@ class Absence:
 
     @property
     def numbers(self) -> list[str]:
-        """Those that would be read as a number if nobody asked."""
+        """Null texts that would otherwise parse as numbers."""
         return [text for text in self.texts if _is_number(text)]
 
 
 def prepare(frame: pl.DataFrame, cells: Mapping[str, Cell]) -> pl.DataFrame:
-    """`frame` with a column #name for every cell that has to be computed beside the expressions: times and digests."""
+    """`frame` with a column #name for every cell that expressions cannot compute: times and digests."""
     extra: list[pl.Series] = []
     for name, cell in cells.items():
         if cell.time is not None:
@@ -60,7 +60,7 @@ def prepare(frame: pl.DataFrame, cells: Mapping[str, Cell]) -> pl.DataFrame:
     return frame.with_columns(extra) if extra else frame
 
 
-def value_of(cell: Cell, column: Column, *, absence: Absence, shaped: str, factor: pl.Expr | None) -> Value:
+def value_of(cell: Cell, column: Column, *, null_rule: NullRule, shaped: str, factor: pl.Expr | None) -> Value:
     """How `cell` fills `column` of a clean table; `factor` multiplies numbers (adjusted scales)."""
     if cell.time is not None or cell.digest is not None:
         return _prepared(cell, column, shaped)
@@ -68,22 +68,22 @@ def value_of(cell: Cell, column: Column, *, absence: Absence, shaped: str, facto
         names = re.findall(r"\{([^{}]*)\}", cell.template)
         text = pl.format(re.sub(r"\{[^{}]*\}", "{}", cell.template), *(pl.col(name).cast(pl.String) for name in names))
         return _text(
-            cell, column, raw=text, source=names[0] if names else column.name, absence=Absence(()), shaped=shaped
+            cell, column, raw=text, source=names[0] if names else column.name, null_rule=NullRule(()), shaped=shaped
         )
     assert cell.column is not None  # noqa: S101 - the model demands one origin
     raw = pl.col(cell.column)
     if column.type == "DOUBLE":
-        return _number(cell, column, raw=raw, absence=absence, shaped=shaped, factor=factor)
+        return _number(cell, column, raw=raw, null_rule=null_rule, shaped=shaped, factor=factor)
     if column.type in {"BIGINT", "INTEGER"}:
         dtype = pl.Int64() if column.type == "BIGINT" else pl.Int32()
         value = raw.cast(dtype, strict=False)
-        wrong = pl.col(shaped).is_null() & ~_may_be_absent(column, absence, raw)
-        return Value(value, wrong, cell.column, says(cell.column, raw, "is not a whole number"))
-    return _text(cell, column, raw=raw, source=cell.column, absence=absence, shaped=shaped)
+        wrong = pl.col(shaped).is_null() & ~_may_be_null(column, null_rule, raw)
+        return Value(value, wrong, cell.column, cell_message(cell.column, raw, "is not a whole number"))
+    return _text(cell, column, raw=raw, source=cell.column, null_rule=null_rule, shaped=shaped)
 
 
 def text_of(cell: Cell) -> pl.Expr:
-    """The text a cell rule gives, null where it gives none: for names of instruments."""
+    """The text of a cell rule, or null; used for instrument names."""
     if cell.template is not None:
         names = re.findall(r"\{([^{}]*)\}", cell.template)
         return _transformed(
@@ -94,11 +94,11 @@ def text_of(cell: Cell) -> pl.Expr:
 
 
 def _number(
-    cell: Cell, column: Column, *, raw: pl.Expr, absence: Absence, shaped: str, factor: pl.Expr | None
+    cell: Cell, column: Column, *, raw: pl.Expr, null_rule: NullRule, shaped: str, factor: pl.Expr | None
 ) -> Value:
     value = raw.cast(pl.Float64, strict=False)
-    if absence.numbers:
-        value = pl.when(raw.cast(pl.String).is_in(absence.numbers)).then(None).otherwise(value)
+    if null_rule.numbers:
+        value = pl.when(raw.cast(pl.String).is_in(null_rule.numbers)).then(None).otherwise(value)
     if cell.scale != 1:
         value = value * cell.scale
     if factor is not None:
@@ -113,22 +113,24 @@ def _number(
         value = value / (1 + value)
     wrong = ~pl.col(shaped).is_finite().fill_null(value=False)
     if column.nullable:
-        wrong = wrong & ~absence.holds(raw)
+        wrong = wrong & ~null_rule.holds(raw)
     partners = [name for name in (cell.times, cell.over) if name is not None]
     suffix = f" (with {' and '.join(partners)})" if partners else ""
     suffix += " or its instrument has no contract size in base" if cell.contracts else ""
-    return Value(value, wrong, cell.column or "", says(cell.column or "", raw, f"is not a finite number{suffix}"))
+    return Value(
+        value, wrong, cell.column or "", cell_message(cell.column or "", raw, f"is not a finite number{suffix}")
+    )
 
 
-def _text(cell: Cell, column: Column, *, raw: pl.Expr, source: str, absence: Absence, shaped: str) -> Value:
+def _text(cell: Cell, column: Column, *, raw: pl.Expr, source: str, null_rule: NullRule, shaped: str) -> Value:
     value = _transformed(cell, raw)
-    if absence.texts:
-        value = pl.when(~absence.holds(raw)).then(value)
+    if null_rule.texts:
+        value = pl.when(~null_rule.holds(raw)).then(value)
     if column.type == "BOOLEAN":
         value = value.str.to_lowercase().replace_strict(
             {"true": True, "false": False}, default=None, return_dtype=pl.Boolean
         )
-    wrong = pl.col(shaped).is_null() & ~_may_be_absent(column, absence, raw)
+    wrong = pl.col(shaped).is_null() & ~_may_be_null(column, null_rule, raw)
     if cell.translate is not None:
         why = f"is none of {', '.join(cell.translate)}"
     elif cell.extract is not None:
@@ -137,7 +139,7 @@ def _text(cell: Cell, column: Column, *, raw: pl.Expr, source: str, absence: Abs
         why = "is neither true nor false"
     else:
         why = "is not given"
-    return Value(value, wrong, source, says(source, raw, why))
+    return Value(value, wrong, source, cell_message(source, raw, why))
 
 
 def _prepared(cell: Cell, column: Column, shaped: str) -> Value:
@@ -147,7 +149,7 @@ def _prepared(cell: Cell, column: Column, shaped: str) -> Value:
     wrong = pl.col(shaped).is_null() if not column.nullable or cell.time is not None else pl.lit(value=False)
     source = cell.sources[0]
     wanted = f"is not a time in {' or '.join(cell.time.format)}" if cell.time else "cannot be hashed"
-    return Value(value, wrong, source, says(source, pl.col(source), wanted))
+    return Value(value, wrong, source, cell_message(source, pl.col(source), wanted))
 
 
 def _transformed(cell: Cell, raw: pl.Expr) -> pl.Expr:
@@ -161,19 +163,19 @@ def _transformed(cell: Cell, raw: pl.Expr) -> pl.Expr:
     return text
 
 
-def _may_be_absent(column: Column, absence: Absence, raw: pl.Expr) -> pl.Expr:
-    return absence.holds(raw) if column.nullable else pl.lit(value=False)
+def _may_be_null(column: Column, null_rule: NullRule, raw: pl.Expr) -> pl.Expr:
+    return null_rule.holds(raw) if column.nullable else pl.lit(value=False)
 
 
-def says(source: str, raw: pl.Expr, what: str) -> pl.Expr:
-    """The sentence about a wrong cell: column, value, what is wrong with it."""
+def cell_message(source: str, raw: pl.Expr, what: str) -> pl.Expr:
+    """The message about a wrong cell: column, value, and what is wrong."""
     text = raw.cast(pl.String).fill_null("")
     shown = pl.when(text == "").then(pl.lit("(empty)")).otherwise(text)
     return pl.concat_str(pl.lit(f"column {source!r}: "), shown, pl.lit(f" {what}"))
 
 
 def _digest(frame: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
-    """sha256 of the cells as text, 32 hex digits: the same for the same row on every machine and in every version."""
+    """The first 32 hex digits of the sha256 of the cells as text: identical on every machine and in every version."""
     cells = frame.select(pl.concat_list(pl.col(name).cast(pl.String).fill_null("") for name in columns)).to_series()
     digests = [hashlib.sha256("\x1f".join(row).encode()).hexdigest()[:32] for row in cells.to_list()]
     return pl.Series("digest", digests, dtype=pl.String)

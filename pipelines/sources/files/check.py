@@ -1,6 +1,6 @@
-"""Reading a mapping and checking it: against its own model and against the contract of the clean tables.
+"""Loads a mapping and checks it against its model and against the contract of the clean tables.
 
-A wrong mapping is one MappingError that names the file, every wrong key and what is allowed there.
+A wrong mapping raises one MappingError that names the file, every wrong key and the allowed values.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pipelines.sources.files.mapping import PERIODS, Cell, File, Instrument, Map
 def load_mapping(path: Path, *, contract: Contract | None = None) -> Mapping:
     """Read the mapping at `path`; with `contract`, check tables and columns too.
 
-    Raises MappingError naming the file, every wrong key and what is allowed there.
+    Raises MappingError naming the file, every wrong key and the allowed values.
     """
     try:
         text = path.read_bytes()
@@ -40,7 +40,7 @@ def load_mapping(path: Path, *, contract: Contract | None = None) -> Mapping:
 
 
 def check_mapping(mapping: Mapping, contract: Contract) -> None:
-    """Raise MappingError with everything in which `mapping` does not fit `contract`: tables, columns, constants."""
+    """Raise MappingError listing every mismatch between `mapping` and `contract`: tables, columns, constants."""
     faults: list[str] = []
     for number, file in enumerate(mapping.file):
         for position, rows in enumerate(file.rows):
@@ -62,7 +62,7 @@ def check_mapping(mapping: Mapping, contract: Contract) -> None:
 
 
 def constant(value: Scalar, column_type: str) -> object:
-    """`value` of a `set` table for a column of DuckDB type `column_type`. Raises ValueError where it does not fit."""
+    """`value` of a `set` table for a column of DuckDB type `column_type`. Raises ValueError if the types do not match."""
     expected: dict[str, type | tuple[type, ...]] = {
         "VARCHAR": str,
         "DOUBLE": (int, float),
@@ -114,7 +114,7 @@ def _table_faults(file: File, rows: Rows, table: Table) -> list[str]:
 
 
 def _cell_faults(cell: Cell, column_type: str) -> list[str]:
-    """What a cell rule says that a column of this type cannot follow: it would be passed over in silence."""
+    """Settings of a cell rule that do not apply to a column of this type and would be ignored silently."""
     numeric = [key for key in ("times", "over", "as_") if getattr(cell, key) is not None]
     numeric += ["contracts"] * cell.contracts + ["scale"] * (cell.scale != 1)
     textual = [key for key in ("extract", "translate") if getattr(cell, key) is not None] + ["lower"] * cell.lower

@@ -1,4 +1,4 @@
-"""CSV to records, every cell as text: fast where cells cannot be miscounted, exact about the line at fault else."""
+"""CSV to records, every cell as text: a fast path for uniform blocks, and a row-by-row path that locates faulty lines."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ _DELIMITERS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 
 def _by_column(block: bytes, header: list[str], delimiter: str, line: int, lines: int) -> Records | None:
-    """The records of `lines` whole lines, or None where they have to be counted cell by cell: with quotes, blank lines,
-    too few or too many cells somewhere."""
+    """The records of `lines` whole lines, or None if the block needs row-by-row parsing: quotes, blank lines, or rows with too
+    few or too many cells."""
     if b'"' in block or block.count(delimiter.encode()) != lines * (len(header) - 1):
         return None
     try:
@@ -74,7 +74,10 @@ def _by_column(block: bytes, header: list[str], delimiter: str, line: int, lines
             empty_string_is_null=False,
             schema=dict.fromkeys(header, pl.String()),
         )
-    except (pl.exceptions.ComputeError, pl.exceptions.SchemaError):  # one line too long makes up for one too short
+    except (
+        pl.exceptions.ComputeError,
+        pl.exceptions.SchemaError,
+    ):  # a long row and a short one cancel out in the count
         return None
     if frame.height != lines or (len(header) == 1 and b"\n\n" in block):
         return None

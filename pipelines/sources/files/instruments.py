@@ -1,6 +1,6 @@
-"""Names in a file to a venue's symbols, by the [[instrument]] rules of the mapping, and the rows of clean.instruments.
+"""Maps names in a file to a venue's symbols by the mapping's [[instrument]] rules, and builds rows of clean.instruments.
 
-Which asset a symbol carries is pipelines.core.universe; nothing here reads files.
+Mapping symbols to assets is in pipelines.core.universe; nothing here reads files.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pipelines.sources.files.mapping import Instrument
 from pipelines.sources.files.records import LINE
 
 VALID_FROM: Final = datetime(1970, 1, 1)
-"""Files do not say since when a contract size holds."""
+"""Files do not state since when a contract size is valid."""
 
 _SEPARATOR: Final = "\x1f"
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """An instrument as a rule of the mapping describes it."""
+    """An instrument resolved by a rule of the mapping."""
 
     venue: str
     symbol: str
@@ -37,15 +37,15 @@ class Resolved:
 
 @dataclass
 class InstrumentBook:
-    """What the names of one landing turned out to be. Keeps, per instrument, the first line and the earliest
-    availability of its accepted rows, from which the rows of clean.instruments are made."""
+    """Resolved names of one landing. Tracks the first line and the earliest availability of each instrument's accepted rows, from
+    which the rows of clean.instruments are built."""
 
     rules: Sequence[Instrument]
     _names: dict[tuple[str, str], Resolved | None] = field(default_factory=dict)
     _seen: dict[tuple[str, str], tuple[int, datetime]] = field(default_factory=dict)
 
     def resolve(self, venues: pl.Series | str, names: pl.Series) -> tuple[pl.Series, pl.Series]:
-        """The venue's symbol of every name (null where no rule knows it), and the contract size in base (or null)."""
+        """The venue's symbol of every name (null if no rule matches) and the contract size in base units (or null)."""
         keys = names if isinstance(venues, str) else venues + _SEPARATOR + names
         symbols: dict[str, str] = {}
         sizes: dict[str, float] = {}
@@ -58,8 +58,8 @@ class InstrumentBook:
                     sizes[key] = one.rule.contract_size
         return _looked_up(keys, symbols, pl.String()), _looked_up(keys, sizes, pl.Float64())
 
-    def saw(self, rows: pl.DataFrame) -> None:
-        """Note the accepted `rows` (venue, instrument, available_at, _line)."""
+    def record(self, rows: pl.DataFrame) -> None:
+        """Record the accepted `rows` (venue, instrument, available_at, _line)."""
         venues = rows["venue"].unique().to_list()
         for venue in venues:
             of_venue = rows if len(venues) == 1 else rows.filter(pl.col("venue") == venue)
@@ -69,7 +69,7 @@ class InstrumentBook:
                 self._seen[venue, symbol] = (min(held[0], line), min(held[1], available))
 
     def rows(self) -> pl.DataFrame:
-        """One row of clean.instruments per instrument with accepted rows, in the order of venue and symbol."""
+        """One row of clean.instruments per instrument with accepted rows, ordered by venue and symbol."""
         known = {(one.venue, one.symbol): one for one in self._names.values() if one}
         return pl.DataFrame(
             [

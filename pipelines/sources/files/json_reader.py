@@ -1,4 +1,4 @@
-"""JSON documents and JSON lines to records: a string cell as it is, anything else as its JSON text."""
+"""JSON documents and JSON lines to records: strings unchanged, other values as JSON text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipelines.sources.files.text_blocks import BYTE_ORDER_MARK, text_blocks
 from pipelines.sources.files.unpack import ByteStream, Member
 
 MAX_DOCUMENT_BYTES: Final = 256 << 20
-"""A JSON document is parsed as one; larger ones belong into JSON lines."""
+"""A JSON document is parsed in one piece; larger data must be JSON lines."""
 
 
 def read_json_lines(
@@ -41,7 +41,7 @@ def read_json_lines(
                     ) from error
                 broken.append((number, f"not JSON: {error}", orjson.dumps(text.decode()).decode()))
                 continue
-            inner = _found(row, record_path)
+            inner = _at_path(row, record_path)
             records = inner if record_path and isinstance(inner, list) else [inner]
             if any(not isinstance(record, dict) for record in records):
                 why = f"no record at {' or '.join(record_path)}" if record_path else "not a JSON object"
@@ -63,8 +63,7 @@ def read_json_document(
     text = stream.read(MAX_DOCUMENT_BYTES + 1)
     if len(text) > MAX_DOCUMENT_BYTES:
         raise SourceFormatError(
-            f"{member.name}: a JSON document beyond {MAX_DOCUMENT_BYTES} bytes is not read whole."
-            " Convert it to JSON lines."
+            f"{member.name}: the JSON document is larger than {MAX_DOCUMENT_BYTES} bytes. Convert it to JSON lines."
         )
     try:
         found = orjson.loads(text.removeprefix(BYTE_ORDER_MARK))
@@ -73,24 +72,24 @@ def read_json_document(
             f"{member.name}, line {error.lineno}, byte {error.colno}: not JSON ({error.msg}), truncated?"
             " Obtain it again."
         ) from error
-    found = _found(found, record_path)
+    found = _at_path(found, record_path)
     if not isinstance(found, list):
         raise SourceFormatError(
-            f"{member.name}: no list of records at {' or '.join(record_path) or 'the top'}. Correct record_path."
+            f"{member.name}: expected an array of records at {' or '.join(record_path) or 'the top level'}. Correct record_path."
         )
     rows = [row for row in found if isinstance(row, dict)]
     lines = [number for number, row in enumerate(found, start=first_line) if isinstance(row, dict)]
-    odd = [
+    broken = [
         (number, "not a JSON object", orjson.dumps(row).decode())
         for number, row in enumerate(found, start=first_line)
         if not isinstance(row, dict)
     ]
-    for part in in_batches(Records(_json_frame(rows, lines, columns, member, {}), broken_lines(odd))):
+    for part in in_batches(Records(_json_frame(rows, lines, columns, member, {}), broken_lines(broken))):
         yield part, first_line + len(found)
 
 
-def _found(content: Any, record_path: Sequence[str]) -> Any:
-    """What lies at the first of the places that is there; None where none is, `content` itself where none is named."""
+def _at_path(content: Any, record_path: Sequence[str]) -> Any:
+    """The value at the first existing path of `record_path`, None if none exists; `content` itself for an empty `record_path`."""
     if not record_path:
         return content
     for path in record_path:
@@ -105,9 +104,9 @@ def _found(content: Any, record_path: Sequence[str]) -> Any:
 def _json_frame(
     rows: Sequence[Mapping[str, Any]], lines: Sequence[int], columns: Columns, member: Member, seen: dict[str, int]
 ) -> pl.DataFrame:
-    """Records as text cells: a string as it is, anything else as its JSON; a key some records lack is null there.
+    """Records as text cells: strings unchanged, other values as JSON; missing keys become null.
 
-    `seen` holds the keys of the file so far and the record each was first seen in; it grows.
+    `seen` maps each key of the file so far to the record it first appeared in; this function adds to it.
     """
     for number, row in zip(lines, rows, strict=True):
         for name in row:

@@ -1,6 +1,6 @@
-"""What the mapping of a data set of files can say: the model of its TOML file, section by section.
+"""The model of a mapping's TOML file, section by section.
 
-Reading and checking a mapping is files_check, reading files files_read, shaping rows files_shape.
+Loading and checking a mapping is in check.py, reading files in reader.py, shaping rows in shape.py.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PERIODS: Final = {
     "8h": timedelta(hours=8),
     "1d": timedelta(days=1),
 }
-"""Periods of the contract and how long they are."""
+"""The contract's periods and their lengths."""
 
 EVENTS: Final = {event.name: event for event in (aave.LIQUIDATION_CALL,)}
 """Events of EVM chains that `decode` can name."""
@@ -80,7 +80,7 @@ Texts = Annotated[tuple[str, ...], BeforeValidator(lambda value: [value] if isin
 
 
 class Part(BaseModel):
-    """Base of every section: unknown keys are errors, values never change."""
+    """Base of every section: immutable, and unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -88,10 +88,9 @@ class Part(BaseModel):
 class Time(Part):
     """How a time cell is read.
 
-    `format`: date, iso, epoch_s, epoch_ms, epoch_us, typed (Parquet), or strptime patterns tried in turn. `zone` is
-    that of texts without an offset. `ambiguous` decides the hour that exists twice when clocks go back; without it, and
-    for an hour that does not exist, the row is rejected. `shift` moves the label to the instant meant; `round` removes
-    jitter.
+    `format`: date, iso, epoch_s, epoch_ms, epoch_us, typed (Parquet), or strptime patterns tried in order. `zone` applies to
+    texts without an offset. `ambiguous` resolves the hour that occurs twice when clocks go back; without it such a row is
+    rejected, as is an hour that does not exist. `shift` moves the label to the actual instant; `round` removes jitter.
     """
 
     column: str
@@ -103,18 +102,18 @@ class Time(Part):
 
 
 class TimeChange(Part):
-    """What one table changes in the time of its file."""
+    """Changes that one table makes to its file's time."""
 
     shift: Duration = timedelta()
     round: Duration | None = None
 
 
 class Cell(Part):
-    """Where a value comes from: one cell, or text made of several, and what is done to it in this order.
+    """The source of a value (one cell, or text built from several) and its transformations, applied in this order:
 
-    `extract` (a regular expression; its first group, else the whole match), `lower`, `translate` (all other texts are
-    rejected); for numbers `scale`, `times` and `over` (other columns of the row), `contracts` (times the contract size
-    of the instrument, in base), `as = "long_share"` (ratio / (1 + ratio)).
+    `extract` (a regular expression: its first group, or the whole match), `lower`, `translate` (other texts are rejected); for
+    numbers `scale`, `times` and `over` (multiply and divide by other columns of the row), `contracts` (multiply by the
+    instrument's contract size in base), `as = "long_share"` (ratio / (1 + ratio)).
     """
 
     column: str | None = None
@@ -141,7 +140,7 @@ class Cell(Part):
 
     @cached_property
     def sources(self) -> tuple[str, ...]:
-        """Columns of the file that are read."""
+        """The file's columns that the rule reads."""
         named = [self.column, self.times, self.over, self.time.column if self.time else None]
         if self.template is not None:
             named += re.findall(r"\{([^{}]*)\}", self.template)
@@ -156,8 +155,8 @@ Cells = dict[str, Annotated[Cell, BeforeValidator(_cell)]]
 
 
 class Where(Part):
-    """Which rows are meant: every entry of `cells` holds (one of the given texts), `instrument` is one of the venue's
-    symbols, and the time (UTC, after shifting) lies in [from, before)."""
+    """A row condition: every column in `cells` has one of the given texts, `instrument` is one of the venue's symbols, and the
+    time (UTC, after shifting) is in [from, before)."""
 
     cells: dict[str, Texts] = Field(default_factory=dict)
     instrument: Texts | None = None
@@ -172,7 +171,7 @@ class Where(Part):
 
 
 class Adjust(Part):
-    """Constants and scales of some rows of a table, for example an interval that changed on a day. Later ones win."""
+    """Constants and scales for some rows of a table, e.g. an interval that changed on a day. Later entries win."""
 
     where: Where
     set: dict[str, Scalar] = Field(default_factory=dict)
@@ -180,14 +179,14 @@ class Adjust(Part):
 
 
 class Available(Part):
-    """When a row could be known: `lag` after its event or after the end of its period."""
+    """When a row becomes available: `lag` after its event or after the end of its period."""
 
     after: Literal["event", "period"]
     lag: Duration
 
 
 class Rows(Part):
-    """One table that a file feeds. Rows of the file that `where` does not meet are another rule's."""
+    """One table that a file feeds. Rows that do not meet `where` are left to other rules."""
 
     table: str
     where: Where | None = None
@@ -199,14 +198,14 @@ class Rows(Part):
 
 
 class Distrust(Part):
-    """Rows that are kept out on purpose, in quarantine with reason sentinel: placeholders, partial days."""
+    """Rows rejected on purpose (quarantine reason sentinel): placeholders, partial days."""
 
     where: Where
     because: str
 
 
 class Wide(Part):
-    """One column per instrument and metric: a regular expression with the named groups instrument and metric."""
+    """One column per instrument and metric: `columns` is a regular expression with the named groups instrument and metric."""
 
     columns: Regex
     metrics: tuple[str, ...]
@@ -219,12 +218,11 @@ class Wide(Part):
 
 
 class File(Part):
-    """Files of one shape. `pattern` and `member` (inside a zip) are shell patterns on names.
+    """Files with the same structure. `pattern` and `member` (inside a zip) are shell patterns for names.
 
-    `record_path` is where the records of a JSON document lie, or the record of a JSON line: an object or a list of them; of
-    several places the first that is there. What lies around them is not read.
-    `absent` lists the cell texts that mean "no value" (an empty text stands for null too). Every column is used or
-    listed in `ignore`: a new one is an error and not a silent loss.
+    `record_path` locates the records of a JSON document, or the record or records of a JSON line; the first existing path is
+    used, and data outside it is not read. `absent` lists the cell texts that mean null (the empty string covers null cells too).
+    Every column must be used or listed in `ignore`, so that a new column is an error instead of silently lost.
     """
 
     pattern: str
@@ -258,7 +256,7 @@ class File(Part):
 
     @cached_property
     def used(self) -> frozenset[str]:
-        """Columns of the file that some rule reads."""
+        """The file's columns that any rule reads."""
         names = {self.time.column}
         cells = [cell for rows in self.rows for cell in rows.columns.values()]
         if self.instrument:
@@ -273,16 +271,15 @@ class File(Part):
 
 
 class Ignored(Part):
-    """Files of the data set that are not imported, and why."""
+    """Files of the data set that are not imported, with the reason."""
 
     pattern: str
     because: str
 
 
 class Instrument(Part):
-    """Names of `venue` that become an instrument. `name` matches the whole name as the file (or [file.instrument])
-    gives it; `symbol` (the venue's own), `base`, `quote` are texts in which {group} stands for a group of `name`
-    and {name} for all of it."""
+    """Maps names to instruments of `venue`. `name` must match the whole name given by the file (or [file.instrument]). `symbol`
+    (the venue's symbol), `base` and `quote` are templates: {group} is a group of `name`, {name} the whole name."""
 
     venue: str
     name: Regex
@@ -301,7 +298,7 @@ class Instrument(Part):
 
 
 class Gap(Part):
-    """Days known to be missing or not to be trusted."""
+    """Days known to be missing or unreliable."""
 
     table: str
     days: Days
@@ -310,7 +307,7 @@ class Gap(Part):
 
 
 class Span(Part):
-    """Days in which a source of events is complete, so that a day without rows is a day on which nothing happened."""
+    """Days on which a source of events is complete: a day without rows is a day without events."""
 
     table: str
     venue: str
@@ -319,7 +316,7 @@ class Span(Part):
 
 
 class Accept(Part):
-    """Days on which a check of the gate may fail because the rows are right."""
+    """Days on which a gate check may fail although the rows are right."""
 
     table: str
     check: str
@@ -329,7 +326,7 @@ class Accept(Part):
 
 
 class Mapping(Part):
-    """One data set. `path` and `text` are where and what it was read from."""
+    """One data set. `path` and `text` are the mapping's file and its content."""
 
     path: Path
     text: bytes = Field(repr=False)
@@ -345,18 +342,18 @@ class Mapping(Part):
 
     @property
     def source(self) -> str:
-        """Id of the source in every table: files.<dataset>."""
+        """Source id of the rows in every table: files.<dataset>."""
         return f"files.{self.dataset}"
 
     @cached_property
     def tables(self) -> tuple[str, ...]:
-        """Clean tables the data set feeds."""
+        """Clean tables that the data set feeds."""
         named = {rows.table: None for file in self.file for rows in file.rows}
         return (*named, *(("instruments",) if self.instrument else ()))
 
     @cached_property
     def rules(self) -> SourceRules:
-        """What the data set says about its own completeness, and what in it is unlikely and true."""
+        """The data set's completeness rules and accepted exceptions."""
         gaps = tuple(
             KnownGap(table=gap.table, first_day=gap.days[0], last_day=gap.days[1], reason=gap.because, instrument=name)
             for gap in self.gap

@@ -1,4 +1,4 @@
-"""One landed file to batches of records, whatever its container and format."""
+"""Reads a landed file of any container and format as batches of records."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from pipelines.sources.files.unpack import open_members
 
 
 def read_records(path: Path, file: File, name: str, columns: Columns) -> Iterator[Records]:
-    """The records of `path`, whose own name is `name`, in batches. Lines count on through the members of an archive.
+    """The records of `path`, originally named `name`, in batches. Line numbers continue across the members of an archive.
 
-    Raises SourceFormatError for a structural fault: a container that must not be opened, a missing or unknown column, a
-    truncated file, bytes that are not text.
+    Raises SourceFormatError for a structural fault: an unsafe archive, a missing or unknown column, a truncated file, or bytes
+    that are not text.
     """
     if file.format == "parquet":
         yield from _parquet(path, name, columns)

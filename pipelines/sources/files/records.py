@@ -1,7 +1,4 @@
-"""Records of a file before their meaning is known: text cells, line numbers, and which columns must be there.
-
-What the cells mean is files_shape.
-"""
+"""Uninterpreted records of a file: text cells, line numbers, and the check of required columns. shape.py interprets the cells."""
 
 from __future__ import annotations
 
@@ -19,8 +16,8 @@ LINE: Final = "_line"
 
 @dataclass(frozen=True)
 class Records:
-    """Some records of a file: every column as text (null where the file has null) except typed Parquet columns, and
-    `_line`. `broken` are lines that are no record (too few or too many cells): line, detail, raw."""
+    """A batch of records: every column as text (or null) except typed Parquet columns, and `_line`. `broken` holds lines that are
+    not valid records (too few or too many cells): line, detail, raw."""
 
     frame: pl.DataFrame
     broken: pl.DataFrame
@@ -31,14 +28,14 @@ BROKEN_SCHEMA: Final[dict[str, pl.DataType]] = {"line": pl.Int64(), "detail": pl
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns a file must have, and which it may have."""
+    """Required and allowed columns of a file."""
 
     used: frozenset[str]
     ignored: frozenset[str]
     wide: bool
 
     def check(self, found: Sequence[str], *, place: str, hint: str = "") -> None:
-        """Raise SourceFormatError where `found` is not what the mapping describes; wide columns are checked later."""
+        """Raise SourceFormatError if `found` does not match the mapping; wide columns are checked later."""
         twice = sorted({name for name in found if found.count(name) > 1})
         if twice:
             raise SourceFormatError(f"{place}: column {twice[0]!r} appears twice. Correct the file.")
@@ -56,19 +53,19 @@ class Columns:
 
 
 def in_batches(records: Records) -> Iterator[Records]:
-    """`records` in parts of at most BATCH_ROWS; the broken lines go with the first, which may hold nothing else."""
+    """`records` in batches of at most BATCH_ROWS; broken lines are in the first batch, which may have no rows."""
     yield Records(records.frame.head(BATCH_ROWS), records.broken)
     for start in range(BATCH_ROWS, records.frame.height, BATCH_ROWS):
         yield Records(records.frame.slice(start, BATCH_ROWS), no_broken())
 
 
 def no_broken() -> pl.DataFrame:
-    """No broken lines."""
+    """An empty frame of broken lines."""
     return pl.DataFrame(schema=BROKEN_SCHEMA)
 
 
 def broken_lines(found: Sequence[tuple[int, str, str]]) -> pl.DataFrame:
-    """Broken lines as Records hold them: line, detail, raw."""
+    """A frame of broken lines: line, detail, raw."""
     return pl.DataFrame(found, schema=BROKEN_SCHEMA, orient="row")
 
 

@@ -1,7 +1,7 @@
-"""Records of a file to rows of the clean tables it feeds: the rules of a mapping applied, and what they reject.
+"""Applies a mapping's rules: records of a file become rows of the clean tables it feeds, or rejects.
 
-A cell that cannot be read costs its row, never a silent null: the row goes to `rejects` with reason, column and value.
-How one cell is read is files_cells; the contract's own checks are the loader's.
+An unreadable cell rejects its row, with reason, column and value; it never becomes a silent null. Cell expressions are in
+cells.py; the loader checks the contract.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import polars as pl
 
 from pipelines.contract.batch import NULL_CELLS_SCHEMA, REJECT_SCHEMA, ParsedBatch
 from pipelines.contract.ddl import Contract, Table, polars_type
-from pipelines.sources.files.cells import SIZE, Absence, prepare, says, text_of, value_of
+from pipelines.sources.files.cells import SIZE, NullRule, cell_message, prepare, text_of, value_of
 from pipelines.sources.files.check import constant
 from pipelines.sources.files.instruments import InstrumentBook
 from pipelines.sources.files.mapping import PERIODS, File, Rows, Where
 from pipelines.sources.files.records import LINE
-from pipelines.sources.files.times import moved, to_instants, within_history
+from pipelines.sources.files.times import adjusted, to_instants, within_history
 from pipelines.sources.files.wide import FIELD, INSTRUMENT
 
 _EVENT = "_event"
@@ -28,7 +28,7 @@ _NAME = "_name"
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that may be wrong with a row: when, in which column of the file (null: the row), why."""
+    """A possible fault of a row: its condition, the file's column (None: the whole row), the reject reason and the message."""
 
     wrong: pl.Expr
     source: str | None
@@ -37,14 +37,14 @@ class Fault:
 
 
 def as_json(columns: list[str]) -> pl.Expr:
-    """The cells of `columns` as one JSON object of texts."""
+    """The cells of `columns` as one JSON object with string values."""
     return pl.struct(pl.col(name).cast(pl.String) for name in columns).struct.json_encode()
 
 
 @dataclass(frozen=True)
 class Shaper:
-    """The rules of one [[file]] of a mapping, for the records of one landing. `wide_names` tells the column of the file
-    by instrument and metric, so that a rejected cell is named as the file names it."""
+    """The rules of one [[file]] of a mapping, for the records of one landing. `wide_names` gives the file's column by instrument
+    and metric, so that a rejected cell is reported under the file's column name."""
 
     file: File
     contract: Contract
@@ -53,8 +53,8 @@ class Shaper:
     wide_names: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def batches(self, records: pl.DataFrame, raw: pl.Expr) -> Iterator[ParsedBatch]:
-        """One batch per rule with rows. `records` holds the cells, `_line` and `_field`; `raw` gives a rejected row as
-        it was received, as JSON. A row that no rule covers is rejected for the table of the first rule."""
+        """One batch per rule with rows. `records` has the cells, `_line` and `_field`; `raw` gives a rejected row as received, as
+        JSON. A row that no rule covers is rejected under the first rule's table."""
         labeled = records.with_columns(to_instants(records[self.file.time.column], self.file.time).alias(_EVENT))
         covered = pl.lit(value=False)
         for rows in self.file.rows:
@@ -66,26 +66,26 @@ class Shaper:
             if part.height:
                 yield self._apply(rows, part, raw)
         if all(rows.where is not None for rows in self.file.rows):
-            lost = labeled.filter(~covered)
-            if lost.height:
-                why = Fault(pl.lit(value=True), None, "unparsable", pl.lit("no rule of the mapping covers this row"))
-                yield self.refuse(lost, why, raw)
+            uncovered = labeled.filter(~covered)
+            if uncovered.height:
+                fault = Fault(pl.lit(value=True), None, "unparsable", pl.lit("no rule of the mapping covers this row"))
+                yield self.reject(uncovered, fault, raw)
 
-    def refuse(self, records: pl.DataFrame, why: Fault, raw: pl.Expr) -> ParsedBatch:
-        """All of `records` rejected for one reason, on account of the table of the first rule."""
+    def reject(self, records: pl.DataFrame, fault: Fault, raw: pl.Expr) -> ParsedBatch:
+        """Reject all of `records` for one reason, under the first rule's table."""
         table = self.contract.table(self.file.rows[0].table)
         if _EVENT not in records.columns:
             event = to_instants(records[self.file.time.column], self.file.time)
             records = records.with_columns(event.alias(_EVENT))
-        rejects = self._rejects(_flagged(records, [why]), [why], table, raw)
+        rejects = self._rejects(_flagged(records, [fault]), [fault], table, raw)
         return ParsedBatch(table=table.name, landing_id=self.landing_id, rows=_no_rows(), rejects=rejects)
 
-    def absent(self, records: pl.DataFrame) -> ParsedBatch:
-        """Records of a wide file without any value, counted per day and instrument for the table of the first rule."""
+    def null_cells(self, records: pl.DataFrame) -> ParsedBatch:
+        """Records of a wide file without any value, counted per day and instrument under the first rule's table."""
         rows = self.file.rows[0]
         table = self.contract.table(rows.table)
         label = to_instants(records[self.file.time.column], self.file.time)
-        event = moved(label, shift=rows.time.shift, rounding=rows.time.round)
+        event = adjusted(label, shift=rows.time.shift, rounding=rows.time.round)
         named = self._named(rows, table, records.with_columns(event.alias(_EVENT)))
         counted = named.group_by(
             _day(table, pl.col(_EVENT)).alias("trade_date"),
@@ -97,7 +97,7 @@ class Shaper:
 
     def _apply(self, rows: Rows, part: pl.DataFrame, raw: pl.Expr) -> ParsedBatch:
         table = self.contract.table(rows.table)
-        event = within_history(moved(part[_EVENT], shift=rows.time.shift, rounding=rows.time.round))
+        event = within_history(adjusted(part[_EVENT], shift=rows.time.shift, rounding=rows.time.round))
         work = prepare(self._named(rows, table, part.with_columns(event.alias(_EVENT))), rows.columns)
         values, faults = self._read(rows, table)
         shaped = _flagged(
@@ -108,12 +108,12 @@ class Shaper:
         accepted, rejected = (shaped.filter(~bad), shaped.filter(bad)) if bad.any() else (shaped, shaped.clear())
         out = accepted.select(*(pl.col(f"={name}").alias(name) for name in values), LINE, FIELD)
         if "instrument" in values and out.height:
-            self.book.saw(out)
+            self.book.record(out)
         rejects = self._rejects(rejected, faults, table, raw)
         return ParsedBatch(table=table.name, landing_id=self.landing_id, rows=out, rejects=rejects)
 
     def _named(self, rows: Rows, table: Table, part: pl.DataFrame) -> pl.DataFrame:
-        """`part` with the venue's symbol and contract size of every row, where the table has instruments."""
+        """`part` with the venue's symbol and contract size of every row, if the table has instruments."""
         if "instrument" not in table.column_names:
             return part
         name = pl.col(INSTRUMENT) if self.file.instrument is None else text_of(self.file.instrument)
@@ -124,10 +124,10 @@ class Shaper:
         return named.with_columns(symbols.alias(_SYMBOL), sizes.alias(SIZE))
 
     def _read(self, rows: Rows, table: Table) -> tuple[dict[str, pl.Expr], list[Fault]]:
-        """Expression per column of the table, in the table's order, and what may be wrong, the worst first."""
+        """Expressions per column of the table, in table order, and possible faults in order of priority."""
         time = self.file.time
         wanted = f"is not a time in {' or '.join(time.format)} from 2009 to 2100"
-        no_time = says(time.column, pl.col(time.column), wanted)
+        no_time = cell_message(time.column, pl.col(time.column), wanted)
         faults = [Fault(_meets(x.where), None, "sentinel", pl.lit(x.because)) for x in self.file.distrust]
         faults.append(Fault(pl.col(_EVENT).is_null(), time.column, "unparsable", no_time))
         values: dict[str, pl.Expr] = {}
@@ -145,7 +145,7 @@ class Shaper:
                 value = value_of(
                     rows.columns[name],
                     column,
-                    absence=Absence(self.file.absent),
+                    null_rule=NullRule(self.file.absent),
                     shaped=f"={name}",
                     factor=_factor(rows, name),
                 )
@@ -187,8 +187,8 @@ class Shaper:
             found = found.with_columns(
                 key.replace_strict(named, default=pl.col("field"), return_dtype=pl.String).alias("field")
             )
-        own = pl.when(pl.col("field") != "").then(pl.col("field"))
-        return found.with_columns(pl.coalesce(own, pl.col(FIELD)).alias("field")).select(list(REJECT_SCHEMA))
+        named_field = pl.when(pl.col("field") != "").then(pl.col("field"))
+        return found.with_columns(pl.coalesce(named_field, pl.col(FIELD)).alias("field")).select(list(REJECT_SCHEMA))
 
 
 def _flagged(frame: pl.DataFrame, faults: list[Fault]) -> pl.DataFrame:

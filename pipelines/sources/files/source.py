@@ -1,7 +1,7 @@
-"""File import: history that people bought or downloaded, described by a mapping, as parsed batches.
+"""File import: bought or downloaded history, described by a mapping, as parsed batches.
 
-This is the source's door: which files belong to a mapping, landing them, parsing a landing. The mapping's model is
-files_mapping, reading files_read, shaping files_shape.
+The entry point of the package: matching files to a mapping, landing them, parsing a landing. The mapping's model is in
+mapping.py, file reading in reader.py, row shaping in shape.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pipelines.core.errors import LandingError, MappingError, SourceFormatError
 from pipelines.core.progress import Progress, no_progress
 from pipelines.extract.landing import Clock, Landing, LandingStore, Parser, utc_now
 from pipelines.sources.chain.evm.abi import decode_logs
-from pipelines.sources.files.cells import Absence
+from pipelines.sources.files.cells import NullRule
 from pipelines.sources.files.check import check_mapping, load_mapping
 from pipelines.sources.files.instruments import InstrumentBook
 from pipelines.sources.files.mapping import EVENTS, File, Mapping
@@ -32,17 +32,17 @@ from pipelines.sources.files.wide import FIELD, INSTRUMENT, WideLayout, lengthen
 __all__ = ["FileMatch", "Mapping", "land_matches", "load_mapping", "match_files", "open_landings", "parse"]
 
 PARTITION: Final = "history"
-"""Imported files are not scheduled by day: one partition holds them all."""
+"""The single partition of imported files, which are not scheduled by day."""
 
 _RECEIVED: Final = "_received"
 
 MAPPING_KEY: Final = "mapping"
-"""Where a landing's request names the mapping it is read with, by its digest (LandingStore.mapping_path)."""
+"""Key of the mapping's digest in a landing's request (LandingStore.mapping_path)."""
 
 
 @dataclass(frozen=True)
 class FileMatch:
-    """A file that a mapping imports; `part` is its name inside the landing."""
+    """A file that a mapping imports; `part` is its name within the landing."""
 
     path: Path
     part: str
@@ -52,7 +52,7 @@ class FileMatch:
 def match_files(mapping: Mapping, root: Path) -> list[FileMatch]:
     """The files below `root` (or `root` itself, if it is a file) that `mapping` imports, by name.
 
-    Raises SourceFormatError for a file no pattern matches, and, for a folder, for a required pattern no file matches.
+    Raises SourceFormatError for a file that no pattern matches and, for a folder, for a required pattern without a file.
     """
     if not root.exists():
         raise SourceFormatError(f"{mapping.source}: {root} does not exist. Check the path.")
@@ -76,7 +76,7 @@ def match_files(mapping: Mapping, root: Path) -> list[FileMatch]:
             raise SourceFormatError(
                 f"{mapping.source}: no file in {root} matches {missing[0]!r}. Add the file, or set required = false."
             )
-    _refuse_namesakes(mapping, matches)
+    _check_unique_names(mapping, matches)
     return matches
 
 
@@ -89,17 +89,17 @@ def land_matches(
     clock: Clock = utc_now,
     progress: Progress = no_progress,
 ) -> tuple[Landing, ...]:
-    """Land the named files, or all below `root`, that the mapping imports, and keep the mapping beside them.
+    """Land the given files, or all files below `root`, that the mapping imports, and store the mapping with them.
 
-    A file that is landed already with the same mapping stays as it is. All files are matched before any is landed.
-    Raises MappingError, SourceFormatError (a file the mapping does not match, or that is not there) or LandingError.
+    A file already landed with the same mapping is skipped. All files are matched before any is landed.
+    Raises MappingError, SourceFormatError (a missing file, or one that the mapping does not match) or LandingError.
     """
     loaded = load_mapping(mapping)
-    places = [*(files or ()), *((root,) if root is not None else ())]
-    if not places:
-        raise SourceFormatError(f"{loaded.source}: no files to import. Name some, or a folder.")
-    matches = [match for place in places for match in match_files(loaded, place)]
-    _refuse_namesakes(loaded, matches)
+    paths = [*(files or ()), *((root,) if root is not None else ())]
+    if not paths:
+        raise SourceFormatError(f"{loaded.source}: no files to import. Give files or a folder.")
+    matches = [match for path in paths for match in match_files(loaded, path)]
+    _check_unique_names(loaded, matches)
     if not matches:
         raise SourceFormatError(f"{loaded.source}: {loaded.path.name} lists every file given under [[ignore]].")
     digest = store.keep_mapping(loaded.source, loaded.text)
@@ -121,7 +121,7 @@ def land_matches(
 
 
 def open_landings(store: LandingStore, contract: Contract, landings: Sequence[Landing]) -> tuple[Parser, SourceRules]:
-    """Parser of the landings of one data set, each with the mapping it was landed with; rules of the newest mapping."""
+    """Parser of a data set's landings, each with the mapping it was landed with; rules of the newest mapping."""
     mappings: dict[str, Mapping] = {}
     for landing in landings:
         digest = landing.request.get(MAPPING_KEY)
@@ -142,8 +142,8 @@ def open_landings(store: LandingStore, contract: Contract, landings: Sequence[La
 def parse(landing: Landing, mapping: Mapping, contract: Contract) -> Iterator[ParsedBatch]:
     """The rows of `landing` for every table it feeds, `instruments` last.
 
-    Raises MappingError where mapping and contract disagree, SourceFormatError for a structural fault of the file:
-    nothing of the landing must be loaded then, whatever was yielded before.
+    Raises MappingError if mapping and contract disagree, SourceFormatError for a structural fault of the file. After either,
+    nothing of the landing may be loaded, not even batches already yielded.
     """
     check_mapping(mapping, contract)
     file = _section(mapping, landing.original_name)
@@ -185,10 +185,10 @@ def _long(frame: pl.DataFrame, file: File, shaper: Shaper) -> Iterator[ParsedBat
     if file.decode is not None:
         frame = decode_logs(frame.with_columns(raw.alias(_RECEIVED)), EVENTS[file.decode])
         raw = pl.col(_RECEIVED)
-        lost = frame.filter(pl.col("undecodable").is_not_null())
-        if lost.height:
-            why = Fault(pl.lit(value=True), None, "undecodable", pl.col("undecodable"))
-            yield shaper.refuse(lost, why, raw)
+        undecodable = frame.filter(pl.col("undecodable").is_not_null())
+        if undecodable.height:
+            fault = Fault(pl.lit(value=True), None, "undecodable", pl.col("undecodable"))
+            yield shaper.reject(undecodable, fault, raw)
         frame = frame.filter(pl.col("undecodable").is_null())
     yield from shaper.batches(frame, raw)
 
@@ -196,14 +196,14 @@ def _long(frame: pl.DataFrame, file: File, shaper: Shaper) -> Iterator[ParsedBat
 def _wide(frame: pl.DataFrame, file: File, shaper: Shaper, layout: WideLayout) -> Iterator[ParsedBatch]:
     assert file.wide is not None  # noqa: S101 - only wide files come here
     raw = as_json([*layout.fixed, INSTRUMENT, *file.wide.metrics])
-    for long, absent in lengthen(frame, layout, file.wide, Absence(file.absent)):
-        if absent.height:
-            yield shaper.absent(absent)
+    for long, nulls in lengthen(frame, layout, file.wide, NullRule(file.absent)):
+        if nulls.height:
+            yield shaper.null_cells(nulls)
         yield from shaper.batches(long, raw)
 
 
 def _broken(records: Records, file: File, landing: Landing) -> ParsedBatch:
-    """Lines that are no record, on account of the table of the first rule."""
+    """Lines that are not valid records, rejected under the first rule's table."""
     rejects = records.broken.select(
         pl.lit(None, dtype=pl.Date).alias("trade_date"),
         "line",
@@ -217,8 +217,8 @@ def _broken(records: Records, file: File, landing: Landing) -> ParsedBatch:
     return ParsedBatch(file.rows[0].table, landing.landing_id, rows, rejects)
 
 
-def _refuse_namesakes(mapping: Mapping, matches: Sequence[FileMatch]) -> None:
-    """Two files of one name would be two versions of one part: the second would replace the first."""
+def _check_unique_names(mapping: Mapping, matches: Sequence[FileMatch]) -> None:
+    """Raise SourceFormatError for two files with the same name, since the second would replace the first as its new version."""
     paths: dict[str, Path] = {}
     for match in matches:
         held = paths.setdefault(match.part, match.path)
@@ -229,7 +229,7 @@ def _refuse_namesakes(mapping: Mapping, matches: Sequence[FileMatch]) -> None:
 
 
 def _section(mapping: Mapping, name: str) -> File | None:
-    """The [[file]] whose pattern `name` matches. Raises MappingError where two do."""
+    """The [[file]] whose pattern matches `name`. Raises MappingError if two match."""
     found = [file for file in mapping.file if fnmatchcase(name, file.pattern)]
     if len(found) > 1:
         patterns = " and ".join(repr(file.pattern) for file in found)

@@ -1,6 +1,6 @@
-"""A byte stream as blocks of whole lines of UTF-8 text, with bounded memory whatever the stream holds.
+"""Splits a byte stream into blocks of whole lines of UTF-8 text, with bounded memory.
 
-Shared by every format that is read line by line; nothing here knows a delimiter.
+Shared by all line-based formats; independent of delimiters.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from pipelines.sources.files.unpack import ByteStream, Member
 
 BLOCK_BYTES: Final = 16 << 20
 MAX_LINE_BYTES: Final = 1 << 20
-"""The widest recorded header has 5 KB; a line beyond this is not a line but a file that is not what it claims."""
+"""The widest recorded header has 5 KB; a longer line than this means that the file has another format."""
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
 class Block:
-    """Whole lines: `ends` line ends, the first line being line `line` of its stream. Only the last block may lack the
-    end of its last line."""
+    """Whole lines with `ends` line ends, starting at line number `line` of the stream. Only the last block may lack a final line
+    end."""
 
     data: bytes
     line: int
@@ -30,7 +30,7 @@ class Block:
 
 
 def text_blocks(stream: ByteStream, member: Member) -> Iterator[Block]:
-    """The stream in blocks of whole lines; a quoted cell that spans lines is never cut."""
+    """The stream in blocks of whole lines; a quoted cell that spans lines is never split."""
     rest = b""
     line = 1
     while True:
@@ -54,7 +54,7 @@ def text_blocks(stream: ByteStream, member: Member) -> Iterator[Block]:
         whole, rest = block[:cut], block[cut:]
         _check_text(whole, member, line)
         ends = whole.count(b"\n")
-        rest = rest or stream.read(1)  # the stream may end here: look ahead, so that the last block is known as such
+        rest = rest or stream.read(1)  # the stream may end here: look ahead to mark the last block
         yield Block(whole, line, ends, is_last=not rest)
         if not rest:
             return
@@ -62,7 +62,7 @@ def text_blocks(stream: ByteStream, member: Member) -> Iterator[Block]:
 
 
 def _cut(block: bytes) -> int:
-    """Position after the last line end that is not inside quotes; 0 where there is none."""
+    """Position after the last line end outside quotes; 0 if there is none."""
     end = block.rfind(b"\n") + 1
     open_quote = block.count(b'"', 0, end) % 2
     while end and open_quote:
@@ -73,7 +73,7 @@ def _cut(block: bytes) -> int:
 
 
 def _check_lines(block: bytes, member: Member, line: int) -> None:
-    """Raise SourceFormatError where a line exceeds MAX_LINE_BYTES, looking at one position per MAX_LINE_BYTES."""
+    """Raise SourceFormatError if a line exceeds MAX_LINE_BYTES, with one search per MAX_LINE_BYTES."""
     position = 0
     while position + MAX_LINE_BYTES < len(block):
         end = block.rfind(b"\n", position, position + MAX_LINE_BYTES)

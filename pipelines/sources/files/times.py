@@ -1,6 +1,6 @@
-"""Time cells to naive UTC instants: epochs, ISO texts, local times with clock changes, dates.
+"""Time cells to naive UTC: epochs, ISO texts, local times with daylight saving, dates.
 
-Reading times inside a CSV parser costs twice the parse, so cells arrive as text and are cast here, column by column.
+Parsing times inside the CSV parser doubles its cost, so cells arrive as text and are cast here, column by column.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ _EPOCHS: Final = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 _ISO_WITH_OFFSET: Final = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f%#z")
 _ISO_LOCAL: Final = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f")
 
-# The genesis block of Bitcoin. Seconds read as milliseconds land in 1970, milliseconds read as seconds in 50,000.
+# Bitcoin's genesis block. Seconds read as milliseconds give 1970, milliseconds read as seconds the year 50,000.
 _EARLIEST: Final = datetime(2009, 1, 3)
 _LATEST: Final = datetime(2100, 1, 1)
 
 
 def to_instants(cells: pl.Series, time: Time) -> pl.Series:
-    """`cells` as naive UTC microseconds, shifted and rounded as `time` says; null where a cell is no such time.
+    """`cells` as naive UTC microseconds, shifted and rounded by `time`; null for cells in no given format.
 
-    An instant before 2009 or after 2100 is null too: the sign of a wrong unit.
+    Instants before 2009 or after 2100 become null too, since they indicate a wrong unit.
     """
     found = pl.Series(cells.name, [None] * len(cells), dtype=INSTANT) if cells.is_empty() else None
     for name in time.format:
@@ -35,10 +35,10 @@ def to_instants(cells: pl.Series, time: Time) -> pl.Series:
         if found.null_count() == 0:
             break
     assert found is not None  # noqa: S101 - the model refuses an empty list of formats
-    return within_history(moved(found, shift=time.shift, rounding=time.round))
+    return within_history(adjusted(found, shift=time.shift, rounding=time.round))
 
 
-def moved(instants: pl.Series, *, shift: timedelta, rounding: timedelta | None) -> pl.Series:
+def adjusted(instants: pl.Series, *, shift: timedelta, rounding: timedelta | None) -> pl.Series:
     """`instants` shifted, then rounded to the nearest multiple of `rounding`."""
     if shift:
         instants = instants + shift
@@ -46,7 +46,7 @@ def moved(instants: pl.Series, *, shift: timedelta, rounding: timedelta | None) 
 
 
 def within_history(instants: pl.Series) -> pl.Series:
-    """`instants`, null where they lie outside [2009, 2100)."""
+    """`instants`, with null for those outside [2009, 2100)."""
     low, high = instants.min(), instants.max()
     if low is None or (low >= _EARLIEST and high < _LATEST):  # type: ignore[operator]
         return instants
@@ -72,7 +72,7 @@ def _parse(cells: pl.Series, name: str, time: Time) -> pl.Series:
 
 
 def _epoch(cells: pl.Series, microseconds: int) -> pl.Series:
-    """Whole numbers only: the fraction of a float would be cut, a product beyond 64 bits would wrap into history."""
+    """Integers only: a float's fraction would be truncated, and a product beyond 64 bits would overflow into the past."""
     if cells.dtype.is_float():
         return pl.Series(cells.name, [None] * len(cells), dtype=INSTANT)
     numbers = cells.cast(pl.Int64, strict=False)
@@ -112,8 +112,8 @@ def _typed(cells: pl.Series, time: Time) -> pl.Series:
 
 
 def _localized(local: pl.Series, time: Time) -> pl.Series:
-    """Wall-clock times of `time.zone` as UTC; null for an hour that does not exist, and for one that exists twice
-    unless the mapping says which of the two is meant."""
+    """Wall-clock times in `time.zone` as UTC; null for nonexistent hours, and for ambiguous ones unless the mapping resolves
+    them."""
     if time.zone in {"UTC", "Etc/UTC"}:
         return local
     if time.zone is None:

@@ -1,7 +1,7 @@
-"""What lies in a landed file: the file itself, a gzip stream, or the members of a zip, opened one after the other.
+"""Opens the contents of a landed file one after the other: the file itself, a gzip stream, or the members of a zip.
 
-An archive is untrusted: names that leave it, encrypted or absurdly compressed members are refused before they cost
-memory or disk. Nothing is ever written: members are read as streams.
+Archives are untrusted: path traversal, encrypted members and decompression bombs are refused before they use memory or disk.
+Nothing is written; members are read as streams.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pipelines.core.errors import SourceFormatError
 
 MAX_UNPACKED_BYTES: Final = 16 << 30
 MAX_RATIO: Final = 200
-"""Five-minute CSV of an exchange deflates 5 to 20 times; zeros 1,000 times."""
+"""5-minute CSV data of an exchange compresses 5 to 20 times, zeros 1,000 times."""
 RATIO_FLOOR_BYTES: Final = 16 << 20
 """Below this a high ratio is harmless (a short file of one repeated row)."""
 
@@ -30,7 +30,7 @@ _EMPTY_ZIP: Final = b"PK\x05\x06"
 
 
 class ByteStream(Protocol):
-    """What can be read piece by piece and closed."""
+    """A stream that can be read in pieces and closed."""
 
     def read(self, size: int = -1, /) -> bytes: ...
 
@@ -39,16 +39,16 @@ class ByteStream(Protocol):
 
 @dataclass(frozen=True)
 class Member:
-    """One readable stream and the name errors call it by."""
+    """A readable stream and its name in error messages."""
 
     name: str
     stream: ByteStream
 
 
 def open_members(path: Path, *, name: str, pattern: str) -> Iterator[Member]:
-    """The streams in `path`, which is called `name`, in the order of their names. First bytes tell containers apart.
+    """The streams in `path`, originally named `name`, ordered by name. The container is detected from its first bytes.
 
-    Raises SourceFormatError for an archive that is damaged, unsafe, or has a member that `pattern` does not match.
+    Raises SourceFormatError for an archive that is damaged or unsafe, or has a member that does not match `pattern`.
     """
     try:
         with path.open("rb") as file:
@@ -75,7 +75,7 @@ def _zip_members(path: Path, name: str, pattern: str) -> Iterator[Member]:
             (entry for entry in archive.infolist() if not entry.is_dir()), key=lambda entry: entry.filename
         )
         for entry in entries:
-            _refuse_unsafe(entry, name)
+            _check_safe(entry, name)
         if sum(entry.file_size for entry in entries) > MAX_UNPACKED_BYTES:
             raise SourceFormatError(f"{name}: unpacks to more than {MAX_UNPACKED_BYTES} bytes. Split the archive.")
         wrong = [entry.filename for entry in entries if not fnmatchcase(PurePosixPath(entry.filename).name, pattern)]
@@ -94,14 +94,14 @@ def _zip_members(path: Path, name: str, pattern: str) -> Iterator[Member]:
             yield Member(label, _Guarded(stream, name=label, packed=max(entry.compress_size, 1)))
 
 
-def _refuse_unsafe(entry: zipfile.ZipInfo, name: str) -> None:
+def _check_safe(entry: zipfile.ZipInfo, name: str) -> None:
     parts = PurePosixPath(entry.filename.replace("\\", "/")).parts
     leaves = ".." in parts or (parts and (parts[0] == "/" or ":" in parts[0]))
     is_link = stat.S_ISLNK(entry.external_attr >> 16)
     if leaves or is_link or not parts:
         kind = "is a link" if is_link else "leaves the archive"
         raise SourceFormatError(
-            f"{name}: member {entry.filename!r} {kind}; the archive is refused. Do not trust its origin."
+            f"{name}: member {entry.filename!r} {kind}; the archive is refused. Its origin is not trustworthy."
         )
     if entry.flag_bits & 0x1:
         raise SourceFormatError(
@@ -110,7 +110,7 @@ def _refuse_unsafe(entry: zipfile.ZipInfo, name: str) -> None:
 
 
 class _Guarded:
-    """A decompressing stream that counts what comes out: declared sizes in a bomb lie."""
+    """A decompressing stream that counts its output, since the declared sizes of a decompression bomb are false."""
 
     def __init__(self, inner: ByteStream, *, name: str, packed: int) -> None:
         self._inner = inner

@@ -1,6 +1,6 @@
-"""Wide files to records: one column per instrument and metric becomes one row per line and instrument.
+"""Reshapes wide files: one column per instrument and metric becomes one row per line and instrument.
 
-Column names are read here, cells are not.
+Column names are interpreted here, cells are not.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from pipelines.core.errors import SourceFormatError
-from pipelines.sources.files.cells import Absence
+from pipelines.sources.files.cells import NullRule
 from pipelines.sources.files.mapping import Wide
 from pipelines.sources.files.records import BATCH_ROWS, LINE
 
@@ -22,22 +22,22 @@ FIELD = "_field"
 
 @dataclass(frozen=True)
 class WideLayout:
-    """Which column holds which metric of which instrument. `fixed` are the columns every row keeps (the time)."""
+    """Columns by instrument and metric. `fixed` are the columns that every row keeps (the time)."""
 
     columns: Mapping[str, Mapping[str, str]]
     fixed: tuple[str, ...]
 
     @property
     def names(self) -> dict[tuple[str, str], str]:
-        """Column of the file by instrument and metric."""
-        return {(name, metric): column for name, of in self.columns.items() for metric, column in of.items()}
+        """The file's column by instrument and metric."""
+        return {(name, metric): column for name, metrics in self.columns.items() for metric, column in metrics.items()}
 
 
 def wide_layout(
     found: Sequence[str], wide: Wide, *, used: frozenset[str], ignored: frozenset[str], place: str
 ) -> WideLayout:
-    """Read the column names. Raises SourceFormatError for a column that is neither an instrument's nor in the mapping,
-    an unknown metric, and an instrument that lacks one."""
+    """Parse the column names. Raises SourceFormatError for a column that neither matches wide.columns nor is in the mapping, an
+    unknown metric, or an instrument without one of the metrics."""
     columns: dict[str, dict[str, str]] = {}
     pattern = re.compile(wide.columns)
     for name in found:
@@ -46,15 +46,15 @@ def wide_layout(
         match = pattern.fullmatch(name)
         if match is None or match["metric"] not in wide.metrics:
             raise SourceFormatError(
-                f"{place}: column {name!r} is not in the mapping: it is no instrument's {' or '.join(wide.metrics)}"
-                " (wide.columns) and not in ignore."
+                f"{place}: column {name!r} is not in the mapping: it matches neither an instrument's"
+                f" {' or '.join(wide.metrics)} (wide.columns) nor ignore."
             )
-        of = columns.setdefault(match["instrument"], {})
-        if match["metric"] in of:
-            raise SourceFormatError(f"{place}: columns {of[match['metric']]!r} and {name!r} are the same series.")
-        of[match["metric"]] = name
-    for instrument, of in columns.items():
-        if missing := [metric for metric in wide.metrics if metric not in of]:
+        metrics = columns.setdefault(match["instrument"], {})
+        if match["metric"] in metrics:
+            raise SourceFormatError(f"{place}: columns {metrics[match['metric']]!r} and {name!r} are the same series.")
+        metrics[match["metric"]] = name
+    for instrument, metrics in columns.items():
+        if missing := [metric for metric in wide.metrics if metric not in metrics]:
             raise SourceFormatError(
                 f"{place}: the {missing[0]} column of {instrument!r} is missing. Correct the file or the mapping."
             )
@@ -64,10 +64,10 @@ def wide_layout(
 
 
 def lengthen(
-    records: pl.DataFrame, layout: WideLayout, wide: Wide, absence: Absence
+    records: pl.DataFrame, layout: WideLayout, wide: Wide, null_rule: NullRule
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """Rows (fixed columns, instrument, one column per metric, _line, _field) and, apart, those all of whose cells the
-    null rule calls absent. In pieces of at most BATCH_ROWS."""
+    """Rows (fixed columns, instrument, one column per metric, _line, _field), and separately those whose cells are all null by
+    the null rule. In batches of at most BATCH_ROWS."""
     step = max(1, BATCH_ROWS // len(layout.columns))
     for part in records.iter_slices(step):
         long = pl.concat(
@@ -76,14 +76,14 @@ def lengthen(
                     *layout.fixed,
                     LINE,
                     pl.lit(instrument).alias(INSTRUMENT),
-                    pl.lit(of[wide.metrics[0]]).alias(FIELD),
-                    *(pl.col(of[metric]).alias(metric) for metric in wide.metrics),
+                    pl.lit(metrics[wide.metrics[0]]).alias(FIELD),
+                    *(pl.col(metrics[metric]).alias(metric) for metric in wide.metrics),
                 )
-                for instrument, of in layout.columns.items()
+                for instrument, metrics in layout.columns.items()
             ]
         )
-        if not absence.texts:
+        if not null_rule.texts:
             yield long, long.clear()
             continue
-        absent = long.select(pl.all_horizontal(absence.holds(pl.col(metric)) for metric in wide.metrics)).to_series()
-        yield (long.filter(~absent), long.filter(absent)) if absent.any() else (long, long.clear())
+        is_null = long.select(pl.all_horizontal(null_rule.holds(pl.col(metric)) for metric in wide.metrics)).to_series()
+        yield (long.filter(~is_null), long.filter(is_null)) if is_null.any() else (long, long.clear())

@@ -11,6 +11,8 @@ select
     period,
     cast(period_minutes as int) as period_minutes,
     max_by(close, opened_at) as close,
+    max(high) as high,
+    min(low) as low,
     max(closed_at) as closed_at,
     sum(volume_base) as volume_base,
     sum(volume_quote) as volume_quote,

@@ -2,52 +2,27 @@ with liquidations as (
     select * from {{ ref('int_liquidations_daily') }}
 ),
 
--- A venue's instruments of an asset add up; most assets have one, and nothing to add.
-shared as (
-    {{ multi_source_series('liquidations', ['venue', 'chain', 'asset', 'side', 'measure'], ['series']) }}
-),
-
+-- A venue's instruments of an asset add up.
 days as (
     select
-        l.venue,
-        l.chain,
-        l.asset,
-        l.side,
-        l.measure,
-        l.trade_date,
-        l.venue_kind,
-        l.events,
-        l.notional_usd,
-        l.quantity_base,
-        l.largest_usd,
-        l.completeness,
-        l.price_source,
-        l.unpriced_events,
-        l.source as source_lists,
-        l.available_at
-    from liquidations as l
-    anti join shared on {{ same_series('l', 'shared', ['venue', 'chain', 'asset', 'side', 'measure']) }}
-    union all
-    select
-        l.venue,
-        l.chain,
-        l.asset,
-        l.side,
-        l.measure,
-        l.trade_date,
-        max(l.venue_kind) as venue_kind,
-        case when count(*) = count(l.events) then cast(sum(l.events) as bigint) end as events,
-        sum(l.notional_usd) as notional_usd,
-        sum(l.quantity_base) as quantity_base,
-        max(l.largest_usd) as largest_usd,
-        {{ worst_completeness('l.completeness') }} as completeness,
-        {{ common_price_source('l.price_source') }} as price_source,
-        cast(sum(l.unpriced_events) as bigint) as unpriced_events,
-        {{ string_agg_list('l.source') }} as source_lists,
-        max(l.available_at) as available_at
-    from liquidations as l
-    semi join shared on {{ same_series('l', 'shared', ['venue', 'chain', 'asset', 'side', 'measure']) }}
-    group by l.venue, l.chain, l.asset, l.side, l.measure, l.trade_date
+        venue,
+        chain,
+        asset,
+        side,
+        measure,
+        trade_date,
+        max(venue_kind) as venue_kind,
+        case when count(*) = count(events) then cast(sum(events) as bigint) end as events,
+        sum(notional_usd) as notional_usd,
+        sum(quantity_base) as quantity_base,
+        max(largest_usd) as largest_usd,
+        {{ worst_completeness('completeness') }} as completeness,
+        {{ common_price_source('price_source') }} as price_source,
+        cast(sum(unpriced_events) as bigint) as unpriced_events,
+        {{ string_agg_list('source') }} as source_lists,
+        max(available_at) as available_at
+    from liquidations
+    group by venue, chain, asset, side, measure, trade_date
 ),
 
 source_lists as ({{ distinct_sorted_list('days', 'source_lists') }})

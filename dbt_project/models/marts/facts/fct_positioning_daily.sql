@@ -2,38 +2,20 @@ with instruments as (
     select * from {{ ref('int_long_short_daily') }}
 ),
 
--- Where a venue has several instruments of an asset, their mean speaks; most assets have one, and nothing to average.
-shared as (
-    {{ multi_source_series('instruments', ['venue', 'asset', 'measure'], ['instrument']) }}
-),
-
+-- Where a venue has several instruments of an asset, their mean speaks.
 days as (
     select
-        i.venue,
-        i.asset,
-        i.measure,
-        i.trade_date,
-        i.long_share,
-        1 as instruments,
-        i.period as input_grain,
-        i.source as source_lists,
-        i.available_at
-    from instruments as i
-    anti join shared on {{ same_series('i', 'shared', ['venue', 'asset', 'measure']) }}
-    union all
-    select
-        i.venue,
-        i.asset,
-        i.measure,
-        i.trade_date,
-        avg(i.long_share) as long_share,
+        venue,
+        asset,
+        measure,
+        trade_date,
+        avg(long_share) as long_share,
         cast(count(*) as int) as instruments,
-        max_by(i.period, i.period_minutes) as input_grain,
-        {{ string_agg_list('i.source') }} as source_lists,
-        max(i.available_at) as available_at
-    from instruments as i
-    semi join shared on {{ same_series('i', 'shared', ['venue', 'asset', 'measure']) }}
-    group by i.venue, i.asset, i.measure, i.trade_date
+        max_by(period, period_minutes) as input_grain,
+        {{ string_agg_list('source') }} as source_lists,
+        max(available_at) as available_at
+    from instruments
+    group by venue, asset, measure, trade_date
 ),
 
 source_lists as ({{ distinct_sorted_list('days', 'source_lists') }})

@@ -1,41 +1,19 @@
 {%- set severity = "case status when 'missing' then 3 when 'partial' then 2 when 'complete' then 1 else 0 end" -%}
 
--- The books are the longest table of the warehouse, so each step reads them as they stand: a query named here and used
--- twice would be written out first.
-with contested as (
-    {{ multi_source_series(ref('stg_coverage'), ['source', 'table_name', 'venue', 'instrument'], ['series']) }}
-),
-
--- An instrument is as complete as its least complete series; most have one series and need no grouping.
-instruments as (
+-- An instrument is as complete as its least complete series.
+with instruments as (
     select
-        s.source,
-        s.table_name,
-        s.venue,
-        s.instrument,
-        s.trade_date,
-        s.expected,
-        s.present,
-        s.quarantined,
-        {{ severity }} as severity
-    from {{ ref('stg_coverage') }} as s
-    anti join contested as c
-        on {{ same_series('s', 'c', ['source', 'table_name', 'venue', 'instrument']) }}
-    union all
-    select
-        s.source,
-        s.table_name,
-        s.venue,
-        s.instrument,
-        s.trade_date,
-        sum(s.expected) as expected,
-        sum(s.present) as present,
-        sum(s.quarantined) as quarantined,
+        source,
+        table_name,
+        venue,
+        instrument,
+        trade_date,
+        sum(expected) as expected,
+        sum(present) as present,
+        sum(quarantined) as quarantined,
         max({{ severity }}) as severity
-    from {{ ref('stg_coverage') }} as s
-    semi join contested as c
-        on {{ same_series('s', 'c', ['source', 'table_name', 'venue', 'instrument']) }}
-    group by s.source, s.table_name, s.venue, s.instrument, s.trade_date
+    from {{ ref('stg_coverage') }}
+    group by source, table_name, venue, instrument, trade_date
 ),
 
 worst as (

@@ -1,1 +1,1 @@
-"""Binance's public interface."""
+"""Binance's public API (fapi, dapi, spot, eapi)."""

@@ -1,1 +1,1 @@
-"""Binance's published archives."""
+"""Binance's public data archives (data.binance.vision)."""

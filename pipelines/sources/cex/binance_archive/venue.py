@@ -1,7 +1,6 @@
-"""Binance's published archives (data.binance.vision): which feeds there are, instruments from the folder listing, funding.
+"""Binance's public archives (data.binance.vision): the venue, its feeds, and instruments from the bucket listing.
 
-Five-minute metrics, candles and what else lies there are read in the binance_archive_ modules beside this one. Facts from
-audits of the files; what was not seen live is marked "?". Keyless; the base address may be a local mirror.
+Facts from audits of the files; anything not verified live is marked "?". No key; the base address may be a local mirror.
 """
 
 from __future__ import annotations
@@ -46,16 +45,28 @@ from pipelines.sources.cex.binance.wire import (
     spot_pairs,
     usdt_m,
 )
-from pipelines.sources.cex.binance_archive.candles import COIN_M, COIN_M_MARK, INDEX, MARK, SPOT, USDT_M
-from pipelines.sources.cex.binance_archive.events import parse_liquidations, parse_volatility_index
-from pipelines.sources.cex.binance_archive.metrics import ARCHIVE_LAG, parse_cm_metrics, parse_um_metrics
-from pipelines.sources.cex.binance_archive.wire import LISTING, NAME, Archive, check, read_archives
-from pipelines.sources.records import LINE, SUBJECT, Field, from_ms, rejected
+from pipelines.sources.cex.binance_archive.history import (
+    ARCHIVE_LAG,
+    CM_FUNDING,
+    COIN_M,
+    COIN_M_MARK,
+    INDEX,
+    MARK,
+    SPOT,
+    UM_FUNDING,
+    USDT_M,
+    fetch_funding,
+    parse_cm_metrics,
+    parse_funding,
+    parse_liquidations,
+    parse_um_metrics,
+    parse_volatility_index,
+)
+from pipelines.sources.cex.binance_archive.wire import LISTING, NAME, Archive, check
+from pipelines.sources.records import LINE, SUBJECT, rejected
 
 UM_METRICS: Final = Archive("futures/um", "metrics")
 CM_METRICS: Final = Archive("futures/cm", "metrics")
-UM_FUNDING: Final = Archive("futures/um", "fundingRate", "monthly")
-CM_FUNDING: Final = Archive("futures/cm", "fundingRate", "monthly")
 CM_LIQUIDATIONS: Final = Archive("futures/cm", "liquidationSnapshot")
 BVOL: Final = Archive("option", "BVOLIndex")
 
@@ -66,21 +77,14 @@ LISTED: Final = (
     CM_METRICS.folder("daily"), CM_FUNDING.folder("monthly"), COIN_M.archive.folder("daily"),
     CM_LIQUIDATIONS.folder("daily"), SPOT.archive.folder("daily"),
 )  # fmt: skip
-"""Folders whose folders are the instruments: a mirror may hold some of them only."""
-
-# The columns of fundingRate files, which always have a header (?).
-FUNDING: Final = (
-    Field("calc_time", "at_ms", int),
-    Field("funding_interval_hours", "interval_hours", float, optional=True),
-    Field("last_funding_rate", "rate", float),
-)
+"""Folders with one subfolder per instrument; a mirror may have only some of them."""
 
 _FOLDER: Final = re.compile(rb"<CommonPrefixes><Prefix>data/(futures/um|futures/cm|spot)/\w+/\w+/([^<>/]+)/</Prefix>")
 _NEXT: Final = re.compile(rb"<NextMarker>([^<>]+)</NextMarker>")
 
 
 async def fetch_instruments(api: Api, job: Job) -> AsyncIterator[Page]:
-    """The folders of the bucket, 1000 to a page: what was delisted keeps its folder, so that nothing is lost to survivorship."""
+    """The bucket's folders, 1000 per page. Delisted symbols keep their folders, which avoids survivorship bias."""
     for prefix in LISTED:
 
         async def get(marker: str | None, prefix: str = prefix) -> Page:
@@ -96,14 +100,14 @@ def _next_marker(page: Page) -> str | None:
         return None
     if found := _NEXT.search(page.body):
         return found[1].decode()
-    raise SourceFormatError(f"{page.where}: a listing that goes on without a NextMarker; the bucket's format changed.")
+    raise SourceFormatError(f"{page.where}: truncated listing without NextMarker; the bucket's format changed.")
 
 
 def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Every folder as an instrument that held since 1970: an archive does not say from when, and sizes never changed (?).
+    """One instrument per folder, valid from 1970: the archive does not give a start date, and contract sizes never changed (?).
 
-    Spot pairs in currencies nobody here follows (BIDR, UAH and the like) are no instruments of the warehouse; a future of a
-    form that is unknown is turned away.
+    Spot pairs in unsupported quote currencies (BIDR, UAH and the like) are skipped; futures with an unknown symbol format are
+    rejected.
     """
     names: dict[tuple[str, str], Page] = {}
     for page in pages:
@@ -117,13 +121,13 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     ]
     numbered = pl.DataFrame(known, schema=_INSTRUMENT, orient="row").with_row_index(LINE, offset=1)
     rows = numbered.unique("instrument", keep="first", maintain_order=True).with_columns(pl.col(LINE).cast(pl.Int64))
-    refused = pl.DataFrame(unknown, schema={SUBJECT: pl.String, "market": pl.String}).with_row_index(LINE, offset=1)
-    rejected_logs = rejected(
-        refused.with_columns(pl.col(LINE).cast(pl.Int64)),
+    unparsed = pl.DataFrame(unknown, schema={SUBJECT: pl.String, "market": pl.String}).with_row_index(LINE, offset=1)
+    rejects = rejected(
+        unparsed.with_columns(pl.col(LINE).cast(pl.Int64)),
         reason="unknown_instrument",
         detail="the folder's name follows no rule of Binance's",
     )
-    yield Parsed("instruments", rows, rejected_logs)
+    yield Parsed("instruments", rows, rejects)
 
 
 _INSTRUMENT: Final = {
@@ -133,12 +137,12 @@ _INSTRUMENT: Final = {
 }  # fmt: skip
 
 
-# A history of captures says the same of the same names, day after day.
+# Cached because every capture in the history repeats the same symbols.
 @lru_cache(maxsize=20_000)
 def _facts(market: str, symbol: str) -> InstrumentFacts | None:
     if market != "spot":
         return parse_symbol(VENUE_ID, symbol)
-    # Named with a slash, since the perpetual has the other name.
+    # With a slash, since BTCUSDT is the perpetual.
     pair = split_quote(symbol, SPOT_QUOTES)
     return parse_symbol(VENUE_ID, spot_symbol(VENUE_ID, *pair)) if pair else None
 
@@ -160,36 +164,8 @@ def _instrument(facts: InstrumentFacts, page: Page) -> dict[str, Any]:
     }
 
 
-def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Settled rates as a fraction of the interval, which the file states.
-
-    A rate could be known when it was settled: Binance tells it live and keeps it in its interface for good. The file, which
-    comes with the next month, only repeats it.
-    """
-    for records in read_archives(pages, FUNDING):
-        settled = from_ms("at_ms").dt.round("1m")
-        rows = records.frame.select(
-            pl.lit(VENUE_ID).alias("venue"),
-            pl.col(SUBJECT).alias("instrument"),
-            pl.lit("settled").alias("kind"),
-            settled.alias("settled_at"),
-            "rate",
-            "interval_hours",
-            settled.alias("available_at"),
-            LINE,
-        )
-        yield Parsed("funding_rates", rows, records.rejects)
-
-
-async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
-    """The month's file of either market."""
-    archive = CM_FUNDING if job.instrument["contract_type"] == "inverse" else UM_FUNDING
-    async for page in archive.fetch(api, job):
-        yield page
-
-
 def only_coin_m(spans: Sequence[Span]) -> SourceRules:
-    """The days landed hold COIN-M alone, and of that what the stream pushed: no day of them is whole, none is quiet."""
+    """Landed days cover COIN-M only, throttled by the stream, so every day is a gap and none counts as free of events."""
     days = sorted({day for span in spans for day in span.days})
     if not days:
         return SourceRules()
@@ -198,7 +174,7 @@ def only_coin_m(spans: Sequence[Span]) -> SourceRules:
 
 
 def cm_rules(spans: Sequence[Span]) -> SourceRules:
-    """Days that no COIN-M archive has."""
+    """Days missing from every COIN-M archive."""
     reason = "the exchange publishes no COIN-M metrics of these days"
     tables = ("open_interest", "long_short_ratios")
     return SourceRules(gaps=tuple(KnownGap(t, date(2024, 3, 4), date(2024, 6, 8), reason) for t in tables))
@@ -223,7 +199,7 @@ def _daily(
     completeness: str = "full",
     rules: Rules | None = None,
 ) -> Feed:
-    """A feed of files by day, which come a day or two after it and may be replaced for some time."""
+    """A feed of daily files, published a day or two after the day and sometimes replaced during the following week."""
     return Feed(
         name=name,
         tables=tables,
@@ -243,32 +219,32 @@ VENUE: Final = Venue(
     name=NAME,
     endpoints={
         "archive": "https://data.binance.vision",
-        # The listing of the same bucket; the host above shows a page for people. A mirror's folder does for both.
+        # S3 listing of the same bucket; the host above serves an HTML page instead. A mirror folder serves both.
         "listing": "https://s3-ap-northeast-1.amazonaws.com/data.binance.vision",
     },
-    # A content delivery network without a published limit; what may be asked at once is the only bound.
+    # A CDN without a published rate limit; concurrency is the only bound.
     limits=(),
     concurrency=16,
     check=check,
-    notes="A mirror is a folder with data/… as in the bucket, .CHECKSUM files included; name it as file:// for both endpoints.",
+    notes="A local mirror is a folder with data/… as in the bucket, with .CHECKSUM files; set it as file:// for both endpoints.",
     feeds=(
         Feed(
             name="instruments",
             tables=("instruments",),
-            description="Every symbol that ever had a file: USDT-M, COIN-M, spot. Delisted ones are kept.",
+            description="Every symbol that ever had a file, delisted symbols included: USDT-M, COIN-M, spot.",
             fetch=fetch_instruments,
             parse=parse_instruments,
             retention=Retention(since=date(2017, 8, 17)),
             cadence=Capture(every_hours=24),
         ),
         _daily("um_metrics", ("open_interest", "long_short_ratios"), UM_METRICS.fetch, parse_um_metrics, date(2020, 9, 1), usdt_m,
-               "USDT-M open interest and four long/short ratios every 5 minutes; most symbols from 2021-12."),
+               "USDT-M open interest and four long/short ratios every 5 minutes; most symbols since 2021-12."),
         _daily("cm_metrics", ("open_interest", "long_short_ratios"), CM_METRICS.fetch, parse_cm_metrics, date(2020, 9, 1), coin_m,
                "COIN-M open interest and taker ratio every 5 minutes; 2024-03-04 to 2024-06-08 are missing.", rules=cm_rules),
         Feed(
             name="funding",
             tables=("funding_rates",),
-            description="Settled funding of perpetuals with its interval; a month's file comes early in the next month.",
+            description="Settled funding rates of perpetuals with their interval, in monthly files published early the next month.",
             fetch=fetch_funding,
             parse=parse_funding,
             retention=Retention(since=date(2020, 1, 1)),
@@ -279,9 +255,9 @@ VENUE: Final = Venue(
         _daily("um_candles", ("candles",), USDT_M.archive.fetch, USDT_M.parse, date(2019, 12, 31), usdt_m,
                "USDT-M hourly candles."),
         _daily("cm_candles", ("candles",), COIN_M.archive.fetch, COIN_M.parse, date(2020, 8, 10), coin_m,
-               "COIN-M hourly candles; contracts converted."),
+               "COIN-M hourly candles; volume converted from contracts."),
         _daily("spot_candles", ("candles",), SPOT.archive.fetch, SPOT.parse, date(2017, 8, 17), spot_pairs,
-               "Spot hourly candles in dollar coins."),
+               "Hourly candles of spot pairs quoted in dollar stablecoins."),
         _daily("um_mark_candles", ("candles",), MARK.archive.fetch, MARK.parse, date(2020, 1, 1), usdt_m,
                "USDT-M hourly mark prices."),
         _daily("um_index_candles", ("candles",), INDEX.archive.fetch, INDEX.parse, date(2020, 1, 1), usdt_m,
@@ -289,9 +265,9 @@ VENUE: Final = Venue(
         _daily("cm_mark_candles", ("candles",), COIN_M_MARK.archive.fetch, COIN_M_MARK.parse, date(2020, 8, 10), coin_m,
                "COIN-M hourly mark prices."),
         _daily("cm_liquidations", ("liquidations",), CM_LIQUIDATIONS.fetch, parse_liquidations, date(2023, 6, 25), coin_m,
-               "COIN-M forced orders, published 2023-06-25 to 2024-10-14 only. Those of USDT-M were withdrawn.",
+               "COIN-M liquidation orders, published 2023-06-25 to 2024-10-14 only; Binance withdrew the USDT-M files.",
                until=date(2024, 10, 14), completeness="throttled", rules=only_coin_m),
         _daily("volatility_index", ("volatility_index",), BVOL.fetch, parse_volatility_index, date(2023, 6, 20),
-               volatility_symbols, "BVOL of bitcoin and ether, hourly candles from one value a second."),
+               volatility_symbols, "BVOL of bitcoin and ether: hourly candles aggregated from one value per second."),
     ),
 )  # fmt: skip

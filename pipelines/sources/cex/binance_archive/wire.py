@@ -1,6 +1,6 @@
-"""Binance's archive files: where they lie, fetched against their checksums, and many of them read as one table.
+"""Binance's archive files: paths, download with checksum verification, and batched CSV parsing.
 
-What the columns mean stands in the binance_archive modules. Nothing here knows a clean table.
+The meaning of the columns is in history.py; nothing here depends on a clean table.
 """
 
 from __future__ import annotations
@@ -29,36 +29,36 @@ CHECKSUM: Final = ".CHECKSUM"
 NAME: Final = "binance_archive"
 
 NEVER_AFTER: Final = timedelta(days=30)
-"""A file that is not there this long after its days is taken for one that never will be."""
+"""A file still missing this long after its span is assumed never to be published."""
 
 QUIET_DAYS: Final = 10
-"""An instrument without any file from so long before a day on was delisted, and has none for that day either."""
+"""An instrument without any file since this many days before a span was delisted and has no file for the span either."""
 
 ATTEMPTS: Final = 3
-"""How often a file and its checksum are fetched when they disagree: for a moment, a replaced file has the old one's."""
+"""Attempts when a file and its checksum disagree: just after a file is replaced, the old checksum may still be served."""
 
 LARGEST_INFLATED: Final = 256 << 20
-"""A month of one-second rows is under 100 MB; a file that claims more than this is no archive of Binance's."""
+"""Size limit: a month of one-second rows is under 100 MB."""
 
 BATCH_BYTES: Final = 12 << 20
-"""Text that is parsed at once: about 120,000 records of metrics, which become 600,000 rows."""
+"""Text parsed at once: about 120,000 metrics records, which become 600,000 rows."""
 
 _DAY: Final = re.compile(r"(\d{4})-(\d{2})-(\d{2})\.zip$")
 _TYPES: Final[Mapping[type, pl.DataType]] = {float: pl.Float64(), int: pl.Int64(), str: pl.String()}
 _REST: Final = "_rest"
 
 FILE: Final = "file"
-"""Column with the number of the file, in the batch, that a record is from."""
+"""Column with the index, within the batch, of a record's file."""
 
 FILE_DAY: Final = "file_day"
-"""Column with the UTC day in the name of the record's file; null in files of a month."""
+"""Column with the UTC day in the name of a record's file; null for monthly files."""
 
 
 @dataclass(frozen=True)
 class Archive:
     """Files of one kind: /data/<market>/<daily or monthly>/<kind>/<symbol>/[<interval>/]<symbol>-<label>-<date>.zip.
 
-    `published` says which of the two there are. Where both are, a whole month is one file.
+    `published` says whether daily, monthly or both kinds exist. With both, a full month is read from its monthly file.
     """
 
     market: Literal["futures/um", "futures/cm", "spot", "option"]
@@ -67,12 +67,12 @@ class Archive:
     interval: str = ""
 
     def folder(self, cadence: Literal["daily", "monthly"]) -> str:
-        """The folder that holds one folder per symbol."""
+        """The folder with one subfolder per symbol."""
         return f"data/{self.market}/{cadence}/{self.kind}/"
 
     def paths(self, job: Job) -> list[str]:
-        """The files that hold the job's span."""
-        # A spot pair is BTC/USDT in the warehouse and BTCUSDT in the archive.
+        """Paths of the files that cover the job's span."""
+        # The spot pair BTC/USDT is BTCUSDT in the archive.
         symbol = job.subject.replace("/", "")
         days = job.span.days
         if self.published == "monthly" or (self.published == "both" and len(days) > 1):
@@ -80,7 +80,7 @@ class Archive:
         return [self._path("daily", symbol, f"{day:%Y-%m-%d}") for day in days]
 
     async def is_published(self, api: Api, job: Job) -> bool:
-        """Whether the bucket has files of the job's subject from about the days before its span."""
+        """Whether the bucket has files of the job's subject from QUIET_DAYS before its span or later."""
         path = self.paths(job)[0]
         folder, _, name = path.removeprefix("/").rpartition("/")
         before = f"{job.span.start - timedelta(days=QUIET_DAYS):%Y-%m-%d}"
@@ -95,8 +95,8 @@ class Archive:
 
     @property
     def fetch(self) -> Fetch:
-        """Fetch the files of a job, verified. Raises NotYetPublishedError where none is there and one may still come: a 404
-        means "not yet" and "never" alike."""
+        """Fetch a job's files and verify their checksums. Raises NotYetPublishedError if there is no file but one may still be
+        published: a 404 means either "not yet" or "never"."""
 
         async def fetch(api: Api, job: Job) -> AsyncIterator[Page]:
             held = {str(page.request["path"]): page for page in job.held()}
@@ -117,35 +117,35 @@ class Archive:
 
 
 async def _verified(api: Api, subject: str, path: str, held: Page | None) -> Page:
-    """The file at `path` with the digest that stands beside it; or a 404. The held file where the digest is still its own."""
-    was_doubted = False
-    if held is not None and (said := await _digest(api, subject, path)) is not None:
-        if said == _sha256(held.body):
+    """The file at `path`, verified against its checksum file, or the 404. Returns the held page if its checksum is unchanged."""
+    is_held_stale = False
+    if held is not None and (digest := await _digest(api, subject, path)) is not None:
+        if digest == _sha256(held.body):
             return held
-        was_doubted = True
+        is_held_stale = True
     for _ in range(ATTEMPTS):
         page = await api.get(path, endpoint=ARCHIVE, subject=subject, accept=(200, 404), is_json=False)
         if page.status == 404:
             return page
-        said = await _digest(api, subject, path)
-        if said is None:
+        digest = await _digest(api, subject, path)
+        if digest is None:
             raise VenueUnavailableError(
-                f"{NAME}: {page.where}: no {CHECKSUM} beside the file. Ask again later; a mirror needs both."
+                f"{NAME}: {page.where}: the file has no {CHECKSUM} file. Retry later; a mirror needs both files."
             )
-        if said == _sha256(page.body):
-            if held is not None and was_doubted and page.body == held.body:
-                # The file is the held one after all: what was wrong is the digest that was told first.
+        if digest == _sha256(page.body):
+            if held is not None and is_held_stale and page.body == held.body:
+                # The file is unchanged, so the first digest was wrong.
                 fetch_log.record("checksum", f"{page.where}: {CHECKSUM} was not that of the file", effect="asked_again")
             return page
         fetch_log.record("checksum", f"{page.where}: the file is not what its {CHECKSUM} says", effect="asked_again")
     raise VenueUnavailableError(
-        f"{NAME}: {page.where}: the file has sha256 {_sha256(page.body)}, its {CHECKSUM} says {said}. Ask again later; in a "
-        "mirror, copy both anew."
+        f"{NAME}: {page.where}: the file has sha256 {_sha256(page.body)}, but its {CHECKSUM} file has {digest}. Retry later; "
+        "in a mirror, copy both files again."
     )
 
 
 async def _digest(api: Api, subject: str, path: str) -> str | None:
-    """The sha256 that a .CHECKSUM file states ("<64 hex digits>  <file name>"), None where there is no such file."""
+    """The sha256 in a .CHECKSUM file ("<64 hex digits>  <file name>"), None if there is no such file."""
     page = await api.get(path + CHECKSUM, endpoint=ARCHIVE, subject=subject, accept=(200, 404), is_json=False)
     return None if page.status == 404 else page.body[:64].decode("ascii", "replace").lower()
 
@@ -155,26 +155,28 @@ def _sha256(body: bytes) -> str:
 
 
 def check(page: Page) -> None:
-    """An answer that is cut off, or a page for people, is no file: ask again. A file of absurd size is refused for good."""
+    """Raise VenueUnavailableError for a truncated response or an HTML page, SourceFormatError for an oversized file."""
     path = str(page.request["path"])
     if path.endswith(".zip"):
         try:
             with zipfile.ZipFile(io.BytesIO(page.body)) as archive:
                 _only_member(page, archive)
         except zipfile.BadZipFile as error:
-            raise VenueUnavailableError(f"{NAME}: {page.where}: no whole zip file ({error}): {page.excerpt}") from error
+            raise VenueUnavailableError(
+                f"{NAME}: {page.where}: expected a zip file ({error}): {page.excerpt}"
+            ) from error
     elif path.endswith(CHECKSUM):
         if not re.match(rb"[0-9a-fA-F]{64}\b", page.body):
-            raise VenueUnavailableError(f"{NAME}: {page.where}: no sha256: {page.excerpt}")
+            raise VenueUnavailableError(f"{NAME}: {page.where}: expected a sha256: {page.excerpt}")
     elif b"<ListBucketResult" not in page.body[:200]:
-        raise VenueUnavailableError(f"{NAME}: {page.where}: no listing of a bucket: {page.excerpt}")
+        raise VenueUnavailableError(f"{NAME}: {page.where}: expected a bucket listing: {page.excerpt}")
 
 
 def read_archives(pages: Iterable[Page], fields: Sequence[Field]) -> Iterator[Records]:
-    """The records of all files, a batch of files at a time: inflated into one text and parsed once.
+    """The records of all files, in batches of files that are concatenated and parsed once.
 
-    `fields` name all columns in the order of files without a header; in files with one, columns are found by name, optional
-    ones may be absent and new ones stay in the landing. Frames have the fields' columns, `subject`, `file` (number in the
+    `fields` lists all columns in the order of headerless files. In files with a header, columns are matched by name; optional
+    ones may be absent, and new ones stay in the landing. Frames have the fields' columns, `subject`, `file` (index in the
     batch), `file_day` and `_line`. Raises SourceFormatError naming file and column.
     """
     lines = 0
@@ -185,7 +187,7 @@ def read_archives(pages: Iterable[Page], fields: Sequence[Field]) -> Iterator[Re
 
 @dataclass
 class _Batch:
-    """Texts of files that have the same columns, each ending with a line break."""
+    """Texts of files with the same columns, each ending with a newline."""
 
     columns: tuple[str, ...]
     texts: list[bytes] = field(default_factory=list)
@@ -213,12 +215,12 @@ class _Batch:
             whole.get_column(c).null_count() for c in self.columns if c in known and not known[c].optional
         ):
             return Records(self._named(whole, fields, first_line), no_rejects())
-        # Some cell cannot be read: read all as text, and turn away the records that hold one.
+        # Some cell is unreadable: parse every cell as text and reject the records at fault.
         raw = self._parse(text, dict.fromkeys((*self.columns, _REST), pl.String()))
         return self._split(raw, fields, first_line)
 
     def _parse(self, text: bytes, types: Mapping[str, pl.DataType]) -> pl.DataFrame:
-        # As text, a record may be shorter or longer than it should be: that is what is to be found out.
+        # When parsing as text, records may be too short or too long; _split detects those.
         missing: Literal["insert", "raise"] = "insert" if _REST in types else "raise"
         frame = pl.read_csv(
             text, has_header=False, schema=types, missing_columns=missing, truncate_ragged_lines=_REST in types
@@ -231,7 +233,7 @@ class _Batch:
         return frame
 
     def _named(self, frame: pl.DataFrame, fields: Sequence[Field], first_line: int) -> pl.DataFrame:
-        """The fields' columns under their names, and where each record is from."""
+        """The fields' columns under their names, with each record's subject, file, day and line."""
         numbers = pl.Series(FILE, range(len(self.files)), dtype=pl.UInt32)
         file = pl.select(pl.lit(numbers).repeat_by(pl.Series(self.lengths)).explode(empty_as_null=False))[FILE]
         subjects = pl.Series(SUBJECT, [page.subject for page in self.files], dtype=pl.String)
@@ -248,22 +250,22 @@ class _Batch:
         )
 
     def _split(self, raw: pl.DataFrame, fields: Sequence[Field], first_line: int) -> Records:
-        """Records in which every cell can be read, and the others as rejects with the text they came with."""
+        """Readable records, and the others as rejects with their raw text."""
         faults = [pl.when(_is_unreadable(f)).then(pl.lit(str(f.key))) for f in fields if f.key in self.columns]
         too_long = pl.when(pl.col(_REST).is_not_null()).then(pl.lit("a column too many"))
-        told = raw.select(
+        faulty = raw.select(
             pl.coalesce(*faults, too_long).alias("field"), pl.struct(pl.all()).struct.json_encode().alias("raw")
         )
-        wrong = told["field"]
-        if wrong.null_count() == 0 and wrong.n_unique() == 1 and wrong.len() > 1:
+        field = faulty["field"]
+        if field.null_count() == 0 and field.n_unique() == 1 and field.len() > 1:
             raise SourceFormatError(
-                f"{self.files[0].where}: {wrong[0]!r} cannot be read in any of {wrong.len()} records, the first being "
-                f"{told['raw'][0]}; the venue's format changed."
+                f"{self.files[0].where}: {field[0]!r} is unreadable in all {field.len()} records (first record: "
+                f"{faulty['raw'][0]}); the venue's format changed."
             )
         typed = raw.with_columns(
             pl.col(str(f.key)).cast(_TYPES[f.kind], strict=False) for f in fields if f.key in self.columns
         )
-        frame = self._named(typed, fields, first_line).with_columns(told["field"].alias("wrong"), told["raw"])
+        frame = self._named(typed, fields, first_line).with_columns(field.alias("wrong"), faulty["raw"])
         rejects = frame.filter(pl.col("wrong").is_not_null()).select(
             pl.col(FILE_DAY).alias("trade_date"),
             pl.col(LINE).alias("line"),
@@ -277,15 +279,15 @@ class _Batch:
 
 
 def _is_unreadable(f: Field) -> pl.Expr:
-    """Whether a cell, given as text, holds something else than the field's type, or nothing where something must be."""
+    """Whether a text cell is not of the field's type, or is empty although the field is required."""
     text = pl.col(str(f.key))
     is_empty = text.is_null() | (text == "")
-    unread = text.cast(_TYPES[f.kind], strict=False).is_null() | is_empty
-    return unread & ~is_empty if f.optional else unread
+    is_invalid = text.cast(_TYPES[f.kind], strict=False).is_null() | is_empty
+    return is_invalid & ~is_empty if f.optional else is_invalid
 
 
 def _batches(pages: Iterable[Page], fields: Sequence[Field]) -> Iterator[_Batch]:
-    """Files in the order they came, cut where the columns change or there is enough text."""
+    """Files in input order, split where the columns change or a batch is full."""
     batch: _Batch | None = None
     for page in pages:
         columns, text = _columns(page, _inflate(page), fields)
@@ -301,7 +303,8 @@ def _batches(pages: Iterable[Page], fields: Sequence[Field]) -> Iterator[_Batch]
 
 
 def _columns(page: Page, text: bytes, fields: Sequence[Field]) -> tuple[tuple[str, ...], bytes]:
-    """Column names of a file and its text without the header. Old files and spot have none: records begin with a digit."""
+    """Column names of a file and its text without the header. Old files and spot files have no header: they start with a
+    digit."""
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n")
     if text and not text.endswith(b"\n"):
@@ -313,31 +316,31 @@ def _columns(page: Page, text: bytes, fields: Sequence[Field]) -> tuple[tuple[st
     missing = [f.key for f in fields if not f.optional and f.key not in names]
     if missing:
         raise SourceFormatError(
-            f"{page.where}: no column {', '.join(map(repr, missing))} among {', '.join(names)}; the venue's format changed."
+            f"{page.where}: missing column {', '.join(map(repr, missing))} (found {', '.join(names)}); the venue's format changed."
         )
     return names, rest
 
 
 def _inflate(page: Page) -> bytes:
-    """The text in a zip file. Its CRC is verified. Raises SourceFormatError for what is no archive of one file."""
+    """The text in a zip file, with its CRC verified. Raises SourceFormatError unless it is a zip with exactly one file."""
     try:
         with zipfile.ZipFile(io.BytesIO(page.body)) as archive:
             return archive.read(_only_member(page, archive))
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise SourceFormatError(f"{page.where}: the zip file cannot be read ({error}); fetch it again.") from error
+        raise SourceFormatError(f"{page.where}: unreadable zip file ({error}); fetch it again.") from error
 
 
 def _only_member(page: Page, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     members = archive.infolist()
     if len(members) != 1:
         raise SourceFormatError(
-            f"{page.where}: {len(members)} files in the zip where one was; the venue's format changed."
+            f"{page.where}: expected one file in the zip, found {len(members)}; the venue's format changed."
         )
-    # zipfile never inflates more than a member states, so what it states is the bound.
+    # zipfile never inflates more than the size a member declares.
     if members[0].file_size > LARGEST_INFLATED:
         raise SourceFormatError(
-            f"{page.where}: the zip of {len(page.body)} bytes would inflate to {members[0].file_size >> 20} MiB, more than "
-            f"{LARGEST_INFLATED >> 20} MiB; it is not read."
+            f"{page.where}: the zip of {len(page.body)} bytes inflates to {members[0].file_size >> 20} MiB, above the limit of "
+            f"{LARGEST_INFLATED >> 20} MiB."
         )
     return members[0]
 

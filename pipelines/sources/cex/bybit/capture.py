@@ -1,6 +1,6 @@
-"""Bybit's options: the whole chain as it stands. No history is published: what is not captured is lost.
+"""Captures of Bybit's option chain, which has no history. Options are sized in coin and quoted in USDC or USDT.
 
-Sized in coins, quoted in USDC or USDT. Facts from Bybit's v5 documentation; what was not seen live is marked "?".
+Facts from Bybit's v5 documentation; anything not verified live is marked "?".
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ import polars as pl
 
 from pipelines.core.universe import canonical_asset
 from pipelines.extract.venue import Api, Context, Job, Page, Parsed
-from pipelines.sources.records import LINE, Field, at_path, read_records, rejected
-
-NAME: Final = "bybit"
+from pipelines.sources.cex.bybit.wire import NAME, result_list
+from pipelines.sources.records import LINE, Field, read_records, rejected
 
 COINS: Final = ("BTC", "ETH", "SOL")
-"""Coins with options; one without any has an empty list (?)."""
+"""Coins with options; the response for a coin without options is an empty list (?)."""
 
-NAMED: Final = r"^(?<coin>[A-Z0-9]+)-(?<expiry>\d{1,2}[A-Z]{3}\d{2})-(?<strike>\d+(?:\.\d+)?)-(?<kind>[CP])(?:-USDT)?$"
-"""BTC-30DEC22-18000-C is in USDC, BTC-27MAR26-90000-C-USDT in USDT."""
+SYMBOL: Final = r"^(?<coin>[A-Z0-9]+)-(?<expiry>\d{1,2}[A-Z]{3}\d{2})-(?<strike>\d+(?:\.\d+)?)-(?<kind>[CP])(?:-USDT)?$"
+"""BTC-30DEC22-18000-C is quoted in USDC, BTC-27MAR26-90000-C-USDT in USDT."""
 
 OPTIONS: Final = (
     Field("symbol", "instrument", str),
@@ -35,25 +34,25 @@ OPTIONS: Final = (
 
 
 async def fetch_option_chain(api: Api, job: Job) -> AsyncIterator[Page]:
-    """Tickers of all options of every coin, in one answer each."""
+    """Tickers of all options, one response per coin."""
     for coin in COINS:
         yield await api.get("/v5/market/tickers", params={"category": "option", "baseCoin": coin})
 
 
 def parse_option_chain(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """All options of the capture, stamped with the moment its last page came, so that a chain is one instant.
+    """All options of the capture, stamped with the time of its last page, so that the chain is one snapshot.
 
-    Open interest and volume are in coin and counted once (?), volatility is a fraction. The mark is in dollars and becomes coin
-    at the forward, as Deribit quotes it. A price of zero stands for none.
+    Open interest and volume are in coin, one-sided (?); volatility is a fraction. The mark price is in dollars and is converted
+    to coin at the forward, as Deribit quotes it. A price of zero means none.
     """
-    records = read_records(pages, at_path("result", "list"), OPTIONS)
+    records = read_records(pages, result_list, OPTIONS)
     captured = max((page.received_at for page in pages), default=context.fetched_at)
-    named = pl.col("instrument").str.extract_groups(NAMED).struct
+    parts = pl.col("instrument").str.extract_groups(SYMBOL).struct
     frame = records.frame.with_columns(
-        named.field("coin"),
-        named.field("expiry").str.to_date("%d%b%y", strict=False).alias("expiry_date"),
-        named.field("strike").cast(pl.Float64),
-        named.field("kind"),
+        parts.field("coin"),
+        parts.field("expiry").str.to_date("%d%b%y", strict=False).alias("expiry_date"),
+        parts.field("strike").cast(pl.Float64),
+        parts.field("kind"),
         *(pl.when(pl.col(c) > 0).then(c).alias(c) for c in ("underlying_price", "index_price")),
     )
     known = pl.col("expiry_date").is_not_null() & pl.col("strike").is_not_null()

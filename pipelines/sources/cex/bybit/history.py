@@ -1,7 +1,7 @@
-"""What Bybit remembers of its perpetuals and spot pairs: open interest, settled funding, account ratios, candles.
+"""History of Bybit's perpetuals and spot pairs: open interest, settled funding, account ratios, candles.
 
-Facts from Bybit's v5 documentation; what was not seen live is marked "?". All four answer with the newest rows of bounds that
-are both included. Open interest goes back to the launch, so that its state of the moment is not captured beside it.
+Facts from Bybit's v5 documentation; anything not verified live is marked "?". All four endpoints have inclusive bounds and
+return the newest rows between them. Open interest goes back to launch, so its current state is not captured separately.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ import polars as pl
 
 from pipelines.extract.paging import paginate_backward
 from pipelines.extract.venue import Api, Context, Job, Page, Parsed
-from pipelines.sources.records import LINE, SUBJECT, Field, at_path, from_ms, read_records, rejected, stamps_of
+from pipelines.sources.cex.bybit.wire import NAME, category, result_list, symbol
+from pipelines.sources.records import LINE, SUBJECT, Field, from_ms, read_records, rejected, stamps_of
 
-NAME: Final = "bybit"
-
-# Bybit counts both sides of a contract in openInterest; singleOpenInterest (one side) is there since 2026-06-11.
+# openInterest counts both sides of a contract; singleOpenInterest (one side) exists since 2026-06-11.
 OPEN_INTEREST: Final = (
     Field("openInterest", "both_sides", float),
     Field("singleOpenInterest", "one_side", float, optional=True),
@@ -48,18 +47,6 @@ CANDLES_LIMIT: Final = 1000
 FIVE_MINUTES_MS: Final = 300_000
 HOUR_MS: Final = 3_600_000
 
-_LIST: Final = at_path("result", "list")
-
-
-def category(job: Job) -> str:
-    """`linear`, `inverse` or `spot`: Bybit keeps them apart in every request."""
-    return str(job.instrument["contract_type"])
-
-
-def symbol(job: Job) -> str:
-    """Bybit's own spelling: the spot pair BTC/USDT and the perpetual on it are both its BTCUSDT."""
-    return job.subject.replace("/", "")
-
 
 async def fetch_open_interest(api: Api, job: Job) -> AsyncIterator[Page]:
     """Five-minute open interest."""
@@ -74,17 +61,17 @@ async def fetch_open_interest(api: Api, job: Job) -> AsyncIterator[Page]:
             },
         )  # fmt: skip
 
-    # A day's last state is the one of 00:00 of the day after: states belong to the day that ends with them.
+    # A state belongs to the day it ends, so a day's last state is the next day's 00:00.
     start, end = job.span.start_ms + 1, job.span.end_ms + 1
-    stamps = stamps_of(_LIST, "timestamp")
+    stamps = stamps_of(result_list, "timestamp")
     async for page in paginate_backward(get, stamps, start=start, end=end, limit=OI_LIMIT, spacing=FIVE_MINUTES_MS):
         yield page
 
 
 def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """One side, in base coin (linear) or dollars (inverse); halved where only both sides are given."""
-    records = read_records(pages, _LIST, OPEN_INTEREST)
-    frame = records.frame.join(_kinds(context), on=SUBJECT, how="left", maintain_order="left")
+    """One-sided, in base coin (linear) or dollars (inverse); two-sided values are halved."""
+    records = read_records(pages, result_list, OPEN_INTEREST)
+    frame = records.frame.join(_contract_types(context), on=SUBJECT, how="left", maintain_order="left")
     amount = pl.coalesce("one_side", pl.col("both_sides") / 2)
     inverse = pl.col("contract_type") == "inverse"
     known = frame.filter(pl.col("contract_type").is_not_null()).select(
@@ -104,7 +91,7 @@ def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Par
 
 
 async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
-    """Settlements. There is no cursor, and startTime without endTime is an error."""
+    """Settlements. The endpoint has no cursor, and startTime without endTime is an error."""
 
     async def get(first: int, last: int) -> Page:
         return await api.get(
@@ -117,15 +104,15 @@ async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
         )  # fmt: skip
 
     start, end = job.span.start_ms, job.span.end_ms
-    stamps = stamps_of(_LIST, "fundingRateTimestamp")
-    # Intervals are 8, 4, 2 or 1 hours: all of them settle at midnight, where every span begins.
+    stamps = stamps_of(result_list, "fundingRateTimestamp")
+    # Intervals of 8, 4, 2 and 1 hours all settle at midnight, where every span starts.
     async for page in paginate_backward(get, stamps, start=start, end=end, limit=FUNDING_LIMIT, spacing=HOUR_MS):
         yield page
 
 
 def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Settled rates as a fraction of the interval. The interval is not in the payload: it is observed from the gaps."""
-    records = read_records(pages, _LIST, FUNDING)
+    """Settled rates as a fraction per interval. The interval is not in the payload; it is inferred from settlement times."""
+    records = read_records(pages, result_list, FUNDING)
     rows = records.frame.select(
         pl.lit(NAME).alias("venue"),
         pl.col(SUBJECT).alias("instrument"),
@@ -139,8 +126,8 @@ def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
 
 
 async def fetch_ratios(api: Api, job: Job) -> AsyncIterator[Page]:
-    """Account ratio of every hour. Bybit has it by five minutes as well; accounts turn slowly, and hours reach back as far
-    for a twelfth of the requests."""
+    """Hourly account ratio. Bybit also has 5-minute data, but the ratio changes slowly, and hourly data goes back as far with
+    a twelfth of the requests."""
 
     async def get(first: int, last: int) -> Page:
         return await api.get(
@@ -152,20 +139,20 @@ async def fetch_ratios(api: Api, job: Job) -> AsyncIterator[Page]:
             },
         )  # fmt: skip
 
-    # As with open interest, the state of midnight belongs to the day it ends.
+    # As with open interest, the state at midnight belongs to the day it ends.
     start, end = job.span.start_ms + 1, job.span.end_ms + 1
-    stamps = stamps_of(_LIST, "timestamp")
+    stamps = stamps_of(result_list, "timestamp")
     async for page in paginate_backward(get, stamps, start=start, end=end, limit=RATIO_LIMIT, spacing=HOUR_MS):
         yield page
 
 
 def parse_ratios(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Holders who are net long against those who are net short, by head: buyRatio and sellRatio are shares of one whole.
+    """Accounts net long over accounts net short: buyRatio and sellRatio are shares that add up to 1.
 
-    Bybit does not say whether a stamp begins its hour or ends it (?): the state is taken at the stamp and not called known
-    before the hour after it is over.
+    Bybit does not document whether a timestamp marks the start or the end of its hour (?), so `event_at` is the timestamp and
+    `available_at` is an hour later.
     """
-    records = read_records(pages, _LIST, RATIO)
+    records = read_records(pages, result_list, RATIO)
     rows = records.frame.select(
         pl.lit(NAME).alias("venue"),
         pl.col(SUBJECT).alias("instrument"),
@@ -194,18 +181,18 @@ async def fetch_candles(api: Api, job: Job) -> AsyncIterator[Page]:
         )  # fmt: skip
 
     start, end = job.span.start_ms, job.span.end_ms
-    stamps = stamps_of(_LIST, 0)
+    stamps = stamps_of(result_list, 0)
     async for page in paginate_backward(get, stamps, start=start, end=end, limit=CANDLES_LIMIT, spacing=HOUR_MS):
         yield page
 
 
 def parse_candles(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Volume is in coin and turnover in the quote coin; of inverse contracts volume is in dollars and turnover in coin.
+    """Volume is in coin and turnover in the quote currency; for inverse contracts volume is in dollars and turnover in coin.
 
-    A candle received before its close is turned away: it still moves.
+    A candle received before its close is rejected, since it may still change.
     """
-    records = read_records(pages, _LIST, CANDLES)
-    frame = records.frame.join(_kinds(context), on=SUBJECT, how="left", maintain_order="left").with_columns(
+    records = read_records(pages, result_list, CANDLES)
+    frame = records.frame.join(_contract_types(context), on=SUBJECT, how="left", maintain_order="left").with_columns(
         from_ms("at_ms").alias("opened_at"), (from_ms("at_ms") + timedelta(hours=1)).alias("closed_at")
     )
     inverse = pl.col("contract_type") == "inverse"
@@ -229,8 +216,8 @@ def parse_candles(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     yield Parsed("candles", rows, pl.concat([records.rejects, _unknown(frame), early]))
 
 
-def _kinds(context: Context) -> pl.DataFrame:
-    """Contract types by subject, for joining to records."""
+def _contract_types(context: Context) -> pl.DataFrame:
+    """Contract types keyed by subject, for joining to records."""
     return context.instruments.select(pl.col("instrument").alias(SUBJECT), "contract_type")
 
 

@@ -1,6 +1,6 @@
-"""What Deribit says of this moment only, captured every hour: option chains, and open interest of perpetuals.
+"""Captures of Deribit's current state: option chains, and open interest of perpetuals. Neither has a history.
 
-Facts from Deribit's documentation; what was not seen live is marked "?".
+Facts from Deribit's documentation; anything not verified live is marked "?".
 """
 
 from __future__ import annotations
@@ -43,41 +43,42 @@ PERPETUAL_SUMMARY: Final = (
 
 
 async def fetch_option_chain(api: Api, job: Job) -> AsyncIterator[Page]:
-    """All options: summaries first, so that what they name is in the lists that follow, then every index they stand on."""
+    """All options: the summaries first, so that the instrument lists fetched after them include every option, then the
+    settlement indices."""
     indices: dict[str, None] = {}
     for currency in wire.CURRENCIES:
-        yield await wire.ask(api, wire.BOOK_SUMMARY, currency=currency, kind="option")
-        listed = await wire.ask(api, wire.INSTRUMENTS, currency=currency, kind="option", expired="false")
+        yield await wire.get(api, wire.BOOK_SUMMARY, currency=currency, kind="option")
+        listed = await wire.get(api, wire.INSTRUMENTS, currency=currency, kind="option", expired="false")
         yield listed
         names = read_records([listed], wire.results, OPTIONS).frame.select(index_name()).to_series()
         indices |= dict.fromkeys(names.unique(maintain_order=True))
     for name in indices:
         try:
-            yield await wire.ask(api, wire.INDEX_PRICE, index_name=name)
+            yield await wire.get(api, wire.INDEX_PRICE, index_name=name)
         except RequestRefusedError:
-            # The chain cannot be had again. An index that Deribit does not have under this name leaves index_price unknown.
+            # A chain cannot be fetched later, so a refused index name only leaves index_price null.
             continue
 
 
 def index_name() -> pl.Expr:
-    """The index an option settles by: btc_usd for inverse options, which are quoted in their coin, else sol_usdc."""
+    """The settlement index of an option: btc_usd for inverse options, which are quoted in coin, sol_usdc for linear ones."""
     quote = pl.when(pl.col("quote") == pl.col("base")).then(pl.lit("USD")).otherwise("quote")
     return pl.concat_str("base", quote, separator="_").str.to_lowercase().alias("index_name")
 
 
 def index_prices(page: Page) -> Sequence[Record]:
-    """The one price of an answer, with the name that was asked for: the answer does not repeat it."""
+    """The price in a response, with the requested index name, which the response does not repeat."""
     return [{**wire.result(page, "index_price"), "index_name": page.request["params"]["index_name"]}]
 
 
 def parse_option_chain(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """One row per option, all at the instant the last summary came.
+    """One row per option, all stamped with the time of the last summary.
 
-    Open interest and volume are in coin, volatility is percent and becomes a fraction. Inverse options are quoted in coin;
-    linear ones in USDC, and become coin at the forward, as Deribit itself quotes inverse ones. Strike and expiry come from the
-    list, where names spell a decimal point as d (0d625). Summaries have no delta.
+    Open interest and volume are in coin; volatility is converted from percent to a fraction. Inverse options are quoted in coin;
+    linear ones are quoted in USDC and converted to coin at the forward, as Deribit quotes inverse ones. Strike and expiry come
+    from the instrument list, since names write a decimal point as d (0d625). Summaries have no delta.
     """
-    summaries, lists, prices = wire.kinds(pages, wire.BOOK_SUMMARY, wire.INSTRUMENTS, wire.INDEX_PRICE)
+    summaries, lists, prices = wire.by_path(pages, wire.BOOK_SUMMARY, wire.INSTRUMENTS, wire.INDEX_PRICE)
     if not summaries:
         return
     summary = read_records(summaries, wire.results, OPTION_SUMMARY)
@@ -129,19 +130,19 @@ def parse_option_chain(pages: Sequence[Page], context: Context) -> Iterator[Pars
 
 
 async def fetch_open_interest(api: Api, job: Job) -> AsyncIterator[Page]:
-    """Summaries of all futures; there is no history of open interest."""
+    """Summaries of all futures. Deribit has no history of open interest."""
     for currency in wire.CURRENCIES:
-        yield await wire.ask(api, wire.BOOK_SUMMARY, currency=currency, kind="future")
+        yield await wire.get(api, wire.BOOK_SUMMARY, currency=currency, kind="future")
 
 
 def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """One-sided open interest of perpetuals: dollars where inverse, coin where linear. Dated futures stay in the landing."""
+    """One-sided open interest of perpetuals, in dollars (inverse) or coin (linear). Dated futures stay in the landing."""
     found = read_records(pages, wire.results, PERPETUAL_SUMMARY)
     perpetuals = found.frame.filter(pl.col("instrument").str.ends_with(wire.PERPETUAL))
     facts = {name: parse_symbol(NAME, name) for name in perpetuals["instrument"].unique()}
-    kinds = {name: f.contract_type for name, f in facts.items() if f is not None}
+    contract_types = {name: f.contract_type for name, f in facts.items() if f is not None}
     frame = perpetuals.with_columns(
-        pl.col("instrument").replace_strict(kinds, default=None, return_dtype=pl.String).alias("contract_type")
+        pl.col("instrument").replace_strict(contract_types, default=None, return_dtype=pl.String).alias("contract_type")
     )
     inverse = pl.col("contract_type") == "inverse"
     rows = frame.filter(pl.col("contract_type").is_not_null()).select(

@@ -1,6 +1,6 @@
-"""What Deribit remembers: hourly funding, the volatility index, candles, and the liquidations among all trades.
+"""Deribit's history: hourly funding, the volatility index, candles, and liquidations selected from all trades.
 
-Facts from Deribit's documentation; what was not seen live is marked "?".
+Facts from Deribit's documentation; anything not verified live is marked "?".
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ NAME: Final = wire.NAME
 FUNDING_LIMIT: Final = 744
 CHART_LIMIT: Final = 5000
 SLICE_MS: Final = 700 * wire.HOUR_MS
-"""Narrower than both limits in hours, so that no answer can be cut."""
+"""Fewer hours than either row limit, so that no response is truncated."""
 
 TRADES_LIMIT: Final = 1000
 
-# interest_8h beside it is the sum of the last eight hours, every hour anew: adding it up counts everything eight times.
+# interest_8h is the rolling sum of the last eight hours; adding it up would count each hour eight times.
 FUNDING: Final = (Field("timestamp", "at_ms", int), Field("interest_1h", "rate", float))
 INDEX_CANDLES: Final = (
     Field(0, "at_ms", int),
@@ -47,10 +47,10 @@ TRADES: Final = (
 
 
 async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
-    """Hourly rates of a perpetual; bounds are inclusive, an answer holds 744 rows."""
+    """Hourly rates of a perpetual; bounds are inclusive, at most 744 rows per response."""
 
     async def get(first: int, last: int) -> Page:
-        return await wire.ask(
+        return await wire.get(
             api, wire.FUNDING, job.subject, instrument_name=job.subject, start_timestamp=first, end_timestamp=last
         )
 
@@ -63,7 +63,7 @@ async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
 
 
 def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """What the hour up to the stamp cost, as a fraction. Deribit pays continuously, so an hour is our settlement, not its."""
+    """Funding of the hour up to the timestamp, as a fraction. Deribit pays continuously; settlement by hour is our convention."""
     found = read_records(pages, wire.results, FUNDING)
     rows = found.frame.select(
         pl.lit(NAME).alias("venue"),
@@ -79,10 +79,10 @@ def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
 
 
 async def fetch_volatility_index(api: Api, job: Job) -> AsyncIterator[Page]:
-    """Hourly candles of the volatility index, newest page first: `continuation` is the end of the next page, null at the end."""
+    """Hourly candles of the volatility index, newest page first. `continuation` is the end of the next page, null on the last."""
 
     async def get(continuation: str | None) -> Page:
-        return await wire.ask(
+        return await wire.get(
             api, wire.VOLATILITY_INDEX, job.subject,
             currency=job.subject, resolution="3600", start_timestamp=job.span.start_ms,
             end_timestamp=int(continuation) if continuation else job.span.end_ms - 1,
@@ -100,7 +100,7 @@ async def fetch_volatility_index(api: Api, job: Job) -> AsyncIterator[Page]:
 
 
 def parse_volatility_index(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Percent a year becomes a fraction a year."""
+    """Annualized volatility, converted from percent to a fraction."""
     found = read_records(pages, at_path("result", "data"), INDEX_CANDLES)
     rows = found.frame.select(
         pl.lit(NAME).alias("venue"),
@@ -118,7 +118,7 @@ async def fetch_candles(api: Api, job: Job) -> AsyncIterator[Page]:
     """Hourly candles of a perpetual; bounds are inclusive."""
 
     async def get(first: int, last: int) -> Page:
-        return await wire.ask(
+        return await wire.get(
             api, wire.CHART, job.subject,
             instrument_name=job.subject, start_timestamp=first, end_timestamp=last, resolution="60",
         )  # fmt: skip
@@ -132,17 +132,17 @@ async def fetch_candles(api: Api, job: Job) -> AsyncIterator[Page]:
 
 
 def chart_rows(page: Page) -> Sequence[Record]:
-    """The candles of a chart, which comes as columns. Columns of different lengths are an error: no row could be trusted."""
+    """The candles of a chart response, which is columnar. Columns of different lengths are an error: rows cannot be matched."""
     found = wire.result(page, *CHART_COLUMNS)
     columns = [found[name] for name in CHART_COLUMNS]
     try:
         return list(zip(*columns, strict=True))
     except (TypeError, ValueError) as error:
-        raise SourceFormatError(f"{page.where}: the chart's columns do not match ({error}): {page.excerpt}") from error
+        raise SourceFormatError(f"{page.where}: chart columns differ in length ({error}): {page.excerpt}") from error
 
 
 def parse_candles(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """`volume` is in coin and `cost` in dollars for inverse and linear perpetuals alike."""
+    """`volume` is in coin and `cost` in dollars, for both inverse and linear perpetuals."""
     found = read_records(pages, chart_rows, CANDLES)
     rows = found.frame.select(
         pl.lit(NAME).alias("venue"),
@@ -160,14 +160,14 @@ def parse_candles(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
 
 
 async def fetch_liquidations(api: Api, job: Job) -> AsyncIterator[Page]:
-    """All trades of a currency's futures and perpetuals, old to new: Deribit flags liquidations but does not list them.
+    """All trades of a currency's futures and perpetuals, oldest first: Deribit flags liquidations but has no list of them.
 
-    Bounds are inclusive and trades share milliseconds, so each page begins with the newest stamp of the one before, until
-    `has_more` is false. A page's length says nothing: what is blocked or combined is counted elsewhere.
+    Bounds are inclusive and trades share milliseconds, so each page starts at the newest timestamp of the previous one, until
+    `has_more` is false. A short page is not the last, since block and combo trades are filtered out of it.
     """
 
     async def get(first: int, last: int, count: int = TRADES_LIMIT) -> Page:
-        return await wire.ask(
+        return await wire.get(
             api, wire.TRADES, job.subject, endpoint="history",
             currency=job.subject, kind="future", start_timestamp=first, end_timestamp=last, count=count, sorting="asc",
         )  # fmt: skip
@@ -180,33 +180,33 @@ async def fetch_liquidations(api: Api, job: Job) -> AsyncIterator[Page]:
         if not has_more:
             return
         if start == job.span.start_ms and min(stamps) > start:
-            # Without its sorting the endpoint answers with the newest trades, in ascending order too. Then there are older ones.
+            # If `sorting` were ignored, the page would hold the newest trades, also in ascending order; older ones would exist.
             older, _ = _stamps_and_more(await get(start, min(stamps) - 1, 1))
             if older:
                 raise SourceFormatError(
-                    f"{page.where}: the answer does not begin with the oldest trades; the sorting changed."
+                    f"{page.where}: the response does not start with the oldest trades; the venue's sorting changed."
                 )
         if max(stamps) <= start:
             raise SourceFormatError(
-                f"{page.where}: one millisecond fills a page of trades; those behind it cannot be had."
+                f"{page.where}: one millisecond fills a page of trades; later trades cannot be fetched."
             )
         start = max(stamps)
 
 
 def _stamps_and_more(page: Page) -> tuple[list[int], bool]:
-    """The stamps of a page's trades, and whether there are more trades."""
-    answer = wire.result(page, "trades", "has_more")
-    stamps = wire.stamps_of(page, answer["trades"], "timestamp")
-    if answer["has_more"] and not stamps:
-        raise SourceFormatError(f"{page.where}: has_more is true and there are no trades: {page.excerpt}")
-    return stamps, bool(answer["has_more"])
+    """The timestamps of a page's trades, and whether more trades follow."""
+    result = wire.result(page, "trades", "has_more")
+    stamps = wire.stamps_of(page, result["trades"], "timestamp")
+    if result["has_more"] and not stamps:
+        raise SourceFormatError(f"{page.where}: has_more is true but there are no trades: {page.excerpt}")
+    return stamps, bool(result["has_more"])
 
 
 def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Flagged trades of perpetuals; other trades, dated futures among them, stay in the landing.
+    """Flagged trades of perpetuals; other trades, including those of dated futures, stay in the landing.
 
-    `direction` is the taker's. T: the taker was liquidated, so its sell closed a long. M: the maker was, on the other side, so
-    a taker's buy closed a long. MT: both were, which is two liquidations. Amounts are dollars (inverse) or coin (linear).
+    `direction` is the taker's. T: the taker was liquidated, so its sell closed a long. M: the maker was liquidated, so the
+    taker's buy closed a long. MT: both were, which gives two liquidations. Amounts are in dollars (inverse) or coin (linear).
     """
     found = read_records(pages, at_path("result", "trades"), TRADES)
     flagged = found.frame.filter(
@@ -214,25 +214,27 @@ def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Pars
         pl.col("instrument").str.ends_with(wire.PERPETUAL),
     )
     facts = {name: parse_symbol(NAME, name) for name in flagged["instrument"].unique()}
-    kinds = {name: f.contract_type for name, f in facts.items() if f is not None}
-    understood = (
+    contract_types = {name: f.contract_type for name, f in facts.items() if f is not None}
+    is_decodable = (
         pl.col("liquidated").is_in(["M", "T", "MT", "TM"])
         & pl.col("taker").is_in(["buy", "sell"])
-        & pl.col("instrument").is_in(list(kinds))
+        & pl.col("instrument").is_in(list(contract_types))
     )
     taker_sold = pl.col("taker") == "sell"
     inverse = pl.col("contract_type") == "inverse"
     events = (
-        flagged.filter(understood)
+        flagged.filter(is_decodable)
         .with_columns(
             pl.col("liquidated").str.extract_all("[MT]").alias("who"),
-            pl.col("instrument").replace_strict(kinds, default=None, return_dtype=pl.String).alias("contract_type"),
+            pl.col("instrument")
+            .replace_strict(contract_types, default=None, return_dtype=pl.String)
+            .alias("contract_type"),
         )
         .explode("who")
     )
     rows = events.select(
         pl.lit(NAME).alias("venue"),
-        # Unique per currency: bitcoin's are bare numbers, others begin with their currency.
+        # trade_id is unique per currency: a plain number for bitcoin, prefixed with the currency for others.
         pl.concat_str("instrument", "trade_id", "who", separator=":").alias("liquidation_id"),
         pl.lit("cex").alias("venue_kind"),
         "instrument",
@@ -246,9 +248,9 @@ def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Pars
         from_ms("at_ms").alias("available_at"),
         LINE,
     )
-    unfit = rejected(
-        flagged.filter(~understood).with_columns(from_ms("at_ms").alias("occurred_at")),
+    undecodable = rejected(
+        flagged.filter(~is_decodable).with_columns(from_ms("at_ms").alias("occurred_at")),
         reason="undecodable", detail="liquidation, direction or name is none that is documented", stamp="occurred_at",
         field="liquidation", instrument="instrument",
     )  # fmt: skip
-    yield Parsed("liquidations", rows, pl.concat([found.rejects, unfit]))
+    yield Parsed("liquidations", rows, pl.concat([found.rejects, undecodable]))

@@ -1,6 +1,4 @@
-"""Deribit v2: the venue and its perpetuals. Public endpoints; no key. What is read of it stands in deribit_history.py and
-deribit_capture.py, how it is asked in deribit_wire.py.
-"""
+"""Deribit v2: the venue, its feeds, and instruments (perpetuals). Public endpoints; no key."""
 
 from __future__ import annotations
 
@@ -36,18 +34,19 @@ FUTURES: Final = (
     Field("expiration_timestamp", "expires_ms", int),
 )
 NEVER: Final = datetime(2500, 1, 1)
-"""Perpetuals are said to expire in the year 3000."""
+"""Perpetuals have an expiration in the year 3000."""
 
 
 async def fetch_instruments(api: Api, job: Job) -> AsyncIterator[Page]:
-    """Futures and perpetuals that are traded now."""
+    """Futures and perpetuals listed now."""
     for currency in wire.CURRENCIES:
-        yield await wire.ask(api, wire.INSTRUMENTS, currency=currency, kind="future", expired="false")
+        yield await wire.get(api, wire.INSTRUMENTS, currency=currency, kind="future", expired="false")
 
 
 def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Perpetuals. A contract is 10 dollars of bitcoin or 1 of ether, or so much coin; amounts elsewhere are in dollars or coin
-    already, not in contracts. Options are read with their chains: they live for days and would be a thousand rows a day here.
+    """Perpetuals. A contract is 10 dollars (bitcoin), 1 dollar (ether) or an amount of coin (linear); amounts in other responses
+    are in dollars or coin, not contracts. Options are read with their chains: they live for days and would add a thousand rows
+    a day here.
     """
     found = read_records(pages, wire.results, FUTURES)
     perpetuals = found.frame.filter(pl.col("instrument").str.ends_with(wire.PERPETUAL))
@@ -78,7 +77,7 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
 
 
 def each_currency(instruments: pl.DataFrame) -> Mapping[str, Mapping[str, Any]]:
-    """What trades are asked by: BTC and ETH, and USDC for all that is linear."""
+    """Currencies that trades are requested by: BTC and ETH, and USDC for all linear instruments."""
     inverse = pl.col("contract_type") == "inverse"
     names = instruments.select(pl.when(inverse).then("asset").otherwise("quote").alias("currency")).to_series()
     return {name: {} for name in names.unique(maintain_order=True)}
@@ -95,7 +94,7 @@ VENUE: Final = Venue(
     limits=wire.LIMITS,
     concurrency=8,
     check=wire.check,
-    notes="Open interest and option chains are of the moment; everything else goes back to the beginning.",
+    notes="Open interest and option chains have no history; everything else goes back to launch.",
     feeds=(
         Feed(
             name="instruments",
@@ -109,7 +108,7 @@ VENUE: Final = Venue(
         Feed(
             name="funding",
             tables=("funding_rates",),
-            description="Funding of every hour.",
+            description="Hourly funding of perpetuals.",
             fetch=history.fetch_funding,
             parse=history.parse_funding,
             retention=Retention(since=date(2018, 8, 14)),
@@ -129,7 +128,7 @@ VENUE: Final = Venue(
         Feed(
             name="candles",
             tables=("candles",),
-            description="Hourly candles of perpetuals, back to their listing.",
+            description="Hourly candles of perpetuals since listing.",
             fetch=history.fetch_candles,
             parse=history.parse_candles,
             retention=Retention(since=date(2018, 8, 14)),
@@ -139,18 +138,18 @@ VENUE: Final = Venue(
         Feed(
             name="liquidations",
             tables=("liquidations",),
-            description="Trades of perpetuals that are flagged as liquidations, out of all trades.",
+            description="Trades of perpetuals flagged as liquidations, selected from all trades.",
             fetch=history.fetch_liquidations,
             parse=history.parse_liquidations,
             retention=Retention(since=date(2018, 8, 14)),
+            # The delay of the history host is not documented (?).
             cadence=Daily(published_after=timedelta(hours=24)),
             subjects=each_currency,
-            # How far the history host is behind is not documented (?).
         ),
         Feed(
             name="open_interest",
             tables=("open_interest",),
-            description="Open interest of perpetuals, captured every hour.",
+            description="Current open interest of perpetuals, captured every hour.",
             fetch=capture.fetch_open_interest,
             parse=capture.parse_open_interest,
             retention=Retention(since=date(2018, 8, 14)),
@@ -159,7 +158,7 @@ VENUE: Final = Venue(
         Feed(
             name="option_chain",
             tables=("option_chain",),
-            description="All option chains: open interest, volume, implied volatility; captured every hour.",
+            description="Option chains: open interest, volume and implied volatility, captured every hour.",
             fetch=capture.fetch_option_chain,
             parse=capture.parse_option_chain,
             retention=Retention(since=date(2018, 8, 14)),

@@ -1,1 +1,1 @@
-"""OKX v5 and its files."""
+"""OKX v5 and its monthly files of settled funding."""

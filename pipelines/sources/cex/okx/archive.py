@@ -1,7 +1,7 @@
-"""OKX's files of settled funding: one ZIP per swap and month since 2022-03, found through public/market-data-history (2025-09).
+"""OKX's files of settled funding: one ZIP per swap and month since 2022-03, listed by public/market-data-history (2025-09).
 
-Only funding is read from files. Candles go back to the listing over HTTP as well (okx_history.py).
-Facts from OKX's documentation and from public records of the files; what was not seen live is marked "?".
+Only funding is read from files; the API has candles since listing (history.py).
+Facts from OKX's documentation and from public records of the files; anything not verified live is marked "?".
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NAME: Final = wire.NAME
 
 FILE_HOST: Final = "static.okx.com"
 HONG_KONG: Final = timedelta(hours=8)
-"""Files are cut at midnight in Hong Kong: January ends at 16:00 UTC of the 31st, and its last hours are in February's file."""
+"""Months start at midnight in Hong Kong: January ends at 16:00 UTC on the 31st, and its last UTC hours are in February's file."""
 
 LARGEST_CSV: Final = 64 << 20
 FUNDING_MODULE: Final = "3"
@@ -38,15 +38,15 @@ FUNDING: Final = (
 
 
 async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
-    """The list of a swap's files, and every file that holds a part of the span.
+    """The list of a swap's files, and every file that overlaps the span.
 
-    Raises NotYetPublishedError while one of them is missing: a month's file appears a few days after its end.
+    Raises NotYetPublishedError while one of them is missing: a month's file is published a few days after the month ends.
     """
     months = months_of(job.span, until=job.instrument.get("delisted_at"))
-    listed = await wire.ask(
+    listed = await wire.get(
         api, wire.FILES, job.subject,
         module=FUNDING_MODULE, instType="SWAP", instFamilyList=job.subject.removesuffix("-SWAP"), dateAggrType="monthly",
-        # The first of a month at 00:00 UTC is the first in Hong Kong too. Both bounds are included.
+        # 00:00 UTC on the first of a month is the first in Hong Kong too. Both bounds are inclusive.
         begin=milliseconds(months[0]), end=milliseconds(months[-1]),
     )  # fmt: skip
     yield listed
@@ -66,7 +66,7 @@ async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
 
 
 def months_of(span: Span, *, until: datetime | None) -> list[datetime]:
-    """Firsts of the Hong Kong months that hold a part of the span, up to an instrument's end."""
+    """First days of the Hong Kong months that overlap the span, up to the instrument's delisting (`until`)."""
     last = min(span.end, until or span.end) - timedelta(microseconds=1) + HONG_KONG
     month = (span.start + HONG_KONG).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     months = [month]
@@ -76,7 +76,7 @@ def months_of(span: Span, *, until: datetime | None) -> list[datetime]:
 
 
 def file_links(page: Page) -> dict[str, str]:
-    """Addresses of the listed files by name: data[].details[].groupDetails[]. Files elsewhere than on OKX's host are an error."""
+    """URLs of the listed files by name, from data[].details[].groupDetails[]. A file on another host is an error."""
     try:
         files = [
             (str(file["filename"]), str(file["url"]))
@@ -90,17 +90,14 @@ def file_links(page: Page) -> dict[str, str]:
         ) from error
     for name, url in files:
         if urlsplit(url).scheme != "https" or urlsplit(url).hostname != FILE_HOST:
-            raise SourceFormatError(
-                f"{page.where}: {name} lies at {url!r}, and not on {FILE_HOST}; it was not fetched."
-            )
+            raise SourceFormatError(f"{page.where}: {name} is at {url!r}, not on {FILE_HOST}; it was not fetched.")
     return dict(files)
 
 
 def csv_rows(page: Page) -> Sequence[Record]:
-    """The rows of a landed ZIP, whose one member is a CSV; columns by their names without whatever stands around them.
+    """The rows of the CSV in a landed ZIP, with column names reduced to lower-case letters and underscores.
 
-    Some files of the same series carry a translation in the header, and a real_funding_rate beside funding_rate: then that is
-    the rate that was paid.
+    Some files of the series have translated headers and a column real_funding_rate, which then is the rate paid.
     """
     try:
         with zipfile.ZipFile(BytesIO(page.body)) as archive:
@@ -109,7 +106,7 @@ def csv_rows(page: Page) -> Sequence[Record]:
                 raise SourceFormatError(f"{page.where}: {member.filename} unpacks to {member.file_size >> 20} MiB.")
             text = archive.read(member)
     except (zipfile.BadZipFile, ValueError) as error:
-        raise SourceFormatError(f"{page.where}: no ZIP with one CSV in it ({error}): {page.excerpt}") from error
+        raise SourceFormatError(f"{page.where}: expected a ZIP with one CSV ({error}): {page.excerpt}") from error
     frame = pl.read_csv(text, infer_schema=False, encoding="utf8-lossy")
     frame = frame.rename({name: re.sub(r"[^a-z_]", "", name.lower()) for name in frame.columns})
     if "real_funding_rate" in frame.columns:
@@ -121,10 +118,10 @@ def csv_rows(page: Page) -> Sequence[Record]:
 
 
 def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Settled rates of the span; what else its files hold is the neighbors'. Stamps are up to seconds late.
+    """Settled rates of the span; other rows in its files belong to neighboring landings. Timestamps are up to seconds late.
 
-    A rate was public when it was settled, long before its file: that is when it could be known. The file has one rate and does
-    not say whether it is fundingRate or realizedRate of the API, which differ from the tenth digit on (?).
+    `available_at` is the settlement time, since the rate was public long before its file. The file has one rate and does not say
+    whether it is the API's fundingRate or realizedRate, which differ from the tenth digit on (?).
     """
     files = [page for page in pages if page.request["endpoint"] == "files"]
     found = read_records(files, csv_rows, FUNDING)

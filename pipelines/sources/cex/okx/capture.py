@@ -1,6 +1,6 @@
-"""What OKX forgets and is captured every hour: liquidation orders of about the last day, and the option chains.
+"""Captures of data that OKX does not keep: liquidation orders (about the last day) and option chains.
 
-Facts from OKX's v5 documentation; what was not seen live is marked "?".
+Facts from OKX's v5 documentation; anything not verified live is marked "?".
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SWAP: Final = "-SWAP"
 
 LIQUIDATION_LIMIT: Final = 100
 LIQUIDATIONS_REACH: Final = timedelta(hours=20)
-"""How far back one capture is trusted to be whole. OKX documents about one day; the rest is a margin (?)."""
+"""How far back a capture is assumed complete. OKX documents about one day; the difference is a safety margin (?)."""
 
 LIQUIDATION: Final = (
     Field("instId", "instrument", str),
@@ -49,7 +49,7 @@ OPTION_INTEREST: Final = (
     Field("instId", "instrument", str),
     Field("oiCcy", "oi_base", float),
 )
-# `delta` is that of the premium in coin and leaves [-1, 1] deep in the money; deltaBS is the one everybody else publishes.
+# `delta` is for the premium in coin and leaves [-1, 1] deep in the money; deltaBS is the one other venues publish.
 OPTION_SUMMARY: Final = (
     Field("instId", "instrument", str),
     Field("markVol", "mark_iv", float, optional=True),
@@ -62,16 +62,16 @@ INDEX: Final = (Field("instId", "underlying_pair", str), Field("idxPx", "index_p
 
 
 async def fetch_liquidations(api: Api, job: Job) -> AsyncIterator[Page]:
-    """Everything OKX still has of one swap, newest first.
+    """All liquidations OKX still has of one swap, newest first.
 
-    `after` is exclusive, and liquidations share milliseconds: the oldest stamp of a page is asked for again, and the rows
-    that come twice have the same id twice. The last page therefore brings nothing that is older.
+    `after` is exclusive and liquidations share milliseconds, so the oldest timestamp of a page is requested again; repeated rows
+    get the same id. The last page therefore has no older rows.
     """
     stamps = wire.stamps("ts", liquidation_details)
     oldest: int | None = None
     while True:
         bound = {} if oldest is None else {"after": oldest + 1}
-        page = await wire.ask(
+        page = await wire.get(
             api, wire.LIQUIDATIONS, job.subject,
             instType="SWAP", instFamily=job.subject.removesuffix(SWAP), state="filled", limit=LIQUIDATION_LIMIT, **bound,
         )  # fmt: skip
@@ -80,15 +80,15 @@ async def fetch_liquidations(api: Api, job: Job) -> AsyncIterator[Page]:
         if not seen or (oldest is not None and min(seen) >= oldest):
             if len(seen) >= LIQUIDATION_LIMIT:
                 raise SourceFormatError(
-                    f"{page.where}: {len(seen)} rows and none older than the bound: OKX ignores it, or one millisecond "
-                    "fills a page; rows may be missing."
+                    f"{page.where}: a full page of {len(seen)} rows, none older than the bound: OKX ignores the bound or one "
+                    "millisecond fills a page; rows may be missing."
                 )
             return
         oldest = min(seen)
 
 
 def liquidation_details(page: Page) -> Sequence[dict[str, object]]:
-    """The events of a page, flat: OKX nests them in their contract."""
+    """The events of a page, flattened: OKX nests them by contract."""
     try:
         return [
             {**detail, "instId": order["instId"]}  # type: ignore[call-overload]
@@ -96,15 +96,15 @@ def liquidation_details(page: Page) -> Sequence[dict[str, object]]:
             for detail in order["details"]  # type: ignore[call-overload]
         ]
     except (KeyError, TypeError) as error:
-        raise SourceFormatError(f"{page.where}: no instId or details in a record: {page.excerpt}") from error
+        raise SourceFormatError(f"{page.where}: a record is missing 'instId' or 'details': {page.excerpt}") from error
 
 
 def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Sizes are contracts (0.1 ETH, 100 dollars of bitcoin); the price is the bankruptcy price, the only one given.
+    """Sizes are in contracts (0.1 ETH, 100 dollars of bitcoin); the price is the bankruptcy price, the only one published.
 
-    posSide is the liquidated position itself. Where an account nets its positions it may say `net`; then the forced order
-    tells: a sell closed a long. Twins in all fields are numbered within their page, so that an event has the same id in
-    every capture and on every page that shows it.
+    posSide is the side of the liquidated position. In net mode it is `net`, and the order side decides: a sell closed a long.
+    Events identical in all fields are numbered within their page, so that an event has the same id in every capture and on every
+    page.
     """
 
     numbers = itertools.count()
@@ -115,22 +115,22 @@ def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Pars
 
     found = read_records(pages, records_of, LIQUIDATION)
     sizes = context.instruments.select("instrument", "contract_type", "contract_size", "contract_size_unit")
-    twins = ("page", "instrument", "at_ms", "position_side", "order_side", "price_text", "size_text")
+    identical = ("page", "instrument", "at_ms", "position_side", "order_side", "price_text", "size_text")
     position, order = pl.col("position_side"), pl.col("order_side")
     by_order = order.replace_strict({"sell": "long", "buy": "short"}, default=None)
     frame = found.frame.join(sizes, on="instrument", how="left", maintain_order="left").with_columns(
         pl.when(position.is_in(["long", "short"])).then(position).otherwise(by_order).alias("side"),
-        pl.int_range(pl.len()).over(twins).alias("number"),
+        pl.int_range(pl.len()).over(identical).alias("number"),
         from_ms("at_ms").alias("occurred_at"),
         (pl.col("contracts") * pl.col("contract_size")).alias("amount"),
     )
-    # A forced order is against its position. What says otherwise is nothing we understand.
-    fits = by_order.is_not_null() & (pl.col("side") == by_order)
-    sized = (pl.col("contract_size").is_not_null() & pl.col("contract_size_unit").is_in(["base", "usd"])).fill_null(
+    # A forced order closes its position; contradicting sides cannot be decoded.
+    is_decodable = by_order.is_not_null() & (pl.col("side") == by_order)
+    is_sized = (pl.col("contract_size").is_not_null() & pl.col("contract_size_unit").is_in(["base", "usd"])).fill_null(
         value=False
     )
     in_dollars = pl.col("contract_size_unit") == "usd"
-    rows = frame.filter(fits, sized).select(
+    rows = frame.filter(is_decodable, is_sized).select(
         pl.lit(NAME).alias("venue"),
         pl.concat_str("instrument", "at_ms", "side", "price_text", "size_text", "number", separator=":").alias(
             "liquidation_id"
@@ -142,26 +142,26 @@ def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Pars
         "price",
         pl.when(in_dollars).then(pl.col("amount") / pl.col("price")).otherwise("amount").alias("quantity_base"),
         pl.when(in_dollars).then("amount").otherwise(pl.col("amount") * pl.col("price")).alias("notional_usd"),
-        # OKX's websocket says at most one liquidation of a contract and second; whether this list says more is unknown (?).
+        # OKX's websocket pushes at most one liquidation per contract and second; whether this list has more is unknown (?).
         pl.lit("throttled").alias("completeness"),
         pl.lit(value=False).alias("is_adl"),
         pl.col("occurred_at").alias("available_at"),
         LINE,
     )
     unsized = rejected(
-        frame.filter(fits, ~sized), reason="unknown_instrument", stamp="occurred_at", instrument="instrument",
+        frame.filter(is_decodable, ~is_sized), reason="unknown_instrument", stamp="occurred_at", instrument="instrument",
         detail="no capture of OKX's instruments states its contract size",
     )  # fmt: skip
-    unfit = rejected(
-        frame.filter(~fits.fill_null(value=False)), reason="undecodable", stamp="occurred_at", instrument="instrument",
+    undecodable = rejected(
+        frame.filter(~is_decodable.fill_null(value=False)), reason="undecodable", stamp="occurred_at", instrument="instrument",
         detail="posSide and side do not say which position was closed", field="posSide",
     )  # fmt: skip
-    yield Parsed("liquidations", rows, pl.concat([found.rejects, unsized, unfit]))
+    yield Parsed("liquidations", rows, pl.concat([found.rejects, unsized, undecodable]))
 
 
 def liquidation_rules(spans: Sequence[Span]) -> SourceRules:
-    """A day is covered where captures reach over all of it: each knows the hours before it. Days they touch without covering
-    them are listed as gaps, so that few rows do not pass for few liquidations."""
+    """A day is covered if captures, each of which includes LIQUIDATIONS_REACH before it, span all of it. Partly covered days are
+    gaps, so that missing rows are not mistaken for few liquidations."""
     reach = sorted((span.start - LIQUIDATIONS_REACH, span.start) for span in spans)
     merged: list[tuple[datetime, datetime]] = []
     for start, end in reach:
@@ -189,44 +189,45 @@ def midnight(day: date) -> datetime:
 
 
 async def fetch_option_chain(api: Api, job: Job) -> AsyncIterator[Page]:
-    """Every family of options OKX lists: contracts, open interest, volatilities, marks, volume and the index."""
-    page = await wire.ask(api, wire.UNDERLYINGS, instType="OPTION")
+    """Every listed option family: contracts, open interest, volatilities, mark prices, volume and the index."""
+    page = await wire.get(api, wire.UNDERLYINGS, instType="OPTION")
     listed = families(page)
     yield page
     for family in listed:
         for path in (wire.INSTRUMENTS, wire.OPEN_INTEREST_NOW, wire.MARK_PRICES, wire.TICKERS):
-            yield await wire.ask(api, path, instType="OPTION", instFamily=family)
-        yield await wire.ask(api, wire.OPTION_SUMMARY, instFamily=family)
-        yield await wire.ask(api, wire.INDEX_TICKERS, instId=family)
+            yield await wire.get(api, path, instType="OPTION", instFamily=family)
+        yield await wire.get(api, wire.OPTION_SUMMARY, instFamily=family)
+        yield await wire.get(api, wire.INDEX_TICKERS, instId=family)
 
 
 def families(page: Page) -> list[str]:
-    """Families of the answer about underlyings, which is a list in a list: [["BTC-USD", "ETH-USD"]]."""
+    """Families in the response of public/underlying, a nested list: [["BTC-USD", "ETH-USD"]]."""
     return [str(family) for listed in wire.records(page) if isinstance(listed, list) for family in listed]
 
 
 def parse_option_chain(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """One row per option with a state of open interest, at the instant the last list of it came.
+    """One row per option with open interest, stamped with the time of the last open-interest page.
 
-    Open interest, volume and mark are in coin (oiCcy, volCcy24h, markPx), volatility is a fraction, prices are dollars. What
-    an option lacks in the other lists is null: OKX summarizes only what it can mark.
+    Open interest, volume and mark price are in coin (oiCcy, volCcy24h, markPx), volatility is a fraction, prices are in dollars.
+    Values missing from the other lists are null: OKX summarizes only options it can mark.
     """
     paths = (
         wire.INSTRUMENTS, wire.OPEN_INTEREST_NOW, wire.OPTION_SUMMARY, wire.MARK_PRICES, wire.TICKERS, wire.INDEX_TICKERS
     )  # fmt: skip
     fields = (OPTION, OPTION_INTEREST, OPTION_SUMMARY, OPTION_MARK, OPTION_TICKER, INDEX)
     options, interest, summary, mark, ticker, index = (
-        read_records(mine, wire.records, kind) for mine, kind in zip(wire.kinds(pages, *paths), fields, strict=True)
+        read_records(matching, wire.records, columns)
+        for matching, columns in zip(wire.by_path(pages, *paths), fields, strict=True)
     )
     if interest.frame.is_empty() and interest.rejects.is_empty():
         return
-    # One instant for the whole chain: families on the same coin are one snapshot of it.
+    # One timestamp for the whole chain, since families on the same coin form one snapshot.
     captured_at = interest.frame.select(pl.col("received_at").max()).item() or context.fetched_at
     frame = interest.frame.select("instrument", "oi_base", SUBJECT, LINE)
     for other, key in ((options, "instrument"), (summary, "instrument"), (mark, "instrument"), (ticker, "instrument"),
                        (index, "underlying_pair")):  # fmt: skip
-        mine = other.frame.drop(SUBJECT, "received_at", LINE).unique(key, keep="last", maintain_order=True)
-        frame = frame.join(mine, on=key, how="left", maintain_order="left")
+        latest = other.frame.drop(SUBJECT, "received_at", LINE).unique(key, keep="last", maintain_order=True)
+        frame = frame.join(latest, on=key, how="left", maintain_order="left")
     known = pl.col("strike").is_not_null() & pl.col("kind").is_in(["C", "P"])
     coins = pl.col("underlying_pair").str.split("-").list.first()
     rows = frame.filter(known).select(
@@ -242,7 +243,7 @@ def parse_option_chain(pages: Sequence[Page], context: Context) -> Iterator[Pars
         "oi_base",
         "volume_24h_base",
         "mark_iv",
-        # Only families against plain dollars are margined, and quoted, in coin.
+        # Only families quoted in USD are margined and quoted in coin.
         pl.when(pl.col("underlying_pair").str.ends_with("-USD")).then("mark_price_base").alias("mark_price_base"),
         "underlying_price",
         "index_price",

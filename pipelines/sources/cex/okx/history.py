@@ -1,9 +1,9 @@
-"""What OKX remembers: open interest, settled funding, candles, positioning. Captures of what it forgets stand in okx_capture.py.
+"""OKX's history: open interest, settled funding, candles, positioning.
 
-Facts from OKX's v5 documentation; what was not seen live is marked "?".
+Facts from OKX's v5 documentation; anything not verified live is marked "?".
 
-Open interest of five minutes is kept for days and that of hours for weeks, so that a day is had whole when it is over: the
-state of the moment is not captured beside it.
+OKX keeps 5-minute open interest for days and hourly open interest for weeks, so a day is complete once it is over and the current
+state is not captured separately.
 """
 
 from __future__ import annotations
@@ -22,13 +22,12 @@ from pipelines.sources.records import LINE, SUBJECT, Field, from_ms, read_record
 NAME: Final = wire.NAME
 
 ALL_CONTRACTS: Final = "-CONTRACTS"
-"""OKX's account ratio and taker volume are those of a coin over all its contracts, linear, inverse and dated together (it calls
-that instType CONTRACTS). They are of no single instrument, so they get a name of their own, BTC-CONTRACTS, which okx.py lists
-among the instruments with the coin as its asset."""
+"""OKX's account ratio and taker volume cover all contracts of a coin: linear, inverse and dated (instType CONTRACTS). They belong
+to no single instrument, so they use the name BTC-CONTRACTS, which venue.py adds to the instruments with the coin as asset."""
 
 HOUR_MS: Final = 3_600_000
-# 100 rows are what every version of these endpoints gave; since 2025 candles allow 300 and funding 400. A server that still caps at
-# 100 would make a full page look like the last one.
+# Every version of these endpoints allowed 100 rows; since 2025 candles allow 300 and funding 400. With a higher limit, a server
+# that still caps at 100 would make a full page look like the last one.
 LIMIT: Final = 100
 
 OPEN_INTEREST: Final = (
@@ -62,15 +61,15 @@ TAKER: Final = (
 OPEN_INTEREST_CELLS: Final = wire.keyed("ts", "oi", "oiCcy", "oiUsd", params=("period",))
 CANDLE_CELLS: Final = wire.keyed("ts", "open", "high", "low", "close", "vol", "volCcy", "volCcyQuote", "confirm")
 RATIO_CELLS: Final = wire.keyed("ts", "ratio", params=("period",))
-# Selling comes first; clients that read it as [ts, buy, sell] have the sign of the flow wrong.
+# Sell volume comes first; reading the array as [ts, buy, sell] inverts the sign of the flow.
 TAKER_CELLS: Final = wire.keyed("ts", "sellVol", "buyVol", params=("period",))
 
 
 async def fetch_open_interest(api: Api, job: Job) -> AsyncIterator[Page]:
-    """Open interest of a swap by the finest period that OKX still has; the bounds are exclusive, newest first."""
+    """Open interest of a swap at the finest period OKX still has, newest first; bounds are exclusive."""
 
     async def get(period: str, first: int, last: int) -> Page:
-        return await wire.ask(
+        return await wire.get(
             api, wire.OPEN_INTEREST, job.subject,
             instId=job.subject, period=period, begin=first - 1, end=last + 1, limit=LIMIT,
         )  # fmt: skip
@@ -82,7 +81,7 @@ async def fetch_open_interest(api: Api, job: Job) -> AsyncIterator[Page]:
 
 
 def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """One-sided. oiCcy is in coin and oiUsd in dollars for linear and inverse swaps alike; the contracts are kept as received."""
+    """One-sided. oiCcy is in coin and oiUsd in dollars for both linear and inverse swaps; contracts are kept as oi_raw."""
     found = read_records(pages, OPEN_INTEREST_CELLS, OPEN_INTEREST)
     rows = found.frame.select(
         pl.lit(NAME).alias("venue"),
@@ -94,7 +93,7 @@ def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Par
         pl.col("contracts").alias("oi_raw"),
         pl.lit("contracts").alias("oi_raw_unit"),
         pl.lit("one_sided").alias("counting"),
-        _known_at().alias("available_at"),
+        _available_at().alias("available_at"),
         LINE,
     )
     yield Parsed("open_interest", rows, found.rejects)
@@ -104,7 +103,7 @@ async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
     """Settlements of the last three months, newest first; `before` and `after` are exclusive."""
 
     async def get(first: int, last: int) -> Page:
-        return await wire.ask(
+        return await wire.get(
             api, wire.FUNDING, job.subject, instId=job.subject, before=first - 1, after=last + 1, limit=LIMIT
         )
 
@@ -114,9 +113,10 @@ async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
 
 
 def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """The rate that was paid (realizedRate); fundingRate beside it is what was predicted before the settlement.
+    """The rate paid (realizedRate); fundingRate is the prediction before the settlement.
 
-    A fraction of the interval, which is 8, 4, 2 or 1 hours, changes, and is not in the payload: it is observed from the gaps.
+    Rates are fractions per interval. The interval (8, 4, 2 or 1 hours) changes and is not in the payload; it is inferred from
+    settlement times.
     """
     found = read_records(pages, wire.records, FUNDING)
     rows = found.frame.select(
@@ -132,11 +132,11 @@ def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
 
 
 async def fetch_candles(api: Api, job: Job) -> AsyncIterator[Page]:
-    """Hourly candles, newest first; `before` and `after` are exclusive. Hours are the same in Hong Kong and in UTC; a day of OKX
-    is a Hong Kong day unless it is asked for as 1Dutc, which is why days are made of hours here."""
+    """Hourly candles, newest first; `before` and `after` are exclusive. OKX's daily candles are Hong Kong days unless requested as
+    1Dutc, so days are built from hours, which are the same in both time zones."""
 
     async def get(first: int, last: int) -> Page:
-        return await wire.ask(
+        return await wire.get(
             api, wire.CANDLES, job.subject,
             instId=job.subject, bar="1H", before=first - 1, after=last + 1, limit=LIMIT,
         )  # fmt: skip
@@ -147,15 +147,15 @@ async def fetch_candles(api: Api, job: Job) -> AsyncIterator[Page]:
 
 
 def parse_candles(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Volume in coin (volCcy) and quote (volCcyQuote); vol is in contracts, which makes bitcoin's 50 to 100 times too large.
+    """Volume in coin (volCcy) and quote currency (volCcyQuote); vol is in contracts, 50 to 100 times the coins for bitcoin.
 
-    A candle received before its close is turned away. The flag `confirm` alone does not tell: recorded answers carry 0 for
-    candles of years ago.
+    A candle received before its close is rejected. The flag `confirm` alone is not reliable: recorded responses have 0 for
+    years-old candles.
     """
     found = read_records(pages, CANDLE_CELLS, CANDLES)
     closed_at = from_ms("at_ms") + timedelta(hours=1)
-    moving = (pl.col("confirm") == "0") & (closed_at > pl.col("received_at"))
-    rows = found.frame.filter(~moving).select(
+    is_open = (pl.col("confirm") == "0") & (closed_at > pl.col("received_at"))
+    rows = found.frame.filter(~is_open).select(
         pl.lit(NAME).alias("venue"),
         pl.col(SUBJECT).alias("instrument"),
         pl.lit("perp").alias("market"),
@@ -168,24 +168,25 @@ def parse_candles(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
         LINE,
     )
     early = rejected(
-        found.frame.filter(moving).with_columns(from_ms("at_ms").alias("opened_at")),
+        found.frame.filter(is_open).with_columns(from_ms("at_ms").alias("opened_at")),
         reason="undecodable", detail="the candle was received before its close", stamp="opened_at", field="confirm",
     )  # fmt: skip
     yield Parsed("candles", rows, pl.concat([found.rejects, early]))
 
 
 async def fetch_positioning(api: Api, job: Job) -> AsyncIterator[Page]:
-    """Account ratio and taker volume of a coin. OKX keeps 5 minutes for 2 days and hours for 30; its days are Hong Kong days."""
+    """Account ratio and taker volume of a coin. OKX keeps 5-minute data for 2 days, hourly data for 30; its days are Hong Kong
+    days."""
     coin = job.subject.removesuffix(ALL_CONTRACTS)
     start, end, bars = job.span.start_ms, job.span.end_ms, ("5m", "1H")
 
     async def ratio(period: str, first: int, last: int) -> Page:
-        return await wire.ask(
+        return await wire.get(
             api, wire.ACCOUNT_RATIO, job.subject, ccy=coin, period=period, begin=first - 1, end=last + 1
         )
 
     async def volume(period: str, first: int, last: int) -> Page:
-        return await wire.ask(
+        return await wire.get(
             api, wire.TAKER_VOLUME, job.subject,
             ccy=coin, instType="CONTRACTS", period=period, begin=first - 1, end=last + 1,
         )  # fmt: skip
@@ -197,8 +198,8 @@ async def fetch_positioning(api: Api, job: Job) -> AsyncIterator[Page]:
 
 
 def parse_positioning(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """account_global as OKX states it; taker_volume as bought over sold."""
-    accounts, takers = wire.kinds(pages, wire.ACCOUNT_RATIO, wire.TAKER_VOLUME)
+    """account_global as published; taker_volume as buy volume over sell volume."""
+    accounts, takers = wire.by_path(pages, wire.ACCOUNT_RATIO, wire.TAKER_VOLUME)
     yield _ratios(accounts, measure="account_global")
     found = read_records(takers, TAKER_CELLS, TAKER)
     rows = found.frame.select(
@@ -206,21 +207,21 @@ def parse_positioning(pages: Sequence[Page], context: Context) -> Iterator[Parse
         pl.col(SUBJECT).alias("instrument"),
         pl.lit("taker_volume").alias("measure"),
         _period(),
-        _known_at().alias("event_at"),
+        _available_at().alias("event_at"),
         pl.when(pl.col("sold") > 0).then(pl.col("bought") / pl.col("sold")).alias("ratio"),
         (pl.col("bought") / (pl.col("bought") + pl.col("sold"))).alias("long_share"),
-        _known_at().alias("available_at"),
+        _available_at().alias("available_at"),
         LINE,
     )
     yield Parsed("long_short_ratios", rows, found.rejects)
 
 
 async def fetch_top_traders(api: Api, job: Job) -> AsyncIterator[Page]:
-    """Ratios of the 5% of accounts with the largest positions in a swap: by head, and by position."""
+    """Long/short ratios of the 5% of accounts with the largest positions in a swap: by account and by position."""
     for path in (wire.TOP_ACCOUNTS, wire.TOP_POSITIONS):
 
         async def get(period: str, first: int, last: int, path: str = path) -> Page:
-            return await wire.ask(
+            return await wire.get(
                 api, path, job.subject, instId=job.subject, period=period, begin=first - 1, end=last + 1, limit=LIMIT
             )
 
@@ -232,7 +233,7 @@ async def fetch_top_traders(api: Api, job: Job) -> AsyncIterator[Page]:
 
 
 def parse_top_traders(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    accounts, positions = wire.kinds(pages, wire.TOP_ACCOUNTS, wire.TOP_POSITIONS)
+    accounts, positions = wire.by_path(pages, wire.TOP_ACCOUNTS, wire.TOP_POSITIONS)
     yield _ratios(accounts, measure="account_top")
     yield _ratios(positions, measure="position_top")
 
@@ -247,7 +248,7 @@ def _ratios(pages: Sequence[Page], *, measure: str) -> Parsed:
         from_ms("at_ms").alias("event_at"),
         "ratio",
         (pl.col("ratio") / (1 + pl.col("ratio"))).alias("long_share"),
-        _known_at().alias("available_at"),
+        _available_at().alias("available_at"),
         LINE,
     )
     return Parsed("long_short_ratios", rows, found.rejects)
@@ -257,9 +258,9 @@ def _period() -> pl.Expr:
     return pl.col("bar").replace_strict({bar: name for bar, (name, _) in wire.PERIODS.items()}).alias("period")
 
 
-def _known_at() -> pl.Expr:
-    """The end of the row's period. OKX does not say whether a statistic's stamp is the start of its period or the state at it (?):
-    ratios and open interest are taken at their stamp, volume from it on, and none is called known before the period is over."""
+def _available_at() -> pl.Expr:
+    """The end of the row's period. OKX does not document whether a timestamp marks the start of the period or the instant of the
+    state (?): ratios and open interest use the timestamp, volume starts at it, and none is available before the period ends."""
     minutes = pl.col("bar").replace_strict(
         {bar: minutes for bar, (_, minutes) in wire.PERIODS.items()}, return_dtype=pl.Int64
     )

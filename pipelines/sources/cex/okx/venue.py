@@ -1,7 +1,4 @@
-"""OKX v5: the venue and its instruments. Public endpoints of www.okx.com; no key.
-
-What is read of it stands in okx_history.py, okx_archive.py and okx_capture.py, how it is asked in okx_wire.py.
-"""
+"""OKX v5: the venue, its feeds and instruments. Public endpoints of www.okx.com; no key."""
 
 from __future__ import annotations
 
@@ -44,30 +41,30 @@ SWAPS: Final = (
 
 
 async def fetch_instruments(api: Api, job: Job) -> AsyncIterator[Page]:
-    """Swaps as they are traded now, and the coins that have statistics. Contract sizes change, so both come every day."""
-    yield await wire.ask(api, wire.INSTRUMENTS, instType="SWAP")
-    yield await wire.ask(api, wire.SUPPORTED_COINS)
+    """Swaps listed now, and the coins with statistics. Contract sizes change, so both are captured daily."""
+    yield await wire.get(api, wire.INSTRUMENTS, instType="SWAP")
+    yield await wire.get(api, wire.SUPPORTED_COINS)
 
 
 def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Swaps with ctVal × ctMult of ctValCcy as their size, and <coin>-CONTRACTS for what OKX says of a coin as a whole."""
-    listed, supported = wire.kinds(pages, wire.INSTRUMENTS, wire.SUPPORTED_COINS)
+    """Swaps with contract size ctVal × ctMult in ctValCcy, and <coin>-CONTRACTS for OKX's statistics of a whole coin."""
+    listed, supported = wire.by_path(pages, wire.INSTRUMENTS, wire.SUPPORTED_COINS)
     found = read_records(listed, wire.records, SWAPS)
-    # The list states the contract's type itself.
+    # The contract type comes from the list itself.
     base = pl.col("instrument").str.split("-").list.first().alias("base")
     known = parse_symbols(NAME, found.frame["instrument"]).drop("contract_type").with_columns(base)
-    # Linear contracts are stated in coin (0.01 BTC), inverse ones in dollars (100 USD).
+    # Linear contracts are sized in coin (0.01 BTC), inverse ones in dollars (100 USD).
     currency = pl.col("contract_currency")
     unit = pl.when(currency == pl.col("base")).then(pl.lit("base")).when(currency == "USD").then(pl.lit("usd"))
     frame = found.frame.join(known, on="instrument", how="left", maintain_order="left").with_columns(
         unit.alias("contract_size_unit")
     )
-    understood = (
+    is_supported = (
         pl.col("asset").is_not_null()
         & pl.col("contract_size_unit").is_not_null()
         & pl.col("contract_type").is_in(["linear", "inverse"])
     )
-    rows = frame.filter(understood).select(
+    rows = frame.filter(is_supported).select(
         pl.lit(NAME).alias("venue"),
         "instrument",
         pl.col("received_at").dt.truncate("1d").alias("valid_from"),
@@ -78,13 +75,13 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
         "contract_size_unit",
         "multiplier",
         from_ms("listed_ms").alias("listed_at"),
-        # Empty for a perpetual until its delisting is announced.
+        # Empty until the swap's delisting is announced.
         from_ms("delisted_ms").alias("delisted_at"),
         pl.col("received_at").alias("available_at"),
         LINE,
     )
     unknown = rejected(
-        frame.filter(~understood), reason="unknown_instrument", instrument="instrument",
+        frame.filter(~is_supported), reason="unknown_instrument", instrument="instrument",
         detail="name, ctType or ctValCcy follows no rule of OKX's swaps",
     )  # fmt: skip
     coins = _whole_coins(supported, first_line=found.frame.height + found.rejects.height + 1)
@@ -92,8 +89,8 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
 
 
 def _whole_coins(pages: Sequence[Page], *, first_line: int) -> pl.DataFrame:
-    """<coin>-CONTRACTS for every coin OKX has statistics of. It is no contract: no size, and `linear` only because amounts of it
-    are in coin."""
+    """<coin>-CONTRACTS for every coin with statistics. It is not a contract: it has no size, and it is `linear` only because
+    its amounts are in coin."""
     coins = [
         {"coin": coin, "asset": unit.asset, "multiplier": unit.multiplier, "received_at": page.received_at}
         for page in pages
@@ -124,7 +121,7 @@ def supported_coins(page: Page) -> list[str]:
     """Coins with statistics of contracts: {"contract": [...], "option": [...], "spot": [...]}."""
     data = page.json().get("data")
     if not isinstance(data, Mapping) or not isinstance(data.get("contract"), list):
-        raise SourceFormatError(f"{page.where}: no list of coins in data.contract: {page.excerpt}")
+        raise SourceFormatError(f"{page.where}: expected an array in data.contract: {page.excerpt}")
     return [str(coin) for coin in data["contract"]]
 
 
@@ -137,12 +134,12 @@ VENUE: Final = Venue(
     limits=wire.LIMITS,
     concurrency=16,
     check=wire.check,
-    notes="Statistics are kept for 2 to 240 days by period; liquidations for about a day.",
+    notes="OKX keeps statistics for 2 to 240 days, depending on the period, and liquidations for about a day.",
     feeds=(
         Feed(
             name="instruments",
             tables=("instruments",),
-            description="Perpetual swaps with their contract sizes, and the coins OKX has statistics of.",
+            description="Perpetual swaps with their contract sizes, and the coins with statistics.",
             fetch=fetch_instruments,
             parse=parse_instruments,
             retention=Retention(since=date(2020, 1, 1)),
@@ -151,7 +148,7 @@ VENUE: Final = Venue(
         Feed(
             name="open_interest",
             tables=("open_interest",),
-            description="Open interest of swaps: 5 minutes for 5 days, hours for 60, 4 hours for 240.",
+            description="Open interest of swaps: 5-minute data for 5 days, hourly for 60, 4-hourly for 240.",
             fetch=history.fetch_open_interest,
             parse=history.parse_open_interest,
             retention=Retention(since=date(2024, 1, 1), days=239),  # 1,440 entries of 4 hours (?)
@@ -160,7 +157,7 @@ VENUE: Final = Venue(
         Feed(
             name="funding",
             tables=("funding_rates",),
-            description="Funding as it was paid, for three months.",
+            description="Settled (realized) funding rates of the last three months.",
             fetch=history.fetch_funding,
             parse=history.parse_funding,
             retention=Retention(since=date(2020, 1, 1), days=89),
@@ -170,19 +167,19 @@ VENUE: Final = Venue(
         Feed(
             name="funding_archive",
             tables=("funding_rates",),
-            description="Settled funding since 2022-03 from monthly files.",
+            description="Settled funding rates since 2022-03, from monthly files.",
             fetch=archive.fetch_funding,
             parse=archive.parse_funding,
             retention=Retention(since=date(2022, 3, 1)),
+            # A month's last hours are in the next month's file, which is published a few days after that month ends.
             cadence=Daily(published_after=timedelta(days=36)),
             partitioning=Partitioning(months="only"),
             subjects=each_instrument(IS_SWAP),
-            # The last hours of a month are in the next month's file, which appears a few days after that month.
         ),
         Feed(
             name="candles",
             tables=("candles",),
-            description="Hourly candles of swaps, back to their listing.",
+            description="Hourly candles of swaps since listing.",
             fetch=history.fetch_candles,
             parse=history.parse_candles,
             retention=Retention(since=date(2020, 1, 1)),
@@ -192,8 +189,8 @@ VENUE: Final = Venue(
         Feed(
             name="positioning",
             tables=("long_short_ratios",),
-            description="Accounts long over short and taker volume of a coin over all its contracts: 5 minutes for 2 days, "
-            "hours for 30.",
+            description="Long/short account ratio and taker volume of a coin over all its contracts: 5-minute data for 2 days, "
+            "hourly for 30.",
             fetch=history.fetch_positioning,
             parse=history.parse_positioning,
             retention=Retention(since=date(2020, 1, 1), days=29),
@@ -202,8 +199,8 @@ VENUE: Final = Venue(
         Feed(
             name="top_traders",
             tables=("long_short_ratios",),
-            description="Top traders long over short in a swap, by account and by position: 5 minutes for 5 days, hours for 60, "
-            "4 hours for 240.",
+            description="Long/short ratios of top traders in a swap, by account and by position: 5-minute data for 5 days, "
+            "hourly for 60, 4-hourly for 240.",
             fetch=history.fetch_top_traders,
             parse=history.parse_top_traders,
             retention=Retention(since=date(2024, 1, 1), days=239),
@@ -212,7 +209,7 @@ VENUE: Final = Venue(
         Feed(
             name="liquidations",
             tables=("liquidations",),
-            description="Liquidation orders of swaps of about the last day, captured every hour.",
+            description="Liquidation orders of swaps, about the last day, captured every hour.",
             fetch=capture.fetch_liquidations,
             parse=capture.parse_liquidations,
             retention=Retention(since=date(2020, 1, 1)),
@@ -224,7 +221,7 @@ VENUE: Final = Venue(
         Feed(
             name="option_chain",
             tables=("option_chain",),
-            description="All option chains: open interest, volume, implied volatility, delta; captured every hour.",
+            description="Option chains: open interest, volume, implied volatility and delta, captured every hour.",
             fetch=capture.fetch_option_chain,
             parse=capture.parse_option_chain,
             retention=Retention(since=date(2020, 1, 1)),

@@ -1,6 +1,6 @@
-"""OKX v5 as a wire: limits, error codes, exclusive bounds, paging, arrays as records. Which data sets there are stands in okx.py.
+"""OKX v5's wire format: endpoints, rate limits, error codes, paging, and arrays as records. Nothing here depends on a clean table.
 
-Facts from OKX's v5 documentation; what was not seen live is marked "?". Nothing here knows a table.
+Facts from OKX's v5 documentation; anything not verified live is marked "?".
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ REQUESTS_IN_TWO_SECONDS: Final[Mapping[str, int]] = {
     MARK_PRICES: 10, TICKERS: 20, INDEX_TICKERS: 20, CANDLES: 20, SUPPORTED_COINS: 5, FILES: 5, OPEN_INTEREST: 10,
     ACCOUNT_RATIO: 5, TAKER_VOLUME: 5, TOP_ACCOUNTS: 5, TOP_POSITIONS: 5,
 }  # fmt: skip
-"""Each endpoint has a budget of its own. Some are counted per address and instrument; we count all of them per address."""
+"""Each endpoint has its own budget. OKX counts some per address and instrument; all are counted per address here."""
 
 FILE_BUDGET: Final = "files"
 
@@ -48,56 +48,58 @@ def budget(path: str) -> str:
     return path.removeprefix("/api/v5/")
 
 
-# A whole share: of 5 requests 95% are 4, and the pacer already counts a request longer than OKX can. For files there is no
-# published limit; 10 a second is polite.
+# share=1.0, since 95% of 5 requests would be only 4, and the rate limiter's window is already stricter than OKX's. Files have no
+# published limit; 10 per second is our choice.
 LIMITS: Final = (
     *(Limit(amount, 2.0, name=budget(path), share=1.0) for path, amount in REQUESTS_IN_TWO_SECONDS.items()),
     Limit(20, 2.0, name=FILE_BUDGET),
 )
 
 PERIODS: Final[Mapping[str, tuple[str, int]]] = {"5m": ("5m", 5), "1H": ("1h", 60), "4H": ("4h", 240)}
-"""OKX's bar sizes with our names and their minutes. 6H and longer are cut in Hong Kong time unless spelled 6Hutc; the 4 hours of
-Hong Kong (UTC+8) are those of UTC."""
+"""OKX's bar sizes with our period names and their minutes. Bars of 6H and longer start on Hong Kong time (UTC+8) unless requested
+as 6Hutc; 4-hour bars coincide in both time zones."""
 
 records: Final[RecordsOf] = at_path("data")
 
 
 def check(page: Page) -> None:
-    """`code` says what an answer means, whatever its status; it is text, and "0" is success. Files have none."""
+    """Raise for an error code, whatever the status. `code` is a string; "0" is success. Files have no code."""
     if page.request["endpoint"] == "files":
         return
-    answer = page.json()
-    code = answer.get("code") if isinstance(answer, dict) else None
+    response = page.json()
+    code = response.get("code") if isinstance(response, dict) else None
     if code == "0":
         return
-    said = f"{NAME}: {page.where}: code {code}: {answer.get('msg') if isinstance(answer, dict) else page.excerpt}"
-    if code == "50011":  # "Rate limit reached"; windows are of 2 seconds
-        raise ThrottledError(said, wait_seconds=2.0)
-    if code in ("50001", "50004", "50013", "50026"):  # service unavailable, time-out, busy, system error
-        raise VenueUnavailableError(said)
+    message = (
+        f"{NAME}: {page.where}: code {code}: {response.get('msg') if isinstance(response, dict) else page.excerpt}"
+    )
+    if code == "50011":  # "Rate limit reached"; windows are 2 seconds long
+        raise ThrottledError(message, wait_seconds=2.0)
+    if code in ("50001", "50004", "50013", "50026"):  # service unavailable, timeout, busy, system error
+        raise VenueUnavailableError(message)
     if code == "51001":
-        raise RequestRefusedError(f"{said}. OKX no longer knows this instrument; its past cannot be asked for.")
-    raise RequestRefusedError(f"{said}. Compare the request with OKX's documentation.")
+        raise RequestRefusedError(f"{message}. OKX no longer lists this instrument; its history cannot be fetched.")
+    raise RequestRefusedError(f"{message}. Compare the request with OKX's documentation.")
 
 
-async def ask(api: Api, path: str, subject: str = WHOLE_VENUE, **params: str | int) -> Page:
-    """One answer, paid from the budget of its endpoint."""
+async def get(api: Api, path: str, subject: str = WHOLE_VENUE, **params: str | int) -> Page:
+    """One response, counted against the budget of its endpoint."""
     return await api.get(path, subject=subject, params=params, costs={budget(path): 1.0})
 
 
 def keyed(*names: str, params: Sequence[str] = ()) -> RecordsOf:
-    """OKX's nameless arrays as records: their cells by the names of the documentation, and those `params` of the request
-    that say what they are. Further cells stay in the landing; one that is missing is missed by name."""
+    """OKX's arrays as records: cells keyed by the documented names, plus the given request `params`. Extra cells stay in the
+    landing; a missing cell is reported by name."""
 
     def records_of(page: Page) -> Sequence[Record]:
-        said = {name: page.request["params"][name] for name in params}
-        return [dict(zip(names, cells, strict=False)) | said for cells in records(page)]
+        requested = {name: page.request["params"][name] for name in params}
+        return [dict(zip(names, cells, strict=False)) | requested for cells in records(page)]
 
     return records_of
 
 
 def stamps(key: str | int, of: RecordsOf = records) -> Callable[[Page], list[int]]:
-    """The stamps of a page's records, in milliseconds. Raises SourceFormatError naming the field where one has none."""
+    """Reads the timestamps of a page's records, in milliseconds. Raises SourceFormatError naming the field if one is missing."""
     return stamps_of(of, key)
 
 
@@ -107,10 +109,10 @@ Get = Callable[[int, int], Awaitable[Page]]
 async def paginate_backward(
     get: Get, stamps_of: Callable[[Page], Sequence[int]], *, start: int, end: int, step: int
 ) -> AsyncIterator[Page]:
-    """Pages of rows with stamps in [start, end), one every `step`, newest first, each ending before the oldest row so far.
+    """Pages of rows with timestamps in [start, end), one every `step`, newest first; each ends before the oldest row so far.
 
-    Ends where the first possible row is reached or an answer is empty, and not where a page is short: most of OKX's caps
-    are unwritten, and a cap below ours would make every page look like the last. Bounds given to `get` are inclusive.
+    Stops at the first possible row or at an empty response, not at a short page: most of OKX's row limits are undocumented, and
+    a limit below ours would make every page look like the last. Bounds passed to `get` are inclusive.
     """
     last = end - 1
     while last >= start:
@@ -121,7 +123,7 @@ async def paginate_backward(
             return
         if min(seen) > last:
             raise SourceFormatError(
-                f"{page.where}: rows behind the bounds only; OKX ignores them or its paging changed."
+                f"{page.where}: all rows are outside the bounds; OKX ignores the bounds or its paging changed."
             )
         last = min(seen) - 1
         if last < start + step - 1:
@@ -137,11 +139,11 @@ async def finest_available_interval(
     periods: Sequence[str],
     lag: int = 0,
 ) -> AsyncIterator[Page]:
-    """Rows that tell of instants in (start, end], by the finest period that reaches back to the start.
+    """Rows for instants in (start, end], at the finest period that goes back to `start`.
 
-    How far back each period goes is OKX's to know (5m about 5 days, 1H 60, 4H 240?), so it is asked: where a period does not
-    hold the whole span, the next coarser one is brought as well, and the rows say which they are. `lag` is by how many
-    periods a stamp is behind its instant: 0 for states, 1 for flows that are stamped with the start of their period.
+    How far back a period goes is not certain (5m about 5 days, 1H 60, 4H 240?), so it is probed: if a period does not cover the
+    whole span, the next coarser one is fetched too; every row states its period. `lag` is how many periods a timestamp precedes
+    its instant: 0 for states, 1 for flows stamped with the start of their period.
     """
     for period in periods:
         step = PERIODS[period][1] * 60_000
@@ -160,6 +162,6 @@ async def finest_available_interval(
             return
 
 
-def kinds(pages: Sequence[Page], *paths: str) -> list[list[Page]]:
-    """The pages of each of `paths`, in their order: a landing may hold the answers of several endpoints."""
+def by_path(pages: Sequence[Page], *paths: str) -> list[list[Page]]:
+    """The pages of each of `paths`, in page order: a landing may hold responses of several endpoints."""
     return [[page for page in pages if page.request["path"] == path] for path in paths]

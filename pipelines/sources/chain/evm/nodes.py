@@ -18,6 +18,7 @@ from pipelines.sources.chain.evm.logs import LogFilter, headers_of
 from pipelines.sources.chain.portal import BlockRange
 
 NODE: Final = "rpc"
+NODES: Final = re.compile(rf"{NODE}(_[1-9][0-9]*)?")
 NODE_REQUESTS: Final = "node_requests"
 COSTS: Final = {NODE_REQUESTS: 1.0}
 HEADERS_PER_BATCH: Final = 100

@@ -1,1 +1,1 @@
-"""Hyperliquid: its interface, and liquidations among the fills of its chain."""
+"""Hyperliquid: its API, and (fills.py, a venue of its own) single liquidations from the fills of its chain."""

@@ -1,11 +1,12 @@
-"""Hyperliquid's liquidations among the fills of its chain: from SQD's portal without a key, or from the files of a node.
+"""Hyperliquid's liquidations, selected from the fills of its chain: from SQD's portal (no key) or from a node's files.
 
-Each trade is two fills, one per side, and each of them may tell of the liquidation. The venue's own API is read in hyperliquid.
-Facts from SQD's documentation and from recorded fills; what was not seen live is marked "?".
+Each trade has two fills, one per side, and either may carry the liquidation. The venue's own API is in venue.py.
+Facts from SQD's documentation and from recorded fills; anything not verified live is marked "?".
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, Final
@@ -35,16 +36,16 @@ from pipelines.sources.records import LINE, Field, Record, from_ms, read_records
 
 NAME: Final = "hyperliquid_fills"
 EXCHANGE: Final = "hyperliquid"
-"""The venue of the rows; its instruments are described by its own module."""
+"""The venue of the rows; its instruments come from its own module."""
 
 NODE: Final = "node"
-"""Endpoint of a node's files. There is none but where the settings name it."""
+"""Endpoint of a node's files. It exists only if the settings define it."""
 
 ADL: Final = "Auto-Deleveraging"
 TAKEN_OVER: Final = {
     f"Liquidated {margin} {side.title()}": side for margin in ("Cross", "Isolated") for side in ("long", "short")
 }
-"""`dir` of a fill by which the backstop takes a position over, on both sides of the trade, and the position's side."""
+"""`dir` of fills in which the backstop takes over a position, on both sides of the trade, and the position's side."""
 
 FIELDS: Final = {
     "block": {"number": True, "timestamp": True},
@@ -67,11 +68,11 @@ FILLS: Final = (
     Field("method", "method", str, optional=True),
     Field("completeness", "completeness", str),
 )
-"""The last three are not the fill's own: two are of its `liquidation`, the last says what its source leaves out."""
+"""The last three are not fields of the fill itself: two are from its `liquidation`, the last depends on the source."""
 
 
 def query(blocks: BlockRange) -> dict[str, Any]:
-    """The portal's fills have no `liquidation`, so that only what `dir` tells can be asked for."""
+    """The portal's query. Its fills have no `liquidation`, so they can only be filtered by `dir`."""
     return {
         "type": "hyperliquidFills", "fromBlock": blocks.first, "toBlock": blocks.last, "fields": FIELDS,
         "fills": [{"dir": [*TAKEN_OVER, ADL]}],
@@ -79,9 +80,9 @@ def query(blocks: BlockRange) -> dict[str, Any]:
 
 
 async def fetch_liquidations(api: Api, job: Job) -> AsyncIterator[Page]:
-    """The files of the node where one is named, hour by hour of the time of their blocks; else the portal's stream.
+    """The node's files if that endpoint is set, one per hour of block time; otherwise the portal's stream.
 
-    A node names its files by the hour without a zero before it (?); an hour that is missing is not written yet.
+    A node names its files by hour without a leading zero (?); a missing hour is not written yet.
     """
     if NODE not in api.endpoints:
         portal = Portal(api)
@@ -97,24 +98,24 @@ async def fetch_liquidations(api: Api, job: Job) -> AsyncIterator[Page]:
 
 
 def forced_fills(page: Page) -> Sequence[Record]:
-    """The fills of a page that tell of a forced close, with what they say of it in their own fields. Others are passed over and
-    stay in the landing. Raises SourceFormatError for lines that are none of a block."""
-    told = _of_portal if page.request["endpoint"] == PORTAL else _of_node
+    """The fills of a page with a forced close, flattened with their liquidation. Other fills stay in the landing. Raises
+    SourceFormatError for lines that are not blocks."""
+    fills_of = _portal_fills if page.request["endpoint"] == PORTAL else _node_fills
     try:
-        return [fill for line in page.body.splitlines() for fill in told(orjson.loads(line))]
+        return [fill for line in page.body.splitlines() for fill in fills_of(orjson.loads(line))]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SourceFormatError(f"{page.where}: a block is not as documented ({error!r}): {page.excerpt}") from error
 
 
-def _of_portal(block: Mapping[str, Any]) -> Iterator[Record]:
-    """{"header": …, "fills": […]}: those that were asked for. Liquidations into the book are ordinary fills here: sampled."""
+def _portal_fills(block: Mapping[str, Any]) -> Iterator[Record]:
+    """{"header": …, "fills": […]}. Liquidations into the order book look like ordinary fills, so the result is a sample."""
     for fill in block.get("fills", ()):
         if fill["dir"] == ADL or fill["dir"] in TAKEN_OVER:
             yield {**fill, "completeness": "sampled"}
 
 
-def _of_node(block: Mapping[str, Any]) -> Iterator[Record]:
-    """{"block_time": …, "block_number": …, "events": [[user, fill], …]}, as a node writes node_fills_by_block."""
+def _node_fills(block: Mapping[str, Any]) -> Iterator[Record]:
+    """{"block_time": …, "block_number": …, "events": [[user, fill], …]}, the format of node_fills_by_block."""
     for user, fill in block["events"]:
         liquidation = fill.get("liquidation")
         if liquidation or fill["dir"] == ADL or fill["dir"] in TAKEN_OVER:
@@ -122,46 +123,50 @@ def _of_node(block: Mapping[str, Any]) -> Iterator[Record]:
 
 
 def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """One row per trade that closed a position by force, whichever of its two fills are there: `tid` is the same on both.
+    """One row per trade with a forced close, whichever of its two fills are present; both have the same `tid`.
 
-    The fill of the liquidated user counts; where only the other side is there, it is read the other way round. A liquidation into
-    the book takes as many trades as it takes orders out of it, and each is a row.
+    The liquidated user's fill is preferred; if only the counterparty's fill is present, its side is inverted. A liquidation into
+    the order book is one trade, and so one row, per matched order.
 
-    Auto-deleveraging is what a trade is where a trader in profit is closed by it; the row is that of the bankrupt position, as
-    dYdX's are. Sizes are in units of the instrument.
+    A trade that closes a trader in profit is auto-deleveraging; its row is the bankrupt position, as with dYdX. Sizes are in units
+    of the instrument.
     """
     found = read_records(pages, forced_fills, FILLS)
     key = ("at_ms", "instrument", "trade_id")
-    is_own = (pl.col("user").str.to_lowercase() == pl.col("liquidated_user").str.to_lowercase()).fill_null(value=False)
+    is_liquidated_user = (pl.col("user").str.to_lowercase() == pl.col("liquidated_user").str.to_lowercase()).fill_null(
+        value=False
+    )
     is_sale = pl.col("fill_side") == "A"
     by_dir = pl.col("dir").replace_strict(TAKEN_OVER, default=None, return_dtype=pl.String)
-    # A sale by the liquidated user closes a long; a sale to him closes a short.
-    by_trade = pl.when(is_own == is_sale).then(pl.lit("long")).otherwise(pl.lit("short"))
+    # A sale by the liquidated user closes a long; a sale to that user closes a short.
+    by_trade = pl.when(is_liquidated_user == is_sale).then(pl.lit("long")).otherwise(pl.lit("short"))
     frame = found.frame.with_columns(
-        is_own=is_own,
+        is_liquidated_user=is_liquidated_user,
         is_adl=(pl.col("dir") == ADL).any().over(key),
         dir_side=by_dir,
-        # Without a liquidated user both sides may be named alike: the one that gained is the one in profit. ?
+        # Without a liquidated user both fills may have the same `dir`; the one with a gain is the trader in profit (?).
         side=pl.coalesce(pl.when(pl.col("liquidated_user").is_null()).then(by_dir), by_trade),
     )
-    understood = pl.col("fill_side").is_in(["A", "B"]) & (
+    is_decodable = pl.col("fill_side").is_in(["A", "B"]) & (
         pl.col("dir_side").is_null() | (pl.col("dir_side") == pl.col("side"))
     )
-    odd = rejected(
-        frame.filter(~understood).with_columns(from_ms("at_ms").alias("at")),
+    undecodable = rejected(
+        frame.filter(~is_decodable).with_columns(from_ms("at_ms").alias("at")),
         reason="undecodable", stamp="at", field="dir", instrument="instrument",
         detail="side and direction of the fill contradict one another, or are none that is documented",
     )  # fmt: skip
     trades = (
-        frame.filter(understood)
-        .sort("is_own", pl.col("dir_side").is_not_null(), "closed_pnl", descending=True, maintain_order=True)
+        frame.filter(is_decodable)
+        .sort(
+            "is_liquidated_user", pl.col("dir_side").is_not_null(), "closed_pnl", descending=True, maintain_order=True
+        )
         .unique(key, keep="first", maintain_order=True)
         .sort(LINE)
     )
     known = pl.col("instrument").is_in(parse_symbols(EXCHANGE, trades["instrument"])["instrument"].implode())
     rows = trades.filter(known).select(
         pl.lit(EXCHANGE).alias("venue"),
-        # A trade's id is unique among those of its instrument and instant.
+        # A trade id is unique per instrument and timestamp.
         pl.format("{}:{}:{}", "at_ms", "instrument", "trade_id").alias("liquidation_id"),
         pl.lit("perp_dex").alias("venue_kind"),
         "instrument",
@@ -172,47 +177,48 @@ def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Pars
         (pl.col("price") * pl.col("quantity_base")).alias("notional_usd"),
         "completeness",
         "is_adl",
-        # A block is final when it is there.
+        # A block is final once it exists.
         from_ms("at_ms").alias("available_at"),
         LINE,
     )
-    # Perpetuals that others deploy (xyz:TSLA) and spot pairs (@107) follow no rule of the venue's own.
+    # Perpetuals deployed by third parties (xyz:TSLA) and spot pairs (@107) match no rule of the venue.
     unknown = rejected(
         trades.filter(~known).with_columns(from_ms("at_ms").alias("at")), reason="unknown_instrument", stamp="at",
         instrument="instrument", detail="the name follows no rule of Hyperliquid's",
     )  # fmt: skip
-    yield Parsed("liquidations", rows, pl.concat([found.rejects, odd, unknown]))
+    yield Parsed("liquidations", rows, pl.concat([found.rejects, undecodable, unknown]))
 
 
-def rules(spans: Sequence[Span]) -> SourceRules:
-    """Nothing is claimed of days without a row: what the portal leaves out may have happened."""
+def no_coverage_claims(spans: Sequence[Span]) -> SourceRules:
+    """No coverage spans: on a day without rows, liquidations missing from the portal may have happened."""
     return SourceRules()
 
 
 VENUE: Final = Venue(
     name=NAME,
     endpoints={PORTAL: "https://portal.sqd.dev/datasets/hyperliquid-fills"},
+    optional_endpoints=re.compile(NODE),
     limits=(Limit(20, 10, PORTAL_REQUESTS, share=1.0),),
     concurrency=2,
     notes=(
-        "Liquidations of Hyperliquid, fill by fill. SQD's portal tells of those that the backstop took over and of "
-        "auto-deleveraging; liquidations into the order book look like any trade there, so that it is a sample, and the daily "
-        "totals of `hyperliquid` stand where there are any. Where the settings name the files that a node writes "
-        "(`node_fills_by_block/hourly`, unpacked; lines without `liquidatedUser` may be left out) as `hyperliquid_fills.node`, "
-        "those are read instead: every liquidation with its side, which then stands before the totals."
+        "Single liquidations of Hyperliquid, from fills. SQD's portal has backstop takeovers and auto-deleveraging; liquidations "
+        "into the order book look like ordinary trades there, so the result is a sample, and the daily totals of `hyperliquid` "
+        "take precedence. If the settings define a node's files (`node_fills_by_block/hourly`, unpacked; lines without "
+        "`liquidatedUser` may be left out) as `hyperliquid_fills.node`, those are read instead: they have every liquidation with "
+        "its side and take precedence over the totals."
     ),
     feeds=(
         Feed(
             name="liquidations",
             tables=("liquidations",),
-            description="Trades that closed a position by force, once each though both sides tell of them; ADL kept apart.",
+            description="Trades that closed a position by force, one row per trade; ADL is flagged.",
             fetch=fetch_liquidations,
             parse=parse_liquidations,
-            # The dataset begins with block 750,000,000, on the day before by the pace of its blocks. ?
+            # The dataset starts with block 750,000,000, on the day before, judging by the block rate (?).
             retention=Retention(since=date(2025, 10, 3)),
             cadence=Daily(published_after=timedelta(hours=6), recheck_days=1),
             completeness="sampled",
-            rules=rules,
+            rules=no_coverage_claims,
         ),
     ),
 )

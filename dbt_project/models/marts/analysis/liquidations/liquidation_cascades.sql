@@ -1,11 +1,4 @@
 -- Cascades of minutes where events are known, of days where only totals are; what the price did in and after them.
-{%- set marks_wanted = {
-    'before': "started_mark",
-    'behind': "ended_mark",
-    'after_1h': "ended_mark + " ~ threshold('cascade_reversal_short_minutes') ~ " * interval '1' minute",
-    'after_24h': "ended_mark + " ~ threshold('cascade_reversal_long_minutes') ~ " * interval '1' minute",
-} %}
-
 with minutes as (
     select
         *,
@@ -91,10 +84,25 @@ over as (
 ),
 
 wanted as (
-    {%- for role, instant in marks_wanted.items() %}
-    select asset, started_at, trade_date, '{{ role }}' as role, {{ instant }} as marked_at from over
-    {{ 'union all' if not loop.last }}
-    {%- endfor %}
+    select asset, started_at, trade_date, 'before' as role, started_mark as marked_at from over
+    union all
+    select asset, started_at, trade_date, 'behind' as role, ended_mark as marked_at from over
+    union all
+    select
+        asset,
+        started_at,
+        trade_date,
+        'after_1h' as role,
+        ended_mark + {{ threshold('cascade_reversal_short_minutes') }} * interval '1' minute as marked_at
+    from over
+    union all
+    select
+        asset,
+        started_at,
+        trade_date,
+        'after_24h' as role,
+        ended_mark + {{ threshold('cascade_reversal_long_minutes') }} * interval '1' minute as marked_at
+    from over
 ),
 
 -- The four prices of a cascade come from one series: the foremost one that has those before and behind it.
@@ -108,11 +116,14 @@ marked as (
         marks.period,
         min(marks.period_minutes) as period_minutes,
         min(i.price_rank) as price_rank,
-        {%- for role in marks_wanted %}
-        max(marks.close) filter (where wanted.role = '{{ role }}') as price_{{ role }},
-        max(marks.available_at) filter (where wanted.role = '{{ role }}') as {{ role }}_available_at
-        {{- ',' if not loop.last }}
-        {%- endfor %}
+        max(marks.close) filter (where wanted.role = 'before') as price_before,
+        max(marks.available_at) filter (where wanted.role = 'before') as before_available_at,
+        max(marks.close) filter (where wanted.role = 'behind') as price_behind,
+        max(marks.available_at) filter (where wanted.role = 'behind') as behind_available_at,
+        max(marks.close) filter (where wanted.role = 'after_1h') as price_after_1h,
+        max(marks.available_at) filter (where wanted.role = 'after_1h') as after_1h_available_at,
+        max(marks.close) filter (where wanted.role = 'after_24h') as price_after_24h,
+        max(marks.available_at) filter (where wanted.role = 'after_24h') as after_24h_available_at
     from wanted
     inner join dollar_instruments as i
         on wanted.asset = i.asset and wanted.trade_date >= i.valid_from and wanted.trade_date < i.valid_to

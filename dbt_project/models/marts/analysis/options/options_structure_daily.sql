@@ -1,7 +1,5 @@
 -- What the option chains of a day say about an asset, over the venues whose chain is whole. Volatility is one venue's:
 -- the one with the most open interest among those that publish it.
-{%- set tenors = [('7d', threshold('option_tenor_short_days')), ('30d', threshold('option_tenor_month_days'))] %}
-
 with snapshots as (
     select * from {{ ref('int_option_snapshots_daily') }}
 ),
@@ -85,11 +83,11 @@ walls as (
 wall_days as (
     select
         asset,
-        trade_date
-        {%- for side in ['call', 'put'] %},
-        max(strike_usd) filter (where option_type = '{{ side }}') as {{ side }}_wall_strike_usd,
-        max(oi_base) filter (where option_type = '{{ side }}') as {{ side }}_wall_oi_base
-        {%- endfor %}
+        trade_date,
+        max(strike_usd) filter (where option_type = 'call') as call_wall_strike_usd,
+        max(oi_base) filter (where option_type = 'call') as call_wall_oi_base,
+        max(strike_usd) filter (where option_type = 'put') as put_wall_strike_usd,
+        max(oi_base) filter (where option_type = 'put') as put_wall_oi_base
     from walls
     group by asset, trade_date
 ),
@@ -109,12 +107,13 @@ pains as (
 pain_days as (
     select
         asset,
-        trade_date
-        {%- for which, condition in [('nearest', 'nearness = 1'), ('largest', 'size_rank = 1')] %},
-        max(expiry_date) filter (where {{ condition }}) as max_pain_{{ which }}_expiry_date,
-        max(max_pain_usd) filter (where {{ condition }}) as max_pain_{{ which }}_usd,
-        bool_or(is_tie) filter (where {{ condition }}) as max_pain_{{ which }}_is_tie
-        {%- endfor %}
+        trade_date,
+        max(expiry_date) filter (where nearness = 1) as max_pain_nearest_expiry_date,
+        max(max_pain_usd) filter (where nearness = 1) as max_pain_nearest_usd,
+        bool_or(is_tie) filter (where nearness = 1) as max_pain_nearest_is_tie,
+        max(expiry_date) filter (where size_rank = 1) as max_pain_largest_expiry_date,
+        max(max_pain_usd) filter (where size_rank = 1) as max_pain_largest_usd,
+        bool_or(is_tie) filter (where size_rank = 1) as max_pain_largest_is_tie
     from pains
     group by asset, trade_date
 ),
@@ -146,19 +145,17 @@ lead_venues as (
         ) = 1
 ),
 
-iv_days as (
+-- Volatility at both constant maturities, with the venue that states it.
+tenors as (
     select
         asset,
         trade_date,
-        venue
-        {%- for label, tenor in tenors %},
-        bool_or(is_spanned) filter (where tenor_days = {{ tenor }}) as is_spanned_{{ label }},
-        max(iv_atm) filter (where tenor_days = {{ tenor }}) as iv_atm_{{ label }},
-        max(iv_call_25d) filter (where tenor_days = {{ tenor }})
-        - max(iv_put_25d) filter (where tenor_days = {{ tenor }}) as risk_reversal_25d_{{ label }}
-        {%- endfor %}
+        venue,
+        tenor_days,
+        is_spanned,
+        iv_atm,
+        iv_call_25d - iv_put_25d as risk_reversal_25d
     from {{ ref('int_option_tenors_daily') }}
-    group by asset, trade_date, venue
 ),
 
 spine as ({{ stats_day_spine('chain_days') }}),
@@ -211,20 +208,27 @@ measured as (
         pain_days.max_pain_largest_usd,
         pain_days.max_pain_largest_is_tie,
         lead_venues.index_usd,
-        case when lead_venues.has_iv then lead_venues.venue end as iv_venue
-        {%- for label, tenor in tenors %},
-        iv_days.iv_atm_{{ label }},
-        iv_days.risk_reversal_25d_{{ label }},
-        -iv_days.risk_reversal_25d_{{ label }} / nullif(iv_days.iv_atm_{{ label }}, 0) as skew_25d_{{ label }},
+        case when lead_venues.has_iv then lead_venues.venue end as iv_venue,
+        in_a_week.iv_atm as iv_atm_7d,
+        in_a_week.risk_reversal_25d as risk_reversal_25d_7d,
+        -in_a_week.risk_reversal_25d / nullif(in_a_week.iv_atm, 0) as skew_25d_7d,
         case
             when chain_days.venues_present = 0 then 'partial_chain'
             when not lead_venues.has_iv then 'no_iv'
-            when not coalesce(iv_days.is_spanned_{{ label }}, false) then 'outside_expiries'
-            when iv_days.iv_atm_{{ label }} is null or iv_days.risk_reversal_25d_{{ label }} is null
-                then 'incomplete_smile'
+            when not coalesce(in_a_week.is_spanned, false) then 'outside_expiries'
+            when in_a_week.iv_atm is null or in_a_week.risk_reversal_25d is null then 'incomplete_smile'
             else 'known'
-        end as iv_status_{{ label }}
-        {%- endfor %}
+        end as iv_status_7d,
+        in_a_month.iv_atm as iv_atm_30d,
+        in_a_month.risk_reversal_25d as risk_reversal_25d_30d,
+        -in_a_month.risk_reversal_25d / nullif(in_a_month.iv_atm, 0) as skew_25d_30d,
+        case
+            when chain_days.venues_present = 0 then 'partial_chain'
+            when not lead_venues.has_iv then 'no_iv'
+            when not coalesce(in_a_month.is_spanned, false) then 'outside_expiries'
+            when in_a_month.iv_atm is null or in_a_month.risk_reversal_25d is null then 'incomplete_smile'
+            else 'known'
+        end as iv_status_30d
     from chain_days
     left join expected_venues
         on chain_days.asset = expected_venues.asset and chain_days.trade_date = expected_venues.trade_date
@@ -233,11 +237,18 @@ measured as (
     left join wall_days on chain_days.asset = wall_days.asset and chain_days.trade_date = wall_days.trade_date
     left join pain_days on chain_days.asset = pain_days.asset and chain_days.trade_date = pain_days.trade_date
     left join lead_venues on chain_days.asset = lead_venues.asset and chain_days.trade_date = lead_venues.trade_date
-    left join iv_days
+    left join tenors as in_a_week
         on
-            chain_days.asset = iv_days.asset
-            and chain_days.trade_date = iv_days.trade_date
-            and lead_venues.venue = iv_days.venue
+            chain_days.asset = in_a_week.asset
+            and chain_days.trade_date = in_a_week.trade_date
+            and lead_venues.venue = in_a_week.venue
+            and in_a_week.tenor_days = {{ threshold('option_tenor_short_days') }}
+    left join tenors as in_a_month
+        on
+            chain_days.asset = in_a_month.asset
+            and chain_days.trade_date = in_a_month.trade_date
+            and lead_venues.venue = in_a_month.venue
+            and in_a_month.tenor_days = {{ threshold('option_tenor_month_days') }}
 )
 
 select
@@ -274,13 +285,15 @@ select
     max_pain_largest_expiry_date,
     max_pain_largest_usd,
     max_pain_largest_is_tie,
-    iv_venue
-    {%- for label, tenor in tenors %},
-    iv_atm_{{ label }},
-    risk_reversal_25d_{{ label }},
-    skew_25d_{{ label }},
-    iv_status_{{ label }}
-    {%- endfor %},
+    iv_venue,
+    iv_atm_7d,
+    risk_reversal_25d_7d,
+    skew_25d_7d,
+    iv_status_7d,
+    iv_atm_30d,
+    risk_reversal_25d_30d,
+    skew_25d_30d,
+    iv_status_30d,
     coalesce(expiries, 0) as expiries,
     venues,
     venues_present,

@@ -1,10 +1,5 @@
 -- How levered an asset is, and how that stands in its own past. Totals over venues are oi_trends_daily's, liquidations
 -- over open interest liquidation_comparison_daily's; neither is reckoned again here.
-{%- set ratios = [
-    'liq_to_oi', 'liq_to_oi_long', 'liq_to_oi_short', 'liq_to_oi_usd', 'liq_to_oi_usd_long', 'liq_to_oi_usd_short',
-] %}
-{%- set parts = ['oi_usd', 'oi_to_volume', 'oi_hhi'] %}
-
 with trends as (
     select * from {{ ref('oi_trends_daily') }}
 ),
@@ -34,9 +29,12 @@ daily as (
         turnover.oi_to_volume,
         coalesce(turnover.oi_to_volume_venues, 0) as oi_to_volume_venues,
         turnover.oi_to_volume_oi_share,
-        {%- for ratio in ratios %}
-        liquidations.exchange_{{ ratio }} as {{ ratio }},
-        {%- endfor %}
+        liquidations.exchange_liq_to_oi as liq_to_oi,
+        liquidations.exchange_liq_to_oi_long as liq_to_oi_long,
+        liquidations.exchange_liq_to_oi_short as liq_to_oi_short,
+        liquidations.exchange_liq_to_oi_usd as liq_to_oi_usd,
+        liquidations.exchange_liq_to_oi_usd_long as liq_to_oi_usd_long,
+        liquidations.exchange_liq_to_oi_usd_short as liq_to_oi_usd_short,
         liquidations.perp_dex_liq_to_oi,
         liquidations.perp_dex_liq_to_oi_usd,
         coalesce(liquidations.exchange_liq_to_oi_venues, 0) as liq_to_oi_venues,
@@ -91,10 +89,12 @@ ranked as (
         end as oi_to_volume_percentile_365d,
         oi_hhi_ranks.percentile as oi_hhi_percentile_365d
     from daily
-    {%- for part in parts %}
-    left join {{ part }}_ranks
-        on daily.asset = {{ part }}_ranks.asset and daily.trade_date = {{ part }}_ranks.trade_date
-    {%- endfor %}
+    left join oi_usd_ranks
+        on daily.asset = oi_usd_ranks.asset and daily.trade_date = oi_usd_ranks.trade_date
+    left join oi_to_volume_ranks
+        on daily.asset = oi_to_volume_ranks.asset and daily.trade_date = oi_to_volume_ranks.trade_date
+    left join oi_hhi_ranks
+        on daily.asset = oi_hhi_ranks.asset and daily.trade_date = oi_hhi_ranks.trade_date
 ),
 
 source_lists as ({{ distinct_sorted_list('ranked', 'day_sources') }})
@@ -117,14 +117,15 @@ select
     (
         ranked.oi_usd_percentile_365d + ranked.oi_to_volume_percentile_365d + ranked.oi_hhi_percentile_365d
     ) / 3 as systemic_risk_score,
-    cast(
-        {%- for part in parts %}
-        {{ '+ ' if not loop.first }}case when ranked.{{ part }}_percentile_365d is null then 0 else 1 end
-        {%- endfor %} as int
-    ) as systemic_risk_parts,
-    {%- for ratio in ratios %}
-    ranked.{{ ratio }},
-    {%- endfor %}
+    case when ranked.oi_usd_percentile_365d is null then 0 else 1 end
+    + case when ranked.oi_to_volume_percentile_365d is null then 0 else 1 end
+    + case when ranked.oi_hhi_percentile_365d is null then 0 else 1 end as systemic_risk_parts,
+    ranked.liq_to_oi,
+    ranked.liq_to_oi_long,
+    ranked.liq_to_oi_short,
+    ranked.liq_to_oi_usd,
+    ranked.liq_to_oi_usd_long,
+    ranked.liq_to_oi_usd_short,
     ranked.liq_to_oi_venues,
     ranked.liq_to_oi_completeness,
     ranked.perp_dex_liq_to_oi,

@@ -69,7 +69,12 @@ venues as (
     select
         positioning.*,
         oi_by_venue.oi_base,
-        {{ stats_positioning_extreme('positioning.account_long_share_percentile_90d') }} as positioning_extreme,
+        case
+            when positioning.account_long_share_percentile_90d is null then 'unknown'
+            when {{ signal_condition('long_crowded', 'positioning') }} then 'long_crowded'
+            when {{ signal_condition('short_crowded', 'positioning') }} then 'short_crowded'
+            else 'none'
+        end as positioning_extreme,
         concat_ws(',', positioning.sources, oi_by_venue.sources) as venue_sources,
         greatest(positioning.available_at, oi_by_venue.available_at) as venue_available_at
     from positioning
@@ -169,12 +174,7 @@ select
     daily.otm_put_oi_share,
     daily.oi_base_change_7d,
     daily.oi_compared_share_7d,
-    {{ stats_state(
-        'daily.put_call_oi_percentile_90d >= ' ~ threshold('capitulation_put_call_percentile')
-        ~ ' and daily.account_long_share_percentile_90d >= ' ~ threshold('capitulation_account_percentile')
-        ~ ' and daily.oi_base_change_judged < 0',
-        ['daily.put_call_oi_percentile_90d', 'daily.account_long_share_percentile_90d', 'daily.oi_base_change_judged']
-    ) }} as capitulation,
+    {{ signal_state('capitulation', 'daily') }} as capitulation,
     daily.input_grains as input_grain,
     daily.venues_present,
     daily.venues_expected,

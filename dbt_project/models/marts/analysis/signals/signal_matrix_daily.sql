@@ -11,15 +11,8 @@ grid as (
     from {{ ref('int_signal_inputs_daily') }}
 ),
 
--- Which signals speak of the price; the others speak of risk.
-halves as (
-    select
-        {%- for name in names %}
-        bool_or(signal = '{{ name }}' and direction in ('up', 'down')) as {{ name }}_is_price{{ ',' if not loop.last }}
-        {%- endfor %}
-    from {{ ref('dim_signal') }}
-),
-
+-- The pivot, a state and a strength per name. A score is the mean of the known strengths, on a grid so that its last
+-- digits are the same in every run; signals speak of the price (up, down) or of risk (risk_up, risk_down).
 spread as (
     select
         asset,
@@ -28,11 +21,14 @@ spread as (
         max(case when signal = '{{ name }}' then state end) as {{ name }}_state,
         max(case when signal = '{{ name }}' then strength end) as {{ name }}_strength,
         {%- endfor %}
+        {{ stats_snap('avg(strength)') }} as combined_score,
+        {{ stats_snap("avg(strength) filter (where direction in ('up', 'down'))") }} as price_score,
+        {{ stats_snap("avg(strength) filter (where direction in ('risk_up', 'risk_down'))") }} as risk_score,
+        cast(count(strength) as int) as strengths_known,
+        cast(count(strength) filter (where direction in ('up', 'down')) as int) as price_strengths_known,
+        cast(count(strength) filter (where direction in ('risk_up', 'risk_down')) as int) as risk_strengths_known,
         cast(count_if(state <> 'unknown') as int) as signals_known,
         cast(count_if(state = 'on') as int) as signals_on,
-        cast(count(strength) as int) as strengths_known,
-        cast(count(case when direction in ('up', 'down') then strength end) as int) as price_strengths_known,
-        cast(count(case when direction in ('risk_up', 'risk_down') then strength end) as int) as risk_strengths_known,
         max(available_at) as available_at
     from signals
     group by asset, trade_date
@@ -48,21 +44,9 @@ select
     grid.grid_cell,
     grid.oi_zscore_90d_percentile,
     grid.excess_rate_percentile_90d,
-    -- Summed in the order of the hypotheses, so that the last digits are the same in every run.
-    {%- for score, known, half in [
-        ('combined_score', 'strengths_known', none),
-        ('price_score', 'price_strengths_known', ''),
-        ('risk_score', 'risk_strengths_known', 'not '),
-    ] %}
-    (
-        {%- for name in names %}
-        {{ '+ ' if not loop.first }}
-        {%- if half is none %}coalesce(spread.{{ name }}_strength, 0e0)
-        {%- else %}coalesce(case when {{ half }}halves.{{ name }}_is_price then spread.{{ name }}_strength end, 0e0)
-        {%- endif %}
-        {%- endfor %}
-    ) / nullif(spread.{{ known }}, 0) as {{ score }},
-    {%- endfor %}
+    spread.combined_score,
+    spread.price_score,
+    spread.risk_score,
     spread.strengths_known,
     spread.price_strengths_known,
     spread.risk_strengths_known,
@@ -79,5 +63,4 @@ select
     ) as score_inputs,
     spread.available_at
 from spread
-cross join halves
 left join grid on spread.asset = grid.asset and spread.trade_date = grid.trade_date

@@ -1,7 +1,5 @@
 -- An asset's funding day by day: the composite rates, and the regime in force at the day's end. The steps behind the
 -- regime are int_funding_regime_steps'.
-{%- set at_close = ['excess_rate_8h', 'percentile', 'regime_class', 'regime', 'rate_sign', 'sign_run_length'] %}
-
 with points as (
     select * from {{ ref('int_funding_by_venue_slot') }} where frequency = 'daily'
 ),
@@ -64,14 +62,18 @@ open_interest as (
 
 spine as ({{ stats_day_spine('composite') }}),
 
+-- What the steps of a day say, at each frequency: its last step, and counts.
 frequency_days as (
     select
         frequency,
         asset,
         trade_date,
-        {%- for column in at_close %}
-        max({{ column }}) filter (where is_close) as {{ column }},
-        {%- endfor %}
+        max(excess_rate_8h) filter (where is_close) as excess_rate_8h,
+        max(percentile) filter (where is_close) as percentile,
+        max(regime_class) filter (where is_close) as regime_class,
+        max(regime) filter (where is_close) as regime,
+        max(rate_sign) filter (where is_close) as rate_sign,
+        max(sign_run_length) filter (where is_close) as sign_run_length,
         count(*) as steps,
         count_if(rate_8h > 0) as positive_steps,
         count_if(excess_rate_8h > 0) as above_neutral_steps,
@@ -80,39 +82,68 @@ frequency_days as (
     group by frequency, asset, trade_date
 ),
 
-settlement_days as (
-    select * from frequency_days where frequency = 'settlement'
+frequencies as (
+    select 'settlement' as frequency, {{ threshold('funding_slots_per_day') }} as steps_per_day
+    union all
+    select 'daily' as frequency, 1 as steps_per_day
 ),
 
-daily_days as (
-    select * from frequency_days where frequency = 'daily'
-),
-
--- Settlements speak wherever their window is full, days where only theirs is.
-paced as (
+-- Both frequencies on every day, with the shares of the month before: of a full month of steps, else not known.
+frequency_months as (
     select
         spine.asset,
         spine.trade_date,
+        frequencies.frequency,
+        frequency_days.asset is not null as has_steps,
+        frequency_days.excess_rate_8h,
+        frequency_days.percentile,
+        frequency_days.regime_class,
+        frequency_days.regime,
+        frequency_days.rate_sign,
+        frequency_days.sign_run_length,
+        coalesce(frequency_days.inside_steps = frequencies.steps_per_day, false) as is_inside_all_day,
         case
-            when settlement_days.percentile is not null then 'settlement'
-            when daily_days.percentile is not null then 'daily'
-            when settlement_days.asset is not null then 'settlement'
-            when daily_days.asset is not null then 'daily'
-            else 'none'
-        end as input_grain
-        {%- for column in at_close + ['steps', 'positive_steps', 'above_neutral_steps', 'inside_steps'] %},
-        settlement_days.{{ column }} as settlement_{{ column }},
-        daily_days.{{ column }} as daily_{{ column }}
-        {%- endfor %}
+            when sum(frequency_days.steps) over month_before
+                = {{ threshold('month_window_days') }} * frequencies.steps_per_day
+                then sum(frequency_days.positive_steps) over month_before
+                / cast(sum(frequency_days.steps) over month_before as double)
+        end as positive_share_30d,
+        case
+            when sum(frequency_days.steps) over month_before
+                = {{ threshold('month_window_days') }} * frequencies.steps_per_day
+                then sum(frequency_days.above_neutral_steps) over month_before
+                / cast(sum(frequency_days.steps) over month_before as double)
+        end as above_neutral_share_30d
     from spine
-    left join settlement_days on spine.asset = settlement_days.asset and spine.trade_date = settlement_days.trade_date
-    left join daily_days on spine.asset = daily_days.asset and spine.trade_date = daily_days.trade_date
+    cross join frequencies
+    left join frequency_days
+        on
+            spine.asset = frequency_days.asset
+            and spine.trade_date = frequency_days.trade_date
+            and frequencies.frequency = frequency_days.frequency
+    window month_before as (
+        partition by spine.asset, frequencies.frequency
+        order by spine.trade_date {{ stats_rows_before(threshold('month_window_days')) }}
+    )
+),
+
+-- Settlements speak wherever their window is full, days where only theirs is; then whichever has the day at all.
+speaking as (
+    select *
+    from frequency_months
+    qualify
+        row_number() over (
+            partition by asset, trade_date
+            order by
+                case when percentile is not null then 1 when has_steps then 2 else 3 end,
+                case frequency when 'settlement' then 1 else 2 end
+        ) = 1
 ),
 
 daily as (
     select
-        paced.asset,
-        paced.trade_date,
+        speaking.asset,
+        speaking.trade_date,
         composite.rate_8h,
         coalesce(composite.rate_basis, 'unknown') as rate_basis,
         composite.rate_8h_oi_weighted,
@@ -123,37 +154,30 @@ daily as (
         intervals.interval_hours_min,
         intervals.interval_hours_max,
         intervals.interval_changes,
-        paced.input_grain
-        {%- for column in at_close %},
-        case paced.input_grain
-            when 'settlement' then paced.settlement_{{ column }}
-            else paced.daily_{{ column }}
-        end as close_{{ column }}
-        {%- endfor %},
-        coalesce(
-            case paced.input_grain
-                when 'settlement' then paced.settlement_inside_steps = {{ threshold('funding_slots_per_day') }}
-                else paced.daily_inside_steps = 1
-            end, false
-        ) as is_inside_all_day,
-        paced.settlement_steps,
-        paced.settlement_positive_steps,
-        paced.settlement_above_neutral_steps,
-        paced.daily_steps,
-        paced.daily_positive_steps,
-        paced.daily_above_neutral_steps,
+        case when speaking.has_steps then speaking.frequency else 'none' end as input_grain,
+        speaking.excess_rate_8h as close_excess_rate_8h,
+        speaking.percentile as close_percentile,
+        speaking.regime_class as close_regime_class,
+        speaking.regime as close_regime,
+        speaking.rate_sign as close_rate_sign,
+        speaking.sign_run_length as close_sign_run_length,
+        speaking.is_inside_all_day,
+        speaking.positive_share_30d,
+        speaking.above_neutral_share_30d,
         coalesce(composite.venues_present, 0) as venues_present,
         coalesce(expected_venues.venues_expected, 0) as venues_expected,
         coalesce(composite.venues_weighted, 0) as venues_weighted,
         composite.oi_usd_weighing / nullif(open_interest.oi_usd, 0) as oi_weighted_share,
         composite.source_lists,
-        greatest(composite.available_at, cast(paced.trade_date + 1 as timestamp)) as day_available_at
-    from paced
-    left join composite on paced.asset = composite.asset and paced.trade_date = composite.trade_date
-    left join dispersions on paced.asset = dispersions.asset and paced.trade_date = dispersions.trade_date
-    left join intervals on paced.asset = intervals.asset and paced.trade_date = intervals.trade_date
-    left join expected_venues on paced.asset = expected_venues.asset and paced.trade_date = expected_venues.trade_date
-    left join open_interest on paced.asset = open_interest.asset and paced.trade_date = open_interest.trade_date
+        greatest(composite.available_at, cast(speaking.trade_date + 1 as timestamp)) as day_available_at
+    from speaking
+    left join composite on speaking.asset = composite.asset and speaking.trade_date = composite.trade_date
+    left join dispersions on speaking.asset = dispersions.asset and speaking.trade_date = dispersions.trade_date
+    left join intervals on speaking.asset = intervals.asset and speaking.trade_date = intervals.trade_date
+    left join expected_venues
+        on speaking.asset = expected_venues.asset and speaking.trade_date = expected_venues.trade_date
+    left join open_interest
+        on speaking.asset = open_interest.asset and speaking.trade_date = open_interest.trade_date
 ),
 
 states as (
@@ -177,13 +201,7 @@ windowed as (
         )) }} as rate_8h_mean_7d,
         {{ stats_where_full(
             'sum(interval_changes) over month_before', 'interval_changes', threshold('month_window_days'), 'month_before'
-        ) }} as interval_changes_30d,
-        {%- for frequency in ['settlement', 'daily'] %}
-        {%- for part in ['positive', 'above_neutral'] %}
-        sum({{ frequency }}_{{ part }}_steps) over month_before as {{ frequency }}_{{ part }}_steps_30d,
-        {%- endfor %}
-        sum({{ frequency }}_steps) over month_before as {{ frequency }}_steps_30d{{ ',' if not loop.last }}
-        {%- endfor %}
+        ) }} as interval_changes_30d
     from states
     window
         in_order as (partition by asset order by trade_date),
@@ -224,7 +242,7 @@ marked as (
 judged as (
     select
         *,
-        {{ stats_last_known('extreme_mark', 'trade_date', 'earlier') }} as earlier_mark
+        {{ stats_last_known('extreme_mark', 'trade_date', 'earlier') }} = 1 as is_after_extreme
     from marked
     window earlier as (partition by asset order by trade_date rows between unbounded preceding and 1 preceding)
 ),
@@ -247,17 +265,8 @@ select
     coalesce(judged.close_regime_class, 'unknown') as regime_class,
     judged.regime,
     case when judged.regime <> 'unknown' then cast(judged.days_in_run as int) end as days_in_regime,
-    {%- for part in ['positive', 'above_neutral'] %}
-    case
-        when
-            judged.input_grain = 'settlement'
-            and judged.settlement_steps_30d
-            = {{ threshold('month_window_days') }} * {{ threshold('funding_slots_per_day') }}
-            then judged.settlement_{{ part }}_steps_30d / cast(judged.settlement_steps_30d as double)
-        when judged.input_grain = 'daily' and judged.daily_steps_30d = {{ threshold('month_window_days') }}
-            then judged.daily_{{ part }}_steps_30d / cast(judged.daily_steps_30d as double)
-    end as {{ part }}_share_30d,
-    {%- endfor %}
+    judged.positive_share_30d,
+    judged.above_neutral_share_30d,
     case judged.close_rate_sign
         when 1 then 'positive'
         when 0 then 'zero'
@@ -268,19 +277,11 @@ select
     judged.rate_8h_sd_30d,
     judged.rate_8h_sd_median_365d,
     judged.rate_8h_mean_7d,
-    {{ stats_state(
-        'judged.rate_8h_mean_7d between ' ~ threshold('healthy_rate_low') ~ ' and ' ~ threshold('healthy_rate_high')
-        ~ ' and judged.rate_8h_sd_30d < judged.rate_8h_sd_median_365d',
-        ['judged.rate_8h_mean_7d', 'judged.rate_8h_sd_30d', 'judged.rate_8h_sd_median_365d']
-    ) }} as healthy_market,
+    {{ signal_state('healthy_funding', 'judged') }} as healthy_market,
     case
         when judged.regime = 'unknown' or judged.days_known < {{ threshold('funding_normalization_days') }}
             then 'unknown'
-        when
-            not judged.is_extreme
-            and judged.days_inside >= {{ threshold('funding_normalization_days') }}
-            and judged.earlier_mark = 1
-            then 'on'
+        when {{ signal_condition('funding_normalization', 'judged') }} then 'on'
         else 'off'
     end as normalization,
     judged.interval_hours_min,

@@ -1,189 +1,61 @@
--- Exchange, perp DEX and lending liquidations of an asset side by side hour by hour, each in its own measure, on days
--- of which some feed tells the hours apart. Ranges, ratios to open interest and statistics over days are
+-- Exchange, perp DEX and lending liquidations of an asset side by side hour by hour, each in its own measure: the rows
+-- of int_liquidations_by_kind_hourly as columns. Ranges, ratios to open interest and statistics over days are
 -- liquidation_comparison_daily's.
-{%- set sides = [
-    {'name': 'exchange', 'kind': 'cex', 'measure': 'position_notional', 'amount': 'exchange_position_notional_usd'},
-    {'name': 'perp_dex', 'kind': 'perp_dex', 'measure': 'position_notional', 'amount': 'perp_dex_position_notional_usd'},
-    {
-        'name': 'lending_collateral', 'kind': 'lending', 'measure': 'collateral_seized',
-        'amount': 'lending_collateral_seized_usd',
-    },
-    {'name': 'lending_debt', 'kind': 'lending', 'measure': 'debt_repaid', 'amount': 'lending_debt_repaid_usd'},
-] %}
-{%- set position_sides = {'long': 'long', 'short': 'short', 'side_unknown': 'unknown'} %}
-
-with feed_sides as (
-    select * from {{ ref('int_liquidation_feeds_daily') }}
-),
-
--- Every feed of the day's total counts as expected, also one that speaks of days only.
-feeds as (
-    select
-        asset,
-        trade_date,
-        venue_kind,
-        measure,
-        venue,
-        chain,
-        series,
-        bool_and(hours_known_by = 'day') as is_day_covered,
-        bool_or(hours_known_by <> 'none') as is_hourly,
-        {{ worst_completeness('completeness') }} as completeness
-    from feed_sides
-    group by asset, trade_date, venue_kind, measure, venue, chain, series
-),
-
-feed_days as (
-    select
-        asset,
-        trade_date,
-        {%- for side in sides %}
-        {%- set of_side = "venue_kind = '" ~ side.kind ~ "' and measure = '" ~ side.measure ~ "'" %}
-        count_if({{ of_side }}) as {{ side.name }}_feeds_expected,
-        count_if({{ of_side }} and is_day_covered) as {{ side.name }}_feeds_covered,
-        {{ worst_completeness('case when ' ~ of_side ~ ' and is_hourly then completeness end') }}
-            as {{ side.name }}_completeness{{ ',' if not loop.last }}
-        {%- endfor %}
-    from feeds
-    group by asset, trade_date
-    having bool_or(is_hourly)
-),
-
--- Which amounts are zero in an hour without events. Which source speaks, and that its day is whole, is known when the
--- day is.
-days as (
-    select
-        asset,
-        trade_date,
-        {%- for side in sides %}
-        {%- set of_side = "venue_kind = '" ~ side.kind ~ "' and measure = '" ~ side.measure ~ "'" %}
-        {%- set covers = of_side ~ " and hours_known_by = 'day'" %}
-        bool_or({{ covers }}) as {{ side.name }}_covers,
-        {%- if side.measure == 'position_notional' %}
-        {%- for column, position_side in position_sides.items() %}
-        bool_or({{ covers }} and side = '{{ position_side }}') as {{ side.name }}_covers_{{ column }},
-        {%- endfor %}
-        {%- endif %}
-        {%- endfor %}
-        {{ sorted_list("case when hours_known_by <> 'none' then source end") }} as sources,
-        greatest(max(available_at), cast(trade_date + 1 as timestamp)) as available_at
-    from feed_sides
-    group by asset, trade_date
-    having bool_or(hours_known_by <> 'none')
-),
-
-reported as (
-    select
-        asset,
-        opened_at,
-        {%- for side in sides %}
-        {%- set of_side = "filter (where venue_kind = '" ~ side.kind ~ "' and measure = '" ~ side.measure ~ "')" %}
-        sum(notional_usd) {{ of_side }} as {{ side.name }}_usd,
-        count(*) {{ of_side }} as {{ side.name }}_reports,
-        count(events) {{ of_side }} as {{ side.name }}_counts,
-        sum(events) {{ of_side }} as {{ side.name }}_events,
-        sum(unpriced_events) {{ of_side }} as {{ side.name }}_unpriced_events,
-        {%- if side.measure == 'position_notional' %}
-        {%- for column, position_side in position_sides.items() %}
-        {%- set of_column = "filter (where venue_kind = '" ~ side.kind ~ "' and side = '" ~ position_side ~ "')" %}
-        sum(notional_usd) {{ of_column }} as {{ side.name }}_usd_{{ column }},
-        count(*) {{ of_column }} as {{ side.name }}_reports_{{ column }},
-        sum(unpriced_events) {{ of_column }} as {{ side.name }}_unpriced_events_{{ column }},
-        {%- endfor %}
-        {%- endif %}
-        {%- endfor %}
-        count(*) as reports
-    from {{ ref('int_liquidations_hourly') }}
-    group by asset, opened_at
-),
-
-periods as (
-    select
-        asset,
-        opened_at,
-        {%- for side in sides %}
-        count(distinct concat_ws(' ', venue, chain, series)) filter (
-            where venue_kind = '{{ side.kind }}' and measure = '{{ side.measure }}'
-        ) as {{ side.name }}_feeds_covered{{ ',' if not loop.last }}
-        {%- endfor %}
-    from {{ ref('int_liquidations_hourly') }}
-    where is_hour_complete
-    group by asset, opened_at
-),
-
-spine as (
-    select
-        days.asset,
-        days.trade_date,
-        cast(days.trade_date as timestamp) + cast(steps.i as int) * interval '1' hour as opened_at
-    from days
-    cross join range(0, 24) as steps (i)
-),
-
-hours as (
-    select
-        spine.asset,
-        spine.opened_at,
-        spine.trade_date,
-        {%- for side in sides %}
-        coalesce(reported.{{ side.name }}_reports, 0) > 0 or days.{{ side.name }}_covers as {{ side.name }}_is_known,
-        {{ stats_zero_if_covered(
-            'reported.' ~ side.name ~ '_usd', 'reported.' ~ side.name ~ '_reports', 'days.' ~ side.name ~ '_covers',
-            'reported.' ~ side.name ~ '_unpriced_events'
-        ) }} as {{ side.name }}_usd,
-        {%- if side.measure == 'position_notional' %}
-        {%- for column in position_sides %}
-        {{ stats_zero_if_covered(
-            'reported.' ~ side.name ~ '_usd_' ~ column, 'reported.' ~ side.name ~ '_reports_' ~ column,
-            'days.' ~ side.name ~ '_covers_' ~ column, 'reported.' ~ side.name ~ '_unpriced_events_' ~ column
-        ) }} as {{ side.name }}_usd_{{ column }},
-        {%- endfor %}
-        {%- endif %}
-        case
-            when reported.{{ side.name }}_reports > reported.{{ side.name }}_counts then null
-            when reported.{{ side.name }}_reports > 0 then reported.{{ side.name }}_events
-            when days.{{ side.name }}_covers then 0
-        end as {{ side.name }}_events,
-        case
-            when reported.{{ side.name }}_reports > 0 then reported.{{ side.name }}_unpriced_events
-            when days.{{ side.name }}_covers then 0
-        end as {{ side.name }}_unpriced_events,
-        feed_days.{{ side.name }}_completeness,
-        feed_days.{{ side.name }}_feeds_covered + coalesce(periods.{{ side.name }}_feeds_covered, 0)
-            as {{ side.name }}_feeds_covered,
-        feed_days.{{ side.name }}_feeds_expected,
-        {%- endfor %}
-        days.sources,
-        days.available_at
-    from spine
-    inner join days on spine.asset = days.asset and spine.trade_date = days.trade_date
-    inner join feed_days on spine.asset = feed_days.asset and spine.trade_date = feed_days.trade_date
-    left join reported on spine.asset = reported.asset and spine.opened_at = reported.opened_at
-    left join periods on spine.asset = periods.asset and spine.opened_at = periods.opened_at
+with kinds as (
+    select * from {{ ref('int_liquidations_by_kind_hourly') }}
 )
 
+-- The pivot: every kind has a row for every hour.
 select
-    asset,
-    opened_at,
-    trade_date,
-    {%- for side in sides %}
-    {{ side.name }}_usd as {{ side.amount }},
-    {%- if side.measure == 'position_notional' %}
-    {%- for column in position_sides %}
-    {{ side.name }}_usd_{{ column }} as {{ side.amount }}_{{ column }},
-    {%- endfor %}
-    {%- endif %}
-    cast({{ side.name }}_events as bigint) as {{ side.name }}_events,
-    cast({{ side.name }}_unpriced_events as bigint) as {{ side.name }}_unpriced_events,
-    case when {{ side.name }}_is_known then {{ side.name }}_completeness else 'none' end
-        as {{ side.name }}_completeness,
-    cast({{ side.name }}_feeds_covered as int) as {{ side.name }}_feeds_covered,
-    cast({{ side.name }}_feeds_expected as int) as {{ side.name }}_feeds_expected,
-    {{ side.name }}_feeds_expected > 0 and {{ side.name }}_feeds_covered = {{ side.name }}_feeds_expected
-        as {{ side.name }}_is_covered,
-    {%- endfor %}
-    perp_dex_usd / nullif(perp_dex_usd + exchange_usd, 0) as perp_dex_share,
-    lending_collateral_usd / nullif(exchange_usd, 0) as lending_to_exchange_ratio,
-    sources,
-    available_at
-from hours
+    exchange.asset,
+    exchange.opened_at,
+    exchange.trade_date,
+    exchange.notional_usd as exchange_position_notional_usd,
+    exchange.notional_usd_long as exchange_position_notional_usd_long,
+    exchange.notional_usd_short as exchange_position_notional_usd_short,
+    exchange.notional_usd_side_unknown as exchange_position_notional_usd_side_unknown,
+    exchange.events as exchange_events,
+    exchange.unpriced_events as exchange_unpriced_events,
+    exchange.completeness as exchange_completeness,
+    exchange.feeds_covered as exchange_feeds_covered,
+    exchange.feeds_expected as exchange_feeds_expected,
+    exchange.is_covered as exchange_is_covered,
+    perp_dex.notional_usd as perp_dex_position_notional_usd,
+    perp_dex.notional_usd_long as perp_dex_position_notional_usd_long,
+    perp_dex.notional_usd_short as perp_dex_position_notional_usd_short,
+    perp_dex.notional_usd_side_unknown as perp_dex_position_notional_usd_side_unknown,
+    perp_dex.events as perp_dex_events,
+    perp_dex.unpriced_events as perp_dex_unpriced_events,
+    perp_dex.completeness as perp_dex_completeness,
+    perp_dex.feeds_covered as perp_dex_feeds_covered,
+    perp_dex.feeds_expected as perp_dex_feeds_expected,
+    perp_dex.is_covered as perp_dex_is_covered,
+    lending_collateral.notional_usd as lending_collateral_seized_usd,
+    lending_collateral.events as lending_collateral_events,
+    lending_collateral.unpriced_events as lending_collateral_unpriced_events,
+    lending_collateral.completeness as lending_collateral_completeness,
+    lending_collateral.feeds_covered as lending_collateral_feeds_covered,
+    lending_collateral.feeds_expected as lending_collateral_feeds_expected,
+    lending_collateral.is_covered as lending_collateral_is_covered,
+    lending_debt.notional_usd as lending_debt_repaid_usd,
+    lending_debt.events as lending_debt_events,
+    lending_debt.unpriced_events as lending_debt_unpriced_events,
+    lending_debt.completeness as lending_debt_completeness,
+    lending_debt.feeds_covered as lending_debt_feeds_covered,
+    lending_debt.feeds_expected as lending_debt_feeds_expected,
+    lending_debt.is_covered as lending_debt_is_covered,
+    perp_dex.notional_usd / nullif(perp_dex.notional_usd + exchange.notional_usd, 0) as perp_dex_share,
+    lending_collateral.notional_usd / nullif(exchange.notional_usd, 0) as lending_to_exchange_ratio,
+    exchange.sources,
+    exchange.available_at
+from kinds as exchange
+inner join kinds as perp_dex
+    on exchange.asset = perp_dex.asset and exchange.opened_at = perp_dex.opened_at
+    and perp_dex.kind = 'perp_dex'
+inner join kinds as lending_collateral
+    on exchange.asset = lending_collateral.asset and exchange.opened_at = lending_collateral.opened_at
+    and lending_collateral.kind = 'lending_collateral'
+inner join kinds as lending_debt
+    on exchange.asset = lending_debt.asset and exchange.opened_at = lending_debt.opened_at
+    and lending_debt.kind = 'lending_debt'
+where exchange.kind = 'exchange'

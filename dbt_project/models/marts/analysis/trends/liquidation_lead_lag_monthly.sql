@@ -1,11 +1,9 @@
 -- Whether exchange liquidations run ahead of on-chain ones: their cross-correlation by lag once what the day's move
 -- explains is taken out, and the band chance stays in, as they stood when each month began. The day-by-day view is
 -- liquidation_comparison_daily's.
-{%- set counterparts = {'perp_dex': 'perp_dex_usd', 'lending': 'lending_usd'} %}
-{%- set largest = threshold('comparison_lag_max_days') | int %}
 {%- set window_days = threshold('comparison_lag_window_days') | int %}
 {%- set block_days = threshold('comparison_lag_block_days') | int %}
-{%- set lags = range(-largest, largest + 1) | list %}
+{%- set largest_lag = threshold('comparison_lag_max_days') | int %}
 
 with kinds as (
     select
@@ -31,23 +29,40 @@ totals as (
     group by asset, trade_date
 ),
 
+on_chain as (
+    select
+        asset,
+        trade_date,
+        'perp_dex' as counterpart,
+        exchange_usd,
+        perp_dex_usd as on_chain_usd,
+        available_at
+    from totals
+    union all
+    select
+        asset,
+        trade_date,
+        'lending' as counterpart,
+        exchange_usd,
+        lending_usd as on_chain_usd,
+        available_at
+    from totals
+),
+
 -- Days on which all three are known.
 common_days as (
-    {%- for counterpart, amount in counterparts.items() %}
     select
-        totals.asset,
-        '{{ counterpart }}' as counterpart,
-        totals.trade_date,
-        ln(1 + totals.exchange_usd) as exchange_log,
-        ln(1 + totals.{{ amount }}) as on_chain_log,
+        on_chain.asset,
+        on_chain.counterpart,
+        on_chain.trade_date,
+        ln(1 + on_chain.exchange_usd) as exchange_log,
+        ln(1 + on_chain.on_chain_usd) as on_chain_log,
         abs(price.log_return) as move,
-        greatest(totals.available_at, price.available_at, cast(totals.trade_date + 1 as timestamp)) as available_at
-    from totals
+        greatest(on_chain.available_at, price.available_at, cast(on_chain.trade_date + 1 as timestamp)) as available_at
+    from on_chain
     inner join {{ ref('fct_price_daily') }} as price
-        on totals.asset = price.asset and totals.trade_date = price.trade_date
-    where totals.exchange_usd is not null and totals.{{ amount }} is not null and price.log_return is not null
-    {{ 'union all' if not loop.last }}
-    {%- endfor %}
+        on on_chain.asset = price.asset and on_chain.trade_date = price.trade_date
+    where on_chain.exchange_usd is not null and on_chain.on_chain_usd is not null and price.log_return is not null
 ),
 
 last_days as (
@@ -137,27 +152,46 @@ spreads as (
     group by asset, counterpart, trade_month
 ),
 
--- The correlation at a lag is the mean of these products.
-products as (
+lags as (
+    select cast(i as int) - {{ largest_lag }} as lag_days
+    from range(0, 2 * {{ largest_lag }} + 1) as steps (i)
+),
+
+-- Exchanges of a day beside the chain of lag_days later: above 0 exchanges are first.
+shifted as (
     select
         residuals.asset,
         residuals.counterpart,
         residuals.trade_month,
-        cast(floor(residuals.day_no / cast({{ block_days }} as double)) as int) as block_no,
-        {%- for lag in lags %}
+        residuals.day_no,
+        lags.lag_days,
+        residuals.day_no + lags.lag_days as later_day_no,
         residuals.exchange
-        * {{ 'lead' if lag > 0 else 'lag' }}(residuals.on_chain, {{ lag | abs }}) over in_order
-        / spreads.spread as product_{{ loop.index }}{{ ',' if not loop.last }}
-        {%- endfor %}
     from residuals
+    cross join lags
+),
+
+-- The correlation at a lag is the mean of these products.
+products as (
+    select
+        shifted.asset,
+        shifted.counterpart,
+        shifted.trade_month,
+        shifted.lag_days,
+        cast(floor(shifted.day_no / cast({{ block_days }} as double)) as int) as block_no,
+        shifted.exchange * later.on_chain / spreads.spread as product
+    from shifted
     inner join spreads
         on
-            residuals.asset = spreads.asset
-            and residuals.counterpart = spreads.counterpart
-            and residuals.trade_month = spreads.trade_month
-    window in_order as (
-        partition by residuals.asset, residuals.counterpart, residuals.trade_month order by residuals.day_no
-    )
+            shifted.asset = spreads.asset
+            and shifted.counterpart = spreads.counterpart
+            and shifted.trade_month = spreads.trade_month
+    left join residuals as later
+        on
+            shifted.asset = later.asset
+            and shifted.counterpart = later.counterpart
+            and shifted.trade_month = later.trade_month
+            and shifted.later_day_no = later.day_no
 ),
 
 profiles as (
@@ -165,12 +199,11 @@ profiles as (
         asset,
         counterpart,
         trade_month,
-        {%- for lag in lags %}
-        count(product_{{ loop.index }}) as pairs_{{ loop.index }},
-        avg(product_{{ loop.index }}) as correlation_{{ loop.index }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        lag_days,
+        count(product) as pairs,
+        avg(product) as correlation
     from products
-    group by asset, counterpart, trade_month
+    group by asset, counterpart, trade_month, lag_days
 ),
 
 -- What a block adds to each correlation beyond its mean, as a share of all pairs.
@@ -179,37 +212,50 @@ blocks as (
         products.asset,
         products.counterpart,
         products.trade_month,
+        products.lag_days,
         products.block_no,
-        {%- for lag in lags %}
-        coalesce(sum(products.product_{{ loop.index }} - profiles.correlation_{{ loop.index }}), 0)
-        / nullif(max(profiles.pairs_{{ loop.index }}), 0) as deviation_{{ loop.index }}{{ ',' if not loop.last }}
-        {%- endfor %}
+        coalesce(sum(products.product - profiles.correlation), 0) / nullif(max(profiles.pairs), 0) as deviation
     from products
     inner join profiles
         on
             products.asset = profiles.asset
             and products.counterpart = profiles.counterpart
             and products.trade_month = profiles.trade_month
-    group by products.asset, products.counterpart, products.trade_month, products.block_no
+            and products.lag_days = profiles.lag_days
+    group by products.asset, products.counterpart, products.trade_month, products.lag_days, products.block_no
 ),
 
 draws as ({{ stats_block_draws(threshold('comparison_lag_resamples'), window_days // block_days) }}),
 
+-- Lags are columns here and nowhere else: as rows they would make the resampling, the longest step, four times as long.
+block_deviations as (
+    select
+        asset,
+        counterpart,
+        trade_month,
+        block_no,
+        {%- for lag in range(-largest_lag, largest_lag + 1) %}
+        max(deviation) filter (where lag_days = {{ lag }}) as deviation_{{ loop.index }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from blocks
+    group by asset, counterpart, trade_month, block_no
+),
+
 -- A best lag is sought among all of them, so the band is that of the largest deviation of all.
 resampled as (
     select
-        blocks.asset,
-        blocks.counterpart,
-        blocks.trade_month,
+        block_deviations.asset,
+        block_deviations.counterpart,
+        block_deviations.trade_month,
         draws.resample,
         greatest(
-            {%- for lag in lags %}
-            abs(sum(draws.times * blocks.deviation_{{ loop.index }})){{ ',' if not loop.last }}
+            {%- for lag in range(-largest_lag, largest_lag + 1) %}
+            abs(sum(draws.times * block_deviations.deviation_{{ loop.index }})){{ ',' if not loop.last }}
             {%- endfor %}
         ) as largest_deviation
-    from blocks
-    inner join draws on blocks.block_no = draws.block_no
-    group by blocks.asset, blocks.counterpart, blocks.trade_month, draws.resample
+    from block_deviations
+    inner join draws on block_deviations.block_no = draws.block_no
+    group by block_deviations.asset, block_deviations.counterpart, block_deviations.trade_month, draws.resample
 ),
 
 bands as (
@@ -225,17 +271,14 @@ bands as (
 ),
 
 by_lag as (
-    {%- for lag in lags %}
     select
         asset,
         counterpart,
         trade_month,
-        {{ lag }} as lag_days,
-        pairs_{{ loop.index }} as pairs,
-        {{ stats_snap('correlation_' ~ loop.index) }} as correlation
+        lag_days,
+        pairs,
+        {{ stats_snap('correlation') }} as correlation
     from profiles
-    {{ 'union all' if not loop.last }}
-    {%- endfor %}
 ),
 
 judged as (
@@ -273,9 +316,7 @@ select
     coalesce(judged.is_outside_band and judged.place = 1, false) as is_best,
     greatest(fits.available_at, cast(fits.trade_month as timestamp)) as available_at
 from fits
-cross join (
-    select cast(i as int) - {{ largest }} as lag_days from range(0, {{ lags | length }}) as steps (i)
-) as lags
+cross join lags
 left join judged
     on
         fits.asset = judged.asset

@@ -1,9 +1,6 @@
 -- Whether open interest moves before price or after it: the cross-correlation of its change with the return by lag, as
 -- it stood when each month began. A year of days does not change its mind overnight, so a profile holds for a month:
 -- 21 rows a day would say the same thirty times.
-{%- set largest = threshold('lead_lag_max_days') | int %}
-{%- set lags = range(-largest, largest + 1) | list %}
-
 with oi as (
     select
         asset,
@@ -29,37 +26,35 @@ days as (
 ),
 
 lags as (
-    select cast(i as int) - {{ largest }} as lag_days from range(0, {{ lags | length }}) as steps (i)
+    select cast(i as int) - {{ threshold('lead_lag_max_days') }} as lag_days
+    from range(0, 2 * {{ threshold('lead_lag_max_days') }} + 1) as steps (i)
 ),
 
--- Open interest has a row for every day, so a step of N rows is a step of N days. (Joining the days by lag instead lets
--- DuckDB pair all days of an asset first: 26 s for 87,000 rows.)
+-- A change beside the return of lag_days later: above 0 open interest is first. The later day is named before it is
+-- joined, since DuckDB would else pair all days of an asset.
 shifted as (
     select
-        asset,
-        trade_date,
-        oi_change,
-        {%- for lag in lags %}
-        {{ 'lead' if lag > 0 else 'lag' }}(log_return, {{ lag | abs }}) over in_order as return_{{ loop.index }}
-        {{- ',' if not loop.last }}
-        {%- endfor %}
+        days.asset,
+        days.trade_date,
+        lags.lag_days,
+        days.trade_date + lags.lag_days as later_date,
+        days.oi_change
     from days
-    window in_order as (partition by asset order by trade_date)
+    cross join lags
+    where days.oi_change is not null
 ),
 
 -- A pair is known when its later end is: it belongs to that month.
 pairs as (
-    {%- for lag in lags %}
     select
-        asset,
-        {{ lag }} as lag_days,
-        cast(date_trunc('month', trade_date + {{ [lag, 0] | max }}) as date) as trade_month,
-        oi_change as x,
-        return_{{ loop.index }} as y
+        shifted.asset,
+        shifted.lag_days,
+        cast(date_trunc('month', greatest(shifted.trade_date, shifted.later_date)) as date) as trade_month,
+        shifted.oi_change as x,
+        days.log_return as y
     from shifted
-    where oi_change is not null and return_{{ loop.index }} is not null
-    {{ 'union all' if not loop.last }}
-    {%- endfor %}
+    inner join days on shifted.asset = days.asset and shifted.later_date = days.trade_date
+    where days.log_return is not null
 ),
 
 -- Windows overlap by eleven months of twelve, so each month is summed once and the sums are added up.
@@ -111,9 +106,14 @@ windowed as (
         trade_month,
         lag_days,
         coalesce(sum(pairs) over year_before, 0) as n,
-        {%- for column in ['x1', 'y1', 'x2', 'y2', 'x1y1', 'x2y1', 'x1y2', 'x2y2'] %}
-        sum({{ column }}) over year_before as {{ column }},
-        {%- endfor %}
+        sum(x1) over year_before as x1,
+        sum(y1) over year_before as y1,
+        sum(x2) over year_before as x2,
+        sum(y2) over year_before as y2,
+        sum(x1y1) over year_before as x1y1,
+        sum(x2y1) over year_before as x2y1,
+        sum(x1y2) over year_before as x1y2,
+        sum(x2y2) over year_before as x2y2,
         max(x_high) over year_before > min(x_low) over year_before
         and max(y_high) over year_before > min(y_low) over year_before as is_moving,
         max(available_at) over earlier as available_at

@@ -108,18 +108,14 @@ measured as (
             oi.available_at, price_windows.available_at, plausibility.available_at, cast(oi.trade_date + 1 as timestamp)
         ) as day_available_at,
         -- Both sides of every comparison on one grid, so that a value on the border is on the border in every run.
-        {{ stats_snap('price_windows.log_return') }} as r,
-        {{ stats_snap('oi.oi_log_change_1d') }} as o,
-        {{ stats_snap('oi.oi_growth_1d') }} as g,
+        {{ stats_snap('price_windows.log_return') }} as price_return,
+        abs({{ stats_snap('price_windows.log_return') }}) as price_move,
+        {{ stats_snap('oi.oi_log_change_1d') }} as oi_change,
+        {{ stats_snap('oi.oi_growth_1d') }} as oi_growth,
         {{ stats_snap(threshold('quadrant_return_sigmas') ~ ' * price_windows.realized_vol_30d_daily') }}
             as quadrant_return_border,
         {{ stats_snap(threshold('quadrant_oi_sigmas') ~ ' * oi_windows.oi_log_change_sd_30d') }}
             as quadrant_oi_border,
-        {{ stats_snap(threshold('expansion_flat_sigmas') ~ ' * price_windows.realized_vol_30d_daily') }} as flat_border,
-        {{ stats_snap(threshold('divergence_fall_sigmas') ~ ' * price_windows.realized_vol_30d_daily') }}
-            as fall_border,
-        {{ stats_snap(threshold('divergence_oi_sigmas') ~ ' * oi_windows.oi_log_change_sd_30d') }}
-            as divergence_oi_border,
         -- Too small a part of the market must not speak for all of it.
         case when oi.oi_compared_share_1d >= {{ threshold('oi_comparable_share_min') }} then true end as is_comparable
     from oi
@@ -136,32 +132,29 @@ judged as (
         *,
         case
             when
-                r is null or o is null or is_comparable is null
+                price_return is null or oi_change is null or is_comparable is null
                 or quadrant_return_border is null or quadrant_oi_border is null
                 then 'unknown'
-            when r > quadrant_return_border and o > quadrant_oi_border then 'long_build_up'
-            when r < -quadrant_return_border and o > quadrant_oi_border then 'short_build_up'
-            when r > quadrant_return_border and o < -quadrant_oi_border then 'short_covering'
-            when r < -quadrant_return_border and o < -quadrant_oi_border then 'long_unwinding'
+            when price_return > quadrant_return_border and oi_change > quadrant_oi_border then 'long_build_up'
+            when price_return < -quadrant_return_border and oi_change > quadrant_oi_border then 'short_build_up'
+            when price_return > quadrant_return_border and oi_change < -quadrant_oi_border then 'short_covering'
+            when price_return < -quadrant_return_border and oi_change < -quadrant_oi_border then 'long_unwinding'
             else 'neutral'
         end as quadrant,
+        {{ signal_state('oi_expansion', also_known=['is_comparable']) }} as expansion,
         {{ stats_state(
-            'g >= ' ~ threshold('expansion_growth') ~ ' and abs(r) <= flat_border',
-            ['g', 'r', 'flat_border', 'is_comparable']
-        ) }} as expansion,
-        {{ stats_state(
-            'volume_base >= volume_high_30d',
+            signal_comparison('oi_expansion_confirmed', 'volume_base'),
             ['volume_base', 'volume_high_30d', 'nullif(is_volume_comparable, false)']
         ) }} as volume_surge,
         case
             when
-                r is null or o is null or is_comparable is null
-                or fall_border is null or divergence_oi_border is null
+                price_return is null or oi_change is null or is_comparable is null
+                or realized_vol_30d_daily is null or oi_log_change_sd_30d is null
                 then 'unknown'
-            when r > -fall_border then 'none'
-            when o > divergence_oi_border then 'bought_dip'
-            when o < -divergence_oi_border then 'deleveraging'
-            else 'neutral'
+            when {{ signal_condition('bought_dip') }} then 'bought_dip'
+            when {{ signal_condition('deleveraging') }} then 'deleveraging'
+            when {{ signal_comparison('bought_dip', 'price_return') }} then 'neutral'
+            else 'none'
         end as divergence
     from measured
 ),

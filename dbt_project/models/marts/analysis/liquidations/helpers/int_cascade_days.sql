@@ -1,7 +1,5 @@
 -- Whether an asset cascaded on a day: by its minutes where events are known on the day and the week before, else by the
 -- day's total against the days before. Only minutes above their border count here, so that no later day changes a row.
-{%- set amounts = {'cascade_usd': 'notional_usd', 'cascade_long_usd': 'long_usd', 'cascade_short_usd': 'short_usd'} %}
-
 with days as (
     select
         *,
@@ -34,7 +32,7 @@ hot as (
     select
         asset,
         trade_date,
-        cast(count(distinct started_at) as int) as cascades,
+        cast(count(distinct started_at) as int) as minute_cascades,
         sum(notional_usd) as cascade_usd,
         sum(long_usd) as long_usd,
         sum(short_usd) as short_usd,
@@ -47,6 +45,8 @@ hot as (
 grained as (
     select
         days.*,
+        {{ liquidation_snap('days.notional_usd') }} as liquidated_usd,
+        {{ liquidation_snap('days.border_usd') }} as liquidated_border_usd,
         case
             when days.has_events and days.event_days_known = {{ threshold('cascade_median_days') }} then 'minute'
             when days.total_days_known = {{ threshold('cascade_daily_days') }} and days.notional_usd is not null
@@ -59,7 +59,7 @@ grained as (
 judged as (
     select
         grained.*,
-        hot.cascades as minute_cascades,
+        hot.minute_cascades,
         hot.cascade_usd,
         hot.long_usd as cascade_long_usd,
         hot.short_usd as cascade_short_usd,
@@ -67,14 +67,14 @@ judged as (
         case grained.input_grain
             when 'minute'
                 then case
-                    when hot.cascades > 0 then 'on'
+                    when {{ signal_comparison('large_liquidations', 'minute_cascades', 'hot') }} then 'on'
                     when judgeable.minutes_unjudged > 0 then 'unknown'
                     else 'off'
                 end
             when 'daily'
                 then {{ stats_state(
-                    liquidation_snap('grained.notional_usd') ~ ' > ' ~ liquidation_snap('grained.border_usd'),
-                    ['grained.notional_usd', 'grained.border_usd']
+                    signal_comparison('large_liquidations', 'liquidated_usd', 'grained'),
+                    ['grained.liquidated_usd', 'grained.liquidated_border_usd']
                 ) }}
             else 'unknown'
         end as state
@@ -104,14 +104,24 @@ select
         when judged.input_grain = 'minute' then judged.minute_cascades
         else 1
     end as cascades,
-    {%- for amount, total in amounts.items() %}
     case
         when judged.state = 'unknown' then null
         when judged.state = 'off' then 0e0
-        when judged.input_grain = 'minute' then judged.{{ amount }}
-        else judged.{{ total }}
-    end as {{ amount }},
-    {%- endfor %}
+        when judged.input_grain = 'minute' then judged.cascade_usd
+        else judged.notional_usd
+    end as cascade_usd,
+    case
+        when judged.state = 'unknown' then null
+        when judged.state = 'off' then 0e0
+        when judged.input_grain = 'minute' then judged.cascade_long_usd
+        else judged.long_usd
+    end as cascade_long_usd,
+    case
+        when judged.state = 'unknown' then null
+        when judged.state = 'off' then 0e0
+        when judged.input_grain = 'minute' then judged.cascade_short_usd
+        else judged.short_usd
+    end as cascade_short_usd,
     case
         when judged.state = 'unknown' then null
         when judged.state = 'off' then 0

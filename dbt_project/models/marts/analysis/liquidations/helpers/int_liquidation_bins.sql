@@ -25,11 +25,9 @@ priced_events as (
             when prices.close_usd is null then events.quantity_base - coalesce(events.unpriced_base, 0)
             else events.quantity_base
         end as quantity_base,
-        case
-            when events.unpriced_events > 0 and prices.close_usd is not null
-                then coalesce(events.notional_usd, 0) + events.unpriced_base * prices.close_usd
-            else events.notional_usd
-        end as notional_usd,
+        {{ liquidation_value(
+            'events.notional_usd', 'events.unpriced_events', 'events.unpriced_base', 'prices.close_usd'
+        ) }} as notional_usd,
         case when events.bin_no is null then 'daily_close' else 'event' end as input_grain,
         chosen.completeness,
         chosen.source,
@@ -78,16 +76,17 @@ select
     trade_date,
     bin_no,
     sum(notional_usd) as notional_usd,
-    {%- for side in ['long', 'short'] %}
-    coalesce(sum(notional_usd) filter (where side = '{{ side }}'), 0) as {{ side }}_usd,
-    {%- endfor %}
+    coalesce(sum(notional_usd) filter (where side = 'long'), 0) as long_usd,
+    coalesce(sum(notional_usd) filter (where side = 'short'), 0) as short_usd,
     coalesce(sum(notional_usd) filter (where side = 'unknown'), 0) as side_unknown_usd,
-    {%- for side in ['long', 'short'] %}
     case
-        when count(*) filter (where side = '{{ side }}') = count(quantity_base) filter (where side = '{{ side }}')
-            then coalesce(sum(quantity_base) filter (where side = '{{ side }}'), 0)
-    end as {{ side }}_base,
-    {%- endfor %}
+        when count(*) filter (where side = 'long') = count(quantity_base) filter (where side = 'long')
+            then coalesce(sum(quantity_base) filter (where side = 'long'), 0)
+    end as long_base,
+    case
+        when count(*) filter (where side = 'short') = count(quantity_base) filter (where side = 'short')
+            then coalesce(sum(quantity_base) filter (where side = 'short'), 0)
+    end as short_base,
     case when count(*) = count(events) then cast(sum(events) as bigint) end as events,
     coalesce(sum(notional_usd) filter (where input_grain = 'daily_close'), 0) as placed_at_close_usd,
     case when min(input_grain) = max(input_grain) then min(input_grain) else 'mixed' end as input_grain,

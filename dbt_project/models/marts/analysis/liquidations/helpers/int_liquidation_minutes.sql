@@ -37,12 +37,10 @@ priced as (
         minutes.trade_date,
         minutes.side,
         minutes.events,
-        case
-            when minutes.unpriced_events > 0 and prices.close_usd is not null
-                then coalesce(minutes.notional_usd, 0)
-                + {{ asset_amount('minutes.unpriced_base', 'instruments.multiplier') }} * prices.close_usd
-            else minutes.notional_usd
-        end as notional_usd,
+        {{ liquidation_value(
+            'minutes.notional_usd', 'minutes.unpriced_events',
+            asset_amount('minutes.unpriced_base', 'instruments.multiplier'), 'prices.close_usd'
+        ) }} as notional_usd,
         case
             when minutes.unpriced_events > 0 then greatest(minutes.available_at, prices.available_at)
             else minutes.available_at

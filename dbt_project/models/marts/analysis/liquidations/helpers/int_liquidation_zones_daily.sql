@@ -134,9 +134,16 @@ measured as (
     from zones
 ),
 
+distances as (
+    select
+        *,
+        {{ stats_snap('abs(distance)') }} as zone_distance
+    from measured
+),
+
 nearest as (
     select *
-    from measured
+    from distances
     qualify
         row_number() over (
             partition by asset, trade_date order by abs(distance) asc, zone_usd desc, low_usd asc
@@ -158,7 +165,7 @@ select
     case
         when judged_days.asset is null then 'unknown'
         when nearest.is_inside then 'inside'
-        when {{ stats_snap('abs(nearest.distance)') }} < {{ threshold('zone_near_distance') }} then 'near'
+        when {{ signal_condition('dense_liquidation_zone', 'nearest') }} then 'near'
         else 'outside'
     end as zone_state,
     nearest.low_usd as nearest_zone_low_usd,

@@ -1,16 +1,12 @@
 -- Implied volatility of an expiry at the money and at both wings, read off the chain by delta.
-{%- set points = [
-    ('call_atm', 'call', threshold('option_atm_delta')),
-    ('put_atm', 'put', '-' ~ threshold('option_atm_delta')),
-    ('call_25d', 'call', threshold('option_wing_delta')),
-    ('put_25d', 'put', '-' ~ threshold('option_wing_delta')),
-] %}
-
 with targets as (
-    {%- for point, option_type, target_delta in points %}
-    select '{{ point }}' as point, '{{ option_type }}' as option_type, {{ target_delta }} as target_delta
-    {{ 'union all' if not loop.last }}
-    {%- endfor %}
+    select 'call_atm' as point, 'call' as option_type, {{ threshold('option_atm_delta') }} as target_delta
+    union all
+    select 'put_atm' as point, 'put' as option_type, -{{ threshold('option_atm_delta') }} as target_delta
+    union all
+    select 'call_25d' as point, 'call' as option_type, {{ threshold('option_wing_delta') }} as target_delta
+    union all
+    select 'put_25d' as point, 'put' as option_type, -{{ threshold('option_wing_delta') }} as target_delta
 ),
 
 -- Far wings share a rounded delta; a curve has one value there.

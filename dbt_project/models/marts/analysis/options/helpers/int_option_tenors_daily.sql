@@ -1,30 +1,32 @@
 -- Implied volatility at constant maturities: total variance (iv squared times time) is read between two expiries.
-{%- set tenors = [threshold('option_tenor_short_days'), threshold('option_tenor_month_days')] %}
-{%- set points = ['iv_atm', 'iv_call_25d', 'iv_put_25d'] %}
-
 with smiles as (
     select * from {{ ref('int_option_smiles_daily') }}
 ),
 
 tenors as (
-    {%- for tenor in tenors %}
-    select {{ tenor }} as tenor_days {{ 'union all' if not loop.last }}
-    {%- endfor %}
+    select {{ threshold('option_tenor_short_days') }} as tenor_days
+    union all
+    select {{ threshold('option_tenor_month_days') }} as tenor_days
+),
+
+points as (
+    select venue, asset, trade_date, days_to_expiry, 'iv_atm' as point, iv_atm as iv from smiles
+    union all
+    select venue, asset, trade_date, days_to_expiry, 'iv_call_25d' as point, iv_call_25d as iv from smiles
+    union all
+    select venue, asset, trade_date, days_to_expiry, 'iv_put_25d' as point, iv_put_25d as iv from smiles
 ),
 
 variances as (
-    {%- for point in points %}
     select
         venue,
         asset,
         trade_date,
-        '{{ point }}' as point,
+        point,
         days_to_expiry,
-        {{ point }} * {{ point }} * days_to_expiry as total_variance
-    from smiles
-    where {{ point }} is not null
-    {{ 'union all' if not loop.last }}
-    {%- endfor %}
+        iv * iv * days_to_expiry as total_variance
+    from points
+    where iv is not null
 ),
 
 read_off as (
@@ -62,10 +64,10 @@ select
     spans.asset,
     spans.trade_date,
     spans.tenor_days,
-    bool_and(spans.is_spanned) as is_spanned
-    {%- for point in points %},
-    max(read_off.iv) filter (where read_off.point = '{{ point }}') as {{ point }}
-    {%- endfor %}
+    bool_and(spans.is_spanned) as is_spanned,
+    max(read_off.iv) filter (where read_off.point = 'iv_atm') as iv_atm,
+    max(read_off.iv) filter (where read_off.point = 'iv_call_25d') as iv_call_25d,
+    max(read_off.iv) filter (where read_off.point = 'iv_put_25d') as iv_put_25d
 from spans
 left join read_off
     on

@@ -1,75 +1,142 @@
--- What the signals look at, side by side on every day of an asset, with the percentiles their strength is measured by.
--- States and measures are those of the marts, nothing of them is reckoned again; conditions are signals_daily's.
-{%- set groups = ['oi', 'funding', 'positioning', 'options', 'leverage', 'comparison', 'zones', 'liquidations'] %}
-{%- set onchain = {'lending': 'lending_collateral', 'perp_dex': 'perp_dex'} %}
-{%- set ranks = {
-    'volume_base': 'volume_window_days',
-    'oi_growth_1d': 'signal_window_days',
-    'oi_change_sigmas': 'signal_window_days',
-    'oi_zscore_90d': 'grid_window_days',
-    'rate_8h_sd_30d': 'long_run_window_days',
-    'liquidated_usd': 'cascade_daily_days',
-    'lending_zscore_lead': 'signal_window_days',
-    'perp_dex_zscore_lead': 'signal_window_days',
-} %}
-{%- set sides = {'high': '>= ' ~ threshold('grid_high_percentile'), 'low': '<= ' ~ threshold('grid_low_percentile')} %}
-{%- set cells = {
-    'top_risk': ('high', 'high'),
-    'bottom_zone': ('low', 'low'),
-    'upside_setup': ('high', 'low'),
-    'chase': ('low', 'high'),
-} %}
-
-with oi as (
-    select * from {{ ref('oi_trends_daily') }}
+-- What the signals look at, side by side on every day of an asset: states and measures of the marts, and the rows of
+-- int_signal_percentiles_daily and int_signal_coverage_daily as columns. Nothing of the marts is reckoned again;
+-- conditions are those of dbt_project.yml.
+with inputs as (
+    select * from {{ ref('int_signal_coverage_daily') }}
 ),
 
-funding as (
-    select * from {{ ref('funding_regimes_daily') }}
+spine as ({{ stats_day_spine('inputs') }}),
+
+reported as (
+    select
+        asset,
+        trade_date,
+        max(venue_share) filter (where input = 'oi') as oi_venue_share,
+        max(venue_share) filter (where input = 'funding') as funding_venue_share,
+        max(venue_share) filter (where input = 'positioning') as positioning_venue_share,
+        max(venue_share) filter (where input = 'options') as options_venue_share,
+        max(venue_share) filter (where input = 'leverage') as leverage_venue_share,
+        max(venue_share) filter (where input = 'lending') as lending_venue_share,
+        max(venue_share) filter (where input = 'perp_dex') as perp_dex_venue_share,
+        max(venue_share) filter (where input = 'zones') as zones_venue_share,
+        max(venue_share) filter (where input = 'liquidations') as liquidations_venue_share,
+        max(completeness) filter (where input = 'lending') as lending_completeness,
+        max(completeness) filter (where input = 'perp_dex') as perp_dex_completeness,
+        max(completeness) filter (where input = 'liquidations') as liquidations_completeness,
+        max(input_grain) filter (where input = 'oi') as oi_input_grain,
+        max(input_grain) filter (where input = 'funding') as funding_input_grain,
+        max(input_grain) filter (where input = 'positioning') as positioning_input_grain,
+        max(input_grain) filter (where input = 'leverage') as leverage_input_grain,
+        max(input_grain) filter (where input = 'liquidations') as liquidations_input_grain,
+        max(available_at) filter (where input = 'oi') as oi_available_at,
+        max(available_at) filter (where input = 'funding') as funding_available_at,
+        max(available_at) filter (where input = 'positioning') as positioning_available_at,
+        max(available_at) filter (where input = 'options') as options_available_at,
+        max(available_at) filter (where input = 'leverage') as leverage_available_at,
+        max(available_at) filter (where input = 'lending') as lending_available_at,
+        max(available_at) filter (where input = 'perp_dex') as perp_dex_available_at,
+        max(available_at) filter (where input = 'zones') as zones_available_at,
+        max(available_at) filter (where input = 'liquidations') as liquidations_available_at
+    from inputs
+    group by asset, trade_date
 ),
 
-positioning as (
-    select * from {{ ref('positioning_divergence_daily') }}
-),
-
-options as (
-    select * from {{ ref('options_structure_daily') }}
-),
-
-leverage as (
-    select * from {{ ref('leverage_daily') }}
-),
-
-comparison as (
-    select * from {{ ref('liquidation_comparison_daily') }}
-),
-
-zones as (
-    select * from {{ ref('int_liquidation_zones_daily') }}
-),
-
-cascades as (
-    select * from {{ ref('int_cascade_days') }}
-),
-
--- Whether others cascaded too takes their data; whether the asset did does not.
-liquidations as (
-    select * from {{ ref('int_liquidation_days') }}
-),
-
-reported_days as (
-    {%- for group in groups %}
-    select asset, trade_date from {{ group }}
-    {{ 'union' if not loop.last }}
-    {%- endfor %}
-),
-
-spine as ({{ stats_day_spine('reported_days') }}),
-
-daily as (
+-- Every day of the asset. A row rests on its windows too: it was not known before the last day of them.
+coverage as (
     select
         spine.asset,
         spine.trade_date,
+        reported.oi_venue_share,
+        reported.funding_venue_share,
+        reported.positioning_venue_share,
+        reported.options_venue_share,
+        reported.leverage_venue_share,
+        reported.lending_venue_share,
+        reported.perp_dex_venue_share,
+        reported.zones_venue_share,
+        reported.liquidations_venue_share,
+        coalesce(reported.lending_completeness, 'none') as lending_completeness,
+        coalesce(reported.perp_dex_completeness, 'none') as perp_dex_completeness,
+        coalesce(reported.liquidations_completeness, 'none') as liquidations_completeness,
+        reported.oi_input_grain,
+        reported.funding_input_grain,
+        reported.positioning_input_grain,
+        reported.leverage_input_grain,
+        reported.liquidations_input_grain,
+        max(reported.oi_available_at) over so_far as oi_available_at,
+        max(reported.funding_available_at) over so_far as funding_available_at,
+        max(reported.positioning_available_at) over so_far as positioning_available_at,
+        max(reported.options_available_at) over so_far as options_available_at,
+        max(reported.leverage_available_at) over so_far as leverage_available_at,
+        max(reported.lending_available_at) over so_far as lending_available_at,
+        max(reported.perp_dex_available_at) over so_far as perp_dex_available_at,
+        max(reported.zones_available_at) over so_far as zones_available_at,
+        max(reported.liquidations_available_at) over so_far as liquidations_available_at,
+        cast(spine.trade_date + 1 as timestamp) as ended_at
+    from spine
+    left join reported on spine.asset = reported.asset and spine.trade_date = reported.trade_date
+    window so_far as (
+        partition by spine.asset order by spine.trade_date rows between unbounded preceding and current row
+    )
+),
+
+percentiles as (
+    select
+        asset,
+        trade_date,
+        max(value) filter (where measure = 'oi_growth_1d') as oi_growth_1d,
+        max(value) filter (where measure = 'oi_change_sigmas') as oi_change_sigmas,
+        max(value) filter (where measure = 'oi_zscore_90d') as oi_zscore_90d,
+        max(value) filter (where measure = 'liquidated_usd') as liquidated_usd,
+        max(value) filter (where measure = 'lending_zscore_lead') as lending_zscore_lead,
+        max(value) filter (where measure = 'perp_dex_zscore_lead') as perp_dex_zscore_lead,
+        max(percentile) filter (where measure = 'volume_base') as volume_base_percentile,
+        max(percentile) filter (where measure = 'oi_growth_1d') as oi_growth_1d_percentile,
+        max(percentile) filter (where measure = 'oi_change_sigmas') as oi_change_sigmas_percentile,
+        max(percentile) filter (where measure = 'oi_zscore_90d') as oi_zscore_90d_percentile,
+        max(percentile) filter (where measure = 'rate_8h_sd_30d') as rate_8h_sd_30d_percentile,
+        max(percentile) filter (where measure = 'liquidated_usd') as liquidated_usd_percentile,
+        max(percentile) filter (where measure = 'lending_zscore_lead') as lending_zscore_lead_percentile,
+        max(percentile) filter (where measure = 'perp_dex_zscore_lead') as perp_dex_zscore_lead_percentile,
+        max(high_level_percentile) filter (where measure = 'oi_growth_1d') as expansion_level_percentile,
+        max(high_level_percentile) filter (where measure = 'oi_change_sigmas') as bought_dip_level_percentile,
+        max(low_level_percentile) filter (where measure = 'oi_change_sigmas') as deleveraging_level_percentile,
+        max(high_level_percentile) filter (where measure = 'lending_zscore_lead') as lending_level_percentile,
+        max(high_level_percentile) filter (where measure = 'perp_dex_zscore_lead') as perp_dex_level_percentile
+    from {{ ref('int_signal_percentiles_daily') }}
+    group by asset, trade_date
+),
+
+daily as (
+    select
+        coverage.asset,
+        coverage.trade_date,
+        coverage.oi_venue_share,
+        coverage.funding_venue_share,
+        coverage.positioning_venue_share,
+        coverage.options_venue_share,
+        coverage.leverage_venue_share,
+        coverage.lending_venue_share,
+        coverage.perp_dex_venue_share,
+        coverage.zones_venue_share,
+        coverage.liquidations_venue_share,
+        coverage.lending_completeness,
+        coverage.perp_dex_completeness,
+        coverage.liquidations_completeness,
+        coverage.oi_input_grain,
+        coverage.funding_input_grain,
+        coverage.positioning_input_grain,
+        coverage.leverage_input_grain,
+        coverage.liquidations_input_grain,
+        greatest(coverage.oi_available_at, coverage.ended_at) as oi_available_at,
+        greatest(coverage.funding_available_at, coverage.ended_at) as funding_available_at,
+        greatest(coverage.positioning_available_at, coverage.ended_at) as positioning_available_at,
+        greatest(coverage.options_available_at, coverage.ended_at) as options_available_at,
+        greatest(coverage.leverage_available_at, coverage.ended_at) as leverage_available_at,
+        greatest(coverage.lending_available_at, coverage.ended_at) as lending_available_at,
+        greatest(coverage.perp_dex_available_at, coverage.ended_at) as perp_dex_available_at,
+        greatest(coverage.zones_available_at, coverage.ended_at) as zones_available_at,
+        greatest(coverage.liquidations_available_at, coverage.ended_at) as liquidations_available_at,
         coalesce(oi.expansion, 'unknown') as expansion,
         coalesce(oi.expansion_confirmed, 'unknown') as expansion_confirmed,
         coalesce(oi.divergence, 'unknown') as divergence,
@@ -79,9 +146,9 @@ daily as (
         oi.volume_base,
         oi.volume_high_30d,
         oi.oi_compared_share_1d,
-        {{ stats_snap('oi.oi_growth_1d') }} as oi_growth_1d,
-        {{ stats_snap('oi.oi_log_change_1d / nullif(oi.oi_log_change_sd_30d, 0)') }} as oi_change_sigmas,
-        {{ stats_snap('oi.oi_zscore_90d') }} as oi_zscore_90d,
+        percentiles.oi_growth_1d,
+        percentiles.oi_change_sigmas,
+        percentiles.oi_zscore_90d,
         coalesce(funding.healthy_market, 'unknown') as healthy_market,
         coalesce(funding.normalization, 'unknown') as normalization,
         coalesce(funding.regime, 'unknown') as regime,
@@ -107,123 +174,60 @@ daily as (
         comparison.perp_dex_position_notional_usd,
         comparison.lending_zscore_90d,
         comparison.perp_dex_zscore_90d,
-        {{ stats_snap('-comparison.exchange_lending_zscore_divergence') }} as lending_zscore_lead,
-        {{ stats_snap('-comparison.exchange_perp_dex_zscore_divergence') }} as perp_dex_zscore_lead,
+        percentiles.lending_zscore_lead,
+        percentiles.perp_dex_zscore_lead,
         coalesce(zones.zone_state, 'unknown') as zone_state,
         {{ stats_snap('abs(zones.nearest_zone_distance)') }} as zone_distance,
         nullif(zones.days_known, 0) as zone_days_known,
         zones.close_usd as zone_close_usd,
         coalesce(cascades.state, 'unknown') as cascade,
-        {{ liquidation_snap('liquidations.notional_usd') }} as liquidated_usd,
+        percentiles.liquidated_usd,
         cascades.daily_border_usd as liquidated_border_usd,
-        {%- for group in ['oi', 'funding', 'positioning', 'options', 'leverage'] %}
-        {{ group }}.venue_share as {{ group }}_venue_share,
-        {%- endfor %}
-        {%- for group in ['oi', 'funding', 'positioning', 'leverage'] %}
-        {{ group }}.input_grain as {{ group }}_input_grain,
-        {%- endfor %}
-        {%- for counterpart, side in onchain.items() %}
-        least(comparison.exchange_venue_share, comparison.{{ side }}_venue_share) as {{ counterpart }}_venue_share,
-        {{ least_complete('comparison.exchange_completeness', 'comparison.' ~ side ~ '_completeness') }}
-            as {{ counterpart }}_completeness,
-        {%- endfor %}
-        liquidations.venues_present / cast(nullif(liquidations.venues_expected, 0) as double)
-            as liquidations_venue_share,
-        coalesce(liquidations.completeness, 'none') as liquidations_completeness,
-        nullif(cascades.input_grain, 'none') as liquidations_input_grain
-    from spine
-    {%- for group in groups + ['cascades'] %}
-    left join {{ group }} on spine.asset = {{ group }}.asset and spine.trade_date = {{ group }}.trade_date
-    {%- endfor %}
-),
-
--- A row rests on its windows too: it was not known before the last day of them.
-known as (
-    select
-        spine.asset,
-        spine.trade_date,
-        {%- for group in groups %}
-        greatest(max({{ group }}.available_at) over so_far, cast(spine.trade_date + 1 as timestamp))
-            as {{ group }}_available_at{{ ',' if not loop.last }}
-        {%- endfor %}
-    from spine
-    {%- for group in groups %}
-    left join {{ group }} on spine.asset = {{ group }}.asset and spine.trade_date = {{ group }}.trade_date
-    {%- endfor %}
-    window so_far as (
-        partition by spine.asset order by spine.trade_date rows between unbounded preceding and current row
-    )
-),
-
--- DuckDB sorts whole rows for a window: a tenth of the time on a tenth of the columns.
-ranked as (
-    select
-        asset,
-        trade_date,
-        {{ ranks.keys() | join(',
-        ') }}
-    from daily
-),
-{% for column, window in ranks.items() %}
-{{ column }}_ranks as (
-    {{ stats_midrank('ranked', ['asset'], 'trade_date', column, threshold(window)) }}
-),
-{% endfor %}
-levels as (
-    select
-        asset,
-        trade_date,
-        {{ signal_level_percentile(
-            'oi_growth_1d', threshold('expansion_growth'), threshold('signal_window_days'), 'days_before'
-        ) }} as expansion_level_percentile,
-        {{ signal_level_percentile(
-            'oi_change_sigmas', threshold('divergence_oi_sigmas'), threshold('signal_window_days'), 'days_before'
-        ) }} as bought_dip_level_percentile,
-        {{ signal_level_percentile(
-            'oi_change_sigmas', '-' ~ threshold('divergence_oi_sigmas'), threshold('signal_window_days'), 'days_before'
-        ) }} as deleveraging_level_percentile,
-        {%- for counterpart in ['lending', 'perp_dex'] %}
-        {{ signal_level_percentile(
-            counterpart ~ '_zscore_lead', threshold('onchain_lead_zscore'), threshold('signal_window_days'), 'days_before'
-        ) }} as {{ counterpart }}_level_percentile{{ ',' if not loop.last }}
-        {%- endfor %}
-    from ranked
-    window days_before as (
-        partition by asset order by trade_date {{ stats_rows_before(threshold('signal_window_days')) }}
-    )
+        percentiles.volume_base_percentile,
+        percentiles.oi_growth_1d_percentile,
+        percentiles.oi_change_sigmas_percentile,
+        percentiles.oi_zscore_90d_percentile,
+        percentiles.rate_8h_sd_30d_percentile,
+        percentiles.liquidated_usd_percentile,
+        percentiles.lending_zscore_lead_percentile,
+        percentiles.perp_dex_zscore_lead_percentile,
+        percentiles.expansion_level_percentile,
+        percentiles.bought_dip_level_percentile,
+        percentiles.deleveraging_level_percentile,
+        percentiles.lending_level_percentile,
+        percentiles.perp_dex_level_percentile
+    from coverage
+    left join percentiles on coverage.asset = percentiles.asset and coverage.trade_date = percentiles.trade_date
+    left join {{ ref('oi_trends_daily') }} as oi
+        on coverage.asset = oi.asset and coverage.trade_date = oi.trade_date
+    left join {{ ref('funding_regimes_daily') }} as funding
+        on coverage.asset = funding.asset and coverage.trade_date = funding.trade_date
+    left join {{ ref('positioning_divergence_daily') }} as positioning
+        on coverage.asset = positioning.asset and coverage.trade_date = positioning.trade_date
+    left join {{ ref('options_structure_daily') }} as options
+        on coverage.asset = options.asset and coverage.trade_date = options.trade_date
+    left join {{ ref('leverage_daily') }} as leverage
+        on coverage.asset = leverage.asset and coverage.trade_date = leverage.trade_date
+    left join {{ ref('liquidation_comparison_daily') }} as comparison
+        on coverage.asset = comparison.asset and coverage.trade_date = comparison.trade_date
+    left join {{ ref('int_liquidation_zones_daily') }} as zones
+        on coverage.asset = zones.asset and coverage.trade_date = zones.trade_date
+    left join {{ ref('int_cascade_days') }} as cascades
+        on coverage.asset = cascades.asset and coverage.trade_date = cascades.trade_date
 )
 
 select
-    daily.*,
-    {%- for column in ranks %}
-    {{ column }}_ranks.percentile as {{ column }}_percentile,
-    {%- endfor %}
-    levels.expansion_level_percentile,
-    levels.bought_dip_level_percentile,
-    levels.deleveraging_level_percentile,
-    levels.lending_level_percentile,
-    levels.perp_dex_level_percentile,
-    {%- for group in groups %}
-    known.{{ group }}_available_at,
-    {%- endfor %}
-    known.comparison_available_at as lending_available_at,
-    known.comparison_available_at as perp_dex_available_at,
-    cast(null as double) as zones_venue_share,
-    -- The grid of open interest and funding.
+    *,
+    -- The grid of open interest and funding. A chase is a cell that no signal looks at.
     case
-        when oi_zscore_90d_ranks.percentile is null or daily.excess_rate_percentile_90d is null then 'unknown'
-        {%- for cell, (oi_side, funding_side) in cells.items() %}
+        when oi_zscore_90d_percentile is null or excess_rate_percentile_90d is null then 'unknown'
+        when {{ signal_condition('top_risk') }} then 'top_risk'
+        when {{ signal_condition('bottom_zone') }} then 'bottom_zone'
+        when {{ signal_condition('upside_setup') }} then 'upside_setup'
         when
-            oi_zscore_90d_ranks.percentile {{ sides[oi_side] }}
-            and daily.excess_rate_percentile_90d {{ sides[funding_side] }}
-            then '{{ cell }}'
-        {%- endfor %}
+            oi_zscore_90d_percentile <= {{ threshold('grid_low_percentile') }}
+            and excess_rate_percentile_90d >= {{ threshold('grid_high_percentile') }}
+            then 'chase'
         else 'none'
     end as grid_cell
 from daily
-left join known on daily.asset = known.asset and daily.trade_date = known.trade_date
-left join levels on daily.asset = levels.asset and daily.trade_date = levels.trade_date
-{%- for column in ranks %}
-left join {{ column }}_ranks
-    on daily.asset = {{ column }}_ranks.asset and daily.trade_date = {{ column }}_ranks.trade_date
-{%- endfor %}

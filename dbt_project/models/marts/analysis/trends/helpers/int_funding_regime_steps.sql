@@ -81,29 +81,34 @@ ranks as (
     select 'daily' as frequency, asset, step_at, percentile from day_ranks
 ),
 
-classed as (
+ranked as (
     select
         segments.*,
-        ranks.percentile,
-        -- In the order of docs/metrics.md. Without a percentile nothing is classed, not even neutral: an extreme might
-        -- still be held.
-        case
-            when ranks.percentile is null then null
-            when abs(segments.excess_rate_8h) <= {{ threshold('funding_neutral_band') }} then 'neutral'
-            when segments.excess_rate_8h > 0 and ranks.percentile >= {{ threshold('funding_extreme_high_percentile') }}
-                then 'extreme_positive'
-            when segments.excess_rate_8h > 0 and ranks.percentile >= {{ threshold('funding_elevated_percentile') }}
-                then 'elevated'
-            when segments.excess_rate_8h > 0 then 'mild_positive'
-            when ranks.percentile <= {{ threshold('funding_extreme_low_percentile') }} then 'extreme_negative'
-            when ranks.percentile <= {{ threshold('funding_depressed_percentile') }} then 'depressed'
-            else 'negative'
-        end as regime_class,
+        ranks.percentile as excess_rate_percentile_90d,
         cast(sign(segments.rate_8h) as int) as rate_sign
     from segments
     left join ranks
         on segments.frequency = ranks.frequency and segments.asset = ranks.asset and segments.step_at = ranks.step_at
     where segments.excess_rate_8h is not null
+),
+
+classed as (
+    select
+        *,
+        -- In the order of docs/metrics.md. Without a percentile nothing is classed, not even neutral: an extreme might
+        -- still be held.
+        case
+            when excess_rate_percentile_90d is null then null
+            when abs(excess_rate_8h) <= {{ threshold('funding_neutral_band') }} then 'neutral'
+            when {{ signal_condition('extreme_positive_funding') }} then 'extreme_positive'
+            when {{ signal_condition('extreme_negative_funding') }} then 'extreme_negative'
+            when excess_rate_8h > 0 and excess_rate_percentile_90d >= {{ threshold('funding_elevated_percentile') }}
+                then 'elevated'
+            when excess_rate_8h > 0 then 'mild_positive'
+            when excess_rate_percentile_90d <= {{ threshold('funding_depressed_percentile') }} then 'depressed'
+            else 'negative'
+        end as regime_class
+    from ranked
 ),
 
 confirmed as (
@@ -115,8 +120,8 @@ confirmed as (
                 and min(regime_class) over lately = max(regime_class) over lately
                 then regime_class
         end as confirmed_class,
-        max(percentile) over lately as highest_lately,
-        min(percentile) over lately as lowest_lately,
+        max(excess_rate_percentile_90d) over lately as highest_lately,
+        min(excess_rate_percentile_90d) over lately as lowest_lately,
         row_number() over in_order as step_no,
         coalesce(rate_sign <> lag(rate_sign) over in_order, true) as is_sign_change
     from classed
@@ -135,11 +140,17 @@ latched as (
         *,
         case
             when confirmed_class = 'extreme_positive' then 1
-            when confirmed_class is not null and highest_lately < {{ threshold('funding_elevated_percentile') }} then 0
+            when
+                confirmed_class is not null
+                and not {{ signal_is_held('extreme_positive_funding', 'highest_lately') }}
+                then 0
         end as positive_latch,
         case
             when confirmed_class = 'extreme_negative' then 1
-            when confirmed_class is not null and lowest_lately > {{ threshold('funding_depressed_percentile') }} then 0
+            when
+                confirmed_class is not null
+                and not {{ signal_is_held('extreme_negative_funding', 'lowest_lately') }}
+                then 0
         end as negative_latch
     from confirmed
 ),
@@ -165,15 +176,15 @@ select
     step_at,
     rate_8h,
     excess_rate_8h,
-    percentile,
+    excess_rate_percentile_90d as percentile,
     regime_class,
     case
         when is_extreme_positive = 1 then 'extreme_positive'
         when is_extreme_negative = 1 then 'extreme_negative'
         else coalesce(latest_class, 'unknown')
     end as regime,
-    percentile > {{ threshold('funding_depressed_percentile') }}
-    and percentile < {{ threshold('funding_elevated_percentile') }} as is_inside,
+    excess_rate_percentile_90d > {{ threshold('funding_depressed_percentile') }}
+    and excess_rate_percentile_90d < {{ threshold('funding_elevated_percentile') }} as is_inside,
     rate_sign,
     sign_run_length
 from held

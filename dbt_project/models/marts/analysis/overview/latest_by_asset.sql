@@ -1,0 +1,108 @@
+-- One row per asset for those who compare assets: everything of one and the same day, the newest with known open interest.
+with newest as (
+    select * from {{ ref('oi_trends_daily') }}
+    where oi_base is not null
+    qualify row_number() over (partition by asset order by trade_date desc) = 1
+),
+
+-- Where liquidations of positions are heard: venues with a row, also of zero, that day.
+heard as (
+    select distinct venue, asset, trade_date
+    from {{ ref('fct_liquidations_daily') }}
+    where measure = 'position_notional'
+),
+
+coverage as (
+    select
+        oi.asset,
+        oi.trade_date,
+        sum(oi.oi_usd) as oi_usd,
+        coalesce(sum(oi.oi_usd) filter (where heard.venue is not null), 0e0) as oi_heard_usd,
+        max_by(oi.venue, oi.oi_usd) as largest_venue,
+        max(oi.oi_usd) as largest_venue_oi_usd
+    from {{ ref('fct_open_interest_daily') }} as oi
+    inner join newest on oi.asset = newest.asset and oi.trade_date = newest.trade_date
+    left join heard on oi.venue = heard.venue and oi.asset = heard.asset and oi.trade_date = heard.trade_date
+    where oi.oi_usd is not null
+    group by oi.asset, oi.trade_date
+),
+
+signals as (
+    select
+        asset,
+        trade_date,
+        {{ sorted_list("case when state = 'on' then signal end") }} as signals_on_names
+    from {{ ref('signals_daily') }}
+    group by asset, trade_date
+)
+
+select
+    newest.asset,
+    newest.trade_date,
+    newest.close_usd,
+    newest.log_return,
+    newest.realized_vol_30d_daily * sqrt(365e0) as realized_vol_30d_annual,
+    price.basis,
+    newest.oi_base,
+    newest.oi_usd,
+    newest.oi_growth_1d,
+    newest.oi_growth_7d,
+    newest.oi_usd_change_1d,
+    newest.oi_usd_position_1d,
+    newest.oi_usd_price_1d,
+    newest.oi_usd_cross_1d,
+    newest.oi_percentile_365d,
+    coverage.largest_venue,
+    coverage.largest_venue_oi_usd / nullif(coverage.oi_usd, 0) as largest_venue_share,
+    newest.quadrant,
+    3 * 365 * funding.rate_8h as funding_rate_annual,
+    3 * 365 * funding.excess_rate_8h as excess_rate_annual,
+    funding.excess_rate_percentile_90d,
+    funding.regime,
+    funding.days_in_regime,
+    liquidations.exchange_position_notional_usd as liquidated_24h_usd,
+    liquidations.exchange_position_notional_usd_long as liquidated_24h_usd_long,
+    liquidations.exchange_position_notional_usd_short as liquidated_24h_usd_short,
+    liquidations.exchange_completeness as liquidations_completeness,
+    coverage.oi_heard_usd / nullif(coverage.oi_usd, 0) as liquidations_oi_share,
+    positioning.account_long_share,
+    positioning.account_long_share_percentile_90d,
+    positioning.positioning_extreme,
+    options.put_call_oi_ratio,
+    options.put_call_oi_percentile_90d,
+    options.iv_atm_30d,
+    options.skew_25d_30d,
+    leverage.oi_to_volume,
+    leverage.systemic_risk_score,
+    matrix.signals_on,
+    matrix.signals_known,
+    signals.signals_on_names,
+    newest.venues_present,
+    newest.venues_expected,
+    newest.venue_share,
+    newest.oi_change_plausible,
+    greatest(
+        newest.available_at,
+        coalesce(price.available_at, newest.available_at),
+        coalesce(funding.available_at, newest.available_at),
+        coalesce(liquidations.available_at, newest.available_at),
+        coalesce(positioning.available_at, newest.available_at),
+        coalesce(options.available_at, newest.available_at),
+        coalesce(leverage.available_at, newest.available_at),
+        coalesce(matrix.available_at, newest.available_at)
+    ) as available_at
+from newest
+left join {{ ref('fct_price_daily') }} as price on newest.asset = price.asset and newest.trade_date = price.trade_date
+left join coverage on newest.asset = coverage.asset and newest.trade_date = coverage.trade_date
+left join {{ ref('funding_regimes_daily') }} as funding
+    on newest.asset = funding.asset and newest.trade_date = funding.trade_date
+left join {{ ref('liquidation_comparison_daily') }} as liquidations
+    on newest.asset = liquidations.asset and newest.trade_date = liquidations.trade_date
+left join {{ ref('positioning_divergence_daily') }} as positioning
+    on newest.asset = positioning.asset and newest.trade_date = positioning.trade_date
+left join {{ ref('options_structure_daily') }} as options
+    on newest.asset = options.asset and newest.trade_date = options.trade_date
+left join {{ ref('leverage_daily') }} as leverage
+    on newest.asset = leverage.asset and newest.trade_date = leverage.trade_date
+left join {{ ref('signal_matrix_daily') }} as matrix on newest.asset = matrix.asset and newest.trade_date = matrix.trade_date
+left join signals on newest.asset = signals.asset and newest.trade_date = signals.trade_date

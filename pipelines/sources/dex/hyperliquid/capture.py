@@ -1,0 +1,73 @@
+"""Captures of Hyperliquid's current state: open interest and predicted funding of all perpetuals.
+
+Facts from Hyperliquid's documentation; anything not verified live is marked "?".
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import timedelta
+from typing import Final
+
+import polars as pl
+
+from pipelines.core.errors import SourceFormatError
+from pipelines.extract.venue import Api, Context, Job, Page, Parsed
+from pipelines.sources.dex.hyperliquid.wire import NAME, info
+from pipelines.sources.records import LINE, Field, Record, read_records
+
+CONTEXTS: Final = (
+    Field("name", "instrument", str),
+    Field("isDelisted", "is_delisted", bool, optional=True),
+    Field("openInterest", "oi_base", float),
+    Field("funding", "rate", float),
+    Field("markPx", "mark_price", float),
+)
+
+
+async def fetch_contexts(api: Api, job: Job) -> AsyncIterator[Page]:
+    """The current state of all perpetuals; open interest has no history."""
+    yield await info(api, {"type": "metaAndAssetCtxs"})
+
+
+def contexts(page: Page) -> Sequence[Record]:
+    """States joined with names: the response has two arrays, the perpetuals and their states, in the same order."""
+    try:
+        meta, states = page.json()
+        return [{**state, **named} for named, state in zip(meta["universe"], states, strict=True)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise SourceFormatError(
+            f"{page.where}: the lists of perpetuals and of their states do not match ({error}): {page.excerpt}"
+        ) from error
+
+
+def parse_contexts(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
+    """Open interest in units of the instrument, one-sided (?), and the predicted rate of the next hourly settlement, at the time of
+    receipt, since the response has no timestamp. Delisted perpetuals have neither and stay in the landing."""
+    found = read_records(pages, contexts, CONTEXTS)
+    frame = found.frame.filter(~pl.col("is_delisted").fill_null(value=False))
+    shared = (pl.lit(NAME).alias("venue"), "instrument")
+    states = frame.select(
+        *shared,
+        pl.lit("snapshot").alias("period"),
+        pl.col("received_at").alias("event_at"),
+        "oi_base",
+        pl.col("oi_base").alias("oi_raw"),
+        pl.lit("base").alias("oi_raw_unit"),
+        pl.lit("one_sided").alias("counting"),
+        pl.col("received_at").alias("available_at"),
+        LINE,
+    )
+    yield Parsed("open_interest", states, found.rejects)
+    predicted = frame.select(
+        *shared,
+        pl.lit("predicted").alias("kind"),
+        (pl.col("received_at").dt.truncate("1h") + timedelta(hours=1)).alias("settled_at"),
+        "rate",
+        # The documentation says that the current rate is hourly.
+        pl.lit(1.0).alias("interval_hours"),
+        "mark_price",
+        pl.col("received_at").alias("available_at"),
+        LINE,
+    )
+    yield Parsed("funding_rates", predicted)

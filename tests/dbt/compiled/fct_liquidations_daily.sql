@@ -1,0 +1,79 @@
+with liquidations as (
+    select * from intermediate.int_liquidations_daily
+),
+
+-- A venue's instruments of an asset add up.
+days as (
+    select
+        venue,
+        chain,
+        asset,
+        side,
+        measure,
+        trade_date,
+        max(venue_kind) as venue_kind,
+        case when count(*) = count(events) then cast(sum(events) as bigint) end as events,
+        sum(notional_usd) as notional_usd,
+        sum(quantity_base) as quantity_base,
+        max(largest_usd) as largest_usd,
+        case
+        when bool_or(completeness = 'sampled') then 'sampled'
+        when bool_or(completeness = 'throttled') then 'throttled'
+        when bool_or(completeness = 'full') then 'full'
+    end as completeness,
+        coalesce(
+        case
+            when
+                min(price_source) filter (where price_source <> 'none')
+                = max(price_source) filter (where price_source <> 'none')
+                then min(price_source) filter (where price_source <> 'none')
+            when count(*) filter (where price_source <> 'none') > 0 then 'mixed'
+        end,
+        'none'
+    ) as price_source,
+        cast(sum(unpriced_events) as bigint) as unpriced_events,
+        string_agg(source, ',') as source_lists,
+        max(available_at) as available_at
+    from liquidations
+    group by venue, chain, asset, side, measure, trade_date
+),
+
+source_lists as (
+    select
+        messy.gathered,
+        array_to_string(list_sort(list_distinct(list(member.item) filter (where member.item is not null))), ',') as tidy
+    from (
+        select
+            gathered,
+            string_split(gathered, ',') as items
+        from (
+            select distinct source_lists as gathered from days where source_lists is not null
+        ) as lists
+    ) as messy
+    cross join lateral unnest(messy.items) as member (item)
+    group by messy.gathered
+)
+
+select
+    d.venue,
+    d.chain,
+    d.asset,
+    d.side,
+    d.measure,
+    d.trade_date,
+    d.venue_kind,
+    d.events,
+    d.notional_usd,
+    case
+        when d.completeness = 'full' and d.unpriced_events = 0 and d.price_source <> 'debt_times_incentive'
+            then d.notional_usd
+    end as notional_usd_upper,
+    d.quantity_base,
+    d.largest_usd,
+    d.completeness,
+    d.price_source,
+    d.unpriced_events,
+    s.tidy as sources,
+    d.available_at
+from days as d
+inner join source_lists as s on d.source_lists = s.gathered

@@ -1,0 +1,31 @@
+with prices as (
+    select * from intermediate.int_price_daily
+)
+
+select
+    asset,
+    trade_date,
+    close_usd,
+    close_market,
+    close_venue,
+    spot_close_usd,
+    perp_close_usd,
+    log_return,
+    case
+        when count(log_return) over days_before = 30
+            then stddev_samp(log_return) over days_before
+    end as realized_vol_30d_daily,
+    volume_base,
+    volume_usd,
+    spot_volume_base,
+    basis,
+    volume_venues,
+    input_grain,
+    sources,
+    available_at
+from prices
+window days_before as (
+    partition by asset
+    order by trade_date
+    range between interval '30' day preceding and interval '1' day preceding
+)
