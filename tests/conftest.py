@@ -135,11 +135,16 @@ def settings(warehouse_home: Path) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def parsed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """dbt's manifest of the project. It is parsed once for all tests: workers of one run share the folder above their own."""
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of a run have in common."""
     folder = tmp_path_factory.getbasetemp()
-    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
-    return ensure_manifest(Settings(home=shared / "parsed"))
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def parsed(shared_folder: Path) -> Path:
+    """dbt's manifest of the project, which is parsed once for all tests."""
+    return ensure_manifest(Settings(home=shared_folder / "parsed"))
 
 
 @pytest.fixture(scope="session")
