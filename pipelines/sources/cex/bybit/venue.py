@@ -32,7 +32,7 @@ from pipelines.extract.venue import (
 from pipelines.sources.cex.bybit import capture, history
 from pipelines.sources.cex.bybit.wire import NAME, check, result_list
 from pipelines.sources.instruments import each_instrument, parse_symbols
-from pipelines.sources.records import LINE, Field, from_ms, read_records, rejected
+from pipelines.sources.records import LINE, Field, from_ms, having, read_records, rejected
 
 INSTRUMENTS: Final = (
     Field("symbol", "instrument", str),
@@ -75,7 +75,10 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     inverse ones in dollars (1); a spot pair has neither a contract size nor a listing date."""
     is_spot = [page.request.get("params", {}).get("category") == "spot" for page in pages]
     records = read_records(
-        [page for page, spot in zip(pages, is_spot, strict=True) if not spot], result_list, INSTRUMENTS
+        [page for page, spot in zip(pages, is_spot, strict=True) if not spot],
+        result_list,
+        INSTRUMENTS,
+        needed=having("contractType", "Perpetual$"),
     )
     pairs = read_records([page for page, spot in zip(pages, is_spot, strict=True) if spot], result_list, PAIRS)
     perpetuals = records.frame.filter(pl.col("kind").is_in(PERPETUALS)).drop("quote")

@@ -32,7 +32,7 @@ from pipelines.extract.venue import (
 from pipelines.sources.cex.kraken import capture, history
 from pipelines.sources.cex.kraken.wire import NAME, PERPETUAL, check, iso_instant
 from pipelines.sources.instruments import each_instrument, parse_symbols
-from pipelines.sources.records import LINE, Field, at_path, read_records, rejected
+from pipelines.sources.records import LINE, Field, at_path, having, read_records, rejected
 
 INSTRUMENTS: Final = (
     Field("symbol", "name", str),
@@ -48,8 +48,8 @@ async def fetch_instruments(api: Api, job: Job) -> AsyncIterator[Page]:
 
 def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     """Perpetuals as rows of clean.instruments. PF contracts are sized in coin, PI contracts in dollars. Symbols were lower case
-    until about 2022 and are normalized to upper case."""
-    found = read_records(pages, at_path("instruments"), INSTRUMENTS)
+    until about 2022 and are normalized to upper case. Indices and dated contracts are left out: indices have no contractSize."""
+    found = read_records(pages, at_path("instruments"), INSTRUMENTS, needed=having("symbol", PERPETUAL))
     frame = found.frame.with_columns(pl.col("name").str.to_uppercase().alias("instrument"))
     perpetuals = frame.filter(pl.col("instrument").str.contains(PERPETUAL))
     known = parse_symbols(NAME, perpetuals["instrument"])
