@@ -190,6 +190,7 @@ def liq_orders(
                     "size": contracts_held if row["side"] == "long" else -contracts_held,
                     "order_price": f"{row['price'] * (0.99 if row['side'] == 'long' else 1.01):.8g}",
                     "fill_price": f"{row['price']:.10g}",
+                    "order_size": -contracts_held if row["side"] == "long" else contracts_held,
                     "left": 0,
                 }
             )

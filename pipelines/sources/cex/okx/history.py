@@ -108,7 +108,8 @@ async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
         )
 
     stamps = wire.stamps("fundingTime")
-    async for page in paginate_backward(get, stamps, start=job.span.start_ms, end=job.span.end_ms, limit=LIMIT):
+    start, end = job.span.start_ms, job.span.end_ms
+    async for page in paginate_backward(get, stamps, start=start, end=end, limit=LIMIT, spacing=HOUR_MS):
         yield page
 
 
