@@ -95,3 +95,13 @@ def test_a_liquidated_position_has_its_price_and_notional() -> None:
     [found] = parsed("orderly", "liquidations", evidence("orderly", "liquidations", "liquidated_positions"))
     row = found.rows.row(0, named=True)
     assert (row["price"], round(row["notional_usd"], 2), row["side"]) == (2688.29, 245.71, "long")
+
+
+def test_gate_counts_both_sides_since_2026_and_it_is_unknown_when_it_began() -> None:
+    page = evidence("gate", "contract_stats", "both_sides", subject="BTC_USDT")
+    interest = parsed("gate", "contract_stats", page, instruments=BITCOIN_AT_GATE)[0].rows
+    assert interest["counting"].to_list() == ["one_sided", "unknown", "halved"]
+    assert interest["oi_base"].to_list() == pytest.approx([30_000.0001, 40_000.0001, 32_385.1657])
+    assert interest["oi_usd"].to_list() == pytest.approx([600_000_002, 2_600_000_006, 2_510_288_191.6])
+    # position_size, which counts one side, was 291,601,316 contracts the day after.
+    assert 1 / 1.5 < interest["oi_base"][-1] / (291_601_316 * 0.0001) < 1.5

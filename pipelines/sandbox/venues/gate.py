@@ -105,6 +105,11 @@ def contracts(request: Request, market: MarketModel, *, settled_in: str) -> Resp
     )
 
 
+def sides(moment: datetime) -> int:
+    """Open interest counts both sides since a day before this one."""
+    return 2 if moment >= datetime(2026, 3, 17, 6, 35) else 1
+
+
 def contract_stats(
     request: Request, market: MarketModel, *, settled_in: str, behavior: ResponseBehavior = DEFAULT_BEHAVIOR
 ) -> Response:
@@ -145,8 +150,8 @@ def contract_stats(
         [
             {
                 "time": str(int((row["event_at"] - datetime(1970, 1, 1)).total_seconds())),
-                "open_interest": f"{row['oi_usd' if inverse else 'oi_base'] / size:.12g}",
-                "open_interest_usd": f"{row['oi_usd']:.14g}",
+                "open_interest": f"{row['oi_usd' if inverse else 'oi_base'] / size * sides(row['event_at']):.12g}",
+                "open_interest_usd": f"{row['oi_usd'] * sides(row['event_at']):.14g}",
                 "mark_price": "1",
                 **{name: f"{row[name]:.4f}" for name in RATIOS},
                 **{

@@ -31,6 +31,7 @@ from pipelines.extract.venue import (
 )
 from pipelines.sources.cex.bybit import capture, history
 from pipelines.sources.cex.bybit.wire import NAME, check, result_list
+from pipelines.sources.counting import FACTS
 from pipelines.sources.instruments import each_instrument, parse_symbols
 from pipelines.sources.records import LINE, Field, from_ms, having, read_records, rejected
 
@@ -176,6 +177,7 @@ VENUE: Final = Venue(
             description="One-sided open interest of perpetuals every 5 minutes since launch.",
             fetch=history.fetch_open_interest,
             parse=history.parse_open_interest,
+            counting=FACTS[NAME],
             retention=Retention(since=date(2020, 1, 1)),
             subjects=each_instrument(IS_PERPETUAL),
         ),

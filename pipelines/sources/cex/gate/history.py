@@ -16,6 +16,7 @@ from pipelines.contract.batch import SourceRules
 from pipelines.core.errors import SourceFormatError
 from pipelines.extract.paging import paginate_backward, paginate_by_slices
 from pipelines.extract.venue import Api, Context, Job, NotYetPublishedError, Page, Parsed, Span
+from pipelines.sources import counting
 from pipelines.sources.cex.gate.wire import NAME, SETTLEMENTS, base_path, root_array, seconds, with_contracts
 from pipelines.sources.records import (
     LINE,
@@ -153,7 +154,9 @@ def parse_statistics(pages: Sequence[Page], context: Context) -> Iterator[Parsed
         unknown, reason="unknown_instrument", detail="in no capture of Gate's contracts", stamp="opened_at"
     )
     inverse = pl.col("type") == "inverse"
-    coins = pl.col("contracts") * pl.col("size")
+    counted = counting.sides(counting.FACTS[NAME], pl.col("opened_at"))
+    share = counting.share(counted)
+    coins = pl.col("contracts") * pl.col("size") * share
     common = (pl.lit(NAME).alias("venue"), pl.col(SUBJECT).alias("instrument"))
     yield Parsed(
         "open_interest",
@@ -162,10 +165,10 @@ def parse_statistics(pages: Sequence[Page], context: Context) -> Iterator[Parsed
             "period",
             pl.col("ended_at").alias("event_at"),
             pl.when(~inverse).then(coins).alias("oi_base"),
-            pl.when(inverse).then(coins).otherwise("oi_usd").alias("oi_usd"),
+            pl.when(inverse).then(coins).otherwise(pl.col("oi_usd") * share).alias("oi_usd"),
             pl.col("contracts").alias("oi_raw"),
             pl.lit("contracts").alias("oi_raw_unit"),
-            pl.lit("one_sided").alias("counting"),
+            counting.counting(counted),
             pl.col("ended_at").alias("available_at"),
             LINE,
         ),
@@ -264,8 +267,8 @@ def numbered(page_records: RecordsOf) -> RecordsOf:
 
 
 def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Forced orders. `size` is the user's position before the order, negative for a short; `order_size` is the order, `left` what of
-    it was not filled, so |order_size| − left contracts were liquidated: a position closed in three orders states its size three
+    """Forced orders. `size` is the user's position before the order, negative for a short; `order_size` is the order, `left` what
+    of it was not filled, so |order_size| − left contracts were liquidated: a position closed in three orders states its size three
     times. Without `order_size` the order is taken as the whole position. Contracts times multiplier give coin; inverse contracts
     are dollars, converted at the fill price.
 

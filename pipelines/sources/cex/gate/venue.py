@@ -17,6 +17,7 @@ from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import Api, Capture, Context, Feed, Job, Page, Parsed, Partitioning, Retention, Venue
 from pipelines.sources.cex.gate import history
 from pipelines.sources.cex.gate.wire import NAME, SETTLEMENTS, check, root_array
+from pipelines.sources.counting import FACTS
 from pipelines.sources.instruments import each_instrument, parse_symbols
 from pipelines.sources.records import LINE, Field, from_seconds, read_records, rejected
 
@@ -96,6 +97,7 @@ VENUE: Final = Venue(
             # The endpoint exists since 2020-11 (v4.15.5), its ratios of top traders since 2020-12 (v4.18.0).
             retention=Retention(since=date(2020, 12, 21)),
             subjects=each_instrument(IS_PERPETUAL),
+            counting=FACTS[NAME],
             rules=history.no_coverage_claims,
         ),
         Feed(
