@@ -212,6 +212,11 @@ def from_seconds(column: str) -> pl.Expr:
     return (pl.col(column) * 1_000_000).cast(pl.Datetime("us"))
 
 
+def settlement(stamp: pl.Expr) -> pl.Expr:
+    """The settlement that a stamp belongs to: venues stamp it milliseconds to seconds late."""
+    return stamp.dt.round("1m")
+
+
 def rejected(
     frame: pl.DataFrame,
     *,

@@ -105,3 +105,19 @@ def test_gate_counts_both_sides_since_2026_and_it_is_unknown_when_it_began() -> 
     assert interest["oi_usd"].to_list() == pytest.approx([600_000_002, 2_600_000_006, 2_510_288_191.6])
     # position_size, which counts one side, was 291,601,316 contracts the day after.
     assert 1 / 1.5 < interest["oi_base"][-1] / (291_601_316 * 0.0001) < 1.5
+
+
+def test_the_regular_rate_is_the_rate_and_a_special_payment_is_kept_apart() -> None:
+    found = parsed("binance", "funding", evidence("binance", "funding", "rate_types", subject="BTCUSDT"))
+    rows = pl.concat([one.rows for one in found])
+    assert rows.select("kind", "rate", "settled_at").rows() == [
+        ("settled", 0.0001, datetime(2026, 10, 1)),
+        ("special", 0.0025, datetime(2026, 10, 1)),
+    ]
+    assert [one.rejects["line"].to_list() for one in found if one.rejects is not None] == [[3]]
+
+
+def test_gate_stamps_are_rounded_to_the_settlement() -> None:
+    [found] = parsed("gate", "funding_rate", evidence("gate", "funding_rate", "late_stamps", subject="BTC_USDT"))
+    hours = [stamp.time().isoformat() for stamp in found.rows["settled_at"]]
+    assert hours == ["00:00:00", "16:00:00", "08:00:00"]

@@ -204,15 +204,19 @@ def liq_orders(
 
 
 def funding_rate(request: Request, market: MarketModel, *, settled_in: str) -> Response:
+    """Settlements, newest first, stamped one to three seconds late."""
     listing = listed(request, settled_in)
     if listing is None:
         return UNKNOWN
     last = min(at(request.params["to"]) + timedelta(seconds=1), request.now)
     frame = market.funding(listing, at(request.params["from"]), last).sort("settled_at", descending=True)
+    first, end = int(request.params["from"]), int(request.params["to"])
+    late = pl.col("settled_at").dt.epoch("s") + 1 + pl.col("settled_at").dt.hour() // 8
     return Response(
         [
             {"t": stamp, "r": f"{rate:.8f}"}
-            for stamp, rate in frame.select(pl.col("settled_at").dt.epoch("s"), "rate").iter_rows()
+            for stamp, rate in frame.select(late, "rate").iter_rows()
+            if first <= stamp <= end
         ][: min(int(request.params.get("limit", 100)), 1000)]
     )
 

@@ -27,6 +27,7 @@ from pipelines.sources.records import (
     from_seconds,
     read_records,
     rejected,
+    settlement,
     stamps_of,
 )
 
@@ -330,15 +331,15 @@ async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
 
 
 def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Settled rates as a fraction per interval, with timestamps in seconds. The interval is inferred from settlement times."""
+    """Settled rates as a fraction per interval, up to three seconds late. The interval is inferred from settlement times."""
     found = read_records(pages, root_array, FUNDING)
     rows = found.frame.select(
         pl.lit(NAME).alias("venue"),
         pl.col(SUBJECT).alias("instrument"),
         pl.lit("settled").alias("kind"),
-        from_seconds("at_s").alias("settled_at"),
+        settlement(from_seconds("at_s")).alias("settled_at"),
         "rate",
-        from_seconds("at_s").alias("available_at"),
+        settlement(from_seconds("at_s")).alias("available_at"),
         LINE,
     )
     yield Parsed("funding_rates", rows, found.rejects)

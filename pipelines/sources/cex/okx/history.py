@@ -17,7 +17,7 @@ import polars as pl
 from pipelines.extract.paging import paginate_backward
 from pipelines.extract.venue import Api, Context, Job, Page, Parsed
 from pipelines.sources.cex.okx import wire
-from pipelines.sources.records import LINE, SUBJECT, Field, from_ms, read_records, rejected
+from pipelines.sources.records import LINE, SUBJECT, Field, from_ms, read_records, rejected, settlement
 
 NAME: Final = wire.NAME
 
@@ -124,7 +124,7 @@ def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
         pl.lit(NAME).alias("venue"),
         "instrument",
         pl.lit("settled").alias("kind"),
-        from_ms("at_ms").dt.round("1m").alias("settled_at"),
+        settlement(from_ms("at_ms")).alias("settled_at"),
         "rate",
         from_ms("at_ms").alias("available_at"),
         LINE,

@@ -43,8 +43,8 @@ def contexts(page: Page) -> Sequence[Record]:
 
 
 def parse_contexts(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Open interest in units of the instrument, of unknown counting, and the predicted rate of the next hourly settlement, at the time
-    receipt, since the response has no timestamp. Delisted perpetuals have neither and stay in the landing."""
+    """Open interest in units of the instrument, of unknown counting, and the predicted rate of the next hourly settlement, at the
+    time of receipt, since the response has no timestamp. Delisted perpetuals have neither and stay in the landing."""
     found = read_records(pages, contexts, CONTEXTS)
     frame = found.frame.filter(~pl.col("is_delisted").fill_null(value=False))
     shared = (pl.lit(NAME).alias("venue"), "instrument")
