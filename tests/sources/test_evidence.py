@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from pipelines.core.errors import SourceFormatError
+from pipelines.core.universe import choose_universe
 from pipelines.extract.venue import Context, Page, Parsed, Span
 from pipelines.sources import registry
 from pipelines.sources.instruments import SCHEMA, InstrumentHistory
@@ -121,3 +122,41 @@ def test_gate_stamps_are_rounded_to_the_settlement() -> None:
     [found] = parsed("gate", "funding_rate", evidence("gate", "funding_rate", "late_stamps", subject="BTC_USDT"))
     hours = [stamp.time().isoformat() for stamp in found.rows["settled_at"]]
     assert hours == ["00:00:00", "16:00:00", "08:00:00"]
+
+
+@pytest.mark.parametrize(
+    ("venue", "expected"),
+    [
+        (
+            "bybit",
+            {
+                "BTC": "crypto",
+                "NET.STOCK": "stock",
+                "XAU.COMMODITY": "commodity",
+                "EURUSD.FOREX": "forex",
+                "龙": "crypto",
+            },
+        ),
+        ("binance", {"NET": "crypto", "TSLA.STOCK": "stock", "ABC.OTHER": "other"}),
+        ("okx", {"BTC": "crypto", "MUU.STOCK": "stock"}),
+        ("gate", {"BTC": "crypto", "TSLAX.STOCK": "stock", "ODD.OTHER": "other"}),
+        ("kraken", {"BTC": "crypto"}),
+    ],
+)
+def test_an_asset_that_is_no_coin_has_its_class_in_its_name(venue: str, expected: dict[str, str]) -> None:
+    [found] = parsed(venue, "instruments", evidence(venue, "instruments", "mixed_list"))
+    assert dict(found.rows.select("asset", "asset_class").rows()) == expected
+    never = found.rows.filter(pl.col("listed_at") < datetime(1971, 1, 1))
+    assert never.is_empty()
+
+
+def test_the_universe_is_of_coins() -> None:
+    traded = {"BTCUSDT": 9e9, "NETUSDT": 6e9, "XAUUSDT": 2.1e9, "EURUSDUSDT": 1e8, "SOLUSDT": 2e9}
+    tickers = [{"symbol": symbol, "turnover24h": str(amount)} for symbol, amount in traded.items()]
+    answer = orjson.dumps({"retCode": 0, "result": {"category": "linear", "list": tickers}})
+    page = Page("*", {"endpoint": "api", "path": "/v5/market/tickers"}, 200, AT, answer)
+    ranked = registry.venue("bybit").turnover
+    assert ranked is not None
+    ranking = ranked([page, evidence("bybit", "instruments", "mixed_list")])
+    assert ranking == {"BTC": 9e9, "SOL": 2e9}
+    assert choose_universe([ranking]) == ("BTC", "SOL", "AVAX")

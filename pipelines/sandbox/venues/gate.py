@@ -91,6 +91,7 @@ def contracts(request: Request, market: MarketModel, *, settled_in: str) -> Resp
             {
                 **FILLER_FIELDS,
                 "name": x.instrument,
+                "contract_type": "",
                 "type": "inverse" if settled_in == "btc" else "direct",
                 "quanto_multiplier": "0" if settled_in == "btc" else f"{x.contract_size:.10f}".rstrip("0").rstrip("."),
                 "funding_interval": x.interval_hours * 3600,

@@ -331,7 +331,7 @@ async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
 
 
 def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Settled rates as a fraction per interval, up to three seconds late. The interval is inferred from settlement times."""
+    """Settled rates as a fraction per interval, up to three seconds late. The interval is inferred."""
     found = read_records(pages, root_array, FUNDING)
     rows = found.frame.select(
         pl.lit(NAME).alias("venue"),

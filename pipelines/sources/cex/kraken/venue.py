@@ -29,6 +29,7 @@ from pipelines.extract.venue import (
     Retention,
     Venue,
 )
+from pipelines.sources.asset_class import CRYPTO, OTHER, with_asset_class
 from pipelines.sources.cex.kraken import capture, history
 from pipelines.sources.cex.kraken.wire import NAME, PERPETUAL, check, iso_instant
 from pipelines.sources.instruments import each_instrument, parse_symbols
@@ -38,6 +39,8 @@ INSTRUMENTS: Final = (
     Field("symbol", "name", str),
     Field("contractSize", "size", float),
     Field("openingDate", "opened", str, optional=True),
+    # Whether it is on a stock, commodity, currency or index; Kraken does not say which.
+    Field("tradfi", "is_tradfi", bool, optional=True),
 )
 
 
@@ -53,12 +56,15 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     frame = found.frame.with_columns(pl.col("name").str.to_uppercase().alias("instrument"))
     perpetuals = frame.filter(pl.col("instrument").str.contains(PERPETUAL))
     known = parse_symbols(NAME, perpetuals["instrument"])
-    joined = perpetuals.join(known, on="instrument", how="left", maintain_order="left")
+    named = perpetuals.join(known, on="instrument", how="left", maintain_order="left")
+    stated = pl.when("is_tradfi").then(pl.lit(OTHER)).when(~pl.col("is_tradfi")).then(pl.lit(CRYPTO))
+    joined = with_asset_class(named, stated)
     rows = joined.filter(pl.col("asset").is_not_null()).select(
         pl.lit(NAME).alias("venue"),
         "instrument",
         pl.col("received_at").dt.truncate("1d").alias("valid_from"),
         "asset",
+        "asset_class",
         "quote",
         "contract_type",
         pl.col("size").alias("contract_size"),
