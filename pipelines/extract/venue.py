@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 CadenceName = Literal["daily", "capture"]
 
-Outcome = Literal["complete", "empty", "not_yet_published"]
+Outcome = Literal["complete", "empty", "not_yet_published", "gone"]
 
 WHOLE_VENUE: Final = "*"
 """Subject of a page about the venue as a whole."""

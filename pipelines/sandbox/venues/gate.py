@@ -56,13 +56,17 @@ RATIOS: Final[dict[str, Measure]] = {
 
 @dataclass(frozen=True)
 class ResponseBehavior:
-    """Undocumented behavior: rows per page of statistics, their order, how many rows before the bound are repeated, and the start
-    of the liquidation history."""
+    """Undocumented behavior: rows per page of statistics, their order, how many rows before the bound are repeated, the start of
+    the liquidation history, and how far back statistics, funding and candles are kept (None: everything)."""
 
     rows: int = MOST_STATISTICS
     overlap: int = 0
     newest_first: bool = False
     history_since: datetime = datetime(2020, 12, 16)
+    keeps: timedelta | None = None
+
+    def is_too_old(self, request: Request) -> bool:
+        return self.keeps is not None and at(request.params["from"]) < request.now - self.keeps
 
 
 DEFAULT_BEHAVIOR: Final = ResponseBehavior()
@@ -120,6 +124,8 @@ def contract_stats(
         return UNKNOWN
     if request.params.get("interval") != "5m" or "from" not in request.params:
         return error("INVALID_PARAM_VALUE", "invalid interval or from")
+    if behavior.is_too_old(request):
+        return TOO_OLD
     wanted = min(int(request.params.get("limit", 30)), MOST_STATISTICS, behavior.rows)
     first = at(request.params["from"])
     if wanted > behavior.overlap:
@@ -204,11 +210,22 @@ def liq_orders(
     return Response(rows[: min(int(request.params.get("limit", 100)), MOST_ORDERS)])
 
 
-def funding_rate(request: Request, market: MarketModel, *, settled_in: str) -> Response:
+TOO_OLD: Final = error("INVALID_PARAM_VALUE", "from time exceeds 180-day limit")
+TOO_MANY_POINTS_AGO: Final = error(
+    "INVALID_PARAM_VALUE", "Candlestick too long ago. Maximum 10000 points ago are allowed"
+)
+"""Refusals recorded in 2026."""
+
+
+def funding_rate(
+    request: Request, market: MarketModel, *, settled_in: str, behavior: ResponseBehavior = DEFAULT_BEHAVIOR
+) -> Response:
     """Settlements, newest first, stamped one to three seconds late."""
     listing = listed(request, settled_in)
     if listing is None:
         return UNKNOWN
+    if behavior.is_too_old(request):
+        return TOO_OLD
     last = min(at(request.params["to"]) + timedelta(seconds=1), request.now)
     frame = market.funding(listing, at(request.params["from"]), last).sort("settled_at", descending=True)
     first, end = int(request.params["from"]), int(request.params["to"])
@@ -222,10 +239,14 @@ def funding_rate(request: Request, market: MarketModel, *, settled_in: str) -> R
     )
 
 
-def candlesticks(request: Request, market: MarketModel, *, settled_in: str) -> Response:
+def candlesticks(
+    request: Request, market: MarketModel, *, settled_in: str, behavior: ResponseBehavior = DEFAULT_BEHAVIOR
+) -> Response:
     listing = listed(request, settled_in)
     if listing is None:
         return UNKNOWN
+    if behavior.is_too_old(request):
+        return TOO_MANY_POINTS_AGO
     if request.params.get("interval") != "1h" or "limit" in request.params:
         return error("INVALID_PARAM_VALUE", "limit conflicts with from and to")
     first, last = at(request.params["from"]), at(request.params["to"])
@@ -270,9 +291,13 @@ def routes(behavior: ResponseBehavior = DEFAULT_BEHAVIOR) -> Sequence[Route]:
                     f"/futures/{settled_in}/contract_stats",
                     of(settled_in, contract_stats, behavior=behavior),
                 ),
-                Route("GET", "api", f"/futures/{settled_in}/funding_rate", of(settled_in, funding_rate)),
+                Route(
+                    "GET", "api", f"/futures/{settled_in}/funding_rate", of(settled_in, funding_rate, behavior=behavior)
+                ),
                 Route("GET", "api", f"/futures/{settled_in}/liq_orders", of(settled_in, liq_orders, behavior=behavior)),
-                Route("GET", "api", f"/futures/{settled_in}/candlesticks", of(settled_in, candlesticks)),
+                Route(
+                    "GET", "api", f"/futures/{settled_in}/candlesticks", of(settled_in, candlesticks, behavior=behavior)
+                ),
             )
         ),
     )
