@@ -70,6 +70,10 @@ class Record(Observer):
                 len(report.landings),
             )
             late = f", {report.not_yet_published} not yet published" if report.not_yet_published else ""
+            if report.gone:
+                first = min(first for first, _ in report.gone.values())
+                last = max(last for _, last in report.gone.values())
+                late += f", {first} to {last} no longer available at the venue ({len(report.gone)} subjects; not asked again)"
             failed = f", {len(report.failures)} failed" if report.failures else ""
             self.bar.line(
                 f"fetched {report.source}: {len(report.landings)} new, {report.unchanged} unchanged, "

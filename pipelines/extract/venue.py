@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 CadenceName = Literal["daily", "capture"]
 
-Outcome = Literal["complete", "empty", "not_yet_published"]
+Outcome = Literal["complete", "empty", "not_yet_published", "gone"]
 
 WHOLE_VENUE: Final = "*"
 """Subject of a page about the venue as a whole."""
@@ -237,6 +237,19 @@ class Partitioning:
     """Maximum number of consecutive past days in one partition, for venues that limit requests rather than rows."""
 
 
+CountingName = Literal["one_sided", "two_sided", "unknown"]
+
+
+@dataclass(frozen=True)
+class Counting:
+    """What a venue's open interest counts from an instant on: one side of every contract, both sides, or unknown."""
+
+    sides: CountingName
+    known_by: str
+    """How this is known, for documentation."""
+    since: datetime = datetime(1970, 1, 1)
+
+
 @dataclass(frozen=True)
 class Feed:
     """One data set of a venue: source `<venue>.<name>` feeding `tables`."""
@@ -256,6 +269,8 @@ class Feed:
     partitioning: Partitioning = Partitioning()
     completeness: str = "full"
     """How much of the real events the venue reports, for documentation and for the coverage of event tables."""
+    counting: tuple[Counting, ...] = ()
+    """What open interest counts, oldest first; empty: one-sided, by the venue's documentation."""
     rules: Rules | None = None
     """Completeness rules of the source, if they do not follow from the other fields."""
     rules_of_subjects: Callable[[Sequence[tuple[Span, frozenset[str]]]], Any] | None = None
