@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import orjson
 import polars as pl
@@ -224,7 +225,7 @@ def test_a_backfill_lands_what_is_kept_and_settles_the_rest(
 ) -> None:
     # 39 days before 2024-03-10 06:00 are kept, so January 31 is refused and February 1 is the first kept day.
     monkeypatch.setattr(emulated, "ROUTES", emulated.routes(emulated.ResponseBehavior(keeps=timedelta(days=39))))
-    again = {
+    again: dict[str, Any] = {
         "first": date(2023, 12, 1),
         "last": date(2024, 2, 29),
         "assets": ["BTC"],

@@ -594,7 +594,7 @@ def test_a_period_that_is_refused_as_too_old_falls_to_the_next() -> None:
     async def get(period: str, first: int, last: int) -> Page:
         asked.append(period)
         too_old = period == "5m"
-        told = (
+        told: dict[str, Any] = (
             {"code": "50030", "msg": "Illegal time range", "data": []}
             if too_old
             else {"code": "0", "data": [[str(last)]]}
