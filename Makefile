@@ -15,8 +15,8 @@ PORT ?= 3000
 BIN := .venv/bin
 # One package of another version, set before those of .venv. Absolute, because tests start processes in other folders.
 DUCKDB2 := $(CURDIR)/.venv-duckdb2-overlay
-# The tests of a module run in one worker, so that what a module builds is built once.
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --durations 15
+# The tests of a module run in one worker, so that what a module builds is built once; the longest begin first (tests/suite.py).
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder --durations 15
 
 .PHONY: help setup demo recorded test lint unit test-slow soak evaluate mutants test-duckdb2 bench docs snapshots ui lock clean
 

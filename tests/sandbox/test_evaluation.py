@@ -30,7 +30,8 @@ EVENTS = (
 @pytest.fixture(scope="module")
 def evaluation(tmp_path_factory: pytest.TempPathFactory, spare_parsing: Callable[[Settings], None]) -> Evaluation:
     settings = Settings(home=tmp_path_factory.mktemp("evaluation"))
-    spare_parsing(settings)
+    # Where the seeds are loaded.
+    spare_parsing(settings.model_copy(update={"home": settings.root / f"seeds-{SEEDS[0]}"}))
     return evaluate_markets(
         settings, SEEDS, first=FIRST, last=LAST, assets=ASSETS, progress=lambda _what, _done, _of: None
     )
