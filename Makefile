@@ -69,10 +69,11 @@ test-duckdb2: setup ## the same tests on DuckDB 2.0
 bench: setup ## speed and memory against a bare DuckDB load
 	$(BIN)/python -m pytest -m benchmark --benchmark-enable tests/benchmarks $(ARGS)
 
-docs: setup ## write docs/data_dictionary.md, docs/sources.md and dbt's own site, dbt_project/target/static_index.html
+docs: setup ## write docs/data_dictionary.md, docs/sources.md, docs/images (needs Chromium) and dbt's site, dbt_project/target/static_index.html
 	cd dbt_project && LEVERHOUSE_DATABASE=:memory: ../$(BIN)/dbt --quiet docs generate --static --empty-catalog --no-partial-parse
 	$(BIN)/python scripts/data_dictionary.py
 	$(BIN)/python scripts/sources_page.py
+	$(BIN)/python scripts/report_pictures.py
 
 snapshots: setup ## renew tests/dbt/compiled, the SQL of the marts as dbt compiles it
 	cd dbt_project && LEVERHOUSE_DATABASE=:memory: ../$(BIN)/dbt --quiet compile --no-partial-parse

@@ -26,7 +26,10 @@ ROOT = Path(__file__).resolve().parents[1]
 # Variables that steer the project and its tools. A test sees none of the caller's and must put back those that it sets.
 STEERING = ("LEVERHOUSE_", "DAGSTER_", "DBT_")
 # Read before the environment is cleaned: the only settings of a test run that come from outside.
-FOLDERS = {name: os.environ.get(name) for name in ("LEVERHOUSE_RECORDED", "LEVERHOUSE_SAMPLES")}
+FOLDERS = {
+    name: os.environ.get(name)
+    for name in ("LEVERHOUSE_RECORDED", "LEVERHOUSE_SAMPLES", "LEVERHOUSE_FIELD", "LEVERHOUSE_REFERENCE")
+}
 IN_CI = os.environ.get("CI", "").lower() == "true"
 
 # No deadline: a shared machine is slow at times, and pytest-timeout watches already. CI tries the same examples always.
@@ -86,6 +89,18 @@ def samples_dir() -> Path:
     return _folder("LEVERHOUSE_SAMPLES", "samples")
 
 
+@pytest.fixture(scope="session")
+def field_dir() -> Path:
+    """Inputs that once failed, with the right outcome: LEVERHOUSE_FIELD, or shared/field beside the project. Read in place."""
+    return _folder("LEVERHOUSE_FIELD", "field")
+
+
+@pytest.fixture(scope="session")
+def reference_dir() -> Path:
+    """Fact sheets of chains: LEVERHOUSE_REFERENCE, or shared/reference beside the project. Read in place."""
+    return _folder("LEVERHOUSE_REFERENCE", "reference")
+
+
 @pytest.fixture
 def warehouse_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty warehouse root that this process and its children use.
@@ -120,11 +135,16 @@ def settings(warehouse_home: Path) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def parsed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """dbt's manifest of the project. It is parsed once for all tests: workers of one run share the folder above their own."""
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of a run have in common."""
     folder = tmp_path_factory.getbasetemp()
-    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
-    return ensure_manifest(Settings(home=shared / "parsed"))
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def parsed(shared_folder: Path) -> Path:
+    """dbt's manifest of the project, which is parsed once for all tests."""
+    return ensure_manifest(Settings(home=shared_folder / "parsed"))
 
 
 @pytest.fixture(scope="session")

@@ -24,8 +24,7 @@ from pipelines.core.errors import ContractError
 from pipelines.core.settings import PROJECT_ROOT
 
 LONGEST: Final = (
-    "tests/recorded/test_full_run.py",
-    "tests/recorded/test_signals.py",
+    "tests/recorded/history/",
     "tests/sources/test_end_to_end.py",
     "tests/defs/test_end_to_end.py",
     "tests/dbt/test_empty_warehouse.py",
@@ -36,10 +35,10 @@ LONGEST: Final = (
     "tests/dbt/test_liquidation_marts.py",
     "tests/dbt/test_trend_marts.py",
 )
-"""Modules that take long, the longest first. They begin first, so that no worker is left alone with one at the end."""
+"""Modules and folders that take long, the longest first. They begin first, so that no worker is left alone with one at the end."""
 
-TOGETHER: Final = {"tests/recorded/test_signals.py": "tests/recorded/test_full_run.py"}
-"""Modules that read what another one has built: the recorded history is loaded once."""
+TOGETHER: Final = ("tests/recorded/history/",)
+"""Folders whose modules read one warehouse and therefore stay in one worker. All other modules are distributed one by one."""
 
 PROCESSES: Final = {"os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system", "subprocess.Popen"}
 """Events by which Python tells its audit hooks of a process that is started. What that does is not known here."""
@@ -85,7 +84,7 @@ _WATCH.start()
 class _Scopes(LoadScopeScheduling):  # type: ignore[misc]
     def _split_scope(self, nodeid: str) -> str:
         scope: str = super()._split_scope(nodeid)
-        return TOGETHER.get(scope, scope)
+        return next((folder for folder in TOGETHER if scope.startswith(folder)), scope)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scopes | None:
@@ -120,8 +119,9 @@ def pytest_sessionstart() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    order = {module: number for number, module in enumerate(LONGEST)}
-    items.sort(key=lambda item: order.get(item.nodeid.partition("::")[0], len(LONGEST)))
+    items.sort(
+        key=lambda item: next((rank for rank, at in enumerate(LONGEST) if item.nodeid.startswith(at)), len(LONGEST))
+    )
     listed = config.getoption("skip_without_duckdb")
     if listed is not None:
         skipped = set(listed.read_text(encoding="utf-8").splitlines())

@@ -2,9 +2,10 @@
     for the models that ask. -#}
 
 {#- A whole query: the legs of `relation` (source, chain, event_id, leg, protocol, occurred_at, token, amount_raw, amount,
-    stated_usd, price_gap_seconds, completeness, available_at, trade_date) scaled by the token registry and priced, in this
-    order: the event's own dollars; the warehouse's own candle closed last before the event; a price service on the token
-    itself; a price service on another token of its asset. No price is older than price_gap_max_seconds. -#}
+    stated_usd, stated_value, value_unit, price_gap_seconds, completeness, available_at, trade_date) scaled by the token registry
+    and priced, in this order: the event's own dollars; the value it states in another unit of account, times the price of the
+    unit; the token's price. A price is the warehouse's own candle closed last before the event; else a price service on the
+    token itself; else a price service on another token of the asset. None is older than price_gap_max_seconds. -#}
 {% macro priced_legs(relation) %}
     with
     legs as (
@@ -43,7 +44,9 @@
             token as name,
             token,
             asset,
-            decimals
+            decimals,
+            is_stable,
+            is_registered
         from tokens
         where underlying_token is null
         union all
@@ -52,7 +55,9 @@
             lower(symbol) as name,
             token,
             asset,
-            decimals
+            decimals,
+            is_stable,
+            is_registered
         from tokens
         where underlying_token is null and is_registered
     ),
@@ -66,6 +71,8 @@
             token,
             asset,
             decimals,
+            is_stable,
+            is_registered,
             asset as price_of
         from own_names
         union all
@@ -75,6 +82,8 @@
             r.token,
             o.asset,
             cast(null as int) as decimals,
+            o.is_stable,
+            coalesce(o.is_registered, false) as is_registered,
             cast(null as string) as price_of
         from tokens as r
         left join own_names as o on r.chain = o.chain and r.underlying_token = o.name
@@ -92,8 +101,12 @@
             l.token,
             coalesce(n.token, l.token) as priced_token,
             n.asset,
+            n.is_stable,
+            n.is_registered,
             coalesce(l.amount, cast(l.amount_raw as double) / power(10e0, n.decimals)) as amount,
             l.stated_usd,
+            l.stated_value,
+            coalesce(l.value_unit, '') as value_unit,
             l.price_gap_seconds,
             l.completeness,
             l.available_at,
@@ -102,14 +115,28 @@
         left join names as n on l.chain = n.chain and l.token = n.name
     ),
 
-    -- What each event's token may be priced by, in order.
+    -- What each event's unit of account, and its token, may be priced by, in order.
     keys as (
         select
             t.tier,
-            case t.tier when 2 then s.chain || ' ' || s.priced_token else s.asset end as price_key,
-            s.asset,
+            'unit' as basis,
+            s.value_unit as price_key,
             s.chain,
             s.token,
+            s.value_unit,
+            s.occurred_at,
+            s.trade_date
+        from scaled as s
+        cross join (values (1), (3)) as t (tier)
+        where s.stated_usd is null and s.stated_value is not null
+        union all
+        select
+            t.tier,
+            'token' as basis,
+            case t.tier when 2 then s.chain || ' ' || s.priced_token else s.asset end as price_key,
+            s.chain,
+            s.token,
+            s.value_unit,
             s.occurred_at,
             s.trade_date
         from scaled as s
@@ -260,8 +287,10 @@
 
     event_prices as (
         select
+            k.basis,
             k.chain,
             k.token,
+            k.value_unit,
             k.occurred_at,
             p.price_usd,
             p.price_source,
@@ -271,15 +300,38 @@
         from (
             select distinct
                 tier,
+                basis,
                 price_key,
                 chain,
                 token,
+                value_unit,
                 occurred_at
             from keys
         ) as k
         inner join key_prices as p
             on k.tier = p.tier and k.price_key = p.price_key and k.occurred_at = p.occurred_at
-        qualify row_number() over (partition by k.chain, k.token, k.occurred_at order by k.tier) = 1
+        -- A unit before a token.
+        qualify
+            row_number() over (
+                partition by k.chain, k.token, k.value_unit, k.occurred_at order by k.basis desc, k.tier
+            ) = 1
+    ),
+
+    valued as (
+        select
+            s.*,
+            case p.basis when 'unit' then s.stated_value else s.amount end * p.price_usd as priced_usd,
+            p.price_source,
+            p.price_from,
+            p.available_at as price_available_at,
+            p.gap_seconds
+        from scaled as s
+        left join event_prices as p
+            on
+                s.chain = p.chain
+                and s.token = p.token
+                and s.value_unit = p.value_unit
+                and s.occurred_at = p.occurred_at
     )
 
     select
@@ -291,26 +343,27 @@
         s.occurred_at,
         s.token,
         s.asset,
-        a.kind as asset_kind,
+        coalesce(
+            a.kind, case when s.is_stable then 'stable' when not s.is_stable then 'coin' when s.is_registered then 'claim' end
+        ) as asset_kind,
         s.amount,
-        coalesce(s.stated_usd, s.amount * p.price_usd) as amount_usd,
+        coalesce(s.stated_usd, s.priced_usd) as amount_usd,
         case
             when s.stated_usd is not null then 'stated'
-            when s.amount is not null and p.price_usd is not null then p.price_source
+            when s.priced_usd is not null then s.price_source
             else 'none'
         end as price_source,
         case
             when s.stated_usd is not null then s.price_gap_seconds
-            when s.amount is not null then cast(floor(p.gap_seconds) as bigint)
+            when s.priced_usd is not null then cast(floor(s.gap_seconds) as bigint)
         end as price_gap_seconds,
-        case when s.stated_usd is null and s.amount is not null then p.price_from end as price_from,
+        case when s.stated_usd is null and s.priced_usd is not null then s.price_from end as price_from,
         s.completeness,
         case
-            when s.stated_usd is null then greatest(s.available_at, coalesce(p.available_at, s.available_at))
+            when s.stated_usd is null then greatest(s.available_at, coalesce(s.price_available_at, s.available_at))
             else s.available_at
         end as available_at,
         s.trade_date
-    from scaled as s
+    from valued as s
     left join assets as a on s.asset = a.asset
-    left join event_prices as p on s.chain = p.chain and s.token = p.token and s.occurred_at = p.occurred_at
 {% endmacro %}

@@ -215,6 +215,7 @@ def print_demo(
                 "warnings": warnings,
                 "faults": faults,
                 "published": record.publication.database if record.publication else None,
+                "report": record.report.index if record.report else None,
                 "home": settings.root,
                 "queries": list(TRY),
             }
@@ -252,3 +253,5 @@ def print_demo(
             )
     if market:
         screen.out.print(f"[bold yellow]{SIMULATED}[/bold yellow]")
+    if record.report:
+        screen.out.print(f"Report: open {record.report.index} in a browser", markup=False, soft_wrap=True)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pipelines.operations.build import BuildReport
     from pipelines.operations.load import LoadOutcome
     from pipelines.operations.rebuild import Comparison
+    from pipelines.report.build import Report
     from pipelines.storage.publish import Publication
 
 
@@ -52,6 +53,7 @@ class Record(Observer):
     build: BuildReport | None = None
     comparisons: dict[str, Comparison] = field(default_factory=dict)
     publication: Publication | None = None
+    report: Report | None = None
 
     def progress(self, what: str, done: int, total: int) -> None:
         self.bar.show(what, done, total)
@@ -68,6 +70,10 @@ class Record(Observer):
                 len(report.landings),
             )
             late = f", {report.not_yet_published} not yet published" if report.not_yet_published else ""
+            if report.gone:
+                first = min(first for first, _ in report.gone.values())
+                last = max(last for _, last in report.gone.values())
+                late += f", {first} to {last} no longer available at the venue ({len(report.gone)} subjects; not asked again)"
             failed = f", {len(report.failures)} failed" if report.failures else ""
             self.bar.line(
                 f"fetched {report.source}: {len(report.landings)} new, {report.unchanged} unchanged, "
@@ -108,6 +114,10 @@ class Record(Observer):
     def published(self, publication: Publication) -> None:
         self.publication = publication
         self.bar.line(f"published {publication.tables} tables, {publication.rows:,} rows to {publication.database}")
+
+    def reported(self, report: Report) -> None:
+        self.report = report
+        self.bar.line(f"drew {report.assets} assets in {report.seconds:.1f} s to {report.index}")
 
     def failed(self, step: str, error: BaseException) -> None:
         self.errors.append((step, error))

@@ -10,6 +10,7 @@
         ├── MappingError        invalid mapping file
         ├── SourceFormatError   received bytes do not match the mapping or the venue's format
         ├── RequestRefusedError the venue refuses the request; a retry would be refused too
+        │   ├── NoLongerAvailableError  the venue does not keep this past any more
         │   └── BlockedError    the venue refuses every request from here: region, ban
         ├── LandingError        a landed payload or manifest is damaged or missing
         ├── LimitError          input exceeds a limit of docs/limits.md
@@ -80,6 +81,10 @@ class RequestRefusedError(PermanentError):
     """A venue refuses a request and would refuse a retry: names the venue, the request and the response."""
 
     exit_code = 76  # EX_PROTOCOL
+
+
+class NoLongerAvailableError(RequestRefusedError):
+    """A venue does not keep the requested past any more. Settled: it is not asked again."""
 
 
 class BlockedError(RequestRefusedError):

@@ -59,7 +59,8 @@ _MILLION_FIRST: Final = re.compile(r"1M(?P<asset>[A-Z][A-Z0-9]{2,})")
 _KILO_FIRST: Final = re.compile(r"k(?P<asset>[A-Z][A-Z0-9]+)")
 _NUMBER_LAST: Final = re.compile(r"(?P<asset>[A-Z]{3,})(?P<factor>1000000|10000|1000)")
 
-_SYMBOL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/\-]{0,63}")
+# Letters of any alphabet: Binance lists 币安人生USDT.
+_SYMBOL: Final = re.compile(r"[^\W_][\w.:/\-]{0,63}")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pipelines.defs.checks import build_mart_checks
 from pipelines.defs.clean import build_clean_assets
 from pipelines.defs.jobs import build_jobs
 from pipelines.defs.marts import build_mart_assets, mart_keys
-from pipelines.defs.publish import build_published_asset
+from pipelines.defs.publish import build_published_asset, build_report_asset
 from pipelines.defs.raw import build_raw_assets
 from pipelines.defs.schedules import build_schedules, build_sensors
 from pipelines.defs.venues import build_venue_assets
@@ -51,6 +51,7 @@ def build_definitions(
             build_clean_assets(settings, contract, datasets, venues, observer=observer),
             *marts,
             build_published_asset(settings, mart_keys(marts), parsed, observer=observer),
+            build_report_asset(settings, observer=observer),
         ],
         asset_checks=build_mart_checks(settings, mart_keys(marts)),
         jobs=build_jobs(settings, venues, observer=observer),

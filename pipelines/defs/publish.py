@@ -1,4 +1,4 @@
-"""The published snapshot as an asset; storage.publish does the work."""
+"""The published snapshot and the report as assets; storage.publish and report.build do the work."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +11,7 @@ from pipelines.defs.common import BUILT_DAILY, OWNERS, WRITER_POOL, step
 from pipelines.operations.observer import Observer
 
 PUBLISHED = dg.AssetKey(["published", "leverhouse"])
+REPORT = dg.AssetKey(["published", "report"])
 
 
 def build_published_asset(
@@ -51,3 +52,34 @@ def build_published_asset(
             )
 
     return published
+
+
+def build_report_asset(settings: Settings, *, observer: Observer) -> dg.AssetsDefinition:
+    """The static pages of the published file. They follow it, and their failure leaves it and the pages before in place."""
+
+    @dg.asset(
+        key=REPORT,
+        deps=[PUBLISHED],
+        group_name="published",
+        owners=OWNERS,
+        kinds={"html"},
+        description="Static pages of the published file: charts of every asset, signals, data trust. Opened from a file.",
+        freshness_policy=BUILT_DAILY,
+    )
+    def report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        from pipelines.report.build import write_report
+
+        with step(context, settings, observer):
+            written = write_report(settings, progress=observer.progress)
+            observer.reported(written)
+            return dg.MaterializeResult(
+                metadata={
+                    "index": dg.MetadataValue.path(written.index),
+                    "assets": written.assets,
+                    "files": written.files,
+                    "bytes": written.bytes,
+                    "seconds": round(written.seconds, 3),
+                }
+            )
+
+    return report

@@ -14,7 +14,7 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from pipelines.core.errors import BlockedError, LeverhouseError
+from pipelines.core.errors import BlockedError, LeverhouseError, NoLongerAvailableError
 from pipelines.core.progress import Progress, no_progress
 from pipelines.extract import fetch_log
 from pipelines.extract.landing import Clock, Completeness, Landing, LandingStore, PackDraft, utc_now
@@ -55,7 +55,8 @@ class FetchReport:
     """Result of one fetch of a feed.
 
     `landings` are new versions, `unchanged` counts partitions that were fetched again and had not changed, `skipped` those
-    that were already final. `failures` are the errors by "<partition> <subject>".
+    that were already final. `gone` are the days, by subject, that the venue does not keep any more. `failures` are the errors
+    by "<partition> <subject>".
     """
 
     source: str
@@ -63,6 +64,7 @@ class FetchReport:
     unchanged: int = 0
     skipped: int = 0
     not_yet_published: int = 0
+    gone: Mapping[str, tuple[date, date]] = field(default_factory=dict)
     failures: Mapping[str, LeverhouseError] = field(default_factory=dict)
 
     def raise_failures(self) -> None:
@@ -177,7 +179,8 @@ async def fetch_feed(
     run = _Run(store, venue, feed, api, jobs, now, again, clock, progress, of=len(partitions))
     try:
         async with asyncio.TaskGroup() as group:
-            for partition in partitions:
+            # Newest first: what is older than a refused span is known to be gone without asking.
+            for partition in reversed(partitions):
                 group.create_task(run.fetch_partition(partition))
     except* BlockedError as blocked:
         run.failures["everything"] = _first(blocked)
@@ -187,6 +190,7 @@ async def fetch_feed(
         unchanged=run.unchanged,
         skipped=run.skipped,
         not_yet_published=run.not_yet_published,
+        gone=dict(sorted(run.gone.items())),
         failures=dict(sorted(run.failures.items())),
     )
 
@@ -232,6 +236,9 @@ class _Run:
     unchanged: int = 0
     skipped: int = 0
     not_yet_published: int = 0
+    gone: dict[str, tuple[date, date]] = field(default_factory=dict)
+    edges: dict[str, datetime] = field(default_factory=dict)
+    """By subject, the instant before which the venue keeps nothing, as learned in this run."""
     done: int = 0
 
     def __post_init__(self) -> None:
@@ -305,16 +312,60 @@ class _Run:
         fetch_log.set_context(fetch_log.Subject(self.source, partition.name, job.subject))
         async with self.job_slots:
             try:
-                pages = []
-                async for page in self.feed.fetch(self.api, job):
-                    # The feed has already read the cursor or timestamps it pages by.
-                    page.clear_cache()
-                    pages.append(page)
+                pages = await self._kept_pages(job)
             except NotYetPublishedError:
                 self.not_yet_published += 1
                 return "not_yet_published"
+            except NoLongerAvailableError:
+                return "gone"
             await writer.add(pages)
             return "complete" if pages else "empty"
+
+    async def _kept_pages(self, job: Job) -> list[Page]:
+        """The pages of the job's days that the venue still keeps. Raises NoLongerAvailableError if it keeps none of them."""
+        edge = self.edges.get(job.subject, job.span.start)
+        if edge >= job.span.end:
+            self._note_gone(job, job.span.end)
+            raise NoLongerAvailableError(f"{self.source}: nothing before {edge:%Y-%m-%d} is kept.")
+        try:
+            return await self._pages(job)
+        except NoLongerAvailableError as error:
+            refused = error
+        # The first kept day is between two bounds; every span that starts before it is refused.
+        days = job.span.days if isinstance(self.feed.cadence, Daily) else job.span.days[:1]
+        low, high = 1, len(days)
+        kept: list[Page] | None = None
+        while low < high:
+            middle = (low + high) // 2
+            start = datetime(days[middle].year, days[middle].month, days[middle].day)
+            try:
+                kept = await self._pages(replace(job, span=replace(job.span, start=start)))
+            except NoLongerAvailableError:
+                low = middle + 1
+            else:
+                high = middle
+        ends = job.span.end if kept is None else datetime(days[high].year, days[high].month, days[high].day)
+        self._note_gone(job, ends)
+        fetch_log.record(fetch_log.problem_of(refused), f"before {ends:%Y-%m-%d}: {refused}", effect="settled")
+        if kept is None:
+            raise refused
+        return kept
+
+    async def _pages(self, job: Job) -> list[Page]:
+        pages = []
+        async for page in self.feed.fetch(self.api, job):
+            # The feed has already read the cursor or timestamps it pages by.
+            page.clear_cache()
+            pages.append(page)
+        return pages
+
+    def _note_gone(self, job: Job, end: datetime) -> None:
+        """The venue keeps nothing of the job's subject from the job's start to `end`, nor before."""
+        self.edges[job.subject] = max(end, self.edges.get(job.subject, end))
+        last = (end - timedelta(microseconds=1)).date()
+        first = job.span.start.date()
+        before = self.gone.get(job.subject, (first, last))
+        self.gone[job.subject] = (min(first, before[0]), max(last, before[1]))
 
     async def _land(
         self, partition: Partition, writer: _Writer, covers: Mapping[str, Outcome], wanted: int, held: Landing | None
@@ -347,9 +398,9 @@ def span_of(landing: Landing) -> Span:
 
 def _completeness(covers: Mapping[str, Outcome], wanted: int) -> Completeness:
     outcomes = set(covers.values())
-    if outcomes == {"not_yet_published"}:
+    if outcomes <= {"not_yet_published", "gone"}:
         return "not_yet_published"
-    if len(covers) < wanted or "not_yet_published" in outcomes:
+    if len(covers) < wanted or outcomes & {"not_yet_published", "gone"}:
         return "partial"
     return "empty" if outcomes == {"empty"} else "complete"
 

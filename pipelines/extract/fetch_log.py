@@ -22,6 +22,7 @@ import orjson
 
 from pipelines.core.errors import (
     BlockedError,
+    NoLongerAvailableError,
     RequestRefusedError,
     SourceFormatError,
     ThrottledError,
@@ -31,13 +32,15 @@ from pipelines.extract.landing import Clock
 
 FOLDER: Final = "_problems"
 
-Effect = Literal["asked_again", "given_up"]
-"""asked_again: the same run retried the request. given_up: the run ended without it; the next run retries."""
+Effect = Literal["asked_again", "given_up", "settled"]
+"""asked_again: the same run retried the request. given_up: the run ended without it; the next run retries.
+settled: it is final, and no run asks for it again."""
 
 _PROBLEMS: Final = (
     (ThrottledError, "throttled"),
     (VenueUnavailableError, "unavailable"),
     (BlockedError, "blocked"),
+    (NoLongerAvailableError, "no_longer_available"),
     (RequestRefusedError, "refused"),
     (SourceFormatError, "malformed"),
 )

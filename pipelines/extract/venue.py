@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 CadenceName = Literal["daily", "capture"]
 
-Outcome = Literal["complete", "empty", "not_yet_published"]
+Outcome = Literal["complete", "empty", "not_yet_published", "gone"]
 
 WHOLE_VENUE: Final = "*"
 """Subject of a page about the venue as a whole."""
@@ -237,6 +237,19 @@ class Partitioning:
     """Maximum number of consecutive past days in one partition, for venues that limit requests rather than rows."""
 
 
+CountingName = Literal["one_sided", "two_sided", "unknown"]
+
+
+@dataclass(frozen=True)
+class Counting:
+    """What a venue's open interest counts from an instant on: one side of every contract, both sides, or unknown."""
+
+    sides: CountingName
+    known_by: str
+    """How this is known, for documentation."""
+    since: datetime = datetime(1970, 1, 1)
+
+
 @dataclass(frozen=True)
 class Feed:
     """One data set of a venue: source `<venue>.<name>` feeding `tables`."""
@@ -249,12 +262,19 @@ class Feed:
     retention: Retention
     subjects: Subjects | None = None
     """Selects the feed's subjects from the instruments of the universe; None: one subject, the whole venue."""
+    follows: tuple[str, ...] = ()
+    """Tables of other venues whose landed rows in a span name further subjects, by `named`."""
+    named: Callable[[pl.DataFrame], Iterable[str]] | None = None
     cadence: Daily | Capture = Daily()
     partitioning: Partitioning = Partitioning()
     completeness: str = "full"
     """How much of the real events the venue reports, for documentation and for the coverage of event tables."""
+    counting: tuple[Counting, ...] = ()
+    """What open interest counts, oldest first; empty: one-sided, by the venue's documentation."""
     rules: Rules | None = None
     """Completeness rules of the source, if they do not follow from the other fields."""
+    rules_of_subjects: Callable[[Sequence[tuple[Span, frozenset[str]]]], Any] | None = None
+    """The same, given the landed spans with the subjects that each holds."""
 
     @property
     def published_after(self) -> timedelta:

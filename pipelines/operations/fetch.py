@@ -68,6 +68,8 @@ def fetch(
             landed = [landing.partition for landing in store.current(venue.source(feed))]
             partitions = plan_days(feed, first, last or first, now=now, landed=landed)
         jobs = jobs_of(feed, listed)
+        if feed.named:
+            jobs = registry.with_named(store, feed, jobs)
         return await fetch_feed(
             store,
             venue,

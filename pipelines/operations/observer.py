@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pipelines.operations.build import BuildReport
     from pipelines.operations.load import LoadOutcome
     from pipelines.operations.rebuild import Comparison
+    from pipelines.report.build import Report
     from pipelines.storage.publish import Publication
 
 
@@ -40,6 +41,9 @@ class Observer:
 
     def published(self, publication: Publication) -> None:
         """A new snapshot is published."""
+
+    def reported(self, report: Report) -> None:
+        """Readers see the pages of the new snapshot."""
 
     def failed(self, step: str, error: BaseException) -> None:
         """A step of the job failed with `error`."""

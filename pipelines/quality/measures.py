@@ -15,6 +15,7 @@ from pipelines.quality.batch import GateInput
 from pipelines.quality.profiles import DAYS, PROFILES, Agreement, Profile, StampRule
 from pipelines.quality.suites import (
     CONSTANT_ROWS,
+    FEW_SERIES,
     NEIGHBOR_DAYS,
     PHASE_ROWS,
     SAMPLE_ROWS,
@@ -101,7 +102,7 @@ def frames(
             "rows": con.sql(_rows_sql(con, profile, batch)).df(),
         }
         if profile.stamps is not None:
-            found["stamps"] = con.sql(_stamps_sql(profile, profile.stamps, batch.staged)).df()
+            found["stamps"] = _stamps_frame(con, profile, profile.stamps, batch)
     finally:
         con.execute(f"drop table {DAYS}")
     return found
@@ -274,18 +275,33 @@ def _series_sql(profile: Profile, batch: GateInput, staged_tables: Mapping[str, 
     breadths = {f"{x}_breadth": f"{x}_settled_shift" for x in levels} | {f"{x}_breadth": x for x in profile.spread}
     if profile.price is not None:
         breadths["price_gap_breadth"] = "price_gap"
-    breadth = "".join(f", quantile_disc({c}, {1 - WIDESPREAD}) over lead as {name}" for name, c in breadths.items())
+    breadths |= {f"{x}_off_breadth": f"{x}_off" for x in levels}
+    breadth = "".join(f", {_breadth(c)} as {name}" for name, c in breadths.items())
+    lasting = "".join(
+        f", case when day_count >= {SETTLED_DAYS} then {x}_off else {x}_off_breadth end as {x}_lasting" for x in levels
+    )
     ctes = ",\n".join(f"part_{name} as ({sql})" for name, sql in parts.items())
     joins = "\n".join(f"left join part_{name} using ({series})" for name in parts if name != "levels")
     return f"""
         with
         {ctes}
-        select * {breadth}
-        from part_levels
-        {joins}
-        window lead as (partition by {lead})
+        select * {lasting}
+        from (
+            select * {breadth}
+            from part_levels
+            {joins}
+            window lead as (partition by {lead})
+        )
         order by {series}
     """
+
+
+def _breadth(column: str) -> str:
+    """SQL: the value that a fifth of the series of a venue reach, of few series all; null of a single one."""
+    return (
+        f"case when count({column}) over lead >= {FEW_SERIES} then quantile_disc({column}, {1 - WIDESPREAD}) over lead "
+        f"when count({column}) over lead > 1 then min({column}) over lead end"
+    )
 
 
 def _shifts_sql(profile: Profile, batch: GateInput) -> str:
@@ -382,36 +398,61 @@ def _agreement_sql(profile: Profile, agreement: Agreement, batch: GateInput) -> 
     """
 
 
-def _stamps_sql(profile: Profile, rule: StampRule, staged: str) -> str:
-    """Suspicious timestamps only; zeros are searched first because they are few, and then compared with all rows."""
+def _stamps_frame(con: duckdb.DuckDBPyConnection, profile: Profile, rule: StampRule, batch: GateInput) -> pd.DataFrame:
+    """Suspicious timestamps only. Of zeros `enclosed` is whether their group has other values before and after, in the batch or
+    in the neighboring days."""
     group = (*rule.group, profile.clock)
     columns = ", ".join(group)
     if rule.kind == "flat":
-        return f"""
+        return con.sql(f"""
             select {columns}, count(*) as instruments, max({rule.value}) as held
-            from {staged}
+            from {batch.staged}
             group by {columns}
             having count(*) >= {rule.members} and min({rule.value}) = max({rule.value})
             order by {columns}
             limit {STAMPS_SHOWN}
-        """
-    return f"""
+        """).df()
+    # Zeros are searched first because they are few, and then compared with all rows.
+    zeros = con.sql(f"""
         with
         zeros as (
             select {columns}, count(*) as zeros
-            from {staged}
+            from {batch.staged}
             where {rule.value} = 0
             group by {columns}
             having count(*) >= {rule.members}
         )
-        select {columns}, count(*) as instruments
-        from {staged}
+        select {columns}, count(*) as instruments, 0.0 as enclosed
+        from {batch.staged}
         join zeros using ({columns})
         group by {columns}, zeros
         having count(*) = zeros
         order by {columns}
         limit {STAMPS_SHOWN}
-    """
+    """).df()
+    if zeros.empty:
+        return zeros
+    con.register("gate_zeros", zeros)
+    try:
+        return con.sql(f"""
+            with alive as (
+                select {", ".join(rule.group)}, min({profile.clock}) as first_alive, max({profile.clock}) as last_alive
+                from (
+                    select {columns} from {batch.staged} where {rule.value} <> 0
+                    union all
+                    select {columns} from clean.{batch.table} where {_near(batch)} and {rule.value} <> 0
+                )
+                group by {", ".join(rule.group)}
+            )
+            select
+                z.* exclude (enclosed),
+                case when z.{profile.clock} between a.first_alive and a.last_alive then 1.0 else 0.0 end as enclosed
+            from gate_zeros as z
+            left join alive as a on {" and ".join(f"a.{c} = z.{c}" for c in rule.group)}
+            order by {", ".join(f"z.{c}" for c in group)}
+        """).df()
+    finally:
+        con.unregister("gate_zeros")
 
 
 def _rows_sql(con: duckdb.DuckDBPyConnection, profile: Profile, batch: GateInput) -> str:

@@ -17,6 +17,7 @@ from pipelines.quality.suites import (
     NEIGHBOR_DAYS,
     RATE_ROWS,
     SMALL_BATCH,
+    SPELLED,
     VENUE_EVENTS,
     ZERO_RATE_SET,
     ZERO_SET,
@@ -62,8 +63,9 @@ class Profile:
 
     `levels` are positive measures, compared by factor. The series frame gets for each: `<name>_now` (typical value),
     `_off` (factor from 1), `_jump` (largest factor between consecutive days), `_shift` (factor to loaded neighboring
-    days), `_settled_shift` (the same if enough days are loaded) and `_breadth` (the settled shift that a fifth of the
-    venue's series reach). For levels in `rising`, only a rise counts as a shift.
+    days), `_settled_shift` (the same if enough days are loaded), `_breadth` and `_off_breadth` (the settled shift and the factor
+    from 1 that a fifth of the venue's series reach) and `_lasting` (the factor from 1 of a series of many days, else
+    `_off_breadth`). For levels in `rising`, only a rise counts as a shift.
 
     `watched` is the value that must change and not be zero. `known_at` is the instant from which a row could be known,
     `not_ahead` the timestamp that must not be in the future, `period` SQL for the seconds of the row's period. `price`
@@ -109,6 +111,22 @@ def _factor(a: str, b: str) -> str:
     return f"greatest({a} / nullif({b}, 0), {b} / nullif({a}, 0))"
 
 
+def _misspelled(token: str, series: str) -> str:
+    """SQL: per series whether its token is misspelled, and the share of such rows in a batch that is not small."""
+    # Doubled for str.format, through which every extra goes.
+    pattern = SPELLED.replace("{", "{{").replace("}", "}}")
+    odd = f"not regexp_full_match({token}, '{pattern}')"
+    return f"""
+            select
+                {series}, max(case when {odd} then 1.0 else 0.0 end) as misspelled,
+                case when sum(count(*)) over () >= {SMALL_BATCH}
+                    then sum(count(*) filter (where {odd})) over () / cast(sum(count(*)) over () as double)
+                end as misspelled_share
+            from {{staged}}
+            group by {series}
+    """
+
+
 _CANDLE_END: Final = _PERIOD_END.format(clock="opened_at")
 
 PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
@@ -139,6 +157,8 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
             "volume_base": "volume_base",
             "vwap_per_close": "volume_quote / nullif(volume_base, 0) / close",
         },
+        # A venue that closes trades less and less; fifty-fold more is a unit.
+        rising=("volume_base",),
         watched="close",
         known_at=_CANDLE_END,
         not_ahead="opened_at",
@@ -163,6 +183,7 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
         stamps=StampRule(("venue", "kind"), "rate", "zero", ZERO_RATE_SET),
         agreement=Agreement(("venue", "instrument", "kind"), "settled_at", "rate", "absolute"),
         rows={"rate": "rate", "interval_hours": "interval_hours"},
+        spread=("rate_typical",),
         extra=f"""
             select
                 venue, instrument, kind,
@@ -300,16 +321,16 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
         not_ahead="occurred_at",
         agreement=Agreement(("chain", "event_id"), "occurred_at", "collateral_usd", "relative"),
         rows={"collateral_token": "collateral_token", "collateral_usd": "collateral_usd"},
-        extra="""
-            select s.chain, s.protocol, s.collateral_token, d.block_disorder
-            from (select distinct chain, protocol, collateral_token from {staged}) as s
-            join (
+        extra=f"""
+            select s.*, d.block_disorder
+            from ({_misspelled("collateral_token", "chain, protocol, collateral_token")}) as s
+            left join (
                 select chain, avg(case when occurred_at < before then 1.0 else 0.0 end) as block_disorder
                 from (
                     select
                         chain, occurred_at,
                         lag(occurred_at) over (partition by chain order by block_number, occurred_at) as before
-                    from {staged}
+                    from {{staged}}
                     where block_number is not null
                 )
                 group by chain
@@ -323,6 +344,7 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
         known_at="occurred_at",
         not_ahead="occurred_at",
         rows={"debt_token": "debt_token", "debt_usd": "debt_usd"},
+        extra=_misspelled("debt_token", "chain, protocol, debt_token"),
     ),
     "option_chain": Profile(
         key=("venue", "instrument", "snapshot_at"),
@@ -388,15 +410,19 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
         known_at="priced_at",
         not_ahead="priced_at",
         agreement=Agreement(("chain", "token"), "priced_at", "price_usd", "relative"),
-        extra="""
-            select chain, token, cast(count(distinct decimals) as double) as decimals_seen
+        extra=f"""
+            select d.chain, d.token, d.decimals_seen, s.misspelled, s.misspelled_share
             from (
-                select chain, token, decimals from {staged}
-                union all
-                select chain, token, decimals from clean.token_prices
-                where token in (select token from {staged}) and source <> {source}
-            )
-            group by chain, token
+                select chain, token, cast(count(distinct decimals) as double) as decimals_seen
+                from (
+                    select chain, token, decimals from {{staged}}
+                    union all
+                    select chain, token, decimals from clean.token_prices
+                    where token in (select token from {{staged}}) and source <> {{source}}
+                )
+                group by chain, token
+            ) as d
+            left join ({_misspelled("token", "chain, token")}) as s on s.chain = d.chain and s.token = d.token
         """,
     ),
     "tokens": Profile(
@@ -406,15 +432,19 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
         known_at="read_at",
         not_ahead="named_at",
         rows={"token": "token"},
-        extra="""
-            select chain, token, cast(count(distinct decimals) as double) as decimals_seen
+        extra=f"""
+            select d.chain, d.token, d.decimals_seen, s.misspelled, s.misspelled_share
             from (
-                select chain, token, decimals from {staged}
-                union all
-                select chain, token, decimals from clean.tokens
-                where token in (select token from {staged}) and source <> {source}
-            )
-            group by chain, token
+                select chain, token, cast(count(distinct decimals) as double) as decimals_seen
+                from (
+                    select chain, token, decimals from {{staged}}
+                    union all
+                    select chain, token, decimals from clean.tokens
+                    where token in (select token from {{staged}}) and source <> {{source}}
+                )
+                group by chain, token
+            ) as d
+            left join ({_misspelled("token", "chain, token")}) as s on s.chain = d.chain and s.token = d.token
         """,
     ),
     "instruments": Profile(

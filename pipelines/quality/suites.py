@@ -29,6 +29,9 @@ QUARANTINE_NOTICE: Final = 0.01
 DUPLICATES_NOTICE: Final = 0.5
 """Overlapping pages repeat some rows; more repeated than new rows indicate a paging bug."""
 
+SPELLED: Final = r"(?:0x[0-9a-f]{40}|[a-z0-9][a-z0-9._+-]*)"
+"""A token: an address or a symbol in lower case."""
+
 FIRST_YEAR: Final = 2009
 """The genesis block is from January 2009; an earlier timestamp is a misread epoch unit."""
 
@@ -52,8 +55,11 @@ LEVEL_SHIFT: Final = 10.0
 """A tenfold level within weeks occurs, but deserves a warning."""
 
 WIDESPREAD: Final = 0.2
-"""A wrong unit affects a venue, a collapse affects one coin (LUNA fell a thousandfold in a day): jumps of prices, volumes,
-rates and event sizes refuse a batch only if a fifth of the venue's series jumped together."""
+"""A wrong unit affects a venue; a collapse, a delisting or a redenomination affects one coin (LUNA fell a thousandfold in a day).
+A batch is refused only if a fifth of the venue's series are off together."""
+
+FEW_SERIES: Final = 5
+"""Of fewer series than this all must be off together, and of a single one it cannot be told."""
 
 DAY_JUMP: Final = 10.0
 """Factor between consecutive days of a batch, as when a file changes its unit in the middle."""
@@ -90,7 +96,8 @@ NULL_RISE: Final = 0.2
 """Rise of a column's share of nulls relative to loaded rows: a renamed field empties a column."""
 
 RATE_MAGNITUDE: Final = 0.005
-"""Typical rate of a series per interval; calm markets have 0.0001, which is 0.01 in percent."""
+"""Typical rate of a series per interval; calm markets have 0.0001, which is 0.01 in percent. Before a delisting one contract
+stays at its cap for days."""
 
 RATE_ROWS: Final = 30
 """Settlements (ten days at eight hours) needed for a typical rate; squeezes are shorter."""
@@ -126,7 +133,8 @@ ODDS_SHIFT: Final = 3.0
 """The long-to-short odds of a fifth of a venue moved at most 2.5-fold in 700 days; swapped sides move them 10-fold."""
 
 TYPICAL_OF_OI: Final = 0.5
-"""Liquidated share of open interest that a fifth of a venue's instruments reach: 0.14 on the worst of 700 days."""
+"""Liquidated share of open interest that a fifth of a venue's instruments reach: 0.14 on the worst of 700 days, above 0.5 on a
+venue on 2025-10-10. A wrong unit is UNIT_JUMP times off."""
 
 LARGEST_EVENT_USD: Final = 1e9
 """No single liquidation on record reached a billion dollars."""
@@ -147,13 +155,23 @@ EQUAL_SIDES: Final = 0.5
 """Share of rows with identical long and short amounts: both read from one column."""
 
 COLLATERAL_OVER_DEBT: Final = 5.0
-"""Seized collateral is worth the debt plus 5 to 15%; wrong decimals are off by powers of ten."""
+"""Seized collateral is worth the debt plus 5 to 15%. In a crash, and of dust, it is worth any part of it; wrong decimals are off
+by powers of ten on a whole chain."""
+
+SPELLED_SHARE: Final = 0.5
+"""A few tokens have odd names; half of the rows misspelled is a format misread."""
+
+FORWARD_SHARE: Final = 0.8
+"""Forwards of one dying coin are far from its index; another coin or unit is so in every row."""
+
+SIZED_SHARE: Final = 0.5
+"""One contract without its size is the venue's mistake; half of them without is a renamed field."""
 
 BLOCK_DISORDER: Final = 0.001
 """Share of events whose time decreases along block numbers."""
 
-VOLATILITY: Final = (0.05, 5.0)
-"""Range of typical annual volatility as a fraction; in percent it would be 50, divided twice 0.005."""
+VOLATILITY: Final = (0.02, 20.0)
+"""Range of typical annual volatility as a fraction; in percent it would be 50, divided twice 0.005. A coin in collapse has 5."""
 
 INDEX_SPREAD: Final = 1.05
 """Highest over lowest index price in one snapshot, which is captured within seconds."""
@@ -321,10 +339,24 @@ def _agrees(high: float) -> Check:
                    "another source has different values for the same series and time", high=high)  # fmt: skip
 
 
-def _unit_jump(level: str) -> Check:
-    return _at_most(f"{level}_unit_jump", "error", "series", f"{level}_settled_shift",
-                   "the level of a series jumped relative to nearby loaded days: contracts, coins or dollars mixed up",
-                   high=UNIT_JUMP, strict=True)  # fmt: skip
+def _zero_stamps(catches: str) -> tuple[Check, Check]:
+    """Zeros of all instruments at once, between stamps with values; what begins or ends is a listing or a closure."""
+    return (
+        _at_most("no_all_zero_stamps", "error", "stamps", "enclosed", catches, high=0),
+        _no_rows("all_zero_at_an_end", "warn", "stamps",
+                 "zero for every instrument of a venue, before or after all its values: a closure, or a sentinel"),
+    )  # fmt: skip
+
+
+def _spelling() -> tuple[Check, Check]:
+    return (
+        _at_most("tokens_spelled", "error", "series", "misspelled_share",
+                 "half of the tokens are neither lower-case addresses nor lower-case symbols: a format misread",
+                 high=SPELLED_SHARE),
+        _at_most("odd_tokens", "warn", "series", "misspelled",
+                 "a token that is neither a lower-case address nor a lower-case symbol: it matches no registry entry",
+                 high=0),
+    )  # fmt: skip
 
 
 def _widespread_jump(level: str) -> Check:
@@ -344,18 +376,15 @@ def _day_jump(level: str, high: float) -> Check:
                    high=high, strict=True)  # fmt: skip
 
 
-_SPELLED: Final = r"^(?:0x[0-9a-f]{40}|[a-z0-9][a-z0-9._+-]*)$"
-
 _SUITES: Final[dict[str, tuple[Check, ...]]] = {
     "open_interest": (
         *_VOLUME, *_REPEATS, *_NULLS, *_STAMPED, *_FILED, *_CADENCE, *_FROZEN, *_CANDLES_AGREE,
         _keys("venue", "instrument", "period", "event_at"),
-        _unit_jump("oi_base"), _level_shift("oi_base"), _day_jump("oi_base", DAY_JUMP),
-        _unit_jump("oi_usd"), _level_shift("oi_usd"),
+        _widespread_jump("oi_base"), _level_shift("oi_base"), _day_jump("oi_base", DAY_JUMP),
+        _widespread_jump("oi_usd"), _level_shift("oi_usd"),
         _at_most("normalized_matches_raw", "error", "rows", "raw_gap",
                 "oi_base or oi_usd does not follow from oi_raw, its unit and the counting", high=1e-6),
-        _no_rows("no_all_zero_stamps", "error", "stamps",
-                 "zero for every instrument at one timestamp: a sentinel row of the archive"),
+        *_zero_stamps("zero for every instrument at one timestamp between others: a sentinel row of the archive"),
         _at_most("zeros_are_rare", "warn", "series", "zero_share",
                 "zeros within an active series: sentinel rows of one instrument", high=ZERO_NOTICE),
         _agrees(AGREE_STATE),
@@ -365,8 +394,11 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         _keys("venue", "instrument", "market", "period", "opened_at"),
         _widespread_jump("close"), _level_shift("close"), _day_jump("close", PRICE_DAY_JUMP),
         _widespread_jump("volume_base"), _level_shift("volume_base", high=UNIT_JUMP),
-        _at_most("volume_unit", "error", "series", "vwap_per_close_off",
-                "quote volume over base volume is not a price: contracts read as coins",
+        _at_most("volume_unit", "error", "series", "vwap_per_close_lasting",
+                "quote volume over base volume is not a price, for days or on a fifth of a venue: contracts read as coins",
+                high=VWAP_FACTOR),
+        _at_most("volume_near_close", "warn", "series", "vwap_per_close_off",
+                "quote volume over base volume is far from the close: a collapse, or contracts read as coins",
                 high=VWAP_FACTOR),
         _mostly("taker_within_volume", "error", "rows", "taker_share",
                 "taker buys exceed the volume: columns swapped or units mixed", high=1.000001, share=0.999),
@@ -377,8 +409,10 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         *_VOLUME, *_REPEATS, *_NULLS, *_STAMPED, *_FILED, *_CADENCE, *_CANDLES_AGREE,
         _keys("venue", "instrument", "kind", "settled_at"),
         _widespread_jump("rate"),
-        _at_most("rate_magnitude", "error", "series", "rate_typical",
+        _at_most("rate_magnitude", "error", "series", "rate_typical_breadth",
                 "percent read as a fraction, or an annual rate as a rate per interval", high=RATE_MAGNITUDE),
+        _at_most("rate_at_its_cap", "warn", "series", "rate_typical",
+                "a series whose rates are large for many settlements: a squeeze, or another unit", high=RATE_MAGNITUDE),
         _mostly("rate_plausible", "warn", "rows", "rate",
                 "rates beyond the caps of the large venues", low=-RATE_PLAUSIBLE, high=RATE_PLAUSIBLE, share=0.999),
         Check("interval_known", "warn", "rows", "ExpectColumnValuesToBeInSet",
@@ -406,8 +440,11 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         *_VOLUME, *_REPEATS, *_NULLS, *_STAMPED, *_FILED, *_CANDLES_AGREE,
         _keys("venue", "liquidation_id"),
         _widespread_jump("quantity_base"),
-        _at_most("notional_unit", "error", "series", "notional_per_value_off",
-                "notional is not price times quantity: contracts read as coins",
+        _at_most("notional_unit", "error", "series", "notional_per_value_lasting",
+                "notional is not price times quantity, for days or on a fifth of a venue: contracts read as coins",
+                high=NOTIONAL_FACTOR),
+        _at_most("notional_near_value", "warn", "series", "notional_per_value_off",
+                "notional is far from price times quantity: fills far from the stated price, or contracts read as coins",
                 high=NOTIONAL_FACTOR),
         _at_most("largest_event", "warn", "rows", "notional_usd",
                 "a single event larger than any on record", high=LARGEST_EVENT_USD),
@@ -421,8 +458,10 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         _keys("venue", "instrument", "measure", "period", "event_at"),
         _at_most("liquidated_within_oi", "warn", "series", "most_of_oi",
                  "more liquidated in a day than the open interest", high=1.0),
+        _at_most("liquidated_share_of_oi", "warn", "series", "typical_of_oi_breadth",
+                 "a venue liquidates half its open interest on a typical day: a crash, or a wrong unit", high=TYPICAL_OF_OI),
         _at_most("liquidated_unit_against_oi", "error", "series", "typical_of_oi_breadth",
-                 "a venue liquidates half its open interest on a typical day: a wrong unit", high=TYPICAL_OF_OI),
+                 "a venue liquidates many times its open interest on a typical day: a wrong unit", high=UNIT_JUMP),
         _mostly("sides_within_total", "error", "rows", "sides_over_total",
                 "long plus short exceeds the total: units or columns mixed up", high=SIDES_OVER_TOTAL, share=0.95),
         _at_most("sides_differ", "warn", "series", "equal_sides_share",
@@ -433,14 +472,15 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         *_VOLUME, *_REPEATS, *_NULLS, *_STAMPED, *_FILED,
         _keys("chain", "event_id"),
         _widespread_jump("collateral_price"),
-        _at_most("collateral_covers_debt", "error", "series", "collateral_per_debt_off",
-                "collateral and debt differ too much in value: wrong decimals or price",
+        _at_most("collateral_covers_debt", "warn", "series", "collateral_per_debt_off",
+                "collateral and debt differ much in value: a crash, dust, or wrong decimals or price",
                 high=COLLATERAL_OVER_DEBT),
+        _at_most("collateral_unit", "error", "series", "collateral_per_debt_off_breadth",
+                "collateral and debt differ on a fifth of a chain's series by the factor of a unit: wrong decimals",
+                high=UNIT_JUMP, strict=True),
         _at_most("largest_event", "warn", "rows", "collateral_usd",
                 "a single event larger than any on record", high=LARGEST_EVENT_USD),
-        Check("tokens_spelled", "error", "rows", "ExpectColumnValuesToMatchRegex",
-              "a token that is neither a lower-case address nor a lower-case symbol: it matches no registry entry",
-              {"column": "collateral_token", "regex": _SPELLED}),
+        *_spelling(),
         _at_most("blocks_in_order", "warn", "series", "block_disorder",
                 "time decreases along block numbers: a wrong clock or chain", high=BLOCK_DISORDER),
         _agrees(AGREE_TOKEN),
@@ -451,14 +491,12 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         _keys("chain", "event_id"),
         _at_most("largest_event", "warn", "rows", "debt_usd",
                 "a single event larger than any on record", high=LARGEST_EVENT_USD),
-        Check("tokens_spelled", "error", "rows", "ExpectColumnValuesToMatchRegex",
-              "a token that is neither a lower-case address nor a lower-case symbol: it matches no registry entry",
-              {"column": "debt_token", "regex": _SPELLED}),
+        *_spelling(),
     ),
     "option_chain": (
         *_VOLUME, *_REPEATS, *_NULLS, *_STAMPED, *_FILED,
         _keys("venue", "instrument", "snapshot_at"),
-        _unit_jump("oi_base"), _level_shift("oi_base"),
+        _widespread_jump("oi_base"), _level_shift("oi_base"),
         _mostly("iv_is_fraction", "error", "series", "mark_iv_now",
                 "implied volatility in percent, or divided twice", low=VOLATILITY[0], high=VOLATILITY[1]),
         _mostly("delta_sign", "error", "rows", "call_delta",
@@ -466,8 +504,8 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         _mostly("call_price_in_coin", "error", "rows", "call_price_base",
                 "a call priced above its coin: dollars read as coins", high=1.0, share=0.99),
         _mostly("forward_near_index", "error", "rows", "forward_gap",
-                "the forward is not near the index: another coin or unit", high=FORWARD_GAP, share=0.99),
-        _no_rows("no_all_zero_stamps", "error", "stamps", "no open interest in a whole chain: a sentinel snapshot"),
+                "the forward is not near the index: another coin or unit", high=FORWARD_GAP, share=FORWARD_SHARE),
+        *_zero_stamps("no open interest in a whole chain between other snapshots: a sentinel snapshot"),
         _at_least("chain_size", "warn", "series", "chain_size_share",
                 "a snapshot much smaller than the loaded ones: a lost page", low=CHAIN_SIZE),
         _mostly("both_option_types", "warn", "series", "put_share",
@@ -487,29 +525,29 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         *_VOLUME, *_REPEATS, *_NULLS, *_STAMPED, *_FILED,
         _keys("chain", "token", "priced_at"),
         _widespread_jump("price_usd"), _level_shift("price_usd"), _day_jump("price_usd", PRICE_DAY_JUMP),
-        _at_most("one_decimals_per_token", "error", "series", "decimals_seen",
+        # Any contract may answer what it likes, and a redenomination changes it.
+        _at_most("one_decimals_per_token", "warn", "series", "decimals_seen",
                 "two values of decimals for one token: its amounts are off by a power of ten", high=1),
-        Check("tokens_spelled", "error", "rows", "ExpectColumnValuesToMatchRegex",
-              "a token that is neither a lower-case address nor a lower-case symbol: it matches no registry entry",
-              {"column": "token", "regex": _SPELLED}),
+        *_spelling(),
         _agrees(AGREE_TOKEN),
     ),
     # Values read from a token contract are not a time series: they are constant unless the contract is replaced.
     "tokens": (
         *_VOLUME, *_REPEATS, *_STAMPED, *_FILED,
         _keys("chain", "token", "named_at"),
-        Check("tokens_spelled", "error", "rows", "ExpectColumnValuesToMatchRegex",
-              "a token that is neither a lower-case address nor a lower-case symbol: it matches no registry entry",
-              {"column": "token", "regex": _SPELLED}),
-        _at_most("one_decimals_per_token", "error", "series", "decimals_seen",
+        *_spelling(),
+        # Any contract may answer what it likes, and a redenomination changes it.
+        _at_most("one_decimals_per_token", "warn", "series", "decimals_seen",
                 "two values of decimals for one token: its amounts are off by a power of ten", high=1),
     ),
     "instruments": (
         *_VOLUME, *_NULLS, *_FILED,
         _keys("venue", "instrument", "valid_from"),
-        _at_least("listed_before_delisted", "error", "rows", "days_listed",
-                "an instrument delisted before it was listed: columns swapped", low=0),
-        _at_least("inverse_has_size", "error", "rows", "inverse_size",
+        _at_least("listed_before_delisted", "warn", "rows", "days_listed",
+                "an instrument delisted before it was listed: relisted, or columns swapped", low=0),
+        _mostly("inverse_has_size", "error", "rows", "inverse_size",
+                "inverse and quanto contracts without contract size: a renamed field", low=1e-30, share=SIZED_SHARE),
+        _at_least("every_inverse_has_size", "warn", "rows", "inverse_size",
                 "an inverse or quanto contract without contract size: its amounts cannot be converted", low=0, strict=True),
         Check("multiplier_matches_name", "warn", "rows", "ExpectColumnPairValuesToBeEqual",
               "1000PEPE or kPEPE without its multiplier of 1000",

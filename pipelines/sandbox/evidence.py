@@ -163,7 +163,7 @@ def market_bars(market: SimulatedMarket, asset: str) -> Bars:
 
     def liquidated(*, is_long: bool) -> Floats:
         mine = forced.is_long[inside] == is_long
-        return np.bincount(day[mine], weights=forced.quantity[inside][mine], minlength=days)
+        return np.bincount(day[mine], weights=forced.quantity[inside][mine], minlength=days).astype(np.float64)
 
     return Bars(
         close=by_day(paths.price)[:, -1], high=by_day(paths.high).max(axis=1), low=by_day(paths.low).min(axis=1),
@@ -348,7 +348,7 @@ class Truth:
 def known_truth(*, panels: int, markets: int, skill_seeds: int, assets: Sequence[str], progress: Progress) -> Truth:
     """Sizes and power on null panels, rates on simulated markets, skill of levels where they are true and where they are not."""
     days = 400
-    found = []
+    found: list[Size] = []
     for number, design in enumerate(DESIGNS):
         progress("null panels", number, len(DESIGNS))
         found += sizes(panels, designs=(design,))

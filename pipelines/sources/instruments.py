@@ -31,6 +31,7 @@ SCHEMA: Final[dict[str, pl.DataType]] = {
     "instrument": pl.String(),
     "valid_from": pl.Datetime("us"),
     "asset": pl.String(),
+    "asset_class": pl.String(),
     "quote": pl.String(),
     "contract_type": pl.String(),
     "contract_size": pl.Float64(),

@@ -1,11 +1,13 @@
-"""Strict parsing of JSON records into typed columns: a missing or retyped field raises an error naming the field, an
-unreadable cell rejects its row, and a new field is kept only in the landing.
+"""Strict parsing of JSON records into typed columns: a record with a missing key or an unreadable cell is rejected, with the
+name of the field; a list in which no record has a field raises an error, because the venue's format changed; a new field is
+kept only in the landing.
 
 The fields of each payload and their meaning are in the venue's module.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -25,6 +27,9 @@ Key = str | int
 
 Record = Mapping[str, Any] | Sequence[Any]
 RecordsOf = Callable[[Page], Sequence[Record]]
+Needed = Callable[[Record], bool]
+"""Whether a feed uses a record. A list may mix kinds of records, such as indices and combos, that lack the feed's fields."""
+
 Kind = type[float] | type[int] | type[str] | type[bool]
 
 _TYPES: Final[Mapping[Kind, pl.DataType]] = {
@@ -34,6 +39,16 @@ _TYPES: Final[Mapping[Kind, pl.DataType]] = {
     bool: pl.Boolean(),
 }
 _EMPTY: Final = ""
+
+
+class _Missing:
+    """The cell of a record without the field."""
+
+    def __str__(self) -> str:
+        return "missing"
+
+
+_MISSING: Final = _Missing()
 
 
 @dataclass(frozen=True)
@@ -59,30 +74,55 @@ class Records:
     rejects: pl.DataFrame
 
 
-def read_records(pages: Iterable[Page], records_of: RecordsOf, fields: Sequence[Field]) -> Records:
-    """The records of all pages, in page order.
+def read_records(
+    pages: Iterable[Page], records_of: RecordsOf, fields: Sequence[Field], *, needed: Needed | None = None
+) -> Records:
+    """The records of all pages, in page order; those that are not `needed` are left out before their fields are read.
 
     Columns are built by comprehensions over records decoded by orjson. That takes half the time of polars' JSON decoder,
-    which also reads a missing field as null. Raises SourceFormatError naming page, field and value.
+    which also reads a missing field as null. A record without a required field is rejected. Raises SourceFormatError, naming
+    page and field, if no record that an endpoint returned has it.
     """
     cells: dict[str, list[Any]] = {field.name: [] for field in fields}
     subjects: list[pl.Series] = []
     received: list[pl.Series] = []
     kept: list[Record] = []
+    lines: list[int] = []
+    first_line = 1
+    counts = _Counts()
     for page in pages:
-        records = records_of(page)
+        listed = records_of(page)
+        chosen = range(len(listed)) if needed is None else [i for i, record in enumerate(listed) if needed(record)]
+        records = listed if needed is None else [listed[i] for i in chosen]
         for field in fields:
-            cells[field.name].extend(_column(page, records, field))
+            column, missing = _column(records, field)
+            cells[field.name].extend(column)
+            counts.add(page, field, missing, len(records))
         subjects.append(pl.repeat(page.subject, len(records), dtype=pl.String, eager=True))
         received.append(pl.repeat(page.received_at, len(records), dtype=pl.Datetime("us"), eager=True))
         kept.extend(records)
+        lines.extend(first_line + i for i in chosen)
+        first_line += len(listed)
+    counts.raise_if_absent()
     columns = {field.name: _typed(field, cells[field.name]) for field in fields}
     frame = pl.DataFrame(columns).with_columns(
         (pl.concat(subjects) if subjects else pl.Series([], dtype=pl.String)).alias(SUBJECT),
         (pl.concat(received) if received else pl.Series([], dtype=pl.Datetime("us"))).alias("received_at"),
-        pl.int_range(1, len(kept) + 1, dtype=pl.Int64).alias(LINE),
+        pl.Series(LINE, lines, dtype=pl.Int64),
     )
     return _split(frame, fields, cells, kept)
+
+
+def having(key: str, pattern: str) -> Needed:
+    """Records whose text in `key` matches `pattern` (searched, case ignored). A record without a text there may be a needed one,
+    so it is kept and rejected for what it lacks."""
+    matches = re.compile(pattern, re.IGNORECASE).search
+
+    def needed(record: Record) -> bool:
+        text = record.get(key) if isinstance(record, Mapping) else None
+        return not isinstance(text, str) or matches(text) is not None
+
+    return needed
 
 
 def at_path(*path: str) -> RecordsOf:
@@ -103,18 +143,63 @@ def at_path(*path: str) -> RecordsOf:
 
 
 def stamps_of(records_of: RecordsOf, key: Key) -> Callable[[Page], list[int]]:
-    """Reads the paging key of a page's rows: the integer in `key` of every record. Raises SourceFormatError if it is missing
-    or not an integer."""
+    """Reads the paging key of a page's rows: the integer in `key` of every record.
+
+    A record without one gets its neighbor's, so that rows are counted in full and one odd record does not end the paging;
+    parsing rejects it. Raises SourceFormatError if no record has one.
+    """
 
     def stamps(page: Page) -> list[int]:
+        records = records_of(page)
         try:
-            return [int(record[key]) for record in records_of(page)]  # type: ignore[index]
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+            return [int(record[key]) for record in records]  # type: ignore[index]
+        except (KeyError, IndexError, TypeError, ValueError):
+            found = [_stamp(record, key) for record in records]
+        known = [stamp for stamp in found if stamp is not None]
+        if not known:
             raise SourceFormatError(
                 f"{page.where}: expected an integer in {key!r}; the venue's format changed: {page.excerpt}"
-            ) from error
+            )
+        last = known[0]
+        return [last := last if stamp is None else stamp for stamp in found]
 
     return stamps
+
+
+def _stamp(record: Record, key: Key) -> int | None:
+    try:
+        return int(record[key])  # type: ignore[index]
+    except (KeyError, IndexError, TypeError, ValueError):
+        return None
+
+
+PLACE: Final = "place"
+
+
+def flattened(page: Page, outer: Sequence[Record], key: str, shared: Sequence[str]) -> list[dict[str, Any]]:
+    """The records in the list `key` of each of `outer`, with the fields `shared` of the outer record and their `place` in it.
+
+    An outer record without that list stays one record with what it has, and is rejected when its fields are read. Raises
+    SourceFormatError if none has it.
+    """
+    records: list[dict[str, Any]] = []
+    complete = 0
+    for row in outer:
+        facts = {name: row[name] for name in shared if name in row} if isinstance(row, Mapping) else {}
+        inner = row.get(key) if isinstance(row, Mapping) else None
+        if not isinstance(inner, list):
+            records.append({**facts, PLACE: 0})
+            continue
+        complete += 1
+        records += [
+            {**(record if isinstance(record, Mapping) else {}), **facts, PLACE: place}
+            for place, record in enumerate(inner)
+        ]
+    if outer and not complete:
+        raise SourceFormatError(
+            f"{page.where}: no record has a list in {key!r}; the venue's format changed: {page.excerpt}"
+        )
+    return records
 
 
 def from_ms(column: str) -> pl.Expr:
@@ -125,6 +210,11 @@ def from_ms(column: str) -> pl.Expr:
 def from_seconds(column: str) -> pl.Expr:
     """Seconds since the epoch as naive UTC with microsecond resolution."""
     return (pl.col(column) * 1_000_000).cast(pl.Datetime("us"))
+
+
+def settlement(stamp: pl.Expr) -> pl.Expr:
+    """The settlement that a stamp belongs to: venues stamp it milliseconds to seconds late."""
+    return stamp.dt.round("1m")
 
 
 def rejected(
@@ -148,24 +238,50 @@ def rejected(
     )
 
 
-def _column(page: Page, records: Sequence[Record], field: Field) -> list[Any]:
+class _Counts:
+    """Records that lack each required field, by endpoint."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, Key], tuple[Page, int, int]] = {}
+
+    def add(self, page: Page, field: Field, missing: int, records: int) -> None:
+        endpoint = f"{page.request.get('endpoint', '')}{page.request.get('path', '')}"
+        first, before, total = self._found.get((endpoint, field.key), (page, 0, 0))
+        self._found[endpoint, field.key] = (first if total else page, before + missing, total + records)
+
+    def raise_if_absent(self) -> None:
+        for (_, key), (page, missing, records) in self._found.items():
+            if records and missing == records:
+                raise SourceFormatError(
+                    f"{page.where}: no record has the field, the first is missing field {key!r}; the venue's format changed: "
+                    f"{page.excerpt}"
+                )
+
+
+def _column(records: Sequence[Record], field: Field) -> tuple[list[Any], int]:
+    """The cells of a field, and how many records lack it although it is required."""
     try:
         if field.optional and isinstance(field.key, str):
-            return [record.get(field.key) for record in records]  # type: ignore[union-attr]
-        return [record[field.key] for record in records]  # type: ignore[index]
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise SourceFormatError(
-            f"{page.where}: a record is missing field {field.key!r}; the venue's format changed: {page.excerpt}"
-        ) from error
+            return [record.get(field.key) for record in records], 0  # type: ignore[union-attr]
+        return [record[field.key] for record in records], 0  # type: ignore[index]
+    except (KeyError, IndexError, TypeError, AttributeError):
+        cells = [_cell(record, field) for record in records]
+        return cells, sum(cell is _MISSING for cell in cells)
+
+
+def _cell(record: Record, field: Field) -> Any:
+    try:
+        return record[field.key]  # type: ignore[index]
+    except (KeyError, IndexError):
+        return None if field.optional else _MISSING
+    except (TypeError, AttributeError):  # no record at all
+        return _MISSING
 
 
 def _typed(field: Field, values: list[Any]) -> pl.Series:
-    """The cells cast to the field's type; unreadable cells become null. A nested value raises SourceFormatError."""
-    nested = next((value for value in values if isinstance(value, list | dict)), None)
-    if nested is not None:
-        raise SourceFormatError(
-            f"expected a scalar in field {field.key!r}, got {str(nested)[:80]!r}; the venue's format changed."
-        )
+    """The cells cast to the field's type; unreadable cells, including missing and nested ones, become null."""
+    if any(isinstance(value, list | dict | _Missing) for value in values):
+        values = [None if isinstance(value, list | dict | _Missing) else value for value in values]
     target = _TYPES[field.kind]
     if field.kind in (float, int) and not any(isinstance(value, str | bool) for value in values):
         return pl.Series(field.name, values, dtype=target, strict=False)
@@ -190,7 +306,8 @@ def _split(
         ]
         if not positions:
             continue
-        if len(positions) == frame.height and frame.height > 1:
+        is_nested = isinstance(raw[positions[0]], list | dict)
+        if len(positions) == frame.height and (frame.height > 1 or is_nested):
             raise SourceFormatError(
                 f"expected {field.kind.__name__} in field {field.key!r}, but no record has one (first value: "
                 f"{str(raw[positions[0]])[:80]!r}); the venue's format changed."
@@ -199,11 +316,11 @@ def _split(
             pl.DataFrame(
                 {
                     "trade_date": [None] * len(positions),
-                    "line": [i + 1 for i in positions],
+                    "line": frame.get_column(LINE).gather(positions),
                     "field": [str(field.key)] * len(positions),
                     "instrument": frame.get_column(SUBJECT).gather(positions),
                     "reason": ["unparsable"] * len(positions),
-                    "detail": [f"{field.key} is {str(raw[i])[:80]!r}, no {field.kind.__name__}" for i in positions],
+                    "detail": [_fault(field, raw[i]) for i in positions],
                     "raw": [orjson.dumps(records[i]).decode() for i in positions],
                 },
                 schema=REJECT_SCHEMA,
@@ -211,3 +328,9 @@ def _split(
         )
     rejects = pl.concat(faults).unique("line", keep="first", maintain_order=True) if faults else no_rejects()
     return Records(frame.filter(~pl.col(LINE).is_in(rejects["line"].implode())), rejects)
+
+
+def _fault(field: Field, cell: object) -> str:
+    if cell is _MISSING:
+        return f"{field.key} is missing"
+    return f"{field.key} is {str(cell)[:80]!r}, no {field.kind.__name__}"

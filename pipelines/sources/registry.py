@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -27,7 +27,7 @@ from pipelines.extract import fetch_log
 from pipelines.extract.fetch import span_of
 from pipelines.extract.landing import Landing, LandingStore, Parser
 from pipelines.extract.pack import Pack
-from pipelines.extract.venue import Capture, Context, Feed, Venue
+from pipelines.extract.venue import Capture, Context, Feed, Job, Span, Venue
 from pipelines.sources.chain.evm.chains import CHAINS
 from pipelines.sources.files import source as files
 from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHistory, event_rules, partial_gaps
@@ -147,6 +147,13 @@ def open_source(store: LandingStore, contract: Contract, source: str, landings: 
     # Unpublished data and failed instruments do not count as days without events.
     spans = [span_of(landing) for landing in landings if landing.completeness in ("complete", "empty")]
     rules: SourceRules = feed.rules(spans) if feed.rules else event_rules(owner, feed, spans)
+    if feed.rules_of_subjects:
+        held = [
+            (span_of(landing), frozenset(name for name, outcome in covers.items() if outcome != "not_yet_published"))
+            for landing in landings
+            if (covers := landing.request.get("covers", {}))
+        ]
+        rules = feed.rules_of_subjects(held)
     partial = [span_of(landing) for landing in landings if landing.completeness == "partial"]
     rules = replace(rules, gaps=(*rules.gaps, *partial_gaps(feed, partial)))
     if isinstance(feed.cadence, Capture):
@@ -155,6 +162,37 @@ def open_source(store: LandingStore, contract: Contract, source: str, landings: 
         )
     history = instrument_history(store, owner)
     return OpenSource(_parser(owner, feed, history), rules, reader_version(store, source))
+
+
+def with_named(
+    store: LandingStore, feed: Feed, jobs: Callable[[Span], Mapping[str, Job]]
+) -> Callable[[Span], Mapping[str, Job]]:
+    """`jobs`, and one for each subject that landed rows of the tables `feed` follows name in the span. What lands later is asked
+    for by the next fetch of the span."""
+
+    def all_jobs(span: Span) -> Mapping[str, Job]:
+        names: set[str] = set()
+        for there, followed in _following(feed):
+            for landing in store.current(there.source(followed)):
+                landed = span_of(landing)
+                if landed.start >= span.end or landed.end <= span.start:
+                    continue
+                context = Context(there.name, landing.fetched_at, landed, InstrumentHistory.none())
+                for parsed in followed.parse(list(Pack(landing.path).pages()), context):
+                    if parsed.table in feed.follows and feed.named:
+                        inside = pl.col("occurred_at").is_between(span.start, span.end, closed="left")
+                        names |= set(feed.named(parsed.rows.filter(inside)))
+        return {**{name: Job(name, span) for name in sorted(names)}, **jobs(span)}
+
+    return all_jobs
+
+
+def _following(feed: Feed) -> Iterator[tuple[Venue, Feed]]:
+    for name in VENUES:
+        there = venue(name)
+        for other in there.feeds:
+            if set(other.tables) & set(feed.follows):
+                yield there, other
 
 
 def reader_version(store: LandingStore, source: str) -> str:

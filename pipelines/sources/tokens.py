@@ -20,8 +20,8 @@ NATIVE: Final = "0xeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee"
 
 @cache
 def registered() -> pl.DataFrame:
-    """The registry's rows: chain, token (lower-case address), symbol, asset, decimals."""
-    return pl.read_csv(SEEDS / "token_registry.csv", schema_overrides={"decimals": pl.Int64})
+    """The registry's rows: chain, token (lower-case address), symbol, asset, decimals, kind, underlying, is_stable."""
+    return pl.read_csv(SEEDS / "token_registry.csv", schema_overrides={"decimals": pl.Int64}, infer_schema_length=None)
 
 
 @cache

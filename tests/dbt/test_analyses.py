@@ -1,6 +1,6 @@
 """The example queries: dbt compiles them to what readers run, and they stand on the columns that the marts promise.
 
-Rows and speed are asked of the published file of the recorded history, in tests/recorded/test_full_run.py.
+Rows and speed are asked of the published file of the recorded history, in tests/recorded/history/test_full_run.py.
 """
 
 from __future__ import annotations

@@ -16,6 +16,9 @@ DAY = "2024-03-08"
 UNKNOWN = "0x" + "d" * 40
 WBTC = "0x2260fac5e5542a773aa44fbcfedf7c193bc2c599"
 USDC = "0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48"
+# Issued by Circle itself on Optimism; and what it was lent against.
+NATIVE_USDC = "0x0b2c639c533813f4aa9d7837caf62653d097ff85"
+WSTETH = "0x1f32b1c2345538c0c6f582fcb022739c4a194ebb"
 CETH = "0x4ddc2d193948926d02f9b1fe9e1daa0718270ed5"
 
 Row = Mapping[str, Any]
@@ -43,23 +46,33 @@ def loaded(dbt: Dbt, load_seq: int, table: str, rows: str, count: int) -> None:
         )
 
 
-def seizure(event: str, protocol: str, token: str, amount: int, debt: int) -> str:
+def seizure(
+    event: str, protocol: str, token: str, amount: int, debt: int, *, lent: str = USDC, chain: str = "ethereum"
+) -> str:
     return (
-        f"select 'ethereum' as chain, '{event}' as event_id, '{protocol}' as protocol, '0xpool' as market, "
+        f"select '{chain}' as chain, '{event}' as event_id, '{protocol}' as protocol, '0xpool' as market, "
         f"timestamp '{DAY} 12:30:00' as occurred_at, '{token}' as collateral_token, '{amount}' as collateral_amount_raw, "
-        f"'{USDC}' as debt_token, '{debt}' as debt_amount_raw, 'full' as completeness"
+        f"'{lent}' as debt_token, '{debt}' as debt_amount_raw, 'full' as completeness"
     )
 
 
-def price(token: str, dollars: float) -> str:
+def price(token: str, dollars: float, *, chain: str = "ethereum") -> str:
     return (
-        f"select 'ethereum' as chain, '{token}' as token, timestamp '{DAY} 12:00:00' as priced_at, {dollars} as price_usd, "
+        f"select '{chain}' as chain, '{token}' as token, timestamp '{DAY} 12:00:00' as priced_at, {dollars} as price_usd, "
         "'defillama' as price_source"
     )
 
 
 def state(dbt: Dbt) -> tuple[Mapping[tuple[str, str], Row], Fingerprint]:
-    columns = ("notional_usd", "notional_usd_upper", "quantity_base", "price_source", "unpriced_events", "events")
+    columns = (
+        "notional_usd",
+        "notional_usd_upper",
+        "quantity_base",
+        "price_source",
+        "unpriced_events",
+        "events",
+        "side",
+    )
     rows = dbt.rows(f"select asset, measure, {', '.join(columns)} from marts.fct_liquidations_daily")
     with dbt.connection() as con:
         events = fingerprint_table(con, "clean", "lending_liquidations", exact_doubles=True)
@@ -74,12 +87,14 @@ def enriched(dbt: Dbt) -> Enriched:
         seizure("e1", "aave_v3", WBTC, 50_000_000, 20_000_000_000),
         seizure("e2", "aave_v3", UNKNOWN, 4_000, 1_000_000),
         seizure("e3", "compound_v2", CETH, 777, 100_000_000),
+        seizure("e4", "aave_v3", WSTETH, 2 * 10**18, 4_000_000_000, lent=NATIVE_USDC, chain="optimism"),
     )
-    loaded(dbt, 1, "lending_liquidations", " union all ".join(seizures), 3)
-    loaded(dbt, 2, "token_prices", f"{price(WBTC, 60_000)} union all {price(USDC, 1)}", 2)
+    loaded(dbt, 1, "lending_liquidations", " union all ".join(seizures), 4)
+    optimism = f"{price(WSTETH, 2_500, chain='optimism')} union all {price(NATIVE_USDC, 0.75, chain='optimism')}"
+    loaded(dbt, 2, "token_prices", f"{price(WBTC, 60_000)} union all {price(USDC, 1)} union all {optimism}", 4)
     dbt.succeed(*run)
     first = state(dbt)
-    loaded(dbt, 3, "token_prices", f"{price(WBTC, 50_000)} union all {price(USDC, 1)}", 2)
+    loaded(dbt, 3, "token_prices", f"{price(WBTC, 50_000)} union all {price(USDC, 1)} union all {optimism}", 4)
     dbt.succeed(*run)
     restated = state(dbt)
     told = (
@@ -87,7 +102,13 @@ def enriched(dbt: Dbt) -> Enriched:
         f"3 as decimals, timestamp '{DAY} 20:00:00' as read_at"
     )
     loaded(dbt, 4, "tokens", told, 1)
-    loaded(dbt, 5, "token_prices", " union all ".join((price(WBTC, 50_000), price(USDC, 1), price(UNKNOWN, 2.5))), 3)
+    loaded(
+        dbt,
+        5,
+        "token_prices",
+        " union all ".join((price(WBTC, 50_000), price(USDC, 1), price(UNKNOWN, 2.5), optimism)),
+        5,
+    )
     dbt.succeed(*run)
     read = state(dbt)
     return Enriched(tuple(one[0] for one in (first, restated, read)), tuple(one[1] for one in (first, restated, read)))
@@ -99,9 +120,15 @@ def test_a_restated_price_is_in_the_marts(enriched: Enriched) -> None:
     assert {mart["BTC", "collateral_seized"]["price_source"] for mart in enriched.marts} == {"token_price"}
 
 
+def test_native_usdc_of_optimism_gives_a_side_and_both_legs_in_dollars(enriched: Enriched) -> None:
+    legs = [(mart["WSTETH", "collateral_seized"], mart["WSTETH", "debt_repaid"]) for mart in enriched.marts]
+    assert [(seized["notional_usd"], repaid["notional_usd"]) for seized, repaid in legs] == [(5_000, 3_000)] * 3
+    assert {leg["side"] for pair in legs for leg in pair} == {"long"}
+
+
 def test_no_change_of_prices_or_names_touches_an_event(enriched: Enriched) -> None:
     first, *later = enriched.events
-    assert first.rows == 3
+    assert first.rows == 4
     assert [first.differences(other) for other in later] == [[], []]
 
 

@@ -18,6 +18,7 @@ from pipelines.cli.demo import reachable
 from pipelines.cli.screen import Screen
 from pipelines.core.errors import VenueUnavailableError
 from pipelines.core.settings import PROJECT_ROOT, Settings
+from scripts import report_pictures
 
 KINDS = {
     "outage", "unit_error", "late", "restated", "cascade", "expansion", "positive_funding", "negative_funding",
@@ -86,6 +87,14 @@ class TestDemo:
             done = leverhouse(Path(shown["home"]), "sql", query, "--json")
             assert done.returncode == 0, done.stderr
             assert json.loads(done.stdout)
+
+    def test_its_report_is_there_and_the_pictures_of_the_readme_are_of_it(self, shown: dict[str, Any]) -> None:
+        report = Path(shown["report"]).parent
+        assert "Simulated market" in (report / "index.html").read_text()
+        kept = json.loads(report_pictures.FITS.read_text())
+        assert {name: digests["data"] for name, digests in report_pictures.fits(report).items()} == {
+            name: digests["data"] for name, digests in kept.items()
+        }, "run `make docs`"
 
     def test_it_writes_nothing_to_the_real_warehouse(self, shown: dict[str, Any], home: Path) -> None:
         assert [path.name for path in home.iterdir()] == ["demo"]

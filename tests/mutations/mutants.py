@@ -56,6 +56,20 @@ SIDES: Final = (
 
 UNITS: Final = (
     Mutant(
+        "comet: a value in ether or bitcoin is taken for dollars",
+        f"{SOURCES}/chain/evm/lending.py",
+        'in_dollars = pl.col("contract_unit").is_null()',
+        "in_dollars = pl.lit(value=True)",
+        (f"{HERE}/test_evm_comet.py::test_values_carry_the_unit_of_their_comet",),
+    ),
+    Mutant(
+        "lending: a value in a unit of account is not converted",
+        "dbt_project/macros/lending_prices.sql",
+        "case p.basis when 'unit' then s.stated_value else s.amount end * p.price_usd as priced_usd",
+        "coalesce(s.stated_value, s.amount * p.price_usd) as priced_usd",
+        units=("a_value_in_a_protocol_s_unit_of_account_is_converted_by_the_price_of_the_unit",),
+    ),
+    Mutant(
         "okx: contracts are taken for coin",
         f"{SOURCES}/cex/okx/capture.py",
         '(pl.col("contracts") * pl.col("contract_size")).alias("amount")',

@@ -1,22 +1,17 @@
-"""Fixtures: each recorded data set parsed once with its mapping, and one warehouse with all of them."""
+"""Fixtures: each recorded data set parsed once with its mapping."""
 
 from __future__ import annotations
 
-import resource
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
-import duckdb
 import polars as pl
 import pytest
 
 from pipelines.contract.ddl import Contract, load_contract
-from pipelines.core.settings import PROJECT_ROOT, Settings
+from pipelines.core.settings import PROJECT_ROOT
 from pipelines.extract.landing import LandingStore
 from pipelines.sources.files.source import land_matches, open_landings
-from pipelines.storage.warehouse import open_snapshot
-from tests.recorded.recorded_fixture import FOLDERS, MAPPINGS, Dataset, Job, Load
+from tests.recorded.recorded_fixture import FOLDERS, MAPPINGS, Dataset, Load
 
 
 @pytest.fixture(scope="module")
@@ -43,19 +38,3 @@ def load(recorded_dir: Path, contract: Contract, tmp_path_factory: pytest.TempPa
         return datasets[name]
 
     return loaded
-
-
-@pytest.fixture(scope="session")
-def job(recorded_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
-    job = Job(home=tmp_path_factory.mktemp("recorded"), recorded=recorded_dir, output="", cpu=0)
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    output = job.run("run", "--root", str(recorded_dir))
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return replace(job, output=output, cpu=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-
-
-@pytest.fixture(scope="session")
-def published(job: Job) -> Iterator[duckdb.DuckDBPyConnection]:
-    con = open_snapshot(Settings(home=job.home).published_database)
-    yield con
-    con.close()

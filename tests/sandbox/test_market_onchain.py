@@ -15,7 +15,7 @@ from pipelines.sandbox.market_paths import STEP
 from pipelines.sandbox.venues.evm import BLOCK_SECONDS, GENESIS
 from pipelines.sources.chain.evm.aave import LIQUIDATION_CALL
 from pipelines.sources.chain.evm.abi import decode_logs
-from pipelines.sources.chain.evm.contracts import AAVE_V3
+from pipelines.sources.chain.evm.contracts import contracts_of
 
 FIRST, LAST = date(2025, 2, 1), date(2025, 5, 31)
 ASSETS = tuple(RESERVES)
@@ -92,7 +92,7 @@ def test_liquidations_are_logs_that_the_decoder_reads(market: SimulatedMarket) -
     )
     read = decode_logs(frame, LIQUIDATION_CALL)
     assert read["undecodable"].null_count() == read.height
-    assert set(read["address"]) == {POOL} <= set(AAVE_V3["ethereum"])
+    assert set(read["address"]) == {POOL} <= {contract.address for contract in contracts_of("aave_v3")["ethereum"]}
     amounts = read["liquidated_collateral_amount"].cast(pl.Float64) / 1e18
     np.testing.assert_allclose(amounts.to_numpy(), loans["collateral_base"].to_numpy(), atol=1e-10)
     debts = read["debt_to_cover"].cast(pl.Float64) / 1e6

@@ -14,6 +14,7 @@ from eth_hash.auto import keccak
 from pipelines.extract.venue import Context, Page, Parsed, Span
 from pipelines.sandbox.venues.evm import Log, seconds_of
 from pipelines.sources import registry
+from pipelines.sources.chain.evm.contracts import contracts_of
 from pipelines.sources.instruments import InstrumentHistory
 
 AT = datetime(2024, 3, 9)
@@ -21,6 +22,16 @@ AT = datetime(2024, 3, 9)
 
 def address(number: int) -> str:
     return f"0x{number:040x}"
+
+
+def emitters(protocol: str, chain: str = "ethereum") -> dict[str, str]:
+    """The listed contracts of a protocol that emit its events, each with its token."""
+    return {one.address: one.token for one in contracts_of(protocol)[chain] if not one.announces}
+
+
+def registries(protocol: str, chain: str = "ethereum") -> list[str]:
+    """The listed contracts of a protocol that announce others."""
+    return [one.address for one in contracts_of(protocol)[chain] if one.announces]
 
 
 def event_hash(signature: str) -> str:

@@ -378,14 +378,14 @@ def test_days_beyond_binances_retention_are_not_requested() -> None:
         assert now - timedelta(days=30) <= first.span.start < now - timedelta(days=28)
 
 
-def test_the_emulator_refuses_older_days_and_the_error_has_the_reason(
+def test_days_that_binance_keeps_no_longer_are_settled_and_no_failure(
     settings: Settings, serve: Serve, clock: Clock
 ) -> None:
     with serve("binance", settings=settings) as (_, served), pytest.MonkeyPatch.context() as patch:
         patch.setattr(emulated, "KEPT", timedelta(days=1))
-        error = fetch_feed(served, "open_interest", clock).failures["2024-03-05 BTCUSDT"]
-    assert isinstance(error, RequestRefusedError)
-    assert "-1130" in str(error) and "Binance keeps 30 days only." in str(error)
+        report = fetch_feed(served, "open_interest", clock)
+    assert not report.failures
+    assert report.gone["BTCUSDT"][0] == date(2024, 3, 5)
 
 
 def test_a_delisted_instrument_is_empty_and_not_a_failure(settings: Settings, serve: Serve, clock: Clock) -> None:

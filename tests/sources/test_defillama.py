@@ -15,12 +15,16 @@ from pipelines.extract.venue import Context, Job, Parsed, Span
 from pipelines.operations.fetch import fetch
 from pipelines.sandbox.emulator import Fault
 from pipelines.sandbox.market_model import AnalyticMarket
+from pipelines.sandbox.market_onchain import DEBT_TOKEN, LIQUIDATION_CALL, POOL
 from pipelines.sandbox.venues import defillama as emulated
+from pipelines.sandbox.venues.evm import ChainMarket, Log
 from pipelines.sources.chain import defillama
 from pipelines.sources.instruments import InstrumentHistory
+from pipelines.sources.registry import with_named
 from pipelines.sources.tokens import NATIVE, registered
 from tests.sources.conftest import FAST_RETRY, Clock, Serve, loaded, quarantined
 from tests.sources.in_process import InProcessApi, fetch_pages, page
+from tests.sources.test_evm import FIRST, bring
 
 MARKET = AnalyticMarket()
 NOW = datetime(2024, 3, 10, 6)
@@ -110,9 +114,44 @@ def test_addresses_may_come_back_in_upper_case() -> None:
     assert one.rows.height == 24
 
 
-def test_every_chain_of_the_registry_has_a_service_name() -> None:
-    assert set(registered()["chain"]) == set(defillama.CHAINS)
-    assert len(defillama.subjects(InstrumentHistory.none())) == registered().height
+def test_every_token_an_event_names_is_asked_for_registered_or_not() -> None:
+    events = pl.DataFrame(
+        {
+            "chain": ["ethereum", "arbitrum", "ethereum", "nowhere"],
+            # A receipt brings what it stands for; a symbol is looked up.
+            "collateral_token": [
+                "0x" + "d" * 40,
+                "usdc.e",
+                "0x4ddc2d193948926d02f9b1fe9e1daa0718270ed5",
+                "0x" + "d" * 40,
+            ],
+            "debt_token": [None, NATIVE, "not registered", None],
+        }
+    )
+    assert set(defillama.named(events)) == {
+        "ethereum:0x" + "d" * 40,
+        "arbitrum:0xff970a61a04b1ca14834a43f5de4533ebddb5cc8",
+        f"arbitrum:{NATIVE}",
+        "ethereum:0x4ddc2d193948926d02f9b1fe9e1daa0718270ed5",
+        f"ethereum:{NATIVE}",
+    }
+
+
+def test_tokens_of_landed_events_are_asked_for_beside_those_that_price_assets(
+    settings: Settings, serve: Serve, clock: Clock
+) -> None:
+    token = "0x" + "d" * 40
+    call = Log(
+        FIRST + 5, 1, POOL,
+        (LIQUIDATION_CALL, *("0x" + "0" * 24 + name[2:] for name in (token, DEBT_TOKEN, "0x" + "7" * 40))),
+        "0x" + "".join(f"{number:064x}" for number in (5_000_000, 10**15, 9, 0)),
+    )  # fmt: skip
+    there, failures, _ = bring(settings, serve, clock, ChainMarket(logs=[call]))
+    assert failures == {}
+    plain = defillama.subjects(InstrumentHistory.none())
+    jobs = with_named(LandingStore(there.root), FEED, lambda span: {name: Job(name, span) for name in plain})
+    assert set(jobs(DAY)) == {*plain, f"ethereum:{token}"}
+    assert set(jobs(Span.of_days(date(2024, 3, 1), date(2024, 3, 1)))) == {*plain}
 
 
 def test_a_day_of_prices_matches_the_market_for_every_token_despite_throttling(
@@ -124,16 +163,18 @@ def test_a_day_of_prices_matches_the_market_for_every_token_despite_throttling(
         [report] = fetch(served, "defillama", first=day, last=day, assets=["ETH"], retry=FAST_RETRY, clock=clock)
     assert report.failures == {}
     [landing] = LandingStore(served.root).current("defillama.prices")
-    assert len(landing.request["covers"]) == registered().height
+    always = defillama.subjects(InstrumentHistory.none())
+    assert set(landing.request["covers"]) == set(always)
     rows = loaded(served, "token_prices", clock=clock)
     assert quarantined(served).is_empty()
     assert rows["trade_date"].unique().to_list() == [day]
     assert rows.group_by("chain", "token").len()["len"].unique().to_list() == [24]
-    assert rows.select("chain", "token").unique().height == registered().height
+    assert set(rows["chain"] + ":" + rows["token"]) == set(always)
     hours = [datetime(2024, 3, 8) + timedelta(hours=n) for n in range(24)]
     stamps = [emulated.stamp_of(hour, emulated.DEFAULT_BEHAVIOR) for hour in hours]
-    wbtc = rows.filter(chain="avalanche", token="0x50b7545627a5162f82a992c33b87adc75187b218").sort("priced_at")
+    wbtc = rows.filter(chain="ethereum", token="0x2260fac5e5542a773aa44fbcfedf7c193bc2c599").sort("priced_at")
     assert wbtc["priced_at"].to_list() == stamps
     assert wbtc["price_usd"].to_list() == emulated.prices_of(MARKET, "BTC", stamps)
     decimals = rows.select("chain", "token", pl.col("decimals").cast(pl.Int64)).unique().sort(pl.all())
-    assert decimals.equals(registered().select("chain", "token", "decimals").sort(pl.all()))
+    told = registered().filter(pl.format("{}:{}", "chain", "token").is_in([*always]))
+    assert decimals.equals(told.select("chain", "token", "decimals").sort(pl.all()))

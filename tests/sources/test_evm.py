@@ -22,14 +22,14 @@ from pipelines.sandbox.emulator import Fault
 from pipelines.sandbox.venues.evm import GENESIS, ChainMarket, Log, ResponseBehavior, block_of
 from pipelines.sources import registry
 from pipelines.sources.chain import portal
-from pipelines.sources.chain.evm import contracts
+from pipelines.sources.chain.evm.chains import CHAINS
 from pipelines.sources.chain.evm.logs import LogFilter, query
 from pipelines.sources.chain.evm.nodes import RANGE_ERROR
 from pipelines.sources.chain.portal import MAX_ITEMS, BlockRange
 from pipelines.sources.instruments import InstrumentHistory
 from pipelines.storage.warehouse import writer
 from tests.sources.conftest import FAST_RETRY, Clock, Serve, loaded, quarantined
-from tests.sources.evm_events import address, encoded
+from tests.sources.evm_events import address, emitters, encoded
 from tests.sources.test_evm_events import (
     COMET_USDC,
     absorb,
@@ -172,7 +172,7 @@ def test_a_portal_that_keeps_breaking_off_is_a_failure_and_lands_nothing(
 
 
 def test_a_query_stays_below_the_most_items_the_portal_takes() -> None:
-    body = query(BlockRange(1, 2), LogFilter(tuple(contracts.VENUS["bnb"]), ("0x1",)))
+    body = query(BlockRange(1, 2), LogFilter(tuple(emitters("venus", "bnb")), ("0x1",)))
     assert len(body["logs"]) <= MAX_ITEMS
 
 
@@ -344,7 +344,7 @@ def test_what_is_sold_after_an_absorption_is_no_second_liquidation(
 def test_the_auction_of_a_bark_is_no_second_liquidation(
     settings: Settings, serve: Serve, clock: Clock, nodes: list[str]
 ) -> None:
-    dog, clipper = list(contracts.MAKER["ethereum"])[2], "0xc67963a226eddd77b91ad8c421630a1b0adff270"
+    dog, clipper = next(iter(emitters("maker"))), "0xc67963a226eddd77b91ad8c421630a1b0adff270"
     ilk, numbers = b"ETH-A".ljust(32, b"\0"), [("uint256", 10**18)] * 4
     logs = [
         encoded(
@@ -410,14 +410,19 @@ def test_the_vaults_of_euler_are_those_its_factory_made(settings: Settings, serv
 def test_every_chain_has_its_own_dataset_and_its_families() -> None:
     venues = {name: registry.venue(name) for name in registry.VENUES if name.startswith("evm_")}
     bases = [venue.endpoints["portal"] for venue in venues.values()]
-    assert len(set(bases)) == len(bases) == 7
+    assert len(set(bases)) == len(bases) == len(CHAINS) == 27
     found = pl.DataFrame([{"venue": name, "feed": feed.name} for name, venue in venues.items() for feed in venue.feeds])
-    assert dict(found.group_by("venue").agg(pl.col("feed")).rows()) == {
-        "evm_ethereum": ["aave", "compound_v2", "comet", "morpho", "maker", "liquity", "euler", "fluid"],
-        "evm_arbitrum": ["aave", "compound_v2", "comet", "morpho", "fluid", "gmx_v1", "gmx_v2"],
-        "evm_optimism": ["aave", "compound_v2", "comet", "morpho"],
-        "evm_polygon": ["aave", "comet", "morpho"],
+    feeds = dict(found.group_by("venue").agg(pl.col("feed")).rows())
+    assert all(feeds.values())
+    known = {
+        "evm_ethereum": [
+            "aave", "aave_v4", "compound_v2", "comet", "morpho", "maker", "liquity", "euler", "fluid", "curve", "silo",
+        ],
+        "evm_arbitrum": [
+            "aave", "compound_v2", "comet", "morpho", "euler", "fluid", "curve", "silo", "gmx_v1", "gmx_v2",
+        ],
         "evm_base": ["aave", "compound_v2", "comet", "morpho", "euler", "fluid"],
-        "evm_avalanche": ["aave", "compound_v2", "gmx_v1", "gmx_v2"],
-        "evm_bnb": ["aave", "compound_v2"],
-    }
+        "evm_bnb": ["aave", "compound_v2", "morpho", "euler", "fluid"],
+        "evm_sonic": ["aave", "morpho", "euler", "curve", "silo"],
+    }  # fmt: skip
+    assert {name: feeds[name] for name in known} == known

@@ -10,12 +10,11 @@ import pytest
 from pipelines.core.settings import Settings
 from pipelines.operations.fetch import fetch
 from pipelines.sandbox.venues.evm import ChainMarket, Log, ResponseBehavior, block_of
-from pipelines.sources.chain.evm import contracts
 from pipelines.sources.tokens import NATIVE
 from tests.sources.conftest import FAST_RETRY, Clock, Serve, loaded, quarantined
-from tests.sources.evm_events import address, encoded, parsed, rows, stream
+from tests.sources.evm_events import address, emitters, encoded, parsed, registries, rows, stream
 
-FACTORY, LIQUIDITY = contracts.FLUID["ethereum"]
+[FACTORY], [LIQUIDITY] = registries("fluid"), emitters("fluid")
 USDC = "0xa0b86991c6218b36c1d19d4a2e9eb0ce3606eb48"
 VAULT = address(0xF1)
 

@@ -23,7 +23,7 @@ from pipelines.sandbox.venues.evm import ChainMarket, Log, ResponseBehavior, blo
 from pipelines.sources import registry
 from pipelines.sources.chain.evm import gmx
 from pipelines.sources.chain.evm.contracts import GMX_V1_VAULTS, GMX_V2_EVENT_EMITTERS
-from pipelines.sources.chain.evm.gmx_markets import DECIMALS, INDEX_TOKENS, MARKETS
+from pipelines.sources.chain.evm.gmx_markets import INDEX_TOKENS, markets
 from pipelines.sources.instruments import InstrumentHistory
 from pipelines.sources.records import LINE
 from pipelines.storage.warehouse import writer
@@ -150,14 +150,23 @@ def test_hashes_are_those_of_signatures_and_names() -> None:
 
 
 def test_every_market_is_an_address_with_an_index_whose_decimals_are_known() -> None:
-    for chain, markets in MARKETS.items():
-        assert pl.Series(list(markets)).str.contains("^0x[0-9a-f]{40}$").all()
+    assert {chain: len(listed) for chain, listed in markets().items()} == {
+        "arbitrum": 129,
+        "avalanche": 16,
+        "megaeth": 4,
+    }
+    for chain, listed in markets().items():
+        assert pl.Series(list(listed)).str.contains("^0x[0-9a-f]{40}$").all()
         # A pair of tokens may back an index once; names are instruments.
-        assert len(set(markets.values())) == len(markets)
-        for label in markets.values():
-            assert label.partition("/")[0] in DECIMALS
-            assert parse_symbol("gmx", f"{chain}:{label}") is not None, label
-        assert set(INDEX_TOKENS[chain].values()) <= set(DECIMALS)
+        assert len({name for name, _ in listed.values()}) == len(listed)
+        for name, decimals in listed.values():
+            assert 0 < decimals <= 24
+            assert parse_symbol("gmx", f"{chain}:{name}") is not None, name
+        known = {name.partition("/")[0] for name, _ in listed.values()}
+        assert set(INDEX_TOKENS.get(chain, {}).values()) <= known
+    # Decimals belong to the token on its chain, not to the symbol.
+    gold = {decimals for listed in markets().values() for name, decimals in listed.values() if name.startswith("XAUT/")}
+    assert gold == {18, 6}
 
 
 def test_a_liquidation_of_v2_is_what_was_closed_at_the_price_it_was_closed_at() -> None:

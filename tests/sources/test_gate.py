@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import orjson
 import polars as pl
@@ -217,6 +218,44 @@ def test_a_day_beyond_gates_retention_is_unknown_and_not_quiet(
     with writer(served, what="test") as con:
         days = con.sql("select trade_date, status from ops.coverage where table_name = 'liquidations'").fetchall()
     assert days == [(date(2024, 3, 8), "complete")]
+
+
+def test_a_backfill_lands_what_is_kept_and_settles_the_rest(
+    settings: Settings, serve: Serve, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 39 days before 2024-03-10 06:00 are kept, so January 31 is refused and February 1 is the first kept day.
+    monkeypatch.setattr(emulated, "ROUTES", emulated.routes(emulated.ResponseBehavior(keeps=timedelta(days=39))))
+    again: dict[str, Any] = {
+        "first": date(2023, 12, 1),
+        "last": date(2024, 2, 29),
+        "assets": ["BTC"],
+        "retry": FAST_RETRY,
+        "clock": clock,
+    }
+    with serve("gate", settings=settings) as (emulator, served):
+        reports = fetch(served, "gate", ["funding_rate", "candlesticks"], **again)
+        asked = len(emulator.hits)
+        second = fetch(served, "gate", ["funding_rate", "candlesticks"], **again)
+        assert [hit.where for hit in emulator.hits[asked:] if "contracts" not in hit.where] == []
+    assert [dict(report.failures) for report in (*reports, *second) if report.failures] == []
+    gone = {report.source: report.gone.get("BTC_USDT") for report in reports}
+    assert gone["gate.funding_rate"] == gone["gate.candlesticks"] == (date(2023, 12, 1), date(2024, 1, 31))
+    funding = loaded(served, "funding_rates", clock=clock).filter(instrument="BTC_USDT")
+    assert (funding["settled_at"].min(), funding.height) == (datetime(2024, 2, 1), 29 * 3)
+
+
+def test_a_month_that_straddles_the_edge_brings_its_kept_days(
+    settings: Settings, serve: Serve, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emulated, "ROUTES", emulated.routes(emulated.ResponseBehavior(keeps=timedelta(days=55))))
+    with serve("gate", settings=settings) as (_, served):
+        reports = fetch(
+            served, "gate", ["funding_rate"], first=date(2024, 1, 1), last=date(2024, 1, 31), assets=["BTC"],
+            retry=FAST_RETRY, clock=clock,
+        )  # fmt: skip
+    assert [report.gone["BTC_USDT"] for report in reports if report.gone] == [(date(2024, 1, 1), date(2024, 1, 15))]
+    funding = loaded(served, "funding_rates", clock=clock).filter(instrument="BTC_USDT")
+    assert (funding["settled_at"].min(), funding.height) == (datetime(2024, 1, 16), 16 * 3)
 
 
 # Any response behavior

@@ -30,7 +30,7 @@ from tests.sources.in_process import InProcessApi, fetch_pages, page, rows
 MARKET = AnalyticMarket()
 NOW = datetime(2024, 3, 10, 6)
 DAY = Span.of_days(date(2024, 3, 9), date(2024, 3, 9))
-LIQUIDATION = "/v1/public/liquidation"
+LIQUIDATION = "/v1/public/liquidated_positions"
 
 
 def recorded(samples_dir: Path) -> dict[str, Any]:
@@ -138,7 +138,8 @@ def test_days_over_http_match_the_market(settings: Settings, serve: Serve, clock
     events = loaded(served, "liquidations", clock=clock)
     expected = expected_liquidations(MARKET, span)
     assert_frame_equal(events.select(expected.columns).sort("instrument", "occurred_at"), expected)
-    assert events["price"].null_count() == events.height
+    assert events["price"].null_count() == events["notional_usd"].null_count() == 0
+    assert ((events["notional_usd"] - events["price"] * events["quantity_base"]).abs() < 1e-3).all()
     instruments = loaded(served, "instruments", clock=clock)
     assert dict(instruments.select("instrument", "multiplier").rows())["PERP_1000PEPE_USDC"] == 1000.0
     assert quarantined(served).is_empty()
@@ -157,6 +158,18 @@ def test_every_position_comes_once_whatever_the_pages(behavior: emulated.Respons
     got = rows(list(feed.parse([*pages, *pages[:1]], Context("orderly", NOW, DAY, InstrumentHistory.none()))))
     expected = expected_liquidations(market, DAY)
     assert_frame_equal(got.select(expected.columns).sort("instrument", "occurred_at"), expected)
+
+
+@pytest.mark.parametrize("reach", [1_000_000, 500])
+def test_a_total_that_saturates_ends_nothing(reach: int) -> None:
+    market = AnalyticMarket(liquidation_minutes=2)
+    behavior = emulated.ResponseBehavior(most=100, reach=reach)
+    api = InProcessApi(emulated.routes(behavior), market, NOW)
+    feed = orderly.VENUE.feed("liquidations")
+    pages = fetch_pages(feed, api, Job("*", DAY))
+    got = rows(list(feed.parse(pages, Context("orderly", NOW, DAY, InstrumentHistory.none()))))
+    assert got.height == expected_liquidations(market, DAY).height > 500
+    assert max(orderly.total_of(page) for page in pages) == 500
 
 
 def test_pages_that_repeat_are_an_error_and_not_the_end() -> None:

@@ -63,9 +63,7 @@ def test_skill_is_that_of_its_window() -> None:
     skill, low, high, days = skill_of(b, a, 180)[-1]
     assert days == 180
     assert skill == pytest.approx(1 - b[-180:].sum() / a[-180:].sum())
-    assert skill is not None
-    assert low is not None
-    assert high is not None
+    assert skill is not None and low is not None and high is not None
     assert low < skill < high
     assert skill_of(b, a, 180)[20] == (None, None, None, 21)
 

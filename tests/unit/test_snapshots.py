@@ -18,7 +18,6 @@ from pipelines.cli.doctor import Finding, check_published
 from pipelines.core.errors import PublishError, SnapshotDamagedError, TransientError
 from pipelines.core.settings import Settings
 from pipelines.operations.rebuild import published_fingerprints
-from pipelines.storage import publish as publishing
 from pipelines.storage.publish import publish
 from pipelines.storage.snapshots import current_snapshot, inspect_snapshots, log_of, snapshots_dir, swap_link
 from pipelines.storage.warehouse import open_snapshot, reader, writer
@@ -163,7 +162,7 @@ def test_a_snapshot_that_readers_could_not_read_is_not_shown(home: Settings, mon
             target.write_bytes(b"no database")
 
     before, swap = (current_snapshot(home) or Path()).name, swap_link
-    monkeypatch.setattr(publishing, "swap_link", swap_and_damage)
+    monkeypatch.setattr("pipelines.storage.publish.swap_link", swap_and_damage)
     with pytest.raises(PublishError, match="cannot be read back"):
         publish_rows(home, 4)
     assert seen(home) == [(3, 3)]

@@ -15,7 +15,7 @@ create table if not exists clean.funding_rates (
     available_at timestamp not null,
     loaded_at timestamp not null,
     check (venue <> '' and instrument <> ''),
-    check (kind in ('settled', 'predicted')),
+    check (kind in ('settled', 'predicted', 'special')),
     check (abs(rate) <= 0.5 and isfinite(rate)),
     check (interval_hours > 0 and interval_hours <= 24),
     check (mark_price > 0 and isfinite(mark_price))
@@ -23,7 +23,7 @@ create table if not exists clean.funding_rates (
 comment on table clean.funding_rates is 'One funding settlement (or prediction) of a perpetual.';
 comment on column clean.funding_rates.venue is 'Venue id.';
 comment on column clean.funding_rates.instrument is 'The venue''s own symbol.';
-comment on column clean.funding_rates.kind is 'settled or predicted.';
+comment on column clean.funding_rates.kind is 'settled, predicted, or special: a payment beside the regular one of its settlement, which is no rate of the interval.';
 comment on column clean.funding_rates.settled_at is 'UTC settlement time rounded to the whole minute: venues stamp with tens to hundreds of milliseconds of jitter.';
 comment on column clean.funding_rates.rate is 'Funding rate as a fraction per interval; positive means longs pay shorts.';
 comment on column clean.funding_rates.interval_hours is 'Interval in hours the source states for this rate; null where it states none (marts observe the gap).';

@@ -7,6 +7,7 @@ create table if not exists clean.instruments (
     instrument varchar not null,
     valid_from timestamp not null,
     asset varchar not null,
+    asset_class varchar,
     quote varchar not null,
     contract_type varchar not null,
     contract_size double,
@@ -20,6 +21,7 @@ create table if not exists clean.instruments (
     available_at timestamp not null,
     loaded_at timestamp not null,
     check (venue <> '' and instrument <> '' and asset <> ''),
+    check (asset_class in ('crypto', 'stock', 'commodity', 'forex', 'index', 'bond', 'other')),
     check (contract_type in ('linear', 'inverse', 'quanto', 'spot', 'option')),
     check (contract_size > 0 and isfinite(contract_size)),
     check (multiplier > 0 and isfinite(multiplier)),
@@ -29,7 +31,8 @@ comment on table clean.instruments is 'One row per version of an instrument at a
 comment on column clean.instruments.venue is 'Venue id, for example binance (seed venues).';
 comment on column clean.instruments.instrument is 'The venue''s own symbol.';
 comment on column clean.instruments.valid_from is 'UTC instant from which this version holds; 1970-01-01 where the source does not say.';
-comment on column clean.instruments.asset is 'Canonical ticker of the base asset: BTC, ETH, PEPE.';
+comment on column clean.instruments.asset is 'Canonical ticker of the base asset: BTC, ETH, PEPE; of anything but a coin with its class: NET.STOCK.';
+comment on column clean.instruments.asset_class is 'crypto, stock, commodity, forex, index, bond or other (no coin), by the venue''s own field; null where it states none.';
 comment on column clean.instruments.quote is 'Quote currency: USDT, USD, USDC.';
 comment on column clean.instruments.contract_type is 'linear, inverse, quanto, spot or option.';
 comment on column clean.instruments.contract_size is 'Size of one contract in contract_size_unit; null where the venue trades in units of the base.';

@@ -16,10 +16,13 @@ create table if not exists clean.lending_liquidations (
     collateral_amount_raw varchar,
     collateral_amount double,
     collateral_usd double,
+    collateral_value double,
     debt_token varchar,
     debt_amount_raw varchar,
     debt_amount double,
     debt_usd double,
+    debt_value double,
+    value_unit varchar,
     price_source varchar,
     price_gap_seconds bigint,
     completeness varchar not null,
@@ -36,6 +39,10 @@ create table if not exists clean.lending_liquidations (
     check (collateral_usd >= 0 and isfinite(collateral_usd)),
     check (debt_amount >= 0 and isfinite(debt_amount)),
     check (debt_usd >= 0 and isfinite(debt_usd)),
+    check (collateral_value >= 0 and isfinite(collateral_value)),
+    check (debt_value >= 0 and isfinite(debt_value)),
+    check ((value_unit is not null) = (collateral_value is not null or debt_value is not null)),
+    check (value_unit is null or (collateral_usd is null and debt_usd is null)),
     check (log_index >= 0 and block_number >= 0),
     check (price_gap_seconds >= 0),
     check (completeness in ('full', 'throttled', 'sampled'))
@@ -55,11 +62,14 @@ comment on column clean.lending_liquidations.collateral_token is 'Token address 
 comment on column clean.lending_liquidations.collateral_amount_raw is 'Collateral in the token''s smallest unit, decimal text (exceeds 64 bits); null where the source scaled it.';
 comment on column clean.lending_liquidations.collateral_amount is 'Collateral in whole tokens where the source scaled it; null where marts scale collateral_amount_raw by the token registry.';
 comment on column clean.lending_liquidations.collateral_usd is 'Collateral in US dollars as the source states it at event time; null where it states none (marts price it).';
+comment on column clean.lending_liquidations.collateral_value is 'Collateral as the event states it in a unit of account that is not the dollar; null where it states dollars or nothing.';
 comment on column clean.lending_liquidations.debt_token is 'Token address (or symbol) of the debt; null where the source has one leg only, or where what the market lends is not on record (marts ask what was read of the market).';
 comment on column clean.lending_liquidations.debt_amount_raw is 'Debt repaid in the token''s smallest unit, decimal text; null where scaled or absent.';
 comment on column clean.lending_liquidations.debt_amount is 'Debt repaid in whole tokens where the source scaled it.';
 comment on column clean.lending_liquidations.debt_usd is 'Debt repaid in US dollars as the source states it; null where it states none.';
-comment on column clean.lending_liquidations.price_source is 'Where the dollar values come from: event or vendor; null where there are none.';
+comment on column clean.lending_liquidations.debt_value is 'Debt repaid as the event states it in value_unit; null where it states dollars or nothing.';
+comment on column clean.lending_liquidations.value_unit is 'Canonical ticker that collateral_value and debt_value count (ETH, BTC, WSTETH; marts price it); null where there are none.';
+comment on column clean.lending_liquidations.price_source is 'Where the values come from: event or vendor; null where there are none.';
 comment on column clean.lending_liquidations.price_gap_seconds is 'Age of that price at the event in seconds.';
 comment on column clean.lending_liquidations.completeness is 'full, or sampled where the source holds only part of the events of its span.';
 comment on column clean.lending_liquidations.trade_date is 'UTC day of occurred_at.';

@@ -23,7 +23,7 @@ create table if not exists clean.open_interest (
     check (oi_usd >= 0 and isfinite(oi_usd)),
     check (oi_raw >= 0 and isfinite(oi_raw)),
     check (oi_raw_unit in ('base', 'usd', 'quote', 'contracts')),
-    check (counting in ('one_sided', 'halved'))
+    check (counting in ('one_sided', 'halved', 'unknown'))
 );
 comment on table clean.open_interest is 'Open interest of an instrument at an instant, counted one-sided (longs = shorts = OI).';
 comment on column clean.open_interest.venue is 'Venue id.';
@@ -34,7 +34,7 @@ comment on column clean.open_interest.oi_base is 'Open interest in units of the 
 comment on column clean.open_interest.oi_usd is 'Open interest in US dollars as the source states it; null where it states base units only.';
 comment on column clean.open_interest.oi_raw is 'The number as received.';
 comment on column clean.open_interest.oi_raw_unit is 'Unit of oi_raw: base, usd, quote or contracts.';
-comment on column clean.open_interest.counting is 'one_sided as received, or halved where the venue counts both sides.';
+comment on column clean.open_interest.counting is 'one_sided as received, halved where the venue counts both sides, or unknown: as received and in no total.';
 comment on column clean.open_interest.trade_date is 'UTC day whose end the state describes: a state stamped exactly 00:00 belongs to the day before.';
 comment on column clean.open_interest.source is 'Module and dataset the row came from, for example files.liquity_v1.';
 comment on column clean.open_interest.landing_id is 'Landing manifest the row was read from (ops.landings).';

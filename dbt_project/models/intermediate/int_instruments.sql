@@ -12,6 +12,7 @@ one_per_version as (
         i.instrument,
         i.valid_from as version_from,
         i.asset,
+        i.asset_class,
         i.quote,
         i.contract_type,
         i.contract_size,
@@ -42,6 +43,7 @@ select
         cast(lead(version_from) over (partition by venue, instrument order by version_from) as date), date '9999-12-31'
     ) as valid_to,
     asset,
+    asset_class,
     quote,
     contract_type,
     contract_size,

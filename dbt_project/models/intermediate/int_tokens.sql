@@ -42,6 +42,8 @@ select
     coalesce(g.symbol, r.symbol) as symbol,
     g.asset,
     coalesce(g.decimals, r.decimals) as decimals,
+    g.kind,
+    g.is_stable,
     coalesce(c.underlying_token, case when g.token is null then r.underlying_token end) as underlying_token,
     g.token is not null as is_registered
 from known as k

@@ -3,6 +3,7 @@ select
     instrument,
     valid_from,
     asset,
+    asset_class,
     quote,
     contract_type,
     contract_size,

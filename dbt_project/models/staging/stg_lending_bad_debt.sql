@@ -12,6 +12,8 @@ select
     debt_token,
     debt_amount_raw,
     debt_usd,
+    debt_value,
+    value_unit,
     price_source,
     price_gap_seconds,
     completeness,

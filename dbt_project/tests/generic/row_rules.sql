@@ -1,6 +1,6 @@
-{#- Every row keeps every rule: columns of `not_null` are known, `ranges` hold (column: [least, most], null is no bound),
-    `sets` hold (column: allowed values), named `rules` are true. Unknown values pass ranges, sets and rules. One query per
-    model, since a test costs a query's overhead; broken_rule says which rule a returned row breaks. -#}
+{#- Every row keeps every rule: columns of `not_null` are known, `ranges` hold (column: [least, most], null is no
+    bound), `sets` hold (column: allowed values), named `rules` are true. Unknown values pass ranges, sets and rules.
+    One query per model, since a test costs a query's overhead; broken_rule says which rule a returned row breaks. -#}
 {% test row_rules(model, not_null=[], ranges={}, sets={}, rules={}) %}
 {%- set checks = [] -%}
 {%- for column in not_null -%}

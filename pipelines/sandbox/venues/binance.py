@@ -162,6 +162,10 @@ def ratio(request: Request, market: MarketModel) -> Response:
     )  # fmt: skip
 
 
+RATE_TYPES_SINCE_MS: Final = 1_785_196_800_000
+"""2026-07-28."""
+
+
 def funding(request: Request, market: MarketModel) -> Response:
     found = BY_SYMBOL.get((request.endpoint, request.params.get("symbol", "")))
     if found is None:
@@ -175,6 +179,7 @@ def funding(request: Request, market: MarketModel) -> Response:
                 "fundingRate": f"{r:.8f}",
                 "fundingTime": at + n % 7,
                 "markPrice": f"{mark * found.multiplier:.8f}",
+                **({"rateType": "Regular"} if at >= RATE_TYPES_SINCE_MS else {}),
             }
             for n, (r, at, mark) in enumerate(rows)
         ]

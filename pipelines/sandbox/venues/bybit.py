@@ -242,6 +242,7 @@ def _contract(listing: Listing) -> dict[str, Any]:
         "launchTime": str(milliseconds(listing.listed_at)),
         "deliveryTime": str(milliseconds(listing.delisted_at)) if listing.delisted_at else "0",
         "fundingInterval": listing.interval_hours * 60,
+        "symbolType": "",
     }
 
 

@@ -78,6 +78,7 @@ Rows = Callable[[MarketModel, Listing, datetime, datetime], pl.DataFrame]
 def open_interest(market: MarketModel, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
     frame = market.open_interest(listing, 1440, start + DAY, end + DAY)
     amount = pl.col("oi_usd") if listing.contract_type == "inverse" else pl.col("oi_base") / listing.multiplier
+    amount = amount * (2 if listing.venue == "bybit" else 1)  # passed on as Bybit states it
     return frame.select(
         (pl.col("event_at") - DAY).alias("at"),
         amount.alias("o"),

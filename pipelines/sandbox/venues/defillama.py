@@ -56,7 +56,8 @@ def chart(request: Request, market: MarketModel, behavior: ResponseBehavior) -> 
         return Response({"message": "start, span, period and searchWidth are required"}, status=400)
     if points * len(names) > MOST_POINTS:
         return Response({"message": f"more than {MOST_POINTS} points"}, status=400)
-    tokens = {(chain, token): rest for chain, token, *rest in registered().iter_rows()}
+    columns = registered().drop_nulls("asset").select("chain", "token", "symbol", "asset", "decimals")
+    tokens = {(chain, token): rest for chain, token, *rest in columns.iter_rows()}
     coins: dict[str, Any] = {}
     for name in names:
         chain, _, address = name.partition(":")

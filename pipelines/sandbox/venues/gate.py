@@ -56,13 +56,17 @@ RATIOS: Final[dict[str, Measure]] = {
 
 @dataclass(frozen=True)
 class ResponseBehavior:
-    """Undocumented behavior: rows per page of statistics, their order, how many rows before the bound are repeated, and the start
-    of the liquidation history."""
+    """Undocumented behavior: rows per page of statistics, their order, how many rows before the bound are repeated, the start of
+    the liquidation history, and how far back statistics, funding and candles are kept (None: everything)."""
 
     rows: int = MOST_STATISTICS
     overlap: int = 0
     newest_first: bool = False
     history_since: datetime = datetime(2020, 12, 16)
+    keeps: timedelta | None = None
+
+    def is_too_old(self, request: Request) -> bool:
+        return self.keeps is not None and at(request.params["from"]) < request.now - self.keeps
 
 
 DEFAULT_BEHAVIOR: Final = ResponseBehavior()
@@ -91,6 +95,7 @@ def contracts(request: Request, market: MarketModel, *, settled_in: str) -> Resp
             {
                 **FILLER_FIELDS,
                 "name": x.instrument,
+                "contract_type": "",
                 "type": "inverse" if settled_in == "btc" else "direct",
                 "quanto_multiplier": "0" if settled_in == "btc" else f"{x.contract_size:.10f}".rstrip("0").rstrip("."),
                 "funding_interval": x.interval_hours * 3600,
@@ -105,6 +110,11 @@ def contracts(request: Request, market: MarketModel, *, settled_in: str) -> Resp
     )
 
 
+def sides(moment: datetime) -> int:
+    """Open interest counts both sides since a day before this one."""
+    return 2 if moment >= datetime(2026, 3, 17, 6, 35) else 1
+
+
 def contract_stats(
     request: Request, market: MarketModel, *, settled_in: str, behavior: ResponseBehavior = DEFAULT_BEHAVIOR
 ) -> Response:
@@ -114,6 +124,8 @@ def contract_stats(
         return UNKNOWN
     if request.params.get("interval") != "5m" or "from" not in request.params:
         return error("INVALID_PARAM_VALUE", "invalid interval or from")
+    if behavior.is_too_old(request):
+        return TOO_OLD
     wanted = min(int(request.params.get("limit", 30)), MOST_STATISTICS, behavior.rows)
     first = at(request.params["from"])
     if wanted > behavior.overlap:
@@ -145,8 +157,8 @@ def contract_stats(
         [
             {
                 "time": str(int((row["event_at"] - datetime(1970, 1, 1)).total_seconds())),
-                "open_interest": f"{row['oi_usd' if inverse else 'oi_base'] / size:.12g}",
-                "open_interest_usd": f"{row['oi_usd']:.14g}",
+                "open_interest": f"{row['oi_usd' if inverse else 'oi_base'] / size * sides(row['event_at']):.12g}",
+                "open_interest_usd": f"{row['oi_usd'] * sides(row['event_at']):.14g}",
                 "mark_price": "1",
                 **{name: f"{row[name]:.4f}" for name in RATIOS},
                 **{
@@ -190,6 +202,7 @@ def liq_orders(
                     "size": contracts_held if row["side"] == "long" else -contracts_held,
                     "order_price": f"{row['price'] * (0.99 if row['side'] == 'long' else 1.01):.8g}",
                     "fill_price": f"{row['price']:.10g}",
+                    "order_size": -contracts_held if row["side"] == "long" else contracts_held,
                     "left": 0,
                 }
             )
@@ -197,24 +210,43 @@ def liq_orders(
     return Response(rows[: min(int(request.params.get("limit", 100)), MOST_ORDERS)])
 
 
-def funding_rate(request: Request, market: MarketModel, *, settled_in: str) -> Response:
+TOO_OLD: Final = error("INVALID_PARAM_VALUE", "from time exceeds 180-day limit")
+TOO_MANY_POINTS_AGO: Final = error(
+    "INVALID_PARAM_VALUE", "Candlestick too long ago. Maximum 10000 points ago are allowed"
+)
+"""Refusals recorded in 2026."""
+
+
+def funding_rate(
+    request: Request, market: MarketModel, *, settled_in: str, behavior: ResponseBehavior = DEFAULT_BEHAVIOR
+) -> Response:
+    """Settlements, newest first, stamped one to three seconds late."""
     listing = listed(request, settled_in)
     if listing is None:
         return UNKNOWN
+    if behavior.is_too_old(request):
+        return TOO_OLD
     last = min(at(request.params["to"]) + timedelta(seconds=1), request.now)
     frame = market.funding(listing, at(request.params["from"]), last).sort("settled_at", descending=True)
+    first, end = int(request.params["from"]), int(request.params["to"])
+    late = pl.col("settled_at").dt.epoch("s") + 1 + pl.col("settled_at").dt.hour() // 8
     return Response(
         [
             {"t": stamp, "r": f"{rate:.8f}"}
-            for stamp, rate in frame.select(pl.col("settled_at").dt.epoch("s"), "rate").iter_rows()
+            for stamp, rate in frame.select(late, "rate").iter_rows()
+            if first <= stamp <= end
         ][: min(int(request.params.get("limit", 100)), 1000)]
     )
 
 
-def candlesticks(request: Request, market: MarketModel, *, settled_in: str) -> Response:
+def candlesticks(
+    request: Request, market: MarketModel, *, settled_in: str, behavior: ResponseBehavior = DEFAULT_BEHAVIOR
+) -> Response:
     listing = listed(request, settled_in)
     if listing is None:
         return UNKNOWN
+    if behavior.is_too_old(request):
+        return TOO_MANY_POINTS_AGO
     if request.params.get("interval") != "1h" or "limit" in request.params:
         return error("INVALID_PARAM_VALUE", "limit conflicts with from and to")
     first, last = at(request.params["from"]), at(request.params["to"])
@@ -259,9 +291,13 @@ def routes(behavior: ResponseBehavior = DEFAULT_BEHAVIOR) -> Sequence[Route]:
                     f"/futures/{settled_in}/contract_stats",
                     of(settled_in, contract_stats, behavior=behavior),
                 ),
-                Route("GET", "api", f"/futures/{settled_in}/funding_rate", of(settled_in, funding_rate)),
+                Route(
+                    "GET", "api", f"/futures/{settled_in}/funding_rate", of(settled_in, funding_rate, behavior=behavior)
+                ),
                 Route("GET", "api", f"/futures/{settled_in}/liq_orders", of(settled_in, liq_orders, behavior=behavior)),
-                Route("GET", "api", f"/futures/{settled_in}/candlesticks", of(settled_in, candlesticks)),
+                Route(
+                    "GET", "api", f"/futures/{settled_in}/candlesticks", of(settled_in, candlesticks, behavior=behavior)
+                ),
             )
         ),
     )

@@ -1,4 +1,4 @@
-"""Emulates Orderly as documented: numbered pages with a total, signed quantities, no price, the server clock in every response."""
+"""Emulates Orderly as documented: numbered pages, a total that saturates, signed quantities, the server clock in all."""
 
 from __future__ import annotations
 
@@ -27,14 +27,18 @@ BY_NAME: Final = {listing.instrument: listing for listing in LISTINGS}
 
 @dataclass(frozen=True)
 class ResponseBehavior:
-    """Undocumented behavior: maximum rows per page, their order, and whether the bounds are inclusive."""
+    """Undocumented behavior: maximum rows per page, their order, whether bounds are inclusive, rows served of a window."""
 
     most: int = 25
     newest_first: bool = True
     inclusive: bool = True
+    reach: int = 1_000_000
 
 
 DEFAULT_BEHAVIOR: Final = ResponseBehavior()
+
+MOST_COUNTED: Final = 500
+"""meta.total of any larger number of rows."""
 
 
 def ok(data: Any, now: datetime) -> Response:
@@ -61,9 +65,10 @@ def liquidation(request: Request, market: MarketModel, behavior: ResponseBehavio
     rows = _rows(market, *bounds)
     rows = rows[::-1] if behavior.newest_first else rows
     most = min(size, behavior.most)
+    rows_served = rows[: behavior.reach]
     first = (number - 1) * most
-    meta = {"total": len(rows), "records_per_page": most, "current_page": number}
-    return ok({"rows": rows[first : first + most], "meta": meta}, request.now)
+    meta = {"total": min(MOST_COUNTED, len(rows)), "records_per_page": most, "current_page": number}
+    return ok({"rows": rows_served[first : first + most], "meta": meta}, request.now)
 
 
 def _rows(market: MarketModel, start: datetime, end: datetime) -> list[dict[str, Any]]:
@@ -75,19 +80,25 @@ def _rows(market: MarketModel, start: datetime, end: datetime) -> list[dict[str,
             (
                 pl.when(pl.col("side") == "long").then(1).otherwise(-1) * pl.col("quantity_base") / listing.multiplier
             ).alias("position_qty"),
+            (pl.col("price") * listing.multiplier).alias("transfer_price"),
+            (pl.col("price") * pl.col("quantity_base")).alias("cost_position_transfer"),
         )
         for listing in LISTINGS
     )
-    accounts = events.group_by("at", "number", maintain_order=True).agg("symbol", "position_qty").sort("at")
+    accounts = (
+        events.group_by("at", "number", maintain_order=True)
+        .agg(pl.struct("symbol", "position_qty", "transfer_price", "cost_position_transfer").alias("positions"))
+        .sort("at")
+    )
     return [
         {
             "timestamp": at, "type": kind, "liquidation_id": 2 * number + index,
             "positions_by_perp": [
-                {"symbol": symbol, "position_qty": quantity, "liquidator_fee": 0.015}
-                for symbol, quantity in zip(symbols, quantities, strict=True)
+                {**position, "liquidator_fee": 0.015}
+                for position in positions
             ],
         }
-        for at, number, symbols, quantities in accounts.iter_rows()
+        for at, number, positions in accounts.iter_rows()
         for index, kind in enumerate(("liquidated", "claim") if number % 4 == 0 else ("liquidated",))
     ]  # fmt: skip
 
@@ -103,7 +114,7 @@ def routes(behavior: ResponseBehavior) -> Sequence[Route]:
 
     return (
         Route("GET", "api", "/v1/public/info", bound(public_info)),
-        Route("GET", "api", "/v1/public/liquidation", bound(liquidation)),
+        Route("GET", "api", "/v1/public/liquidated_positions", bound(liquidation)),
     )
 
 

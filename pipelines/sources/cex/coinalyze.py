@@ -36,6 +36,7 @@ from pipelines.extract.venue import (
     Span,
     Venue,
 )
+from pipelines.sources import counting
 from pipelines.sources.records import (
     LINE,
     SUBJECT,
@@ -281,20 +282,34 @@ def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Par
     """The daily close, i.e. the state at the end of the day."""
     frame, rejects = read_history(pages, context, OPEN_INTEREST)
     (base,), (usd,) = in_unit("base", "amount"), in_unit("usd", "amount")
+    counted = _counted(pl.col("at") + DAY)
+    share = counting.share(counted)
     rows = frame.select(
         "venue",
         "instrument",
         pl.lit("1d").alias("period"),
         (pl.col("at") + DAY).alias("event_at"),
-        base.alias("oi_base"),
-        usd.alias("oi_usd"),
+        (base * share).alias("oi_base"),
+        (usd * share).alias("oi_usd"),
         pl.col("amount").alias("oi_raw"),
         pl.col("unit").alias("oi_raw_unit"),
-        pl.lit("one_sided").alias("counting"),
+        counting.counting(counted),
         (pl.col("at") + DAY + DELAY).alias("available_at"),
         LINE,
     )
     yield Parsed("open_interest", rows, rejects)
+
+
+PASSED_ON: Final = {"bybit": counting.FACTS["bybit"][:1]}
+"""The vendor reads openInterest of Bybit, which counts both sides, also since singleOpenInterest exists (?)."""
+
+
+def _counted(at: pl.Expr) -> pl.Expr:
+    """Coinalyze passes on what each exchange states."""
+    expression = counting.sides(counting.DOCUMENTED, at)
+    for venue, facts in {**counting.FACTS, **PASSED_ON}.items():
+        expression = pl.when(pl.col("venue") == venue).then(counting.sides(facts, at)).otherwise(expression)
+    return expression
 
 
 def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:

@@ -1,4 +1,4 @@
-"""DefiLlama: hourly dollar prices of the registry's tokens, used to value on-chain events. No key. Its other data is not read.
+"""DefiLlama: hourly dollar prices of the tokens that events name, used to value on-chain events. No key; nothing else is read.
 
 Facts from DefiLlama's documentation and public clients; anything not verified live is marked "?".
 """
@@ -16,7 +16,7 @@ from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Partitioning, Retention, Venue
 from pipelines.sources.chain.evm import chains
 from pipelines.sources.records import LINE, Field, Record, from_seconds, read_records
-from pipelines.sources.tokens import NATIVE, registered
+from pipelines.sources.tokens import NATIVE, receipts, registered
 
 NAME: Final = "defillama"
 
@@ -42,11 +42,32 @@ PRICES: Final = (
 )
 
 
+PRICED_ALWAYS: Final = ("ETH", "WETH", "WBTC", "wstETH", "USDC", "USDT", "DAI")
+"""Tokens on Ethereum that price an asset, or a protocol's unit of account, on every chain."""
+
+TOKEN: Final = "^0x[0-9a-f]{40}$"  # noqa: S105 - a token of a chain
+
+
 def subjects(instruments: pl.DataFrame) -> Mapping[str, Mapping[str, Any]]:
-    """Every token of the registry on a chain that the service supports, as "<chain>:<token>"."""
-    return {
-        f"{chain}:{token}": {} for chain, token in registered().select("chain", "token").iter_rows() if chain in CHAINS
-    }
+    """The tokens that are always asked for, as "<chain>:<token>"."""
+    always = registered().filter(pl.col("chain") == "ethereum", pl.col("symbol").is_in(PRICED_ALWAYS))
+    return {f"ethereum:{token}": {} for token in always["token"]}
+
+
+def named(events: pl.DataFrame) -> Iterator[str]:
+    """The tokens that rows of lending events name, registered or not, and what receipts among them stand for."""
+    columns = [name for name in ("collateral_token", "debt_token") if name in events.columns]
+    told = pl.concat([events.select("chain", pl.col(name).alias("token")) for name in columns]).drop_nulls().unique()
+    claims = receipts().rename({"underlying_token": "below"})
+    by_symbol = registered().select("chain", pl.col("symbol").str.to_lowercase().alias("token"), address="token")
+    told = pl.concat([told, told.join(claims, on=["chain", "token"]).select("chain", pl.col("below").alias("token"))])
+    addresses = told.join(by_symbol, on=["chain", "token"], how="left").select(
+        "chain", pl.coalesce("address", "token").alias("token")
+    )
+    known = (
+        addresses.filter(pl.col("chain").is_in([*CHAINS]), pl.col("token").str.contains(TOKEN)).unique().sort(pl.all())
+    )
+    return (f"{chain}:{token}" for chain, token in known.iter_rows())
 
 
 def coin_of(subject: str) -> str:
@@ -129,12 +150,14 @@ VENUE: Final = Venue(
         Feed(
             name="prices",
             tables=("token_prices",),
-            description="Hourly dollar prices of the tokens in seeds/token_registry.csv, with decimals and confidence.",
+            description="Hourly dollar prices of the tokens that landed events name, with decimals and confidence.",
             fetch=fetch_prices,
             parse=parse_prices,
             retention=Retention(since=date(2020, 1, 1)),
             partitioning=Partitioning(months="past"),
             subjects=subjects,
+            follows=("lending_liquidations", "lending_bad_debt"),
+            named=named,
         ),
     ),
 )

@@ -17,11 +17,11 @@ from pipelines.core.errors import RequestRefusedError, SourceFormatError, Thrott
 from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import Api, Capture, Context, Feed, Job, Page, Parsed, Retention, Venue
 from pipelines.sources.dex.perpetuals import linear_perpetuals
-from pipelines.sources.records import LINE, Field, Record, at_path, from_ms, read_records, rejected
+from pipelines.sources.records import LINE, Field, Record, at_path, flattened, from_ms, read_records, rejected
 
 NAME: Final = "orderly"
 
-# The server may return fewer rows per page than requested (?); `meta` states the page size.
+# The server may return fewer rows per page than requested (?).
 PAGE_SIZE: Final = 100
 
 SYMBOLS: Final = (Field("symbol", "instrument", str),)
@@ -32,13 +32,21 @@ LIQUIDATIONS: Final = (
     Field("timestamp", "at_ms", int),
     Field("symbol", "instrument", str),
     Field("position_qty", "signed_base", float),
+    Field("transfer_price", "price", float, optional=True),
+    Field("cost_position_transfer", "cost", float, optional=True),
 )
 
 SHARED: Final = ("liquidation_id", "timestamp", "type")
 """Fields of a liquidation that apply to all its positions."""
 
+MOST_COUNTED: Final = 500
+"""`meta.total` says 500 for any larger number."""
+
 CLAIM: Final = "claim"
 """A liquidator takes over a position from the insurance fund (?). It was liquidated before, so it is not counted again."""
+
+LIQUIDATED: Final = "/v1/public/liquidated_positions"
+"""What was liquidated. /v1/public/liquidation, which was read before, lists positions that are under liquidation and claimable."""
 
 events = at_path("data", "rows")
 
@@ -68,34 +76,57 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
 
 
 async def fetch_liquidations(api: Api, job: Job) -> AsyncIterator[Page]:
-    """Liquidations of all accounts, in numbered pages of undocumented order.
+    """Liquidated positions of all accounts, in numbered pages of undocumented order.
 
     Whether the bounds are inclusive is undocumented too (?), so each is widened by a millisecond and the parser filters by the
-    span. Paging ends when the total stated in `meta` is reached.
+    span. Pages are read until one is empty: the total in `meta` saturates. If they end exactly at a saturated total, the server
+    may serve no more, and both halves of the window are read too; repeated rows have the same ids.
     """
-    seen: set[bytes] = set()
-    number = 1
+    pending = [(job.span.start_ms, job.span.end_ms)]
+    while pending:
+        start, end = pending.pop()
+        seen: set[bytes] = set()
+        total = 0
+        async for page in _numbered_pages(api, job.subject, start - 1, end + 1):
+            found = events(page)
+            before, total = len(seen), max(total, total_of(page))
+            seen |= {orjson.dumps(row) for row in found}
+            if found and len(seen) == before:
+                raise SourceFormatError(
+                    f"{page.where}: a page has no new rows after {before} of {total} liquidations; the venue's paging changed."
+                )
+            if not found and len(seen) < total:
+                raise SourceFormatError(
+                    f"{page.where}: an empty page, but only {len(seen)} of {total} liquidations were received; the venue's "
+                    "paging changed."
+                )
+            yield page
+        if len(seen) == total >= MOST_COUNTED and end - start > 1:
+            middle = (start + end) // 2
+            pending += [(middle, end), (start, middle)]
+
+
+async def _numbered_pages(api: Api, subject: str, start: int, end: int) -> AsyncIterator[Page]:
+    """Pages of a window through the first empty one; an empty first page is requested twice."""
+    number, asked_again = 1, False
     while True:
         page = await api.get(
-            "/v1/public/liquidation",
-            subject=job.subject,
-            params={"start_t": job.span.start_ms - 1, "end_t": job.span.end_ms + 1, "page": number, "size": PAGE_SIZE},
+            LIQUIDATED,
+            subject=subject,
+            params={"start_t": start, "end_t": end, "page": number, "size": PAGE_SIZE},
         )
-        before, total = len(seen), total_of(page)
-        seen |= {orjson.dumps(row) for row in events(page)}
+        has_rows = bool(events(page))
+        if number == 1 and not has_rows and not asked_again:
+            asked_again = True
+            continue
         yield page
-        if len(seen) >= total:
+        if not has_rows:
             return
-        if len(seen) == before:
-            raise SourceFormatError(
-                f"{page.where}: page {number} has no new rows, but only {len(seen)} of {total} liquidations were received; "
-                "the venue's paging changed."
-            )
         number += 1
 
 
 def total_of(page: Page) -> int:
-    """Number of liquidations on all pages."""
+    """Number of liquidations on all pages, at most MOST_COUNTED."""
     try:
         return int(page.json()["data"]["meta"]["total"])
     except (KeyError, TypeError, ValueError) as error:
@@ -104,21 +135,13 @@ def total_of(page: Page) -> int:
 
 def positions(page: Page) -> Sequence[Record]:
     """The closed positions of a page, flattened: a liquidation closes and lists all positions of an account."""
-    try:
-        return [
-            {**position, **{name: row[name] for name in SHARED}, "place": place}  # type: ignore[call-overload]
-            for row in events(page)
-            for place, position in enumerate(row["positions_by_perp"])  # type: ignore[call-overload]
-        ]
-    except (KeyError, TypeError) as error:
-        raise SourceFormatError(
-            f"{page.where}: a row is missing {', '.join(SHARED)} or positions_by_perp: {page.excerpt}"
-        ) from error
+    return flattened(page, events(page), "positions_by_perp", SHARED)
 
 
 def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     """One row per closed position. position_qty is the liquidated position in coin; a negative one was short (by Orderly's rule for
-    liquidators, who buy positive quantities). There is no price and so no notional; marts price it.
+    liquidators, who buy positive quantities). transfer_price is the price at which the position was taken over and
+    cost_position_transfer its notional; without them marts price the row.
 
     Claims from the insurance fund stay in the landing, since those positions were liquidated before.
     """
@@ -136,9 +159,9 @@ def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Pars
         "instrument",
         "occurred_at",
         pl.when(quantity > 0).then(pl.lit("long")).otherwise(pl.lit("short")).alias("side"),
-        pl.lit(None, pl.Float64).alias("price"),
+        pl.when(pl.col("price") > 0).then("price").alias("price"),
         quantity.abs().alias("quantity_base"),
-        pl.lit(None, pl.Float64).alias("notional_usd"),
+        pl.when(pl.col("cost").abs() > 0).then(pl.col("cost").abs()).alias("notional_usd"),
         pl.lit("full").alias("completeness"),
         pl.lit(value=False).alias("is_adl"),
         pl.col("occurred_at").alias("available_at"),
@@ -163,7 +186,7 @@ VENUE: Final = Venue(
     check=check,
     # The server clock, the last or second field of every response; the timestamps of rows are not matched.
     ignored_in_digest=re.compile(rb'(?<="success":true),"timestamp":\d+|,"timestamp":\d+(?=\}\s*$)'),
-    notes="An order book shared by several front ends. Liquidations have no price.",
+    notes="An order book shared by several front ends.",
     feeds=(
         Feed(
             name="instruments",
@@ -177,7 +200,7 @@ VENUE: Final = Venue(
         Feed(
             name="liquidations",
             tables=("liquidations",),
-            description="Closed positions of all liquidated accounts, in coin, without a price.",
+            description="Closed positions of all liquidated accounts, with the price at which they were taken over.",
             fetch=fetch_liquidations,
             parse=parse_liquidations,
             retention=Retention(since=OPENED),

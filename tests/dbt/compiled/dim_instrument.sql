@@ -7,6 +7,7 @@ select
     instrument,
     version_from as valid_from,
     asset,
+    asset_class,
     quote,
     contract_type,
     contract_size,

@@ -21,6 +21,8 @@ legs as (
         e.debt_amount_raw as amount_raw,
         cast(null as double) as amount,
         e.debt_usd as stated_usd,
+        e.debt_value as stated_value,
+        e.value_unit,
         e.price_gap_seconds,
         e.completeness,
         e.available_at,

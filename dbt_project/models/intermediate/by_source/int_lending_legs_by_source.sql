@@ -20,6 +20,8 @@ legs as (
         collateral_amount_raw as amount_raw,
         collateral_amount as amount,
         collateral_usd as stated_usd,
+        collateral_value as stated_value,
+        value_unit,
         price_gap_seconds,
         completeness,
         available_at,
@@ -40,13 +42,15 @@ legs as (
         e.debt_amount_raw as amount_raw,
         e.debt_amount as amount,
         e.debt_usd as stated_usd,
+        e.debt_value as stated_value,
+        e.value_unit,
         e.price_gap_seconds,
         e.completeness,
         e.available_at,
         e.trade_date
     from events as e
     left join receipts as m on e.chain = m.chain and e.market = m.token
-    where e.debt_token is not null or e.debt_usd is not null or e.debt_amount_raw is not null
+    where coalesce(e.debt_token, e.debt_amount_raw) is not null or coalesce(e.debt_usd, e.debt_value) is not null
 ),
 
 priced as ({{ priced_legs('legs') }}),

@@ -1,6 +1,9 @@
 with states as (
     select * from {{ ref('stg_open_interest') }}
-    where {{ needs_rebuild('int_open_interest_by_source', 'trade_date') }}
+    where
+        {{ needs_rebuild('int_open_interest_by_source', 'trade_date') }}
+        -- No total includes a value that may count one side or both.
+        and counting <> 'unknown'
 )
 
 select

@@ -71,6 +71,15 @@ days as (
     group by asset
 ),
 
+classes as (
+    select
+        asset,
+        max(asset_class) as asset_class
+    from instruments
+    where asset_class <> 'crypto'
+    group by asset
+),
+
 known as (
     select asset from assets
     union
@@ -82,10 +91,11 @@ known as (
 select
     k.asset,
     a.name as asset_name,
-    coalesce(a.kind, 'coin') as asset_kind,
+    coalesce(a.kind, c.asset_class, 'coin') as asset_kind,
     {{ threshold('price_reference_usd') }} as price_ref_usd,
     d.first_trade_date,
     d.last_trade_date
 from known as k
 left join assets as a on k.asset = a.asset
+left join classes as c on k.asset = c.asset
 left join days as d on k.asset = d.asset

@@ -117,12 +117,17 @@ async def fetch_option_chain(api: Api, job: Job) -> AsyncIterator[Page]:
 def _series(listed: Page) -> list[tuple[str, str]]:
     """(underlying, expiry as in symbols: 221119) of all listed options."""
     options: Any = at_path("optionSymbols")(listed)
-    try:
-        return sorted({(str(option["underlying"]), str(option["symbol"]).split("-")[1]) for option in options})
-    except (KeyError, IndexError, TypeError) as error:
+    found: set[tuple[str, str]] = set()
+    for option in options:
+        try:
+            found.add((str(option["underlying"]), str(option["symbol"]).split("-")[1]))
+        except (KeyError, IndexError, TypeError):
+            continue  # parsing rejects the option
+    if options and not found:
         raise SourceFormatError(
-            f"{listed.where}: expected 'underlying' and 'symbol' with an expiry in every option: {listed.excerpt}"
-        ) from error
+            f"{listed.where}: no option has 'underlying' and 'symbol' with an expiry: {listed.excerpt}"
+        )
+    return sorted(found)
 
 
 def parse_option_chain(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:

@@ -27,7 +27,18 @@ from pipelines.sources.cex.binance.wire import (
     while_listed,
 )
 from pipelines.sources.cex.binance_archive.history import COIN_M, PERIOD, SPOT, USDT_M, candle_rows
-from pipelines.sources.records import LINE, SUBJECT, Field, Records, at_path, from_ms, read_records, rejected, stamps_of
+from pipelines.sources.records import (
+    LINE,
+    SUBJECT,
+    Field,
+    Records,
+    at_path,
+    from_ms,
+    read_records,
+    rejected,
+    settlement,
+    stamps_of,
+)
 
 DATA_LIMIT: Final = 500
 FUNDING_LIMIT: Final = 1000
@@ -48,6 +59,8 @@ FUNDING: Final = (
     Field("fundingRate", "rate", float),
     Field("fundingTime", "at_ms", int),
     Field("markPrice", "mark_price", float, optional=True),
+    # Since 2026-07-28: Regular or Special. A special payment shares the fundingTime of a regular one.
+    Field("rateType", "rate_type", str, optional=True),
 )
 KLINES: Final = (
     Field(0, "opened", int),
@@ -61,6 +74,9 @@ KLINES: Final = (
     Field(9, "taker_buy", float),
     Field(10, "taker_buy_other", float),
 )
+
+REGULAR: Final = "Regular"
+SPECIAL: Final = "Special"
 
 MEASURES: Final[Mapping[str, str]] = {
     "/futures/data/globalLongShortAccountRatio": "account_global",
@@ -198,16 +214,27 @@ async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
 
     span = job.span
     async for page in paginate_forward(
-        get, stamps_of(at_path(), "fundingTime"), start=span.start_ms, end=span.end_ms, limit=FUNDING_LIMIT
+        get, stamps_of(at_path(), "fundingTime"), start=span.start_ms, end=span.end_ms, limit=FUNDING_LIMIT, step=0
     ):
         yield page
 
 
 def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Settled rates as a fraction per interval; the interval is not in the payload. Timestamps are a few milliseconds late."""
+    """Settled rates as a fraction per interval; the interval is not in the payload. Timestamps are a few milliseconds late.
+
+    A special payment is a row of its own kind: the regular rate is the funding rate. A rateType that is neither is rejected.
+    """
     records = read_records(pages, at_path(), FUNDING)
-    settled = from_ms("at_ms").dt.round("1m")
-    yield Parsed("funding_rates", funding_rows(records, "settled", settled, settled), records.rejects)
+    settled = settlement(from_ms("at_ms"))
+    rate_type = pl.col("rate_type").fill_null(REGULAR)
+    unknown = rejected(
+        records.frame.filter(~rate_type.is_in([REGULAR, SPECIAL])), reason="undecodable", field="rateType",
+        detail="a kind of payment that is not documented",
+    )  # fmt: skip
+    for kind, name in (("settled", REGULAR), ("special", SPECIAL)):
+        found = Records(records.frame.filter(rate_type == name), records.rejects)
+        rejects = pl.concat([records.rejects, unknown]) if name == REGULAR else None
+        yield Parsed("funding_rates", funding_rows(found, kind, settled, settled), rejects)
 
 
 def funding_rows(records: Records, kind: str, settled_at: pl.Expr, available_at: pl.Expr) -> pl.DataFrame:

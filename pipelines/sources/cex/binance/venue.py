@@ -18,6 +18,7 @@ import polars as pl
 from pipelines.core.universe import split_quote, spot_symbol
 from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import Api, Capture, Context, Feed, Job, Page, Parsed, Partitioning, Retention, Venue
+from pipelines.sources.asset_class import CRYPTO, OTHER, asset_class, with_asset_class
 from pipelines.sources.cex.binance import capture, history
 from pipelines.sources.cex.binance.wire import (
     CASH,
@@ -48,7 +49,15 @@ CONTRACTS: Final = (
     Field("deliveryDate", "delivery_ms", int),
     Field("onboardDate", "onboard_ms", int),
     Field("contractSize", "contract_size", float, optional=True),
+    Field("underlyingType", "underlying_type", str, optional=True),
+    Field("contractType", "kind", str, optional=True),
 )
+TRADIFI: Final = "TRADIFI_PERPETUAL"
+CLASSES: Final = {
+    "COIN": "crypto", "PREMARKET": "crypto", "INDEX": "crypto", "EQUITY": "stock", "KR_EQUITY": "stock", "HK_EQUITY": "stock",
+    "COMMODITY": "commodity", "FOREX": "forex",
+}  # fmt: skip
+"""Asset classes by Binance's underlyingType. Its indices are of coins (BTCDOM)."""
 PAIRS: Final = (Field("symbol", "symbol", str),)
 
 
@@ -66,8 +75,14 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     slashed = pl.Series("instrument", [_spot_name(symbol) for symbol in pairs.frame["symbol"]], dtype=pl.String)
     spot = pairs.frame.select(slashed, "received_at", LINE).filter(pl.col("instrument").is_not_null())
     listed = pl.concat([futures.frame, spot], how="diagonal")
-    joined = listed.join(
+    named = listed.join(
         parse_symbols(VENUE_ID, listed["instrument"]), on="instrument", how="left", maintain_order="left"
+    )
+    stated = asset_class("underlying_type", CLASSES)
+    is_coin = stated.is_null() | (stated == CRYPTO)
+    # A TRADIFI_PERPETUAL is on no coin, whatever its underlyingType.
+    joined = with_asset_class(
+        named, pl.when((pl.col("kind") == TRADIFI) & is_coin).then(pl.lit(OTHER)).otherwise(stated)
     )
     unknown = joined.filter(pl.col("asset").is_null())
     size = pl.when(pl.col("contract_type") == "inverse").then(pl.col("contract_size"))
@@ -76,12 +91,13 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
         "instrument",
         pl.col("received_at").dt.truncate("1d").alias("valid_from"),
         "asset",
+        "asset_class",
         "quote",
         "contract_type",
         size.alias("contract_size"),
         pl.when(size.is_not_null()).then(pl.lit("usd")).alias("contract_size_unit"),
         "multiplier",
-        from_ms("onboard_ms").alias("listed_at"),
+        pl.when(pl.col("onboard_ms") > 0).then(from_ms("onboard_ms")).alias("listed_at"),
         pl.when(pl.col("delivery_ms") < NEVER_MS).then(from_ms("delivery_ms")).alias("delisted_at"),
         pl.col("received_at").alias("available_at"),
         LINE,

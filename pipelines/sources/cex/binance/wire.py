@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from pipelines.core.errors import RequestRefusedError, ThrottledError, VenueUnavailableError
+from pipelines.core.errors import NoLongerAvailableError, RequestRefusedError, ThrottledError, VenueUnavailableError
 from pipelines.core.universe import InstrumentFacts
 from pipelines.extract.venue import Api, Fetch, Job, Page
 from pipelines.sources.instruments import each_instrument
@@ -96,8 +96,9 @@ def check(page: Page) -> None:
         -1016,
     ):  # unknown, disconnected, unexpected, timeout, overloaded, down
         raise VenueUnavailableError(message)
-    hint = "Binance keeps 30 days only." if code == -1130 else "Compare the request with Binance's documentation."
-    raise RequestRefusedError(f"{message}. {hint}")
+    if code == -1130 and "startTime" in str(response.get("msg")):
+        raise NoLongerAvailableError(f"{message}. Binance keeps 30 days only.")
+    raise RequestRefusedError(f"{message}. Compare the request with Binance's documentation.")
 
 
 class _NoLongerListedError(Exception):

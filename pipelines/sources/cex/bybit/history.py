@@ -15,7 +15,7 @@ import polars as pl
 from pipelines.extract.paging import paginate_backward
 from pipelines.extract.venue import Api, Context, Job, Page, Parsed
 from pipelines.sources.cex.bybit.wire import NAME, category, result_list, symbol
-from pipelines.sources.records import LINE, SUBJECT, Field, from_ms, read_records, rejected, stamps_of
+from pipelines.sources.records import LINE, SUBJECT, Field, from_ms, read_records, rejected, settlement, stamps_of
 
 # openInterest counts both sides of a contract; singleOpenInterest (one side) exists since 2026-06-11.
 OPEN_INTEREST: Final = (
@@ -117,9 +117,9 @@ def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
         pl.lit(NAME).alias("venue"),
         pl.col(SUBJECT).alias("instrument"),
         pl.lit("settled").alias("kind"),
-        from_ms("at_ms").alias("settled_at"),
+        settlement(from_ms("at_ms")).alias("settled_at"),
         "rate",
-        from_ms("at_ms").alias("available_at"),
+        settlement(from_ms("at_ms")).alias("available_at"),
         LINE,
     )
     yield Parsed("funding_rates", rows, records.rejects)

@@ -29,10 +29,12 @@ from pipelines.extract.venue import (
     Retention,
     Venue,
 )
+from pipelines.sources.asset_class import CRYPTO, asset_class, with_asset_class
 from pipelines.sources.cex.bybit import capture, history
 from pipelines.sources.cex.bybit.wire import NAME, check, result_list
+from pipelines.sources.counting import FACTS
 from pipelines.sources.instruments import each_instrument, parse_symbols
-from pipelines.sources.records import LINE, Field, from_ms, read_records, rejected
+from pipelines.sources.records import LINE, Field, from_ms, having, read_records, rejected
 
 INSTRUMENTS: Final = (
     Field("symbol", "instrument", str),
@@ -42,12 +44,21 @@ INSTRUMENTS: Final = (
     Field("status", "status", str),
     Field("launchTime", "launch_ms", int),
     Field("deliveryTime", "delivery_ms", int, optional=True),
+    Field("symbolType", "symbol_type", str, optional=True),
 )
 PAIRS: Final = (
     Field("symbol", "symbol", str),
     Field("baseCoin", "base", str),
     Field("quoteCoin", "quote_coin", str),
+    Field("symbolType", "symbol_type", str, optional=True),
 )
+CLASSES: Final = {
+    "": "crypto", "innovation": "crypto", "adventure": "crypto", "stock": "stock", "xstocks": "stock",
+    "commodity": "commodity", "forex": "forex", "index": "index",
+}  # fmt: skip
+"""Asset classes by Bybit's symbolType."""
+CLASS_FIELDS: Final = (Field("symbol", "instrument", str), Field("symbolType", "symbol_type", str, optional=True))
+LISTED: Final = "/v5/market/instruments-info"
 TICKERS: Final = (Field("symbol", "instrument", str), Field("turnover24h", "turnover_usd", float))
 PERPETUALS: Final = ("LinearPerpetual", "InversePerpetual")
 STABLE_QUOTES: Final = ("USDT", "USDC")
@@ -58,16 +69,18 @@ async def fetch_instruments(api: Api, job: Job) -> AsyncIterator[Page]:
     """All linear and inverse contracts, including closed ones that Bybit still lists, and all spot pairs in one response."""
     for kind in ("linear", "inverse"):
         for status in ("Trading", "Closed"):
-
-            async def get(cursor: str | None, kind: str = kind, status: str = status) -> Page:
-                params: dict[str, str | int] = {"category": kind, "status": status, "limit": INSTRUMENTS_LIMIT}
-                return await api.get(
-                    "/v5/market/instruments-info", params=params | ({"cursor": cursor} if cursor else {})
-                )
-
-            async for page in pages_by_cursor(get, lambda page: page.json()["result"].get("nextPageCursor")):
+            async for page in _contracts(api, kind, status):
                 yield page
-    yield await api.get("/v5/market/instruments-info", params={"category": "spot"})
+    yield await api.get(LISTED, params={"category": "spot"})
+
+
+async def _contracts(api: Api, kind: str, status: str) -> AsyncIterator[Page]:
+    async def get(cursor: str | None) -> Page:
+        params: dict[str, str | int] = {"category": kind, "status": status, "limit": INSTRUMENTS_LIMIT}
+        return await api.get(LISTED, params=params | ({"cursor": cursor} if cursor else {}))
+
+    async for page in pages_by_cursor(get, lambda page: page.json()["result"].get("nextPageCursor")):
+        yield page
 
 
 def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
@@ -75,16 +88,20 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     inverse ones in dollars (1); a spot pair has neither a contract size nor a listing date."""
     is_spot = [page.request.get("params", {}).get("category") == "spot" for page in pages]
     records = read_records(
-        [page for page, spot in zip(pages, is_spot, strict=True) if not spot], result_list, INSTRUMENTS
+        [page for page, spot in zip(pages, is_spot, strict=True) if not spot],
+        result_list,
+        INSTRUMENTS,
+        needed=having("contractType", "Perpetual$"),
     )
     pairs = read_records([page for page, spot in zip(pages, is_spot, strict=True) if spot], result_list, PAIRS)
     perpetuals = records.frame.filter(pl.col("kind").is_in(PERPETUALS)).drop("quote")
     # Pairs in unsupported quote currencies (BRZ, PLN and the like) are skipped.
     followed = pairs.frame.filter(pl.col("quote_coin").is_in(QUOTES))
     names = [spot_symbol(NAME, base, quote) for base, quote in followed.select("base", "quote_coin").iter_rows()]
-    spot = followed.select(pl.Series("instrument", names, dtype=pl.String), "received_at", LINE)
+    spot = followed.select(pl.Series("instrument", names, dtype=pl.String), "symbol_type", "received_at", LINE)
     listed = pl.concat([perpetuals, spot], how="diagonal")
-    joined = listed.join(parse_symbols(NAME, listed["instrument"]), on="instrument", how="left", maintain_order="left")
+    named = listed.join(parse_symbols(NAME, listed["instrument"]), on="instrument", how="left", maintain_order="left")
+    joined = with_asset_class(named, asset_class("symbol_type", CLASSES))
     unknown = joined.filter(pl.col("asset").is_null())
     linear, inverse = pl.col("contract_type") == "linear", pl.col("contract_type") == "inverse"
     rows = joined.filter(pl.col("asset").is_not_null()).select(
@@ -92,12 +109,13 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
         "instrument",
         pl.col("received_at").dt.truncate("1d").alias("valid_from"),
         "asset",
+        "asset_class",
         "quote",
         "contract_type",
         pl.when(linear | inverse).then(1.0).alias("contract_size"),
         pl.when(linear).then(pl.lit("base")).when(inverse).then(pl.lit("usd")).alias("contract_size_unit"),
         "multiplier",
-        from_ms("launch_ms").alias("listed_at"),
+        pl.when(pl.col("launch_ms") > 0).then(from_ms("launch_ms")).alias("listed_at"),
         pl.when(pl.col("delivery_ms") > 0).then(from_ms("delivery_ms")).alias("delisted_at"),
         pl.col("received_at").alias("available_at"),
         LINE,
@@ -109,8 +127,11 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
 
 
 async def fetch_turnover(api: Api, job: Job) -> AsyncIterator[Page]:
-    """Tickers of all linear contracts in one response, with their turnover of the last 24 hours."""
+    """Tickers of all linear contracts in one response, with their turnover of the last 24 hours, and the list of contracts, which
+    states their asset classes."""
     yield await api.get("/v5/market/tickers", params={"category": "linear"})
+    async for page in _contracts(api, "linear", "Trading"):
+        yield page
 
 
 def parse_turnover(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
@@ -119,8 +140,14 @@ def parse_turnover(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
 
 
 def turnover(pages: Sequence[Page]) -> Mapping[str, float]:
-    """Turnover of the last 24 hours by asset in dollars. USDT and USDC count as one dollar, which suffices for a ranking."""
-    frame = read_records(pages, result_list, TICKERS).frame
+    """Turnover of the last 24 hours by coin in dollars. USDT and USDC count as one dollar, which suffices for a ranking. Contracts
+    on anything but coins, by the list of contracts, are left out; captures before 2026-11 have no list."""
+    lists = [page for page in pages if page.request.get("path") == LISTED]
+    listed = read_records(lists, result_list, CLASS_FIELDS).frame
+    coins = pl.col("asset_class").is_null() | (pl.col("asset_class") == CRYPTO)
+    others = listed.select("instrument", asset_class("symbol_type", CLASSES).alias("asset_class")).filter(~coins)
+    tickers = read_records([page for page in pages if page not in lists], result_list, TICKERS).frame
+    frame = tickers.filter(~pl.col("instrument").is_in(others["instrument"].implode()))
     facts = ((name, parse_symbol(NAME, name)) for name in frame["instrument"])
     assets = {name: fact.asset for name, fact in facts if fact is not None and fact.contract_type == "linear"}
     ranked = (
@@ -173,6 +200,7 @@ VENUE: Final = Venue(
             description="One-sided open interest of perpetuals every 5 minutes since launch.",
             fetch=history.fetch_open_interest,
             parse=history.parse_open_interest,
+            counting=FACTS[NAME],
             retention=Retention(since=date(2020, 1, 1)),
             subjects=each_instrument(IS_PERPETUAL),
         ),

@@ -14,7 +14,7 @@ from pipelines.core.errors import RequestRefusedError
 from pipelines.core.universe import canonical_asset, parse_symbol
 from pipelines.extract.venue import Api, Context, Job, Page, Parsed
 from pipelines.sources.cex.deribit import wire
-from pipelines.sources.records import LINE, Field, Record, from_ms, read_records, rejected
+from pipelines.sources.records import LINE, Field, Record, from_ms, having, read_records, rejected
 
 NAME: Final = wire.NAME
 
@@ -35,6 +35,8 @@ OPTION_SUMMARY: Final = (
     Field("underlying_price", "underlying_price", float, optional=True),
 )
 INDEX: Final = (Field("index_name", "index_name", str), Field("index_price", "index_price", float))
+IS_OPTION: Final = having("instrument_name", r"-[CP]$")
+"""Lists of options may hold combos (BTC-CS-28JUL23-29000_31000), which have neither strike nor expiration."""
 PERPETUAL_SUMMARY: Final = (
     Field("instrument_name", "instrument", str),
     Field("open_interest", "open_interest", float),
@@ -50,7 +52,7 @@ async def fetch_option_chain(api: Api, job: Job) -> AsyncIterator[Page]:
         yield await wire.get(api, wire.BOOK_SUMMARY, currency=currency, kind="option")
         listed = await wire.get(api, wire.INSTRUMENTS, currency=currency, kind="option", expired="false")
         yield listed
-        names = read_records([listed], wire.results, OPTIONS).frame.select(index_name()).to_series()
+        names = read_records([listed], wire.results, OPTIONS, needed=IS_OPTION).frame.select(index_name()).to_series()
         indices |= dict.fromkeys(names.unique(maintain_order=True))
     for name in indices:
         try:
@@ -81,8 +83,8 @@ def parse_option_chain(pages: Sequence[Page], context: Context) -> Iterator[Pars
     summaries, lists, prices = wire.by_path(pages, wire.BOOK_SUMMARY, wire.INSTRUMENTS, wire.INDEX_PRICE)
     if not summaries:
         return
-    summary = read_records(summaries, wire.results, OPTION_SUMMARY)
-    options = read_records(lists, wire.results, OPTIONS)
+    summary = read_records(summaries, wire.results, OPTION_SUMMARY, needed=IS_OPTION)
+    options = read_records(lists, wire.results, OPTIONS, needed=IS_OPTION)
     index = read_records(prices, index_prices, INDEX)
     captured_at = max(page.received_at for page in summaries)
     listed = options.frame.with_columns(index_name()).drop("subject", "received_at", LINE)
@@ -137,7 +139,7 @@ async def fetch_open_interest(api: Api, job: Job) -> AsyncIterator[Page]:
 
 def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     """One-sided open interest of perpetuals, in dollars (inverse) or coin (linear). Dated futures stay in the landing."""
-    found = read_records(pages, wire.results, PERPETUAL_SUMMARY)
+    found = read_records(pages, wire.results, PERPETUAL_SUMMARY, needed=having("instrument_name", f"{wire.PERPETUAL}$"))
     perpetuals = found.frame.filter(pl.col("instrument").str.ends_with(wire.PERPETUAL))
     facts = {name: parse_symbol(NAME, name) for name in perpetuals["instrument"].unique()}
     contract_types = {name: f.contract_type for name, f in facts.items() if f is not None}

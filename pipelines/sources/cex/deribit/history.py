@@ -16,7 +16,7 @@ from pipelines.core.universe import parse_symbol
 from pipelines.extract.paging import pages_by_cursor, paginate_by_slices
 from pipelines.extract.venue import Api, Context, Job, Page, Parsed
 from pipelines.sources.cex.deribit import wire
-from pipelines.sources.records import LINE, SUBJECT, Field, Record, at_path, from_ms, read_records, rejected
+from pipelines.sources.records import LINE, SUBJECT, Field, Record, at_path, from_ms, read_records, rejected, settlement
 
 NAME: Final = wire.NAME
 
@@ -69,7 +69,7 @@ def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
         pl.lit(NAME).alias("venue"),
         pl.col(SUBJECT).alias("instrument"),
         pl.lit("settled").alias("kind"),
-        from_ms("at_ms").dt.round("1m").alias("settled_at"),
+        settlement(from_ms("at_ms")).alias("settled_at"),
         "rate",
         pl.lit(1.0).alias("interval_hours"),
         from_ms("at_ms").alias("available_at"),

@@ -23,7 +23,7 @@ from pipelines.extract.venue import (
 )
 from pipelines.sources.cex.deribit import capture, history, wire
 from pipelines.sources.instruments import each_instrument, parse_symbols
-from pipelines.sources.records import LINE, Field, from_ms, read_records, rejected
+from pipelines.sources.records import LINE, Field, from_ms, having, read_records, rejected
 
 NAME: Final = wire.NAME
 
@@ -48,7 +48,7 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     are in dollars or coin, not contracts. Options are read with their chains: they live for days and would add a thousand rows
     a day here.
     """
-    found = read_records(pages, wire.results, FUTURES)
+    found = read_records(pages, wire.results, FUTURES, needed=having("instrument_name", f"{wire.PERPETUAL}$"))
     perpetuals = found.frame.filter(pl.col("instrument").str.ends_with(wire.PERPETUAL))
     known = parse_symbols(NAME, perpetuals["instrument"])
     frame = perpetuals.join(known, on="instrument", how="left", maintain_order="left")

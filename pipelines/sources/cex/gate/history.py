@@ -16,6 +16,7 @@ from pipelines.contract.batch import SourceRules
 from pipelines.core.errors import SourceFormatError
 from pipelines.extract.paging import paginate_backward, paginate_by_slices
 from pipelines.extract.venue import Api, Context, Job, NotYetPublishedError, Page, Parsed, Span
+from pipelines.sources import counting
 from pipelines.sources.cex.gate.wire import NAME, SETTLEMENTS, base_path, root_array, seconds, with_contracts
 from pipelines.sources.records import (
     LINE,
@@ -26,6 +27,7 @@ from pipelines.sources.records import (
     from_seconds,
     read_records,
     rejected,
+    settlement,
     stamps_of,
 )
 
@@ -52,6 +54,9 @@ LIQUIDATIONS: Final = (
     Field("contract", "instrument", str),
     Field("time", "at_s", int),
     Field("size", "contracts", float),
+    # Missing in responses before 2025 (?).
+    Field("order_size", "ordered", float, optional=True),
+    Field("left", "left", float, optional=True),
     Field("fill_price", "price", float),
     Field("size", "size_text", str),
     Field("fill_price", "price_text", str),
@@ -75,6 +80,8 @@ STATISTICS_LIMIT: Final = 100
 LIQUIDATION_LIMIT: Final = 1000
 LIQUIDATION_WINDOW_SECONDS: Final = 3600
 FUNDING_LIMIT: Final = 1000
+HOUR_SECONDS: Final = 3600
+"""The shortest funding interval. Gate's row limit is undocumented, so a short page is not taken as the last."""
 CANDLE_LIMIT: Final = 2000
 
 
@@ -148,7 +155,9 @@ def parse_statistics(pages: Sequence[Page], context: Context) -> Iterator[Parsed
         unknown, reason="unknown_instrument", detail="in no capture of Gate's contracts", stamp="opened_at"
     )
     inverse = pl.col("type") == "inverse"
-    coins = pl.col("contracts") * pl.col("size")
+    counted = counting.sides(counting.FACTS[NAME], pl.col("opened_at"))
+    share = counting.share(counted)
+    coins = pl.col("contracts") * pl.col("size") * share
     common = (pl.lit(NAME).alias("venue"), pl.col(SUBJECT).alias("instrument"))
     yield Parsed(
         "open_interest",
@@ -157,10 +166,10 @@ def parse_statistics(pages: Sequence[Page], context: Context) -> Iterator[Parsed
             "period",
             pl.col("ended_at").alias("event_at"),
             pl.when(~inverse).then(coins).alias("oi_base"),
-            pl.when(inverse).then(coins).otherwise("oi_usd").alias("oi_usd"),
+            pl.when(inverse).then(coins).otherwise(pl.col("oi_usd") * share).alias("oi_usd"),
             pl.col("contracts").alias("oi_raw"),
             pl.lit("contracts").alias("oi_raw_unit"),
-            pl.lit("one_sided").alias("counting"),
+            counting.counting(counted),
             pl.col("ended_at").alias("available_at"),
             LINE,
         ),
@@ -259,8 +268,10 @@ def numbered(page_records: RecordsOf) -> RecordsOf:
 
 
 def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Liquidated positions. `size` is the position's size, negative for a short (an order of −165 in the recorded response bought
-    below its bankruptcy price). Contracts times multiplier give coin; inverse contracts are dollars, converted at the fill price.
+    """Forced orders. `size` is the user's position before the order, negative for a short; `order_size` is the order, `left` what
+    of it was not filled, so |order_size| − left contracts were liquidated: a position closed in three orders states its size three
+    times. Without `order_size` the order is taken as the whole position. Contracts times multiplier give coin; inverse contracts
+    are dollars, converted at the fill price.
 
     Gate has no id. Orders are identified by contract, second, size and prices; identical ones are numbered. Windows are whole
     seconds, so identical orders are on one page and get the same numbers when the page is fetched again.
@@ -272,8 +283,9 @@ def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Pars
     )
     known = pl.col("type").is_not_null()
     inverse = pl.col("type") == "inverse"
-    amount = pl.col("contracts").abs() * pl.col("size")
-    rows = frame.filter(known).select(
+    filled = pl.coalesce("ordered", "contracts").abs() - pl.col("left").abs().fill_null(0.0)
+    amount = filled * pl.col("size")
+    rows = frame.filter(known, filled > 0).select(
         pl.lit(NAME).alias("venue"),
         pl.concat_str([*facts, "number"], separator="-").alias("liquidation_id"),
         pl.lit("cex").alias("venue_kind"),
@@ -295,7 +307,11 @@ def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Pars
         stamp="occurred_at",
         instrument="instrument",
     )
-    yield Parsed("liquidations", rows, pl.concat([found.rejects, without_contract]))
+    unfilled = rejected(
+        frame.filter(known, filled <= 0), reason="sentinel", detail="nothing of the order was filled",
+        stamp="occurred_at", field="left", instrument="instrument",
+    )  # fmt: skip
+    yield Parsed("liquidations", rows, pl.concat([found.rejects, without_contract, unfilled]))
 
 
 async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
@@ -309,20 +325,21 @@ async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
         )
 
     start, end = seconds(job.span)
-    async for page in paginate_backward(get, stamps_of(root_array, "t"), start=start, end=end, limit=FUNDING_LIMIT):
+    stamps = stamps_of(root_array, "t")
+    async for page in paginate_backward(get, stamps, start=start, end=end, limit=FUNDING_LIMIT, spacing=HOUR_SECONDS):
         yield page
 
 
 def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Settled rates as a fraction per interval, with timestamps in seconds. The interval is inferred from settlement times."""
+    """Settled rates as a fraction per interval, up to three seconds late. The interval is inferred."""
     found = read_records(pages, root_array, FUNDING)
     rows = found.frame.select(
         pl.lit(NAME).alias("venue"),
         pl.col(SUBJECT).alias("instrument"),
         pl.lit("settled").alias("kind"),
-        from_seconds("at_s").alias("settled_at"),
+        settlement(from_seconds("at_s")).alias("settled_at"),
         "rate",
-        from_seconds("at_s").alias("available_at"),
+        settlement(from_seconds("at_s")).alias("available_at"),
         LINE,
     )
     yield Parsed("funding_rates", rows, found.rejects)

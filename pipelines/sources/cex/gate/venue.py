@@ -15,8 +15,10 @@ import polars as pl
 
 from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import Api, Capture, Context, Feed, Job, Page, Parsed, Partitioning, Retention, Venue
+from pipelines.sources.asset_class import asset_class, with_asset_class
 from pipelines.sources.cex.gate import history
 from pipelines.sources.cex.gate.wire import NAME, SETTLEMENTS, check, root_array
+from pipelines.sources.counting import FACTS
 from pipelines.sources.instruments import each_instrument, parse_symbols
 from pipelines.sources.records import LINE, Field, from_seconds, read_records, rejected
 
@@ -25,7 +27,13 @@ CONTRACTS: Final = (
     Field("quanto_multiplier", "size", float),
     # 0 for contracts older than the field.
     Field("create_time", "created_s", int, optional=True),
+    Field("contract_type", "category", str, optional=True),
 )
+CLASSES: Final = {
+    "": "crypto", "stocks": "stock", "metals": "commodity", "commodities": "commodity", "indices": "index", "forex": "forex",
+    "pre_ipo": "stock",
+}  # fmt: skip
+"""Asset classes by Gate's contract_type, which is empty for coins."""
 
 
 async def fetch_instruments(api: Api, job: Job) -> AsyncIterator[Page]:
@@ -39,7 +47,8 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     dollar."""
     found = read_records(pages, root_array, CONTRACTS)
     known = parse_symbols(NAME, found.frame["instrument"])
-    frame = found.frame.join(known, on="instrument", how="left", maintain_order="left")
+    named = found.frame.join(known, on="instrument", how="left", maintain_order="left")
+    frame = with_asset_class(named, asset_class("category", CLASSES))
     inverse = pl.col("contract_type") == "inverse"
     # ETH_USD and others settled in BTC have a multiplier in bitcoin: quanto contracts, which are not supported.
     followed = pl.col("asset").is_not_null() & (inverse == (pl.col("size") == 0))
@@ -48,6 +57,7 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
         "instrument",
         pl.col("received_at").dt.truncate("1d").alias("valid_from"),
         "asset",
+        "asset_class",
         "quote",
         "contract_type",
         pl.when(inverse).then(1.0).otherwise("size").alias("contract_size"),
@@ -96,6 +106,7 @@ VENUE: Final = Venue(
             # The endpoint exists since 2020-11 (v4.15.5), its ratios of top traders since 2020-12 (v4.18.0).
             retention=Retention(since=date(2020, 12, 21)),
             subjects=each_instrument(IS_PERPETUAL),
+            counting=FACTS[NAME],
             rules=history.no_coverage_claims,
         ),
         Feed(

@@ -5,11 +5,12 @@ Facts from Gate's v4 documentation and from public collectors; anything not veri
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import polars as pl
 
-from pipelines.core.errors import RequestRefusedError, ThrottledError, VenueUnavailableError
+from pipelines.core.errors import NoLongerAvailableError, RequestRefusedError, ThrottledError, VenueUnavailableError
 from pipelines.extract.venue import Context, Job, Page, Span
 from pipelines.sources.records import RecordsOf, at_path
 
@@ -18,6 +19,10 @@ SETTLEMENTS: Final = ("usdt", "btc")
 """Settlement currencies, which are part of every path: USDT for linear contracts, BTC for the inverse BTC_USD."""
 
 root_array: Final[RecordsOf] = at_path()
+
+
+_TOO_OLD: Final = re.compile(r"exceeds \d+-day limit|points ago are allowed")
+"""Refusals of 2026: from time exceeds 180-day limit; Candlestick too long ago. Maximum 10000 points ago are allowed."""
 
 
 def check(page: Page) -> None:
@@ -33,6 +38,8 @@ def check(page: Page) -> None:
         raise VenueUnavailableError(message)
     if label == "CONTRACT_NOT_FOUND":
         raise RequestRefusedError(f"{message}. Gate no longer lists this contract; its history cannot be fetched.")
+    if _TOO_OLD.search(str(response.get("message", ""))):
+        raise NoLongerAvailableError(f"{message}. Gate does not keep this past any more.")
     raise RequestRefusedError(f"{message}. Compare the request with Gate's documentation.")
 
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from pipelines.extract.venue import Api, Context, Job, Page, Parsed
 from pipelines.sources.cex.kraken.wire import PERPETUAL, open_interest, unknown_contracts, with_contracts
-from pipelines.sources.records import LINE, SUBJECT, Field, at_path, read_records
+from pipelines.sources.records import LINE, SUBJECT, Field, at_path, having, read_records
 
 TICKERS: Final = (
     Field("symbol", "name", str),
@@ -26,7 +26,7 @@ async def fetch_current_open_interest(api: Api, job: Job) -> AsyncIterator[Page]
 def parse_current_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     """Current open interest of perpetuals, in coin (PF) or dollars (PI). Tickers have no timestamp, so the time of receipt is
     used; the response's serverTime is from another clock."""
-    found = read_records(pages, at_path("tickers"), TICKERS)
+    found = read_records(pages, at_path("tickers"), TICKERS, needed=having("symbol", PERPETUAL))
     named = found.frame.with_columns(pl.col("name").str.to_uppercase().alias(SUBJECT))
     frame = with_contracts(named.filter(pl.col(SUBJECT).str.contains(PERPETUAL)), context)
     rows = frame.filter(pl.col("type").is_not_null(), pl.col("contracts").is_not_null()).select(

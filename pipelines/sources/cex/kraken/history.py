@@ -33,6 +33,7 @@ from pipelines.sources.records import (
     at_path,
     read_records,
     rejected,
+    settlement,
     stamps_of,
 )
 
@@ -152,7 +153,7 @@ def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     """Settlements of the span, as a fraction per interval (an hour, since when?). The timestamp is taken as the settlement time
     (?). Settlements outside the span belong to other landings."""
     found = read_records(pages, at_path("rates"), FUNDING)
-    settled = iso_instant("at")
+    settled = settlement(iso_instant("at"))
     inside = (settled >= context.span.start) & (settled < context.span.end)
     # An unreadable timestamp becomes null, which the contract rejects.
     rows = found.frame.filter(inside.fill_null(value=True)).select(

@@ -29,15 +29,18 @@ from pipelines.extract.venue import (
     Retention,
     Venue,
 )
+from pipelines.sources.asset_class import CRYPTO, OTHER, with_asset_class
 from pipelines.sources.cex.kraken import capture, history
 from pipelines.sources.cex.kraken.wire import NAME, PERPETUAL, check, iso_instant
 from pipelines.sources.instruments import each_instrument, parse_symbols
-from pipelines.sources.records import LINE, Field, at_path, read_records, rejected
+from pipelines.sources.records import LINE, Field, at_path, having, read_records, rejected
 
 INSTRUMENTS: Final = (
     Field("symbol", "name", str),
     Field("contractSize", "size", float),
     Field("openingDate", "opened", str, optional=True),
+    # Whether it is on a stock, commodity, currency or index; Kraken does not say which.
+    Field("tradfi", "is_tradfi", bool, optional=True),
 )
 
 
@@ -48,17 +51,20 @@ async def fetch_instruments(api: Api, job: Job) -> AsyncIterator[Page]:
 
 def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     """Perpetuals as rows of clean.instruments. PF contracts are sized in coin, PI contracts in dollars. Symbols were lower case
-    until about 2022 and are normalized to upper case."""
-    found = read_records(pages, at_path("instruments"), INSTRUMENTS)
+    until about 2022 and are normalized to upper case. Indices and dated contracts are left out: indices have no contractSize."""
+    found = read_records(pages, at_path("instruments"), INSTRUMENTS, needed=having("symbol", PERPETUAL))
     frame = found.frame.with_columns(pl.col("name").str.to_uppercase().alias("instrument"))
     perpetuals = frame.filter(pl.col("instrument").str.contains(PERPETUAL))
     known = parse_symbols(NAME, perpetuals["instrument"])
-    joined = perpetuals.join(known, on="instrument", how="left", maintain_order="left")
+    named = perpetuals.join(known, on="instrument", how="left", maintain_order="left")
+    stated = pl.when("is_tradfi").then(pl.lit(OTHER)).when(~pl.col("is_tradfi")).then(pl.lit(CRYPTO))
+    joined = with_asset_class(named, stated)
     rows = joined.filter(pl.col("asset").is_not_null()).select(
         pl.lit(NAME).alias("venue"),
         "instrument",
         pl.col("received_at").dt.truncate("1d").alias("valid_from"),
         "asset",
+        "asset_class",
         "quote",
         "contract_type",
         pl.col("size").alias("contract_size"),

@@ -17,7 +17,7 @@ from pipelines.core.errors import SourceFormatError
 from pipelines.core.universe import canonical_asset
 from pipelines.extract.venue import Api, Context, Job, Page, Parsed, Span
 from pipelines.sources.cex.okx import wire
-from pipelines.sources.records import LINE, SUBJECT, Field, Record, from_ms, read_records, rejected
+from pipelines.sources.records import LINE, SUBJECT, Field, Record, flattened, from_ms, read_records, rejected
 
 NAME: Final = wire.NAME
 SWAP: Final = "-SWAP"
@@ -89,14 +89,7 @@ async def fetch_liquidations(api: Api, job: Job) -> AsyncIterator[Page]:
 
 def liquidation_details(page: Page) -> Sequence[dict[str, object]]:
     """The events of a page, flattened: OKX nests them by contract."""
-    try:
-        return [
-            {**detail, "instId": order["instId"]}  # type: ignore[call-overload]
-            for order in wire.records(page)
-            for detail in order["details"]  # type: ignore[call-overload]
-        ]
-    except (KeyError, TypeError) as error:
-        raise SourceFormatError(f"{page.where}: a record is missing 'instId' or 'details': {page.excerpt}") from error
+    return flattened(page, wire.records(page), "details", ("instId",))
 
 
 def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:

@@ -17,7 +17,7 @@ import polars as pl
 from pipelines.extract.paging import paginate_backward
 from pipelines.extract.venue import Api, Context, Job, Page, Parsed
 from pipelines.sources.cex.okx import wire
-from pipelines.sources.records import LINE, SUBJECT, Field, from_ms, read_records, rejected
+from pipelines.sources.records import LINE, SUBJECT, Field, from_ms, read_records, rejected, settlement
 
 NAME: Final = wire.NAME
 
@@ -108,7 +108,8 @@ async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
         )
 
     stamps = wire.stamps("fundingTime")
-    async for page in paginate_backward(get, stamps, start=job.span.start_ms, end=job.span.end_ms, limit=LIMIT):
+    start, end = job.span.start_ms, job.span.end_ms
+    async for page in paginate_backward(get, stamps, start=start, end=end, limit=LIMIT, spacing=HOUR_MS):
         yield page
 
 
@@ -123,7 +124,7 @@ def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
         pl.lit(NAME).alias("venue"),
         "instrument",
         pl.lit("settled").alias("kind"),
-        from_ms("at_ms").dt.round("1m").alias("settled_at"),
+        settlement(from_ms("at_ms")).alias("settled_at"),
         "rate",
         from_ms("at_ms").alias("available_at"),
         LINE,

@@ -23,6 +23,7 @@ from pipelines.extract.venue import (
     Retention,
     Venue,
 )
+from pipelines.sources.asset_class import asset_class, with_asset_class
 from pipelines.sources.cex.okx import archive, capture, history, wire
 from pipelines.sources.instruments import each_instrument, parse_symbols
 from pipelines.sources.records import LINE, Field, from_ms, read_records, rejected
@@ -37,7 +38,10 @@ SWAPS: Final = (
     Field("ctValCcy", "contract_currency", str),
     Field("listTime", "listed_ms", int, optional=True),
     Field("expTime", "delisted_ms", int, optional=True),
+    Field("instCategory", "category", str, optional=True),
 )
+CLASSES: Final = {"1": "crypto", "3": "stock", "4": "commodity", "5": "forex", "6": "bond"}
+"""Asset classes by OKX's instCategory."""
 
 
 async def fetch_instruments(api: Api, job: Job) -> AsyncIterator[Page]:
@@ -56,9 +60,10 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     # Linear contracts are sized in coin (0.01 BTC), inverse ones in dollars (100 USD).
     currency = pl.col("contract_currency")
     unit = pl.when(currency == pl.col("base")).then(pl.lit("base")).when(currency == "USD").then(pl.lit("usd"))
-    frame = found.frame.join(known, on="instrument", how="left", maintain_order="left").with_columns(
+    named = found.frame.join(known, on="instrument", how="left", maintain_order="left").with_columns(
         unit.alias("contract_size_unit")
     )
+    frame = with_asset_class(named, asset_class("category", CLASSES))
     is_supported = (
         pl.col("asset").is_not_null()
         & pl.col("contract_size_unit").is_not_null()
@@ -69,12 +74,13 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
         "instrument",
         pl.col("received_at").dt.truncate("1d").alias("valid_from"),
         "asset",
+        "asset_class",
         "quote",
         "contract_type",
         (pl.col("contract_value") * pl.col("contract_multiplier")).alias("contract_size"),
         "contract_size_unit",
         "multiplier",
-        from_ms("listed_ms").alias("listed_at"),
+        pl.when(pl.col("listed_ms") > 0).then(from_ms("listed_ms")).alias("listed_at"),
         # Empty until the swap's delisting is announced.
         from_ms("delisted_ms").alias("delisted_at"),
         pl.col("received_at").alias("available_at"),
@@ -105,6 +111,7 @@ def _whole_coins(pages: Sequence[Page], *, first_line: int) -> pl.DataFrame:
         (pl.col("coin") + history.ALL_CONTRACTS).alias("instrument"),
         pl.col("received_at").dt.truncate("1d").alias("valid_from"),
         "asset",
+        pl.lit("crypto").alias("asset_class"),
         pl.lit("USD").alias("quote"),
         pl.lit("linear").alias("contract_type"),
         pl.lit(None, pl.Float64).alias("contract_size"),

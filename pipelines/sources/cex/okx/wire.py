@@ -8,7 +8,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
-from pipelines.core.errors import RequestRefusedError, SourceFormatError, ThrottledError, VenueUnavailableError
+from pipelines.core.errors import (
+    NoLongerAvailableError,
+    RequestRefusedError,
+    SourceFormatError,
+    ThrottledError,
+    VenueUnavailableError,
+)
 from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import WHOLE_VENUE, Api, Page
 from pipelines.sources.records import Record, RecordsOf, at_path, stamps_of
@@ -77,6 +83,8 @@ def check(page: Page) -> None:
         raise ThrottledError(message, wait_seconds=2.0)
     if code in ("50001", "50004", "50013", "50026"):  # service unavailable, timeout, busy, system error
         raise VenueUnavailableError(message)
+    if code == "50030":  # "Illegal time range"
+        raise NoLongerAvailableError(f"{message}. OKX does not keep this past any more at this period.")
     if code == "51001":
         raise RequestRefusedError(f"{message}. OKX no longer lists this instrument; its history cannot be fetched.")
     raise RequestRefusedError(f"{message}. Compare the request with OKX's documentation.")
@@ -143,8 +151,10 @@ async def finest_available_interval(
 
     How far back a period goes is not certain (5m about 5 days, 1H 60, 4H 240?), so it is probed: if a period does not cover the
     whole span, the next coarser one is fetched too; every row states its period. `lag` is how many periods a timestamp precedes
-    its instant: 0 for states, 1 for flows stamped with the start of their period.
+    its instant: 0 for states, 1 for flows stamped with the start of their period. A period that OKX refuses as too old has no rows;
+    raises NoLongerAvailableError if it refuses all.
     """
+    refused: list[NoLongerAvailableError] = []
     for period in periods:
         step = PERIODS[period][1] * 60_000
         shift = lag * step
@@ -153,13 +163,19 @@ async def finest_available_interval(
         async def bounded(first: int, last: int, period: str = period) -> Page:
             return await get(period, first, last)
 
-        async for page in paginate_backward(
-            bounded, stamps_of, start=start - shift + 1, end=end - shift + 1, step=step
-        ):
-            oldest = min([oldest, *stamps_of(page)])
-            yield page
+        try:
+            async for page in paginate_backward(
+                bounded, stamps_of, start=start - shift + 1, end=end - shift + 1, step=step
+            ):
+                oldest = min([oldest, *stamps_of(page)])
+                yield page
+        except NoLongerAvailableError as error:
+            refused.append(error)
+            continue
         if oldest <= start - shift + step:
             return
+    if len(refused) == len(periods):
+        raise refused[-1]
 
 
 def by_path(pages: Sequence[Page], *paths: str) -> list[list[Page]]:

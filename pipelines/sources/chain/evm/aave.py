@@ -7,8 +7,8 @@ from typing import Final
 
 import polars as pl
 
-from pipelines.sources.chain.evm import contracts
 from pipelines.sources.chain.evm.abi import EventSpec
+from pipelines.sources.chain.evm.chains import CHAINS
 from pipelines.sources.chain.evm.lending import POSITION, BadDebt, Decoded, Family, Protocol, fields
 
 # v2, v3 and Spark. v3's collateral is net of the protocol's fee.
@@ -63,46 +63,23 @@ def _deficits(decoded: Decoded) -> pl.DataFrame:
     )
 
 
-_V3_SINCE: Final = {
-    **dict.fromkeys(("arbitrum", "optimism", "polygon", "avalanche"), date(2022, 3, 1)),
-    "ethereum": date(2023, 1, 1),
-    "base": date(2023, 8, 1),
-    "bnb": date(2023, 11, 1),
-}
-
 FAMILY: Final = Family(
     "aave",
     "LiquidationCall of Aave v1, v2, v3 and Spark: collateral seized and debt repaid, raw; DeficitCreated of v3 is bad debt.",
     (
-        Protocol(
-            "aave_v1",
-            since={"ethereum": date(2020, 1, 1)},
-            contracts=contracts.AAVE_V1,
-            events=(LIQUIDATION_CALL_V1,),
-            rows=_LIQUIDATIONS_V1,
-        ),
-        Protocol(
-            "aave_v2",
-            since={"ethereum": date(2020, 12, 1), "polygon": date(2021, 3, 1), "avalanche": date(2021, 10, 1)},
-            contracts=contracts.AAVE_V2,
-            events=(LIQUIDATION_CALL,),
-            rows=_LIQUIDATIONS,
-        ),
-        Protocol(
+        Protocol.declared("aave_v1", events=(LIQUIDATION_CALL_V1,), rows=_LIQUIDATIONS_V1),
+        Protocol.declared("aave_v2", events=(LIQUIDATION_CALL,), rows=_LIQUIDATIONS),
+        Protocol.declared(
             "aave_v3",
-            since=_V3_SINCE,
-            contracts=contracts.AAVE_V3,
             events=(LIQUIDATION_CALL,),
             rows=_LIQUIDATIONS,
             # v3.3 reached the pools in February 2025. Before it, debt without collateral stayed on the account unreported. ?
-            bad_debt=BadDebt(_deficits, exclusive=(DEFICIT_CREATED,), since=dict.fromkeys(_V3_SINCE, date(2025, 2, 1))),
+            bad_debt=BadDebt(
+                _deficits,
+                exclusive=(DEFICIT_CREATED,),
+                since=dict.fromkeys((chain.name for chain in CHAINS), date(2025, 2, 1)),
+            ),
         ),
-        Protocol(
-            "spark",
-            since={"ethereum": date(2023, 5, 1)},
-            contracts=contracts.SPARK,
-            events=(LIQUIDATION_CALL,),
-            rows=_LIQUIDATIONS,
-        ),
+        Protocol.declared("spark", events=(LIQUIDATION_CALL,), rows=_LIQUIDATIONS),
     ),
 )

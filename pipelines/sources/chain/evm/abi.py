@@ -29,6 +29,12 @@ class Word:
     indexed: bool = False
 
 
+def _kind(solidity: str) -> Kind:
+    if solidity.startswith("uint"):
+        return "uint256"
+    return "bytes32" if solidity.startswith("int") else cast("Kind", solidity)
+
+
 @dataclass(frozen=True)
 class EventSpec:
     """One event. `topic0` is the Keccak-256 hash of `signature`. Two events can share it and differ in which parameters are
@@ -41,10 +47,11 @@ class EventSpec:
 
     @classmethod
     def declared(cls, name: str, topic0: str, declaration: str) -> EventSpec:
-        """An event from its Solidity declaration. A static struct is read as its fields; every integer fills a word."""
+        """An event from its Solidity declaration. A static struct is read as its fields; every integer fills a word, and signed
+        ones are kept as their word."""
         words = tuple(
-            Word(word, cast("Kind", "uint256" if kind.startswith("uint") else kind), indexed=bool(indexed))
-            for kind, indexed, word in re.findall(r"(address|bool|bytes32|uint\d+)( indexed)? (\w+)", declaration)
+            Word(word, _kind(kind), indexed=bool(indexed))
+            for kind, indexed, word in re.findall(r"(address|bool|bytes32|u?int\d+)( indexed)? (\w+)", declaration)
         )
         signature = re.sub(r"( indexed)? \w+(?=[,)])", "", declaration).replace(", ", ",")
         return cls(name, topic0, words, signature)

@@ -4,13 +4,10 @@ pools. Comptrollers and pool registries announce the markets.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date
 from typing import Final
 
 import polars as pl
 
-from pipelines.sources.chain.evm import contracts
 from pipelines.sources.chain.evm.abi import EventSpec
 from pipelines.sources.chain.evm.lending import (
     POSITION,
@@ -18,7 +15,6 @@ from pipelines.sources.chain.evm.lending import (
     Decoded,
     Family,
     Protocol,
-    Registry,
     fetch_announced,
     fields,
 )
@@ -96,54 +92,23 @@ def _increases(decoded: Decoded) -> pl.DataFrame:
     )
 
 
-def _protocol(
-    name: str,
-    since: Mapping[str, date],
-    listed: contracts.Contracts,
-    registry: Registry | None = None,
-    bad_debt: BadDebt | None = None,
-) -> Protocol:
-    return Protocol(name, since, listed, LIQUIDATIONS, _ROWS, registry, bad_debt)
-
-
 FAMILY: Final = Family(
     "compound_v2",
     "LiquidateBorrow of Compound v2 and its forks, in every market their comptrollers announced: debt repaid; collateral "
     "in cTokens, which the marts value by the debt. BadDebtIncreased of Venus' isolated pools is bad debt.",
     (
         # All its markets are listed: none was opened since 2021.
-        _protocol("compound_v2", {"ethereum": date(2019, 5, 1)}, contracts.COMPOUND_V2),
-        _protocol(
-            "benqi",
-            {"avalanche": date(2021, 8, 1)},
-            contracts.BENQI,
-            Registry(COMPTROLLER_EVENTS, contracts.BENQI_REGISTRIES),
-        ),
-        _protocol(
-            "venus",
-            {"bnb": date(2020, 11, 1)},
-            contracts.VENUS,
-            Registry(COMPTROLLER_EVENTS, contracts.VENUS_REGISTRIES),
-        ),
-        _protocol(
+        Protocol.declared("compound_v2", events=LIQUIDATIONS, rows=_ROWS),
+        Protocol.declared("benqi", events=LIQUIDATIONS, rows=_ROWS, registry=COMPTROLLER_EVENTS),
+        Protocol.declared("venus", events=LIQUIDATIONS, rows=_ROWS, registry=COMPTROLLER_EVENTS),
+        Protocol.declared(
             "venus_isolated",
-            {
-                "bnb": date(2023, 6, 1),
-                "ethereum": date(2023, 12, 1),
-                "arbitrum": date(2024, 5, 1),
-                "optimism": date(2024, 8, 1),
-                "base": date(2024, 11, 1),
-            },
-            {},
-            Registry(ISOLATED_POOL_EVENTS, contracts.VENUS_ISOLATED_REGISTRIES),
-            BadDebt(_increases, exclusive=(BAD_DEBT_INCREASED,)),
+            events=LIQUIDATIONS,
+            rows=_ROWS,
+            registry=ISOLATED_POOL_EVENTS,
+            bad_debt=BadDebt(_increases, exclusive=(BAD_DEBT_INCREASED,)),
         ),
-        _protocol(
-            "moonwell",
-            {"base": date(2023, 8, 1), "optimism": date(2024, 6, 1)},
-            contracts.MOONWELL,
-            Registry(COMPTROLLER_EVENTS, contracts.MOONWELL_REGISTRIES),
-        ),
+        Protocol.declared("moonwell", events=LIQUIDATIONS, rows=_ROWS, registry=COMPTROLLER_EVENTS),
     ),
     fetch_announced,
 )

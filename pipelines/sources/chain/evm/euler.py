@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Final
 
 import polars as pl
 
-from pipelines.sources.chain.evm import contracts
 from pipelines.sources.chain.evm.abi import EventSpec, Word
 from pipelines.sources.chain.evm.lending import (
     POSITION,
@@ -15,7 +13,6 @@ from pipelines.sources.chain.evm.lending import (
     Decoded,
     Family,
     Protocol,
-    Registry,
     fetch_announced,
 )
 
@@ -96,13 +93,11 @@ FAMILY: Final = Family(
     "Liquidate of the vaults of Euler v2: debt repaid; collateral in vault shares, which have no price. "
     "DebtSocialized is bad debt.",
     (
-        Protocol(
+        Protocol.declared(
             "euler_v2",
-            since=dict.fromkeys(("ethereum", "base"), date(2024, 8, 1)),
-            contracts=contracts.EULER_V2,
             events=(LIQUIDATE, PROXY_CREATED),
             rows=_liquidations,
-            registry=Registry({PROXY_CREATED: "proxy"}),
+            registry={PROXY_CREATED: "proxy"},
             bad_debt=BadDebt(_bad_debt, exclusive=(DEBT_SOCIALIZED,), shared=(PROXY_CREATED,)),
         ),
     ),

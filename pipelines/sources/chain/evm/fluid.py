@@ -6,13 +6,11 @@ The vault factory announces the vaults.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import date
 from typing import Final
 
 import polars as pl
 
 from pipelines.extract.venue import Page, Span
-from pipelines.sources.chain.evm import contracts
 from pipelines.sources.chain.evm.abi import EventSpec, Word
 from pipelines.sources.chain.evm.chains import Chain
 from pipelines.sources.chain.evm.lending import (
@@ -21,7 +19,6 @@ from pipelines.sources.chain.evm.lending import (
     Decoded,
     Family,
     Protocol,
-    Registry,
     announced,
     batches,
 )
@@ -121,15 +118,6 @@ FAMILY: Final = Family(
     "fluid",
     "LogLiquidate of Fluid's vaults, summed over the positions of a call; tokens from LogOperate of the liquidity layer. "
     "Shares of pools have no price.",
-    (
-        Protocol(
-            "fluid",
-            since={"ethereum": date(2024, 1, 1), "arbitrum": date(2024, 6, 1), "base": date(2024, 6, 1)},
-            contracts=contracts.FLUID,
-            events=EVENTS,
-            rows=_liquidations,
-            registry=Registry(VAULTS),
-        ),
-    ),
+    (Protocol.declared("fluid", events=EVENTS, rows=_liquidations, registry=VAULTS),),
     _fetch,
 )

@@ -17,7 +17,7 @@ from pipelines.extract.venue import Api, Context, Daily, Feed, Job, Page, Parsed
 from pipelines.sources.chain.evm.abi import PATTERNS, EventSpec, Kind, Word, decode_logs, value_of
 from pipelines.sources.chain.evm.chains import Chain
 from pipelines.sources.chain.evm.contracts import GMX_V1_VAULTS, GMX_V2_EVENT_EMITTERS
-from pipelines.sources.chain.evm.gmx_markets import DECIMALS, INDEX_TOKENS, MARKETS
+from pipelines.sources.chain.evm.gmx_markets import INDEX_TOKENS, markets
 from pipelines.sources.chain.evm.logs import LogFilter, LogSource, read_logs
 from pipelines.sources.instruments import parse_symbols, runs_of_days
 from pipelines.sources.records import LINE, rejected
@@ -129,10 +129,12 @@ def parse_v2(pages: Sequence[Page], chain: Chain) -> Iterator[Parsed]:
         *(frame.filter(~_is_valid).select(LINE, "fault") for frame in (deleveraging, candidates)),
     ]
 
-    label = pl.col("market").replace_strict(MARKETS[chain.name], default=None, return_dtype=pl.String)
-    index = label.str.split("/").list.first()
+    listed = markets()[chain.name]
+    names = {market: name for market, (name, _) in listed.items()}
+    places = {market: decimals for market, (_, decimals) in listed.items()}
     closes = closes.with_columns(
-        label=label, decimals=index.replace_strict(DECIMALS, default=None, return_dtype=pl.Int64)
+        label=pl.col("market").replace_strict(names, default=None, return_dtype=pl.String),
+        decimals=pl.col("market").replace_strict(places, default=None, return_dtype=pl.Int64),
     ).with_columns(
         quantity_base=shifted("sizeDeltaInTokens", pl.col("decimals")),
         # Per smallest unit of the index.

@@ -7,7 +7,7 @@ addresses are in contracts.py. Amounts stay raw: dbt applies decimals and prices
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 from typing import Final, TypeVar
 
@@ -17,7 +17,7 @@ from pipelines.contract.batch import CoverageSpan, SourceRules, no_rejects
 from pipelines.extract.venue import Page, Parsed, Span
 from pipelines.sources.chain.evm.abi import TOPIC0, TOPICS, EventSpec, decode_logs, has_topic0_of, is_event
 from pipelines.sources.chain.evm.chains import Chain
-from pipelines.sources.chain.evm.contracts import Contracts, Registries
+from pipelines.sources.chain.evm.contracts import Contract, Contracts, Registries, Units, contracts_of
 from pipelines.sources.chain.evm.logs import LogFilter, LogSource, read_logs
 from pipelines.sources.instruments import runs_of_days
 from pipelines.sources.records import LINE, rejected
@@ -33,9 +33,12 @@ LIQUIDATION_COLUMNS: Final[dict[str, pl.DataType]] = {
     "collateral_amount_raw": pl.String(),
     "collateral_amount": pl.Float64(),
     "collateral_usd": pl.Float64(),
+    "collateral_value": pl.Float64(),
     "debt_token": pl.String(),
     "debt_amount_raw": pl.String(),
     "debt_usd": pl.Float64(),
+    "debt_value": pl.Float64(),
+    "value_unit": pl.String(),
 }
 BAD_DEBT_COLUMNS: Final[dict[str, pl.DataType]] = {
     "event": pl.String(),
@@ -43,6 +46,8 @@ BAD_DEBT_COLUMNS: Final[dict[str, pl.DataType]] = {
     "debt_token": pl.String(),
     "debt_amount_raw": pl.String(),
     "debt_usd": pl.Float64(),
+    "debt_value": pl.Float64(),
+    "value_unit": pl.String(),
 }
 """Columns that a family's row functions fill, with POSITION beside them; the other columns follow from the log."""
 
@@ -53,11 +58,20 @@ MAX_CONTRACTS: Final = 500
 """Topics, and contracts, in one log filter."""
 
 Decoded = Mapping[str, pl.DataFrame]
-"""Logs of a protocol by event name: POSITION, the event's parameters as text columns, and `contract_token`, the token of the
-contract if known."""
+"""Logs of a protocol by event name: POSITION, the event's parameters as text columns, `contract_token`, the token of the
+contract if known, and `contract_unit`, what it states values in if that is not the dollar."""
 
 Rows = Callable[[Decoded], pl.DataFrame]
 """One row per event of a table: POSITION and some of its columns; `fault` is why a log makes no row, else null."""
+
+
+@dataclass(frozen=True)
+class Landed:
+    """A landed span, and the lists of contracts that were asked for in it."""
+
+    span: Span
+    lists: frozenset[str]
+
 
 FetchEvents = Callable[[LogSource, Span, Chain, Sequence["Protocol"]], AsyncIterator[Page]]
 """Fetches the logs of some protocols on one chain in a span."""
@@ -83,17 +97,19 @@ class BadDebt:
 @dataclass(frozen=True)
 class Registry:
     """How a protocol announces contracts. `events` map to the parameter that holds the address of the new contract. `contracts`
-    emit them; if there are none, the protocol's own contracts do."""
+    emit them; if `by_itself`, the protocol's own contracts do."""
 
     events: Mapping[EventSpec, str]
     contracts: Registries = field(default_factory=dict)
+    by_itself: bool = False
 
 
 @dataclass(frozen=True)
 class Protocol:
     """A lending protocol on all its chains: `rows` makes liquidations of the `events` of its `contracts`.
 
-    `since` is, by chain, the month of the first deployment or an earlier one: earlier days are empty and cost one request.
+    `since` is the day of the first deployment by chain. `listed` are the months of listing by contract, of those that were not on
+    the first list, with the day of the first deployment among them by chain.
     """
 
     name: str
@@ -103,11 +119,51 @@ class Protocol:
     rows: Rows
     registry: Registry | None = None
     bad_debt: BadDebt | None = None
+    units: Units = field(default_factory=dict)
+    listed: Mapping[tuple[str, str], Contract] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         chains = {*self.contracts, *(self.registry.contracts if self.registry else ())}
         if chains != set(self.since):
             raise ValueError(f"{self.name}: chains with contracts {sorted(chains)}, with dates {sorted(self.since)}")
+
+    @classmethod
+    def declared(
+        cls,
+        name: str,
+        *,
+        events: tuple[EventSpec, ...],
+        rows: Rows,
+        registry: Mapping[EventSpec, str] | None = None,
+        bad_debt: BadDebt | None = None,
+        units: Units | None = None,
+        by_itself: bool = False,
+    ) -> Protocol:
+        """The protocol with its contracts from the seed chain_contracts. `registry` are the events of those that announce
+        others. These are contracts of the protocol too if `by_itself`, or if the tokens of its markets are all in events: what
+        they announce is then a fact of its rows."""
+        deployed = contracts_of(name)
+        by_itself = by_itself or all(one.announces or not one.token for ones in deployed.values() for one in ones)
+        emitting = {
+            chain: {one.address: one.token for one in ones if by_itself or not one.announces}
+            for chain, ones in deployed.items()
+        }
+        announcing = {
+            chain: tuple(one.address for one in ones if one.announces)
+            for chain, ones in deployed.items()
+            if any(one.announces for one in ones)
+        }
+        return cls(
+            name,
+            since={chain: min(one.since for one in ones) for chain, ones in deployed.items()},
+            contracts={chain: listed for chain, listed in emitting.items() if listed},
+            events=events,
+            rows=rows,
+            registry=Registry(registry, {} if by_itself else announcing, by_itself=by_itself) if registry else None,
+            bad_debt=bad_debt,
+            units=units or {},
+            listed={(chain, one.address): one for chain, ones in deployed.items() for one in ones if one.listed},
+        )
 
     def tokens(self, chain: str) -> Mapping[str, str]:
         """The listed contracts on a chain, each with its token; announced ones are not among them."""
@@ -117,7 +173,34 @@ class Protocol:
         """Contracts on a chain that are trusted to announce further ones."""
         if self.registry is None:
             return ()
-        return self.registry.contracts.get(chain) or tuple(self.tokens(chain))
+        return tuple(self.tokens(chain)) if self.registry.by_itself else self.registry.contracts.get(chain, ())
+
+    def lists(self, chain: str) -> Mapping[str, date]:
+        """The lists that have contracts of a chain, "" the first, each with the first day of deployment among them."""
+        found: dict[str, date] = {}
+        for address in {*self.tokens(chain), *self.registries(chain)}:
+            later = self.listed.get((chain, address))
+            month, since = (later.listed, later.since) if later else ("", self.since[chain])
+            found[month] = min(found.get(month, since), since)
+        return found
+
+    def of_list(self, chain: str, month: str) -> Protocol | None:
+        """The protocol on one chain with the contracts of one list; None if it has none."""
+
+        def belongs(address: str) -> bool:
+            later = self.listed.get((chain, address))
+            return (later.listed if later else "") == month
+
+        contracts = {address: token for address, token in self.tokens(chain).items() if belongs(address)}
+        registries = tuple(address for address in self.registries(chain) if belongs(address))
+        if not contracts and not registries:
+            return None
+        registry = self.registry
+        if registry is not None:
+            own = {} if registry.by_itself or not registries else {chain: registries}
+            registry = replace(registry, contracts=own) if registries else None
+        since = {chain: self.since[chain]}
+        return replace(self, since=since, contracts={chain: contracts} if contracts else {}, registry=registry)
 
     @property
     def registry_events(self) -> Mapping[EventSpec, str]:
@@ -142,8 +225,10 @@ async def fetch_listed(
     source: LogSource, span: Span, chain: Chain, protocols: Sequence[Protocol]
 ) -> AsyncIterator[Page]:
     """All events of the listed contracts with one filter: a contract emits only the events of its own protocol."""
-    blocks = await source.blocks(span)
     listed = sorted({address for protocol in protocols for address in protocol.tokens(chain.name)})
+    if not listed:
+        return
+    blocks = await source.blocks(span)
     topics = sorted({topic for protocol in protocols for topic in protocol.topics})
     async for page in source.logs(blocks, LogFilter(tuple(listed), tuple(topics))):
         yield page
@@ -244,11 +329,11 @@ def _by_protocol(logs: pl.DataFrame, chain: str, protocols: Sequence[Protocol]) 
     logs = logs.with_columns(pl.col("address").str.to_lowercase())
     contracts = pl.DataFrame(
         [
-            (address, protocol.name, token or None)
+            (address, protocol.name, token or None, protocol.units.get(address))
             for protocol in protocols
             for address, token in protocol.tokens(chain).items()
         ],
-        schema={"address": pl.String, "protocol": pl.String, "contract_token": pl.String},
+        schema=dict.fromkeys(("address", "protocol", "contract_token", "contract_unit"), pl.String),
         orient="row",
     )
     for protocol in protocols:
@@ -267,8 +352,8 @@ def _liquidations(logs: pl.DataFrame, protocol: Protocol, chain: Chain) -> tuple
     fact about a market, or a reject."""
     logs = logs.filter(~has_topic0_of(protocol.bad_debt_events))
     decoded, faults = _decode(logs, protocol.name, protocol.events)
-    has_usd = pl.any_horizontal(pl.col("collateral_usd", "debt_usd").is_not_null())
-    rows, faulty = _clean_rows(protocol.rows(decoded), LIQUIDATION_COLUMNS, protocol.name, chain, has_usd=has_usd)
+    has_value = pl.any_horizontal(pl.col("collateral_usd", "debt_usd", "collateral_value", "debt_value").is_not_null())
+    rows, faulty = _clean_rows(protocol.rows(decoded), LIQUIDATION_COLUMNS, protocol.name, chain, has_value=has_value)
     return rows, _rejects(logs, [*faults, faulty])
 
 
@@ -276,8 +361,8 @@ def _bad_debt(logs: pl.DataFrame, protocol: str, bad_debt: BadDebt, chain: Chain
     """Rows of clean.lending_bad_debt and rejects. A malformed log of a shared event is rejected with the liquidations only."""
     logs = logs.filter(has_topic0_of(bad_debt.events))
     decoded, faults = _decode(logs, protocol, bad_debt.events)
-    has_usd = pl.col("debt_usd").is_not_null()
-    rows, faulty = _clean_rows(bad_debt.rows(decoded), BAD_DEBT_COLUMNS, protocol, chain, has_usd=has_usd)
+    has_value = pl.any_horizontal(pl.col("debt_usd", "debt_value").is_not_null())
+    rows, faulty = _clean_rows(bad_debt.rows(decoded), BAD_DEBT_COLUMNS, protocol, chain, has_value=has_value)
     return rows, _rejects(logs.filter(has_topic0_of(bad_debt.exclusive)), [*faults, faulty])
 
 
@@ -306,11 +391,11 @@ def _rejects(logs: pl.DataFrame, faults: Sequence[pl.DataFrame]) -> pl.DataFrame
 
 
 def _clean_rows(
-    made: pl.DataFrame, columns: Mapping[str, pl.DataType], protocol: str, chain: Chain, *, has_usd: pl.Expr
+    made: pl.DataFrame, columns: Mapping[str, pl.DataType], protocol: str, chain: Chain, *, has_value: pl.Expr
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """What a Rows function made as rows of a clean table, and LINE and `fault` of all of it.
 
-    `columns` that the function did not make are null. `has_usd` is whether the event itself states dollars.
+    `columns` that the function did not make are null. `has_value` is whether the event itself states a value.
     """
     missing = {name: kind for name, kind in {**columns, "fault": pl.String()}.items() if name not in made.columns}
     made = made.with_columns(*(pl.lit(None, kind).alias(name) for name, kind in missing.items()))
@@ -324,9 +409,9 @@ def _clean_rows(
         "block_number",
         "occurred_at",
         *(pl.col(name).cast(kind) for name, kind in columns.items()),
-        # Dollars in an event are the protocol's own valuation in that block.
-        pl.when(has_usd).then(pl.lit("event")).alias("price_source"),
-        pl.when(has_usd).then(pl.lit(0, pl.Int64)).alias("price_gap_seconds"),
+        # A value in an event is the protocol's own valuation in that block.
+        pl.when(has_value).then(pl.lit("event")).alias("price_source"),
+        pl.when(has_value).then(pl.lit(0, pl.Int64)).alias("price_gap_seconds"),
         pl.lit("full").alias("completeness"),
         (pl.col("occurred_at") + chain.finality).alias("available_at"),
         LINE,
@@ -348,18 +433,41 @@ def scaled(column: str, decimals: int) -> pl.Expr:
     return pl.col(column).cast(pl.Float64) / 10.0**decimals
 
 
-def coverage_rules(spans: Sequence[Span], chain: Chain, protocols: Sequence[Protocol]) -> SourceRules:
-    """A protocol is covered from its first day: no row on a landed day means no liquidation, or no bad debt."""
-    begins = [(LIQUIDATIONS, protocol.name, protocol.since[chain.name]) for protocol in protocols] + [
-        (BAD_DEBT, protocol.name, protocol.bad_debt.since.get(chain.name, protocol.since[chain.name]))
+def stated(**values: pl.Expr) -> tuple[pl.Expr, ...]:
+    """Values that an event states in its contract's unit of account, by leg: columns <leg>_usd if the unit is the dollar, else
+    <leg>_value and value_unit."""
+    in_dollars = pl.col("contract_unit").is_null()
+    known = pl.any_horizontal(value.is_not_null() for value in values.values())
+    return (
+        *(pl.when(in_dollars).then(value).alias(f"{leg}_usd") for leg, value in values.items()),
+        *(pl.when(~in_dollars).then(value).alias(f"{leg}_value") for leg, value in values.items()),
+        pl.when(known).then("contract_unit").alias("value_unit"),
+    )
+
+
+def coverage_rules(landed: Sequence[Landed], chain: Chain, protocols: Sequence[Protocol]) -> SourceRules:
+    """A protocol is covered from its first day: no row on a landed day means no liquidation, or no bad debt.
+
+    A landing covers a protocol only until a contract was deployed that is on a list which was not asked for: a later fetch adds it.
+    """
+    begins = [(LIQUIDATIONS, protocol, protocol.since[chain.name]) for protocol in protocols] + [
+        (BAD_DEBT, protocol, max(protocol.bad_debt.since.get(chain.name, date.min), protocol.since[chain.name]))
         for protocol in protocols
         if protocol.bad_debt is not None
     ]
-    return SourceRules(
-        spans=tuple(
-            CoverageSpan(table, name, max(first, since), last, series=chain.name)
-            for table, name, since in begins
-            for first, last in runs_of_days(spans)
+    found = []
+    for table, protocol, since in begins:
+        lists = protocol.lists(chain.name)
+        heard = []
+        for one in landed:
+            lacking = min((first for month, first in lists.items() if month not in one.lists), default=date.max)
+            if one.span.end.date() > lacking:
+                one = replace(one, span=Span(one.span.start, datetime.combine(lacking, time())))
+            if one.span.start < one.span.end:
+                heard.append(one.span)
+        found += [
+            CoverageSpan(table, protocol.name, max(first, since), last, series=chain.name)
+            for first, last in runs_of_days(heard)
             if last >= since
-        )
-    )
+        ]
+    return SourceRules(spans=tuple(found))

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Final
 
 import polars as pl
 
-from pipelines.sources.chain.evm import contracts
 from pipelines.sources.chain.evm.abi import EventSpec
 from pipelines.sources.chain.evm.lending import Family, Protocol, fields
 from pipelines.sources.tokens import NATIVE
 
 LUSD: Final = "0x5f98805a4e8be255a32880fdec7f6728c6568ba0"
 BOLD: Final = "0x6440f144b7e50d6a8439336510312d2f54beb01d"
+# What the branches of January 2025 lent, until they were wound down.
+LEGACY_BOLD: Final = "0xb01dd87b29d187f3e3a4bf6cdaebfb97f3d9ab98"
+LEGACY_BRANCHES: Final = (
+    "0x81d78814df42da2cab0e8870c477bc3ed861de66",
+    "0xb47ef60132deabc89580fd40e49c062d93070046",
+    "0xde026433882a9dded65cac4fff8402fafff40fca",
+)
 
 # v1. Its event Liquidation is the sum per transaction and is not counted as well.
 TROVE_LIQUIDATED: Final = EventSpec.declared(
@@ -33,12 +38,19 @@ LIQUIDATION: Final = EventSpec.declared(
 EVENTS: Final = (TROVE_LIQUIDATED, LIQUIDATION)
 
 
+_COLLATERAL: Final = ("coll_sent", "coll_redistributed", "coll_gas_compensation")
+_DEBT: Final = ("debt_offset", "debt_redistributed")
+
+
 def _sum(*columns: str) -> pl.Expr:
-    """Exact sum of decimal texts that are amounts of one token, which are far below 2^127."""
-    return pl.sum_horizontal(pl.col(name).cast(pl.Int128) for name in columns)
+    """Exact sum of decimal texts that are amounts of one token, which are far below 2^127; null if one is not."""
+    return pl.sum_horizontal((pl.col(name).cast(pl.Int128, strict=False) for name in columns), ignore_nulls=False)
 
 
-_SEIZED: Final = _sum("coll_sent", "coll_redistributed", "coll_gas_compensation")
+_SEIZED: Final = _sum(*_COLLATERAL)
+_TOO_LARGE: Final = pl.any_horizontal(
+    pl.col(name).cast(pl.Int128, strict=False).is_null() for name in (*_COLLATERAL, *_DEBT)
+)
 
 _ROWS_V1: Final = fields(
     borrower="borrower",
@@ -51,27 +63,16 @@ _ROWS_V2: Final = fields(
     collateral_token="contract_token",  # noqa: S106 - a token of a chain
     collateral_amount_raw=_SEIZED.cast(pl.String),
     collateral_usd=_SEIZED.cast(pl.Float64) * pl.col("price").cast(pl.Float64) / 1e36,
-    debt_token=pl.lit(BOLD),
-    debt_amount_raw=_sum("debt_offset", "debt_redistributed").cast(pl.String),
+    debt_token=pl.when(pl.col("address").is_in(LEGACY_BRANCHES)).then(pl.lit(LEGACY_BOLD)).otherwise(pl.lit(BOLD)),
+    debt_amount_raw=_sum(*_DEBT).cast(pl.String),
+    fault=pl.when(_TOO_LARGE).then(pl.lit("an amount that no token has")),
 )
 
 FAMILY: Final = Family(
     "liquity",
     "TroveLiquidated of Liquity v1; Liquidation of Liquity v2, summed over the troves of a call.",
     (
-        Protocol(
-            "liquity_v1",
-            since={"ethereum": date(2021, 4, 1)},
-            contracts=contracts.LIQUITY_V1,
-            events=(TROVE_LIQUIDATED,),
-            rows=_ROWS_V1,
-        ),
-        Protocol(
-            "liquity_v2",
-            since={"ethereum": date(2025, 1, 1)},
-            contracts=contracts.LIQUITY_V2,
-            events=(LIQUIDATION,),
-            rows=_ROWS_V2,
-        ),
+        Protocol.declared("liquity_v1", events=(TROVE_LIQUIDATED,), rows=_ROWS_V1),
+        Protocol.declared("liquity_v2", events=(LIQUIDATION,), rows=_ROWS_V2),
     ),
 )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date
+import re
 from typing import Final
 
 import polars as pl
 
-from pipelines.sources.chain.evm import contracts
 from pipelines.sources.chain.evm.abi import EventSpec
 from pipelines.sources.chain.evm.lending import Family, Protocol, fields, scaled
 
@@ -29,16 +28,17 @@ BARK: Final = EventSpec.declared(
 
 EVENTS: Final = (BITE, BARK)
 
-# An ilk is a token's symbol and a letter, in ASCII: ETH-A, WBTC-B. Lower case, as in contracts.py.
-_ILK_TOKEN: Final = (
-    pl.col("ilk")
-    .str.slice(2)
-    .str.replace("(00)+$", "")
-    .str.decode("hex", strict=False)
-    .cast(pl.String, strict=False)
-    .str.replace("-[A-Z0-9]+$", "")
-    .str.to_lowercase()
-)
+
+def _token_of(ilk: str) -> str:
+    """The symbol, in lower case, of an ilk: a symbol and a letter in ASCII (ETH-A, WBTC-B); the ilk itself if it is no text."""
+    try:
+        text = bytes.fromhex(ilk[2:]).rstrip(b"\0").decode("ascii")
+    except ValueError:
+        return ilk
+    return re.sub("-[A-Z0-9]+$", "", text).lower() or ilk
+
+
+_ILK_TOKEN: Final = pl.col("ilk").map_elements(_token_of, return_dtype=pl.String)
 
 _ROWS: Final = fields(
     borrower="urn",
@@ -52,13 +52,5 @@ _ROWS: Final = fields(
 FAMILY: Final = Family(
     "maker",
     "Bite and Bark of Maker: collateral and debt sent to auction; the auction's sales are not added.",
-    (
-        Protocol(
-            "maker",
-            since={"ethereum": date(2019, 11, 1)},
-            contracts=contracts.MAKER,
-            events=EVENTS,
-            rows=_ROWS,
-        ),
-    ),
+    (Protocol.declared("maker", events=EVENTS, rows=_ROWS),),
 )

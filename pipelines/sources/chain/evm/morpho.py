@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import date
 from typing import Final
 
 import polars as pl
 
 from pipelines.extract.venue import Page, Span
-from pipelines.sources.chain.evm import contracts
 from pipelines.sources.chain.evm.abi import EventSpec
 from pipelines.sources.chain.evm.chains import Chain
 from pipelines.sources.chain.evm.lending import (
@@ -41,19 +39,19 @@ EVENTS: Final = (LIQUIDATE, CREATE_MARKET)
 
 async def _fetch(source: LogSource, span: Span, chain: Chain, protocols: Sequence[Protocol]) -> AsyncIterator[Page]:
     """The liquidations, then the creation of their markets, which may be years older."""
-    [protocol] = protocols
-    listed = tuple(protocol.tokens(chain.name))
     blocks = await source.blocks(span)
-    pages = [page async for page in source.logs(blocks, LogFilter(listed, (LIQUIDATE.topic0,)))]
-    for page in pages:
-        yield page
-    markets = sorted(set(read_logs(pages)["topics"].str.slice(67, 66)))
-    if not markets:
-        return
-    life = await source.blocks(protocol.life(chain.name, span))
-    for part in batches(markets, MAX_TOPICS):
-        async for page in source.logs(life, LogFilter(listed, (CREATE_MARKET.topic0,), part)):
+    for protocol in protocols:
+        listed = tuple(protocol.tokens(chain.name))
+        pages = [page async for page in source.logs(blocks, LogFilter(listed, (LIQUIDATE.topic0,)))]
+        for page in pages:
             yield page
+        markets = sorted(set(read_logs(pages)["topics"].str.slice(67, 66)))
+        if not markets:
+            continue
+        life = await source.blocks(protocol.life(chain.name, span))
+        for part in batches(markets, MAX_TOPICS):
+            async for page in source.logs(life, LogFilter(listed, (CREATE_MARKET.topic0,), part)):
+                yield page
 
 
 def _liquidations(decoded: Decoded) -> pl.DataFrame:
@@ -99,16 +97,12 @@ def _markets(decoded: Decoded) -> pl.DataFrame:
 
 FAMILY: Final = Family(
     "morpho",
-    "Liquidate of Morpho Blue, with the market's tokens from CreateMarket; the bad debt of a liquidation is a row of its own.",
+    "Liquidate of Morpho Blue and of Moolah, with the market's tokens from CreateMarket; the bad debt of a liquidation is a row "
+    "of its own.",
     (
-        Protocol(
-            "morpho_blue",
-            since=dict.fromkeys(("ethereum", "base", "polygon", "arbitrum", "optimism"), date(2024, 1, 1)),
-            contracts=contracts.MORPHO_BLUE,
-            events=EVENTS,
-            rows=_liquidations,
-            bad_debt=BadDebt(_bad_debt, shared=EVENTS),
-        ),
+        Protocol.declared("morpho_blue", events=EVENTS, rows=_liquidations, bad_debt=BadDebt(_bad_debt, shared=EVENTS)),
+        # Lista's, on the code of Morpho Blue.
+        Protocol.declared("moolah", events=EVENTS, rows=_liquidations, bad_debt=BadDebt(_bad_debt, shared=EVENTS)),
     ),
     _fetch,
 )

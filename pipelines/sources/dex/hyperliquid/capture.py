@@ -13,6 +13,7 @@ import polars as pl
 
 from pipelines.core.errors import SourceFormatError
 from pipelines.extract.venue import Api, Context, Job, Page, Parsed
+from pipelines.sources import counting
 from pipelines.sources.dex.hyperliquid.wire import NAME, info
 from pipelines.sources.records import LINE, Field, Record, read_records
 
@@ -42,8 +43,8 @@ def contexts(page: Page) -> Sequence[Record]:
 
 
 def parse_contexts(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Open interest in units of the instrument, one-sided (?), and the predicted rate of the next hourly settlement, at the time of
-    receipt, since the response has no timestamp. Delisted perpetuals have neither and stay in the landing."""
+    """Open interest in units of the instrument, of unknown counting, and the predicted rate of the next hourly settlement, at the
+    time of receipt, since the response has no timestamp. Delisted perpetuals have neither and stay in the landing."""
     found = read_records(pages, contexts, CONTEXTS)
     frame = found.frame.filter(~pl.col("is_delisted").fill_null(value=False))
     shared = (pl.lit(NAME).alias("venue"), "instrument")
@@ -54,7 +55,7 @@ def parse_contexts(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
         "oi_base",
         pl.col("oi_base").alias("oi_raw"),
         pl.lit("base").alias("oi_raw_unit"),
-        pl.lit("one_sided").alias("counting"),
+        counting.counting(counting.sides(counting.FACTS[NAME], pl.col("received_at"))),
         pl.col("received_at").alias("available_at"),
         LINE,
     )

@@ -27,6 +27,7 @@ from pipelines.extract.venue import (
     Span,
     Venue,
 )
+from pipelines.sources.counting import FACTS
 from pipelines.sources.dex.hyperliquid import capture, history
 from pipelines.sources.dex.hyperliquid.wire import NAME, WEIGHT, check, info
 from pipelines.sources.dex.perpetuals import linear_perpetuals
@@ -119,6 +120,7 @@ VENUE: Final = Venue(
             description="Current open interest and predicted funding rate of all perpetuals, captured every hour.",
             fetch=capture.fetch_contexts,
             parse=capture.parse_contexts,
+            counting=FACTS[NAME],
             retention=Retention(since=OPENED),
             cadence=Capture(),
         ),

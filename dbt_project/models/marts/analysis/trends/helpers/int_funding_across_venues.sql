@@ -51,8 +51,9 @@ select
     rate_basis,
     {{ stats_snap("case rate_basis when 'oi_weighted' then rate_8h_oi_weighted else rate_8h_median end") }} as rate_8h,
     -- Weighed as distances rather than as a difference of weighted means: venues exactly at neutral then stay at zero.
-    {{ stats_snap("case rate_basis when 'oi_weighted' then excess_rate_8h_oi_weighted else excess_rate_8h_median end") }}
-        as excess_rate_8h,
+    {{ stats_snap(
+        "case rate_basis when 'oi_weighted' then excess_rate_8h_oi_weighted else excess_rate_8h_median end"
+    ) }} as excess_rate_8h,
     oi_usd_weighing,
     source_lists,
     available_at

@@ -5,6 +5,7 @@ Known values are queried from the published database.
 
 from __future__ import annotations
 
+import json
 import resource
 import time
 from datetime import date
@@ -213,7 +214,9 @@ def test_every_table_and_column_of_marts_has_a_comment_in_the_published_file(
 
 def test_a_second_run_and_an_offline_rebuild_give_the_same_tables(job: Job) -> None:
     first = job.fingerprints()
-    job.run("run", "--root", str(job.recorded))
+    again = json.loads(job.run("run", "--root", str(job.recorded), "--json"))
+    assert again["loaded"] == []
+    assert {landed["new"] for landed in again["landed"].values()} == {0}
     assert compare(first, job.fingerprints()) == []
     job.run("rebuild", start=("-c", _OFFLINE))
     assert compare(first, job.fingerprints()) == []

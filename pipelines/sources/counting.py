@@ -1,0 +1,61 @@
+"""Applies what a venue's open interest counts: two-sided values are halved, unknown ones are kept as received and marked.
+
+Rows whose counting is `unknown` stay in clean.open_interest; no total includes them (int_open_interest_by_source).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+import polars as pl
+
+from pipelines.extract.venue import Counting
+
+DOCUMENTED: Final = (Counting("one_sided", "the venue's documentation"),)
+"""Open interest counted one-sided ever since, by the venue's documentation."""
+
+
+FACTS: Final[Mapping[str, tuple[Counting, ...]]] = {
+    "bybit": (
+        Counting("two_sided", "Bybit's documentation of openInterest"),
+        Counting("one_sided", "singleOpenInterest, read where present; Bybit's changelog", since=datetime(2026, 6, 11)),
+    ),
+    "gate": (
+        Counting("one_sided", "a response of 2023-01-18 15:50 states an odd number of contracts"),
+        Counting("unknown", "no response between the two samples", since=datetime(2023, 1, 18, 15, 55)),
+        Counting(
+            "two_sided",
+            "all numbers of contracts are even from the sample of 2026-03-17 06:37 on, and the contract's position_size, which "
+            "counts one side, was 291,601,316 on 2026-09-03, the day after 647,703,314",
+            since=datetime(2026, 3, 17, 6, 35),
+        ),
+    ),
+    "hyperliquid": (
+        Counting(
+            "unknown",
+            "two projects that rebuild positions found twice the longs, two vendors document one side; captures compared with "
+            "traded volume will settle it",
+        ),
+    ),
+}
+"""Venues that do not count one side ever since, by venue id."""
+
+
+def sides(facts: Sequence[Counting], at: pl.Expr) -> pl.Expr:
+    """one_sided, two_sided or unknown at each instant."""
+    expression = pl.lit("unknown")
+    for fact in facts:
+        expression = pl.when(at >= pl.lit(fact.since, pl.Datetime("us"))).then(pl.lit(fact.sides)).otherwise(expression)
+    return expression
+
+
+def share(counted: pl.Expr) -> pl.Expr:
+    """What a value is multiplied with to count one side: 0.5 where both are counted."""
+    return pl.when(counted == "two_sided").then(0.5).otherwise(1.0)
+
+
+def counting(counted: pl.Expr) -> pl.Expr:
+    """The column `counting` of clean.open_interest."""
+    return pl.when(counted == "two_sided").then(pl.lit("halved")).otherwise(counted).alias("counting")
