@@ -188,11 +188,17 @@ class ParsedSource:
         return parsed
 
     def _known(self, parsed: ParsedLanding) -> ParsedLanding:
-        """The landing without what could only be known after `known_by`."""
+        """The landing without what could only be known after `known_by`.
+
+        Reference (tables merged by key) stays, as the mappings do: it says what the rows are of, also where it came later.
+        """
         if self.known_by is None:
             return parsed
         tables = {}
         for name, found in parsed.tables.items():
+            if self.contract.table(name).merge:
+                tables[name] = found
+                continue
             days: set[date | None] = set()
             for file in found.files:
                 rows = pl.read_parquet(file, glob=False).filter(pl.col("available_at") <= self.known_by)
