@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ import orjson
 import polars as pl
 import pytest
 
-from pipelines.core.errors import SourceFormatError
+from pipelines.core.errors import NoLongerAvailableError, SourceFormatError
 from pipelines.core.universe import choose_universe
 from pipelines.extract.venue import Context, Page, Parsed, Span
 from pipelines.sources import registry
 from pipelines.sources.cex.bybit.capture import base_coins
+from pipelines.sources.cex.okx import wire
 from pipelines.sources.instruments import SCHEMA, InstrumentHistory
 from pipelines.sources.records import Field, at_path, read_records, stamps_of
 
@@ -192,3 +194,27 @@ def test_gate_is_asked_for_decimal_sizes_and_reads_them() -> None:
     page = page_of("/futures/usdt/liq_orders", [order | {"order_price": "77000", "fill_price": "77010"}])
     [found] = parsed("gate", "liq_orders", page, instruments=BITCOIN_AT_GATE)
     assert found.rows["quantity_base"].to_list() == pytest.approx([0.4 * 0.0001])
+
+
+def test_a_period_that_is_refused_as_too_old_falls_to_the_next() -> None:
+    asked: list[str] = []
+
+    async def get(period: str, first: int, last: int) -> Page:
+        asked.append(period)
+        too_old = period == "5m"
+        told: dict[str, Any] = {"code": "0", "data": [[str(last)]]}
+        if too_old:
+            told = {"code": "50030", "msg": "Illegal time range", "data": []}
+        page = Page("BTC", {"endpoint": "api", "path": "/x", "params": {}}, 200, AT, orjson.dumps(told))
+        wire.check(page)
+        return page
+
+    async def every(*periods: str) -> list[Page]:
+        hour = 3_600_000
+        found = wire.finest_available_interval(get, wire.stamps(0), start=0, end=hour, periods=periods)
+        return [page async for page in found]
+
+    assert len(asyncio.run(every("5m", "1H"))) == 1
+    assert asked == ["5m", "1H"]
+    with pytest.raises(NoLongerAvailableError, match="50030"):
+        asyncio.run(every("5m"))

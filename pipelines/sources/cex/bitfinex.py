@@ -108,8 +108,8 @@ async def fetch_instruments(api: Api, job: Job) -> AsyncIterator[Page]:
 def coins_by_code(page: Page) -> dict[str, str]:
     """Bitfinex's code of a coin and the coin: [[["ALG", "ALGO"], ["ATO", "ATOM"]]]."""
     try:
-        return {str(code): str(coin) for listed in status(page) for code, coin in listed}
-    except (TypeError, ValueError) as error:
+        return {str(pair[0]): str(pair[1]) for listed in status(page) for pair in listed}
+    except (TypeError, IndexError) as error:
         raise SourceFormatError(f"{page.where}: expected pairs of a code and a coin: {page.excerpt}") from error
 
 

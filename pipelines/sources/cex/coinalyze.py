@@ -307,7 +307,7 @@ PASSED_ON: Final = {"bybit": counting.FACTS["bybit"][:1]}
 def _counted(at: pl.Expr) -> pl.Expr:
     """Coinalyze passes on what each exchange states."""
     expression = counting.sides(counting.DOCUMENTED, at)
-    for venue, facts in (counting.FACTS | PASSED_ON).items():
+    for venue, facts in {**counting.FACTS, **PASSED_ON}.items():
         expression = pl.when(pl.col("venue") == venue).then(counting.sides(facts, at)).otherwise(expression)
     return expression
 
