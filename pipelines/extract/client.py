@@ -36,6 +36,7 @@ from pipelines.extract.landing import Clock, utc_now
 from pipelines.extract.rate_limits import RateLimiter, Sleep
 from pipelines.extract.venue import WHOLE_VENUE, Page, Venue
 
+JSON_BODY: Final = {"Content-Type": "application/json"}
 KEPT_HEADERS: Final = ("content-type", "date", "etag", "last-modified", "retry-after")
 
 
@@ -157,7 +158,7 @@ class HttpApi:
                 base.rstrip("/") + request["path"],
                 params=request.get("params"),
                 data=orjson.dumps(request["body"]) if "body" in request else None,
-                headers=self._headers | ({"Content-Type": "application/json"} if "body" in request else {}),
+                headers={**self.venue.headers, **self._headers, **(JSON_BODY if "body" in request else {})},
                 allow_redirects=False,
             ) as response:
                 body = await self._read(response, request)

@@ -320,6 +320,8 @@ class Venue:
     concurrency: int = 8
     forbidden_wait: float | None = None
     secrets: tuple[Secret, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Sent with every request."""
     ignored_in_digest: re.Pattern[bytes] | None = None
     turnover: Callable[[Sequence[Page]], Mapping[str, float]] | None = None
     notes: str = ""

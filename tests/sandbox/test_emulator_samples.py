@@ -206,8 +206,9 @@ ROWS: Final = (
         HOUR_OF_ETHER, endpoint="history", newer=frozenset({"liquidation"}), older=frozenset({"id"})),
     Row("cex/gate_contract_stats.json", "gate", "/futures/usdt/contract_stats",
         {"contract": "BTC_USDT", "interval": "5m", **SECONDS}),
-    Row("cex/gate_futures_usdt_contracts.json", "gate", "/futures/usdt/contracts", sampled=at("data")),
-    Row("cex/gate_liq_orders.json", "gate", "/futures/usdt/liq_orders", SECONDS),
+    Row("cex/gate_futures_usdt_contracts.json", "gate", "/futures/usdt/contracts", sampled=at("data"),
+        newer=frozenset({"contract_type"})),
+    Row("cex/gate_liq_orders.json", "gate", "/futures/usdt/liq_orders", SECONDS, newer=frozenset({"order_size"})),
     Row("cex/krakenfutures_charts_candles_trade.json", "kraken", "/api/charts/v1/trade/PI_XBTUSD/1h", SECONDS),
     Row("cex/krakenfutures_historical_funding_rates.json", "kraken", "/derivatives/api/v4/historicalfundingrates",
         {"symbol": "PF_XBTUSD"}),
@@ -240,8 +241,10 @@ ROWS: Final = (
     Row("onchain/hyperliquid/fills_with_liquidation.json", "hyperliquid_fills", "/20251010/9", endpoint="node",
         # The first line of the emulator has an ordinary fill. cloid is optional.
         sampled=at(0, "line"), answered=lambda body: lines_of(body)[1], older=frozenset({"cloid"}), now=FILLED),
-    Row("onchain/orderly/public_liquidation_doc_sample.json", "orderly", "/v1/public/liquidation",
-        {"start_t": "1709942400000", "end_t": "1710028800000"}, sampled=at("response")),
+    Row("onchain/orderly/public_liquidation_doc_sample.json", "orderly", "/v1/public/liquidated_positions",
+        {"start_t": "1709942400000", "end_t": "1710028800000"}, sampled=at("response"),
+        # The sample is of /v1/public/liquidation, whose positions have no price.
+        newer=frozenset({"transfer_price", "cost_position_transfer"})),
 )  # fmt: skip
 
 VENDOR: Final = "a vendor's own format, which no source reads"

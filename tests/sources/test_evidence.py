@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ import orjson
 import polars as pl
 import pytest
 
-from pipelines.core.errors import SourceFormatError
+from pipelines.core.errors import NoLongerAvailableError, SourceFormatError
 from pipelines.core.universe import choose_universe
 from pipelines.extract.venue import Context, Page, Parsed, Span
 from pipelines.sources import registry
+from pipelines.sources.cex.bybit.capture import base_coins
+from pipelines.sources.cex.okx import wire
 from pipelines.sources.instruments import SCHEMA, InstrumentHistory
 from pipelines.sources.records import Field, at_path, read_records, stamps_of
 
@@ -160,3 +163,58 @@ def test_the_universe_is_of_coins() -> None:
     ranking = ranked([page, evidence("bybit", "instruments", "mixed_list")])
     assert ranking == {"BTC": 9e9, "SOL": 2e9}
     assert choose_universe([ranking]) == ("BTC", "SOL", "AVAX")
+
+
+def page_of(path: str, answer: object) -> Page:
+    return Page("*", {"endpoint": "api", "path": path}, 200, AT, orjson.dumps(answer))
+
+
+def test_bitfinex_codes_are_read_as_the_coins_behind_them() -> None:
+    listed = page_of("/v2/conf/pub:list:pair:futures", [["ALGF0:USTF0", "BTCF0:USTF0"]])
+    codes = page_of("/v2/conf/pub:map:currency:sym", [[["ALG", "ALGO"], ["ATO", "ATOM"]]])
+    [found] = parsed("bitfinex", "instruments", listed, codes)
+    assert found.rows.select("instrument", "asset").rows() == [("tALGF0:USTF0", "ALGO"), ("tBTCF0:USTF0", "BTC")]
+
+
+def test_bybit_option_coins_are_read_once_each_and_only_with_options() -> None:
+    coin = {"baseCoin": "BTC", "quoteCoin": "USDT", "hasSymbol": 1, "underlyingType": 0}
+    listed = [
+        coin,
+        coin | {"quoteCoin": "USDC"},
+        coin | {"baseCoin": "XRP", "hasSymbol": 0},
+        coin | {"baseCoin": "MNT"},
+    ]
+    page = page_of("/v5/market/option-base-coins", {"retCode": 0, "result": {"list": listed}})
+    assert base_coins(page) == ["BTC", "MNT"]
+
+
+def test_gate_is_asked_for_decimal_sizes_and_reads_them() -> None:
+    assert registry.venue("gate").headers == {"X-Gate-Size-Decimal": "1"}
+    order = {"time": 1788480000, "contract": "BTC_USDT", "size": "0.5", "order_size": "-0.5", "left": "0.1"}
+    page = page_of("/futures/usdt/liq_orders", [order | {"order_price": "77000", "fill_price": "77010"}])
+    [found] = parsed("gate", "liq_orders", page, instruments=BITCOIN_AT_GATE)
+    assert found.rows["quantity_base"].to_list() == pytest.approx([0.4 * 0.0001])
+
+
+def test_a_period_that_is_refused_as_too_old_falls_to_the_next() -> None:
+    asked: list[str] = []
+
+    async def get(period: str, first: int, last: int) -> Page:
+        asked.append(period)
+        too_old = period == "5m"
+        told: dict[str, Any] = {"code": "0", "data": [[str(last)]]}
+        if too_old:
+            told = {"code": "50030", "msg": "Illegal time range", "data": []}
+        page = Page("BTC", {"endpoint": "api", "path": "/x", "params": {}}, 200, AT, orjson.dumps(told))
+        wire.check(page)
+        return page
+
+    async def every(*periods: str) -> list[Page]:
+        hour = 3_600_000
+        found = wire.finest_available_interval(get, wire.stamps(0), start=0, end=hour, periods=periods)
+        return [page async for page in found]
+
+    assert len(asyncio.run(every("5m", "1H"))) == 1
+    assert asked == ["5m", "1H"]
+    with pytest.raises(NoLongerAvailableError, match="50030"):
+        asyncio.run(every("5m"))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import orjson
 import polars as pl
@@ -16,6 +16,7 @@ from polars.testing import assert_frame_equal
 
 from pipelines.core.errors import RequestRefusedError, ThrottledError
 from pipelines.core.settings import Settings
+from pipelines.extract.fetch import FetchReport
 from pipelines.extract.venue import Job, Page, Span
 from pipelines.operations.fetch import fetch
 from pipelines.sandbox.emulator import Request, Response
@@ -225,17 +226,17 @@ def test_a_backfill_lands_what_is_kept_and_settles_the_rest(
 ) -> None:
     # 39 days before 2024-03-10 06:00 are kept, so January 31 is refused and February 1 is the first kept day.
     monkeypatch.setattr(emulated, "ROUTES", emulated.routes(emulated.ResponseBehavior(keeps=timedelta(days=39))))
-    again: dict[str, Any] = {
-        "first": date(2023, 12, 1),
-        "last": date(2024, 2, 29),
-        "assets": ["BTC"],
-        "retry": FAST_RETRY,
-        "clock": clock,
-    }
+
+    def backfill(served: Settings) -> Sequence[FetchReport]:
+        return fetch(
+            served, "gate", ["funding_rate", "candlesticks"], first=date(2023, 12, 1), last=date(2024, 2, 29), assets=["BTC"],
+            retry=FAST_RETRY, clock=clock,
+        )  # fmt: skip
+
     with serve("gate", settings=settings) as (emulator, served):
-        reports = fetch(served, "gate", ["funding_rate", "candlesticks"], **again)
+        reports = backfill(served)
         asked = len(emulator.hits)
-        second = fetch(served, "gate", ["funding_rate", "candlesticks"], **again)
+        second = backfill(served)
         assert [hit.where for hit in emulator.hits[asked:] if "contracts" not in hit.where] == []
     assert [dict(report.failures) for report in (*reports, *second) if report.failures] == []
     gone = {report.source: report.gone.get("BTC_USDT") for report in reports}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import zipfile
 from dataclasses import replace
@@ -19,7 +18,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from pipelines.core.errors import NoLongerAvailableError, RequestRefusedError, SourceFormatError
+from pipelines.core.errors import RequestRefusedError, SourceFormatError
 from pipelines.core.settings import Settings
 from pipelines.extract.venue import Context, Job, NotYetPublishedError, Page, Parsed, Span, milliseconds
 from pipelines.operations.fetch import fetch
@@ -586,29 +585,3 @@ def test_an_instrument_unlisted_by_okx_is_refused_with_the_reason() -> None:
     refusal = page(wire.FUNDING, emulated.UNKNOWN.body, subject="OLD-USDT-SWAP", at=NOW)
     with pytest.raises(RequestRefusedError, match="no longer lists"):
         wire.check(refusal)
-
-
-def test_a_period_that_is_refused_as_too_old_falls_to_the_next() -> None:
-    asked: list[str] = []
-
-    async def get(period: str, first: int, last: int) -> Page:
-        asked.append(period)
-        too_old = period == "5m"
-        told: dict[str, Any] = (
-            {"code": "50030", "msg": "Illegal time range", "data": []}
-            if too_old
-            else {"code": "0", "data": [[str(last)]]}
-        )
-        page = Page("BTC", {"endpoint": "api", "path": "/x", "params": {}}, 200, NOW, orjson.dumps(told))
-        wire.check(page)
-        return page
-
-    async def every(*periods: str) -> list[Page]:
-        hour = 3_600_000
-        found = wire.finest_available_interval(get, wire.stamps(0), start=0, end=hour, periods=periods)
-        return [page async for page in found]
-
-    assert len(asyncio.run(every("5m", "1H"))) == 1
-    assert asked == ["5m", "1H"]
-    with pytest.raises(NoLongerAvailableError, match="50030"):
-        asyncio.run(every("5m"))

@@ -43,6 +43,10 @@ def pairs(request: Request, market: MarketModel) -> Response:
     return Response([[listing.instrument.removeprefix("t") for listing in LISTINGS]])
 
 
+def codes(request: Request, market: MarketModel) -> Response:
+    return Response([[["ALG", "ALGO"], ["ATO", "ATOM"], ["IOT", "IOTA"], ["UST", "USDt"]]])
+
+
 def bounded(request: Request, most: int) -> tuple[Any, Any, int, bool] | None:
     """[start, end) of the inclusive bounds, the row limit, and whether the oldest rows come first; None for an invalid limit."""
     limit = int(request.params.get("limit", most))
@@ -92,6 +96,7 @@ def routes(behavior: ResponseBehavior = DEFAULT_BEHAVIOR) -> Sequence[Route]:
     """All endpoints of Bitfinex with this response behavior."""
     return (
         Route("GET", "api", "/v2/conf/pub:list:pair:futures", pairs),
+        Route("GET", "api", "/v2/conf/pub:map:currency:sym", codes),
         Route("GET", "api", "/v2/liquidations/hist", partial(liquidations, behavior=behavior)),
         *(
             Route("GET", "api", f"/v2/status/deriv/{name}/hist", partial(derivative_status, name=name))

@@ -84,6 +84,7 @@ class Bybit:
             for path, handler in (
                 ("instruments-info", self.instruments),
                 ("tickers", self.tickers),
+                ("option-base-coins", self.option_base_coins),
                 ("open-interest", self._of_instrument(self.open_interest)),
                 ("funding/history", self._of_instrument(self.funding)),
                 ("account-ratio", self._of_instrument(self.account_ratio)),
@@ -106,6 +107,25 @@ class Bybit:
         first = int(request.params.get("cursor") or 0)
         after = str(first + size) if first + size < len(rows) else ""
         return listed_as(category, rows[first : first + size], request, nextPageCursor=after)
+
+    def option_base_coins(self, request: Request, market: MarketModel) -> Response:
+        rows = [
+            {
+                "baseCoin": coin, "quoteCoin": quote, "settleCoin": quote, "optionShowName": f"{coin}-Options",
+                "optionOnlineTime": 1739952000000, "hasSymbol": int(coin in OPTIONS), "underlyingType": kind,
+            }
+            for coin, quote, kind in (
+                *((x, y, 0) for x in OPTIONS for y in ("USDT", "USDC")), ("XRP", "USDT", 0), ("NVDA", "USDT", 2),
+            )
+        ]  # fmt: skip
+        wanted = request.params.get("underlyingType", "").split(",")
+        return Response(
+            {
+                "retCode": 0,
+                "retMsg": "success",
+                "result": {"list": [row for row in rows if wanted == [""] or str(row["underlyingType"]) in wanted]},
+            }
+        )
 
     def tickers(self, request: Request, market: MarketModel) -> Response:
         category = request.params.get("category", "")

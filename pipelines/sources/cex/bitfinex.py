@@ -17,6 +17,7 @@ from typing import Final
 import polars as pl
 
 from pipelines.core.errors import RequestRefusedError, SourceFormatError, ThrottledError, VenueUnavailableError
+from pipelines.core.universe import asset_unit
 from pipelines.extract.paging import paginate_forward
 from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import (
@@ -49,6 +50,9 @@ from pipelines.sources.records import (
 NAME: Final = "bitfinex"
 DERIVATIVE: Final = "F0:USTF0"
 """Suffix of perpetual pairs: F0 marks a derivative, UST is Bitfinex's name for USDT."""
+
+CODES: Final = "/v2/conf/pub:map:currency:sym"
+"""Bitfinex's codes of coins that are not their tickers."""
 
 PAIRS: Final = (Field(0, "pair", str),)
 LIQUIDATIONS: Final = (
@@ -96,15 +100,37 @@ def positions(page: Page) -> Sequence[Record]:
 
 
 async def fetch_instruments(api: Api, job: Job) -> AsyncIterator[Page]:
-    """The names of all derivative pairs; Bitfinex publishes nothing else about them."""
+    """The names of all derivative pairs, and the coins behind Bitfinex's codes; it publishes nothing else about them."""
     yield await api.get("/v2/conf/pub:list:pair:futures")
+    yield await api.get(CODES)
+
+
+def coins_by_code(page: Page) -> dict[str, str]:
+    """Bitfinex's code of a coin and the coin: [[["ALG", "ALGO"], ["ATO", "ATOM"]]]."""
+    try:
+        return {str(pair[0]): str(pair[1]) for listed in status(page) for pair in listed}
+    except (TypeError, IndexError) as error:
+        raise SourceFormatError(f"{page.where}: expected pairs of a code and a coin: {page.excerpt}") from error
 
 
 def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     """Perpetuals as rows of clean.instruments, under the symbols of the other endpoints. Sizes are in coin (contract_size 1)."""
-    found = read_records(pages, pairs, PAIRS)
+    lists = [page for page in pages if page.request.get("path") != CODES]
+    coins = {code: coin for page in pages if page not in lists for code, coin in coins_by_code(page).items()}
+    units = {code: asset_unit(coin) for code, coin in coins.items()}
+    found = read_records(lists, pairs, PAIRS)
     frame = found.frame.with_columns(("t" + pl.col("pair")).alias("instrument"))
-    joined = frame.join(parse_symbols(NAME, frame["instrument"]), on="instrument", how="left", maintain_order="left")
+    code = pl.col("pair").str.strip_suffix(DERIVATIVE)
+    joined = frame.join(
+        parse_symbols(NAME, frame["instrument"]), on="instrument", how="left", maintain_order="left"
+    ).with_columns(
+        code.replace_strict(
+            {c: u.asset for c, u in units.items()}, default=pl.col("asset"), return_dtype=pl.String
+        ).alias("asset"),
+        code.replace_strict(
+            {c: u.multiplier for c, u in units.items()}, default=pl.col("multiplier"), return_dtype=pl.Float64
+        ).alias("multiplier"),
+    )
     rows = joined.filter(pl.col("asset").is_not_null()).select(
         pl.lit(NAME).alias("venue"),
         "instrument",

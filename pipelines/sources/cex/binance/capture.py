@@ -109,7 +109,7 @@ async def fetch_option_chain(api: Api, job: Job) -> AsyncIterator[Page]:
         params = {"underlyingAsset": asset, "expiration": expiration}
         yield await api.get("/eapi/v1/openInterest", endpoint=EAPI, params=params, costs={OPTIONS_WEIGHT: 1})
     yield await api.get("/eapi/v1/mark", endpoint=EAPI, costs={OPTIONS_WEIGHT: 5})
-    yield await api.get("/eapi/v1/ticker", endpoint=EAPI, costs={OPTIONS_WEIGHT: 5})
+    yield await api.get("/eapi/v1/ticker", endpoint=EAPI, costs={OPTIONS_WEIGHT: 40})
     for pair in sorted({pair for pair, _ in series}):
         yield await api.get("/eapi/v1/index", endpoint=EAPI, params={"underlying": pair}, costs={OPTIONS_WEIGHT: 1})
 

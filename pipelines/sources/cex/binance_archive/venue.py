@@ -239,7 +239,7 @@ VENUE: Final = Venue(
         ),
         _daily("um_metrics", ("open_interest", "long_short_ratios"), UM_METRICS.fetch, parse_um_metrics, date(2020, 9, 1), usdt_m,
                "USDT-M open interest and four long/short ratios every 5 minutes; most symbols since 2021-12."),
-        _daily("cm_metrics", ("open_interest", "long_short_ratios"), CM_METRICS.fetch, parse_cm_metrics, date(2020, 9, 1), coin_m,
+        _daily("cm_metrics", ("open_interest", "long_short_ratios"), CM_METRICS.fetch, parse_cm_metrics, date(2021, 7, 8), coin_m,
                "COIN-M open interest and taker ratio every 5 minutes; 2024-03-04 to 2024-06-08 are missing.", rules=cm_rules),
         Feed(
             name="funding",

@@ -15,12 +15,18 @@ from pipelines.extract.venue import Api, Context, Job, Page, Parsed
 from pipelines.sources.cex.bybit.wire import NAME, result_list
 from pipelines.sources.records import LINE, Field, read_records, rejected
 
-COINS: Final = ("BTC", "ETH", "SOL")
-"""Coins with options; the response for a coin without options is an empty list (?)."""
+BASE_COINS: Final = "/v5/market/option-base-coins"
+CRYPTO: Final = 0
+"""underlyingType of coins; options on stocks, commodities, currencies and oil are listed too."""
 
 SYMBOL: Final = r"^(?<coin>[A-Z0-9]+)-(?<expiry>\d{1,2}[A-Z]{3}\d{2})-(?<strike>\d+(?:\.\d+)?)-(?<kind>[CP])(?:-USDT)?$"
 """BTC-30DEC22-18000-C is quoted in USDC, BTC-27MAR26-90000-C-USDT in USDT."""
 
+COINS: Final = (
+    Field("baseCoin", "coin", str),
+    Field("hasSymbol", "has_symbol", int),
+    Field("underlyingType", "underlying_type", int),
+)
 OPTIONS: Final = (
     Field("symbol", "instrument", str),
     Field("openInterest", "oi_base", float),
@@ -34,9 +40,20 @@ OPTIONS: Final = (
 
 
 async def fetch_option_chain(api: Api, job: Job) -> AsyncIterator[Page]:
-    """Tickers of all options, one response per coin."""
-    for coin in COINS:
+    """The coins with options, and the tickers of all options, one response per coin."""
+    listed = await api.get(BASE_COINS, params={"underlyingType": CRYPTO})
+    coins = base_coins(listed)
+    yield listed
+    for coin in coins:
         yield await api.get("/v5/market/tickers", params={"category": "option", "baseCoin": coin})
+
+
+def base_coins(page: Page) -> list[str]:
+    """Coins with tradable options, each once: a coin is listed per settlement currency."""
+    found = read_records([page], result_list, COINS).frame.filter(
+        pl.col("has_symbol") == 1, pl.col("underlying_type") == CRYPTO
+    )
+    return found["coin"].unique(maintain_order=True).to_list()
 
 
 def parse_option_chain(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
@@ -45,6 +62,7 @@ def parse_option_chain(pages: Sequence[Page], context: Context) -> Iterator[Pars
     Open interest and volume are in coin, one-sided (?); volatility is a fraction. The mark price is in dollars and is converted
     to coin at the forward, as Deribit quotes it. A price of zero means none.
     """
+    pages = [page for page in pages if page.request.get("path") != BASE_COINS]
     records = read_records(pages, result_list, OPTIONS)
     captured = max((page.received_at for page in pages), default=context.fetched_at)
     parts = pl.col("instrument").str.extract_groups(SYMBOL).struct

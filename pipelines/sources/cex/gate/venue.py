@@ -85,6 +85,8 @@ VENUE: Final = Venue(
     limits=(Limit(200, 10.0),),
     concurrency=8,
     check=check,
+    # Without it sizes are whole numbers of contracts: below one contract 0.
+    headers={"X-Gate-Size-Decimal": "1"},
     notes="The retention of statistics and liquidation orders is undocumented; days without data count as missing, not quiet.",
     feeds=(
         Feed(
