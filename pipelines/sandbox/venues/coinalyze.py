@@ -27,7 +27,7 @@ LISTED: Final[dict[str, tuple[str, Listing]]] = {
     # An unsupported exchange.
     "BTCUSDT_PERP.4": ("Huobi", Listing("huobi", "BTC-USDT", "BTC")),
 }
-GATE_TWO_SIDED_SINCE: Final = datetime(2026, 3, 17, 6, 35)
+TWO_SIDED_SINCE: Final = {"bybit": datetime(2018, 11, 14), "gate": datetime(2026, 3, 17, 6, 35)}
 DATED: Final = "BTCUSDT_240628.A"
 BY_NAME: Final = {f"{listing.venue}:{listing.instrument}": listing for _, listing in LISTED.values()}
 MOST_SYMBOLS: Final = 20
@@ -80,10 +80,9 @@ def open_interest(market: MarketModel, listing: Listing, start: datetime, end: d
     frame = market.open_interest(listing, 1440, start + DAY, end + DAY)
     amount = pl.col("oi_usd") if listing.contract_type == "inverse" else pl.col("oi_base") / listing.multiplier
     # Passed on as the exchange states it: Bybit both sides, Gate both since March 2026.
-    is_doubled = {"bybit": pl.lit(True), "gate": pl.col("event_at") >= GATE_TWO_SIDED_SINCE}.get(
-        listing.venue, pl.lit(False)
-    )
-    amount = amount * pl.when(is_doubled).then(2).otherwise(1)
+    since_both = TWO_SIDED_SINCE.get(listing.venue)
+    if since_both is not None:
+        amount = amount * pl.when(pl.col("event_at") >= since_both).then(2).otherwise(1)
     return frame.select(
         (pl.col("event_at") - DAY).alias("at"),
         amount.alias("o"),
