@@ -20,14 +20,14 @@ from pipelines.evidence.panel import Panel, instant, month_digests, read_panel
 if TYPE_CHECKING:
     import duckdb
 
-RECIPE: Final = "calendar time and EWC of returns, panel regression with EWC and shifts of risk; 1"
+METHOD_VERSION: Final = "calendar time and EWC of returns, panel regression with EWC and shifts of risk; 1"
 """Enters every digest: a change of method is a change of this text."""
 
 COLUMNS: Final = (
     "hypothesis_id", "judged_on", "sample", "first_day", "last_day", "days_known", "n_events", "n_days", "n_assets", "effect",
     "se_calendar", "se_ewc", "ewc_terms", "p_calendar", "p_ewc", "p_shift", "p", "ci_low", "ci_high", "ci90_low", "ci90_high",
     "mde", "n_eff", "effect_first_half", "effect_second_half", "effect_bull", "effect_bear", "effect_calm", "effect_storm",
-    "placebo_rejection_share", "is_input_missing", "available_at", "input_digest", "recipe",
+    "placebo_rejection_share", "is_input_missing", "available_at", "input_digest", "method_version",
 )  # fmt: skip
 
 
@@ -131,7 +131,7 @@ def digests(
         for month in months:
             for sample in ("record", "unseen") if one.seen_through else ("record",):
                 text = "\0".join([
-                    RECIPE, one.hypothesis_id, repr(one.hypothesis), one.family, str(one.seen_through), sample, str(month),
+                    METHOD_VERSION, one.hypothesis_id, repr(one.hypothesis), one.family, str(one.seen_through), sample, str(month),
                     repr(sorted(settings.items())), of_months[""][month], states.get(month, ""),
                 ])  # fmt: skip
                 found[one.hypothesis_id, month, sample] = hashlib.sha256(text.encode()).hexdigest()[:20]
@@ -184,6 +184,6 @@ def row(
         "first_day": None if first is None else panel.first + timedelta(days=first),
         "last_day": None if last is None else panel.first + timedelta(days=last),
         "is_input_missing": found.days_known == 0,
-        "available_at": instant(available), "input_digest": digest, "recipe": RECIPE,
+        "available_at": instant(available), "input_digest": digest, "method_version": METHOD_VERSION,
     }  # fmt: skip
     return tuple(values[name] for name in COLUMNS)

@@ -63,7 +63,8 @@ class LoadOutcome:
         if self.refused:
             counts.append(f"{len(self.refused)} landing(s) were refused")
             lines.append(
-                "See 'leverhouse landing show ID'; then 'leverhouse landing accept ID' or 'leverhouse landing forget ID'."
+                "See 'leverhouse landing show ID'. If its data is right: 'leverhouse landing accept ID', or [[accept]] in the "
+                "mapping (docs/quality.md). If not: 'leverhouse landing forget ID'."
             )
         only_waiting = not self.refused and all(isinstance(e, TransientError) for e in self.failures.values())
         error = (TransientError if only_waiting else PermanentError)(

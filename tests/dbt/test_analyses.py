@@ -67,7 +67,7 @@ def test_an_example_reads_marts_only_and_only_columns_they_promise(
         ("select 1\n", "Question:"),
         (
             "-- Question: how?\n-- Unit: one row\n-- Trust: none\nselect * from {{ source('ops', 'loads') }}\n",
-            "no more",
+            "no dbt function but ref",
         ),
     ],
 )

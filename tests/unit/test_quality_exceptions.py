@@ -144,7 +144,7 @@ def test_a_refused_move_loads_once_the_mapping_declares_it(tmp_path: Path) -> No
     import_files(settings, mapping, files=[tmp_path / "calm.csv"])
     load_pending(settings).raise_failures()
     import_files(settings, mapping, files=[tmp_path / "move.csv"])
-    with pytest.raises(PermanentError, match=r"oi_base_unit_jump.*\[\[accept\]\] in the mapping"):
+    with pytest.raises(PermanentError, match=r"(?s)oi_base_unit_jump.*\[\[accept\]\] in the mapping"):
         load_pending(settings).raise_failures()
     declared = "\n".join(
         f'[[accept]]\ntable = "open_interest"\ncheck = "{level}_unit_jump"\ndays = [2024-01-31, 2024-01-31]\n'

@@ -33,7 +33,7 @@ create table if not exists stats.signal_estimates (
     is_input_missing boolean not null,
     available_at timestamp,
     input_digest varchar not null,
-    recipe varchar not null
+    method_version varchar not null
 );
 comment on table stats.signal_estimates is 'Effect of each hypothesis with its errors, as judged at the end of each month from the days until then; written by the step of statistics between two runs of dbt.';
 comment on column stats.signal_estimates.hypothesis_id is 'Id of the hypothesis in the seed signal_hypotheses.';
@@ -69,4 +69,4 @@ comment on column stats.signal_estimates.placebo_rejection_share is 'Share of ci
 comment on column stats.signal_estimates.is_input_missing is 'True where the signal was known on no day of the sample.';
 comment on column stats.signal_estimates.available_at is 'Latest available_at of the rows used.';
 comment on column stats.signal_estimates.input_digest is 'Digest of everything the row follows from; a row whose digest is the same is not computed again.';
-comment on column stats.signal_estimates.recipe is 'Version of the method.';
+comment on column stats.signal_estimates.method_version is 'Version of the method.';

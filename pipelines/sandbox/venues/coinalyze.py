@@ -27,6 +27,7 @@ LISTED: Final[dict[str, tuple[str, Listing]]] = {
     # An unsupported exchange.
     "BTCUSDT_PERP.4": ("Huobi", Listing("huobi", "BTC-USDT", "BTC")),
 }
+TWO_SIDED_SINCE: Final = {"bybit": datetime(2018, 11, 14), "gate": datetime(2026, 3, 17, 6, 35)}
 DATED: Final = "BTCUSDT_240628.A"
 BY_NAME: Final = {f"{listing.venue}:{listing.instrument}": listing for _, listing in LISTED.values()}
 MOST_SYMBOLS: Final = 20
@@ -78,7 +79,10 @@ Rows = Callable[[MarketModel, Listing, datetime, datetime], pl.DataFrame]
 def open_interest(market: MarketModel, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
     frame = market.open_interest(listing, 1440, start + DAY, end + DAY)
     amount = pl.col("oi_usd") if listing.contract_type == "inverse" else pl.col("oi_base") / listing.multiplier
-    amount = amount * (2 if listing.venue == "bybit" else 1)  # passed on as Bybit states it
+    # Passed on as the exchange states it: Bybit both sides, Gate both since March 2026.
+    since_both = TWO_SIDED_SINCE.get(listing.venue)
+    if since_both is not None:
+        amount = amount * pl.when(pl.col("event_at") >= since_both).then(2).otherwise(1)
     return frame.select(
         (pl.col("event_at") - DAY).alias("at"),
         amount.alias("o"),

@@ -78,7 +78,6 @@ select
     cohort_days,
     coalesce(feed_completeness, 'none') as completeness,
     valid_from as kernel_valid_from,
-    'map 80%, distance 20%; daily cohorts' as recipe,
     greatest(available_at, cast(trade_date + 1 as timestamp)) as available_at
 from priced
 where exposure_share >= 0.0005e0

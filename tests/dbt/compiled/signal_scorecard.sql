@@ -114,7 +114,7 @@ judged as (
         record.effect_calm,
         record.effect_storm,
         record.placebo_rejection_share,
-        record.recipe,
+        record.method_version,
         record.available_at,
         counted.is_input_missing,
         counted.days_known as counted_days,
@@ -219,7 +219,7 @@ select
         when judged.verdict = 'cannot_tell' then 'an effect of the smallest size would not be found in this much data'
         else 'the effect is not told from zero'
     end as verdict_reason,
-    judged.recipe,
+    judged.method_version,
     -- A month without a row is judged at its end all the same.
     greatest(judged.available_at, cast(judged.judged_on + 1 as timestamp)) as available_at
 from judged

@@ -29,6 +29,6 @@ select
     effect_storm,
     placebo_rejection_share,
     is_input_missing,
-    recipe,
+    method_version,
     available_at
 from {{ source('stats', 'signal_estimates') }}
