@@ -34,12 +34,9 @@ that breaks or a query that does not parse, says nothing of the tests."""
 
 # Read on import, before the environment of the tests is cleaned; a copy elsewhere would not find its neighbors.
 FOLDERS: Final = {
-    variable: os.environ.get(variable) or str(PROJECT_ROOT.parent / "shared" / name)
-    for variable, name in (
-        ("LEVERHOUSE_FIELD", "field"),
-        ("LEVERHOUSE_RECORDED", "recorded"),
-        ("LEVERHOUSE_SAMPLES", "samples"),
-    )
+    f"LEVERHOUSE_{name.upper()}": os.environ.get(f"LEVERHOUSE_{name.upper()}")
+    or str(PROJECT_ROOT.parent / "shared" / name)
+    for name in ("field", "recorded", "reference", "samples")
 }
 
 
