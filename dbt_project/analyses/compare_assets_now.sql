@@ -17,4 +17,4 @@ select
     signals_known,
     signals_on_names
 from {{ ref('latest_by_asset') }}
-order by oi_usd desc nulls last, asset
+order by oi_usd desc nulls last, asset asc

@@ -11,4 +11,4 @@ select
     excess_rate_annual,
     excess_rate_percentile_90d
 from {{ ref('latest_by_asset') }}
-order by excess_rate_annual desc nulls last, asset
+order by excess_rate_annual desc nulls last, asset asc

@@ -11,4 +11,4 @@ select
     venues_present,
     venues_expected
 from {{ ref('latest_by_asset') }}
-order by oi_usd desc nulls last, asset
+order by oi_usd desc nulls last, asset asc

@@ -9,4 +9,4 @@ select
     oi_usd,
     oi_percentile_365d
 from {{ ref('latest_by_asset') }}
-order by oi_to_volume desc nulls last, asset
+order by oi_to_volume desc nulls last, asset asc

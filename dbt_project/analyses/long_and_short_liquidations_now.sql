@@ -11,4 +11,4 @@ select
     liquidations_completeness,
     liquidations_oi_share
 from {{ ref('latest_by_asset') }}
-order by liquidated_24h_usd desc nulls last, asset
+order by liquidated_24h_usd desc nulls last, asset asc

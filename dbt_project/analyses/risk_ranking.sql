@@ -11,4 +11,4 @@ select
     realized_vol_30d_annual,
     signals_on_names
 from {{ ref('latest_by_asset') }}
-order by systemic_risk_score desc nulls last, oi_percentile_365d desc nulls last, asset
+order by systemic_risk_score desc nulls last, oi_percentile_365d desc nulls last, asset asc

@@ -271,8 +271,17 @@ WITHOUT: Final[Mapping[str, str]] = {
 }
 
 
+WITHOUT_FOLDERS: Final[Mapping[str, str]] = {
+    "cex_more": "venues that no source reads yet",
+    "streams": PUSHED,
+    "vendor_files": "files of vendors, for imports",
+}
+"""Folders of samples none of which is compared."""
+
+
 def test_every_sample_has_a_row_or_a_reason_for_none(samples_dir: Path) -> None:
-    samples = {str(path.relative_to(samples_dir)) for path in samples_dir.rglob("*") if path.is_file()}
+    found = (path.relative_to(samples_dir) for path in samples_dir.rglob("*") if path.is_file())
+    samples = {str(path) for path in found if path.parts[0] not in WITHOUT_FOLDERS}
     compared = {row.sample for row in ROWS}
     assert compared & set(WITHOUT) == set()
     assert samples == compared | set(WITHOUT)

@@ -1,5 +1,5 @@
--- What followed each event of a signal, for whoever acted at the first close after it was known. signal_scorecard judges
--- whether that is more than chance; here are the events themselves.
+-- What followed each event of a signal, for whoever acted at the first close after it was known. signal_scorecard
+-- judges whether that is more than chance; here are the events themselves.
 with states as (
     select
         *,
@@ -56,7 +56,8 @@ select
     entries.available_at as signal_available_at,
     entries.entry_date,
     max(case when days.trade_date = entries.entry_date then days.close_usd end) as entry_close_usd,
-    max(case when days.trade_date = entries.entry_date + horizons.horizon_days then days.close_usd end) as exit_close_usd,
+    max(case when days.trade_date = entries.entry_date + horizons.horizon_days then days.close_usd end)
+        as exit_close_usd,
     case
         when count(case when days.trade_date > entries.entry_date then days.log_return end) = horizons.horizon_days
             then sum(days.log_return) filter (where days.trade_date > entries.entry_date)
@@ -75,16 +76,19 @@ select
             then sum(days.liquidated_usd) filter (where days.trade_date > entries.entry_date)
     end as liquidated_usd,
     case
-        when count(case when days.trade_date > entries.entry_date then days.log_return end) = horizons.horizon_days then 'known'
+        when count(case when days.trade_date > entries.entry_date then days.log_return end) = horizons.horizon_days
+            then 'known'
         when max(newest.trade_date) < entries.entry_date + horizons.horizon_days then 'not over'
         else 'unknown'
     end as outcome,
     greatest(entries.available_at, coalesce(max(days.available_at), entries.available_at)) as available_at
 from entries
 cross join horizons
-cross join (select max(trade_date) as trade_date from days) as newest
+cross join (select max(known.trade_date) as trade_date from days as known) as newest
 left join days
-    on entries.asset = days.asset and days.trade_date between entries.entry_date and entries.entry_date + horizons.horizon_days
+    on
+        entries.asset = days.asset
+        and days.trade_date between entries.entry_date and entries.entry_date + horizons.horizon_days
 group by
     entries.asset, entries.trade_date, entries.signal, horizons.horizon_days, entries.direction, entries.strength,
     entries.available_at, entries.entry_date

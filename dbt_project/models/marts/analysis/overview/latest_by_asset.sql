@@ -1,4 +1,4 @@
--- One row per asset for those who compare assets: everything of one and the same day, the newest with known open interest.
+-- One row per asset for those who compare assets: everything of one day, the newest with known open interest.
 with newest as (
     select * from {{ ref('oi_trends_daily') }}
     where oi_base is not null
@@ -104,5 +104,6 @@ left join {{ ref('options_structure_daily') }} as options
     on newest.asset = options.asset and newest.trade_date = options.trade_date
 left join {{ ref('leverage_daily') }} as leverage
     on newest.asset = leverage.asset and newest.trade_date = leverage.trade_date
-left join {{ ref('signal_matrix_daily') }} as matrix on newest.asset = matrix.asset and newest.trade_date = matrix.trade_date
+left join {{ ref('signal_matrix_daily') }} as matrix
+    on newest.asset = matrix.asset and newest.trade_date = matrix.trade_date
 left join signals on newest.asset = signals.asset and newest.trade_date = signals.trade_date
