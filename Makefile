@@ -49,7 +49,7 @@ lint: setup ## ruff, mypy, import rules, SQL style
 unit: setup ## the tests of make test, without the linters
 	$(PYTEST) $(ARGS)
 
-test-slow: setup ## kill whole runs at random moments, and race them against each other
+test-slow: setup ## kill and race whole runs; a year of every venue; the recorded history again, and rebuilt
 	$(PYTEST) -m slow $(ARGS)
 
 soak: setup ## thirty days of scheduled operation with faults, kills and restatements, against an undisturbed run

@@ -28,14 +28,15 @@ from tests.mutations.mutants import MUTANTS, Mutant
 COPIED: Final = ("pipelines", "dbt_project", "scripts", "tests", "warehouse/schema", "warehouse/dagster_home", "docs")
 LEFT_OUT: Final = shutil.ignore_patterns("__pycache__", "target", "logs", "mutations", ".*")
 
-SEEN: Final = re.compile(r"AssertionError|^assert |^Failed: |Hypothesis found|pipelines\.errors\.\w+Error")
+SEEN: Final = re.compile(r"AssertionError|^assert |^Failed: |Hypothesis found|pipelines\.core\.errors\.\w+Error")
 """How a defect is seen: an assertion that fails, or an error that the pipeline raises on purpose. Anything else, an import
 that breaks or a query that does not parse, says nothing of the tests."""
 
 # Read on import, before the environment of the tests is cleaned; a copy elsewhere would not find its neighbors.
 FOLDERS: Final = {
-    variable: os.environ.get(variable) or str(PROJECT_ROOT.parent / "shared" / name)
-    for variable, name in (("LEVERHOUSE_RECORDED", "recorded"), ("LEVERHOUSE_SAMPLES", "samples"))
+    f"LEVERHOUSE_{name.upper()}": os.environ.get(f"LEVERHOUSE_{name.upper()}")
+    or str(PROJECT_ROOT.parent / "shared" / name)
+    for name in ("field", "recorded", "reference", "samples")
 }
 
 

@@ -40,6 +40,9 @@ NO_EXCHANGES: Final = {
     "hyperliquid_fills": "a second source of Hyperliquid, liquidations only; tested end to end in test_hyperliquid_fills",
 }
 """Venues other than chains without listings, and the reason."""
+YEAR_WITH_EVERY_CHANGE: Final = {"binance_archive", "bybit", "okx"}
+"""Venues whose year runs with every change, because it takes what venues share through its paces: files by day and month, cursors,
+pages that go backward. A year of another venue fails only with that venue's module; `make test-slow` runs it."""
 
 
 @pytest.fixture(autouse=True)
@@ -138,7 +141,13 @@ def check_year(settings: Settings, case: VenueCase, feed_cases: Sequence[FeedCas
     compare(settings, case, feed_cases, case.listings, first=first, last=last, assets=case.assets)
 
 
-@by_venue
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=() if case.venue in YEAR_WITH_EVERY_CHANGE else pytest.mark.slow, id=case.venue)
+        for case in VENUE_CASES
+    ],
+)
 def test_a_year_of_three_assets_matches_the_market(case: VenueCase, settings: Settings) -> None:
     check_year(settings, case, [feed_case for feed_case in case.feed_cases if feed_case.feed not in case.slow_feeds])
 

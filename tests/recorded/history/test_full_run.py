@@ -215,7 +215,9 @@ def test_every_table_and_column_of_marts_has_a_comment_in_the_published_file(
     assert rows(published, uncommented) == []
 
 
+@pytest.mark.slow
 def test_a_second_run_and_an_offline_rebuild_give_the_same_tables(job: Job) -> None:
+    """On other data, tests/unit/test_rebuild.py and tests/property say the same with every change."""
     first = job.fingerprints()
     again = json.loads(job.run("run", "--root", str(job.recorded), "--json"))
     assert again["loaded"] == []
