@@ -79,6 +79,17 @@ class KnownGap:
 
 
 @dataclass(frozen=True)
+class UnreadableAnswer:
+    """What a venue answered about `subject` for these days could not be read, and was not read since.
+
+    `subject` is what was asked for: an instrument, a family of them, or * for the whole venue.
+    """
+
+    subject: str
+    days: tuple[date, ...]
+
+
+@dataclass(frozen=True)
 class AcceptedException:
     """Correct rows of the days [first_day, last_day] that fail a check of the gate, and the reason to accept them.
 

@@ -7,6 +7,7 @@ from datetime import date
 from functools import cache
 from typing import TYPE_CHECKING
 
+from pipelines.contract.ddl import load_contract
 from pipelines.core.errors import ConfigError
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
@@ -77,6 +78,7 @@ def fetch(
             api,
             partitions=partitions,
             jobs=jobs,
+            reader=registry.answer_reader(store, load_contract(settings.schema_dir), venue, feed),
             now=now,
             again=again,
             clock=clock,
