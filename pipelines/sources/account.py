@@ -28,6 +28,7 @@ RULES: Final[Mapping[str, str]] = {
     "no_value": "the venue states no value for it",
     "not_forced": "an ordinary trade, and no liquidation",
     "counted_before": "it repeats what another record of the answer says",
+    "part_of_row": "the row of another record has its values, as an hour has those of its seconds",
     "delisted": "the venue lists it as no longer traded",
 }
 """Rules by which a parser leaves a record out, and what each means."""
@@ -92,6 +93,8 @@ class Account:
         """Note what became of records; what a record is worth most as stands."""
         if self.pages and lines.len():
             at, states = lines.drop_nulls().to_numpy() - 1, self._states
+            # A parser may add rows of its own, numbered after the last record.
+            at = at[at < len(states)]
             states[at] = np.maximum(states[at], np.uint8(code))
 
     def take(self, rows: pl.DataFrame, strays: pl.DataFrame, rejects: pl.DataFrame | None) -> None:

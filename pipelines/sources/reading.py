@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import polars as pl
@@ -21,6 +21,13 @@ from pipelines.extract.venue import Context, Daily, Feed, Page, Parsed, Span, Ve
 from pipelines.sources.account import LINE, Account
 from pipelines.sources.instruments import TURNOVER
 from pipelines.sources.records import FIRST_TIME, NEAR
+
+LONGEST_AHEAD: Final = timedelta(days=731)
+"""Nothing that a venue says happens later than this after its answer: the farthest settlement announced is hours away."""
+
+LONGEST_AGO: Final = datetime(1970, 1, 1)
+LATEST: Final = datetime(2200, 1, 1)
+"""Bounds of all other times, such as those of listing and delivery, which venues state as 0 or 2100 for never."""
 
 WORDS: Final = 600
 """Characters of a parser's words that are kept."""
@@ -72,29 +79,33 @@ def _strays(table: Table, feed: Feed, rows: pl.DataFrame, context: Context) -> p
 
 def _with_possible_times(table: Table, one: Parsed, context: Context) -> Parsed:
     """`one` without rows at a time that cannot be; these are rejects."""
-    column = table.day_column
-    if column is None or not one.rows.height:
+    wrong = pl.lit(None, pl.String)
+    for column, kind in one.rows.schema.items():
+        if isinstance(kind, pl.Datetime):
+            first, last = LONGEST_AGO, LATEST
+            if column == table.day_column and not table.merge:
+                first, last = FIRST_TIME, max(context.span.end, context.fetched_at) + LONGEST_AHEAD
+            found = one.rows.get_column(column)
+            if found.len() and not found.is_between(first, last).all():
+                wrong = pl.coalesce(wrong, pl.when(~pl.col(column).is_between(first, last)).then(pl.lit(column)))
+    named = one.rows.with_columns(wrong.alias("wrong"))
+    impossible = named.filter(pl.col("wrong").is_not_null())
+    if impossible.is_empty():
         return one
-    last = max(context.span.end, context.fetched_at).replace(year=context.fetched_at.year + 2, day=1)
-    at = one.rows.get_column(column)
-    possible = at.is_between(FIRST_TIME, last) | at.is_null()
-    if possible.all():
-        return one
-    impossible = one.rows.filter(~possible)
+    # The year 58,000 is no date that could be written out.
+    stamps = [pl.col(c).dt.epoch("us").alias(c) for c, kind in one.rows.schema.items() if isinstance(kind, pl.Datetime)]
     instrument = table.instrument_column
-    texts = [c for c, kind in impossible.schema.items() if not isinstance(kind, pl.Datetime)]
-    rejects = impossible.select(
+    rejects = impossible.with_columns(stamps).select(
         pl.lit(None, pl.Date).alias("trade_date"),
         pl.col(LINE).alias("line"),
-        pl.lit(column).alias("field"),
+        pl.col("wrong").alias("field"),
         (pl.col(instrument) if instrument in impossible.columns else pl.lit(None, pl.String)).alias("instrument"),
         pl.lit("unparsable").alias("reason"),
-        # The year 58,000 is no date that anything else could write.
-        pl.format(f"{column} cannot be: {{}} s since 1970", pl.col(column).dt.epoch("us") // 1_000_000).alias("detail"),
-        pl.struct(pl.col(texts).exclude(LINE), pl.col(column).dt.epoch("us")).struct.json_encode().alias("raw"),
+        pl.format("{} is no time that can be", "wrong").alias("detail"),
+        pl.struct(pl.all().exclude(LINE, "wrong")).struct.json_encode().alias("raw"),
     )
     before = no_rejects() if one.rejects is None else one.rejects
-    return Parsed(one.table, one.rows.filter(possible), pl.concat([before, rejects]))
+    return Parsed(one.table, named.filter(pl.col("wrong").is_null()).drop("wrong"), pl.concat([before, rejects]))
 
 
 @dataclass

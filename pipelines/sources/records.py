@@ -19,8 +19,10 @@ import polars as pl
 from pipelines.contract.batch import REJECT_SCHEMA, no_rejects
 from pipelines.core.errors import SourceFormatError
 from pipelines.extract.venue import Context, Page
-from pipelines.sources.account import LINE, count_page, leave_out, leave_out_lines, note_outside
+from pipelines.sources import account
+from pipelines.sources.account import count_page, leave_out, leave_out_lines, note_outside
 
+LINE: Final = account.LINE
 SUBJECT: Final = "subject"
 
 Key = str | int

@@ -21,6 +21,7 @@ from pipelines.contract.batch import no_rejects
 from pipelines.core.errors import SourceFormatError, VenueUnavailableError
 from pipelines.extract import fetch_log
 from pipelines.extract.venue import Api, Fetch, Job, NotYetPublishedError, Page
+from pipelines.sources.account import count_page
 from pipelines.sources.records import LINE, SUBJECT, Field, Records
 
 ARCHIVE: Final = "archive"
@@ -181,6 +182,9 @@ def read_archives(pages: Iterable[Page], fields: Sequence[Field]) -> Iterator[Re
     """
     lines = 0
     for batch in _batches(pages, fields):
+        counted = [count_page(page, length) for page, length in zip(batch.files, batch.lengths, strict=True)]
+        if counted[0] is not None:
+            lines = counted[0]
         yield batch.records(fields, first_line=lines + 1)
         lines += sum(batch.lengths)
 
