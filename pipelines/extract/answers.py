@@ -20,7 +20,7 @@ from pipelines.extract.venue import WHOLE_VENUE, Api, NotYetPublishedError, Page
 UNREADABLE: Final = "unreadable"
 """Completeness of answers that could not be read, and what the name of their part ends with."""
 
-READ_BYTES: Final = 2 << 20
+READ_BYTES: Final = 1 << 20
 """Answers are read once there are this many bytes of them: parsing a batch costs a fraction of parsing each."""
 
 THREAD_BYTES: Final = 1 << 20

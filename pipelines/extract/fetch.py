@@ -54,6 +54,9 @@ GIVE_UP_AFTER: Final = timedelta(days=30)
 
 PARTITIONS_AT_ONCE: Final = 16
 
+KEPT_PARSED_BYTES: Final = 256 << 10
+"""Pages of one subject whose parsed JSON is kept until they are read; that of more takes too much memory."""
+
 Plan = Mapping[str, Job]
 JobsOf = Callable[[Span], Plan]
 """The jobs of a span by subject: the instruments listed in it."""
@@ -370,10 +373,13 @@ class _Run:
     async def _pages(self, job: Job) -> list[Page]:
         pages: list[Page] = []
         heard = HeardApi(self.api)
+        size = 0
         try:
             async for page in self.feed.fetch(heard, job):
-                # The feed has already read the cursor or timestamps it pages by.
-                page.clear_cache()
+                size += len(page.body)
+                if size > KEPT_PARSED_BYTES:
+                    # The feed has already read the cursor or timestamps it pages by.
+                    page.clear_cache()
                 pages.append(page)
         # A feed reads bounds and cursors in what the world sends; a panic of polars is no Exception.
         except BaseException as error:

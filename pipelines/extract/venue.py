@@ -181,7 +181,7 @@ class Context:
 
 
 Fetch = Callable[[Api, Job], AsyncIterator[Page]]
-"""Yields the pages of a job. It must read cursors and timestamps before yielding a page, because the consumer then drops the
+"""Yields the pages of a job. It must read cursors and timestamps before yielding a page, because the consumer may then drop the
 page's parsed JSON, which takes many times the memory of the body."""
 
 Parse = Callable[[Sequence[Page], Context], Iterator[Parsed]]

@@ -33,7 +33,7 @@ RULES: Final[Mapping[str, str]] = {
 }
 """Rules by which a parser leaves a record out, and what each means."""
 
-_FAR, _OUTSIDE, _REJECTED, _STRAY, _ACCEPTED = 240, 241, 250, 251, 252
+_FAR, _OUTSIDE, _UNPARSABLE, _REJECTED, _STRAY, _ACCEPTED = 240, 241, 249, 250, 251, 252
 """By worth: a record of which one table has a row and another a reject is accepted."""
 
 _RULE_CODES: Final = {rule: code for code, rule in enumerate(RULES, start=1)}
@@ -41,15 +41,22 @@ _RULE_CODES: Final = {rule: code for code, rule in enumerate(RULES, start=1)}
 
 @dataclass(frozen=True)
 class Counts:
-    """Records by what became of them. `far` is the part of `outside`, and `stray` of `accepted`, that is nowhere near the span."""
+    """Records by what became of them. `far` is the part of `outside`, and `stray` of `accepted`, that is nowhere near the span;
+    `unparsable` is the part of `rejected` with a cell that cannot be read."""
 
     received: int = 0
     accepted: int = 0
     stray: int = 0
     rejected: int = 0
+    unparsable: int = 0
     outside: int = 0
     far: int = 0
     ignored: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether some records look misread, and none is right."""
+        return self.far + self.stray + self.unparsable > 0 and self.accepted == self.stray
 
     @property
     def unnamed(self) -> int:
@@ -101,8 +108,10 @@ class Account:
         """Note what a parser made of the records: rows near the span, rows that are not, and rejects."""
         self.mark(rows.get_column(LINE), _ACCEPTED)
         self.mark(strays.get_column(LINE), _STRAY)
-        if rejects is not None:
-            self.mark(rejects.get_column("line"), _REJECTED)
+        if rejects is not None and rejects.height:
+            unparsable = rejects.get_column("reason") == "unparsable"
+            self.mark(rejects.get_column("line").filter(~unparsable), _REJECTED)
+            self.mark(rejects.get_column("line").filter(unparsable), _UNPARSABLE)
 
     def by_page(self) -> Iterator[tuple[Page, Counts]]:
         """What became of the records of each page."""
@@ -171,12 +180,13 @@ def _counted(states: npt.NDArray[np.uint8]) -> Counts:
     if states.size:
         values: Any = np.bincount(states, minlength=256)
         found = {int(code): int(values[code]) for code in np.flatnonzero(values)}
-    far, stray = found.get(_FAR, 0), found.get(_STRAY, 0)
+    far, stray, unparsable = found.get(_FAR, 0), found.get(_STRAY, 0), found.get(_UNPARSABLE, 0)
     return Counts(
         received=int(states.size),
         accepted=stray + found.get(_ACCEPTED, 0),
         stray=stray,
-        rejected=found.get(_REJECTED, 0),
+        rejected=unparsable + found.get(_REJECTED, 0),
+        unparsable=unparsable,
         outside=far + found.get(_OUTSIDE, 0),
         far=far,
         ignored={rule: found[code] for rule, code in _RULE_CODES.items() if code in found},

@@ -6,7 +6,7 @@ and no files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -133,32 +133,33 @@ class AnswerReader:
         if span not in self._known:
             self._known = {span: self.instruments(span)}
         context = Context(self.venue.name, fetched_at, span, self._known[span])
-        sampled = pages if self.feed.sample is None else [self.feed.sample(page) for page in pages]
         account = Account()
-        error = self._error(sampled, context, account)
+        error = self._error(self._sampled(pages), context, account)
         counts = account.by_subject()
         subjects = list(dict.fromkeys(page.subject for page in pages))
-        doubted = [
-            s
-            for s in subjects
-            if error or (s in counts and counts[s].received and counts[s].accepted == counts[s].stray)
-        ]
-        if len(subjects) == 1:
+        doubted = [s for s in subjects if error or (s in counts and counts[s].is_doubtful)]
+        if len(subjects) == 1 and self.feed.sample is None:
             return {subjects[0]: error} if error else {}
         found: dict[str, SourceFormatError] = {}
         for subject in doubted:
-            own = [page for page in sampled if page.subject == subject]
+            # By itself and as a whole: the first lines of a file may be odd where the others are not.
+            own = [page for page in pages if page.subject == subject]
             if (reason := self._error(own, context, Account())) is not None:
                 found[subject] = reason
         # Each can be read by itself, and all together cannot.
-        return found if found or error is None else dict.fromkeys(subjects, error)
+        together = self.feed.sample is None and error is not None and not found
+        return dict.fromkeys(subjects, error) if together and error else found
 
-    def _error(self, pages: Sequence[Page], context: Context, account: Account) -> SourceFormatError | None:
+    def _sampled(self, pages: Sequence[Page]) -> Iterator[Page]:
+        return iter(pages) if self.feed.sample is None else map(self.feed.sample, pages)
+
+    def _error(self, pages: Iterable[Page], context: Context, account: Account) -> SourceFormatError | None:
         try:
-            for _ in read_pages(self.contract, self.feed, pages, context, account):
+            read = list(pages)
+            for _ in read_pages(self.contract, self.feed, read, context, account):
                 pass
             if self.feed.name == TURNOVER and self.venue.turnover is not None:
-                self.venue.turnover(pages)
+                self.venue.turnover(read)
         # A parser meets whatever the world sends, and a panic of polars is no Exception.
         except BaseException as error:
             if not is_fault_of_bytes(error):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
+import numpy as np
 import orjson
 import polars as pl
 
@@ -87,8 +88,8 @@ def read_records(
     page and field, if no record that an endpoint returned has it.
     """
     cells: dict[str, list[Any]] = {field.name: [] for field in fields}
-    subjects: list[pl.Series] = []
-    received: list[pl.Series] = []
+    read: list[Page] = []
+    lengths: list[int] = []
     kept: list[Record] = []
     lines: list[int] = []
     first_line = 1
@@ -103,8 +104,8 @@ def read_records(
             column, missing = _column(records, field)
             cells[field.name].extend(column)
             counts.add(page, field, missing, len(records))
-        subjects.append(pl.repeat(page.subject, len(records), dtype=pl.String, eager=True))
-        received.append(pl.repeat(page.received_at, len(records), dtype=pl.Datetime("us"), eager=True))
+        read.append(page)
+        lengths.append(len(records))
         kept.extend(records)
         lines.extend(first_line + i for i in chosen)
         if len(chosen) < len(listed):
@@ -113,9 +114,10 @@ def read_records(
         first_line += len(listed)
     counts.raise_if_absent()
     columns = {field.name: _typed(field, cells[field.name]) for field in fields}
+    of_page = pl.Series(np.repeat(np.arange(len(read), dtype=np.uint32), lengths))
     frame = pl.DataFrame(columns).with_columns(
-        (pl.concat(subjects) if subjects else pl.Series([], dtype=pl.String)).alias(SUBJECT),
-        (pl.concat(received) if received else pl.Series([], dtype=pl.Datetime("us"))).alias("received_at"),
+        pl.Series(SUBJECT, [page.subject for page in read], dtype=pl.String).gather(of_page),
+        pl.Series("received_at", [page.received_at for page in read], dtype=pl.Datetime("us")).gather(of_page),
         pl.Series(LINE, lines, dtype=pl.Int64),
     )
     return _split(frame, fields, cells, kept)

@@ -62,7 +62,7 @@ from pipelines.sources.cex.binance_archive.history import (
     parse_um_metrics,
     parse_volatility_index,
 )
-from pipelines.sources.cex.binance_archive.wire import LISTING, NAME, Archive, check
+from pipelines.sources.cex.binance_archive.wire import LISTING, NAME, Archive, check, first_lines
 from pipelines.sources.records import LINE, SUBJECT, rejected
 
 UM_METRICS: Final = Archive("futures/um", "metrics")
@@ -212,6 +212,7 @@ def _daily(
         subjects=subjects,
         completeness=completeness,
         rules=rules,
+        sample=first_lines,
     )
 
 
@@ -251,6 +252,7 @@ VENUE: Final = Venue(
             cadence=Daily(published_after=ARCHIVE_LAG, recheck_days=7),
             partitioning=Partitioning(months="only"),
             subjects=perpetuals,
+            sample=first_lines,
         ),
         _daily("um_candles", ("candles",), USDT_M.archive.fetch, USDT_M.parse, date(2019, 12, 31), usdt_m,
                "USDT-M hourly candles."),
