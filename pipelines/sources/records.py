@@ -53,6 +53,7 @@ class _Missing:
 
 
 _MISSING: Final = _Missing()
+_NO_CELL: Final = {list, dict, _Missing}
 
 
 @dataclass(frozen=True)
@@ -337,10 +338,11 @@ def _cell(record: Record, field: Field) -> Any:
 
 def _typed(field: Field, values: list[Any]) -> pl.Series:
     """The cells cast to the field's type; unreadable cells, including missing and nested ones, become null."""
-    if any(isinstance(value, list | dict | _Missing) for value in values):
+    kinds = set(map(type, values))
+    if kinds & _NO_CELL:
         values = [None if isinstance(value, list | dict | _Missing) else value for value in values]
     target = _TYPES[field.kind]
-    if field.kind in (float, int) and not any(isinstance(value, str | bool) for value in values):
+    if field.kind in (float, int) and not kinds & {str, bool}:
         return pl.Series(field.name, values, dtype=target, strict=False)
     if field.kind is bool:
         return pl.Series(field.name, [v if isinstance(v, bool) else None for v in values], dtype=pl.Boolean)

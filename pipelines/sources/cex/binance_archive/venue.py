@@ -70,6 +70,8 @@ CM_METRICS: Final = Archive("futures/cm", "metrics")
 CM_LIQUIDATIONS: Final = Archive("futures/cm", "liquidationSnapshot")
 BVOL: Final = Archive("option", "BVOLIndex")
 
+LISTING_END: Final = b"</ListBucketResult>"
+
 EPOCH: Final = datetime(1970, 1, 1)
 
 LISTED: Final = (
@@ -111,6 +113,8 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     """
     names: dict[tuple[str, str], Page] = {}
     for page in pages:
+        if not page.body.rstrip().endswith(LISTING_END):
+            raise SourceFormatError(f"{page.where}: the listing has no end, or is none: {page.excerpt}")
         for market, symbol in _FOLDER.findall(page.body):
             names.setdefault((market.decode(), symbol.decode("utf-8", "replace")), page)
     known = [_instrument(facts, page) for name, page in names.items() if (facts := _facts(*name)) is not None]
