@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from pipelines.contract.batch import Captures, ParsedBatch, SourceRules, UnreadableAnswer, no_rejects
+from pipelines.contract.batch import Captures, LeftOut, ParsedBatch, SourceRules, UnreadableAnswer, no_rejects
 from pipelines.contract.ddl import Contract
 from pipelines.core.errors import ConfigError
 from pipelines.core.files import is_fault_of_bytes
@@ -285,12 +285,20 @@ def _parser(contract: Contract, venue: Venue, feed: Feed, history: InstrumentHis
     def parse(landing: Landing) -> Iterator[ParsedBatch]:
         span = span_of(landing)
         context = Context(venue.name, landing.fetched_at, span, history.at(span))
-        for parsed in read_pages(contract, feed, list(Pack(landing.path).pages()), context, Account()):
-            yield ParsedBatch(
+        account = Account()
+        before: ParsedBatch | None = None
+        for parsed in read_pages(contract, feed, list(Pack(landing.path).pages()), context, account):
+            if before is not None:
+                yield before
+            before = ParsedBatch(
                 table=parsed.table,
                 landing_id=landing.landing_id,
                 rows=parsed.rows.with_columns(pl.lit(None, pl.String).alias("_field")),
                 rejects=no_rejects() if parsed.rejects is None else parsed.rejects,
             )
+        if before is not None:
+            # What was left out is known at the end.
+            counts = account.total()
+            yield replace(before, left_out=LeftOut(counts.outside, counts.ignored))
 
     return parse
