@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -32,12 +33,26 @@ WORDS: Final = 300
 Result = TypeVar("Result")
 
 
-@dataclass
+_LAST: Final[ContextVar[Page | None]] = ContextVar("last_answer", default=None)
+
+
+@dataclass(eq=False)
 class HeardApi:
-    """Implements venue.Api, and remembers the last answer: what a fetch fails on is landed too."""
+    """Implements venue.Api, and remembers the last answer of each task: what a fetch fails on is landed too.
+
+    One for all feeds of a run, because some keep what they asked once by the api they asked.
+    """
 
     api: Api
-    last: Page | None = None
+
+    @property
+    def last(self) -> Page | None:
+        """The last answer in this task since `forget`."""
+        return _LAST.get()
+
+    def forget(self) -> None:
+        """Forget the last answer, before another job."""
+        _LAST.set(None)
 
     @property
     def endpoints(self) -> Collection[str]:
@@ -54,10 +69,11 @@ class HeardApi:
         accept: Sequence[int] = (200,),
         is_json: bool = True,
     ) -> Page:
-        self.last = await self.api.get(
+        page = await self.api.get(
             path, subject=subject, endpoint=endpoint, params=params, costs=costs, accept=accept, is_json=is_json
         )
-        return self.last
+        _LAST.set(page)
+        return page
 
     async def post(
         self,
@@ -70,10 +86,11 @@ class HeardApi:
         accept: Sequence[int] = (200,),
         is_json: bool = True,
     ) -> Page:
-        self.last = await self.api.post(
+        page = await self.api.post(
             path, body=body, subject=subject, endpoint=endpoint, costs=costs, accept=accept, is_json=is_json
         )
-        return self.last
+        _LAST.set(page)
+        return page
 
 
 class MisreadError(Exception):
@@ -85,11 +102,9 @@ class MisreadError(Exception):
         self.reason = reason
 
 
-def is_about_answer(error: BaseException, last: Page | None) -> bool:
+def is_about_answer(error: BaseException) -> bool:
     """Whether an error of a feed's fetch came from reading an answer: not from the request, the venue or this machine."""
-    if last is None or isinstance(
-        error, asyncio.CancelledError | NotYetPublishedError | RequestRefusedError | ConfigError
-    ):
+    if isinstance(error, asyncio.CancelledError | NotYetPublishedError | RequestRefusedError | ConfigError):
         return False
     return is_fault_of_bytes(error) and not isinstance(error, TransientError)
 

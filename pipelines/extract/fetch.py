@@ -199,7 +199,8 @@ async def fetch_feed(
     `again` fetches all of them, final or not. A failed subject does not affect the others; BlockedError ends the fetch after
     landing what was received. Failures are in the report, not raised.
     """
-    run = _Run(store, venue, feed, api, jobs, reader, now, again, clock, progress, of=len(partitions))
+    heard = api if isinstance(api, HeardApi) else HeardApi(api)
+    run = _Run(store, venue, feed, heard, jobs, reader, now, again, clock, progress, of=len(partitions))
     try:
         async with asyncio.TaskGroup() as group:
             # Newest first: what is older than a refused span is known to be gone without asking.
@@ -224,7 +225,7 @@ class _Run:
     store: LandingStore
     venue: Venue
     feed: Feed
-    api: Api
+    api: HeardApi
     jobs: JobsOf
     reader: Reader
     now: datetime
@@ -372,10 +373,10 @@ class _Run:
 
     async def _pages(self, job: Job) -> list[Page]:
         pages: list[Page] = []
-        heard = HeardApi(self.api)
+        self.api.forget()
         size = 0
         try:
-            async for page in self.feed.fetch(heard, job):
+            async for page in self.feed.fetch(self.api, job):
                 size += len(page.body)
                 if size > KEPT_PARSED_BYTES:
                     # The feed has already read the cursor or timestamps it pages by.
@@ -383,9 +384,10 @@ class _Run:
                 pages.append(page)
         # A feed reads bounds and cursors in what the world sends; a panic of polars is no Exception.
         except BaseException as error:
-            if heard.last is None or not is_about_answer(error, heard.last):
+            last = self.api.last
+            if last is None or not is_about_answer(error):
                 raise
-            raise misread(error, pages, heard.last) from error
+            raise misread(error, pages, last) from error
         return pages
 
     def _note_gone(self, job: Job, end: datetime) -> None:

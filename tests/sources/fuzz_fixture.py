@@ -219,7 +219,7 @@ SHAPES: Final[Mapping[str, Mutation]] = {
 }
 ODD: Final[Mapping[str, Mutation]] = {"lists emptied": of_json(emptied), "doubled": of_json(doubled)}
 
-ODD_VALUES: Final = (
+ODD_VALUES: Final[tuple[Any, ...]] = (
     None, True, "", "n/a", "NaN", "1e400", -1, 0, 1e308, 2**63, 10**30, [], {}, [[]], {"a": 1}, "\x1b[31m", "\u0000", " 5 ",
     "9999-12-31T23:59:59Z", "58000-01-01", 1_768_000_000_000_000,
 )  # fmt: skip

@@ -15,7 +15,8 @@ import pytest
 
 from pipelines.core.errors import SourceFormatError
 from pipelines.extract.venue import Page
-from pipelines.sources.reading import FIRST_TIME, LONGEST_AHEAD
+from pipelines.sources.reading import LONGEST_AHEAD
+from pipelines.sources.records import FIRST_TIME
 from tests.sources.fuzz_fixture import (
     FEEDS,
     ODD,
@@ -75,7 +76,7 @@ def test_an_answer_of_another_shape_is_unreadable_and_not_empty(source: str) -> 
     rows = sum(frame.height for frame in good.rows.values())
     assert rows > 0
     chance = random.Random(source)
-    for name, mutation in (SHAPES | STAMPS | ODD).items():
+    for name, mutation in {**SHAPES, **STAMPS, **ODD}.items():
         bad = changed(pages, partial(mutation, chance))
         if [page.body for page in bad] == [page.body for page in pages]:
             continue
