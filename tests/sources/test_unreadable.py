@@ -153,7 +153,8 @@ LANDINGS: Final = 1_000
 
 def oi_answer(day: date) -> dict[str, Any]:
     stamp = int(datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp() * 1000)
-    return {"retCode": 0, "result": {"list": [{"openInterest": "5.5", "timestamp": str(stamp)}]}}
+    stamps = (stamp, stamp + 300_000)
+    return {"retCode": 0, "result": {"list": [{"openInterest": "5.5", "timestamp": str(at)} for at in stamps]}}
 
 
 def bad_bodies(day: date) -> list[bytes]:
@@ -194,10 +195,10 @@ def test_of_a_thousand_landings_twenty_bad_ones_are_refused_and_the_others_load(
     assert len(refused) == 20
     assert len({detail for _, _, detail in refused}) == 20
     assert {reason for _, reason, _ in refused} == {"unreadable", "altered"}
-    assert query(settings, "select count(*) from clean.open_interest") == [(LANDINGS - 20,)]
+    assert query(settings, "select count(*) from clean.open_interest") == [(2 * (LANDINGS - 20),)]
     assert there.load().reports == ()
     chosen = next(landing for landing in there.store.all() if landing.landing_id == refused[0][0])
     there.store.forget(chosen, reason="not of this feed", clock=there.clock)
     there.load()
     assert query(settings, "select count(*) from ops.refused_landings") == [(19,)]
-    assert query(settings, "select count(*) from clean.open_interest") == [(LANDINGS - 20,)]
+    assert query(settings, "select count(*) from clean.open_interest") == [(2 * (LANDINGS - 20),)]
