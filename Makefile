@@ -18,7 +18,7 @@ DUCKDB2 := $(CURDIR)/.venv-duckdb2-overlay
 # The tests of a module run in one worker, so that what a module builds is built once; the longest begin first (tests/suite.py).
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder --durations 15
 
-.PHONY: help setup demo recorded test lint unit test-slow soak evaluate mutants test-duckdb2 bench docs snapshots ui lock clean
+.PHONY: help setup demo recorded test lint unit test-slow soak evaluate fuzz mutants test-duckdb2 bench docs snapshots ui lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ soak: setup ## thirty days of scheduled operation with faults, kills and restate
 
 evaluate: setup ## what is found of planted events, and which signal and level holds: docs/signal_evaluation.md, docs/evidence.md
 	LEVERHOUSE_HOME="$(LEVERHOUSE_HOME)" $(BIN)/leverhouse evaluate --write docs/signal_evaluation.md --evidence docs/evidence.md $(ARGS)
+
+fuzz: setup ## make up faulty answers of every feed until stopped, or until one breaks the reading (LEVERHOUSE_FUZZ_SECONDS=600)
+	$(BIN)/python -m pytest -n 0 -m fuzz tests/sources/test_fuzz.py $(ARGS)
 
 mutants: setup ## put known defects into a copy of the project: its tests must see every one
 	$(BIN)/python -m pytest -n 0 --durations 5 -m mutation tests/mutations $(ARGS)

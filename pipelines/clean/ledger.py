@@ -15,11 +15,12 @@ import duckdb
 import orjson
 import polars as pl
 
+from pipelines.contract.batch import LeftOut
 from pipelines.contract.ddl import Table
 from pipelines.core.errors import ReconciliationError
 from pipelines.extract.landing import Landing
 from pipelines.quality.batch import CheckResult
-from pipelines.storage.query import execute_with
+from pipelines.storage.query import execute_with, first_row
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def write_loads(
     con: duckdb.DuckDBPyConnection,
     tables: Sequence[str],
     totals: Mapping[str, tuple[int, int, int, int]],
+    left_out: Mapping[str, LeftOut],
     source: str,
     load_seq: int,
     now: datetime,
@@ -65,7 +67,7 @@ def write_loads(
     """Write one ops.loads row per affected partition; a CHECK in the DDL enforces the reconciliation identity.
 
     `totals` are rows received, accepted, duplicate and quarantined, counted independently: raises ReconciliationError if the
-    sums over days differ from them.
+    sums over days differ from them. `left_out` are the records that are no rows; they stand in the row of the earliest day.
     """
     for name in tables:
         con.execute(
@@ -105,6 +107,9 @@ def write_loads(
                 coalesce(s.restated, 0),
                 coalesce(s.resolved_out, 0) + coalesce(p.parsed_out, 0),
                 coalesce(a.cells, 0),
+                0,
+                0,
+                null,
                 ?
             from days as d
             left join staged as s on s.trade_date is not distinct from d.trade_date
@@ -113,6 +118,7 @@ def write_loads(
             """,
             [load_seq, source, now],
         )
+        _write_left_out(con, name, left_out.get(name, LeftOut()), source, load_seq, now)
     reports = []
     for row in con.execute(
         "select table_name, sum(received)::bigint, sum(accepted)::bigint, sum(duplicates)::bigint, sum(restated)::bigint, "
@@ -129,6 +135,28 @@ def write_loads(
             )
         reports.append(report)
     return tuple(reports)
+
+
+def _write_left_out(
+    con: duckdb.DuckDBPyConnection, table: str, left_out: LeftOut, source: str, load_seq: int, now: datetime
+) -> None:
+    ignored = sum(left_out.ignored.values())
+    if not left_out.outside + ignored:
+        return
+    key = [load_seq, source, table]
+    days, first = first_row(
+        con,
+        "select count(*), min(trade_date) from ops.loads where load_seq = ? and source = ? and table_name = ?",
+        key,
+    )
+    if not days:
+        # Nothing became a row, as on a day of ordinary trades.
+        con.execute("insert into ops.loads values (?, ?, ?, null, 0, 0, 0, 0, 0, 0, 0, 0, null, ?)", [*key, now])
+    con.execute(
+        "update ops.loads set outside_span = ?, ignored = ?, ignored_by = ? "
+        "where load_seq = ? and source = ? and table_name = ? and trade_date is not distinct from ?",
+        [left_out.outside, ignored, orjson.dumps(dict(left_out.ignored)).decode() if ignored else None, *key, first],
+    )
 
 
 def write_quarantine(con: duckdb.DuckDBPyConnection, source: str, work: Work, now: datetime) -> None:

@@ -175,7 +175,9 @@ class _Load:
 
     def _refuse(self, landing: Landing, refusal: Refusal) -> None:
         self.refused.add(landing.landing_id)
-        self.new_refusals.append(refusal)
+        # Of answers that could not be read when they came, that is no news.
+        if landing.completeness != "unreadable":
+            self.new_refusals.append(refusal)
         self.parsed.store.refuse(landing, refusal)
 
     def _try(self, batch: Sequence[Landing]) -> _Faults | None:

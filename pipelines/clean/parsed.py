@@ -19,7 +19,7 @@ import polars as pl
 from filelock import FileLock, Timeout
 
 from pipelines.clean.versions import Version, known_at, versions_of
-from pipelines.contract.batch import NULL_CELLS_SCHEMA, REJECT_SCHEMA, ParsedBatch
+from pipelines.contract.batch import NULL_CELLS_SCHEMA, REJECT_SCHEMA, LeftOut, ParsedBatch
 from pipelines.contract.ddl import Contract, Table
 from pipelines.core.errors import ContractError, LimitError
 from pipelines.core.files import is_fault_of_bytes
@@ -57,6 +57,7 @@ class ParsedLanding:
     tables: Mapping[str, TableFiles]
     rejects: Mapping[str, pl.DataFrame]
     null_cells: Mapping[str, pl.DataFrame]
+    left_out: Mapping[str, LeftOut]
 
 
 @dataclass
@@ -126,6 +127,7 @@ class ParsedSource:
         parts: dict[str, list[tuple[Path, set[date | None], ConstantColumns]]] = {}
         rejects: dict[str, list[pl.DataFrame]] = {}
         null_cells: dict[str, list[pl.DataFrame]] = {}
+        left_out: dict[str, LeftOut] = {}
         for batch in self.parse(landing):
             table = self.contract.table(batch.table)
             rows = self._stamped(table, batch)
@@ -138,6 +140,7 @@ class ParsedSource:
                 parts.setdefault(table.name, []).append((file, set(rows["trade_date"].unique()), constant_columns))
                 self._rows += rows.height
             parts.setdefault(table.name, [])
+            left_out[table.name] = left_out.get(table.name, LeftOut()) + batch.left_out
             if batch.rejects.height:
                 rejects.setdefault(table.name, []).append(batch.rejects.select(*REJECT_SCHEMA))
             if batch.null_cells.height:
@@ -154,6 +157,7 @@ class ParsedSource:
             },
             {name: pl.concat(frames) for name, frames in rejects.items()},
             {name: pl.concat(frames) for name, frames in null_cells.items()},
+            left_out,
         )
 
     def _dated(self, parsed: ParsedLanding, versions: Sequence[Version]) -> ParsedLanding:

@@ -24,7 +24,7 @@ from pipelines.clean.ledger import (
     write_quarantine,
 )
 from pipelines.clean.parsed import ParsedLanding, ParsedSource, shared_constants, stage_schema
-from pipelines.contract.batch import SourceRules
+from pipelines.contract.batch import LeftOut, SourceRules
 from pipelines.contract.ddl import Table
 from pipelines.core.errors import ReconciliationError, WarehouseDamagedError
 from pipelines.quality.batch import CheckResult, GateInput
@@ -152,7 +152,9 @@ class Stage:
         with transaction(con):
             for table in self.tables.values():
                 self._replace_rows(table)
-            reports = write_loads(con, list(self.tables), self._totals(), self.source, load_seq, self.now)
+            reports = write_loads(
+                con, list(self.tables), self._totals(), self._left_out(), self.source, load_seq, self.now
+            )
             write_quarantine(con, self.source, work, self.now)
             write_lineage(con, self.tables, self.source, work)
             write_landings(con, work, self.home)
@@ -325,6 +327,12 @@ class Stage:
         self.con.execute(
             f"create or replace temp view accepted_{table.name} as select {columns} from stage_{table.name}{keep}"
         )
+
+    def _left_out(self) -> dict[str, LeftOut]:
+        """What the landings to load have that is no row of a table, by table."""
+        return {
+            name: sum((x.left_out[name] for x in self.pending if name in x.left_out), LeftOut()) for name in self.tables
+        }
 
     def _totals(self) -> dict[str, tuple[int, int, int, int]]:
         return {name: self._total(name) for name in self.tables}

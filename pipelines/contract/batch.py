@@ -50,6 +50,19 @@ def no_null_cells() -> pl.DataFrame:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Records of a landing that are no rows of it: outside of its span, or left out by a rule (by name)."""
+
+    outside: int = 0
+    ignored: Mapping[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: LeftOut) -> LeftOut:
+        rules = sorted({*self.ignored, *other.ignored})
+        ignored = {rule: self.ignored.get(rule, 0) + other.ignored.get(rule, 0) for rule in rules}
+        return LeftOut(self.outside + other.outside, ignored)
+
+
+@dataclass(frozen=True)
 class ParsedBatch:
     """Part of one landing for one clean table; at most about a million rows, so that memory stays bounded.
 
@@ -57,7 +70,7 @@ class ParsedBatch:
     left out) plus `_line` (Int64: line number in the file, the CSV header being line 1, or record number from 1) and
     `_field` (String: the wide column the row came from, else null).
     `rejects` has REJECT_SCHEMA; `raw` is the row as received, as JSON. `null_cells` has NULL_CELLS_SCHEMA: cells that
-    hold no value by the source's null rule. Rows received = rows + rejects.
+    hold no value by the source's null rule. Rows received = rows + rejects. What was `left_out` is stated once per landing.
     """
 
     table: str
@@ -65,6 +78,7 @@ class ParsedBatch:
     rows: pl.DataFrame
     rejects: pl.DataFrame = field(default_factory=no_rejects)
     null_cells: pl.DataFrame = field(default_factory=no_null_cells)
+    left_out: LeftOut = LeftOut()
 
 
 @dataclass(frozen=True)
@@ -76,6 +90,17 @@ class KnownGap:
     last_day: date
     reason: str
     instrument: str | None = None
+
+
+@dataclass(frozen=True)
+class UnreadableAnswer:
+    """What a venue answered about `subject` for these days could not be read, and was not read since.
+
+    `subject` is what was asked for: an instrument, a family of them, or * for the whole venue.
+    """
+
+    subject: str
+    days: tuple[date, ...]
 
 
 @dataclass(frozen=True)

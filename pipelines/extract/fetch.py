@@ -1,25 +1,47 @@
 """Fetching: finds the parts of a feed's history that are missing or may have changed, and lands them.
 
 One landing contains one span of one feed (a UTC day, consecutive days, a past month, an hourly capture), for all its
-subjects. A landed, final span is not fetched again; a failure is reported and retried by the next fetch. No parsing, no
-database.
+subjects. A landed, final span is not fetched again; a failure is reported and retried by the next fetch. An answer counts once
+its feed's parser has read it (answers.py); one that it cannot read is landed apart, and the next fetch asks again. No database.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from pipelines.core.errors import BlockedError, LeverhouseError, NoLongerAvailableError
 from pipelines.core.progress import Progress, no_progress
 from pipelines.extract import fetch_log
+from pipelines.extract.answers import (
+    Answers,
+    HeardApi,
+    MisreadError,
+    UnreadableParts,
+    in_thread,
+    is_about_answer,
+    misread,
+    note_unreadable,
+)
 from pipelines.extract.landing import Clock, Completeness, Landing, LandingStore, PackDraft, utc_now
 from pipelines.extract.pack import Pack
-from pipelines.extract.venue import Api, Capture, Daily, Feed, Job, NotYetPublishedError, Outcome, Page, Span, Venue
+from pipelines.extract.venue import (
+    Api,
+    Capture,
+    Daily,
+    Feed,
+    Job,
+    NotYetPublishedError,
+    Outcome,
+    Page,
+    Reader,
+    Span,
+    Venue,
+)
 
 EVERYTHING: Final = "all"
 """Part name of a daily feed's pack."""
@@ -32,10 +54,9 @@ GIVE_UP_AFTER: Final = timedelta(days=30)
 
 PARTITIONS_AT_ONCE: Final = 16
 
-THREAD_WRITE_BYTES: Final = 1 << 20
-"""Pages of this size or more, in bytes, are compressed and written in a thread."""
+KEPT_PARSED_BYTES: Final = 256 << 10
+"""Pages of one subject whose parsed JSON is kept until they are read; that of more takes too much memory."""
 
-Result = TypeVar("Result")
 Plan = Mapping[str, Job]
 JobsOf = Callable[[Span], Plan]
 """The jobs of a span by subject: the instruments listed in it."""
@@ -56,11 +77,12 @@ class FetchReport:
 
     `landings` are new versions, `unchanged` counts partitions that were fetched again and had not changed, `skipped` those
     that were already final. `gone` are the days, by subject, that the venue does not keep any more. `failures` are the errors
-    by "<partition> <subject>".
+    by "<partition> <subject>"; what was received and could not be read is one of them, and lies in `unreadable`.
     """
 
     source: str
     landings: tuple[Landing, ...] = ()
+    unreadable: tuple[Landing, ...] = ()
     unchanged: int = 0
     skipped: int = 0
     not_yet_published: int = 0
@@ -166,6 +188,7 @@ async def fetch_feed(
     *,
     partitions: Sequence[Partition],
     jobs: JobsOf,
+    reader: Reader,
     now: datetime,
     again: bool = False,
     clock: Clock = utc_now,
@@ -176,7 +199,8 @@ async def fetch_feed(
     `again` fetches all of them, final or not. A failed subject does not affect the others; BlockedError ends the fetch after
     landing what was received. Failures are in the report, not raised.
     """
-    run = _Run(store, venue, feed, api, jobs, now, again, clock, progress, of=len(partitions))
+    heard = api if isinstance(api, HeardApi) else HeardApi(api)
+    run = _Run(store, venue, feed, heard, jobs, reader, now, again, clock, progress, of=len(partitions))
     try:
         async with asyncio.TaskGroup() as group:
             # Newest first: what is older than a refused span is known to be gone without asking.
@@ -187,6 +211,7 @@ async def fetch_feed(
     return FetchReport(
         source=venue.source(feed),
         landings=tuple(sorted(run.landings, key=lambda x: (x.partition, x.part))),
+        unreadable=tuple(sorted(run.unreadable, key=lambda x: (x.partition, x.part))),
         unchanged=run.unchanged,
         skipped=run.skipped,
         not_yet_published=run.not_yet_published,
@@ -196,42 +221,20 @@ async def fetch_feed(
 
 
 @dataclass
-class _Writer:
-    """Writes pages into a pack, one subject at a time."""
-
-    draft: PackDraft
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    async def add(self, pages: Collection[Page]) -> None:
-        """Write the pages of one subject.
-
-        Small ones are written in the event loop: 45 us a page, while a thread takes three times as long because it competes
-        with the event loop for the interpreter lock.
-        """
-        async with self.lock:
-            if sum(len(page.body) for page in pages) < THREAD_WRITE_BYTES:
-                self._write(pages)
-            else:
-                await _in_thread(partial(self._write, pages))
-
-    def _write(self, pages: Iterable[Page]) -> None:
-        for page in pages:
-            self.draft.add(page)
-
-
-@dataclass
 class _Run:
     store: LandingStore
     venue: Venue
     feed: Feed
-    api: Api
+    api: HeardApi
     jobs: JobsOf
+    reader: Reader
     now: datetime
     again: bool
     clock: Clock
     progress: Progress
     of: int
     landings: list[Landing] = field(default_factory=list)
+    unreadable: list[Landing] = field(default_factory=list)
     failures: dict[str, LeverhouseError] = field(default_factory=dict)
     unchanged: int = 0
     skipped: int = 0
@@ -281,34 +284,51 @@ class _Run:
                 for page in Pack(held.path).pages(kept):
                     draft.add(page)
                 covers |= kept
-            writer = _Writer(draft)
+            answers = Answers(self.reader, partition.span, self.clock, draft)
             blocked: BlockedError | None = None
             fetched: dict[str, Outcome] = {}
             outcomes = await asyncio.gather(
-                *(self._job(partition, _with_held_pages(plan[name], held), writer) for name in sorted(due)),
+                *(self._job(partition, _with_held_pages(plan[name], held), answers) for name in sorted(due)),
                 return_exceptions=True,
             )
+            await answers.finish()
             for name, outcome in zip(sorted(due), outcomes, strict=True):
-                if isinstance(outcome, LeverhouseError):
+                subject = fetch_log.Subject(self.source, partition.name, name)
+                if isinstance(outcome, MisreadError):
+                    answers.unreadable[name] = (outcome.pages, outcome.reason)
+                elif isinstance(outcome, LeverhouseError):
                     self.failures[f"{partition.name} {name}"] = outcome
-                    problem, subject = (
-                        fetch_log.problem_of(outcome),
-                        fetch_log.Subject(self.source, partition.name, name),
-                    )
-                    fetch_log.record(problem, str(outcome), effect="given_up", subject=subject)
+                    fetch_log.record(fetch_log.problem_of(outcome), str(outcome), effect="given_up", subject=subject)
                     blocked = outcome if isinstance(outcome, BlockedError) else blocked
                 elif isinstance(outcome, BaseException):
                     raise outcome
-                else:
+                elif name not in answers.unreadable:
                     fetched[name] = outcome
+                if name in answers.unreadable:
+                    reason = answers.unreadable[name][1]
+                    self.failures[f"{partition.name} {name}"] = reason
+                    note_unreadable(subject, reason)
             if fetched:
-                await self._land(partition, writer, covers | fetched, len(plan), held)
+                if held is not None and (lost := due - set(fetched)):
+                    # What was read before stands, and is not covered, so that it is asked for again.
+                    for page in Pack(held.path).pages(lost):
+                        draft.add(page)
+                await self._land(partition, draft, covers | fetched, len(plan), held)
+        parts = UnreadableParts(self.store, self.venue, self.source, self.reader, self.clock)
+        unreadable = await in_thread(
+            partial(
+                parts.settle, partition.name, partition.part, partition.span,
+                unreadable=answers.unreadable, read=fetched,
+            )
+        )  # fmt: skip
+        if unreadable is not None:
+            self.unreadable.append(unreadable)
         if blocked is not None:
             raise blocked
 
-    async def _job(self, partition: Partition, job: Job, writer: _Writer) -> Outcome:
-        """Fetch one subject. Its pages are written once all have been received, so that a subject is landed whole or not at
-        all."""
+    async def _job(self, partition: Partition, job: Job, answers: Answers) -> Outcome:
+        """Fetch one subject. Its pages are written once all have been received and read, so that a subject is landed whole or not
+        at all. Raises MisreadError if its fetch failed on what was received."""
         fetch_log.set_context(fetch_log.Subject(self.source, partition.name, job.subject))
         async with self.job_slots:
             try:
@@ -318,7 +338,7 @@ class _Run:
                 return "not_yet_published"
             except NoLongerAvailableError:
                 return "gone"
-            await writer.add(pages)
+            await answers.add(job.subject, pages)
             return "complete" if pages else "empty"
 
     async def _kept_pages(self, job: Job) -> list[Page]:
@@ -352,11 +372,22 @@ class _Run:
         return kept
 
     async def _pages(self, job: Job) -> list[Page]:
-        pages = []
-        async for page in self.feed.fetch(self.api, job):
-            # The feed has already read the cursor or timestamps it pages by.
-            page.clear_cache()
-            pages.append(page)
+        pages: list[Page] = []
+        self.api.forget()
+        size = 0
+        try:
+            async for page in self.feed.fetch(self.api, job):
+                size += len(page.body)
+                if size > KEPT_PARSED_BYTES:
+                    # The feed has already read the cursor or timestamps it pages by.
+                    page.clear_cache()
+                pages.append(page)
+        # A feed reads bounds and cursors in what the world sends; a panic of polars is no Exception.
+        except BaseException as error:
+            last = self.api.last
+            if last is None or not is_about_answer(error):
+                raise
+            raise misread(error, pages, last) from error
         return pages
 
     def _note_gone(self, job: Job, end: datetime) -> None:
@@ -368,16 +399,16 @@ class _Run:
         self.gone[job.subject] = (min(first, before[0]), max(last, before[1]))
 
     async def _land(
-        self, partition: Partition, writer: _Writer, covers: Mapping[str, Outcome], wanted: int, held: Landing | None
+        self, partition: Partition, draft: PackDraft, covers: Mapping[str, Outcome], wanted: int, held: Landing | None
     ) -> None:
         request: dict[str, Any] = {
             "span": [partition.span.start.isoformat(), partition.span.end.isoformat()],
             "covers": dict(sorted(covers.items())),
         }
         now = self.clock()
-        landing = await _in_thread(
+        landing = await in_thread(
             partial(
-                writer.draft.land,
+                draft.land,
                 completeness=_completeness(covers, wanted),
                 request=request,
                 original_name=f"{self.source} {partition.name} {partition.part}.zip",
@@ -407,19 +438,6 @@ def _completeness(covers: Mapping[str, Outcome], wanted: int) -> Completeness:
 
 def _with_held_pages(job: Job, held: Landing | None) -> Job:
     return job if held is None else replace(job, held=partial(Pack(held.path).pages, (job.subject,)))
-
-
-async def _in_thread(work: Callable[[], Result]) -> Result:
-    """Run `work` in a thread, so that compressing and syncing do not block pending requests.
-
-    A canceled fetch still waits for it: a thread cannot be stopped, and the files it writes are removed afterwards.
-    """
-    task = asyncio.create_task(asyncio.to_thread(work))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.gather(task, return_exceptions=True)
-        raise
 
 
 def _month(day: date) -> Span:

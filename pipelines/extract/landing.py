@@ -34,7 +34,7 @@ from pipelines.core.files import write_atomically
 from pipelines.extract.pack import PackWriter
 from pipelines.extract.venue import Page
 
-Completeness = Literal["complete", "empty", "partial", "not_yet_published"]
+Completeness = Literal["complete", "empty", "partial", "not_yet_published", "unreadable"]
 Mark = Literal["refused", "accepted", "forgotten"]
 Clock = Callable[[], datetime]
 

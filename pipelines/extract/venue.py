@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 CadenceName = Literal["daily", "capture"]
 
 Outcome = Literal["complete", "empty", "not_yet_published", "gone"]
+"""What an answer about a subject said. One that could not be read says nothing and has none."""
 
 WHOLE_VENUE: Final = "*"
 """Subject of a page about the venue as a whole."""
@@ -180,7 +181,7 @@ class Context:
 
 
 Fetch = Callable[[Api, Job], AsyncIterator[Page]]
-"""Yields the pages of a job. It must read cursors and timestamps before yielding a page, because the consumer then drops the
+"""Yields the pages of a job. It must read cursors and timestamps before yielding a page, because the consumer may then drop the
 page's parsed JSON, which takes many times the memory of the body."""
 
 Parse = Callable[[Sequence[Page], Context], Iterator[Parsed]]
@@ -275,6 +276,8 @@ class Feed:
     """Completeness rules of the source, if they do not follow from the other fields."""
     rules_of_subjects: Callable[[Sequence[tuple[Span, frozenset[str]]]], Any] | None = None
     """The same, given the landed spans with the subjects that each holds."""
+    sample: Callable[[Page], Page] | None = None
+    """What of a page is read when it is fetched, for files whose checksum vouches for the rest; None: all of it."""
 
     @property
     def published_after(self) -> timedelta:
@@ -285,6 +288,19 @@ class Feed:
     def recheck_after(self) -> timedelta:
         """How long after that a span is final."""
         return timedelta(days=self.cadence.recheck_days) if isinstance(self.cadence, Daily) else timedelta(0)
+
+
+class Reader(Protocol):
+    """Reads the answers of a feed as a load will, when they are fetched. Implemented by sources.reading."""
+
+    @property
+    def version(self) -> str:
+        """Version of the code that reads; what it could not read is read again once that has changed."""
+        ...
+
+    def unreadable(self, pages: Sequence[Page], span: Span, fetched_at: datetime) -> Mapping[str, SourceFormatError]:
+        """Why the answers about a subject cannot be read, by subject; empty if all can be."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,11 @@ from datetime import date
 from functools import cache
 from typing import TYPE_CHECKING
 
+from pipelines.contract.ddl import load_contract
 from pipelines.core.errors import ConfigError
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
+from pipelines.extract.answers import HeardApi
 from pipelines.extract.fetch import FetchReport, fetch_feed, plan_capture, plan_days
 from pipelines.extract.fetch_log import FetchLog
 from pipelines.extract.landing import Clock, LandingStore, utc_now
@@ -77,6 +79,7 @@ def fetch(
             api,
             partitions=partitions,
             jobs=jobs,
+            reader=registry.answer_reader(store, load_contract(settings.schema_dir), venue, feed),
             now=now,
             again=again,
             clock=clock,
@@ -94,7 +97,8 @@ def fetch(
             always_first = (TURNOVER, INSTRUMENTS)
             ordered = sorted(venue.feeds, key=lambda feed: feed.name not in always_first)
             selected = [feed for feed in ordered if feeds is None or feed.name in {*feeds, *always_first}]
-            return [await run_feed(feed, api) for feed in selected]
+            heard = HeardApi(api)
+            return [await run_feed(feed, heard) for feed in selected]
 
     with FetchLog(settings.raw_dir, venue_name, clock).recording():
         return tuple(asyncio.run(run_feeds()))

@@ -18,6 +18,7 @@ from pipelines.clean.fetch_problems import record_fetch_problems
 from pipelines.clean.load import LoadReport, find_work, load_source
 from pipelines.clean.parsed import remove_leftovers
 from pipelines.clean.refusals import record_refusals
+from pipelines.clean.unreadable import clear_read_answers, name_unreadable_answers
 from pipelines.contract.ddl import load_contract
 from pipelines.core.errors import LeverhouseError, PermanentError, TransientError
 from pipelines.core.progress import Progress, no_progress
@@ -127,6 +128,9 @@ def load_pending(
         # A source all of whose landings were forgotten has rows left.
         for source in loaded if sources is None else loaded & set(sources):
             by_source.setdefault(source, [])
+        answers = {source: registry.unreadable_answers(store, found) for source, found in by_source.items()}
+        for source, unreadable in answers.items():
+            clear_read_answers(con, source, unreadable)
         pending = [source for source, found in by_source.items() if _has_work(con, store, source, found)]
     reports: list[LoadReport] = []
     failures: dict[str, LeverhouseError] = {}
@@ -151,9 +155,12 @@ def load_pending(
             failures[source] = error
         else:
             reports.append(report)
-    if any(report.refused for report in reports):
+    named = {source: unreadable for source, unreadable in answers.items() if unreadable}
+    if named or any(report.refused for report in reports):
         with connect() as con:
             record_refusals(con, store, by_source)
+            for source in named:
+                name_unreadable_answers(con, source, registry.unreadable_answers(store, by_source[source]))
     return LoadOutcome(reports=tuple(r for r in reports if r.landings or r.tables or r.refused), failures=failures)
 
 

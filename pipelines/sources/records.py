@@ -10,16 +10,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
 
+import numpy as np
 import orjson
 import polars as pl
 
 from pipelines.contract.batch import REJECT_SCHEMA, no_rejects
 from pipelines.core.errors import SourceFormatError
-from pipelines.extract.venue import Page
+from pipelines.extract.venue import Context, Page
+from pipelines.sources import account
+from pipelines.sources.account import count_page, leave_out, leave_out_lines, note_outside
 
-LINE: Final = "_line"
+LINE: Final = account.LINE
 SUBJECT: Final = "subject"
 
 Key = str | int
@@ -49,6 +53,7 @@ class _Missing:
 
 
 _MISSING: Final = _Missing()
+_NO_CELL: Final = {list, dict, _Missing}
 
 
 @dataclass(frozen=True)
@@ -84,33 +89,86 @@ def read_records(
     page and field, if no record that an endpoint returned has it.
     """
     cells: dict[str, list[Any]] = {field.name: [] for field in fields}
-    subjects: list[pl.Series] = []
-    received: list[pl.Series] = []
+    read: list[Page] = []
+    lengths: list[int] = []
     kept: list[Record] = []
     lines: list[int] = []
     first_line = 1
     counts = _Counts()
     for page in pages:
         listed = records_of(page)
+        before = count_page(page, len(listed))
+        first_line = first_line if before is None else before + 1
         chosen = range(len(listed)) if needed is None else [i for i, record in enumerate(listed) if needed(record)]
         records = listed if needed is None else [listed[i] for i in chosen]
         for field in fields:
             column, missing = _column(records, field)
             cells[field.name].extend(column)
             counts.add(page, field, missing, len(records))
-        subjects.append(pl.repeat(page.subject, len(records), dtype=pl.String, eager=True))
-        received.append(pl.repeat(page.received_at, len(records), dtype=pl.Datetime("us"), eager=True))
+        read.append(page)
+        lengths.append(len(records))
         kept.extend(records)
         lines.extend(first_line + i for i in chosen)
+        if len(chosen) < len(listed):
+            left = set(range(len(listed))).difference(chosen)
+            leave_out_lines(pl.Series(LINE, [first_line + i for i in left], dtype=pl.Int64), "other_kind")
         first_line += len(listed)
     counts.raise_if_absent()
     columns = {field.name: _typed(field, cells[field.name]) for field in fields}
+    of_page = pl.Series(np.repeat(np.arange(len(read), dtype=np.uint32), lengths))
     frame = pl.DataFrame(columns).with_columns(
-        (pl.concat(subjects) if subjects else pl.Series([], dtype=pl.String)).alias(SUBJECT),
-        (pl.concat(received) if received else pl.Series([], dtype=pl.Datetime("us"))).alias("received_at"),
+        pl.Series(SUBJECT, [page.subject for page in read], dtype=pl.String).gather(of_page),
+        pl.Series("received_at", [page.received_at for page in read], dtype=pl.Datetime("us")).gather(of_page),
         pl.Series(LINE, lines, dtype=pl.Int64),
     )
     return _split(frame, fields, cells, kept)
+
+
+def look_up(
+    pages: Iterable[Page], records_of: RecordsOf, fields: Sequence[Field], *, needed: Needed | None = None
+) -> Records:
+    """The records of pages that only say how those of other pages are read; none of them becomes a row by itself."""
+    found = read_records(pages, records_of, fields, needed=needed)
+    leave_out(found.frame, "looked_up")
+    leave_out_lines(found.rejects.get_column("line"), "looked_up")
+    return found
+
+
+def kept(frame: pl.DataFrame, condition: pl.Expr, rule: str) -> pl.DataFrame:
+    """The rows that meet `condition`; the others are left out by `rule`, one of account.RULES."""
+    chosen = frame.select(condition.fill_null(value=False)).to_series()
+    leave_out(frame.filter(~chosen), rule)
+    return frame.filter(chosen)
+
+
+NEAR: Final = timedelta(days=1)
+"""A record this near the span belongs to its neighbor; an answer of which every record is farther off is misread."""
+
+FIRST_TIME: Final = datetime(2009, 1, 1)
+"""Nothing that is read here is older: the year of Bitcoin's first block."""
+
+
+def within(
+    frame: pl.DataFrame,
+    column: str,
+    context: Context,
+    *,
+    closed: Literal["left", "right"] = "left",
+    answers: Literal["span", "history"] = "span",
+) -> pl.DataFrame:
+    """The rows whose time in `column` lies in the span; the others belong to neighboring landings.
+
+    A venue that `answers` with its whole history may have nothing in a span, and then only times that cannot be are far off.
+    """
+    start, end = context.span.start, context.span.end
+    at = pl.col(column)
+    inside = frame.select(at.is_between(start, end, closed=closed).fill_null(value=False)).to_series()
+    others = frame.filter(~inside)
+    if others.height:
+        first, last = (start, end) if answers == "span" else (FIRST_TIME, max(end, context.fetched_at))
+        is_near = at.is_between(first - NEAR, last + NEAR).fill_null(value=False)
+        note_outside(others.filter(is_near), others.filter(~is_near))
+    return frame.filter(inside)
 
 
 def having(key: str, pattern: str) -> Needed:
@@ -280,10 +338,11 @@ def _cell(record: Record, field: Field) -> Any:
 
 def _typed(field: Field, values: list[Any]) -> pl.Series:
     """The cells cast to the field's type; unreadable cells, including missing and nested ones, become null."""
-    if any(isinstance(value, list | dict | _Missing) for value in values):
+    kinds = set(map(type, values))
+    if kinds & _NO_CELL:
         values = [None if isinstance(value, list | dict | _Missing) else value for value in values]
     target = _TYPES[field.kind]
-    if field.kind in (float, int) and not any(isinstance(value, str | bool) for value in values):
+    if field.kind in (float, int) and not kinds & {str, bool}:
         return pl.Series(field.name, values, dtype=target, strict=False)
     if field.kind is bool:
         return pl.Series(field.name, [v if isinstance(v, bool) else None for v in values], dtype=pl.Boolean)

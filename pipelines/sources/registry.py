@@ -8,15 +8,15 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
-from pipelines.contract.batch import Captures, ParsedBatch, SourceRules, no_rejects
+from pipelines.contract.batch import Captures, LeftOut, ParsedBatch, SourceRules, UnreadableAnswer, no_rejects
 from pipelines.contract.ddl import Contract
 from pipelines.core.errors import ConfigError
 from pipelines.core.files import is_fault_of_bytes
@@ -24,13 +24,16 @@ from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.core.universe import choose_universe
 from pipelines.core.words import nearest
 from pipelines.extract import fetch_log
+from pipelines.extract.answers import UNREADABLE
 from pipelines.extract.fetch import span_of
 from pipelines.extract.landing import Landing, LandingStore, Parser
 from pipelines.extract.pack import Pack
 from pipelines.extract.venue import Capture, Context, Feed, Job, Span, Venue
+from pipelines.sources.account import Account
 from pipelines.sources.chain.evm.chains import CHAINS
 from pipelines.sources.files import source as files
 from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHistory, event_rules, partial_gaps
+from pipelines.sources.reading import AnswerReader, read_pages
 
 SOURCES: Final = Path(__file__).resolve().parent
 SCHEMA: Final = PROJECT_ROOT / "warehouse" / "schema"
@@ -154,14 +157,24 @@ def open_source(store: LandingStore, contract: Contract, source: str, landings: 
             if (covers := landing.request.get("covers", {}))
         ]
         rules = feed.rules_of_subjects(held)
-    partial = [span_of(landing) for landing in landings if landing.completeness == "partial"]
-    rules = replace(rules, gaps=(*rules.gaps, *partial_gaps(feed, partial)))
+    incomplete = [span_of(landing) for landing in landings if landing.completeness == "partial"]
+    rules = replace(rules, gaps=(*rules.gaps, *partial_gaps(feed, incomplete)))
     if isinstance(feed.cadence, Capture):
         rules = replace(
-            rules, captures=Captures(feed.cadence.every_hours, frozenset(s.start for s in (*spans, *partial)))
+            rules, captures=Captures(feed.cadence.every_hours, frozenset(s.start for s in (*spans, *incomplete)))
         )
     history = instrument_history(store, owner)
-    return OpenSource(_parser(owner, feed, history), rules, reader_version(store, source))
+    return OpenSource(_parser(contract, owner, feed, history), rules, reader_version(store, source))
+
+
+def unreadable_answers(store: LandingStore, landings: Iterable[Landing]) -> list[UnreadableAnswer]:
+    """The answers among `landings` that could not be read when they came, nor by a load since."""
+    return [
+        UnreadableAnswer(subject, tuple(span_of(landing).days))
+        for landing in landings
+        if landing.completeness == UNREADABLE and store.refusal(landing) is not None
+        for subject in landing.request[UNREADABLE]
+    ]
 
 
 def with_named(
@@ -175,6 +188,8 @@ def with_named(
         for there, followed in _following(feed):
             for landing in store.current(there.source(followed)):
                 landed = span_of(landing)
+                if landing.completeness == UNREADABLE:
+                    continue
                 if landed.start >= span.end or landed.end <= span.start:
                     continue
                 context = Context(there.name, landing.fetched_at, landed, InstrumentHistory.none())
@@ -260,16 +275,30 @@ def instrument_history(store: LandingStore, venue: Venue) -> InstrumentHistory:
     return InstrumentHistory(read)
 
 
-def _parser(venue: Venue, feed: Feed, history: InstrumentHistory) -> Parser:
+def answer_reader(store: LandingStore, contract: Contract, venue: Venue, feed: Feed) -> AnswerReader:
+    """Reads what `feed` fetches as its load will. The instruments are those landed when it first reads."""
+    history = instrument_history(store, venue)
+    return AnswerReader(contract, venue, feed, history.at, cache(partial(reader_version, store, venue.source(feed))))
+
+
+def _parser(contract: Contract, venue: Venue, feed: Feed, history: InstrumentHistory) -> Parser:
     def parse(landing: Landing) -> Iterator[ParsedBatch]:
         span = span_of(landing)
         context = Context(venue.name, landing.fetched_at, span, history.at(span))
-        for parsed in feed.parse(list(Pack(landing.path).pages()), context):
-            yield ParsedBatch(
+        account = Account()
+        before: ParsedBatch | None = None
+        for parsed in read_pages(contract, feed, list(Pack(landing.path).pages()), context, account):
+            if before is not None:
+                yield before
+            before = ParsedBatch(
                 table=parsed.table,
                 landing_id=landing.landing_id,
                 rows=parsed.rows.with_columns(pl.lit(None, pl.String).alias("_field")),
                 rejects=no_rejects() if parsed.rejects is None else parsed.rejects,
             )
+        if before is not None:
+            # What was left out is known at the end.
+            counts = account.total()
+            yield replace(before, left_out=LeftOut(counts.outside, counts.ignored))
 
     return parse

@@ -26,6 +26,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from pipelines.contract.ddl import load_contract
 from pipelines.core.settings import PROJECT_ROOT
 from pipelines.extract.client import open_api
 from pipelines.extract.fetch import fetch_feed, plan_days
@@ -35,6 +36,7 @@ from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import Job, Span, Venue
 from pipelines.sandbox.venues import bybit as emulated
 from pipelines.sources.cex.bybit.venue import VENUE
+from pipelines.sources.registry import SCHEMA, answer_reader
 
 FIRST, LAST = date(2025, 1, 1), date(2025, 4, 30)
 DAYS = 120
@@ -54,9 +56,9 @@ ROUNDS = 5
 _SERVER = """
 import json, sys
 from datetime import datetime
-from pipelines.sandbox.emulator import Answer, Emulator, Route
+from pipelines.sandbox.emulator import Emulator, Response, Route
 from pipelines.sandbox.venues import bybit
-from pipelines.sandbox.market_model import FormulaWorld
+from pipelines.sandbox.market_model import AnalyticMarket
 
 answers = {}
 ways = {"kept": True}
@@ -67,13 +69,13 @@ def kept(handler):
             return handler(asked, world)
         key = (asked.path, tuple(sorted(asked.params.items())))
         if key not in answers:
-            answers[key] = Answer(handler(asked, world).body, headers={"Content-Type": "application/json"})
+            answers[key] = Response(handler(asked, world).body, headers={"Content-Type": "application/json"})
         return answers[key]
     return answer
 
 routes = [Route(r.method, r.endpoint, r.path, kept(r.handler)) for r in bybit.ROUTES]
 now = datetime.fromisoformat(sys.argv[1])
-with Emulator(FormulaWorld(), ["bybit"], now=lambda: now, routes={"bybit": routes}) as there:
+with Emulator(AnalyticMarket(), ["bybit"], now=lambda: now, routes={"bybit": routes}) as there:
     print(json.dumps(there.endpoints), flush=True)
     for line in sys.stdin:
         command, number = json.loads(line)
@@ -127,7 +129,9 @@ def fetched(server: Server, home: Path, venue: Venue) -> float:
         async with open_api(venue, endpoints={"api": server.base}) as api:
             started = time.perf_counter()
             partitions = plan_days(feed, FIRST, LAST, now=NOW, landed=[])
-            report = await fetch_feed(LandingStore(home), venue, feed, api, partitions=partitions, jobs=jobs, now=NOW)
+            store = LandingStore(home)
+            reader = answer_reader(store, load_contract(SCHEMA), venue, feed)
+            report = await fetch_feed(store, venue, feed, api, partitions=partitions, jobs=jobs, reader=reader, now=NOW)
             seconds = time.perf_counter() - started
         assert report.failures == {}
         assert len(report.landings) == DAYS

@@ -269,7 +269,8 @@ def _operations(con: duckdb.DuckDBPyConnection) -> None:
     insert(con, "ops.loads", [
         {"load_seq": 1, "source": "binance.metrics", "table_name": "open_interest", "trade_date": day(n), "received": 10,
          "accepted": 8,
-         "duplicates": 1, "restated": n % 2, "quarantined": 1, "absent_cells": 0, "loaded_at": KNOWN_AT}
+         "duplicates": 1, "restated": n % 2, "quarantined": 1, "absent_cells": 0, "outside_span": 0,
+         "ignored": 0, "loaded_at": KNOWN_AT}
         for n in range(4)
     ])  # fmt: skip
 

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.core.errors import BlockedError, LeverhouseError, VenueUnavailableError
+from pipelines.core.errors import BlockedError, LeverhouseError, SourceFormatError, VenueUnavailableError
+from pipelines.extract.answers import THREAD_BYTES
 from pipelines.extract.fetch import (
     GIVE_UP_AFTER,
     RECHECK_EVERY,
-    THREAD_WRITE_BYTES,
     FetchReport,
     Partition,
     fetch_feed,
@@ -183,6 +183,18 @@ def test_a_capture_is_of_the_current_hour_or_slot() -> None:
 
 
 @dataclass
+class ReadsAll:
+    """A reader that can read every answer, but for those about `unreadable`."""
+
+    unreadable_subjects: set[str] = field(default_factory=set)
+    version: str = "1"
+
+    def unreadable(self, pages: Sequence[Page], span: Span, fetched_at: datetime) -> Mapping[str, SourceFormatError]:
+        found = {page.subject for page in pages} & self.unreadable_subjects
+        return {subject: SourceFormatError("no list in it") for subject in found}
+
+
+@dataclass
 class FeedRunner:
     """A landing, and a feed whose venue sends `responses`: bytes, an error, or not published yet."""
 
@@ -191,6 +203,7 @@ class FeedRunner:
     now: datetime = NOON
     responses: dict[str, bytes | Exception] = field(default_factory=lambda: {"A": b"[1]", "B": b"[2]"})
     requested: list[str] = field(default_factory=list)
+    reader: ReadsAll = field(default_factory=ReadsAll)
 
     def __post_init__(self) -> None:
         async def fetch(api: Api, job: Job) -> AsyncIterator[Page]:
@@ -212,6 +225,7 @@ class FeedRunner:
             fetch_feed(
                 self.store, self.venue, self.feed, UnusedApi(), partitions=partitions, now=self.now, again=again,
                 jobs=lambda span: {name: Job(name, span) for name in self.responses}, clock=lambda: self.now,
+                reader=self.reader,
             )
         )  # fmt: skip
 
@@ -220,7 +234,7 @@ class FeedRunner:
         return requested
 
     def bodies(self) -> dict[str, list[bytes]]:
-        [landing] = self.store.current("v.oi")
+        [landing] = [x for x in self.store.current("v.oi") if x.completeness != "unreadable"]
         found: dict[str, list[bytes]] = {}
         for page in Pack(landing.path).pages():
             found.setdefault(page.subject, []).append(page.body)
@@ -291,9 +305,94 @@ def test_a_partially_fetched_instrument_is_not_landed(runner: FeedRunner) -> Non
     assert list(runner.bodies()) == ["A", "B"]
 
 
+def test_an_unreadable_answer_is_landed_apart_and_asked_for_again(runner: FeedRunner) -> None:
+    runner.reader.unreadable_subjects.add("B")
+    report = runner.fetch()
+    assert {where: str(error) for where, error in report.failures.items()} == {"2024-03-05 B": "no list in it"}
+    assert ([x.part for x in report.landings], [x.completeness for x in report.landings]) == (["all"], ["partial"])
+    [kept] = report.unreadable
+    assert (kept.part, kept.completeness, kept.request["unreadable"]) == (
+        "all-unreadable", "unreadable", {"B": "no list in it"},
+    )  # fmt: skip
+    assert [page.body for page in Pack(kept.path).pages()] == [b"first of two", b"[2]"]
+    refusal = runner.store.refusal(kept)
+    assert refusal is not None
+    assert (refusal.reason, refusal.detail, refusal.reader_version) == ("unreadable", "B: no list in it", "1")
+    assert list(runner.bodies()) == ["A"]
+    runner.requests()
+    # The same unreadable answer again is no new version.
+    assert (runner.fetch().unreadable, runner.requests()) == ((), ["03-05 B"])
+    runner.reader.unreadable_subjects.clear()
+    healed = runner.fetch()
+    assert (healed.failures, [x.completeness for x in healed.landings]) == ({}, ["complete"])
+    assert [x.part for x in runner.store.all()] == ["all", "all"]
+    assert runner.fetch().skipped == 1
+
+
+def test_an_unreadable_answer_leaves_what_was_read_before(runner: FeedRunner) -> None:
+    yesterday = date(2024, 3, 9)
+    runner.fetch(yesterday)
+    runner.now += RECHECK_EVERY
+    runner.responses = {"A": b"[1, 1]", "B": b"garbage"}
+    runner.reader.unreadable_subjects.add("B")
+    [second] = runner.fetch(yesterday).landings
+    assert (second.completeness, second.request["covers"]) == ("partial", {"A": "complete"})
+    assert runner.bodies() == {"A": [b"first of two", b"[1, 1]"], "B": [b"first of two", b"[2]"]}
+    runner.requests()
+    runner.reader.unreadable_subjects.clear()
+    runner.fetch(yesterday)
+    assert runner.requests() == ["03-09 B"]
+    assert runner.bodies()["B"] == [b"first of two", b"garbage"]
+
+
+def test_unreadable_answers_of_two_fetches_are_kept_until_each_was_read(runner: FeedRunner) -> None:
+    runner.reader.unreadable_subjects |= {"A", "B"}
+    assert (runner.fetch().landings, len(runner.store.all())) == ((), 1)
+    runner.responses["A"] = VenueUnavailableError("down")
+    runner.reader.unreadable_subjects.remove("B")
+    [kept] = runner.fetch().unreadable
+    assert list(kept.request["unreadable"]) == ["A"]
+    assert [page.subject for page in Pack(kept.path).pages()] == ["A", "A"]
+
+
+@dataclass
+class OneAnswer:
+    """An Api that gives one answer."""
+
+    now: datetime
+    endpoints: Collection[str] = ("api",)
+    post: Callable[..., Any] = no_rows
+
+    async def get(self, path: str, *, subject: str = "*", **_: Any) -> Page:
+        return Page(subject, {"path": path}, 200, self.now, b'{"odd": 1}')
+
+
+@pytest.mark.parametrize("error", [SourceFormatError("no list"), KeyError("list"), RecursionError("deep")])
+def test_an_answer_that_the_fetch_itself_stumbles_over_is_landed_as_it_came(tmp_path: Path, error: Exception) -> None:
+    async def stumble(api: Api, job: Job) -> AsyncIterator[Page]:
+        page = await api.get("/x", subject=job.subject)
+        if job.subject == "B":
+            raise error
+        yield page
+
+    runner = FeedRunner(tmp_path)
+    feed = replace(DAILY, fetch=stumble)
+    partitions = plan_days(feed, date(2024, 3, 5), date(2024, 3, 5), now=NOON, landed=[])
+    report = asyncio.run(
+        fetch_feed(
+            runner.store, runner.venue, feed, OneAnswer(NOON), partitions=partitions, reader=runner.reader, now=NOON,
+            jobs=lambda span: {name: Job(name, span) for name in "AB"},
+        )
+    )  # fmt: skip
+    assert [type(failure) for failure in report.failures.values()] == [SourceFormatError]
+    [kept] = report.unreadable
+    assert [page.body for page in Pack(kept.path).pages()] == [b'{"odd": 1}']
+    assert [x.request["covers"] for x in report.landings] == [{"A": "complete"}]
+
+
 def test_small_and_large_responses_are_all_landed(runner: FeedRunner) -> None:
     """Large pages are written in a thread, small ones in the event loop: they must not interleave within a subject."""
-    runner.responses = {f"{n:02d}": f"{n:02d}".encode() * (n % 4 * THREAD_WRITE_BYTES // 4 + 1) for n in range(24)}
+    runner.responses = {f"{n:02d}": f"{n:02d}".encode() * (n % 4 * THREAD_BYTES // 4 + 1) for n in range(24)}
     assert runner.fetch().failures == {}
     assert runner.bodies() == {name: [b"first of two", body] for name, body in runner.responses.items()}
 
@@ -370,6 +469,7 @@ def test_a_fetch_reports_progress(runner: FeedRunner) -> None:
     asyncio.run(
         fetch_feed(
             runner.store, runner.venue, runner.feed, UnusedApi(), partitions=partitions, jobs=lambda span: plan, now=NOON,
+            reader=ReadsAll(),
             progress=lambda what, done, of: reported.append((done, of)),
         )
     )  # fmt: skip

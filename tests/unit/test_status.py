@@ -42,7 +42,7 @@ def add_load(
     con: duckdb.DuckDBPyConnection, seq: int, received: int, accepted: int, *, table: str = "token_prices"
 ) -> None:
     con.execute(
-        "insert into ops.loads values (?, 'files.example', ?, ?, ?, ?, 0, 0, ?, 0, ?)",
+        "insert into ops.loads values (?, 'files.example', ?, ?, ?, ?, 0, 0, ?, 0, 0, 0, null, ?)",
         [seq, table, DAY, received, accepted, received - accepted, AT],
     )
 

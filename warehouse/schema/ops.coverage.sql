@@ -26,4 +26,4 @@ comment on column ops.coverage.expected is 'Periods a complete day holds; of cap
 comment on column ops.coverage.present is 'Periods (or events) accepted.';
 comment on column ops.coverage.quarantined is 'Rows of the day in quarantine.';
 comment on column ops.coverage.status is 'complete, partial, missing, or empty (inside the source''s coverage, and nothing happened).';
-comment on column ops.coverage.reason is 'Why the day is partial or missing.';
+comment on column ops.coverage.reason is 'Why the day is partial or missing; unreadable answer: the venue answered, and what it said could not be read (ops.refused_landings has it).';

@@ -10,10 +10,13 @@ create table if not exists ops.loads (
     restated bigint not null,
     quarantined bigint not null,
     absent_cells bigint not null,
+    outside_span bigint not null,
+    ignored bigint not null,
+    ignored_by varchar,
     loaded_at timestamp not null,
     check (received = accepted + duplicates + quarantined),
     check (restated <= duplicates),
-    check (accepted >= 0 and duplicates >= 0 and quarantined >= 0 and absent_cells >= 0)
+    check (accepted >= 0 and duplicates >= 0 and quarantined >= 0 and absent_cells >= 0 and outside_span >= 0 and ignored >= 0)
 );
 comment on table ops.loads is 'One row per load of a partition (source, table, day), kept as a log; the newest load_seq of a partition is its present state.';
 comment on column ops.loads.load_seq is 'Number of the load, rising by one per transaction.';
@@ -26,4 +29,7 @@ comment on column ops.loads.duplicates is 'Rows dropped because the same key was
 comment on column ops.loads.restated is 'Part of duplicates whose values differed: a newer landing replaced an older one''s row.';
 comment on column ops.loads.quarantined is 'Rows kept in ops.quarantine instead.';
 comment on column ops.loads.absent_cells is 'Cells of the day that the source''s null rule says hold no value; they are not rows and not received.';
+comment on column ops.loads.outside_span is 'Records of the loaded landings that lie outside the span they were asked for and belong to other landings; in the row of the earliest day of the load, and no part of received, which counts rows.';
+comment on column ops.loads.ignored is 'Records of the loaded landings that a named rule leaves out, such as ordinary trades beside liquidations; in the row of the earliest day of the load, and no part of received.';
+comment on column ops.loads.ignored_by is 'Number of ignored records by rule, as JSON; docs/quality.md has the rules.';
 comment on column ops.loads.loaded_at is 'UTC instant of the load.';

@@ -9,5 +9,8 @@ select
     restated,
     quarantined,
     absent_cells,
+    outside_span,
+    ignored,
+    ignored_by,
     loaded_at
 from {{ source('ops', 'loads') }}

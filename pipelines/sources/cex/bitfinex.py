@@ -33,6 +33,7 @@ from pipelines.extract.venue import (
     Retention,
     Venue,
 )
+from pipelines.sources.account import leave_out
 from pipelines.sources.instruments import each_instrument, parse_symbols
 from pipelines.sources.records import (
     LINE,
@@ -42,6 +43,7 @@ from pipelines.sources.records import (
     RecordsOf,
     at_path,
     from_ms,
+    kept,
     read_records,
     rejected,
     stamps_of,
@@ -205,7 +207,11 @@ def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Pars
     facts = ["position", "at_ms", "instrument", "amount_text", "price_text"]
     sized = context.instruments.select("instrument", pl.col("contract_size").alias("size"))
     frame = (
-        found.frame.filter(pl.col("is_match") == 1, pl.col("instrument").str.ends_with(DERIVATIVE))
+        kept(
+            kept(found.frame, pl.col("instrument").str.ends_with(DERIVATIVE), "other_kind"),
+            pl.col("is_match") == 1,
+            "part_of_row",
+        )
         .with_columns(pl.int_range(1, pl.len() + 1).over("page", *facts).alias("number"), from_ms("at_ms").alias("at"))
         .join(sized, on="instrument", how="left", maintain_order="left")
     )
@@ -256,6 +262,7 @@ def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Par
     """The last status of every hour (h−1, h], in coin, at its own timestamp; one-sided (?)."""
     found = read_records(pages, status, STATUS)
     hour = (pl.col("at") - timedelta(microseconds=1)).dt.truncate("1h")
+    leave_out(found.frame, "part_of_row")
     frame = (
         found.frame.with_columns(from_ms("at_ms").alias("at"))
         .with_columns(hour.alias("hour"))

@@ -45,6 +45,8 @@ from pipelines.sources.records import (
     RecordsOf,
     at_path,
     from_seconds,
+    kept,
+    look_up,
     read_records,
     rejected,
 )
@@ -124,14 +126,16 @@ async def fetch_instruments(api: Api, job: Job) -> AsyncIterator[Page]:
 
 def markets(pages: Sequence[Page]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Perpetuals on supported exchanges (with column `venue`), and rejects."""
-    known = read_records(of_endpoint(pages, "/exchanges"), records, EXCHANGE)
+    known = look_up(of_endpoint(pages, "/exchanges"), records, EXCHANGE)
     found = read_records(of_endpoint(pages, "/future-markets"), records, MARKETS)
     plain = pl.col("exchange_name").str.to_lowercase().str.replace_all("[^a-z0-9]", "")
     codes = known.frame.select(
         "exchange", plain.replace_strict(EXCHANGES, default=None, return_dtype=pl.String).alias("venue")
     )
-    frame = found.frame.filter("is_perpetual").join(codes, on="exchange", how="left", maintain_order="left")
-    return frame.filter(pl.col("venue").is_not_null()), pl.concat([known.rejects, found.rejects])
+    frame = kept(found.frame, pl.col("is_perpetual"), "other_kind").join(
+        codes, on="exchange", how="left", maintain_order="left"
+    )
+    return kept(frame, pl.col("venue").is_not_null(), "not_followed"), pl.concat([known.rejects, found.rejects])
 
 
 def of_endpoint(pages: Sequence[Page], path: str) -> list[Page]:

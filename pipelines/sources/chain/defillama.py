@@ -14,8 +14,9 @@ import polars as pl
 from pipelines.core.errors import SourceFormatError
 from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Partitioning, Retention, Venue
+from pipelines.sources.account import leave_out
 from pipelines.sources.chain.evm import chains
-from pipelines.sources.records import LINE, Field, Record, from_seconds, read_records
+from pipelines.sources.records import LINE, Field, Record, from_seconds, read_records, within
 from pipelines.sources.tokens import NATIVE, receipts, registered
 
 NAME: Final = "defillama"
@@ -116,22 +117,19 @@ def parse_prices(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     """One row per point, at the point's own timestamp. Points outside the span belong to the neighboring landing; a point returned
     for two hours is one row."""
     found = read_records(pages, points_of, PRICES)
-    rows = (
-        found.frame.with_columns(from_seconds("at_seconds").alias("priced_at"))
-        .filter(pl.col("priced_at").is_between(context.span.start, context.span.end, closed="left"))
-        .unique(["chain", "token", "priced_at", "price_usd"], keep="first", maintain_order=True)
-        .select(
-            "chain",
-            "token",
-            "priced_at",
-            "price_usd",
-            pl.col("decimals").cast(pl.Int32),
-            pl.lit(NAME).alias("price_source"),
-            "confidence",
-            # The service records prices live but does not say when a point became available.
-            pl.col("priced_at").alias("available_at"),
-            LINE,
-        )
+    timed = within(found.frame.with_columns(from_seconds("at_seconds").alias("priced_at")), "priced_at", context)
+    leave_out(timed, "counted_before")
+    rows = timed.unique(["chain", "token", "priced_at", "price_usd"], keep="first", maintain_order=True).select(
+        "chain",
+        "token",
+        "priced_at",
+        "price_usd",
+        pl.col("decimals").cast(pl.Int32),
+        pl.lit(NAME).alias("price_source"),
+        "confidence",
+        # The service records prices live but does not say when a point became available.
+        pl.col("priced_at").alias("available_at"),
+        LINE,
     )
     yield Parsed("token_prices", rows, found.rejects)
 

@@ -38,8 +38,10 @@ from pipelines.sources.records import (
     Records,
     RecordsOf,
     at_path,
+    kept,
     read_records,
     rejected,
+    within,
 )
 
 NAME: Final = "dydx"
@@ -123,10 +125,10 @@ def timed(found: Records) -> tuple[pl.DataFrame, pl.DataFrame]:
     return frame.filter(pl.col("at").is_not_null()), pl.concat([found.rejects, untimed])
 
 
-def within(context: Context, column: str = "at") -> pl.Expr:
-    """Whether a row is in the landing's span. Most of the indexer's endpoints have no lower bound, so pages include earlier days,
-    which belong to other landings."""
-    return pl.col(column).is_between(context.span.start, context.span.end, closed="left")
+def in_span(frame: pl.DataFrame, context: Context) -> pl.DataFrame:
+    """The rows in the landing's span. Most of the indexer's endpoints have no lower bound, so pages include earlier days, which
+    belong to other landings."""
+    return within(frame, "at", context, answers="history")
 
 
 async def fetch_instruments(api: Api, job: Job) -> AsyncIterator[Page]:
@@ -201,7 +203,7 @@ def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Pars
     against traders in profit instead of the order book (is_adl). Sizes are in coin.
     """
     frame, rejects = timed(read_records(pages, trades, TRADES))
-    frame = frame.filter(within(context), ~pl.col("kind").is_in(ORDINARY))
+    frame = kept(in_span(frame, context), ~pl.col("kind").is_in(ORDINARY), "not_forced")
     is_decodable = pl.col("kind").is_in(list(FORCED)) & pl.col("taker").is_in(list(POSITION_SIDES))
     rows = frame.filter(is_decodable).select(
         pl.lit(NAME).alias("venue"),
@@ -247,7 +249,7 @@ def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     positions.
     """
     frame, rejects = timed(read_records(pages, funding, FUNDING))
-    rows = frame.filter(within(context)).select(
+    rows = in_span(frame, context).select(
         pl.lit(NAME).alias("venue"),
         pl.col(SUBJECT).alias("instrument"),
         pl.lit("settled").alias("kind"),
@@ -285,10 +287,10 @@ def parse_candles(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     """
     frame, rejects = timed(read_records(pages, candles, CANDLES))
     closed_at = pl.col("at") + timedelta(hours=1)
-    in_span = frame.filter(within(context))
+    of_span = in_span(frame, context)
     is_open = closed_at > pl.col("received_at")
     shared = (pl.lit(NAME).alias("venue"), pl.col(SUBJECT).alias("instrument"), pl.lit("1h").alias("period"))
-    rows = in_span.filter(~is_open).select(
+    rows = of_span.filter(~is_open).select(
         *shared,
         pl.lit("perp").alias("market"),
         pl.col("at").alias("opened_at"),
@@ -297,11 +299,11 @@ def parse_candles(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
         LINE,
     )
     early = rejected(
-        in_span.filter(is_open), reason="undecodable", stamp="at", field="startedAt",
+        of_span.filter(is_open), reason="undecodable", stamp="at", field="startedAt",
         detail="the candle was received before its close",
     )  # fmt: skip
     yield Parsed("candles", rows, pl.concat([rejects, early]))
-    states = frame.filter(pl.col("at").is_between(context.span.start, context.span.end, closed="right")).select(
+    states = within(frame, "at", context, closed="right", answers="history").select(
         *shared,
         pl.col("at").alias("event_at"),
         "oi_base",

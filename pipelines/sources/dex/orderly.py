@@ -17,7 +17,18 @@ from pipelines.core.errors import RequestRefusedError, SourceFormatError, Thrott
 from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import Api, Capture, Context, Feed, Job, Page, Parsed, Retention, Venue
 from pipelines.sources.dex.perpetuals import linear_perpetuals
-from pipelines.sources.records import LINE, Field, Record, at_path, flattened, from_ms, read_records, rejected
+from pipelines.sources.records import (
+    LINE,
+    Field,
+    Record,
+    at_path,
+    flattened,
+    from_ms,
+    kept,
+    read_records,
+    rejected,
+    within,
+)
 
 NAME: Final = "orderly"
 
@@ -146,9 +157,8 @@ def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Pars
     Claims from the insurance fund stay in the landing, since those positions were liquidated before.
     """
     found = read_records(pages, positions, LIQUIDATIONS)
-    frame = found.frame.with_columns(from_ms("at_ms").alias("occurred_at")).filter(
-        pl.col("occurred_at").is_between(context.span.start, context.span.end, closed="left"), pl.col("kind") != CLAIM
-    )
+    timed = found.frame.with_columns(from_ms("at_ms").alias("occurred_at"))
+    frame = kept(within(timed, "occurred_at", context), pl.col("kind") != CLAIM, "counted_before")
     quantity = pl.col("signed_base")
     is_decodable = (pl.col("kind") == "liquidated") & (quantity != 0)
     rows = frame.filter(is_decodable).select(

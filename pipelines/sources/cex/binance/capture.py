@@ -25,7 +25,7 @@ from pipelines.sources.cex.binance.wire import (
     host,
     while_listed,
 )
-from pipelines.sources.records import LINE, Field, Records, at_path, from_ms, read_records, rejected
+from pipelines.sources.records import LINE, Field, Records, at_path, from_ms, kept, look_up, read_records, rejected
 
 CURRENT_OPEN_INTEREST: Final = (Field("openInterest", "amount", float), Field("time", "at_ms", int))
 PREMIUM: Final = (
@@ -88,7 +88,7 @@ async def fetch_predicted_funding(api: Api, job: Job) -> AsyncIterator[Page]:
 def parse_predicted_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     """The estimate of the next settlement. The clean table keeps the last capture before that settlement."""
     records = read_records(pages, _one_or_many, PREMIUM)
-    due = records.frame.filter(pl.col("rate").is_not_null(), pl.col("next_ms") > 0)
+    due = kept(records.frame, pl.col("rate").is_not_null() & (pl.col("next_ms") > 0), "no_value")
     rows = funding_rows(Records(due, records.rejects), "predicted", from_ms("next_ms").dt.round("1m"), from_ms("at_ms"))
     yield Parsed("funding_rates", rows, records.rejects)
 
@@ -136,10 +136,10 @@ def parse_option_chain(pages: Sequence[Page], context: Context) -> Iterator[Pars
     Amounts are in contracts of `unit` coins. The mark price is in USDT; dividing by the index gives coin. Binance publishes no
     forward per expiry, so underlying_price stays null. An option without open interest is left out: unknown is not zero.
     """
-    options = read_records(_of(pages, "exchangeInfo"), at_path("optionSymbols"), OPTIONS)
+    options = look_up(_of(pages, "exchangeInfo"), at_path("optionSymbols"), OPTIONS)
     interest = read_records(_of(pages, "openInterest"), at_path(), OPTION_OPEN_INTEREST)
-    marks = read_records(_of(pages, "mark"), at_path(), MARKS)
-    tickers = read_records(_of(pages, "ticker"), at_path(), TICKERS)
+    marks = look_up(_of(pages, "mark"), at_path(), MARKS)
+    tickers = look_up(_of(pages, "ticker"), at_path(), TICKERS)
     captured = max((page.received_at for page in pages), default=context.fetched_at)
     listed = options.frame.select("instrument", "pair", "side", "strike", "expiry_ms", "unit")
     chain = (
@@ -189,7 +189,7 @@ def _first(frame: pl.DataFrame, *columns: str) -> pl.DataFrame:
 
 def _index_prices(pages: Sequence[Page]) -> pl.DataFrame:
     """Spot index price in dollars by underlying; only the request names the underlying."""
-    found = read_records(_of(pages, "index"), lambda page: [page.json()], (Field("indexPrice", "index_price", float),))
+    found = look_up(_of(pages, "index"), lambda page: [page.json()], (Field("indexPrice", "index_price", float),))
     pairs = [str(page.request["params"]["underlying"]) for page in _of(pages, "index")]
     if found.frame.height != len(pairs):
         raise SourceFormatError(

@@ -37,7 +37,7 @@ from pipelines.sources.cex.binance.wire import (
     perpetuals,
 )
 from pipelines.sources.instruments import each_instrument, parse_symbols
-from pipelines.sources.records import LINE, Field, at_path, from_ms, read_records, rejected
+from pipelines.sources.records import LINE, Field, at_path, from_ms, kept, read_records, rejected
 
 NAME: Final = VENUE_ID
 
@@ -73,7 +73,7 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     futures = read_records([p for p in pages if p.request["endpoint"] != CASH], at_path("symbols"), CONTRACTS)
     pairs = read_records([p for p in pages if p.request["endpoint"] == CASH], at_path(), PAIRS)
     slashed = pl.Series("instrument", [_spot_name(symbol) for symbol in pairs.frame["symbol"]], dtype=pl.String)
-    spot = pairs.frame.select(slashed, "received_at", LINE).filter(pl.col("instrument").is_not_null())
+    spot = kept(pairs.frame.select(slashed, "received_at", LINE), pl.col("instrument").is_not_null(), "not_followed")
     listed = pl.concat([futures.frame, spot], how="diagonal")
     named = listed.join(
         parse_symbols(VENUE_ID, listed["instrument"]), on="instrument", how="left", maintain_order="left"

@@ -13,6 +13,7 @@ from typing import Final, Literal
 import polars as pl
 
 from pipelines.extract.venue import Api, Context, Job, Page, Parse, Parsed
+from pipelines.sources.account import leave_out
 from pipelines.sources.cex.binance.wire import VENUE_ID, sizes
 from pipelines.sources.cex.binance_archive.wire import FILE, FILE_DAY, Archive, read_archives
 from pipelines.sources.records import LINE, SUBJECT, Field, from_ms, rejected
@@ -384,6 +385,7 @@ def parse_volatility_index(pages: Sequence[Page], context: Context) -> Iterator[
         opened = from_ms("at_ms").dt.truncate("1h")
         # Values have four decimals in percent; rounding removes the error of dividing by 100.
         value = (pl.col("percent") / 100).round(8)
+        leave_out(records.frame, "part_of_row")
         rows = (
             records.frame.sort(SUBJECT, "at_ms", maintain_order=True)
             .group_by(pl.col(SUBJECT), opened.alias("opened_at"), FILE, maintain_order=True)

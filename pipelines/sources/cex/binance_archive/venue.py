@@ -62,13 +62,15 @@ from pipelines.sources.cex.binance_archive.history import (
     parse_um_metrics,
     parse_volatility_index,
 )
-from pipelines.sources.cex.binance_archive.wire import LISTING, NAME, Archive, check
+from pipelines.sources.cex.binance_archive.wire import LISTING, NAME, Archive, check, first_lines
 from pipelines.sources.records import LINE, SUBJECT, rejected
 
 UM_METRICS: Final = Archive("futures/um", "metrics")
 CM_METRICS: Final = Archive("futures/cm", "metrics")
 CM_LIQUIDATIONS: Final = Archive("futures/cm", "liquidationSnapshot")
 BVOL: Final = Archive("option", "BVOLIndex")
+
+LISTING_END: Final = b"</ListBucketResult>"
 
 EPOCH: Final = datetime(1970, 1, 1)
 
@@ -111,6 +113,8 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     """
     names: dict[tuple[str, str], Page] = {}
     for page in pages:
+        if not page.body.rstrip().endswith(LISTING_END):
+            raise SourceFormatError(f"{page.where}: the listing has no end, or is none: {page.excerpt}")
         for market, symbol in _FOLDER.findall(page.body):
             names.setdefault((market.decode(), symbol.decode("utf-8", "replace")), page)
     known = [_instrument(facts, page) for name, page in names.items() if (facts := _facts(*name)) is not None]
@@ -212,6 +216,7 @@ def _daily(
         subjects=subjects,
         completeness=completeness,
         rules=rules,
+        sample=first_lines,
     )
 
 
@@ -251,6 +256,7 @@ VENUE: Final = Venue(
             cadence=Daily(published_after=ARCHIVE_LAG, recheck_days=7),
             partitioning=Partitioning(months="only"),
             subjects=perpetuals,
+            sample=first_lines,
         ),
         _daily("um_candles", ("candles",), USDT_M.archive.fetch, USDT_M.parse, date(2019, 12, 31), usdt_m,
                "USDT-M hourly candles."),

@@ -34,7 +34,7 @@ from pipelines.sources.cex.bybit import capture, history
 from pipelines.sources.cex.bybit.wire import NAME, check, result_list
 from pipelines.sources.counting import FACTS
 from pipelines.sources.instruments import each_instrument, parse_symbols
-from pipelines.sources.records import LINE, Field, from_ms, having, read_records, rejected
+from pipelines.sources.records import LINE, Field, from_ms, having, kept, read_records, rejected
 
 INSTRUMENTS: Final = (
     Field("symbol", "instrument", str),
@@ -94,9 +94,9 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
         needed=having("contractType", "Perpetual$"),
     )
     pairs = read_records([page for page, spot in zip(pages, is_spot, strict=True) if spot], result_list, PAIRS)
-    perpetuals = records.frame.filter(pl.col("kind").is_in(PERPETUALS)).drop("quote")
+    perpetuals = kept(records.frame, pl.col("kind").is_in(PERPETUALS), "other_kind").drop("quote")
     # Pairs in unsupported quote currencies (BRZ, PLN and the like) are skipped.
-    followed = pairs.frame.filter(pl.col("quote_coin").is_in(QUOTES))
+    followed = kept(pairs.frame, pl.col("quote_coin").is_in(QUOTES), "not_followed")
     names = [spot_symbol(NAME, base, quote) for base, quote in followed.select("base", "quote_coin").iter_rows()]
     spot = followed.select(pl.Series("instrument", names, dtype=pl.String), "symbol_type", "received_at", LINE)
     listed = pl.concat([perpetuals, spot], how="diagonal")

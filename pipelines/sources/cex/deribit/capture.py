@@ -14,7 +14,7 @@ from pipelines.core.errors import RequestRefusedError
 from pipelines.core.universe import canonical_asset, parse_symbol
 from pipelines.extract.venue import Api, Context, Job, Page, Parsed
 from pipelines.sources.cex.deribit import wire
-from pipelines.sources.records import LINE, Field, Record, from_ms, having, read_records, rejected
+from pipelines.sources.records import LINE, Field, Record, from_ms, having, kept, look_up, read_records, rejected
 
 NAME: Final = wire.NAME
 
@@ -84,8 +84,8 @@ def parse_option_chain(pages: Sequence[Page], context: Context) -> Iterator[Pars
     if not summaries:
         return
     summary = read_records(summaries, wire.results, OPTION_SUMMARY, needed=IS_OPTION)
-    options = read_records(lists, wire.results, OPTIONS, needed=IS_OPTION)
-    index = read_records(prices, index_prices, INDEX)
+    options = look_up(lists, wire.results, OPTIONS, needed=IS_OPTION)
+    index = look_up(prices, index_prices, INDEX)
     captured_at = max(page.received_at for page in summaries)
     listed = options.frame.with_columns(index_name()).drop("subject", "received_at", LINE)
     priced = index.frame.drop("subject", "received_at", LINE)
@@ -140,7 +140,7 @@ async def fetch_open_interest(api: Api, job: Job) -> AsyncIterator[Page]:
 def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     """One-sided open interest of perpetuals, in dollars (inverse) or coin (linear). Dated futures stay in the landing."""
     found = read_records(pages, wire.results, PERPETUAL_SUMMARY, needed=having("instrument_name", f"{wire.PERPETUAL}$"))
-    perpetuals = found.frame.filter(pl.col("instrument").str.ends_with(wire.PERPETUAL))
+    perpetuals = kept(found.frame, pl.col("instrument").str.ends_with(wire.PERPETUAL), "other_kind")
     facts = {name: parse_symbol(NAME, name) for name in perpetuals["instrument"].unique()}
     contract_types = {name: f.contract_type for name, f in facts.items() if f is not None}
     frame = perpetuals.with_columns(

@@ -16,7 +16,18 @@ from pipelines.core.universe import parse_symbol
 from pipelines.extract.paging import pages_by_cursor, paginate_by_slices
 from pipelines.extract.venue import Api, Context, Job, Page, Parsed
 from pipelines.sources.cex.deribit import wire
-from pipelines.sources.records import LINE, SUBJECT, Field, Record, at_path, from_ms, read_records, rejected, settlement
+from pipelines.sources.records import (
+    LINE,
+    SUBJECT,
+    Field,
+    Record,
+    at_path,
+    from_ms,
+    kept,
+    read_records,
+    rejected,
+    settlement,
+)
 
 NAME: Final = wire.NAME
 
@@ -209,9 +220,9 @@ def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Pars
     taker's buy closed a long. MT: both were, which gives two liquidations. Amounts are in dollars (inverse) or coin (linear).
     """
     found = read_records(pages, at_path("result", "trades"), TRADES)
-    flagged = found.frame.filter(
-        pl.col("liquidated").is_not_null() & ~pl.col("liquidated").is_in(["", "none"]),
-        pl.col("instrument").str.ends_with(wire.PERPETUAL),
+    perpetuals = kept(found.frame, pl.col("instrument").str.ends_with(wire.PERPETUAL), "other_kind")
+    flagged = kept(
+        perpetuals, pl.col("liquidated").is_not_null() & ~pl.col("liquidated").is_in(["", "none"]), "not_forced"
     )
     facts = {name: parse_symbol(NAME, name) for name in flagged["instrument"].unique()}
     contract_types = {name: f.contract_type for name, f in facts.items() if f is not None}

@@ -23,7 +23,7 @@ from pipelines.extract.venue import (
 )
 from pipelines.sources.cex.deribit import capture, history, wire
 from pipelines.sources.instruments import each_instrument, parse_symbols
-from pipelines.sources.records import LINE, Field, from_ms, having, read_records, rejected
+from pipelines.sources.records import LINE, Field, from_ms, having, kept, read_records, rejected
 
 NAME: Final = wire.NAME
 
@@ -49,7 +49,7 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     a day here.
     """
     found = read_records(pages, wire.results, FUTURES, needed=having("instrument_name", f"{wire.PERPETUAL}$"))
-    perpetuals = found.frame.filter(pl.col("instrument").str.ends_with(wire.PERPETUAL))
+    perpetuals = kept(found.frame, pl.col("instrument").str.ends_with(wire.PERPETUAL), "other_kind")
     known = parse_symbols(NAME, perpetuals["instrument"])
     frame = perpetuals.join(known, on="instrument", how="left", maintain_order="left")
     inverse = pl.col("contract_type") == "inverse"

@@ -29,6 +29,7 @@ from pipelines.sources.records import (
     rejected,
     settlement,
     stamps_of,
+    within,
 )
 
 # lsr_taker is the taker ratio and lsr_account the account ratio; documentation before 2025 swaps the two descriptions.
@@ -149,7 +150,7 @@ def parse_statistics(pages: Sequence[Page], context: Context) -> Iterator[Parsed
     frame = with_contracts(found.frame, context, SUBJECT).with_columns(
         opened.alias("opened_at"), (opened + STATISTICS_PERIOD).alias("ended_at"), pl.lit("5m").alias("period")
     )
-    frame = frame.filter(pl.col("opened_at") >= context.span.start, pl.col("opened_at") < context.span.end)
+    frame = within(frame, "opened_at", context)
     known, unknown = frame.filter(pl.col("type").is_not_null()), frame.filter(pl.col("type").is_null())
     without_contract = rejected(
         unknown, reason="unknown_instrument", detail="in no capture of Gate's contracts", stamp="opened_at"

@@ -9,7 +9,7 @@ import polars as pl
 
 from pipelines.extract.venue import Api, Context, Job, Page, Parsed
 from pipelines.sources.cex.kraken.wire import PERPETUAL, open_interest, unknown_contracts, with_contracts
-from pipelines.sources.records import LINE, SUBJECT, Field, at_path, having, read_records
+from pipelines.sources.records import LINE, SUBJECT, Field, at_path, having, kept, read_records
 
 TICKERS: Final = (
     Field("symbol", "name", str),
@@ -28,8 +28,9 @@ def parse_current_open_interest(pages: Sequence[Page], context: Context) -> Iter
     used; the response's serverTime is from another clock."""
     found = read_records(pages, at_path("tickers"), TICKERS, needed=having("symbol", PERPETUAL))
     named = found.frame.with_columns(pl.col("name").str.to_uppercase().alias(SUBJECT))
-    frame = with_contracts(named.filter(pl.col(SUBJECT).str.contains(PERPETUAL)), context)
-    rows = frame.filter(pl.col("type").is_not_null(), pl.col("contracts").is_not_null()).select(
+    frame = with_contracts(kept(named, pl.col(SUBJECT).str.contains(PERPETUAL), "other_kind"), context)
+    known = frame.filter(pl.col("type").is_not_null())
+    rows = kept(known, pl.col("contracts").is_not_null(), "no_value").select(
         *open_interest("snapshot", pl.col("received_at")), LINE
     )
     yield Parsed("open_interest", rows, pl.concat([found.rejects, unknown_contracts(frame, "received_at")]))

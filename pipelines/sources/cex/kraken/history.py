@@ -35,6 +35,7 @@ from pipelines.sources.records import (
     rejected,
     settlement,
     stamps_of,
+    within,
 )
 
 OPEN_INTEREST: Final = (Field("timestamp", "at", int), Field("close", "contracts", float))
@@ -114,7 +115,7 @@ def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Par
     frame = with_contracts(found.frame, context).with_columns(
         instant("at").alias("opened_at"), (instant("at") + PERIOD).alias("event_at")
     )
-    frame = frame.filter(pl.col("opened_at") >= context.span.start, pl.col("opened_at") < context.span.end)
+    frame = within(frame, "opened_at", context)
     rows = frame.filter(pl.col("type").is_not_null()).select(*open_interest("5m", pl.col("event_at")), LINE)
     yield Parsed("open_interest", rows, pl.concat([found.rejects, unknown_contracts(frame, "opened_at")]))
 
@@ -123,7 +124,7 @@ def parse_accounts(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     """Long over short accounts at the end of each bucket (?). Without any account there is no ratio."""
     found = read_records(pages, account_rows, ACCOUNTS)
     frame = found.frame.with_columns(instant("at").alias("opened_at"), (instant("at") + PERIOD).alias("event_at"))
-    frame = frame.filter(pl.col("opened_at") >= context.span.start, pl.col("opened_at") < context.span.end)
+    frame = within(frame, "opened_at", context)
     has_accounts = (pl.col("longs") + pl.col("shorts")) > 0
     rows = frame.filter(has_accounts).select(
         pl.lit(NAME).alias("venue"),
@@ -153,10 +154,11 @@ def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     """Settlements of the span, as a fraction per interval (an hour, since when?). The timestamp is taken as the settlement time
     (?). Settlements outside the span belong to other landings."""
     found = read_records(pages, at_path("rates"), FUNDING)
-    settled = settlement(iso_instant("at"))
-    inside = (settled >= context.span.start) & (settled < context.span.end)
+    frame = found.frame.with_columns(settlement(iso_instant("at")).alias("settled_at"))
+    settled = pl.col("settled_at")
+    timed = within(frame.filter(settled.is_not_null()), "settled_at", context, answers="history")
     # An unreadable timestamp becomes null, which the contract rejects.
-    rows = found.frame.filter(inside.fill_null(value=True)).select(
+    rows = pl.concat([timed, frame.filter(settled.is_null())]).select(
         pl.lit(NAME).alias("venue"),
         pl.col(SUBJECT).alias("instrument"),
         pl.lit("settled").alias("kind"),
@@ -197,7 +199,7 @@ def parse_candles(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     """Hourly candles of the span. Volume is in contracts, i.e. coin (PF) or dollars (PI); the other unit is not published."""
     found = read_records(pages, at_path("candles"), CANDLES)
     frame = with_contracts(found.frame, context).with_columns(instant("at").alias("opened_at"))
-    frame = frame.filter(pl.col("opened_at") >= context.span.start, pl.col("opened_at") < context.span.end)
+    frame = within(frame, "opened_at", context)
     inverse = pl.col("type") == "inverse"
     amount = pl.col("contracts") * pl.col("size")
     rows = frame.filter(pl.col("type").is_not_null()).select(

@@ -33,7 +33,7 @@ from pipelines.sources.asset_class import CRYPTO, OTHER, with_asset_class
 from pipelines.sources.cex.kraken import capture, history
 from pipelines.sources.cex.kraken.wire import NAME, PERPETUAL, check, iso_instant
 from pipelines.sources.instruments import each_instrument, parse_symbols
-from pipelines.sources.records import LINE, Field, at_path, having, read_records, rejected
+from pipelines.sources.records import LINE, Field, at_path, having, kept, read_records, rejected
 
 INSTRUMENTS: Final = (
     Field("symbol", "name", str),
@@ -54,7 +54,7 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     until about 2022 and are normalized to upper case. Indices and dated contracts are left out: indices have no contractSize."""
     found = read_records(pages, at_path("instruments"), INSTRUMENTS, needed=having("symbol", PERPETUAL))
     frame = found.frame.with_columns(pl.col("name").str.to_uppercase().alias("instrument"))
-    perpetuals = frame.filter(pl.col("instrument").str.contains(PERPETUAL))
+    perpetuals = kept(frame, pl.col("instrument").str.contains(PERPETUAL), "other_kind")
     known = parse_symbols(NAME, perpetuals["instrument"])
     named = perpetuals.join(known, on="instrument", how="left", maintain_order="left")
     stated = pl.when("is_tradfi").then(pl.lit(OTHER)).when(~pl.col("is_tradfi")).then(pl.lit(CRYPTO))

@@ -19,7 +19,7 @@ import polars as pl
 from pipelines.core.errors import SourceFormatError
 from pipelines.extract.venue import Api, Context, Job, NotYetPublishedError, Page, Parsed, Span, milliseconds
 from pipelines.sources.cex.okx import wire
-from pipelines.sources.records import LINE, SUBJECT, Field, Record, from_ms, read_records
+from pipelines.sources.records import LINE, SUBJECT, Field, Record, from_ms, kept, read_records, within
 
 NAME: Final = wire.NAME
 
@@ -125,10 +125,11 @@ def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     """
     files = [page for page in pages if page.request["endpoint"] == "files"]
     found = read_records(files, csv_rows, FUNDING)
-    settled = from_ms("at_ms").dt.round("1m")
-    rows = found.frame.filter(
-        pl.col("instrument") == pl.col(SUBJECT), settled >= context.span.start, settled < context.span.end
-    ).select(
+    settled = pl.col("settled_at")
+    of_swap = kept(found.frame, pl.col("instrument") == pl.col(SUBJECT), "not_followed").with_columns(
+        from_ms("at_ms").dt.round("1m").alias("settled_at")
+    )
+    rows = within(of_swap, "settled_at", context, answers="history").select(
         pl.lit(NAME).alias("venue"),
         "instrument",
         pl.lit("settled").alias("kind"),

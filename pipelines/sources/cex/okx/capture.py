@@ -17,7 +17,7 @@ from pipelines.core.errors import SourceFormatError
 from pipelines.core.universe import canonical_asset
 from pipelines.extract.venue import Api, Context, Job, Page, Parsed, Span
 from pipelines.sources.cex.okx import wire
-from pipelines.sources.records import LINE, SUBJECT, Field, Record, flattened, from_ms, read_records, rejected
+from pipelines.sources.records import LINE, SUBJECT, Field, Record, flattened, from_ms, look_up, read_records, rejected
 
 NAME: Final = wire.NAME
 SWAP: Final = "-SWAP"
@@ -209,7 +209,7 @@ def parse_option_chain(pages: Sequence[Page], context: Context) -> Iterator[Pars
     )  # fmt: skip
     fields = (OPTION, OPTION_INTEREST, OPTION_SUMMARY, OPTION_MARK, OPTION_TICKER, INDEX)
     options, interest, summary, mark, ticker, index = (
-        read_records(matching, wire.records, columns)
+        (read_records if columns is OPTION_INTEREST else look_up)(matching, wire.records, columns)
         for matching, columns in zip(wire.by_path(pages, *paths), fields, strict=True)
     )
     if interest.frame.is_empty() and interest.rejects.is_empty():

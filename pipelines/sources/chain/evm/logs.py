@@ -14,9 +14,10 @@ import polars as pl
 
 from pipelines.core.errors import SourceFormatError
 from pipelines.extract.venue import Page, Span
+from pipelines.sources.account import LINE, count_page, leave_out
 from pipelines.sources.chain.evm.abi import LOG_COLUMNS
 from pipelines.sources.chain.portal import PORTAL, BlockRange, Portal
-from pipelines.sources.records import LINE, from_seconds
+from pipelines.sources.records import from_seconds
 
 FIELDS: Final = {
     "block": {"number": True, "hash": True, "timestamp": True},
@@ -102,7 +103,9 @@ def read_logs(pages: Iterable[Page]) -> pl.DataFrame:
     for page in pages:
         try:
             if page.request.get("endpoint") == PORTAL:
+                before = len(columns.logs)
                 _read_stream(page, columns)
+                count_page(page, len(columns.logs) - before)
             elif (method := method_of(page)) == "eth_call":
                 continue
             elif method == "eth_getBlockByNumber":
@@ -114,9 +117,13 @@ def read_logs(pages: Iterable[Page]) -> pl.DataFrame:
     for page, logs in answers:
         try:
             _read_answer(logs, times, columns)
+            count_page(page, len(logs))
         except (KeyError, TypeError, ValueError) as error:
             raise SourceFormatError(f"{page.where}: malformed log ({error!r}): {page.excerpt}") from error
-    return _frame(columns)
+    frame = _frame(columns)
+    # Until a parser makes a row or a reject of it: registries, lists and copies say how other logs are read.
+    leave_out(frame, "looked_up")
+    return frame
 
 
 def _read_stream(page: Page, columns: _Columns) -> None:

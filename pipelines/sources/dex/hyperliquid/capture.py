@@ -15,7 +15,7 @@ from pipelines.core.errors import SourceFormatError
 from pipelines.extract.venue import Api, Context, Job, Page, Parsed
 from pipelines.sources import counting
 from pipelines.sources.dex.hyperliquid.wire import NAME, info
-from pipelines.sources.records import LINE, Field, Record, read_records
+from pipelines.sources.records import LINE, Field, Record, kept, read_records
 
 CONTEXTS: Final = (
     Field("name", "instrument", str),
@@ -46,7 +46,7 @@ def parse_contexts(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     """Open interest in units of the instrument, of unknown counting, and the predicted rate of the next hourly settlement, at the
     time of receipt, since the response has no timestamp. Delisted perpetuals have neither and stay in the landing."""
     found = read_records(pages, contexts, CONTEXTS)
-    frame = found.frame.filter(~pl.col("is_delisted").fill_null(value=False))
+    frame = kept(found.frame, ~pl.col("is_delisted").fill_null(value=False), "delisted")
     shared = (pl.lit(NAME).alias("venue"), "instrument")
     states = frame.select(
         *shared,

@@ -30,6 +30,7 @@ from pipelines.extract.venue import (
     Span,
     Venue,
 )
+from pipelines.sources.account import leave_out
 from pipelines.sources.chain.portal import PORTAL, PORTAL_REQUESTS, BlockRange, Portal
 from pipelines.sources.instruments import parse_symbols
 from pipelines.sources.records import LINE, Field, Record, from_ms, read_records, rejected
@@ -155,6 +156,7 @@ def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Pars
         reason="undecodable", stamp="at", field="dir", instrument="instrument",
         detail="side and direction of the fill contradict one another, or are none that is documented",
     )  # fmt: skip
+    leave_out(frame.filter(is_decodable), "part_of_row")
     trades = (
         frame.filter(is_decodable)
         .sort(

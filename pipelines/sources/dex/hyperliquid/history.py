@@ -17,7 +17,7 @@ from pipelines.core.universe import parse_symbol
 from pipelines.extract.paging import paginate_forward
 from pipelines.extract.venue import Api, Context, Job, NotYetPublishedError, Page, Parsed
 from pipelines.sources.dex.hyperliquid.wire import HOUR_MS, NAME, info, root_array
-from pipelines.sources.records import LINE, SUBJECT, Field, at_path, from_ms, read_records, rejected, stamps_of
+from pipelines.sources.records import LINE, SUBJECT, Field, at_path, from_ms, read_records, rejected, stamps_of, within
 
 FUNDING_LIMIT: Final = 500
 CANDLE_LIMIT: Final = 5000
@@ -139,7 +139,7 @@ def parse_liquidation_totals(pages: Sequence[Page], context: Context) -> Iterato
     )
     names = frame["instrument"].unique()
     known = pl.col("instrument").is_in([name for name in names if parse_symbol(NAME, name) is not None])
-    in_span = frame.filter(pl.col("at").is_between(context.span.start, context.span.end, closed="left"))
+    in_span = within(frame, "at", context, answers="history")
     rows = in_span.filter(known).select(
         pl.lit(NAME).alias("venue"),
         "instrument",

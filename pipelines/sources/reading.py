@@ -1,0 +1,178 @@
+"""Reading what a venue answered, by its feed's parser: once when it is fetched, to know that it can be read, and at the load.
+
+Every record is accounted for, and an answer of which no record can belong to its span is unreadable, not empty. No HTTP here
+and no files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+import polars as pl
+
+from pipelines.contract.batch import no_rejects
+from pipelines.contract.ddl import Contract, Table
+from pipelines.core.errors import SourceFormatError
+from pipelines.core.files import is_fault_of_bytes
+from pipelines.extract.venue import Context, Daily, Feed, Page, Parsed, Span, Venue
+from pipelines.sources.account import LINE, Account
+from pipelines.sources.instruments import TURNOVER
+from pipelines.sources.records import FIRST_TIME, NEAR
+
+LONGEST_AHEAD: Final = timedelta(days=731)
+"""Nothing that a venue says happens later than this after its answer: the farthest settlement announced is hours away."""
+
+LONGEST_AGO: Final = datetime(1970, 1, 1)
+LATEST: Final = datetime(2200, 1, 1)
+"""Bounds of all other times, such as those of listing and delivery, which venues state as 0 or 2100 for never."""
+
+WORDS: Final = 600
+"""Characters of a parser's words that are kept."""
+
+
+def read_pages(
+    contract: Contract, feed: Feed, pages: Sequence[Page], context: Context, account: Account
+) -> Iterator[Parsed]:
+    """What the feed's parser makes of `pages`, with every record in `account`.
+
+    A row whose time cannot be (before FIRST_TIME, or long after the answer) is a reject. Raises what the parser raises;
+    SourceFormatError if the pages have records and none of them is near the span; ContractError if a record vanished.
+    """
+    parsed = feed.parse(pages, context)
+    rows = near = 0
+    while True:
+        with account.open():
+            one = next(parsed, None)
+        if one is None:
+            break
+        rows += one.rows.height
+        table = contract.table(one.table)
+        one = _with_possible_times(table, one, context)
+        strays = _strays(table, feed, one.rows, context)
+        near += one.rows.height - strays.height
+        account.take(one.rows if strays.is_empty() else one.rows.join(strays, on=LINE, how="anti"), strays, one.rejects)
+        yield one
+    counts = account.total()
+    only_far = counts.far > 0 and counts.far == counts.received - sum(counts.ignored.values())
+    if (rows and not near) or only_far:
+        raise SourceFormatError(
+            f"{pages[0].where}: {rows or counts.far} records, and no time in them is near {context.span.start:%Y-%m-%d %H:%M} "
+            f"to {context.span.end:%Y-%m-%d %H:%M}; the venue's unit of time or its bounds changed: {pages[0].excerpt}"
+        )
+    account.raise_if_unnamed()
+
+
+def _strays(table: Table, feed: Feed, rows: pl.DataFrame, context: Context) -> pl.DataFrame:
+    """The rows more than a day beside the span. Captures and tables merged by key say things of other times too."""
+    if table.merge or table.day_column is None or not isinstance(feed.cadence, Daily) or rows.is_empty():
+        return rows.clear()
+    at = rows.get_column(table.day_column)
+    earliest, latest = at.min(), at.max()
+    first, last = context.span.start - NEAR, context.span.end + NEAR
+    if earliest is not None and latest is not None and first <= earliest and latest <= last:  # type: ignore[operator]
+        return rows.clear()
+    return rows.filter(~at.is_between(first, last).fill_null(value=True))
+
+
+def _with_possible_times(table: Table, one: Parsed, context: Context) -> Parsed:
+    """`one` without rows at a time that cannot be; these are rejects."""
+    wrong = pl.lit(None, pl.String)
+    for column, kind in one.rows.schema.items():
+        if isinstance(kind, pl.Datetime):
+            first, last = LONGEST_AGO, LATEST
+            if column == table.day_column and not table.merge:
+                first, last = FIRST_TIME, max(context.span.end, context.fetched_at) + LONGEST_AHEAD
+            found = one.rows.get_column(column)
+            if found.len() and not found.is_between(first, last).all():
+                wrong = pl.coalesce(wrong, pl.when(~pl.col(column).is_between(first, last)).then(pl.lit(column)))
+    named = one.rows.with_columns(wrong.alias("wrong"))
+    impossible = named.filter(pl.col("wrong").is_not_null())
+    if impossible.is_empty():
+        return one
+    # The year 58,000 is no date that could be written out.
+    stamps = [pl.col(c).dt.epoch("us").alias(c) for c, kind in one.rows.schema.items() if isinstance(kind, pl.Datetime)]
+    instrument = table.instrument_column
+    rejects = impossible.with_columns(stamps).select(
+        pl.lit(None, pl.Date).alias("trade_date"),
+        pl.col(LINE).alias("line"),
+        pl.col("wrong").alias("field"),
+        (pl.col(instrument) if instrument in impossible.columns else pl.lit(None, pl.String)).alias("instrument"),
+        pl.lit("unparsable").alias("reason"),
+        pl.format("{} is no time that can be", "wrong").alias("detail"),
+        pl.struct(pl.all().exclude(LINE, "wrong")).struct.json_encode().alias("raw"),
+    )
+    before = no_rejects() if one.rejects is None else one.rejects
+    return Parsed(one.table, named.filter(pl.col("wrong").is_null()).drop("wrong"), pl.concat([before, rejects]))
+
+
+@dataclass
+class AnswerReader:
+    """Reads the answers of one feed as the load will, to know that it can; implements extract's Reader."""
+
+    contract: Contract
+    venue: Venue
+    feed: Feed
+    instruments: Callable[[Span], pl.DataFrame]
+    version_of: Callable[[], str]
+    _known: dict[Span, pl.DataFrame] = field(default_factory=dict)
+
+    @property
+    def version(self) -> str:
+        """Version of the code that reads, as registry.reader_version gives it."""
+        return self.version_of()
+
+    def unreadable(self, pages: Sequence[Page], span: Span, fetched_at: datetime) -> Mapping[str, SourceFormatError]:
+        """Why the answers about a subject cannot be read, by subject; empty if all can be.
+
+        All subjects are parsed at once, which costs a fraction of parsing each; only where that fails, or where nothing of a
+        subject is accepted, each is parsed by itself. Raises OSError and MemoryError for what is wrong with this machine.
+        """
+        if span not in self._known:
+            self._known = {span: self.instruments(span)}
+        context = Context(self.venue.name, fetched_at, span, self._known[span])
+        account = Account()
+        error = self._error(self._sampled(pages), context, account)
+        counts = account.by_subject()
+        subjects = list(dict.fromkeys(page.subject for page in pages))
+        doubted = [s for s in subjects if error or (s in counts and counts[s].is_doubtful)]
+        if len(subjects) == 1 and self.feed.sample is None:
+            return {subjects[0]: error} if error else {}
+        found: dict[str, SourceFormatError] = {}
+        for subject in doubted:
+            # By itself and as a whole: the first lines of a file may be odd where the others are not.
+            own = [page for page in pages if page.subject == subject]
+            if (reason := self._error(own, context, Account())) is not None:
+                found[subject] = reason
+        # Each can be read by itself, and all together cannot.
+        together = self.feed.sample is None and error is not None and not found
+        return dict.fromkeys(subjects, error) if together and error else found
+
+    def _sampled(self, pages: Sequence[Page]) -> Iterator[Page]:
+        return iter(pages) if self.feed.sample is None else map(self.feed.sample, pages)
+
+    def _error(self, pages: Iterable[Page], context: Context, account: Account) -> SourceFormatError | None:
+        try:
+            read = list(pages)
+            for _ in read_pages(self.contract, self.feed, read, context, account):
+                pass
+            if self.feed.name == TURNOVER and self.venue.turnover is not None:
+                self.venue.turnover(read)
+        # A parser meets whatever the world sends, and a panic of polars is no Exception.
+        except BaseException as error:
+            if not is_fault_of_bytes(error):
+                raise
+            return unreadable_answer(error)
+        return None
+
+
+def unreadable_answer(error: BaseException) -> SourceFormatError:
+    """The error of an answer that cannot be read, with the parser's words."""
+    if isinstance(error, SourceFormatError):
+        return error
+    said = " ".join(str(error).split())[:WORDS]
+    found = SourceFormatError(f"the answer cannot be read: {type(error).__name__}: {said}")
+    found.__cause__ = error
+    return found

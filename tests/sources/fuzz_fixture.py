@@ -1,0 +1,273 @@
+"""Answers of every feed of every exchange, and ways in which they can be wrong.
+
+An answer comes from the venue's emulator, whose shapes are those of recorded samples (tests/sandbox/test_emulator_samples.py).
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cache
+from typing import Any, Final
+
+import orjson
+import polars as pl
+
+from pipelines.contract.ddl import Contract, load_contract
+from pipelines.core.settings import Settings
+from pipelines.extract.venue import Api, Context, Feed, Job, NotYetPublishedError, Page, Span
+from pipelines.sources import registry
+from pipelines.sources.account import Account, Counts
+from pipelines.sources.instruments import TURNOVER
+from pipelines.sources.reading import AnswerReader, read_pages
+from tests.sources.in_process import fetch_pages
+from tests.sources.test_pages import in_process_api, instruments
+from tests.sources.venue_cases import VENUE_CASES, VenueCase
+
+FEEDS: Final = {
+    f"{case.venue}.{feed.name}": (case, feed)
+    for case in VENUE_CASES
+    for feed in registry.venue(case.venue).feeds
+    if feed.name != TURNOVER
+}
+
+Mutation = Callable[[random.Random, bytes], bytes]
+
+
+@cache
+def contract() -> Contract:
+    return load_contract(Settings.load().schema_dir)
+
+
+def span_of(case: VenueCase, feed: Feed) -> Span:
+    """The day of the case, or its month where a feed has whole months."""
+    day = case.day
+    if feed.partitioning.months != "only":
+        return Span.of_days(day, day)
+    last = day.replace(day=1)
+    return Span.of_days(last.replace(month=last.month - 1), last - (datetime(2, 1, 2) - datetime(2, 1, 1)))
+
+
+@cache
+def jobs_of(source: str) -> tuple[Job, ...]:
+    """One subject of a feed."""
+    case, feed = FEEDS[source]
+    listed = instruments(case.venue).filter(pl.col("asset").is_in(list(case.assets)))
+    subjects: Mapping[str, Mapping[str, Any]] = {"*": {}} if feed.subjects is None else feed.subjects(listed)
+    return tuple(Job(name, span_of(case, feed), row) for name, row in list(subjects.items())[:1])
+
+
+@cache
+def answers(source: str) -> tuple[Page, ...]:
+    """The pages of the feed's day, of one subject; none if the emulator has not published them."""
+    case, feed = FEEDS[source]
+    try:
+        return tuple(page for job in jobs_of(source) for page in fetch_pages(feed, in_process_api(case), job))
+    except NotYetPublishedError:
+        return ()
+
+
+def context(source: str) -> Context:
+    case, feed = FEEDS[source]
+    return Context(case.venue, case.now, span_of(case, feed), instruments(case.venue))
+
+
+def reader(source: str) -> AnswerReader:
+    """Reads the feed's answers as a fetch does."""
+    case, feed = FEEDS[source]
+    known = instruments(case.venue)
+    return AnswerReader(contract(), registry.venue(case.venue), feed, lambda span: known, lambda: "1")
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a load makes of pages: distinct rows by table, how many rejects, and the account of the records."""
+
+    rows: Mapping[str, pl.DataFrame]
+    rejects: int
+    counts: Counts
+
+
+def read(source: str, pages: Sequence[Page]) -> Read:
+    """Parse pages as a load does."""
+    account, tables, rejects = Account(), dict[str, list[pl.DataFrame]](), 0
+    for one in read_pages(contract(), FEEDS[source][1], pages, context(source), account):
+        tables.setdefault(one.table, []).append(one.rows.drop("_line"))
+        rejects += 0 if one.rejects is None else one.rejects.height
+    return Read({name: pl.concat(frames).unique() for name, frames in tables.items()}, rejects, account.total())
+
+
+def changed(pages: Sequence[Page], change: Callable[[bytes], bytes]) -> list[Page]:
+    """The pages with other bodies."""
+    return [replace(page, body=change(page.body)) for page in pages]
+
+
+@dataclass(eq=False)
+class ChangedApi:
+    """An Api whose answers about `subjects` are changed."""
+
+    api: Api
+    change: Callable[[bytes], bytes]
+    subjects: Collection[str]
+
+    @property
+    def endpoints(self) -> Collection[str]:
+        return self.api.endpoints
+
+    async def get(self, path: str, *, subject: str = "*", **more: Any) -> Page:
+        return self._changed(await self.api.get(path, subject=subject, **more))
+
+    async def post(self, path: str, *, subject: str = "*", **more: Any) -> Page:
+        return self._changed(await self.api.post(path, subject=subject, **more))
+
+    def _changed(self, page: Page) -> Page:
+        return replace(page, body=self.change(page.body)) if page.subject in self.subjects else page
+
+
+# Ways to be wrong
+
+SECONDS: Final = (1_200_000_000, 2_200_000_000)
+ISO: Final = re.compile(r"^20\d\d-\d\d-\d\d[T ]\d\d:\d\d")
+
+
+def is_stamp(value: Any) -> bool:
+    """Whether a value is a time: seconds, milliseconds or microseconds since 1970, as a number or a text, or ISO 8601."""
+    if isinstance(value, bool) or value is None or isinstance(value, list | dict):
+        return False
+    if isinstance(value, str):
+        return bool(ISO.match(value)) or (value.isdigit() and is_stamp(int(value)))
+    return any(SECONDS[0] * unit <= value <= SECONDS[1] * unit for unit in (1, 1000, 1_000_000))
+
+
+def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
+    """JSON with every value replaced by `change` of it, from the leaves up."""
+    if isinstance(value, dict):
+        return change({key: mapped(inner, change) for key, inner in value.items()})
+    return change([mapped(inner, change) for inner in value] if isinstance(value, list) else value)
+
+
+def of_json(change: Callable[[Any], Any]) -> Mutation:
+    """A mutation of JSON; other bodies are cut instead."""
+
+    def mutate(_: random.Random, body: bytes) -> bytes:
+        try:
+            content = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            return body[: len(body) // 2]
+        return orjson.dumps(change(content))
+
+    return mutate
+
+
+def of_stamps(change: Callable[[Any], Any]) -> Mutation:
+    return of_json(lambda content: mapped(content, lambda value: change(value) if is_stamp(value) else value))
+
+
+def scaled(factor: float) -> Callable[[Any], Any]:
+    def scale(value: Any) -> Any:
+        if isinstance(value, str):
+            return str(int(int(value) * factor)) if value.isdigit() else value.replace("20", "58", 1)
+        return int(value * factor)
+
+    return scale
+
+
+def year_58000(value: Any) -> Any:
+    stamp = 1_768_000_000_000
+    if not isinstance(value, str):
+        return stamp * (1000 if value > SECONDS[1] else 1)
+    return str(stamp * 1000) if value.isdigit() else f"58000{value[4:]}"
+
+
+def emptied(content: Any) -> Any:
+    return mapped(content, lambda value: [] if isinstance(value, list) else value)
+
+
+def renamed(content: Any) -> Any:
+    return mapped(
+        content,
+        lambda value: {f"{key}_v2": inner for key, inner in value.items()} if isinstance(value, dict) else value,
+    )
+
+
+def doubled(content: Any) -> Any:
+    """Every list of records twice over."""
+
+    def twice(value: Any) -> Any:
+        has_records = isinstance(value, list) and value and all(isinstance(one, dict | list) for one in value)
+        return value * 2 if has_records and isinstance(value[0], dict) else value
+
+    return mapped(content, twice)
+
+
+STAMPS: Final[Mapping[str, Mutation]] = {
+    "stamps times 1000": of_stamps(scaled(1000)),
+    "stamps by 1000": of_stamps(scaled(0.001)),
+    "stamps as text": of_stamps(lambda value: f"at {value}"),
+    "year 58,000": of_stamps(year_58000),
+    "stamps null": of_stamps(lambda value: None),
+}
+SHAPES: Final[Mapping[str, Mutation]] = {
+    "renamed keys": of_json(renamed),
+    "an error object": lambda _, body: b'{"error": {"code": 77, "message": "no"}}',
+    "HTML": lambda _, body: b"<!doctype html><html><body>Just a moment...</body></html>",
+    "truncated": lambda _, body: body[: len(body) * 2 // 3],
+    "nothing": lambda _, body: b"",
+}
+ODD: Final[Mapping[str, Mutation]] = {"lists emptied": of_json(emptied), "doubled": of_json(doubled)}
+
+ODD_VALUES: Final[tuple[Any, ...]] = (
+    None, True, "", "n/a", "NaN", "1e400", -1, 0, 1e308, 2**63, 10**30, [], {}, [[]], {"a": 1}, "\x1b[31m", "\u0000", " 5 ",
+    "9999-12-31T23:59:59Z", "58000-01-01", 1_768_000_000_000_000,
+)  # fmt: skip
+
+
+def mutated(chance: random.Random, body: bytes) -> bytes:
+    """A body with a few random faults: bytes flipped or cut, or values of its JSON replaced, dropped, repeated or swapped."""
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return flipped(chance, body)
+    if chance.random() < 0.1:
+        return flipped(chance, body)
+    for _ in range(chance.choice((1, 1, 2, 5))):
+        places = list(places_of(content))
+        if not places:
+            break
+        holder, key = chance.choice(places)
+        match chance.randrange(4):
+            case 0:
+                holder[key] = chance.choice(ODD_VALUES)
+            case 1 if isinstance(holder, list):
+                holder.insert(key, holder[key])
+            case 2 if isinstance(holder, dict):
+                holder[f"{key}2"] = holder.pop(key)
+            case _:
+                del holder[key]
+    return orjson.dumps(
+        mapped(content, lambda value: str(value) if isinstance(value, int) and value > 2**64 - 1 else value)
+    )
+
+
+def flipped(chance: random.Random, body: bytes) -> bytes:
+    """A body with bytes changed, or without its end."""
+    if not body or chance.random() < 0.3:
+        return body[: chance.randrange(len(body) + 1)]
+    changed_bytes = bytearray(body)
+    for _ in range(chance.choice((1, 3, 20))):
+        changed_bytes[chance.randrange(len(body))] = chance.randrange(256)
+    return bytes(changed_bytes)
+
+
+def places_of(content: Any) -> Iterator[tuple[Any, Any]]:
+    """Every place of a JSON document: its holder, and the key or index in it."""
+    stack = [content]
+    while stack:
+        holder = stack.pop()
+        keys = list(holder) if isinstance(holder, dict) else range(len(holder)) if isinstance(holder, list) else ()
+        for key in keys:
+            yield holder, key
+            stack.append(holder[key])

@@ -1,0 +1,234 @@
+"""What a venue answers wrongly costs the day it is about: others load, the reason is in ops, and the next good answer heals it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from typing import Any, Final
+
+import duckdb
+import orjson
+import polars as pl
+import pytest
+
+from pipelines.clean.unreadable import REASON, clear_read_answers, name_unreadable_answers
+from pipelines.contract.batch import UnreadableAnswer
+from pipelines.core.settings import Settings
+from pipelines.extract.fetch import FetchReport, Partition, fetch_feed, plan_days
+from pipelines.extract.landing import LandingStore
+from pipelines.extract.venue import Api, Job, Page, Span
+from pipelines.operations.load import LoadOutcome, load_pending
+from pipelines.sources import registry
+from pipelines.sources.instruments import INSTRUMENTS, InstrumentHistory, jobs_of
+from pipelines.sources.registry import SCHEMA
+from tests.sources.fuzz_fixture import SHAPES, STAMPS, ChangedApi, contract
+from tests.sources.test_pages import in_process_api, instruments
+from tests.sources.venue_cases import VENUE_CASES, VenueCase
+
+
+def query(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(settings.database), read_only=True) as con:
+        return con.execute(sql).fetchall()
+
+
+@dataclass
+class Fetching:
+    """Fetches a daily feed of a case from its emulator, in-process, with answers that may be changed."""
+
+    settings: Settings
+    case: VenueCase
+    feed_name: str
+
+    def __post_init__(self) -> None:
+        self.venue = registry.venue(self.case.venue)
+        self.feed = self.venue.feed(self.feed_name)
+        self.store = LandingStore(self.settings.root)
+        self.now = self.case.now
+
+    def clock(self) -> datetime:
+        self.now += timedelta(microseconds=1)
+        return self.now
+
+    def instruments(self) -> None:
+        """Land the venue's instruments."""
+        feed = self.venue.feed(INSTRUMENTS)
+        start = self.case.now.replace(hour=0)
+        slot = Partition(f"{start:%Y-%m-%d}", "0000", Span(start, start + timedelta(days=1)))
+        report = asyncio.run(self._fetch(feed, in_process_api(self.case), [slot], lambda span: {"*": Job("*", span)}))
+        report.raise_failures()
+
+    def fetch(self, day: date, change: Callable[[bytes], bytes] | None = None) -> FetchReport:
+        """Fetch a day; the answers about every other subject are changed."""
+        history = InstrumentHistory(lambda: [(self.store.all()[0], instruments(self.case.venue))])
+        jobs = jobs_of(self.feed, lambda: (history, self.case.assets))
+        partitions = plan_days(self.feed, day, day, now=self.now, landed=[])
+        subjects = sorted(jobs(partitions[0].span))[::2]
+        api: Api = in_process_api(self.case)
+        if change is not None:
+            api = ChangedApi(api, change, subjects)
+        return asyncio.run(self._fetch(self.feed, api, partitions, jobs))
+
+    async def _fetch(
+        self, feed: Any, api: Api, partitions: list[Partition], jobs: Callable[[Span], Mapping[str, Job]]
+    ) -> FetchReport:
+        reader = registry.answer_reader(self.store, contract(), self.venue, feed)
+        return await fetch_feed(
+            self.store, self.venue, feed, api, partitions=partitions, jobs=jobs, reader=reader, now=self.now,
+            clock=self.clock,
+        )  # fmt: skip
+
+    def load(self) -> LoadOutcome:
+        """Load without the gate, whose import takes longer than all the rest."""
+        return load_pending(self.settings, gate=lambda _con, _inputs: [], clock=self.clock)
+
+    def rows(self) -> pl.DataFrame:
+        table = self.feed.tables[0]
+        with duckdb.connect(str(self.settings.database), read_only=True) as con:
+            return con.sql(
+                f"select * exclude (landing_id, loaded_at, available_at) from clean.{table} order by all"
+            ).pl()
+
+
+ONE_OF_EACH: Final = {
+    case.venue: next(
+        feed.name
+        for feed in registry.venue(case.venue).feeds
+        if feed.cadence.name == "daily" and feed.partitioning.months != "only"
+    )
+    for case in VENUE_CASES
+    if case.venue != "binance_archive"
+}
+MUTATIONS: Final = {**SHAPES, **STAMPS}
+
+
+QUICK: Final = ("bybit", "kraken", "orderly")
+NUMBERS: Final = [
+    pytest.param(number, id=venue, marks=() if venue in QUICK else pytest.mark.slow)
+    for number, venue in enumerate(ONE_OF_EACH)
+]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_day_of_wrong_answers_heals_and_leaves_the_others_as_they_are(settings: Settings, number: int) -> None:
+    """One feed of each venue, each with another fault; test_fuzz.py has every fault of every feed."""
+    venue, feed = list(ONE_OF_EACH.items())[number]
+    case = next(case for case in VENUE_CASES if case.venue == venue)
+    name, mutation = list(MUTATIONS.items())[number % len(MUTATIONS)]
+    undisturbed, there = (
+        Fetching(settings.model_copy(update={"home": settings.root / kind}), case, feed) for kind in ("good", "bad")
+    )
+    for one in (undisturbed, there):
+        one.instruments()
+        one.fetch(case.day - timedelta(days=1)).raise_failures()
+    undisturbed.fetch(case.day).raise_failures()
+    undisturbed.load().raise_failures()
+
+    report = there.fetch(case.day, partial(mutation, random.Random(0)))
+    assert report.failures, name
+    assert len(report.unreadable) == 1, name
+    outcome = there.load()
+    outcome.raise_failures()
+    [(refused, detail)] = query(there.settings, "select reason, detail from ops.refused_landings")
+    assert refused == "unreadable"
+    assert detail
+    before = undisturbed.rows().filter(pl.col("trade_date") < case.day)
+    assert there.rows().filter(pl.col("trade_date") < case.day).equals(before)
+
+    there.fetch(case.day + timedelta(days=1)).raise_failures()
+    there.load().raise_failures()
+    assert there.load().reports == ()
+
+    there.fetch(case.day).raise_failures()
+    there.load().raise_failures()
+    days = pl.col("trade_date") <= case.day
+    assert there.rows().filter(days).equals(undisturbed.rows().filter(days))
+    assert query(there.settings, "select count(*) from ops.refused_landings") == [(0,)]
+    assert query(there.settings, "select count(*) from ops.coverage where reason = 'unreadable answer'") == [(0,)]
+
+
+def test_coverage_names_the_days_of_unreadable_answers_until_they_are_read() -> None:
+    """B's second day is missing between its days, and its fourth follows its last; A has all of its days."""
+    fourth, second = date(2024, 3, 4), date(2024, 3, 2)
+    with duckdb.connect() as con:
+        con.execute("create schema ops")
+        con.execute((SCHEMA / "ops.coverage.sql").read_text())
+        for name, day, present, status, reason in (
+            *(("A", date(2024, 3, number), 3, "complete", None) for number in (1, 2, 3, 4)),
+            ("B", date(2024, 3, 1), 3, "complete", None),
+            ("B", second, 0, "missing", "not in the source"),
+            ("B", date(2024, 3, 3), 3, "complete", None),
+        ):
+            row = ["v.oi", "open_interest", "v", name, "5m", day, 3, present, 0, status, reason]
+            con.execute(f"insert into ops.coverage values ({', '.join('?' * len(row))})", row)
+        before = con.execute("select * from ops.coverage order by all").fetchall()
+        name_unreadable_answers(con, "v.oi", [UnreadableAnswer("B", (second, fourth))])
+        found = con.execute(
+            "select instrument, trade_date, status from ops.coverage where reason = ?", [REASON]
+        ).fetchall()
+        assert sorted(found) == [("B", second, "missing"), ("B", fourth, "missing")]
+        # That of the fourth was read since.
+        clear_read_answers(con, "v.oi", [UnreadableAnswer("B", (second,))])
+        after = con.execute("select * from ops.coverage order by all").fetchall()
+        assert [row for row in after if row[5] != second] == [row for row in before if row[5] != second]
+        assert con.execute("select count(*) from ops.coverage where reason = ?", [REASON]).fetchall() == [(1,)]
+
+
+FIRST: Final = date(2021, 1, 1)
+LANDINGS: Final = 1_000
+
+
+def oi_answer(day: date) -> dict[str, Any]:
+    stamp = int(datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp() * 1000)
+    stamps = (stamp, stamp + 300_000)
+    return {"retCode": 0, "result": {"list": [{"openInterest": "5.5", "timestamp": str(at)} for at in stamps]}}
+
+
+def bad_bodies(day: date) -> list[bytes]:
+    """Eighteen answers that nobody can read."""
+    good, chance = oi_answer(day), random.Random(0)
+    bodies = [mutation(chance, orjson.dumps(good)) for mutation in MUTATIONS.values()]
+    odd: list[Any] = [
+        [], 5, {"result": None}, {"result": {"list": None}}, {"result": {"list": "none"}}, {"result": {"list": {"a": 1}}},
+        {"result": {"list": [7, 8]}},
+    ]  # fmt: skip
+    return [*bodies, *(orjson.dumps(one) for one in odd), b"[" * 10_000 + b"]" * 10_000]
+
+
+@pytest.mark.slow
+def test_of_a_thousand_landings_twenty_bad_ones_are_refused_and_the_others_load(settings: Settings) -> None:
+    case = next(case for case in VENUE_CASES if case.venue == "bybit")
+    there = Fetching(settings, case, "open_interest")
+    there.instruments()
+    bad = dict(enumerate(bad_bodies(FIRST)))
+    for number in range(LANDINGS):
+        day = FIRST + timedelta(days=number)
+        span = Span.of_days(day, day)
+        with there.store.draft("bybit.open_interest", f"{day}", "all") as draft:
+            body = bad.get(number, orjson.dumps(oi_answer(day)))
+            draft.add(
+                Page("BTCUSDT", {"endpoint": "api", "path": "/v5/market/open-interest"}, 200, there.clock(), body)
+            )
+            landed = draft.land(
+                completeness="complete", original_name=f"{day}.zip", clock=there.clock,
+                request={"span": [span.start.isoformat(), span.end.isoformat()], "covers": {"BTCUSDT": "complete"}},
+            )  # fmt: skip
+        if number == len(bad):
+            landed.path.unlink()
+        elif number == len(bad) + 1:
+            landed.path.write_bytes(landed.path.read_bytes()[:-9])
+    there.load()
+    refused = query(settings, "select landing_id, reason, detail from ops.refused_landings order by partition")
+    assert len(refused) == 20
+    assert len({detail for _, _, detail in refused}) == 20
+    assert {reason for _, reason, _ in refused} == {"unreadable", "altered"}
+    assert query(settings, "select count(*) from clean.open_interest") == [(2 * (LANDINGS - 20),)]
+    assert there.load().reports == ()
+    chosen = next(landing for landing in there.store.all() if landing.landing_id == refused[0][0])
+    there.store.forget(chosen, reason="not of this feed", clock=there.clock)
+    there.load()
+    assert query(settings, "select count(*) from ops.refused_landings") == [(19,)]
+    assert query(settings, "select count(*) from clean.open_interest") == [(2 * (LANDINGS - 20),)]
