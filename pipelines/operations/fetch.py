@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 from pipelines.core.errors import ConfigError
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
+from pipelines.extract.clock import check_clock
 from pipelines.extract.fetch import FetchReport, fetch_feed, plan_capture, plan_days
 from pipelines.extract.fetch_log import FetchLog
 from pipelines.extract.landing import Clock, LandingStore, utc_now
-from pipelines.extract.venue import Api, Feed
+from pipelines.extract.venue import Feed
 from pipelines.sources import registry
 from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHistory, jobs_of
 
 if TYPE_CHECKING:
-    from pipelines.extract.client import RetryPolicy
+    from pipelines.extract.client import HttpApi, RetryPolicy
 
 
 def fetch(
@@ -38,7 +39,7 @@ def fetch(
     slot of captures. The venue's instruments are captured before the feeds that need them.
 
     `feeds` None means all; without `first` only captures are made. Failures are in the reports.
-    Raises ConfigError for an unknown venue or feed, or a missing key.
+    Raises ConfigError for an unknown venue, feed or asset, or a missing key, and ClockError for a clock that was never set.
     """
     import asyncio
 
@@ -50,6 +51,7 @@ def fetch(
     if unknown:
         raise ConfigError(f"{venue_name} has no feed {', '.join(sorted(unknown))}; it has {', '.join(known)}.")
     registry.check_endpoints(settings)
+    check_clock(clock())
     store = LandingStore(settings.root)
 
     @cache
@@ -58,8 +60,9 @@ def fetch(
         followed = tuple(assets) if assets else registry.followed_assets(store, settings)
         return registry.instrument_history(store, venue), followed
 
-    async def run_feed(feed: Feed, api: Api) -> FetchReport:
-        now = clock()
+    async def run_feed(feed: Feed, api: HttpApi) -> FetchReport:
+        # By both clocks: a day that is not over at the venue yet is not asked for.
+        now = api.now()
         if feed.cadence.name == "capture":
             partitions = plan_capture(feed, now=now)
         elif first is None:
@@ -79,7 +82,8 @@ def fetch(
             jobs=jobs,
             now=now,
             again=again,
-            clock=clock,
+            clock=api.stamp,
+            checked=api.now,
             progress=progress,
         )
 
@@ -90,6 +94,7 @@ def fetch(
             contact=settings.contact,
             retry=retry or DEFAULT_RETRY,
             clock=clock,
+            newest_stamp=max(store.newest_stamp(venue.source(feed)) for feed in venue.feeds),
         ) as api:
             always_first = (TURNOVER, INSTRUMENTS)
             ordered = sorted(venue.feeds, key=lambda feed: feed.name not in always_first)
