@@ -16,6 +16,7 @@ from filelock import FileLock
 from pipelines.cli.screen import Bar, Screen
 from pipelines.core.errors import LeverhouseError, PermanentError
 from pipelines.core.paths import claim_process, environment, prepare_home, remove_dead_process_locks
+from pipelines.core.redaction import redact
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import Clock, utc_now
 from pipelines.operations.observer import Observer
@@ -211,7 +212,7 @@ class Session:
 
     def _log_text(self, text: str) -> None:
         with self._log.open("a", encoding="utf-8") as log:
-            log.write(text + "\n")
+            log.write(redact(text) + "\n")
 
 
 def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:

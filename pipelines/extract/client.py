@@ -30,6 +30,7 @@ from pipelines.core.errors import (
     ClockError,
     ConfigError,
     LeverhouseError,
+    PermanentError,
     RequestRefusedError,
     SourceFormatError,
     ThrottledError,
@@ -168,7 +169,11 @@ class HttpApi:
                 async with self._rate_limiter.acquire(costs):
                     page = await self._send(request, subject)
                 self._raise_for_response(page, accept, is_json=is_json)
+            except PermanentError as error:
+                redaction.redact_error(error)
+                raise
             except TransientError as error:
+                redaction.redact_error(error)
                 too_long = isinstance(error, ThrottledError) and (error.wait_seconds or 0) > self._retry.longest_wait
                 if too_long or attempt >= self._retry.attempts:
                     raise

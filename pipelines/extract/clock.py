@@ -94,7 +94,13 @@ class VenueClock:
 def skew_text(ahead: timedelta) -> str:
     """A difference of clocks in words."""
     seconds = round(abs(ahead).total_seconds())
-    amount = f"{seconds} s" if seconds < 600 else f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
+    amount = (
+        f"{seconds} s"
+        if seconds < 600
+        else f"{round(seconds / 60)} min"
+        if seconds < 7200
+        else f"{round(seconds / 3600)} h"
+    )
     return f"the venue's clock is {amount} {'ahead of' if ahead > timedelta(0) else 'behind'} this machine's"
 
 
