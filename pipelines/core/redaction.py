@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import base64
 import html
-import json
 import logging
 import re
 import sys
 import threading
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus, urlsplit
+from urllib.parse import parse_qsl, unquote, unquote_plus, urlsplit
 
 SHORTEST_IN_TEXT: Final = 4
 """Characters of a value that is replaced in texts. A shorter one is replaced as part of its address only."""
@@ -43,27 +42,37 @@ _VERSION: Final = re.compile(r"v?[0-9]{1,3}")
 _PARTS: Final = re.compile(r"[-_.]")
 
 
+@dataclass(frozen=True)
+class _Value:
+    """A protected value, and how it is found."""
+
+    name: str
+    core: str
+    """The longest run of letters and digits in it, which no encoding changes: texts without it are not searched further."""
+    length: int
+    pattern: re.Pattern[str]
+    in_bytes: re.Pattern[bytes]
+
+    @classmethod
+    def of(cls, value: str, name: str) -> _Value:
+        core = max(re.findall(r"[A-Za-z0-9]+", value) or [""], key=len)
+        pattern = "".join(map(_spellings, value))
+        return cls(f"[{name}]", core, len(value), re.compile(pattern), re.compile(pattern.encode()))
+
+
 @dataclass
 class _Vault:
-    """The protected values and what stands in their place."""
+    """The protected values, longest first: an address is replaced before the key in it."""
 
-    values: dict[str, str] = field(default_factory=dict)
-    text_pattern: re.Pattern[str] | None = None
-    in_bodies: tuple[tuple[bytes, bytes], ...] = ()
+    values: dict[str, _Value] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, values: Mapping[str, str]) -> None:
-        new = {value: name for value, name in values.items() if value not in self.values}
-        if not new:
-            return
-        with self.lock:
-            # Longest first: an address is replaced before the key in it.
-            found = {**self.values, **new}
-            self.values = dict(sorted(found.items(), key=lambda item: (-len(item[0]), item[0])))
-            self.in_bodies = tuple(
-                (value.encode(), name.encode()) for value, name in self.values.items() if len(value) >= SHORTEST_IN_BODY
-            )
-            self.text_pattern = re.compile("|".join(map(re.escape, self.values)))
+    def add(self, name: str, values: Iterable[str]) -> None:
+        new = {value: _Value.of(value, name) for value in values if value not in self.values}
+        if new:
+            with self.lock:
+                found = {**self.values, **new}
+                self.values = dict(sorted(found.items(), key=lambda item: (-len(item[0]), item[0])))
 
 
 _VAULT: Final = _Vault()
@@ -71,8 +80,9 @@ _VAULT: Final = _Vault()
 
 def protect(name: str, *values: str) -> None:
     """Replace `values` by [name] in everything redacted from now on. Too short ones, which any text contains, are not."""
-    spellings = (spelling for value in values for spelling in _spellings(value.strip()))
-    _VAULT.add({spelling: f"[{name}]" for spelling in spellings if len(spelling) >= SHORTEST_IN_TEXT})
+    stripped = (value.strip() for value in values)
+    plain = (text for value in stripped for text in (value, unquote(value), unquote_plus(value)))
+    _VAULT.add(name, [text for text in plain if len(text) >= SHORTEST_IN_TEXT])
 
 
 def protect_address(name: str, address: str, *, public: Iterable[str] = ()) -> None:
@@ -113,15 +123,17 @@ def protect_address(name: str, address: str, *, public: Iterable[str] = ()) -> N
 
 def redact(text: str) -> str:
     """`text` with the names of secrets in place of their values."""
-    pattern = _VAULT.text_pattern
-    return pattern.sub(lambda found: _VAULT.values[found[0]], text) if pattern else text
+    for value in _VAULT.values.values():
+        if value.core in text:
+            text = value.pattern.sub(lambda _, name=value.name: name, text)  # type: ignore[misc]
+    return text
 
 
 def redact_body(body: bytes) -> bytes:
     """The same for what a venue sent, where only values of SHORTEST_IN_BODY characters or more are looked for."""
-    for value, name in _VAULT.in_bodies:
-        if value in body:
-            body = body.replace(value, name)
+    for value in _VAULT.values.values():
+        if value.length >= SHORTEST_IN_BODY and value.core.encode() in body:
+            body = value.in_bytes.sub(lambda _, name=value.name: name.encode(), body)  # type: ignore[misc]
     return body
 
 
@@ -145,7 +157,7 @@ def redact_error(error: BaseException) -> BaseException:
 
     An error that words its text from elsewhere, as those of HTTP libraries do from the request, is replaced.
     """
-    return error if _VAULT.text_pattern is None else _clean(error, set())
+    return error if not _VAULT.values else _clean(error, set())
 
 
 def _redact_chain(error: BaseException, seen: set[int]) -> None:
@@ -216,7 +228,7 @@ def _wrote_redacted(error: BaseException) -> bool:
 
 
 def _redact_record(record: logging.LogRecord) -> logging.LogRecord:
-    if _VAULT.text_pattern is None:
+    if not _VAULT.values:
         return record
     try:
         message = record.getMessage()
@@ -234,15 +246,15 @@ def _redact_record(record: logging.LogRecord) -> logging.LogRecord:
     return record
 
 
-def _spellings(value: str) -> Iterator[str]:
-    """A value as it may be echoed."""
-    plain = {value, unquote(value), unquote_plus(value)}
-    for text in sorted(plain):
-        yield text
-        yield from (quote(text), quote(text, safe=""), quote_plus(text))
-        yield from (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], text.replace("/", "\\/"))
-        yield html.escape(text)
-        yield repr(text)[1:-1]
+def _spellings(character: str) -> str:
+    """A pattern of a character as it may be echoed: as it is, percent-encoded, in JSON or a Python text, in HTML."""
+    if character.isascii() and character.isalnum():
+        return character
+    percent = "".join(f"%{byte:02x}" for byte in character.encode())
+    code = ord(character)
+    ways = [rf"\\*{re.escape(character)}", f"(?i:{percent})", rf"(?i:\\+u{code:04x})", rf"(?i:\\+x{code:02x})"]
+    ways += [rf"(?i:&#x0*{code:x};)", f"&#0*{code};", re.escape(html.escape(character))]
+    return f"(?:{'|'.join(ways)}{'|[+]' if character == ' ' else ''})"
 
 
 def _is_public(part: str, known: frozenset[str]) -> bool:
