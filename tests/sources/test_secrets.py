@@ -10,9 +10,11 @@ import base64
 import json
 import logging
 import os
+import subprocess
+import sys
 import threading
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,12 +25,12 @@ import pytest
 from aiohttp import web
 
 from pipelines.core import redaction
-from pipelines.core.settings import Settings
+from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.extract.client import RetryPolicy
 from pipelines.operations.fetch import fetch
 from pipelines.operations.load import load_pending
 from pipelines.sources import registry
-from pipelines.storage.warehouse import writer
+from pipelines.storage.warehouse import reader, writer
 
 NO_PATIENCE = RetryPolicy(attempts=2, first_wait=0.0, longest_backoff=0.0, longest_wait=0.0, total_seconds=2.0)
 
@@ -150,17 +152,54 @@ def test_no_secret_is_kept_of_a_fetch_in_which_every_request_fails(
         served = settings.model_copy(update={"endpoints": endpoints(planted)})
         failed, texts = set(), []
         yesterday = (now() - timedelta(days=1)).date()
-        for name in registry.VENUES:
+        asked = registry.VENUES if kind == "echo" else ("bybit", "coinalyze", "defillama", "evm_ethereum")
+        for name in asked:
             for report in fetch(served, name, first=yesterday, last=yesterday, retry=NO_PATIENCE, clock=now):
                 for error in report.failures.values():
                     failed.add(name)
                     logging.getLogger("any").error("failed: %s", error, exc_info=error)
                     texts += [repr(error), redaction.format_error(error)]
-    # One has nothing to ask: its node is asked for fills of landed instruments.
-    assert failed >= set(registry.VENUES) - {"hyperliquid_fills"}
+    # Of these two, one has nothing to ask, and one takes the error object under status 200 for its list of markets.
+    assert failed >= set(asked) - {"hyperliquid_fills", "dydx"}
     assert bool(sent) == (kind == "echo")
     load_pending(served, clock=now)
     shown = {**bytes_of(settings.root), "ops": rows_of(settings), "errors": "\n".join(texts).encode()}
     shown["log"], shown["settings"] = caplog.text.encode(), repr(served).encode()
     assert len(shown["ops"]) > 1000
+    assert {where: hits for where, content in shown.items() if (hits := planted.hits(content))} == {}
+
+
+@pytest.mark.slow
+def test_a_failing_run_of_the_command_line_shows_and_stores_no_secret(
+    settings: Settings, spare_parsing: Callable[[Settings], None]
+) -> None:
+    """Through Dagster, which stores errors with all their causes, with --debug and --json, and a published file after it."""
+    spare_parsing(settings)
+    with echoing((400, 451, 401)) as (host, sent):
+        planted = Planted(host)
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("LEVERHOUSE_", "DAGSTER_", "DBT_"))}
+        variables = {
+            "LEVERHOUSE_HOME": str(settings.root),
+            "LEVERHOUSE_ENDPOINTS": json.dumps(endpoints(planted)),
+            "COINALYZE_API_KEY": planted.plant("COINALYZE_API_KEY"),
+        }
+
+        def run(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+            return subprocess.run(
+                [sys.executable, "-m", "pipelines.cli", "--debug", *arguments],
+                cwd=PROJECT_ROOT, env=kept | variables, capture_output=True, check=False,
+            )  # fmt: skip
+
+        failed = run("fetch", "bybit", "coinalyze", "evm_ethereum", "--json")
+    assert failed.returncode == 76
+    assert len(sent) > 5
+    assert [run["succeeded"] for run in json.loads(failed.stdout)["runs"]][:2] == [False, False]
+    assert b"Traceback" in failed.stderr
+    published = run("run")
+    assert published.returncode == 0, published.stderr
+    with reader(settings) as con:
+        [(problems,)] = con.sql("select string_agg(detail, chr(10)) from ops.fetch_problems").fetchall()
+    assert "status 400" in problems
+    shown = {**bytes_of(settings.root), "ops": rows_of(settings), "published": problems.encode()}
+    shown |= {"output": failed.stdout + failed.stderr + published.stdout + published.stderr}
     assert {where: hits for where, content in shown.items() if (hits := planted.hits(content))} == {}
