@@ -18,6 +18,7 @@ from pipelines.core.errors import LeverhouseError, PermanentError
 from pipelines.core.paths import claim_process, environment, prepare_home, remove_dead_process_locks
 from pipelines.core.redaction import redact
 from pipelines.core.settings import Settings
+from pipelines.extract.clock import check_clock
 from pipelines.extract.landing import Clock, utc_now
 from pipelines.operations.observer import Observer
 
@@ -227,9 +228,10 @@ def open_session(
 ) -> Iterator[Session]:
     """Prepare the home, load the Dagster definitions, and mark runs of killed processes as failed.
 
-    `clock` is the clock of the fetch steps. Inside the block, Dagster and dbt write to <dagster_home>/logs/leverhouse.log
+    `clock` is the clock of the fetch steps; ClockError if it was never set. Inside the block, Dagster and dbt write to <dagster_home>/logs/leverhouse.log
     instead of the terminal.
     """
+    check_clock(clock())
     prepare_home(settings)
     log = settings.dagster_home / "logs" / "leverhouse.log"
     variables = {

@@ -16,6 +16,8 @@ from pipelines.core.errors import LeverhouseError, TransientError
 from pipelines.core.paths import claim_process
 from pipelines.core.redaction import redact, redact_error
 from pipelines.core.settings import Settings
+from pipelines.extract.clock import check_clock
+from pipelines.extract.landing import utc_now
 from pipelines.operations.observer import Observer
 
 OWNERS: Final = ["team:data"]
@@ -67,6 +69,7 @@ def step(
         context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: claim_process(settings)})
     name = context.op_execution_context.op.name if isinstance(context, dg.AssetExecutionContext) else context.op.name
     try:
+        check_clock(utc_now())
         yield
     except TransientError as error:
         redact_error(error)

@@ -99,7 +99,11 @@ def fetch(
             always_first = (TURNOVER, INSTRUMENTS)
             ordered = sorted(venue.feeds, key=lambda feed: feed.name not in always_first)
             selected = [feed for feed in ordered if feeds is None or feed.name in {*feeds, *always_first}]
-            return [await run_feed(feed, api) for feed in selected]
+            reports = [await run_feed(feed, api) for feed in selected if feed.name in always_first]
+            if assets or settings.assets:
+                history, followed = listed()
+                registry.check_assets(store, venue, history, followed)
+            return reports + [await run_feed(feed, api) for feed in selected if feed.name not in always_first]
 
     with FetchLog(settings.raw_dir, venue_name, clock).recording():
         return tuple(asyncio.run(run_feeds()))
