@@ -228,8 +228,8 @@ def open_session(
 ) -> Iterator[Session]:
     """Prepare the home, load the Dagster definitions, and mark runs of killed processes as failed.
 
-    `clock` is the clock of the fetch steps; ClockError if it was never set. Inside the block, Dagster and dbt write to <dagster_home>/logs/leverhouse.log
-    instead of the terminal.
+    `clock` is the clock of the fetch steps; ClockError if it was never set. Inside the block, Dagster and dbt write to
+    <dagster_home>/logs/leverhouse.log instead of the terminal.
     """
     check_clock(clock())
     prepare_home(settings)
