@@ -199,7 +199,7 @@ def test_a_failing_run_of_the_command_line_shows_and_stores_no_secret(
     assert published.returncode == 0, published.stderr
     with reader(settings) as con:
         [(problems,)] = con.sql("select string_agg(detail, chr(10)) from ops.fetch_problems").fetchall()
-    assert "status 400" in problems
+    assert "the venue refuses all requests" in problems
     shown = {**bytes_of(settings.root), "ops": rows_of(settings), "published": problems.encode()}
     shown |= {"output": failed.stdout + failed.stderr + published.stdout + published.stderr}
     assert {where: hits for where, content in shown.items() if (hits := planted.hits(content))} == {}
