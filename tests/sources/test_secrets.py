@@ -71,7 +71,9 @@ class Planted:
 @contextmanager
 def echoing(statuses: tuple[int, ...]) -> Iterator[tuple[str, list[int]]]:
     """A server whose every answer is an error with what it was sent; yields its host and the statuses it sent."""
-    loop, ready, sent, port = asyncio.new_event_loop(), threading.Event(), [], [0]
+    loop, ready = asyncio.new_event_loop(), threading.Event()
+    sent: list[int] = []
+    port = [0]
 
     async def answer(request: web.Request) -> web.Response:
         status = statuses[len(sent) % len(statuses)]
@@ -109,7 +111,7 @@ def echoing(statuses: tuple[int, ...]) -> Iterator[tuple[str, list[int]]]:
 
 def endpoints(planted: Planted) -> dict[str, str]:
     """An address with secrets for every endpoint of every venue, the optional ones too."""
-    found = {}
+    found: dict[str, str] = {}
     for name in registry.VENUES:
         venue = registry.venue(name)
         optional = [

@@ -165,6 +165,7 @@ def test_an_error_is_redacted_with_everything_behind_it() -> None:
     group = ExceptionGroup("several", [KeyError(secret), error])
     assert redaction.redact_error(group) is group
     assert error.args == ("wrong: [v.api]", {"url": ["[v.api]"]})
-    assert type(error.__cause__) is redaction.RedactedError
+    cause: BaseException | None = error.__cause__
+    assert isinstance(cause, redaction.RedactedError)
     assert secret not in "".join(traceback.format_exception(group))
     assert "cannot reach https://host/[v.api]" in "".join(traceback.format_exception(group))
