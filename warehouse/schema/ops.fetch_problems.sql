@@ -15,7 +15,7 @@ create table if not exists ops.fetch_problems (
     check (effect in ('asked_again', 'given_up', 'settled', 'noted')),
     check (line >= 1)
 );
-comment on table ops.fetch_problems is 'One row per answer of a venue that was not taken, as the journal of fetching noted it: a failed fetch leaves no landing.';
+comment on table ops.fetch_problems is 'One row per answer of a venue that was not taken or is a warning, as the journal of fetching noted it: a failed fetch leaves no landing.';
 comment on column ops.fetch_problems.venue is 'Venue that was asked.';
 comment on column ops.fetch_problems.noted_on is 'UTC day on which it was noted.';
 comment on column ops.fetch_problems.line is 'Line in the journal of the venue and day, from 1.';
