@@ -196,6 +196,7 @@ class HttpApi:
         base = self._endpoints[request["endpoint"]]
         if base.is_mirror:
             return self._from_mirror(base.address, request, subject)
+        data = orjson.dumps(request["body"]) if "body" in request else None
         sent_at = self._clock()
         failure: VenueUnavailableError | None = None
         try:
@@ -203,7 +204,7 @@ class HttpApi:
                 request["method"],
                 base.address + request["path"],
                 params=[*base.query, *(request.get("params") or {}).items()],
-                data=orjson.dumps(request["body"]) if "body" in request else None,
+                data=data,
                 headers={**self.venue.headers, **self._headers, **(JSON_BODY if "body" in request else {})},
                 allow_redirects=False,
             ) as response:
