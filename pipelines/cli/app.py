@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
@@ -10,20 +9,26 @@ import typer
 from typer.core import TyperGroup
 
 from pipelines.cli import demo, doctor, evaluate, ingest, landings, read, report_pages, serve
+from pipelines.cli.grid import printable
+from pipelines.core import redaction
 from pipelines.core.errors import LeverhouseError
 
 
 class Commands(TyperGroup):
-    """Prints a LeverhouseError without traceback, unless --debug is given, and exits with its exit code."""
+    """Prints a LeverhouseError without traceback, unless --debug is given, and exits with its exit code.
+
+    Neither shows a secret, nor does a traceback of any other error, and none steers the terminal.
+    """
 
     def invoke(self, ctx: Any) -> Any:
+        redaction.install()
         try:
             return super().invoke(ctx)
         except LeverhouseError as error:
-            if ctx.params.get("debug"):
-                traceback.print_exc()
-            else:
-                typer.echo(f"error: {error}", err=True)
+            text = (
+                redaction.format_error(error) if ctx.params.get("debug") else f"error: {redaction.redact(str(error))}"
+            )
+            typer.echo(printable(text, keep="\n").rstrip("\n"), err=True)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as interrupt:
             raise _interrupted() from interrupt

@@ -12,9 +12,11 @@ from typing import Annotated, Final, Literal
 import typer
 
 from pipelines.cli.screen import Bar, Screen
-from pipelines.core.errors import LeverhouseError, WarehouseDamagedError
+from pipelines.core.errors import ClockError, LeverhouseError, WarehouseDamagedError
 from pipelines.core.paths import dagster_yaml_is_current, environment
 from pipelines.core.settings import Settings
+from pipelines.extract.clock import check_clock
+from pipelines.extract.landing import utc_now
 
 OLDEST_PYTHON: Final = (3, 11)
 OLDEST_DUCKDB: Final = (1, 5)
@@ -83,6 +85,7 @@ def check_local(settings: Settings, progress: Callable[[str, int, int], None]) -
     """Results of all local checks, from the Python version to the published snapshot."""
     yield _python()
     yield _duckdb()
+    yield _clock()
     yield _home(settings)
     yield _disk(settings)
     yield _lock(settings)
@@ -99,6 +102,15 @@ def _python() -> Finding:
     if sys.version_info[:2] < OLDEST_PYTHON:
         return Finding("python", "wrong", found, "install Python 3.11 or newer and run make setup")
     return Finding("python", "ok", found)
+
+
+def _clock() -> Finding:
+    now = utc_now()
+    try:
+        check_clock(now)
+    except ClockError as error:
+        return Finding("clock", "wrong", str(error), "set the clock of this machine")
+    return Finding("clock", "ok", f"{now:%Y-%m-%d %H:%M} UTC")
 
 
 def _duckdb() -> Finding:

@@ -24,7 +24,9 @@ GAP: Final = "  "
 KEYS: Final = ("asset", "trade_date", "trade_month", "venue", "instrument", "signal")
 """Columns that are repeated in every block, where the result has them: what a row is about."""
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+CONTROL: Final = r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+"""Characters that steer a terminal, end a line, or turn the direction of writing."""
+_CONTROL: Final = re.compile(CONTROL)
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,15 @@ def printable(text: str, *, keep: str = "") -> str:
     return _CONTROL.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
 
 
+_FORMULA: Final = re.compile(r"[\t\r\n]|[\s\x00\"]*[=+\-@\uff1d\uff0b\uff0d\uff20]")
+
+
 def spreadsheet_safe(value: Any) -> Any:
-    """A text that a spreadsheet would run as a formula, with an apostrophe before it; any other value as it is."""
-    if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"}:
+    """A text that a spreadsheet would run as a formula, with an apostrophe before it; any other value as it is.
+
+    Also where spaces, line ends, zero bytes or a quote stand before the sign, and for its full-width forms.
+    """
+    if isinstance(value, str) and _FORMULA.match(value):
         return f"'{value}"
     return value
 

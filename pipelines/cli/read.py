@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import typer
+from rich.markup import escape
 
-from pipelines.cli.grid import records, spreadsheet_safe, table
+from pipelines.cli.grid import printable, records, spreadsheet_safe, table
 from pipelines.cli.report import print_missing, print_refused, print_refused_landings
-from pipelines.cli.screen import Screen, plain
+from pipelines.cli.screen import Screen, plain, shown
 from pipelines.core.errors import ConfigError, PermanentError
 from pipelines.core.settings import Settings
 
@@ -63,7 +65,7 @@ def status(
         )
         return
     screen.out.print(
-        f"{found.database}, published {found.published_at:%Y-%m-%d %H:%M:%S} UTC, "
+        f"{escape(shown(found.database))}, published {found.published_at:%Y-%m-%d %H:%M:%S} UTC, "
         f"newest day {found.newest_day or 'none'}"
     )
     screen.table("Loaded", [vars(holding) for holding in found.holdings], empty="nothing")
@@ -126,8 +128,12 @@ def sql(
         screen.json([dict(zip(names, row, strict=True)) for row in rows])
     elif as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows(rows if raw else [tuple(spreadsheet_safe(value) for value in row) for row in rows])
+        exported: list[Sequence[Any]] = [names, *rows]
+        if not raw:
+            exported = [[spreadsheet_safe(value) for value in row] for row in exported]
+        if sys.stdout.isatty():
+            exported = [[printable(value) if isinstance(value, str) else value for value in row] for row in exported]
+        writer.writerows(exported)
     elif not rows:
         screen.note("no rows")
     else:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from pipelines.cli.screen import Screen, plain
+from rich.markup import escape
+
+from pipelines.cli.screen import Screen, plain, shown
 from pipelines.cli.session import Session
 from pipelines.extract.landing import Refusal
 from pipelines.storage.status import Missing, Refused, Status
@@ -61,15 +63,15 @@ def print_run(screen: Screen, session: Session, *, as_json: bool) -> None:
     screen.table("Loaded", loads, empty="nothing was pending")
     print_refused_landings(screen, record.refused)
     for source, error in record.failures.items():
-        screen.out.print(f"[red]not loaded[/red] {source}: ", end="")
-        screen.out.print(str(error), markup=False)
+        screen.out.print(f"[red]not loaded[/red] {escape(shown(source))}: ", end="")
+        screen.out.print(shown(str(error), keep="\n"), markup=False)
     if status:
         print_refused(screen, status)
         print_missing(screen, status)
     if record.publication:
         screen.out.print(
             f"[bold]Published[/bold]: {record.publication.tables} marts, {record.publication.rows:,} rows in "
-            f"{record.publication.database}, Parquet in {record.publication.parquet}"
+            f"{escape(shown(str(record.publication.database)))}, Parquet in {escape(shown(str(record.publication.parquet)))}"
         )
 
 

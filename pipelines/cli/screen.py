@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,11 +17,15 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.cli.grid import printable
+from pipelines.cli.grid import CONTROL, printable
+from pipelines.core.redaction import redact
+
+NEWLINE: Final = "\n"
 
 LOG_BYTES: Final = 10_000_000
 """Size in bytes at which the log of the command line is rotated; one old log is kept."""
@@ -28,6 +33,14 @@ LOG_BYTES: Final = 10_000_000
 
 PIPE_WIDTH: Final = 180
 """Line width in characters if the output is not a terminal."""
+
+
+_JSON_CONTROL: Final = re.compile(f"(?!{NEWLINE}){CONTROL}")
+
+
+def shown(text: str, *, keep: str = "") -> str:
+    """A text for a terminal: without secrets, and with control characters, but for those in `keep`, as escapes."""
+    return printable(redact(text), keep=keep)
 
 
 class Screen:
@@ -44,9 +57,12 @@ class Screen:
             stream.close()
 
     def json(self, value: Any) -> None:
-        """Print one JSON document, without wrapping or colors. JSON knows no infinity and no NaN: they are null."""
+        """Print one JSON document, without wrapping or colors. JSON knows no infinity and no NaN: they are null.
+
+        Of control characters JSON escapes the oldest alone; here none reaches a terminal.
+        """
         text = json.dumps(_finite(value), default=plain, indent=1, ensure_ascii=False, allow_nan=False)
-        self.out.file.write(text + "\n")
+        self.out.file.write(redact(_JSON_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)) + "\n")
 
     @property
     def width(self) -> int | None:
@@ -62,15 +78,20 @@ class Screen:
 
     def note(self, text: str) -> None:
         """Print a note to standard error."""
-        self.err.print(printable(text, keep="\n"), markup=False)
+        self.err.print(shown(text, keep="\n"), markup=False)
 
     def table(self, title: str, rows: Sequence[Mapping[str, Any]], *, empty: str = "nothing") -> None:
         """Print rows as a table; numbers are right-aligned, with thousands separators."""
         if not rows:
-            self.out.print(f"[bold]{title}[/bold]: {empty}")
+            self.out.print(f"[bold]{escape(shown(title))}[/bold]: {empty}")
             return
         table = Table(
-            title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
+            title=escape(shown(title)),
+            title_justify="left",
+            title_style="bold",
+            header_style="bold",
+            box=None,
+            pad_edge=False,
         )
         for name in rows[0]:
             numeric = all(isinstance(row[name], int | float | None) for row in rows)
@@ -79,7 +100,7 @@ class Screen:
                 name.replace("_", " "), justify="right" if numeric else "left", no_wrap=short, overflow="fold"
             )
         for row in rows:
-            table.add_row(*(Text(printable(_cell(value))) for value in row.values()))
+            table.add_row(*(Text(shown(_cell(value))) for value in row.values()))
         self.out.print(table)
 
     @contextmanager
@@ -142,11 +163,11 @@ class Bar:
 
     def show(self, what: str, done: int, total: int) -> None:
         """Show that `done` of `total` parts are finished; a total of 0 means unknown."""
-        self._progress.update(self._task, description=what[:60], completed=done, total=total or None)
+        self._progress.update(self._task, description=escape(shown(what)[:60]), completed=done, total=total or None)
 
     def line(self, text: str) -> None:
         """Print a permanent line above the progress line."""
-        self._progress.console.print(f"{time.strftime('%H:%M:%S')} {text}", markup=False)
+        self._progress.console.print(f"{time.strftime('%H:%M:%S')} {shown(text, keep=NEWLINE)}", markup=False)
 
 
 def _console(stream: TextIO) -> Console:

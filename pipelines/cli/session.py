@@ -16,7 +16,9 @@ from filelock import FileLock
 from pipelines.cli.screen import Bar, Screen
 from pipelines.core.errors import LeverhouseError, PermanentError
 from pipelines.core.paths import claim_process, environment, prepare_home, remove_dead_process_locks
+from pipelines.core.redaction import redact
 from pipelines.core.settings import Settings
+from pipelines.extract.clock import check_clock
 from pipelines.extract.landing import Clock, utc_now
 from pipelines.operations.observer import Observer
 
@@ -211,7 +213,7 @@ class Session:
 
     def _log_text(self, text: str) -> None:
         with self._log.open("a", encoding="utf-8") as log:
-            log.write(text + "\n")
+            log.write(redact(text) + "\n")
 
 
 def _was_interrupted(result: dg.ExecuteInProcessResult) -> bool:
@@ -226,9 +228,10 @@ def open_session(
 ) -> Iterator[Session]:
     """Prepare the home, load the Dagster definitions, and mark runs of killed processes as failed.
 
-    `clock` is the clock of the fetch steps. Inside the block, Dagster and dbt write to <dagster_home>/logs/leverhouse.log
-    instead of the terminal.
+    `clock` is the clock of the fetch steps; ClockError if it was never set. Inside the block, Dagster and dbt write to
+    <dagster_home>/logs/leverhouse.log instead of the terminal.
     """
+    check_clock(clock())
     prepare_home(settings)
     log = settings.dagster_home / "logs" / "leverhouse.log"
     variables = {

@@ -7,6 +7,7 @@
     │       └── ThrottledError  rate limited by the venue
     └── PermanentError          never retried: something must be changed first
         ├── ConfigError         settings, environment, command line
+        ├── ClockError          the clock of this machine or of a venue is wrong
         ├── MappingError        invalid mapping file
         ├── SourceFormatError   received bytes do not match the mapping or the venue's format
         ├── RequestRefusedError the venue refuses the request; a retry would be refused too
@@ -63,6 +64,12 @@ class ConfigError(PermanentError):
     """Settings, environment or command line are wrong."""
 
     exit_code = 78  # EX_CONFIG
+
+
+class ClockError(PermanentError):
+    """The clock of this machine or of a venue is wrong: times and ends of days could not be trusted."""
+
+    exit_code = 78
 
 
 class MappingError(PermanentError):

@@ -6,8 +6,10 @@ No I/O at import; opens no database and creates no folder.
 from __future__ import annotations
 
 import os
+import re
+import tomllib
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
@@ -16,9 +18,11 @@ from pydantic_settings import (
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
+from pipelines.core import redaction
 from pipelines.core.errors import ConfigError
 from pipelines.core.words import nearest
 
@@ -42,18 +46,55 @@ OTHER_VARIABLES: Final = frozenset(
 """Variables of this project that are no settings: what dbt's profile reads, and where the tests find their material."""
 BENCHMARKS: Final = "LEVERHOUSE_BENCH_"
 
+PREFIX: Final = "LEVERHOUSE_"
+_ENDPOINT: Final = re.compile(r"[a-z0-9_]{1,60}\.[a-z0-9_]{1,60}")
+_HOST: Final = re.compile(r"[\w.-]+|\[[0-9a-fA-F:.]+\]")
+_MEMORY: Final = re.compile(r"[0-9]+(\.[0-9]+)? ?([KMGT]i?B|%)", re.IGNORECASE)
+
 
 def _base_urls(endpoints: dict[str, str]) -> dict[str, str]:
     for name, address in endpoints.items():
-        parts = urlsplit(address)
-        if parts.scheme not in {"http", "https", "file"} or not (
-            parts.netloc or (parts.scheme == "file" and parts.path)
-        ):
+        if not _ENDPOINT.fullmatch(name):
+            # Neither is shown: whoever wrote the address on the wrong side wrote a key there.
+            raise ValueError("a name under endpoints is not <venue>.<endpoint>")
+        if not _is_base_url(address):
             # The address may hold a key and is not shown.
             raise ValueError(f"{name} is no address: write http://, https:// or file:// and where it leads")
-        if name.count(".") != 1:
-            raise ValueError(f"{name!r} is not <venue>.<endpoint>")
     return endpoints
+
+
+def _is_base_url(address: str) -> bool:
+    if not address.isprintable() or any(character.isspace() for character in address.strip()):
+        return False
+    try:
+        parts = urlsplit(address.strip())
+        port = parts.port
+    except ValueError:
+        # Brackets that do not match, a port that is no number.
+        return False
+    if parts.scheme == "file":
+        return parts.path.startswith("/") and parts.netloc in {"", "localhost"}
+    host = parts.netloc.rpartition("@")[2].removesuffix(f":{port}" if port is not None else ":")
+    return parts.scheme in {"http", "https"} and port != 0 and _HOST.fullmatch(host) is not None
+
+
+def _memory(text: str) -> str:
+    if not _MEMORY.fullmatch(text.strip()):
+        raise ValueError("write a number and its unit, such as 512MB or 2GB")
+    return text.strip()
+
+
+def _header_text(text: str) -> str:
+    if not text.isascii() or not text.isprintable():
+        raise ValueError("it is sent in a header: write one line of ASCII characters")
+    return text
+
+
+def _assets(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if not re.fullmatch(r"[^\W_][\w.]{0,40}", name):
+            raise ValueError(f"{name[:40]!r} is no asset")
+    return names
 
 
 class Settings(BaseSettings):
@@ -64,30 +105,40 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="LEVERHOUSE_", toml_file=PROJECT_ROOT / "leverhouse.toml", frozen=True, extra="forbid"
-    )
+        env_prefix="LEVERHOUSE_", toml_file=PROJECT_ROOT / "leverhouse.toml", frozen=True, extra="forbid",
+        hide_input_in_errors=True,
+    )  # fmt: skip
 
     home: Path = Field(
         default=PROJECT_ROOT / "warehouse", description="Root folder of this warehouse; contains all of its data."
     )
     mappings: Path | None = Field(default=None, description="Folder of mapping files; default <home>/mappings.")
-    duckdb_memory: str = Field(default="512MB", description="memory_limit of the writing DuckDB connection.")
-    build_memory: str = Field(default="1GB", description="memory_limit of DuckDB while dbt builds; more goes to disk.")
+    duckdb_memory: Annotated[str, AfterValidator(_memory)] = Field(
+        default="512MB", description="memory_limit of the writing DuckDB connection."
+    )
+    build_memory: Annotated[str, AfterValidator(_memory)] = Field(
+        default="1GB", description="memory_limit of DuckDB while dbt builds; more goes to disk."
+    )
     duckdb_threads: int = Field(default=2, ge=1, description="Threads of the writing DuckDB connection.")
-    assets: Names = Field(
+    assets: Annotated[Names, AfterValidator(_assets)] = Field(
         default=(),
         description="Assets to fetch; empty: the universe (rule in pipelines/core/universe.py).",
     )
     venues: Names = Field(default=(), description="Venues to fetch; empty: all that need no key.")
     endpoints: Annotated[dict[str, str], AfterValidator(_base_urls)] = Field(
         default_factory=dict,
+        repr=False,
         description="Base URLs by <venue>.<endpoint>, overriding the venue's own: a mirror (also file://), an emulator.",
     )
-    contact: str = Field(default="", description="Contact address for venues; sent in the User-Agent if set.")
+    contact: Annotated[str, AfterValidator(_header_text)] = Field(
+        default="", description="Contact address for venues; sent in the User-Agent if set."
+    )
     kept_snapshots: int = Field(
         default=2, ge=1, description="Published snapshots that are kept, the current one included."
     )
-    lock_timeout_seconds: float = Field(default=600.0, ge=0, description="How long a writer waits for the writer lock.")
+    lock_timeout_seconds: float = Field(
+        default=600.0, ge=0, allow_inf_nan=False, description="How long a writer waits for the writer lock."
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -102,23 +153,39 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls) -> Self:
-        """The settings of this process. Raises ConfigError naming the invalid or unknown variable."""
-        known = {f"LEVERHOUSE_{name.upper()}" for name in cls.model_fields}
+        """The settings of this process, whose secrets are protected from now on (core.redaction).
+
+        Raises ConfigError naming the invalid or unknown variable, without its value, which may be a secret.
+        """
+        known = {f"{PREFIX}{name.upper()}" for name in cls.model_fields}
         for name in sorted(os.environ):
             if (
-                name.startswith("LEVERHOUSE_")
+                name.upper().startswith(PREFIX)
                 and name not in known | OTHER_VARIABLES
                 and not name.startswith(BENCHMARKS)
             ):
-                raise ConfigError(f"settings: there is no {name}.{nearest(name, known)}")
+                raise ConfigError(f"settings: there is no {name}.{nearest(name.upper(), known)}")
         try:
-            return cls()
+            settings = cls()
         except ValidationError as error:
-            faults = "; ".join(
-                f"LEVERHOUSE_{'_'.join(str(part) for part in fault['loc']).upper()}: {fault['msg']}"
-                for fault in error.errors()
-            )
-            raise ConfigError(f"settings: {faults}. Correct the environment or leverhouse.toml.") from error
+            faults = "; ".join(_fault(fault["loc"], fault["type"], fault["msg"], known) for fault in error.errors())
+        except SettingsError:
+            # Its cause quotes the text, which may hold a key.
+            faults = f"{PREFIX}ENDPOINTS: it is no JSON object of addresses by <venue>.<endpoint>"
+        except tomllib.TOMLDecodeError as error:
+            faults = f"{cls.model_config.get('toml_file')}: it is no TOML: {error}"
+        else:
+            settings.protect_secrets()
+            return settings
+        # Raised out here: the error of the library is no context of it.
+        raise ConfigError(f"settings: {faults}. Correct the environment or leverhouse.toml.")
+
+    def protect_secrets(self) -> None:
+        """Keep out of every text what an address in these settings may hold as a key, whatever setting it is in."""
+        for name in type(self).model_fields:
+            for label, text in _texts(name, getattr(self, name)):
+                if "://" in text:
+                    redaction.protect_address(label, text)
 
     def endpoints_of(self, venue: str) -> dict[str, str]:
         """Base URLs that override or extend those of `venue`, by endpoint name."""
@@ -181,3 +248,20 @@ class Settings(BaseSettings):
     @property
     def dbt_project_dir(self) -> Path:
         return PROJECT_ROOT / "dbt_project"
+
+
+def _texts(name: str, value: Any) -> list[tuple[str, str]]:
+    """The texts in a setting, each with its name: <venue>.<endpoint> of an address, else that of the setting."""
+    if isinstance(value, dict):
+        return [(str(key), str(part)) for key, part in value.items()]
+    if isinstance(value, tuple | list):
+        return [(name, str(part)) for part in value]
+    return [(name, value)] if isinstance(value, str) else []
+
+
+def _fault(place: tuple[int | str, ...], kind: str, message: str, known: set[str]) -> str:
+    """A fault of one setting in words. Only names of settings are shown: what else a place names may be part of a value."""
+    name = f"{PREFIX}{str(place[0]).upper()}" if place else "settings"
+    if kind == "extra_forbidden":
+        return f"there is no {name}.{nearest(name, known)}"
+    return f"{name}: {message.removeprefix('Value error, ')}"

@@ -14,7 +14,10 @@ import dagster as dg
 
 from pipelines.core.errors import LeverhouseError, TransientError
 from pipelines.core.paths import claim_process
+from pipelines.core.redaction import redact, redact_error
 from pipelines.core.settings import Settings
+from pipelines.extract.clock import check_clock
+from pipelines.extract.landing import utc_now
 from pipelines.operations.observer import Observer
 
 OWNERS: Final = ["team:data"]
@@ -58,32 +61,41 @@ def clean_key(table: str) -> dg.AssetKey:
 def step(
     context: dg.AssetExecutionContext | dg.OpExecutionContext, settings: Settings, observer: Observer
 ) -> Iterator[None]:
-    """Run the body of an asset: tag the run with this process, and pass errors to the observer and to Dagster.
+    """Run the body of an asset: tag the run with this process, and pass errors to the observer and to Dagster, without secrets.
 
-    Only a TransientError allows the single retry of the run.
+    Dagster stores an error with all its causes. Only a TransientError allows the single retry of the run.
     """
     if PROCESS_TAG not in context.run.tags:
         context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: claim_process(settings)})
     name = context.op_execution_context.op.name if isinstance(context, dg.AssetExecutionContext) else context.op.name
     try:
+        check_clock(utc_now())
         yield
     except TransientError as error:
+        redact_error(error)
         observer.failed(name, error)
         context.instance.add_run_tags(context.run.run_id, {RETRY_TAG: "true"})
         raise
     except LeverhouseError as error:
+        redact_error(error)
         observer.failed(name, error)
         raise dg.Failure(
             description=str(error),
             metadata={"error": type(error).__name__, "exit_code": error.exit_code},
             allow_retries=False,
         ) from error
+    except Exception as error:
+        clean = redact_error(error)
+        if clean is error:
+            raise
+        raise clean from None
 
 
 def table_metadata(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
-    """Rows as table metadata; cells are converted to text, so that dates and nulls can be shown."""
+    """Rows as table metadata; cells are converted to text, so that dates and nulls can be shown, without secrets."""
     records = [
-        dg.TableRecord({name: "" if value is None else str(value) for name, value in row.items()}) for row in rows
+        dg.TableRecord({name: "" if value is None else redact(str(value)) for name, value in row.items()})
+        for row in rows
     ]
     columns = list(rows[0]) if rows else []
     schema = dg.TableSchema(columns=[dg.TableColumn(name, "string") for name in columns])

@@ -1,4 +1,6 @@
-"""The HTTP client: rate limits, retries, size limits, error classification. Only fetching imports it (and aiohttp).
+"""The HTTP client: rate limits, retries, size limits, error classification, clocks. Only fetching imports it (and aiohttp).
+
+Whatever a venue sends or does ends as a typed error of that request; no text of it shows a key or an address.
 
 aiohttp, because venues serve many small pages: it reads 2.8 times as many rows per second as httpx from them, with one
 connection pool and without sleeping threads. The meaning of a venue's error codes is defined in the venue's module.
@@ -13,29 +15,36 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from functools import cache
 from importlib.metadata import version
 from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import aiohttp
 import orjson
 
+from pipelines.core import redaction
 from pipelines.core.errors import (
     BlockedError,
+    ClockError,
     ConfigError,
+    LeverhouseError,
+    PermanentError,
     RequestRefusedError,
     SourceFormatError,
     ThrottledError,
     TransientError,
     VenueUnavailableError,
 )
+from pipelines.core.files import is_fault_of_bytes, is_machine_fault
 from pipelines.extract import fetch_log, mirror
+from pipelines.extract.clock import FAR_ANSWERS, LARGEST_SKEW, SteadyClock, VenueClock, number_of, skew_text, wait_of
 from pipelines.extract.landing import Clock, utc_now
 from pipelines.extract.rate_limits import RateLimiter, Sleep
 from pipelines.extract.venue import WHOLE_VENUE, Page, Venue
 
+NEVER: Final = datetime(1, 1, 1)
 JSON_BODY: Final = {"Content-Type": "application/json"}
 KEPT_HEADERS: Final = ("content-type", "date", "etag", "last-modified", "retry-after")
 
@@ -56,6 +65,25 @@ class RetryPolicy:
 DEFAULT_RETRY: Final = RetryPolicy()
 
 
+@dataclass(frozen=True)
+class BaseUrl:
+    """A base URL of an endpoint: paths are appended to `address`; `query`, which may hold a key, is sent with every request."""
+
+    address: str
+    query: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, address: str) -> BaseUrl:
+        """Raises ValueError for text that is no URL."""
+        parts = urlsplit(address.strip())
+        bare = urlunsplit((parts.scheme, parts.netloc, parts.path, "", "")).rstrip("/")
+        return cls(bare, tuple(parse_qsl(parts.query, keep_blank_values=True)))
+
+    @property
+    def is_mirror(self) -> bool:
+        return self.address.startswith("file:")
+
+
 class HttpApi:
     """A venue over HTTP, or a file:// mirror of it. Created by open_api; implements venue.Api."""
 
@@ -68,6 +96,7 @@ class HttpApi:
         endpoints: Mapping[str, str],
         retry: RetryPolicy,
         clock: Clock,
+        newest_stamp: datetime,
         sleep: Sleep,
         jitter: Callable[[], float],
     ) -> None:
@@ -76,9 +105,14 @@ class HttpApi:
         self.retries = 0
         self._session = session
         self._rate_limiter = rate_limiter
-        self._endpoints = endpoints
+        self._endpoints = _base_urls(venue, endpoints)
+        self._venue_clock = VenueClock()
+        self._stopped = ""
+        self._skew_is_noted = False
         self._retry = retry
         self._clock = clock
+        # A stamp from further ahead is of a clock that was plainly wrong, and no reason to put wrong times to answers of now.
+        self.stamp = SteadyClock(clock, newest_stamp if newest_stamp <= clock() + 2 * LARGEST_SKEW else NEVER)
         self._sleep = sleep
         self._jitter = jitter
         self._headers = _secret_headers(venue)
@@ -86,6 +120,10 @@ class HttpApi:
     @property
     def endpoints(self) -> Collection[str]:
         return self._endpoints.keys()
+
+    def now(self) -> datetime:
+        """The time by the earlier of our clock and the venue's, as far as its answers have told it."""
+        return self._venue_clock.earlier(self._clock())
 
     async def get(
         self,
@@ -131,7 +169,11 @@ class HttpApi:
                 async with self._rate_limiter.acquire(costs):
                     page = await self._send(request, subject)
                 self._raise_for_response(page, accept, is_json=is_json)
+            except PermanentError as error:
+                redaction.redact_error(error)
+                raise
             except TransientError as error:
+                redaction.redact_error(error)
                 too_long = isinstance(error, ThrottledError) and (error.wait_seconds or 0) > self._retry.longest_wait
                 if too_long or attempt >= self._retry.attempts:
                     raise
@@ -148,40 +190,66 @@ class HttpApi:
         return min(self._retry.longest_backoff, doubled) * self._jitter()
 
     async def _send(self, request: Mapping[str, Any], subject: str) -> Page:
+        if self._stopped:
+            raise ClockError(self._stopped)
         self.requests += 1
         base = self._endpoints[request["endpoint"]]
-        if base.startswith("file:"):
-            return self._from_mirror(base, request, subject)
+        if base.is_mirror:
+            return self._from_mirror(base.address, request, subject)
+        data = orjson.dumps(request["body"]) if "body" in request else None
+        sent_at = self._clock()
+        failure: VenueUnavailableError | None = None
         try:
             async with self._session.request(
                 request["method"],
-                base.rstrip("/") + request["path"],
-                params=request.get("params"),
-                data=orjson.dumps(request["body"]) if "body" in request else None,
+                base.address + request["path"],
+                params=[*base.query, *(request.get("params") or {}).items()],
+                data=data,
                 headers={**self.venue.headers, **self._headers, **(JSON_BODY if "body" in request else {})},
                 allow_redirects=False,
             ) as response:
                 body = await self._read(response, request)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            # Only the type: the message of some of these contains the URL, and a URL may contain a token.
-            raise VenueUnavailableError(
-                f"{self._where(request)}: no complete response ({type(error).__name__})."
-            ) from error
-        for secret in self._headers.values():
-            # A key that the venue echoes must not reach the landing or an error message.
-            body = body.replace(secret.encode(), b"[key]")
+        except LeverhouseError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the errors of a hostile answer are of many types, not all of aiohttp
+            failure = _no_response(self._where(request), error)
+        if failure is not None:
+            # Raised out here, so that the error of the library is no context of it: its text may contain the URL.
+            raise failure
+        received_at = self._clock()
+        stamp = self.stamp()
         headers = response.headers
         for budget, header in self.venue.weights.items():
-            if (spent := headers.get(header, "")).isdigit():
-                self._rate_limiter.observe(budget, float(spent))
+            if (spent := number_of(headers.get(header))) is not None:
+                self._rate_limiter.observe(budget, spent)
+        self._compare_clocks(headers, sent_at, received_at, self._where(request))
         return Page(
             subject=subject,
             request=request,
             status=response.status,
-            received_at=self._clock(),
-            body=body,
-            headers={name: headers[name] for name in KEPT_HEADERS if name in headers},
+            received_at=stamp,
+            # A key or an address that the venue echoes must not reach the landing or an error message.
+            body=redaction.redact_body(body),
+            headers={name: redaction.redact(headers[name]) for name in KEPT_HEADERS if name in headers},
         )
+
+    def _compare_clocks(self, headers: Mapping[str, str], sent_at: datetime, received_at: datetime, where: str) -> None:
+        """Note a venue whose clock is more than a minute from ours; raise for one that is more than an hour away."""
+        ahead = self._venue_clock.observe(headers, sent_at, received_at)
+        if ahead is None:
+            return
+        text = f"{where}: {skew_text(ahead)} (Date: {headers['date'][:40]}; here it is {received_at:%Y-%m-%d %H:%M:%S} UTC)"
+        if abs(ahead) > LARGEST_SKEW:
+            if self._venue_clock.far < FAR_ANSWERS:
+                raise VenueUnavailableError(f"{text}.")
+            self._stopped = (
+                f"{text}. Nothing more is fetched from {self.venue.name}: set the clock of this machine. "
+                "If it is right, wait until the venue's is."
+            )
+            raise ClockError(self._stopped)
+        if self._venue_clock.is_noted and not self._skew_is_noted:
+            self._skew_is_noted = True
+            fetch_log.record("clock", f"{text}.", effect="noted")
 
     def _where(self, request: Mapping[str, Any]) -> str:
         """The request without its parameters, for error messages."""
@@ -199,8 +267,8 @@ class HttpApi:
         return b"".join(parts)
 
     def _from_mirror(self, base: str, request: Mapping[str, Any], subject: str) -> Page:
-        status, body = mirror.answer(base, request)
-        return Page(subject, request, status, self._clock(), body)
+        status, body = mirror.answer(base, request, where=self._where(request), largest=self._retry.largest_body)
+        return Page(subject, request, status, self.stamp(), body)
 
     def _raise_for_response(self, page: Page, accept: Sequence[int], *, is_json: bool) -> None:
         """Raise for a response that is not a valid answer to the request."""
@@ -218,7 +286,7 @@ class HttpApi:
             return
         where = f"{self.venue.name}: {page.where}"
         if status in (418, 429) or (status == 403 and self.venue.forbidden_wait is not None):
-            wait = _retry_after(page.headers.get("retry-after"), self._clock())
+            wait = wait_of(page.headers.get("retry-after"), self._venue_clock.theirs(self._clock()))
             if status == 403 and wait is None:
                 wait = self.venue.forbidden_wait
             self._rate_limiter.pause(wait if wait is not None else self._retry.first_wait)
@@ -244,6 +312,15 @@ class HttpApi:
         except ThrottledError as error:
             self._rate_limiter.pause(error.wait_seconds or self._retry.first_wait)
             raise
+        except LeverhouseError:
+            raise
+        except Exception as error:
+            if not is_fault_of_bytes(error):
+                raise
+            # A shape the venue's module does not expect where it looks for an error code.
+            raise SourceFormatError(
+                f"{self.venue.name}: {page.where}: unexpected answer ({type(error).__name__}: {error}): {page.excerpt}"
+            ) from error
 
 
 @asynccontextmanager
@@ -254,12 +331,14 @@ async def open_api(
     contact: str = "",
     retry: RetryPolicy = DEFAULT_RETRY,
     clock: Clock = utc_now,
+    newest_stamp: datetime = NEVER,
     sleep: Sleep = asyncio.sleep,
     jitter: Callable[[], float] = random.random,
 ) -> AsyncIterator[HttpApi]:
-    """A client of `venue`, closed at the end of the block. `endpoints` override those of the venue, by name.
+    """A client of `venue`, closed at the end of the block. `endpoints` override those of the venue, by name. No answer is
+    stamped earlier than `newest_stamp`, that of the newest landing, so that a clock set back does not turn the order around.
 
-    Raises ConfigError if a key that the venue requires is not in the environment.
+    Raises ConfigError if a key that the venue requires is not in the environment or cannot be sent.
     """
     agent = f"leverhouse/{version('leverhouse')}" + (f" ({contact})" if contact else "")
     async with aiohttp.ClientSession(
@@ -274,6 +353,7 @@ async def open_api(
             endpoints={**venue.endpoints, **(endpoints or {})},
             retry=retry,
             clock=clock,
+            newest_stamp=newest_stamp,
             sleep=sleep,
             jitter=jitter,
         )
@@ -293,17 +373,32 @@ def _secret_headers(venue: Venue) -> dict[str, str]:
     missing = [s.variable for s in venue.secrets if s.required and not os.environ.get(s.variable)]
     if missing:
         raise ConfigError(f"{venue.name}: set {', '.join(missing)} in the environment, or leave the venue out.")
-    return {s.header: os.environ[s.variable] for s in venue.secrets if os.environ.get(s.variable)}
+    found = {s: os.environ[s.variable].strip() for s in venue.secrets if os.environ.get(s.variable)}
+    for secret, value in found.items():
+        redaction.protect(secret.variable, value)
+        if not value.isascii() or not value.isprintable():
+            raise ConfigError(f"{venue.name}: {secret.variable} has characters that no key has; copy it again.")
+    return {secret.header: value for secret, value in found.items()}
 
 
-def _retry_after(text: str | None, now: datetime) -> float | None:
-    """Seconds of a Retry-After header (a number of seconds or a date); None if it is missing or invalid."""
-    if text is None:
-        return None
-    if text.strip().isdigit():
-        return float(text)
-    try:
-        moment = parsedate_to_datetime(text).astimezone(UTC).replace(tzinfo=None)
-    except ValueError:
-        return None
-    return max(0.0, (moment - now).total_seconds())
+def _base_urls(venue: Venue, endpoints: Mapping[str, str]) -> dict[str, BaseUrl]:
+    found: dict[str, BaseUrl] = {}
+    for name, address in endpoints.items():
+        own = venue.endpoints.get(name)
+        if address != own:
+            redaction.protect_address(f"{venue.name}.{name}", address, public=urlsplit(own or "").path.split("/"))
+        try:
+            found[name] = BaseUrl.of(address)
+        except ValueError:
+            raise ConfigError(f"settings: {venue.name}.{name} under endpoints is no address.") from None
+    return found
+
+
+def _no_response(where: str, error: Exception) -> VenueUnavailableError:
+    """A failed request in our words: only the type, since the message of many errors contains the URL, which may hold a token."""
+    failure = VenueUnavailableError(f"{where}: no complete response ({type(error).__name__}).")
+    if is_machine_fault(error):
+        # Callers tell a machine out of files or memory from a venue by the cause.
+        number = error.errno if isinstance(error, OSError) else None
+        failure.__cause__ = MemoryError() if number is None else OSError(number, os.strerror(number))
+    return failure

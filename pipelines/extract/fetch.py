@@ -14,7 +14,7 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
-from pipelines.core.errors import BlockedError, LeverhouseError, NoLongerAvailableError
+from pipelines.core.errors import BlockedError, ClockError, LeverhouseError, NoLongerAvailableError
 from pipelines.core.progress import Progress, no_progress
 from pipelines.extract import fetch_log
 from pipelines.extract.answers import (
@@ -192,21 +192,23 @@ async def fetch_feed(
     now: datetime,
     again: bool = False,
     clock: Clock = utc_now,
+    checked: Clock | None = None,
     progress: Progress = no_progress,
 ) -> FetchReport:
     """Fetch and land every one of `partitions` that is missing, incomplete or not final.
 
-    `again` fetches all of them, final or not. A failed subject does not affect the others; BlockedError ends the fetch after
-    landing what was received. Failures are in the report, not raised.
+    `again` fetches all of them, final or not. A failed subject does not affect the others; BlockedError and ClockError end the
+    fetch after landing what was received. `checked` is the time by the earlier of our clock and the venue's. Failures are
+    in the report, not raised.
     """
     heard = api if isinstance(api, HeardApi) else HeardApi(api)
-    run = _Run(store, venue, feed, heard, jobs, reader, now, again, clock, progress, of=len(partitions))
+    run = _Run(store, venue, feed, heard, jobs, reader, now, again, clock, checked or clock, progress, of=len(partitions))
     try:
         async with asyncio.TaskGroup() as group:
             # Newest first: what is older than a refused span is known to be gone without asking.
             for partition in reversed(partitions):
                 group.create_task(run.fetch_partition(partition))
-    except* BlockedError as blocked:
+    except* (BlockedError, ClockError) as blocked:
         run.failures["everything"] = _first(blocked)
     return FetchReport(
         source=venue.source(feed),
@@ -231,6 +233,7 @@ class _Run:
     now: datetime
     again: bool
     clock: Clock
+    checked: Clock
     progress: Progress
     of: int
     landings: list[Landing] = field(default_factory=list)
@@ -285,7 +288,7 @@ class _Run:
                     draft.add(page)
                 covers |= kept
             answers = Answers(self.reader, partition.span, self.clock, draft)
-            blocked: BlockedError | None = None
+            blocked: BlockedError | ClockError | None = None
             fetched: dict[str, Outcome] = {}
             outcomes = await asyncio.gather(
                 *(self._job(partition, _with_held_pages(plan[name], held), answers) for name in sorted(due)),
@@ -299,7 +302,7 @@ class _Run:
                 elif isinstance(outcome, LeverhouseError):
                     self.failures[f"{partition.name} {name}"] = outcome
                     fetch_log.record(fetch_log.problem_of(outcome), str(outcome), effect="given_up", subject=subject)
-                    blocked = outcome if isinstance(outcome, BlockedError) else blocked
+                    blocked = outcome if isinstance(outcome, BlockedError | ClockError) else blocked
                 elif isinstance(outcome, BaseException):
                     raise outcome
                 elif name not in answers.unreadable:
@@ -405,7 +408,7 @@ class _Run:
             "span": [partition.span.start.isoformat(), partition.span.end.isoformat()],
             "covers": dict(sorted(covers.items())),
         }
-        now = self.clock()
+        now, checked_at = self.clock(), self.checked()
         landing = await in_thread(
             partial(
                 draft.land,
@@ -413,6 +416,7 @@ class _Run:
                 request=request,
                 original_name=f"{self.source} {partition.name} {partition.part}.zip",
                 clock=lambda: now,
+                checked_at=checked_at,
             )
         )
         if held is not None and landing.landing_id == held.landing_id:
@@ -446,6 +450,6 @@ def _month(day: date) -> Span:
     return Span.of_days(first, after - timedelta(days=1))
 
 
-def _first(group: BaseExceptionGroup[BlockedError]) -> BlockedError:
+def _first(group: BaseExceptionGroup[BlockedError | ClockError]) -> BlockedError | ClockError:
     error = group.exceptions[0]
     return _first(error) if isinstance(error, BaseExceptionGroup) else error

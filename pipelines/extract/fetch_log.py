@@ -22,19 +22,21 @@ import orjson
 
 from pipelines.core.errors import (
     BlockedError,
+    ClockError,
     NoLongerAvailableError,
     RequestRefusedError,
     SourceFormatError,
     ThrottledError,
     VenueUnavailableError,
 )
+from pipelines.core.redaction import redact_values
 from pipelines.extract.landing import Clock
 
 FOLDER: Final = "_problems"
 
-Effect = Literal["asked_again", "given_up", "settled"]
+Effect = Literal["asked_again", "given_up", "settled", "noted"]
 """asked_again: the same run retried the request. given_up: the run ended without it; the next run retries.
-settled: it is final, and no run asks for it again."""
+settled: it is final, and no run asks for it again. noted: a warning; the answer was taken."""
 
 _PROBLEMS: Final = (
     (ThrottledError, "throttled"),
@@ -43,6 +45,7 @@ _PROBLEMS: Final = (
     (NoLongerAvailableError, "no_longer_available"),
     (RequestRefusedError, "refused"),
     (SourceFormatError, "malformed"),
+    (ClockError, "clock"),
 )
 
 
@@ -77,7 +80,8 @@ class FetchLog:
         now = self.clock()
         path = self.raw_dir / FOLDER / self.venue / f"{now:%Y-%m-%d}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
-        line = orjson.dumps({"noted_at": now.isoformat(timespec="microseconds"), **entry}) + b"\n"
+        entry = redact_values({"noted_at": now.isoformat(timespec="microseconds"), **entry})
+        line = orjson.dumps(entry) + b"\n"
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             os.write(descriptor, line)
@@ -104,7 +108,7 @@ def record(problem: str, detail: str, *, effect: Effect, subject: Subject | None
 
 
 def problem_of(error: BaseException) -> str:
-    """The problem kind of an error: throttled, unavailable, blocked, refused, malformed or other."""
+    """The problem kind of an error: throttled, unavailable, blocked, refused, malformed, clock or other."""
     return next((problem for kind, problem in _PROBLEMS if isinstance(error, kind)), "other")
 
 

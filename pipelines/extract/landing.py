@@ -4,6 +4,7 @@
     raw/<source>/<partition>/<part>~<landing_id>.manifest.json
     raw/<source>/<partition>/<part>~<landing_id>.<mark>.json   what was decided about it: refused, accepted, forgotten
     raw/<source>/_mappings/<sha256>.toml                    the mapping an imported file is read with
+    raw/<source>/_newest                                    the newest time of a landing, so that none is older than one before
 
 Bytes are written to a temporary file, synced and renamed, then the manifest in the same way; a payload without a manifest
 is not landed. A process killed in between leaves such a payload; the next landing of the same bytes overwrites it.
@@ -22,7 +23,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
 
@@ -131,25 +132,35 @@ class PackDraft:
         self._writer.abandon()
 
     def land(
-        self, *, completeness: Completeness, request: Mapping[str, Any], original_name: str, clock: Clock = utc_now
+        self,
+        *,
+        completeness: Completeness,
+        request: Mapping[str, Any],
+        original_name: str,
+        clock: Clock = utc_now,
+        checked_at: datetime | None = None,
     ) -> Landing:
         """Land the pages as a new version of the part.
 
         If the venue's responses equal those of the current version, no new version is written: the current one is returned and
-        its LandingStore.checked_at updated.
+        its LandingStore.checked_at updated: to `checked_at` where that is earlier than our clock, as a venue's may be.
         """
         content = self._writer.close()
         newest = self._store.newest(*self._identity)
         request = json.loads(_canonical({**request, "content": content}))
+        now = clock()
+        checked_at = now if checked_at is None else min(now, checked_at)
         if newest and newest.request == request and newest.completeness == completeness:
-            write_atomically(_checked_path(newest), clock().isoformat().encode("ascii"))
+            write_atomically(_checked_path(newest), checked_at.isoformat().encode("ascii"))
             return newest
         sha256, size = _digest(self._temporary)
         landing = self._store._next_version(  # noqa: SLF001 - the draft is part of the store
             self._identity, content=content, sha256=sha256, size=size, original_name=original_name,
-            completeness=completeness, request=request, fetched_at=clock(),
+            completeness=completeness, request=request, fetched_at=now,
         )  # fmt: skip
         self._store._keep(landing, self._temporary, self._sink)  # noqa: SLF001
+        if checked_at < landing.fetched_at:
+            write_atomically(_checked_path(landing), checked_at.isoformat().encode("ascii"))
         return landing
 
 
@@ -306,10 +317,13 @@ class LandingStore:
                 draft.abandon()
 
     def checked_at(self, landing: Landing) -> datetime:
-        """When this landing was last fetched with this content: its own fetch, or a later one with the same responses."""
+        """When this landing was last fetched with this content: its own fetch, or a later one with the same responses.
+
+        By the earlier of our clock and the venue's, and not pushed forward as `fetched_at` is where a clock ran back.
+        """
         try:
             return datetime.fromisoformat(_checked_path(landing).read_text(encoding="ascii"))
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
             return landing.fetched_at
 
     def _next_version(
@@ -324,9 +338,16 @@ class LandingStore:
         request: Mapping[str, Any],
         fetched_at: datetime,
     ) -> Landing:
-        """The next version of the part. Its id depends on its content, not on the time of the fetch."""
+        """The next version of the part. Its id depends on its content, not on the time of the fetch.
+
+        It is never older than what the source has landed already, also where the clock has run back since.
+        """
         source, partition, part = identity
-        version = max((x.version for x in self._versions(*identity)), default=0) + 1
+        versions = self._versions(*identity)
+        version = max((x.version for x in versions), default=0) + 1
+        newest = max((self.newest_stamp(source), *(x.fetched_at for x in versions)))
+        if fetched_at < newest:
+            fetched_at = newest + timedelta(microseconds=1)
         landing_id = hashlib.sha256(
             "\0".join((*identity, str(version), content, _canonical(request))).encode()
         ).hexdigest()[:20]
@@ -352,6 +373,26 @@ class LandingStore:
         temporary.replace(landing.path)
         manifest = landing.path.with_name(landing.path.name + _MANIFEST_SUFFIX)
         write_atomically(manifest, self._manifest(landing).encode())
+        self._note_stamp(landing)
+
+    def newest_stamp(self, source: str) -> datetime:
+        """The newest `fetched_at` that a source has landed with, as noted beside its landings; the oldest date if there is none."""
+        try:
+            return datetime.fromisoformat(self._stamp_path(source).read_text(encoding="ascii")).replace(tzinfo=None)
+        except (FileNotFoundError, ValueError):
+            return datetime(1, 1, 1)
+
+    def _note_stamp(self, landing: Landing) -> None:
+        """Note the newest `fetched_at` of a source. Not synced: where the note is lost, the order within a part still holds."""
+        if landing.fetched_at <= self.newest_stamp(landing.source):
+            return
+        with _temporary(landing.path.parent) as (temporary, sink):
+            sink.write(landing.fetched_at.isoformat(timespec="microseconds").encode("ascii"))
+            sink.flush()
+            temporary.replace(self._stamp_path(landing.source))
+
+    def _stamp_path(self, source: str) -> Path:
+        return self.raw_dir / _safe(source) / "_newest"
 
     def keep_mapping(self, source: str, text: bytes) -> str:
         """Store the text of a mapping with the landings of `source`; returns its sha256, which is also its file name."""

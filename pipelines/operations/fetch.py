@@ -12,15 +12,16 @@ from pipelines.core.errors import ConfigError
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
 from pipelines.extract.answers import HeardApi
+from pipelines.extract.clock import check_clock
 from pipelines.extract.fetch import FetchReport, fetch_feed, plan_capture, plan_days
 from pipelines.extract.fetch_log import FetchLog
 from pipelines.extract.landing import Clock, LandingStore, utc_now
-from pipelines.extract.venue import Api, Feed
+from pipelines.extract.venue import Feed
 from pipelines.sources import registry
 from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHistory, jobs_of
 
 if TYPE_CHECKING:
-    from pipelines.extract.client import RetryPolicy
+    from pipelines.extract.client import HttpApi, RetryPolicy
 
 
 def fetch(
@@ -40,7 +41,7 @@ def fetch(
     slot of captures. The venue's instruments are captured before the feeds that need them.
 
     `feeds` None means all; without `first` only captures are made. Failures are in the reports.
-    Raises ConfigError for an unknown venue or feed, or a missing key.
+    Raises ConfigError for an unknown venue, feed or asset, or a missing key, and ClockError for a clock that was never set.
     """
     import asyncio
 
@@ -52,6 +53,7 @@ def fetch(
     if unknown:
         raise ConfigError(f"{venue_name} has no feed {', '.join(sorted(unknown))}; it has {', '.join(known)}.")
     registry.check_endpoints(settings)
+    check_clock(clock())
     store = LandingStore(settings.root)
 
     @cache
@@ -60,8 +62,9 @@ def fetch(
         followed = tuple(assets) if assets else registry.followed_assets(store, settings)
         return registry.instrument_history(store, venue), followed
 
-    async def run_feed(feed: Feed, api: Api) -> FetchReport:
-        now = clock()
+    async def run_feed(feed: Feed, api: HttpApi, heard: HeardApi) -> FetchReport:
+        # By both clocks: a day that is not over at the venue yet is not asked for.
+        now = api.now()
         if feed.cadence.name == "capture":
             partitions = plan_capture(feed, now=now)
         elif first is None:
@@ -76,13 +79,14 @@ def fetch(
             store,
             venue,
             feed,
-            api,
+            heard,
             partitions=partitions,
             jobs=jobs,
             reader=registry.answer_reader(store, load_contract(settings.schema_dir), venue, feed),
             now=now,
             again=again,
-            clock=clock,
+            clock=api.stamp,
+            checked=api.now,
             progress=progress,
         )
 
@@ -93,12 +97,17 @@ def fetch(
             contact=settings.contact,
             retry=retry or DEFAULT_RETRY,
             clock=clock,
+            newest_stamp=max(store.newest_stamp(venue.source(feed)) for feed in venue.feeds),
         ) as api:
             always_first = (TURNOVER, INSTRUMENTS)
             ordered = sorted(venue.feeds, key=lambda feed: feed.name not in always_first)
             selected = [feed for feed in ordered if feeds is None or feed.name in {*feeds, *always_first}]
             heard = HeardApi(api)
-            return [await run_feed(feed, heard) for feed in selected]
+            reports = [await run_feed(feed, api, heard) for feed in selected if feed.name in always_first]
+            if assets or settings.assets:
+                history, followed = listed()
+                registry.check_assets(store, venue, history, followed)
+            return reports + [await run_feed(feed, api, heard) for feed in selected if feed.name not in always_first]
 
     with FetchLog(settings.raw_dir, venue_name, clock).recording():
         return tuple(asyncio.run(run_feeds()))

@@ -10,8 +10,9 @@ import importlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -98,7 +99,7 @@ class Hit:
 
 
 class Emulator:
-    """Serves the given venues on 127.0.0.1 in its own thread, for the duration of a with block.
+    """Serves the given venues on 127.0.0.1 in its own thread, for the duration of a with block, with `now` as their clock.
 
     `endpoints` has the base URLs by <venue>.<endpoint>, as the settings expect them. `routes` replace those of a venue's module,
     to change its response behavior or its listings.
@@ -191,16 +192,19 @@ class Emulator:
             body = await received.read()
             if self.latency:
                 await asyncio.sleep(self.latency)
-            fault = self._fault(where)
+            fault, now = self._fault(where), self.now()
+            date = {"Date": format_datetime(now.replace(tzinfo=UTC), usegmt=True)}
             if fault is not None and fault.kind == "status":
-                return web.Response(status=fault.status, headers=dict(fault.headers), body=fault.body)
+                return web.Response(status=fault.status, headers={**date, **fault.headers}, body=fault.body)
             if fault is not None and fault.kind == "body":
-                return web.Response(body=fault.body, content_type="application/json")
+                return web.Response(body=fault.body, content_type="application/json", headers={**date, **fault.headers})
             if fault is not None and fault.kind == "html":
-                return web.Response(text="<html><body>Just a moment...</body></html>", content_type="text/html")
+                text = "<html><body>Just a moment...</body></html>"
+                return web.Response(text=text, content_type="text/html", headers=date)
             headers = {name.lower(): value for name, value in received.headers.items()}
-            request = Request(received.method, route.endpoint, path, params, body, self.now(), headers)
+            request = Request(received.method, route.endpoint, path, params, body, now, headers)
             response = route.handler(request, self.market)
+            response = replace(response, headers={**date, **response.headers})
             if fault is None:
                 return web.Response(status=response.status, headers=dict(response.headers), body=response.body)
             return await _faulty_response(received, response, fault)

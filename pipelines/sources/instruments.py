@@ -92,6 +92,11 @@ class InstrumentHistory:
             .select(*SCHEMA)
         )
 
+    @property
+    def assets(self) -> frozenset[str]:
+        """Every asset that a captured instrument ever had."""
+        return frozenset(self._captures()["asset"].drop_nulls())
+
     def _captures(self) -> pl.DataFrame:
         if self._frame is None:
             frames = [

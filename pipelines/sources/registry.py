@@ -21,7 +21,7 @@ from pipelines.contract.ddl import Contract
 from pipelines.core.errors import ConfigError
 from pipelines.core.files import is_fault_of_bytes
 from pipelines.core.settings import PROJECT_ROOT, Settings
-from pipelines.core.universe import choose_universe
+from pipelines.core.universe import DEFAULT_UNIVERSE, canonical_asset, choose_universe
 from pipelines.core.words import nearest
 from pipelines.extract import fetch_log
 from pipelines.extract.answers import UNREADABLE
@@ -129,6 +129,29 @@ def followed_assets(store: LandingStore, settings: Settings) -> tuple[str, ...]:
                 for asset, amount in turnover.items():
                     ranking[asset] = ranking.get(asset, 0.0) + amount
     return choose_universe(months[month] for month in sorted(months))
+
+
+def check_assets(store: LandingStore, owner: Venue, history: InstrumentHistory, assets: Sequence[str]) -> None:
+    """Raise ConfigError for an asset that no landed list of instruments has, and that is like one that some list has.
+
+    Called once the venue's own list was captured. An asset like no other may be listed at a venue that was never asked: it is
+    noted in the journal.
+    """
+    here = history.assets
+    missing = [asset for asset in assets if asset not in here and asset not in DEFAULT_UNIVERSE]
+    if not here or not missing:
+        return
+    others = (instrument_history(store, venue(name)).assets for name in VENUES if name != owner.name)
+    known = here.union(DEFAULT_UNIVERSE, *others)
+    for asset in missing:
+        if asset in known:
+            continue
+        canonical = canonical_asset(asset)
+        meant = f" Did you mean {canonical}?" if canonical in known else nearest(canonical, known)
+        text = f"no venue's list of instruments has the asset {asset!r}.{meant}"
+        if meant:
+            raise ConfigError(f"assets: {text}")
+        fetch_log.record("other", f"{owner.name}: {text}", effect="noted")
 
 
 def open_source(store: LandingStore, contract: Contract, source: str, landings: Sequence[Landing]) -> OpenSource:

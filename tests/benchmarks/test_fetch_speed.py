@@ -126,7 +126,7 @@ def fetched(server: Server, home: Path, venue: Venue) -> float:
         return {x.instrument: Job(x.instrument, span, {"contract_type": x.contract_type}) for x in PERPETUALS}
 
     async def bring() -> float:
-        async with open_api(venue, endpoints={"api": server.base}) as api:
+        async with open_api(venue, endpoints={"api": server.base}, clock=lambda: NOW) as api:
             started = time.perf_counter()
             partitions = plan_days(feed, FIRST, LAST, now=NOW, landed=[])
             store = LandingStore(home)

@@ -270,6 +270,7 @@ def test_the_key_is_in_no_log_manifest_pack_error_or_metadata(
     key: str,
     settings: Settings,
     serve: Serve,
+    clock: Clock,
     fault: Fault,
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
@@ -298,7 +299,10 @@ def test_the_key_is_in_no_log_manifest_pack_error_or_metadata(
         dg.DagsterInstance.get() as instance,
     ):
         steps = build_venue_assets(
-            served.model_copy(update={"assets": ("PEPE",)}), [registry.venue("coinalyze")], observer=Observer()
+            served.model_copy(update={"assets": ("PEPE",)}),
+            [registry.venue("coinalyze")],
+            observer=Observer(),
+            clock=clock,
         )
         wanted = [feed_key("coinalyze", "liquidations")]
         result = dg.materialize(

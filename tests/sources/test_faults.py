@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 
 import orjson
@@ -14,6 +14,7 @@ from polars.testing import assert_frame_equal
 from pipelines.contract.ddl import load_contract
 from pipelines.core.errors import (
     BlockedError,
+    ClockError,
     LeverhouseError,
     RequestRefusedError,
     SourceFormatError,
@@ -22,6 +23,7 @@ from pipelines.core.errors import (
 )
 from pipelines.core.settings import Settings
 from pipelines.extract.fetch import FetchReport
+from pipelines.extract.fetch_log import read_fetch_logs
 from pipelines.extract.landing import LandingStore
 from pipelines.operations.fetch import fetch
 from pipelines.sandbox.emulator import Fault
@@ -35,7 +37,12 @@ OI = "open-interest"
 
 
 def fetch_feed(settings: Settings, clock: Clock, first: date = DAY, last: date = DAY) -> FetchReport:
-    reports = fetch(
+    reports = fetch_all(settings, clock, first, last)
+    return next(report for report in reports if report.source == "bybit.open_interest")
+
+
+def fetch_all(settings: Settings, clock: Clock, first: date = DAY, last: date = DAY) -> Sequence[FetchReport]:
+    return fetch(
         settings,
         "bybit",
         ["open_interest"],
@@ -45,7 +52,6 @@ def fetch_feed(settings: Settings, clock: Clock, first: date = DAY, last: date =
         retry=FAST_RETRY,
         clock=clock,
     )
-    return next(report for report in reports if report.source == "bybit.open_interest")
 
 
 def landed(settings: Settings) -> pl.DataFrame:
@@ -181,19 +187,49 @@ def test_a_retyped_field_is_an_error_that_names_it(settings: Settings, serve: Se
             landed(served)
 
 
-def test_a_venue_with_a_slow_clock_is_refetched_until_the_day_is_final(
+def test_a_day_is_over_and_final_by_the_venues_clock_as_much_as_by_ours(
     settings: Settings, serve: Serve, clock: Clock
 ) -> None:
-    """The day ended 2 hours ago by our clock; the venue's clock is 3 hours slow and lacks the last hour."""
-    clock.now = datetime(2024, 3, 6, 2)
-    slow = Clock(datetime(2024, 3, 5, 23))
+    """The venue's clock is 50 minutes slow. The day is asked for and final by its time, and it is noted once a run."""
+    slow = timedelta(minutes=50)
     with serve("bybit", settings=settings) as (emulator, served):
-        emulator.now = lambda: slow.now
-        fetch_feed(served, clock)
-        short = landed(served)
-        clock.now, slow.now = datetime(2024, 3, 6, 9), datetime(2024, 3, 6, 6)
-        fetch_feed(served, clock)
-        assert short.height < expected_rows().height
+        emulator.now = lambda: clock.now - slow
+        clock.now = datetime(2024, 3, 6, 1, 30)
+        assert fetch_feed(served, clock).landings == ()
+        clock.now = datetime(2024, 3, 6, 2)
+        assert len(fetch_feed(served, clock).landings) == 1
+        # Final a day and an hour after its end: by our clock, not by the venue's.
+        clock.now = datetime(2024, 3, 7, 1, 30)
+        assert fetch_feed(served, clock).unchanged == 1
+        clock.now = datetime(2024, 3, 7, 8)
+        assert fetch_feed(served, clock).unchanged == 1
+        clock.now = datetime(2024, 3, 7, 15)
+        assert fetch_feed(served, clock).skipped == 1
+        assert_frame_equal(landed(served), expected_rows())
+    noted = [line for day in read_fetch_logs(settings.raw_dir, since={}) for line in day.lines]
+    assert {(line["problem"], line["effect"]) for line in noted} == {("clock", "noted")}
+    assert "the venue's clock is 50 min behind this machine's" in noted[0]["detail"]
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=10), timedelta(hours=-3)])
+def test_a_clock_that_is_far_off_settles_nothing(
+    settings: Settings, serve: Serve, clock: Clock, ahead: timedelta
+) -> None:
+    """Ours is ahead: days that are not over yet would be empty, and never asked for again."""
+    true = datetime(2024, 3, 6, 9)
+    clock.now = true + ahead
+    with serve("bybit", settings=settings) as (emulator, served):
+        emulator.now = lambda: true
+        instruments, *_ = fetch_all(served, clock, last=max(DAY, (true + ahead).date()))
+        assert {type(error) for error in instruments.failures.values()} == {ClockError}
+        with pytest.raises(ClockError, match="set the clock of this machine"):
+            instruments.raise_failures()
+        assert LandingStore(served.root).all() == []
+        asked = len(emulator.hits)
+    assert asked < 20
+    with serve("bybit", settings=settings) as (_, served):
+        clock.now = true
+        assert fetch_feed(served, clock).failures == {}
         assert_frame_equal(landed(served), expected_rows())
 
 

@@ -72,7 +72,7 @@ def test_an_escape_sequence_is_shown_and_not_sent() -> None:
     assert printable("\x1b[31mBTC\u202e") == "\\x1b[31mBTC\\u202e"
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@cmd", "\t=1"])
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@cmd", "\t=1", " =1", '"=1', "\n=1", "\uff1d1"])
 def test_a_formula_is_neutralized_for_spreadsheets(text: str) -> None:
     assert spreadsheet_safe(text) == f"'{text}"
 
