@@ -20,6 +20,7 @@ from pydantic_settings import (
 )
 
 from pipelines.core.errors import ConfigError
+from pipelines.core.limits import DEFAULTS, Limits
 from pipelines.core.words import nearest
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
@@ -70,6 +71,10 @@ class Settings(BaseSettings):
     mappings: Path | None = Field(default=None, description="Folder of mapping files; default <home>/mappings.")
     duckdb_memory: str = Field(default="512MB", description="memory_limit of the writing DuckDB connection.")
     duckdb_threads: int = Field(default=2, ge=1, description="Threads of the writing DuckDB connection.")
+    limits: Limits = Field(
+        default=DEFAULTS,
+        description="Limits on what is read, by name (docs/limits.md): a table of leverhouse.toml, JSON in the environment.",
+    )
     assets: Names = Field(
         default=(),
         description="Assets to fetch; empty: the universe (rule in pipelines/core/universe.py).",

@@ -156,6 +156,7 @@ def parse(landing: Landing, mapping: Mapping, contract: Contract) -> Iterator[Pa
     columns = Columns(used=file.used, ignored=frozenset(file.ignore), wide=file.wide is not None)
     shaper = Shaper(file, contract, book, landing.landing_id)
     layout: WideLayout | None = None
+    known: frozenset[str] = frozenset()
     for records in read_records(landing.path, file, landing.original_name, columns):
         if records.broken.height:
             yield _broken(records, file, landing)
@@ -164,7 +165,8 @@ def parse(landing: Landing, mapping: Mapping, contract: Contract) -> Iterator[Pa
         if file.wide is None:
             yield from _long(records.frame, file, shaper)
             continue
-        if layout is None:
+        if layout is None or not known.issuperset(records.frame.columns):
+            known = frozenset(records.frame.columns)
             layout = wide_layout(
                 records.frame.columns,
                 file.wide,
