@@ -136,8 +136,9 @@ class ParsedSource:
             unreadable += batch.rejects.filter(pl.col("reason") != SENTINEL).height
             _check_counts(landing, read, unreadable)
             table = self.contract.table(batch.table)
-            rows = self._stamped(table, batch)
-            if rows.height:
+            _check_frame(self.source, table, batch.rows, batch.rejects)
+            if batch.rows.height:
+                rows = self._stamped(table, batch)
                 file = folder / f"{table.name}-{self._rows}.parquet"
                 constant_columns = _constant_texts(rows)
                 rows.select(*stage_schema(table)).with_columns(
@@ -227,7 +228,6 @@ class ParsedSource:
 
     def _stamped(self, table: Table, batch: ParsedBatch) -> pl.DataFrame:
         """The rows of a batch with every column of the stage: partition day, origin, row number, key hash."""
-        _check_frame(self.source, table, batch.rows, batch.rejects)
         rows, day = batch.rows, pl.col(table.day_column or "")
         return rows.with_columns(
             *(pl.lit(None, dtype=t).alias(c) for c, t in table.polars_schema().items() if c not in rows.columns),
@@ -323,7 +323,8 @@ def _message(error: BaseException) -> str:
 def _check_frame(source: str, table: Table, rows: pl.DataFrame, rejects: pl.DataFrame) -> None:
     expected = table.polars_schema()
     unknown = [c for c in rows.columns if c not in expected and c not in ("_line", "_field")]
-    missing = [c.name for c in table.wire_columns if not c.nullable and c.name not in rows.columns]
+    # A batch of rejects only has no columns.
+    missing = [c.name for c in table.wire_columns if rows.height and not c.nullable and c.name not in rows.columns]
     wrong = [f"{c} is {rows.schema[c]}" for c in rows.columns if c in expected and rows.schema[c] != expected[c]]
     if unknown or missing or wrong:
         raise ContractError(

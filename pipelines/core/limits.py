@@ -28,6 +28,9 @@ class Limits(BaseModel):
     answer_values: int = Field(
         default=3_000_000, gt=0, description="elements and fields of one JSON answer of more than 4 MiB"
     )
+    answer_unpacked_bytes: int = Field(
+        default=128 * MIB, gt=0, description="the file in an archive that a venue answers with"
+    )
     landing_bytes: int = Field(default=8 * GIB, gt=0, description="one landed file or pack, as it lies on the disk")
     landing_rows: int = Field(
         default=50_000_000, gt=0, description="rows read from one landing, for all tables together"

@@ -31,6 +31,7 @@ from pipelines.core.errors import (
     TransientError,
     VenueUnavailableError,
 )
+from pipelines.core.limits import current, exceeded
 from pipelines.extract import fetch_log, mirror
 from pipelines.extract.landing import Clock, utc_now
 from pipelines.extract.rate_limits import RateLimiter, Sleep
@@ -50,7 +51,6 @@ class RetryPolicy:
     longest_wait: float = 660.0
     connect_seconds: float = 15.0
     total_seconds: float = 60.0
-    largest_body: int = 64 << 20
 
 
 DEFAULT_RETRY: Final = RetryPolicy()
@@ -190,11 +190,11 @@ class HttpApi:
     async def _read(self, response: aiohttp.ClientResponse, request: Mapping[str, Any]) -> bytes:
         parts: list[bytes] = []
         size = 0
+        most = current().answer_bytes
         async for part in response.content.iter_chunked(1 << 16):
             size += len(part)
-            if size > self._retry.largest_body:
-                limit = self._retry.largest_body >> 20
-                raise SourceFormatError(f"{self._where(request)}: the response is larger than {limit} MiB.")
+            if size > most:
+                raise exceeded(self._where(request), "answer_bytes", f"the response is larger than {most:,} bytes")
             parts.append(part)
         return b"".join(parts)
 

@@ -11,6 +11,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 from xml.sax.saxutils import escape
 
+from pipelines.core.limits import current, exceeded
+
 
 def answer(base: str, request: Mapping[str, Any]) -> tuple[int, bytes]:
     """Status and body of `request` from the folder of the file:// URL `base`; 404 for a missing file.
@@ -24,7 +26,11 @@ def answer(base: str, request: Mapping[str, Any]) -> tuple[int, bytes]:
         return 200, _listing(root, {key: str(value) for key, value in params.items()})
     path = (root / str(request["path"]).lstrip("/")).resolve()
     exists = path.is_relative_to(root) and path.is_file()
-    return (200, path.read_bytes()) if exists else (404, b"")
+    if not exists:
+        return 404, b""
+    if path.stat().st_size > current().answer_bytes:
+        raise exceeded(str(path), "answer_bytes", f"the file has {path.stat().st_size:,} bytes")
+    return 200, path.read_bytes()
 
 
 def _listing(root: Path, params: Mapping[str, str]) -> bytes:

@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from pipelines.core.errors import ConfigError
+from pipelines.core.limits import in_force
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
 from pipelines.extract.fetch import FetchReport, fetch_feed, plan_capture, plan_days
@@ -96,5 +97,5 @@ def fetch(
             selected = [feed for feed in ordered if feeds is None or feed.name in {*feeds, *always_first}]
             return [await run_feed(feed, api) for feed in selected]
 
-    with FetchLog(settings.raw_dir, venue_name, clock).recording():
+    with in_force(settings.limits), FetchLog(settings.raw_dir, venue_name, clock).recording():
         return tuple(asyncio.run(run_feeds()))

@@ -20,6 +20,7 @@ from pipelines.clean.parsed import remove_leftovers
 from pipelines.clean.refusals import record_refusals
 from pipelines.contract.ddl import load_contract
 from pipelines.core.errors import LeverhouseError, PermanentError, TransientError
+from pipelines.core.limits import in_force
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import Clock, Landing, LandingStore, Refusal, utc_now
@@ -94,7 +95,8 @@ def import_files(
 
     Raises MappingError, SourceFormatError (a file the mapping does not match) or LandingError.
     """
-    return land_matches(LandingStore(settings.root), mapping, files=files, root=root, clock=clock, progress=progress)
+    with in_force(settings.limits):
+        return land_matches(LandingStore(settings.root), mapping, files=files, root=root, clock=clock, progress=progress)
 
 
 def load_pending(
@@ -110,51 +112,52 @@ def load_pending(
 
     The clean rows of a failed source are unchanged; the other sources are still loaded.
     """
-    contract = load_contract(settings.schema_dir)
-    store = LandingStore(settings.root)
-    remove_leftovers(settings.root)
-    by_source: dict[str, list[Landing]] = {}
-    for landing in store.all():
-        if sources is None or landing.source in sources:
-            by_source.setdefault(landing.source, []).append(landing)
-    connect = partial(writer, settings, what="load")
-    with connect() as con:
-        record_fetch_problems(con, settings.raw_dir)
-        record_refusals(con, store, by_source)
-        loaded = {
-            name for (name,) in con.execute("select distinct source from ops.landings where is_current").fetchall()
-        }
-        # A source all of whose landings were forgotten has rows left.
-        for source in loaded if sources is None else loaded & set(sources):
-            by_source.setdefault(source, [])
-        pending = [source for source, found in by_source.items() if _has_work(con, store, source, found)]
-    reports: list[LoadReport] = []
-    failures: dict[str, LeverhouseError] = {}
-    for source in pending:
-        try:
-            opened = registry.open_source(store, contract, source, by_source[source])
-            report = load_source(
-                connect,
-                contract=contract,
-                source=source,
-                store=store,
-                landings=by_source[source],
-                parse=opened.parse,
-                rules=opened.rules,
-                gate=gate,
-                now=clock(),
-                reader_version=opened.version,
-                known_by=known_by,
-                progress=progress,
-            )
-        except LeverhouseError as error:
-            failures[source] = error
-        else:
-            reports.append(report)
-    if any(report.refused for report in reports):
+    with in_force(settings.limits):
+        contract = load_contract(settings.schema_dir)
+        store = LandingStore(settings.root)
+        remove_leftovers(settings.root)
+        by_source: dict[str, list[Landing]] = {}
+        for landing in store.all():
+            if sources is None or landing.source in sources:
+                by_source.setdefault(landing.source, []).append(landing)
+        connect = partial(writer, settings, what="load")
         with connect() as con:
+            record_fetch_problems(con, settings.raw_dir)
             record_refusals(con, store, by_source)
-    return LoadOutcome(reports=tuple(r for r in reports if r.landings or r.tables or r.refused), failures=failures)
+            loaded = {
+                name for (name,) in con.execute("select distinct source from ops.landings where is_current").fetchall()
+            }
+            # A source all of whose landings were forgotten has rows left.
+            for source in loaded if sources is None else loaded & set(sources):
+                by_source.setdefault(source, [])
+            pending = [source for source, found in by_source.items() if _has_work(con, store, source, found)]
+        reports: list[LoadReport] = []
+        failures: dict[str, LeverhouseError] = {}
+        for source in pending:
+            try:
+                opened = registry.open_source(store, contract, source, by_source[source])
+                report = load_source(
+                    connect,
+                    contract=contract,
+                    source=source,
+                    store=store,
+                    landings=by_source[source],
+                    parse=opened.parse,
+                    rules=opened.rules,
+                    gate=gate,
+                    now=clock(),
+                    reader_version=opened.version,
+                    known_by=known_by,
+                    progress=progress,
+                )
+            except LeverhouseError as error:
+                failures[source] = error
+            else:
+                reports.append(report)
+        if any(report.refused for report in reports):
+            with connect() as con:
+                record_refusals(con, store, by_source)
+        return LoadOutcome(reports=tuple(r for r in reports if r.landings or r.tables or r.refused), failures=failures)
 
 
 def _has_work(con: duckdb.DuckDBPyConnection, store: LandingStore, source: str, landings: Sequence[Landing]) -> bool:

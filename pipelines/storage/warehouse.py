@@ -62,15 +62,16 @@ def reader(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
 
     Raises as open_snapshot does. An open reader keeps its snapshot while a new one is published.
     """
-    con = open_snapshot(settings.published_database)
+    con = open_snapshot(settings.published_database, settings)
     try:
         yield con
     finally:
         con.close()
 
 
-def open_snapshot(path: Path) -> duckdb.DuckDBPyConnection:
-    """Open a published file read-only with a locked configuration, as recommended for BI tools.
+def open_snapshot(path: Path, settings: Settings) -> duckdb.DuckDBPyConnection:
+    """Open a published file read-only with a locked configuration, as recommended for BI tools. A query uses up to
+    limits.reader_memory of memory, then the scratch folder.
 
     Raises ConfigError if there is none, TransientError if a client has it open for writing, which keeps all others out, and
     SnapshotDamagedError if DuckDB cannot read it.
@@ -79,7 +80,14 @@ def open_snapshot(path: Path) -> duckdb.DuckDBPyConnection:
         raise ConfigError(f"no published snapshot at {path}; run 'leverhouse run' first.")
     try:
         con = duckdb.connect(
-            str(path), read_only=True, config={"enable_external_access": False, "autoload_known_extensions": False}
+            str(path),
+            read_only=True,
+            config={
+                "enable_external_access": False,
+                "autoload_known_extensions": False,
+                "memory_limit": settings.limits.reader_memory,
+                "temp_directory": str(settings.scratch_dir),
+            },
         )
     except duckdb.Error as error:
         # An internal error includes its stack trace.

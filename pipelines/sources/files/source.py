@@ -6,6 +6,7 @@ mapping.py, file reading in reader.py, row shaping in shape.py.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -131,6 +132,11 @@ def open_landings(store: LandingStore, contract: Contract, landings: Sequence[La
             )
         if digest not in mappings:
             mappings[digest] = load_mapping(store.mapping_path(landing.source, digest), contract=contract)
+            if hashlib.sha256(mappings[digest].text).hexdigest() != digest:
+                raise LandingError(
+                    f"{landing.source}: the mapping kept for landing {landing.landing_id} was altered; restore "
+                    f"{mappings[digest].path}, or import the file again."
+                )
 
     def parser(landing: Landing) -> Iterator[ParsedBatch]:
         return parse(landing, mappings[landing.request[MAPPING_KEY]], contract)
