@@ -354,7 +354,11 @@ def _invoke(
 
 
 def _variables(settings: Settings) -> dict[str, str]:
-    return {"LEVERHOUSE_DATABASE": str(settings.database), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+    return {
+        "LEVERHOUSE_DATABASE": str(settings.database),
+        "LEVERHOUSE_BUILD_MEMORY": settings.build_memory,
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    }
 
 
 def _folders(settings: Settings, target: Path) -> list[str]:
