@@ -422,21 +422,25 @@ class LandingStore:
                 raise ValueError(f"it names the payload {data['path']!r}")  # noqa: TRY301
             landing = Landing(**{**data, "path": path, "fetched_at": datetime.fromisoformat(data["fetched_at"])})
             _check_manifest(landing)
-            return landing
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise LandingError(
                 f"manifest {manifest} cannot be read ({error}); restore it, or remove it and land the file again."
             ) from error
+        return landing
 
 
 def _check_manifest(landing: Landing) -> None:
     """Raise ValueError for a manifest that says what this program never writes: a name that leads elsewhere, or another type."""
     folder = (_safe(landing.source), _safe(landing.partition))
     if landing.path.parent.parts[-2:] != folder or landing.path.name != f"{_safe(landing.part)}~{landing.landing_id}":
-        raise ValueError(f"it is that of {landing.source!r}, {landing.partition!r}, {landing.part!r}, {landing.landing_id!r}")
+        raise ValueError(
+            f"it is that of {landing.source!r}, {landing.partition!r}, {landing.part!r}, {landing.landing_id!r}"
+        )
     if _LANDING_ID.fullmatch(landing.landing_id) is None or _SHA256.fullmatch(landing.sha256) is None:
         raise ValueError("its id or its digest is none")
-    whole = isinstance(landing.version, int) and isinstance(landing.bytes, int) and min(landing.version, landing.bytes) >= 0
+    whole = (
+        isinstance(landing.version, int) and isinstance(landing.bytes, int) and min(landing.version, landing.bytes) >= 0
+    )
     if not whole or not isinstance(landing.request, dict) or not isinstance(landing.original_name, str):
         raise ValueError("its version, size, request or name is of another type")
     if landing.completeness not in get_args(Completeness) or landing.fetched_at.tzinfo is not None:

@@ -96,7 +96,9 @@ def import_files(
     Raises MappingError, SourceFormatError (a file the mapping does not match) or LandingError.
     """
     with in_force(settings.limits):
-        return land_matches(LandingStore(settings.root), mapping, files=files, root=root, clock=clock, progress=progress)
+        return land_matches(
+            LandingStore(settings.root), mapping, files=files, root=root, clock=clock, progress=progress
+        )
 
 
 def load_pending(

@@ -294,7 +294,10 @@ def test_an_unreadable_record_is_rejected_and_the_others_stay(broken: str) -> No
 
 def test_a_zip_bomb_is_refused_before_it_is_inflated() -> None:
     page = archived("BTCUSDT", "BTCUSDT-metrics-2024-01-01.zip", b"0" * (2 << 20))
-    with in_force(Limits(answer_unpacked_bytes=1 << 20)), pytest.raises(LimitError, match="unpacks to 2,097,152; the limit"):
+    with (
+        in_force(Limits(answer_unpacked_bytes=1 << 20)),
+        pytest.raises(LimitError, match="unpacks to 2,097,152; the limit"),
+    ):
         parsed("binance_archive", "um_metrics", [page])
 
 

@@ -76,6 +76,8 @@ def _name(value: str) -> str:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+
+
 def _linear(value: str) -> str:
     if not is_linear(_regex(value)):
         raise ValueError("cells are read without look-around, back-references and counted repetitions of repetitions")
