@@ -124,6 +124,8 @@ class ParsedSource:
         )
 
     def _parse(self, landing: Landing, folder: Path) -> ParsedLanding:
+        if landing.bytes > current().landing_bytes:
+            raise exceeded(landing.original_name, "landing_bytes", f"it has {landing.bytes:,} bytes")
         for fault in self.store.verify([landing]):
             raise AlteredError(fault)
         folder.mkdir(parents=True)

@@ -31,7 +31,7 @@ import orjson
 from pipelines.contract.batch import ParsedBatch
 from pipelines.core.errors import LandingError
 from pipelines.core.files import write_atomically
-from pipelines.core.limits import current, exceeded
+from pipelines.core.limits import current
 from pipelines.extract.pack import PackWriter
 from pipelines.extract.venue import Page
 
@@ -372,10 +372,7 @@ class LandingStore:
         return self.raw_dir / _safe(source) / "_mappings" / f"{digest}.toml"
 
     def verify(self, landings: Iterable[Landing]) -> Iterator[str]:
-        """One line for every landing whose bytes are missing or are not those of its manifest, by size and digest.
-
-        Raises LimitError for one that is larger than `landing_bytes`.
-        """
+        """One line for every landing whose bytes are missing or are not those of its manifest, by size and digest."""
         for landing in landings:
             what = f"{landing.source}/{landing.part}: {landing.path}"
             if not landing.path.is_file():
@@ -386,8 +383,6 @@ class LandingStore:
             if size != landing.bytes:
                 yield f"{what} was altered after landing: it has {size} of {landing.bytes} bytes; land the file again."
                 continue
-            if size > current().landing_bytes:
-                raise exceeded(what, "landing_bytes", f"it has {size:,} bytes")
             if _digest(landing.path)[0] != landing.sha256:
                 yield f"{what} was altered after landing; land the file again."
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
-from pipelines.core.errors import ConfigError, LeverhouseError, LimitError, NoLongerAvailableError
+from pipelines.core.errors import ConfigError, LeverhouseError, NoLongerAvailableError
 from pipelines.core.limits import in_force
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
@@ -56,11 +56,7 @@ def bad_landings(
     for done, landing in enumerate(landings):
         progress(f"verify {landing.part}", done, len(landings))
         with in_force(settings.limits):
-            try:
-                faults = list(store.verify([landing]))
-            except LimitError as error:
-                faults = [str(error)]
-            for fault in faults:
+            for fault in store.verify([landing]):
                 held, why, step = _ask(settings, store, landing, retry, clock)
                 yield BadLanding(f"{landing.source} {landing.partition}", fault, held, why, step)
 

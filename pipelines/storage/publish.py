@@ -277,7 +277,7 @@ def _copy_comments(con: duckdb.DuckDBPyConnection, schema: str, name: str) -> No
 def _verify(settings: Settings, database: Path, tables: int, rows: int, now: datetime) -> None:
     """Read a snapshot under the name that readers use, and compare it with what was written."""
     try:
-        con = open_snapshot(database, settings)
+        con = open_snapshot(database, memory=settings.limits.reader_memory, spill=settings.scratch_dir)
         try:
             names = [
                 r[0]
