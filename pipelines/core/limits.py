@@ -60,7 +60,7 @@ class Limits(BaseModel):
     mapping_bytes: int = Field(default=MIB, gt=0, description="a mapping file")
     reader_memory: str = Field(
         default="1GB",
-        min_length=1,
+        pattern=r"^[0-9]+([.][0-9]+)? ?[KMGT]i?B$",
         description="DuckDB's memory_limit of every connection that does not write the warehouse",
     )
 

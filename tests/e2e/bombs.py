@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import os
 import struct
@@ -235,6 +234,7 @@ class Measured:
     name: str
     size: int
     seconds: float
+    processor: float
     peak: int
     waited: float
     ended: str
@@ -269,17 +269,19 @@ def measure(name: str, folder: Path) -> Measured:
     try:
         out, err = child.communicate(timeout=SECONDS)
         told = (
-            json.loads(out.splitlines()[-1]) if out else {"ended": f"exit {child.returncode}: {err[-200:]}", "peak": 0}
+            json.loads(out.splitlines()[-1])
+            if out
+            else {"ended": f"exit {child.returncode}: {err[-200:]}", "peak": 0, "processor": 0.0}
         )
     except subprocess.TimeoutExpired:
         peak = _peak(child.pid)
         child.kill()
         child.communicate()
-        told = {"ended": f"still going after {SECONDS:g} s", "peak": peak}
+        told = {"ended": f"still going after {SECONDS:g} s", "peak": peak, "processor": 0.0}
     finally:
         over.set()
         asking.join()
-    return Measured(name, size, time.monotonic() - started, told["peak"], max(waits), told["ended"])
+    return Measured(name, size, time.monotonic() - started, told["processor"], told["peak"], max(waits), told["ended"])
 
 
 def _peak(process: int) -> int:
@@ -322,7 +324,9 @@ def _child(name: str, folder: Path) -> None:
         ended = _load(name, folder)
     except MemoryError:
         ended = f"more than {MEMORY >> 30} GiB of memory"
-    print(json.dumps({"ended": ended, "peak": _peak(os.getpid())}))
+    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    processor = sum(one.ru_utime + one.ru_stime for one in spent)
+    print(json.dumps({"ended": ended, "peak": _peak(os.getpid()), "processor": processor}))
 
 
 def main() -> None:
@@ -330,14 +334,15 @@ def main() -> None:
     if len(names) == 2 and Path(names[1]).is_dir():
         _child(names[0], Path(names[1]))
         return
-    out = io.StringIO()
-    out.write("| input | bytes | seconds | peak MB | lock waited s | ended |\n|---|---|---|---|---|---|\n")
+    print("| input | bytes | seconds | processor s | peak MB | lock waited s | ended |\n|---|---|---|---|---|---|---|")
     for name in names:
         with tempfile.TemporaryDirectory() as folder:
             found = measure(name, Path(folder))
-        line = f"| {name} | {found.size:,} | {found.seconds:.1f} | {found.peak / 1e6:,.0f} | {found.waited:.1f} | {found.ended} |"
-        print(line, flush=True)
-        out.write(line + "\n")
+        cells = (
+            name, f"{found.size:,}", f"{found.seconds:.1f}", f"{found.processor:.1f}", f"{found.peak / 1e6:,.0f}",
+            f"{found.waited:.1f}", found.ended,
+        )  # fmt: skip
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

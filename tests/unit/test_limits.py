@@ -11,6 +11,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import orjson
 import polars as pl
 import pytest
@@ -162,6 +163,7 @@ VALUES = st.recursive(
 )
 
 
+@hypothesis.settings(max_examples=50)
 @given(records=st.lists(VALUES, max_size=12), before=VALUES, size=st.integers(8, 40), indent=st.booleans())
 def test_an_array_in_parts_is_the_array(records: list[Any], before: Any, size: int, indent: bool) -> None:
     document = {"before": before, 'k"ey': {"list": records}, "after": [before]}
