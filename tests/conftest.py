@@ -14,6 +14,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from pydantic import BaseModel
 
 from pipelines.core.settings import Settings
 from pipelines.operations.build import ensure_manifest
@@ -114,7 +115,9 @@ def warehouse_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         default = field.get_default(call_default_factory=True)
         if default is not None:
             text = (
-                json.dumps(default)
+                default.model_dump_json()
+                if isinstance(default, BaseModel)
+                else json.dumps(default)
                 if isinstance(default, dict)
                 else ",".join(default)
                 if isinstance(default, tuple)

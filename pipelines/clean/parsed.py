@@ -23,6 +23,7 @@ from pipelines.contract.batch import NULL_CELLS_SCHEMA, REJECT_SCHEMA, LeftOut, 
 from pipelines.contract.ddl import Contract, Table
 from pipelines.core.errors import ContractError, LimitError
 from pipelines.core.files import is_fault_of_bytes
+from pipelines.core.limits import current, exceeded
 from pipelines.extract.landing import Landing, LandingStore, Parser, Refusal
 
 _MIX: Final = 0x9E3779B97F4A7C15
@@ -33,6 +34,9 @@ DETAIL_LENGTH: Final = 2_000
 
 RESERVED_REASONS: Final = frozenset({"contract", "conflicting_duplicate"})
 """Reasons of rejected rows that only the loader gives."""
+
+SENTINEL: Final = "sentinel"
+"""Reason of rows that a mapping rejects on purpose."""
 
 _LOCK: Final = ".lock"
 
@@ -51,11 +55,11 @@ class TableFiles:
 
 @dataclass(frozen=True)
 class ParsedLanding:
-    """One landing, parsed. `rejects` and `null_cells` are few and stay in memory; keys are table names."""
+    """One landing, parsed; keys are table names. `rejects` are Parquet files; `null_cells` are few and stay in memory."""
 
     landing_id: str
     tables: Mapping[str, TableFiles]
-    rejects: Mapping[str, pl.DataFrame]
+    rejects: Mapping[str, tuple[Path, ...]]
     null_cells: Mapping[str, pl.DataFrame]
     left_out: Mapping[str, LeftOut]
 
@@ -121,17 +125,24 @@ class ParsedSource:
         )
 
     def _parse(self, landing: Landing, folder: Path) -> ParsedLanding:
+        if landing.bytes > current().landing_bytes:
+            raise exceeded(landing.original_name, "landing_bytes", f"it has {landing.bytes:,} bytes")
         for fault in self.store.verify([landing]):
             raise AlteredError(fault)
         folder.mkdir(parents=True)
         parts: dict[str, list[tuple[Path, set[date | None], ConstantColumns]]] = {}
-        rejects: dict[str, list[pl.DataFrame]] = {}
+        rejects: dict[str, list[Path]] = {}
         null_cells: dict[str, list[pl.DataFrame]] = {}
         left_out: dict[str, LeftOut] = {}
+        read = unreadable = 0
         for batch in self.parse(landing):
+            read += batch.rows.height + batch.rejects.height
+            unreadable += batch.rejects.filter(pl.col("reason") != SENTINEL).height
+            _check_counts(landing, read, unreadable)
             table = self.contract.table(batch.table)
-            rows = self._stamped(table, batch)
-            if rows.height:
+            _check_frame(self.source, table, batch.rows, batch.rejects)
+            if batch.rows.height:
+                rows = self._stamped(table, batch)
                 file = folder / f"{table.name}-{self._rows}.parquet"
                 constant_columns = _constant_texts(rows)
                 rows.select(*stage_schema(table)).with_columns(
@@ -142,20 +153,22 @@ class ParsedSource:
             parts.setdefault(table.name, [])
             left_out[table.name] = left_out.get(table.name, LeftOut()) + batch.left_out
             if batch.rejects.height:
-                rejects.setdefault(table.name, []).append(batch.rejects.select(*REJECT_SCHEMA))
+                found = rejects.setdefault(table.name, [])
+                found.append(folder / f"{table.name}-rejects-{len(found)}.parquet")
+                batch.rejects.select(*REJECT_SCHEMA).write_parquet(found[-1], compression="lz4", statistics=False)
             if batch.null_cells.height:
                 null_cells.setdefault(table.name, []).append(batch.null_cells.select(*NULL_CELLS_SCHEMA))
         return ParsedLanding(
             landing.landing_id,
             {
                 name: TableFiles(
-                    tuple(file for file, _, _ in found),
-                    frozenset().union(*(days for _, days, _ in found)),
-                    shared_constants(constants for _, _, constants in found),
+                    tuple(file for file, _, _ in staged),
+                    frozenset().union(*(days for _, days, _ in staged)),
+                    shared_constants(constants for _, _, constants in staged),
                 )
-                for name, found in parts.items()
+                for name, staged in parts.items()
             },
-            {name: pl.concat(frames) for name, frames in rejects.items()},
+            {name: tuple(files) for name, files in rejects.items()},
             {name: pl.concat(frames) for name, frames in null_cells.items()},
             left_out,
         )
@@ -210,16 +223,17 @@ class ParsedSource:
                 days.update(rows["trade_date"].unique())
             tables[name] = replace(found, days=frozenset(days))
         by = pl.col("trade_date").is_null() | (pl.col("trade_date") < self.known_by)
+        for files in parsed.rejects.values():
+            for file in files:
+                pl.read_parquet(file, glob=False).filter(by).write_parquet(file, compression="lz4", statistics=False)
         return replace(
             parsed,
             tables=tables,
-            rejects={name: rows.filter(by) for name, rows in parsed.rejects.items()},
             null_cells={name: rows.filter(by) for name, rows in parsed.null_cells.items()},
         )
 
     def _stamped(self, table: Table, batch: ParsedBatch) -> pl.DataFrame:
         """The rows of a batch with every column of the stage: partition day, origin, row number, key hash."""
-        _check_frame(self.source, table, batch.rows, batch.rejects)
         rows, day = batch.rows, pl.col(table.day_column or "")
         return rows.with_columns(
             *(pl.lit(None, dtype=t).alias(c) for c, t in table.polars_schema().items() if c not in rows.columns),
@@ -287,6 +301,18 @@ def shared_constants(columns: Iterable[ConstantColumns]) -> ConstantColumns:
     return shared or {}
 
 
+def _check_counts(landing: Landing, read: int, unreadable: int) -> None:
+    """Raise LimitError for a landing with too many rows."""
+    limits = current()
+    if read > limits.landing_rows:
+        raise exceeded(landing.original_name, "landing_rows", f"{read:,} rows so far", advice="Split the file.")
+    if unreadable > limits.unreadable_rows:
+        raise exceeded(
+            landing.original_name, "unreadable_rows", f"{unreadable:,} of the first {read:,} rows cannot be read",
+            advice="Compare the file with its mapping.",
+        )  # fmt: skip
+
+
 def _reason(error: BaseException) -> str:
     if isinstance(error, AlteredError):
         return "altered"
@@ -303,7 +329,8 @@ def _message(error: BaseException) -> str:
 def _check_frame(source: str, table: Table, rows: pl.DataFrame, rejects: pl.DataFrame) -> None:
     expected = table.polars_schema()
     unknown = [c for c in rows.columns if c not in expected and c not in ("_line", "_field")]
-    missing = [c.name for c in table.wire_columns if not c.nullable and c.name not in rows.columns]
+    # A batch of rejects only has no columns.
+    missing = [c.name for c in table.wire_columns if rows.height and not c.nullable and c.name not in rows.columns]
     wrong = [f"{c} is {rows.schema[c]}" for c in rows.columns if c in expected and rows.schema[c] != expected[c]]
     if unknown or missing or wrong:
         raise ContractError(

@@ -101,17 +101,19 @@ class Stage:
             if only_affected
             else ""
         )
-        for table, columns, frames in (
-            ("stage_rejects", "trade_date, line, field, instrument, reason, detail, raw", landing.rejects),
-            ("stage_null_cells", "trade_date, instrument, cells", landing.null_cells),
-        ):
-            for name, frame in frames.items():
-                execute_with(
-                    self.con,
-                    frame,
-                    f"insert into {table} select ?, ?, {columns} from frame{where}",
-                    [name, landing.landing_id, *([name] if only_affected else [])],
-                )
+        for name, files in landing.rejects.items():
+            self.con.execute(
+                "insert into stage_rejects select ?, ?, trade_date, line, field, instrument, reason, detail, raw "
+                f"from {_read(files)}{where}",
+                [name, landing.landing_id, *([name] if only_affected else [])],
+            )
+        for name, frame in landing.null_cells.items():
+            execute_with(
+                self.con,
+                frame,
+                f"insert into stage_null_cells select ?, ?, trade_date, instrument, cells from frame{where}",
+                [name, landing.landing_id, *([name] if only_affected else [])],
+            )
 
     def landings_in_affected_partitions(self, *, exclude: list[str]) -> set[str]:
         """Other landings with rows in the affected partitions."""

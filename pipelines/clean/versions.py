@@ -17,6 +17,7 @@ import duckdb
 import polars as pl
 
 from pipelines.contract.ddl import Table
+from pipelines.core.limits import current
 from pipelines.extract.landing import Landing
 
 ALL_SUBJECTS: Final = None
@@ -69,7 +70,8 @@ def known_at(table: Table, versions: Sequence[tuple[Version, Sequence[Path]]]) -
     subject = f"cast({table.instrument_column} as varchar)" if table.instrument_column else "''"
     every = frozenset().union(*(version.subjects or () for version, _ in versions))
     asked = _Asked(every)
-    with duckdb.connect() as con:
+    spilled = versions[-1][1][0].parent
+    with duckdb.connect(config={"memory_limit": current().reader_memory, "temp_directory": str(spilled)}) as con:
         con.execute("set TimeZone = 'UTC'")
         con.execute(
             f"create temp table before as select {names}, hash(1) as content, available_at, {subject} as subject "

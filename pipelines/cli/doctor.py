@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 import typer
 
 from pipelines.cli.screen import Bar, Screen
-from pipelines.core.errors import ClockError, LeverhouseError, WarehouseDamagedError
+from pipelines.core.errors import ClockError, ConfigError, LeverhouseError, WarehouseDamagedError
 from pipelines.core.paths import dagster_yaml_is_current, environment
 from pipelines.core.settings import Settings
 from pipelines.extract.clock import check_clock
@@ -46,17 +46,25 @@ def doctor(
     live: Annotated[
         bool, typer.Option("--live", help="Check the venues instead: one small request to every feed.")
     ] = False,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Say of every landing that is lost or altered whether its venue still has it."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document for programs.")] = False,
 ) -> None:
     """Check versions, home, disk, lock, mappings, digests of landings, database, runs and snapshot for problems.
 
-    With --live, check whether the venues respond as their modules expect: reachable, format, newest day, oldest day. Changes
-    nothing. The exit code is 1 if something is wrong.
+    With --live, check whether the venues respond as their modules expect: reachable, format, newest day, oldest day. With
+    --repair, ask the venues of lost and altered landings whether they still have them. Changes nothing. The exit code is 1 if
+    something is wrong.
     """
+    if live and repair:
+        raise ConfigError("doctor: give --live or --repair, not both.")
     settings = Settings.load()
     screen = Screen()
+    check = check_live if live else check_repair if repair else check_local
     with Bar(screen) as bar:
-        findings = list(check_live(settings, bar.show) if live else check_local(settings, bar.show))
+        findings = list(check(settings, bar.show))
     if as_json:
         screen.json([asdict(finding) for finding in findings])
     else:
@@ -79,6 +87,18 @@ def check_live(settings: Settings, progress: Callable[[str, int, int], None]) ->
             verdict: Verdict = "ok" if result.verdict == "as expected" else "wrong"
             step = "" if verdict == "ok" else f"compare {module} with the venue's documentation"
             yield Finding(f"{result.source} {result.asked}", verdict, result.found, step)
+
+
+def check_repair(settings: Settings, progress: Callable[[str, int, int], None]) -> Iterator[Finding]:
+    """What is wrong with landed bytes, and whether their venue still has them."""
+    from pipelines.operations.repair import bad_landings
+
+    found = False
+    for bad in bad_landings(settings, progress=progress):
+        found = True
+        yield Finding(bad.where, "wrong", f"{bad.fault} The venue still has it: {bad.held} ({bad.why}).", bad.next_step)
+    if not found:
+        yield Finding("landings", "ok", "all as received")
 
 
 def check_local(settings: Settings, progress: Callable[[str, int, int], None]) -> Iterator[Finding]:

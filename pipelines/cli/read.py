@@ -122,6 +122,11 @@ def sql(
             cursor = con.execute(query)
             names = [column[0] for column in cursor.description or ()]
             rows: list[tuple[Any, ...]] = cursor.fetchall() if as_json or as_csv else cursor.fetchmany(SHOWN_ROWS + 1)
+        except duckdb.OutOfMemoryException as error:
+            raise QueryError(
+                f"sql: the query needs more than {settings.limits.reader_memory} of memory, the limit reader_memory, and the disk "
+                "has no room for the rest. Ask for less, or raise limits.reader_memory in leverhouse.toml (docs/limits.md)."
+            ) from error
         except duckdb.Error as error:
             raise QueryError(f"sql: {error}") from error
     if as_json:

@@ -24,6 +24,7 @@ from pydantic_settings import (
 
 from pipelines.core import redaction
 from pipelines.core.errors import ConfigError
+from pipelines.core.limits import DEFAULTS, Limits
 from pipelines.core.words import nearest
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
@@ -120,6 +121,10 @@ class Settings(BaseSettings):
         default="1GB", description="memory_limit of DuckDB while dbt builds; more goes to disk."
     )
     duckdb_threads: int = Field(default=2, ge=1, description="Threads of the writing DuckDB connection.")
+    limits: Limits = Field(
+        default=DEFAULTS,
+        description="Limits on what is read, by name (docs/limits.md): a table of leverhouse.toml, JSON in the environment.",
+    )
     assets: Annotated[Names, AfterValidator(_assets)] = Field(
         default=(),
         description="Assets to fetch; empty: the universe (rule in pipelines/core/universe.py).",

@@ -38,6 +38,7 @@ from pipelines.core.errors import (
     VenueUnavailableError,
 )
 from pipelines.core.files import is_fault_of_bytes, is_machine_fault
+from pipelines.core.limits import current, exceeded
 from pipelines.extract import fetch_log, mirror
 from pipelines.extract.clock import FAR_ANSWERS, LARGEST_SKEW, SteadyClock, VenueClock, number_of, skew_text, wait_of
 from pipelines.extract.landing import Clock, utc_now
@@ -59,7 +60,6 @@ class RetryPolicy:
     longest_wait: float = 660.0
     connect_seconds: float = 15.0
     total_seconds: float = 60.0
-    largest_body: int = 64 << 20
 
 
 DEFAULT_RETRY: Final = RetryPolicy()
@@ -258,16 +258,16 @@ class HttpApi:
     async def _read(self, response: aiohttp.ClientResponse, request: Mapping[str, Any]) -> bytes:
         parts: list[bytes] = []
         size = 0
+        most = current().answer_bytes
         async for part in response.content.iter_chunked(1 << 16):
             size += len(part)
-            if size > self._retry.largest_body:
-                limit = self._retry.largest_body >> 20
-                raise SourceFormatError(f"{self._where(request)}: the response is larger than {limit} MiB.")
+            if size > most:
+                raise exceeded(self._where(request), "answer_bytes", f"the response is larger than {most:,} bytes")
             parts.append(part)
         return b"".join(parts)
 
     def _from_mirror(self, base: str, request: Mapping[str, Any], subject: str) -> Page:
-        status, body = mirror.answer(base, request, where=self._where(request), largest=self._retry.largest_body)
+        status, body = mirror.answer(base, request, where=self._where(request))
         return Page(subject, request, status, self.stamp(), body)
 
     def _raise_for_response(self, page: Page, accept: Sequence[int], *, is_json: bool) -> None:

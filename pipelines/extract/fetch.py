@@ -202,7 +202,9 @@ async def fetch_feed(
     in the report, not raised.
     """
     heard = api if isinstance(api, HeardApi) else HeardApi(api)
-    run = _Run(store, venue, feed, heard, jobs, reader, now, again, clock, checked or clock, progress, of=len(partitions))
+    run = _Run(
+        store, venue, feed, heard, jobs, reader, now, again, clock, checked or clock, progress, of=len(partitions)
+    )
     try:
         async with asyncio.TaskGroup() as group:
             # Newest first: what is older than a refused span is known to be gone without asking.

@@ -25,13 +25,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal
+from typing import Any, BinaryIO, Final, Literal, get_args
 
 import orjson
 
 from pipelines.contract.batch import ParsedBatch
 from pipelines.core.errors import LandingError
 from pipelines.core.files import write_atomically
+from pipelines.core.limits import current
 from pipelines.extract.pack import PackWriter
 from pipelines.extract.venue import Page
 
@@ -42,6 +43,8 @@ Clock = Callable[[], datetime]
 _CHUNK: Final = 1 << 20
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _MANIFEST_SUFFIX: Final = ".manifest.json"
+_LANDING_ID: Final = re.compile(r"[0-9a-f]{20}")
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
 def utc_now() -> datetime:
@@ -404,17 +407,25 @@ class LandingStore:
         return digest
 
     def mapping_path(self, source: str, digest: str) -> Path:
-        """Path of the mapping with this digest, as stored by `keep_mapping`."""
+        """Path of the mapping with this digest, as stored by `keep_mapping`. Raises LandingError for what is no digest."""
+        if digest and _SHA256.fullmatch(digest) is None:
+            raise LandingError(f"{source}: {digest[:80]!r} is no digest of a mapping; import the file again.")
         return self.raw_dir / _safe(source) / "_mappings" / f"{digest}.toml"
 
     def verify(self, landings: Iterable[Landing]) -> Iterator[str]:
-        """One line for every landing whose bytes are missing or do not match the digest in the manifest."""
+        """One line for every landing whose bytes are missing or are not those of its manifest, by size and digest."""
         for landing in landings:
-            if not landing.path.exists():
-                yield f"{landing.source}/{landing.part}: {landing.path} is missing; land the file again."
+            what = f"{landing.source}/{landing.part}: {landing.path}"
+            if not landing.path.is_file():
+                kind = "is no file" if landing.path.exists() else "is missing"
+                yield f"{what} {kind}; land the file again."
+                continue
+            size = landing.path.stat().st_size
+            if size != landing.bytes:
+                yield f"{what} was altered after landing: it has {size} of {landing.bytes} bytes; land the file again."
                 continue
             if _digest(landing.path)[0] != landing.sha256:
-                yield f"{landing.source}/{landing.part}: {landing.path} was altered after landing; land the file again."
+                yield f"{what} was altered after landing; land the file again."
 
     def _manifest(self, landing: Landing) -> str:
         return json.dumps(
@@ -438,16 +449,38 @@ class LandingStore:
 
     def _read(self, manifest: Path) -> Landing:
         try:
+            if manifest.stat().st_size > current().manifest_bytes:
+                raise ValueError(f"it is larger than {current().manifest_bytes:,} bytes")  # noqa: TRY301 - one message for all
             data = orjson.loads(manifest.read_bytes())
             # The payload lies beside its manifest, whatever a manifest from elsewhere says.
             path = manifest.with_name(manifest.name.removesuffix(_MANIFEST_SUFFIX))
             if Path(data["path"]).name != path.name:
-                raise ValueError(f"it names the payload {data['path']!r}")  # noqa: TRY301 - one message for all faults
-            return Landing(**{**data, "path": path, "fetched_at": datetime.fromisoformat(data["fetched_at"])})
+                raise ValueError(f"it names the payload {data['path']!r}")  # noqa: TRY301
+            landing = Landing(**{**data, "path": path, "fetched_at": datetime.fromisoformat(data["fetched_at"])})
+            _check_manifest(landing)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise LandingError(
                 f"manifest {manifest} cannot be read ({error}); restore it, or remove it and land the file again."
             ) from error
+        return landing
+
+
+def _check_manifest(landing: Landing) -> None:
+    """Raise ValueError for a manifest that says what this program never writes: a name that leads elsewhere, or another type."""
+    folder = (_safe(landing.source), _safe(landing.partition))
+    if landing.path.parent.parts[-2:] != folder or landing.path.name != f"{_safe(landing.part)}~{landing.landing_id}":
+        raise ValueError(
+            f"it is that of {landing.source!r}, {landing.partition!r}, {landing.part!r}, {landing.landing_id!r}"
+        )
+    if _LANDING_ID.fullmatch(landing.landing_id) is None or _SHA256.fullmatch(landing.sha256) is None:
+        raise ValueError("its id or its digest is none")
+    whole = (
+        isinstance(landing.version, int) and isinstance(landing.bytes, int) and min(landing.version, landing.bytes) >= 0
+    )
+    if not whole or not isinstance(landing.request, dict) or not isinstance(landing.original_name, str):
+        raise ValueError("its version, size, request or name is of another type")
+    if landing.completeness not in get_args(Completeness) or landing.fetched_at.tzinfo is not None:
+        raise ValueError("its completeness or its time is none")
 
 
 def current_versions(landings: Iterable[Landing]) -> list[Landing]:

@@ -13,7 +13,8 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 from xml.sax.saxutils import escape
 
-from pipelines.core.errors import RequestRefusedError, SourceFormatError, VenueUnavailableError
+from pipelines.core.errors import RequestRefusedError, VenueUnavailableError
+from pipelines.core.limits import current, exceeded
 
 OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """Errors that are about this process and not about the mirror."""
@@ -22,13 +23,13 @@ MOST_KEYS: Final = 1000
 """Files in a page of a listing, as a bucket's."""
 
 
-def answer(base: str, request: Mapping[str, Any], *, where: str, largest: int) -> tuple[int, bytes]:
+def answer(base: str, request: Mapping[str, Any], *, where: str) -> tuple[int, bytes]:
     """Status and body of `request` from the folder of the file:// URL `base`; 404 for a missing file. `where` is for messages.
 
     A request with the parameter `prefix` (a folder) returns one page of an S3 ListObjects listing: with `delimiter`, the
     folders directly below the prefix; without it, the files in it after `marker`, at most `max-keys`. Raises
-    VenueUnavailableError if the folder is not there or a file cannot be read, and SourceFormatError for a file of more than
-    `largest` bytes.
+    VenueUnavailableError if the folder is not there or a file cannot be read, and LimitError for a file
+    of more than `answer_bytes`.
     """
     try:
         root = Path(unquote(urlsplit(base).path)).resolve()
@@ -40,8 +41,8 @@ def answer(base: str, request: Mapping[str, Any], *, where: str, largest: int) -
         path = (root / str(request["path"]).lstrip("/")).resolve()
         if not (path.is_relative_to(root) and path.is_file()):
             return 404, b""
-        if path.stat().st_size > largest:
-            raise SourceFormatError(f"{where}: the file is larger than {largest >> 20} MiB.")
+        if path.stat().st_size > current().answer_bytes:
+            raise exceeded(where, "answer_bytes", f"the file has {path.stat().st_size:,} bytes")
         return 200, path.read_bytes()
     except (OSError, RuntimeError) as error:
         # RuntimeError: a loop of symbolic links.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,7 +18,9 @@ from typing import Any, BinaryIO, Final
 
 import orjson
 
+from pipelines.core.archives import check_members
 from pipelines.core.errors import LandingError
+from pipelines.core.limits import current, exceeded
 from pipelines.extract.venue import Page
 
 INDEX: Final = "index.jsonl"
@@ -25,6 +28,9 @@ INDEX: Final = "index.jsonl"
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 # Two thirds of the time of level 3 and 2% more bytes: 0.17 ms for a page of 63 kB.
 _LEVEL: Final = 1
+_DAMAGE: Final = (
+    OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, KeyError, TypeError, ValueError,
+)  # fmt: skip
 _COMPRESSED: Final = (b"PK\x03\x04", b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
 
 
@@ -97,14 +103,22 @@ class Pack:
     def pages(self, subjects: Iterable[str] | None = None) -> Iterator[Page]:
         """The pages ordered by subject and arrival.
 
-        Raises LandingError if the file is not a pack or a member is damaged.
+        Raises LandingError if the file is not a pack or a member is damaged, LimitError for one that is too large.
         """
         wanted = None if subjects is None else set(subjects)
+        most = current().answer_bytes
+        name = f"landing {self.path.name}"
         try:
             with zipfile.ZipFile(self.path) as archive:
-                for line in archive.read(INDEX).splitlines():
-                    entry: Mapping[str, Any] = orjson.loads(line)
-                    if wanted is None or entry["subject"] in wanted:
+                check_members(archive, archive.infolist(), name=name, members="pack_pages", unpacked="pack_bytes")
+                with archive.open(INDEX) as index:
+                    while line := index.readline(current().manifest_bytes):
+                        entry: Mapping[str, Any] = orjson.loads(line)
+                        if wanted is not None and entry["subject"] not in wanted:
+                            continue
+                        size = archive.getinfo(entry["member"]).file_size
+                        if size > most:
+                            raise exceeded(name, "answer_bytes", f"an answer for {entry['subject']} has {size:,} bytes")
                         # Reading verifies the member's checksum; LandingStore.verify checks the digest of the file.
                         yield Page(
                             subject=entry["subject"],
@@ -113,7 +127,7 @@ class Pack:
                             received_at=datetime.fromisoformat(entry["received_at"]),
                             body=archive.read(entry["member"]),
                         )
-        except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        except _DAMAGE as error:
             raise LandingError(
                 f"landing {self.path.name} is damaged ({type(error).__name__}: {error}); "
                 "restore it, or remove it with its manifest and fetch again."

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol
 import orjson
 
 from pipelines.core.errors import SourceFormatError
+from pipelines.core.limits import MIB, current, exceeded
 from pipelines.extract.rate_limits import Limit
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ CadenceName = Literal["daily", "capture"]
 
 Outcome = Literal["complete", "empty", "not_yet_published", "gone"]
 """What an answer about a subject said. One that could not be read says nothing and has none."""
+
+COUNTED_BYTES: Final = 4 * MIB
+"""Answers of more than this are counted before they are parsed: what is smaller cannot take much."""
 
 WHOLE_VENUE: Final = "*"
 """Subject of a page about the venue as a whole."""
@@ -45,15 +49,35 @@ class Page:
     headers: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def json(self) -> Any:
-        """The body as JSON, parsed once. Raises SourceFormatError naming the request if it is not JSON."""
+        """The body as JSON, parsed once. Raises SourceFormatError naming the request if it is not JSON, LimitError if it has
+        more values than memory should hold."""
         return self._content
+
+    def json_lines(self) -> Iterator[Any]:
+        """Each line of the body as JSON. Raises as `json` does."""
+        self._check_values()
+        for number, line in enumerate(self.body.splitlines(), start=1):
+            try:
+                yield orjson.loads(line)
+            except orjson.JSONDecodeError as error:
+                raise SourceFormatError(f"{self.where}: line {number} is not JSON ({error}): {self.excerpt}") from error
 
     @cached_property
     def _content(self) -> Any:
+        self._check_values()
         try:
             return orjson.loads(self.body)
         except orjson.JSONDecodeError as error:
             raise SourceFormatError(f"{self.where}: the response is not JSON ({error}): {self.excerpt}") from error
+
+    def _check_values(self) -> None:
+        """Count what becomes an object of its own: a list of empty lists takes thirty times its text."""
+        if len(self.body) > COUNTED_BYTES:
+            values = sum(self.body.count(mark) for mark in (b",", b"[", b"{"))
+            if values > current().answer_values:
+                raise exceeded(
+                    self.where, "answer_values", f"the answer of {len(self.body):,} bytes has {values:,} values"
+                )
 
     def clear_cache(self) -> None:
         """Drop the parsed JSON, which takes many times the memory of the body; `json` parses it again."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.contract.ddl import load_contract
 from pipelines.core.errors import ConfigError
+from pipelines.core.limits import in_force
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
 from pipelines.extract.answers import HeardApi
@@ -109,5 +110,5 @@ def fetch(
                 registry.check_assets(store, venue, history, followed)
             return reports + [await run_feed(feed, api, heard) for feed in selected if feed.name not in always_first]
 
-    with FetchLog(settings.raw_dir, venue_name, clock).recording():
+    with in_force(settings.limits), FetchLog(settings.raw_dir, venue_name, clock).recording():
         return tuple(asyncio.run(run_feeds()))

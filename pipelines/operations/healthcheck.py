@@ -16,6 +16,7 @@ import polars as pl
 
 from pipelines.contract.ddl import Contract, load_contract
 from pipelines.core.errors import LeverhouseError
+from pipelines.core.limits import in_force
 from pipelines.core.settings import Settings
 from pipelines.extract.fetch import plan_capture
 from pipelines.extract.landing import Clock, utc_now
@@ -69,7 +70,8 @@ def check_venue(
                         instruments = _with_all_columns(rows)
         return results
 
-    return tuple(asyncio.run(check_feeds()))
+    with in_force(settings.limits):
+        return tuple(asyncio.run(check_feeds()))
 
 
 def _spans(feed: Feed, now: datetime) -> Iterator[tuple[Literal["recent", "oldest"], Span]]:

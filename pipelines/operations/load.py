@@ -21,6 +21,7 @@ from pipelines.clean.refusals import record_refusals
 from pipelines.clean.unreadable import clear_read_answers, name_unreadable_answers
 from pipelines.contract.ddl import load_contract
 from pipelines.core.errors import LeverhouseError, PermanentError, TransientError
+from pipelines.core.limits import in_force
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import Clock, Landing, LandingStore, Refusal, utc_now
@@ -95,7 +96,10 @@ def import_files(
 
     Raises MappingError, SourceFormatError (a file the mapping does not match) or LandingError.
     """
-    return land_matches(LandingStore(settings.root), mapping, files=files, root=root, clock=clock, progress=progress)
+    with in_force(settings.limits):
+        return land_matches(
+            LandingStore(settings.root), mapping, files=files, root=root, clock=clock, progress=progress
+        )
 
 
 def load_pending(
@@ -111,6 +115,19 @@ def load_pending(
 
     The clean rows of a failed source are unchanged; the other sources are still loaded.
     """
+    with in_force(settings.limits):
+        return _load_pending(settings, sources, gate=gate, clock=clock, known_by=known_by, progress=progress)
+
+
+def _load_pending(
+    settings: Settings,
+    sources: Collection[str] | None,
+    *,
+    gate: Gate,
+    clock: Clock,
+    known_by: datetime | None,
+    progress: Progress,
+) -> LoadOutcome:
     contract = load_contract(settings.schema_dir)
     store = LandingStore(settings.root)
     remove_leftovers(settings.root)

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
-from pipelines.core.errors import LandingError, SnapshotDamagedError, TransientError, WarehouseDamagedError
+from filelock import FileLock, Timeout
+
+from pipelines.clean.load import LoadReport
+from pipelines.core.errors import (
+    LandingError,
+    SnapshotDamagedError,
+    TransientError,
+    WarehouseBusyError,
+    WarehouseDamagedError,
+)
+from pipelines.core.limits import in_force
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import Clock, LandingStore, utc_now
@@ -57,24 +68,49 @@ def rebuild(
     """
     store = LandingStore(settings.root)
     progress("verify landings", 0, 0)
-    landings = list(store.all())
-    faults = list(store.verify(landings))
-    if faults:
-        raise LandingError(
-            f"{len(faults)} landing(s) are missing or altered; nothing was rebuilt.\n" + "\n".join(faults[:20])
-        )
     rebuilt = settings.model_copy(update={"home": settings.root / "rebuild"})
-    with writer_lock(settings, what="rebuild"):
+    reports: list[LoadReport] = []
+    with _only_rebuild(settings):
         shutil.rmtree(rebuilt.home, ignore_errors=True)
         rebuilt.home.mkdir(parents=True)
         (rebuilt.home / "raw").symlink_to(settings.raw_dir, target_is_directory=True)
-        outcome = load_pending(rebuilt, gate=gate, clock=clock, progress=progress)
-        outcome.raise_source_failures()
-        progress("compare with the old database", 0, 0)
-        comparison = _compare(settings, rebuilt, {landing.landing_id for landing in landings})
-        replace_database(settings, rebuilt.database)
-        shutil.rmtree(rebuilt.home)
-    return RebuildReport(outcome, comparison)
+        while True:
+            landings = list(store.all())
+            with in_force(settings.limits):
+                faults = list(store.verify(landings))
+            if faults:
+                raise LandingError(
+                    f"{len(faults)} landing(s) are missing or altered; nothing was rebuilt.\n" + "\n".join(faults[:20])
+                )
+            # Others may write meanwhile: landings are read without the writer lock, and once more if there are new ones.
+            outcome = load_pending(rebuilt, gate=gate, clock=clock, progress=progress)
+            outcome.raise_source_failures()
+            reports += outcome.reports
+            with writer_lock(settings, what="rebuild"):
+                if {x.landing_id for x in store.all()} != {x.landing_id for x in landings}:
+                    continue
+                progress("compare with the old database", 0, 0)
+                comparison = _compare(settings, rebuilt, {landing.landing_id for landing in landings})
+                replace_database(settings, rebuilt.database)
+            shutil.rmtree(rebuilt.home)
+            return RebuildReport(replace(outcome, reports=tuple(reports)), comparison)
+
+
+@contextmanager
+def _only_rebuild(settings: Settings) -> Iterator[None]:
+    """Keep a second rebuild of the same warehouse out."""
+    settings.root.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(settings.root / "rebuild.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise WarehouseBusyError(
+            f"{settings.root} is being rebuilt by another process. Retry when it has finished."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def published_fingerprints(settings: Settings) -> Fingerprints | None:

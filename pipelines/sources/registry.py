@@ -20,6 +20,7 @@ from pipelines.contract.batch import Captures, LeftOut, ParsedBatch, SourceRules
 from pipelines.contract.ddl import Contract
 from pipelines.core.errors import ConfigError
 from pipelines.core.files import is_fault_of_bytes
+from pipelines.core.limits import DEFAULTS, current
 from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.core.universe import DEFAULT_UNIVERSE, canonical_asset, choose_universe
 from pipelines.core.words import nearest
@@ -234,12 +235,15 @@ def _following(feed: Feed) -> Iterator[tuple[Venue, Feed]]:
 
 
 def reader_version(store: LandingStore, source: str) -> str:
-    """Digest of the code, the contract and, for files, the mappings that determine how a source's landings are read.
+    """Digest of the code, the contract, limits that were set and, for files, the mappings that determine how a source's
+    landings are read.
 
     It changes with any edit of these, also one without effect: a refused landing is then read again.
     """
     venue_name = source.partition(".")[0]
     digest = hashlib.sha256(_shared_code())
+    if current() != DEFAULTS:
+        digest.update(current().model_dump_json().encode())
     if venue_name == "files":
         paths = [*_python_files(SOURCES / "files"), *sorted(store.mapping_path(source, "").parent.glob("*.toml"))]
     elif venue_name in VENUES:

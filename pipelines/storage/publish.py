@@ -128,7 +128,7 @@ def publish(
         _remove_leftovers(settings)
         try:
             tables, rows = _copy(con, settings, temporary, parquet, now, edition or Edition(), progress)
-            _verify(temporary, tables, rows, now)
+            _verify(settings, temporary, tables, rows, now)
             snapshot = temporary.replace(folder / snapshot_name(folder, now))
             record_snapshot(snapshot)
             for written in (snapshot, *parquet.iterdir(), parquet, folder):
@@ -164,7 +164,7 @@ def _show(settings: Settings, snapshot: Path, tables: int, rows: int, now: datet
     try:
         # A client of DuckDB 1.2 may have put its log there between the two steps above.
         log_of(target).unlink(missing_ok=True)
-        _verify(target, tables, rows, now)
+        _verify(settings, target, tables, rows, now)
     except BaseException:
         if before is not None and before.parent == snapshot.parent:
             swap_link(target, before)
@@ -274,10 +274,10 @@ def _copy_comments(con: duckdb.DuckDBPyConnection, schema: str, name: str) -> No
         con.execute(f"comment on column snapshot.{schema}.{name}.{column} is '{quoted(text)}'")
 
 
-def _verify(database: Path, tables: int, rows: int, now: datetime) -> None:
+def _verify(settings: Settings, database: Path, tables: int, rows: int, now: datetime) -> None:
     """Read a snapshot under the name that readers use, and compare it with what was written."""
     try:
-        con = open_snapshot(database)
+        con = open_snapshot(database, memory=settings.limits.reader_memory, spill=settings.scratch_dir)
         try:
             names = [
                 r[0]

@@ -16,6 +16,7 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from pipelines.core.errors import ConfigError, SnapshotDamagedError, TransientError, WarehouseBusyError
+from pipelines.core.limits import DEFAULTS
 from pipelines.core.settings import Settings
 from pipelines.storage.database import open_with_tables
 
@@ -62,15 +63,18 @@ def reader(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
 
     Raises as open_snapshot does. An open reader keeps its snapshot while a new one is published.
     """
-    con = open_snapshot(settings.published_database)
+    con = open_snapshot(settings.published_database, memory=settings.limits.reader_memory, spill=settings.scratch_dir)
     try:
         yield con
     finally:
         con.close()
 
 
-def open_snapshot(path: Path) -> duckdb.DuckDBPyConnection:
-    """Open a published file read-only with a locked configuration, as recommended for BI tools.
+def open_snapshot(
+    path: Path, *, memory: str = DEFAULTS.reader_memory, spill: Path | None = None
+) -> duckdb.DuckDBPyConnection:
+    """Open a published file read-only with a locked configuration, as recommended for BI tools. A query uses up to `memory`,
+    then the folder `spill`; None: one beside the file.
 
     Raises ConfigError if there is none, TransientError if a client has it open for writing, which keeps all others out, and
     SnapshotDamagedError if DuckDB cannot read it.
@@ -79,7 +83,14 @@ def open_snapshot(path: Path) -> duckdb.DuckDBPyConnection:
         raise ConfigError(f"no published snapshot at {path}; run 'leverhouse run' first.")
     try:
         con = duckdb.connect(
-            str(path), read_only=True, config={"enable_external_access": False, "autoload_known_extensions": False}
+            str(path),
+            read_only=True,
+            config={
+                "enable_external_access": False,
+                "autoload_known_extensions": False,
+                "memory_limit": memory,
+                **({} if spill is None else {"temp_directory": str(spill)}),
+            },
         )
     except duckdb.Error as error:
         # An internal error includes its stack trace.

@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from pipelines.core.errors import SourceFormatError, VenueUnavailableError
+from pipelines.core.errors import LimitError, VenueUnavailableError
+from pipelines.core.limits import Limits
 from pipelines.core.settings import Settings
 from pipelines.extract.fetch import FetchReport, plan_days
 from pipelines.extract.landing import LandingStore
@@ -20,7 +21,6 @@ from pipelines.sandbox.emulator import Fault
 from pipelines.sandbox.market_model import AnalyticMarket, Listing
 from pipelines.sandbox.venues import binance_archive as emulated
 from pipelines.sources import registry
-from pipelines.sources.cex.binance_archive import wire as binance_files
 from pipelines.storage.warehouse import writer
 from tests.sources.binance_fixture import landed
 from tests.sources.conftest import FAST_RETRY, Clock, Serve, landings, loaded, quarantined
@@ -263,17 +263,15 @@ def test_a_truncated_zip_or_an_html_page_is_fetched_again(
     assert (dict(report.failures), report.landings[0].completeness) == ({}, "complete")
 
 
-def test_a_zip_that_declares_a_huge_size_is_refused_at_once(
-    settings: Settings, serve: Serve, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(binance_files, "LARGEST_INFLATED", 1 << 20)
+def test_a_zip_that_declares_a_huge_size_is_refused_at_once(settings: Settings, serve: Serve, clock: Clock) -> None:
+    settings = settings.model_copy(update={"limits": Limits(answer_unpacked_bytes=1 << 20)})
     bomb = emulated.zipped("x.csv", b"0" * (2 << 20))
     fault = Fault("/BTCUSDT-metrics-2024-03-07.zip", "rewrite", change=lambda _: bomb, times=99)
     with serve("binance_archive", settings=settings, faults=[fault]) as (emulator, served):
         error = fetch_feed(served, "um_metrics", clock, first=LAST).failures["2024-03-07 BTCUSDT"]
         requested = [hit for hit in emulator.hits if hit.where.endswith("/BTCUSDT-metrics-2024-03-07.zip")]
-    assert isinstance(error, SourceFormatError)
-    assert "inflates to 2 MiB" in str(error)
+    assert isinstance(error, LimitError)
+    assert "unpacks to 2,097,152; the limit answer_unpacked_bytes is 1,048,576" in str(error)
     assert len(requested) == 1
 
 

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from pipelines.core.errors import SourceFormatError
+from pipelines.core.errors import LimitError, SourceFormatError
+from pipelines.core.limits import Limits, in_force
 from pipelines.sandbox.market_model import AnalyticMarket
 from pipelines.sandbox.venues import binance_archive as emulated
 from pipelines.sources.cex.binance_archive import wire as binance_files
@@ -291,10 +292,12 @@ def test_an_unreadable_record_is_rejected_and_the_others_stay(broken: str) -> No
     assert "BTCUSDT" in rejects["raw"][0]
 
 
-def test_a_zip_bomb_is_refused_before_it_is_inflated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(binance_files, "LARGEST_INFLATED", 1 << 20)
+def test_a_zip_bomb_is_refused_before_it_is_inflated() -> None:
     page = archived("BTCUSDT", "BTCUSDT-metrics-2024-01-01.zip", b"0" * (2 << 20))
-    with pytest.raises(SourceFormatError, match="inflates to 2 MiB, above the limit of 1 MiB"):
+    with (
+        in_force(Limits(answer_unpacked_bytes=1 << 20)),
+        pytest.raises(LimitError, match="unpacks to 2,097,152; the limit"),
+    ):
         parsed("binance_archive", "um_metrics", [page])
 
 

@@ -45,6 +45,7 @@ REFUSED: dict[str, bytes] = {
 
 # Rows after a valid first row; received, accepted, duplicates, quarantined.
 QUARANTINED: dict[str, tuple[str, tuple[int, int, int, int]]] = {
+    "a row of one cell": (f"BTCUSDT\n{OTHER}", (3, 2, 0, 1)),
     "text in a number": (OTHER.replace("1.5", "abc"), (2, 1, 0, 1)),
     "infinite": (OTHER.replace("1.5", "inf"), (2, 1, 0, 1)),
     "negative": (OTHER.replace("1.5", "-1.5"), (2, 1, 0, 1)),

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.core.errors import ConfigError, RequestRefusedError, SourceFormatError, ThrottledError
+from pipelines.core.errors import ConfigError, LimitError, RequestRefusedError, ThrottledError
+from pipelines.core.limits import Limits, in_force
 from pipelines.extract.client import HttpApi, RetryPolicy, open_api
 from pipelines.extract.landing import LandingStore
 from pipelines.extract.rate_limits import Limit
@@ -203,15 +204,16 @@ def test_a_response_larger_than_the_limit_is_refused_compressed_or_not(packed: b
     answer = Response(gzip.compress(content), headers={"Content-Encoding": "gzip"}) if packed else Response(content)
     with (
         emulated(Server(answer)) as emulator,
-        pytest.raises(SourceFormatError, match=r"larger than 1 MiB"),
+        in_force(Limits(answer_bytes=1 << 20)),
+        pytest.raises(LimitError, match=r"larger than 1,048,576 bytes; the limit answer_bytes is 1,048,576"),
     ):
-        call(emulator, lambda api: api.get("/x"), retry=replace(FAST_RETRY, largest_body=1 << 20))
+        call(emulator, lambda api: api.get("/x"), retry=FAST_RETRY)
 
 
 def test_a_response_of_the_largest_size_is_accepted() -> None:
     content = b'"' + b"0" * 998 + b'"'
-    with emulated(Server(Response(content))) as emulator:
-        page = call(emulator, lambda api: api.get("/x"), retry=replace(FAST_RETRY, largest_body=1000))
+    with emulated(Server(Response(content))) as emulator, in_force(Limits(answer_bytes=1000)):
+        page = call(emulator, lambda api: api.get("/x"), retry=FAST_RETRY)
     assert page.body == content
 
 

@@ -19,10 +19,12 @@ import pytest
 from pipelines.core.errors import (
     ClockError,
     LeverhouseError,
+    LimitError,
     RequestRefusedError,
     SourceFormatError,
     VenueUnavailableError,
 )
+from pipelines.core.limits import Limits, in_force
 from pipelines.extract.client import BaseUrl, RetryPolicy, open_api
 from pipelines.extract.clock import (
     SteadyClock,
@@ -230,16 +232,16 @@ def mirror(tmp_path: Path) -> Path:
 
 def from_folder(folder: Path, path: str, **options: Any) -> Page:
     async def main() -> Page:
-        retry = replace(ONCE, largest_body=1_000_000)
-        async with open_api(VENUE, endpoints={"api": folder.as_uri()}, retry=retry, clock=lambda: NOW) as api:
+        async with open_api(VENUE, endpoints={"api": folder.as_uri()}, retry=ONCE, clock=lambda: NOW) as api:
             return await api.get(path, is_json=False, accept=(200, 404), **options)
 
-    return asyncio.run(main())
+    with in_force(Limits(answer_bytes=1_000_000)):
+        return asyncio.run(main())
 
 
 @pytest.mark.parametrize(
     ("path", "error"),
-    [("/large", SourceFormatError), ("/a\0b", RequestRefusedError), ("/" + "n" * 300, VenueUnavailableError)],
+    [("/large", LimitError), ("/a\0b", RequestRefusedError), ("/" + "n" * 300, VenueUnavailableError)],
 )
 def test_a_mirror_that_cannot_be_read_is_a_typed_error(mirror: Path, path: str, error: type[LeverhouseError]) -> None:
     with pytest.raises(error, match=r"^v: api/"):

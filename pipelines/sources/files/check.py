@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from pipelines.contract.ddl import Contract, Table
 from pipelines.core.errors import ContractError, MappingError
+from pipelines.core.limits import current, exceeded
 from pipelines.sources.files.mapping import PERIODS, Cell, File, Instrument, Mapping, Rows, Scalar
 
 
@@ -23,9 +24,12 @@ def load_mapping(path: Path, *, contract: Contract | None = None) -> Mapping:
     Raises MappingError naming the file, every wrong key and the allowed values.
     """
     try:
-        text = path.read_bytes()
+        with path.open("rb") as file:
+            text = file.read(current().mapping_bytes + 1)
     except OSError as error:
         raise MappingError(f"mapping {path}: cannot be read ({error.strerror}). Check the path.") from error
+    if len(text) > current().mapping_bytes:
+        raise exceeded(f"mapping {path}", "mapping_bytes", f"it has more than {current().mapping_bytes:,} bytes")
     try:
         data = tomllib.loads(text.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

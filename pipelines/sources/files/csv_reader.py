@@ -33,11 +33,14 @@ def read_csv(
         if not body:
             continue
         lines = ends + (not body.endswith(b"\n"))
-        records = _by_column(body, header, delimiter, line, lines) or _by_cell(
-            body, header, delimiter, member, line, is_last=block.is_last
+        whole = _by_column(body, header, delimiter, line, lines)
+        parts = (
+            _by_cell(body, header, delimiter, member, line, is_last=block.is_last)
+            if whole is None
+            else in_batches(whole)
         )
         line += lines
-        for part in in_batches(records):
+        for part in parts:
             yield part, line
     if header is None:
         raise SourceFormatError(f"{member.name}: the file is empty, not even a header. Obtain it again.")
@@ -55,6 +58,8 @@ def _header(head: bytes, member: Member, delimiter: str, columns: Columns, line:
     columns.check(header, place=f"{member.name}, line {line}", hint=hint)
     return header
 
+
+PART_CELLS: Final = 1_000_000
 
 _DELIMITERS: Final = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
@@ -85,34 +90,45 @@ def _by_column(block: bytes, header: list[str], delimiter: str, line: int, lines
     return Records(frame.with_columns(numbers), no_broken())
 
 
-def _by_cell(block: bytes, header: list[str], delimiter: str, member: Member, line: int, *, is_last: bool) -> Records:
+def _by_cell(
+    block: bytes, header: list[str], delimiter: str, member: Member, line: int, *, is_last: bool
+) -> Iterator[Records]:
+    """The records of a block row by row, in parts of about PART_CELLS cells: as Python's objects they take ten times their text."""
     reader = csv.reader(io.StringIO(block.decode("utf-8"), newline="\n"), delimiter=delimiter, strict=True)
     whole: list[list[str]] = []
     lines: list[int] = []
     broken: list[tuple[int, str, str]] = []
-    short = False
-    begins = line
+    last_short: tuple[int, str, str] | None = None
+    begins, cells = line, 0
     try:
         for row in reader:
             if len(row) == len(header):
                 whole.append(row)
                 lines.append(begins)
-                short = False
+                last_short = None
             elif row:
                 detail = f"{len(row)} cells where the header has {len(header)}"
                 broken.append((begins, detail, orjson.dumps(row).decode()))
-                short = len(row) < len(header)
+                last_short = broken[-1] if len(row) < len(header) else None
             begins = line + reader.line_num
+            cells += len(row) or 1
+            if cells >= PART_CELLS:
+                yield _part(whole, lines, header, broken)
+                whole, lines, broken, cells = [], [], [], 0
     except csv.Error as error:
         raise SourceFormatError(
             f"{member.name}, line {line + reader.line_num}: not CSV ({error}). Obtain the file again."
         ) from error
-    if is_last and short:
-        number, detail, raw = broken[-1]
+    if is_last and last_short is not None:
+        number, detail, raw = last_short
         raise SourceFormatError(
             f"{member.name}, line {number}: the file is truncated, its last line has {detail}: {raw[:200]}."
             " Obtain it again."
         )
+    yield _part(whole, lines, header, broken)
+
+
+def _part(whole: list[list[str]], lines: list[int], header: list[str], broken: list[tuple[int, str, str]]) -> Records:
     frame = pl.DataFrame(whole, schema=dict.fromkeys(header, pl.String()), orient="row").with_columns(
         pl.Series(LINE, lines, dtype=pl.Int64)
     )

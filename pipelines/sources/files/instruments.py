@@ -5,16 +5,17 @@ Mapping symbols to assets is in pipelines.core.universe; nothing here reads file
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 import polars as pl
 
+from pipelines.core.limits import current, exceeded
 from pipelines.core.universe import asset_unit, canonical_asset, is_safe_symbol
 from pipelines.sources.files.mapping import Instrument
+from pipelines.sources.files.patterns import Groups, full_matches
 from pipelines.sources.files.records import LINE
 
 VALID_FROM: Final = datetime(1970, 1, 1)
@@ -49,9 +50,18 @@ class InstrumentBook:
         keys = names if isinstance(venues, str) else venues + _SEPARATOR + names
         symbols: dict[str, str] = {}
         sizes: dict[str, float] = {}
-        for key in keys.drop_nulls().unique().to_list():
-            venue, _, name = (venues, "", key) if isinstance(venues, str) else key.partition(_SEPARATOR)
-            one = self._resolved(venue, name)
+        wanted = [
+            (
+                key,
+                (venues, key)
+                if isinstance(venues, str)
+                else (key.partition(_SEPARATOR)[0], key.partition(_SEPARATOR)[2]),
+            )
+            for key in keys.drop_nulls().unique().to_list()
+        ]
+        self._learn(place for _, place in wanted)
+        for key, place in wanted:
+            one = self._names[place]
             if one is not None:
                 symbols[key] = one.symbol
                 if one.rule.contract_size is not None and one.rule.contract_size_unit == "base":
@@ -100,23 +110,30 @@ class InstrumentBook:
             },
         )
 
-    def _resolved(self, venue: str, name: str) -> Resolved | None:
-        if (venue, name) not in self._names:
-            self._names[venue, name] = self._match(venue, name)
-        return self._names[venue, name]
-
-    def _match(self, venue: str, name: str) -> Resolved | None:
+    def _learn(self, places: Iterable[tuple[str, str]]) -> None:
+        """Resolve new names of venues: each by the first rule that matches it."""
+        open_ = [place for place in places if place not in self._names]
+        if len(self._names) + len(open_) > current().landing_names:
+            names = f"{len(self._names) + len(open_):,} different names so far"
+            raise exceeded("instruments", "landing_names", names, advice="Is the right column named as instrument?")
         for rule in self.rules:
-            if rule.venue != venue or (match := re.fullmatch(rule.name, name)) is None:
-                continue
-            groups = {"name": name, **{key: text or "" for key, text in match.groupdict().items()}}
-            symbol = rule.symbol.format_map(groups)
-            unit = asset_unit(rule.base.format_map(groups))
-            if not is_safe_symbol(symbol) or not unit.asset:
-                return None
-            quote = canonical_asset(rule.quote.format_map(groups))
-            return Resolved(venue, symbol, unit.asset, unit.multiplier, quote, rule)
+            tried = [place for place in open_ if place[0] == rule.venue]
+            found = full_matches(rule.name, [name for _, name in tried], place=f"[[instrument]] of {rule.venue}")
+            for place, groups in zip(tried, found, strict=True):
+                if groups is not None:
+                    self._names[place] = _resolved(rule, place[1], groups)
+            open_ = [place for place in open_ if place not in self._names]
+        self._names.update(dict.fromkeys(open_))
+
+
+def _resolved(rule: Instrument, name: str, found: Groups) -> Resolved | None:
+    groups = {"name": name, **{key: text or "" for key, text in found.items()}}
+    symbol = rule.symbol.format_map(groups)
+    unit = asset_unit(rule.base.format_map(groups))
+    if not is_safe_symbol(symbol) or not unit.asset:
         return None
+    quote = canonical_asset(rule.quote.format_map(groups))
+    return Resolved(rule.venue, symbol, unit.asset, unit.multiplier, quote, rule)
 
 
 def _looked_up(keys: pl.Series, table: Mapping[str, object], dtype: pl.DataType) -> pl.Series:

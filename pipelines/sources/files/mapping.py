@@ -15,8 +15,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pipelines.contract.batch import AcceptedException, CoverageSpan, KnownGap, SourceRules
+from pipelines.core.limits import current
 from pipelines.sources.chain.evm import aave
 from pipelines.sources.chain.evm.abi import LOG_COLUMNS, decoded_columns
+from pipelines.sources.files.patterns import is_linear
 
 PERIODS: Final = {
     "1m": timedelta(minutes=1),
@@ -50,6 +52,8 @@ def _duration(value: object) -> timedelta:
 
 
 def _regex(value: str) -> str:
+    if len(value) > current().pattern_characters:
+        raise ValueError(f"longer than {current().pattern_characters} characters, the limit pattern_characters")
     try:
         re.compile(value)
     except re.error as error:
@@ -72,7 +76,16 @@ def _name(value: str) -> str:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+
+
+def _linear(value: str) -> str:
+    if not is_linear(_regex(value)):
+        raise ValueError("cells are read without look-around, back-references and counted repetitions of repetitions")
+    return value
+
+
 Regex = Annotated[str, AfterValidator(_regex)]
+LinearRegex = Annotated[str, AfterValidator(_linear)]
 Zone = Annotated[str, AfterValidator(_zone)]
 Name = Annotated[str, AfterValidator(_name)]
 Days = tuple[date, date]
@@ -120,7 +133,7 @@ class Cell(Part):
     template: str | None = None
     digest: tuple[str, ...] | None = None
     time: Time | None = None
-    extract: Regex | None = None
+    extract: LinearRegex | None = None
     lower: bool = False
     translate: dict[str, str] | None = None
     scale: float = 1.0

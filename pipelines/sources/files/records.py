@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 import polars as pl
 
 from pipelines.core.errors import SourceFormatError
+from pipelines.core.limits import current, exceeded
 
 BATCH_ROWS: Final = 1_000_000
 LINE: Final = "_line"
@@ -34,18 +36,24 @@ class Columns:
     ignored: frozenset[str]
     wide: bool
 
-    def check(self, found: Sequence[str], *, place: str, hint: str = "") -> None:
-        """Raise SourceFormatError if `found` does not match the mapping; wide columns are checked later."""
-        twice = sorted({name for name in found if found.count(name) > 1})
+    def check(self, found: Sequence[str], *, place: str, hint: str = "", complete: bool = True) -> None:
+        """Raise SourceFormatError if `found` does not match the mapping, LimitError if there are too many. Wide columns are
+        checked later; without `complete`, columns may still come."""
+        if len(found) > current().columns:
+            raise exceeded(
+                place, "columns", f"{len(found):,} columns", advice="Split the file by columns, or unpivot it before."
+            )
+        twice = sorted(name for name, count in Counter(found).items() if count > 1)
         if twice:
             raise SourceFormatError(f"{place}: column {twice[0]!r} appears twice. Correct the file.")
-        missing = sorted(self.used - set(found))
+        missing = sorted(self.used - set(found)) if complete else []
         if missing:
             raise SourceFormatError(
                 f"{place}: column {missing[0]!r} is missing{hint}; found {_some(found)}."
                 " Correct the file or the mapping."
             )
-        unknown = [] if self.wide else [name for name in found if name not in self.used | self.ignored]
+        known = self.used | self.ignored
+        unknown = [] if self.wide else [name for name in found if name not in known]
         if unknown:
             raise SourceFormatError(
                 f"{place}: column {unknown[0]!r} is not in the mapping. Use it in a rule or list it in ignore."

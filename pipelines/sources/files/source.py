@@ -6,6 +6,7 @@ mapping.py, file reading in reader.py, row shaping in shape.py.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -131,6 +132,11 @@ def open_landings(store: LandingStore, contract: Contract, landings: Sequence[La
             )
         if digest not in mappings:
             mappings[digest] = load_mapping(store.mapping_path(landing.source, digest), contract=contract)
+            if hashlib.sha256(mappings[digest].text).hexdigest() != digest:
+                raise LandingError(
+                    f"{landing.source}: the mapping kept for landing {landing.landing_id} was altered; restore "
+                    f"{mappings[digest].path}, or import the file again."
+                )
 
     def parser(landing: Landing) -> Iterator[ParsedBatch]:
         return parse(landing, mappings[landing.request[MAPPING_KEY]], contract)
@@ -156,6 +162,7 @@ def parse(landing: Landing, mapping: Mapping, contract: Contract) -> Iterator[Pa
     columns = Columns(used=file.used, ignored=frozenset(file.ignore), wide=file.wide is not None)
     shaper = Shaper(file, contract, book, landing.landing_id)
     layout: WideLayout | None = None
+    known: frozenset[str] = frozenset()
     for records in read_records(landing.path, file, landing.original_name, columns):
         if records.broken.height:
             yield _broken(records, file, landing)
@@ -164,7 +171,8 @@ def parse(landing: Landing, mapping: Mapping, contract: Contract) -> Iterator[Pa
         if file.wide is None:
             yield from _long(records.frame, file, shaper)
             continue
-        if layout is None:
+        if layout is None or not known.issuperset(records.frame.columns):
+            known = frozenset(records.frame.columns)
             layout = wide_layout(
                 records.frame.columns,
                 file.wide,

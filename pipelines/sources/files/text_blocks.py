@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from pipelines.core.errors import SourceFormatError
+from pipelines.core.limits import MIB, current, exceeded
 from pipelines.sources.files.unpack import ByteStream, Member
 
-BLOCK_BYTES: Final = 16 << 20
-MAX_LINE_BYTES: Final = 1 << 20
-"""The widest recorded header has 5 KB; a longer line than this means that the file has another format."""
+BLOCK_BYTES: Final = 16 * MIB
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
@@ -29,12 +28,13 @@ class Block:
     is_last: bool
 
 
-def text_blocks(stream: ByteStream, member: Member) -> Iterator[Block]:
-    """The stream in blocks of whole lines; a quoted cell that spans lines is never split."""
+def text_blocks(stream: ByteStream, member: Member, *, size: int | None = None, quotes: bool = True) -> Iterator[Block]:
+    """The stream in blocks of about `size` bytes (None: BLOCK_BYTES) of whole lines. With `quotes`, a quoted cell that spans
+    lines is never split."""
     rest = b""
     line = 1
     while True:
-        chunk = stream.read(BLOCK_BYTES)
+        chunk = stream.read(size or BLOCK_BYTES)
         block = rest + chunk
         if not chunk:
             if block:
@@ -42,9 +42,9 @@ def text_blocks(stream: ByteStream, member: Member) -> Iterator[Block]:
                 yield Block(block, line, block.count(b"\n"), is_last=True)
             return
         _check_lines(block, member, line)
-        cut = _cut(block)
+        cut = _cut(block) if quotes else block.rfind(b"\n") + 1
         if cut == 0:
-            if len(block) > MAX_LINE_BYTES:
+            if len(block) > current().record_bytes:
                 raise SourceFormatError(
                     f"{member.name}, line {line}: a quoted cell does not end within {len(block)} bytes."
                     " Correct the quotes of the file."
@@ -73,16 +73,17 @@ def _cut(block: bytes) -> int:
 
 
 def _check_lines(block: bytes, member: Member, line: int) -> None:
-    """Raise SourceFormatError if a line exceeds MAX_LINE_BYTES, with one search per MAX_LINE_BYTES."""
-    position = 0
-    while position + MAX_LINE_BYTES < len(block):
-        end = block.rfind(b"\n", position, position + MAX_LINE_BYTES)
+    """Raise LimitError if a line exceeds `record_bytes`, with one search per that many bytes."""
+    position, longest = 0, current().record_bytes
+    while position + longest < len(block):
+        end = block.rfind(b"\n", position, position + longest)
         if end < 0:
             number = line + block.count(b"\n", 0, position)
-            raise SourceFormatError(
-                f"{member.name}, line {number}: longer than {MAX_LINE_BYTES} bytes, beginning "
-                f"{block[position : position + 40]!r}. This is not the file the mapping describes."
-            )
+            raise exceeded(
+                f"{member.name}, line {number}", "record_bytes",
+                f"it is longer than {longest} bytes, beginning {block[position : position + 40]!r}",
+                advice="This is not the file the mapping describes.",
+            )  # fmt: skip
         position = end + 1
 
 

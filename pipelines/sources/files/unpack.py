@@ -16,13 +16,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Final, Protocol
 
+from pipelines.core.archives import check_members
 from pipelines.core.errors import SourceFormatError
+from pipelines.core.limits import MIB, current, exceeded
 
-MAX_UNPACKED_BYTES: Final = 16 << 30
-MAX_RATIO: Final = 200
-"""5-minute CSV data of an exchange compresses 5 to 20 times, zeros 1,000 times."""
-RATIO_FLOOR_BYTES: Final = 16 << 20
-"""Below this a high ratio is harmless (a short file of one repeated row)."""
+RATIO_FLOOR_BYTES: Final = 16 * MIB
+"""Below this a high ratio is harmless (a short file of one repeated row). 5-minute CSV data of an exchange compresses 5 to 20
+times, zeros 1,000 times."""
 
 _GZIP: Final = b"\x1f\x8b"
 _ZIP: Final = b"PK\x03\x04"
@@ -74,10 +74,9 @@ def _zip_members(path: Path, name: str, pattern: str) -> Iterator[Member]:
         entries = sorted(
             (entry for entry in archive.infolist() if not entry.is_dir()), key=lambda entry: entry.filename
         )
+        check_members(archive, entries, name=name, members="archive_members", unpacked="unpacked_bytes")
         for entry in entries:
             _check_safe(entry, name)
-        if sum(entry.file_size for entry in entries) > MAX_UNPACKED_BYTES:
-            raise SourceFormatError(f"{name}: unpacks to more than {MAX_UNPACKED_BYTES} bytes. Split the archive.")
         wrong = [entry.filename for entry in entries if not fnmatchcase(PurePosixPath(entry.filename).name, pattern)]
         if wrong or not entries:
             raise SourceFormatError(
@@ -124,13 +123,12 @@ class _Guarded:
         except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
             raise SourceFormatError(f"{self._name}: damaged or truncated ({error}). Obtain it again.") from error
         self._count += len(data)
-        if self._count > MAX_UNPACKED_BYTES or (
-            self._count > RATIO_FLOOR_BYTES and self._count > MAX_RATIO * self._packed
-        ):
-            raise SourceFormatError(
-                f"{self._name}: {self._packed} bytes unpack to more than {self._count}, as a decompression bomb does."
-                " Unpack and split it yourself if it is genuine."
-            )
+        limits = current()
+        what = f"{self._packed:,} bytes unpack to {self._count:,} or more, as a decompression bomb does"
+        if self._count > limits.unpacked_bytes:
+            raise exceeded(self._name, "unpacked_bytes", what, advice="Unpack and split it yourself if it is genuine.")
+        if self._count > RATIO_FLOOR_BYTES and self._count > limits.unpacked_ratio * self._packed:
+            raise exceeded(self._name, "unpacked_ratio", what, advice="Unpack it yourself if it is genuine.")
         return data
 
     def close(self) -> None:

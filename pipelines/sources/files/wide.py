@@ -5,7 +5,6 @@ Column names are interpreted here, cells are not.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ import polars as pl
 from pipelines.core.errors import SourceFormatError
 from pipelines.sources.files.cells import NullRule
 from pipelines.sources.files.mapping import Wide
+from pipelines.sources.files.patterns import full_matches
 from pipelines.sources.files.records import BATCH_ROWS, LINE
 
 INSTRUMENT = "instrument"
@@ -39,12 +39,10 @@ def wide_layout(
     """Parse the column names. Raises SourceFormatError for a column that neither matches wide.columns nor is in the mapping, an
     unknown metric, or an instrument without one of the metrics."""
     columns: dict[str, dict[str, str]] = {}
-    pattern = re.compile(wide.columns)
-    for name in found:
-        if name == LINE or name in used | ignored:
-            continue
-        match = pattern.fullmatch(name)
-        if match is None or match["metric"] not in wide.metrics:
+    plain = used | ignored | {LINE}
+    names = [name for name in found if name not in plain]
+    for name, match in zip(names, full_matches(wide.columns, names, place=place), strict=True):
+        if match is None or match["instrument"] is None or match["metric"] not in wide.metrics:
             raise SourceFormatError(
                 f"{place}: column {name!r} is not in the mapping: it matches neither an instrument's"
                 f" {' or '.join(wide.metrics)} (wide.columns) nor ignore."
@@ -69,18 +67,18 @@ def lengthen(
     """Rows (fixed columns, instrument, one column per metric, _line, _field), and separately those whose cells are all null by
     the null rule. In batches of at most BATCH_ROWS."""
     step = max(1, BATCH_ROWS // len(layout.columns))
+    first = wide.metrics[0]
+    named = {metrics[first]: instrument for instrument, metrics in layout.columns.items()}
     for part in records.iter_slices(step):
-        long = pl.concat(
-            [
-                part.select(
-                    *layout.fixed,
-                    LINE,
-                    pl.lit(instrument).alias(INSTRUMENT),
-                    pl.lit(metrics[wide.metrics[0]]).alias(FIELD),
-                    *(pl.col(metrics[metric]).alias(metric) for metric in wide.metrics),
-                )
-                for instrument, metrics in layout.columns.items()
-            ]
+        # All instruments of a metric at once: a select for each of them takes seconds where there are thousands.
+        long = part.unpivot(
+            on=list(named), index=[*layout.fixed, LINE], variable_name=FIELD, value_name=first
+        ).with_columns(
+            pl.col(FIELD).replace_strict(named, return_dtype=pl.String).alias(INSTRUMENT),
+            *(
+                part.unpivot(on=[metrics[metric] for metrics in layout.columns.values()])["value"].alias(metric)
+                for metric in wide.metrics[1:]
+            ),
         )
         if not null_rule.texts:
             yield long, long.clear()

@@ -19,6 +19,7 @@ import polars as pl
 
 from pipelines.contract.batch import no_rejects
 from pipelines.core.errors import SourceFormatError, VenueUnavailableError
+from pipelines.core.limits import current, exceeded
 from pipelines.extract import fetch_log
 from pipelines.extract.venue import Api, Fetch, Job, NotYetPublishedError, Page
 from pipelines.sources.account import count_page
@@ -37,9 +38,6 @@ QUIET_DAYS: Final = 10
 
 ATTEMPTS: Final = 3
 """Attempts when a file and its checksum disagree: just after a file is replaced, the old checksum may still be served."""
-
-LARGEST_INFLATED: Final = 256 << 20
-"""Size limit: a month of one-second rows is under 100 MB."""
 
 BATCH_BYTES: Final = 12 << 20
 """Text parsed at once: about 120,000 metrics records, which become 600,000 rows."""
@@ -362,11 +360,12 @@ def _only_member(page: Page, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
         raise SourceFormatError(
             f"{page.where}: expected one file in the zip, found {len(members)}; the venue's format changed."
         )
-    # zipfile never inflates more than the size a member declares.
-    if members[0].file_size > LARGEST_INFLATED:
-        raise SourceFormatError(
-            f"{page.where}: the zip of {len(page.body)} bytes inflates to {members[0].file_size >> 20} MiB, above the limit of "
-            f"{LARGEST_INFLATED >> 20} MiB."
+    # zipfile never inflates more than the size a member declares. A month of one-second rows is under 100 MB.
+    if members[0].file_size > current().answer_unpacked_bytes:
+        raise exceeded(
+            page.where,
+            "answer_unpacked_bytes",
+            f"the zip of {len(page.body):,} bytes unpacks to {members[0].file_size:,}",
         )
     return members[0]
 

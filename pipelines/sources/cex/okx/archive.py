@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime, timedelta
 from io import BytesIO
@@ -17,6 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 import polars as pl
 
 from pipelines.core.errors import SourceFormatError
+from pipelines.core.limits import current, exceeded
 from pipelines.extract.venue import Api, Context, Job, NotYetPublishedError, Page, Parsed, Span, milliseconds
 from pipelines.sources.cex.okx import wire
 from pipelines.sources.records import LINE, SUBJECT, Field, Record, from_ms, kept, read_records, within
@@ -27,7 +29,6 @@ FILE_HOST: Final = "static.okx.com"
 HONG_KONG: Final = timedelta(hours=8)
 """Months start at midnight in Hong Kong: January ends at 16:00 UTC on the 31st, and its last UTC hours are in February's file."""
 
-LARGEST_CSV: Final = 64 << 20
 FUNDING_MODULE: Final = "3"
 
 FUNDING: Final = (
@@ -102,12 +103,15 @@ def csv_rows(page: Page) -> Sequence[Record]:
     try:
         with zipfile.ZipFile(BytesIO(page.body)) as archive:
             [member] = [info for info in archive.infolist() if info.filename.endswith(".csv")]
-            if member.file_size > LARGEST_CSV:
-                raise SourceFormatError(f"{page.where}: {member.filename} unpacks to {member.file_size >> 20} MiB.")
+            if member.file_size > current().answer_unpacked_bytes:
+                what = f"{member.filename} unpacks to {member.file_size:,} bytes"
+                raise exceeded(page.where, "answer_unpacked_bytes", what)
             text = archive.read(member)
-    except (zipfile.BadZipFile, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise SourceFormatError(f"{page.where}: expected a ZIP with one CSV ({error}): {page.excerpt}") from error
     frame = pl.read_csv(text, infer_schema=False, encoding="utf8-lossy")
+    if frame.height * frame.width > current().answer_values:
+        raise exceeded(page.where, "answer_values", f"{frame.height:,} rows of {frame.width} columns")
     frame = frame.rename({name: re.sub(r"[^a-z_]", "", name.lower()) for name in frame.columns})
     if "real_funding_rate" in frame.columns:
         frame = frame.with_columns(pl.col("real_funding_rate").alias("funding_rate"))

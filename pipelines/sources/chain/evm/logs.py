@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-import orjson
 import polars as pl
 
 from pipelines.core.errors import SourceFormatError
@@ -127,8 +126,7 @@ def read_logs(pages: Iterable[Page]) -> pl.DataFrame:
 
 
 def _read_stream(page: Page, columns: _Columns) -> None:
-    for line in page.body.splitlines():
-        block = orjson.loads(line)
+    for block in page.json_lines():
         logs = block.get("logs")
         if logs:
             count = len(logs)

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, Final
 
-import orjson
 import polars as pl
 
 from pipelines.contract.batch import SourceRules
@@ -103,7 +102,7 @@ def forced_fills(page: Page) -> Sequence[Record]:
     SourceFormatError for lines that are not blocks."""
     fills_of = _portal_fills if page.request["endpoint"] == PORTAL else _node_fills
     try:
-        return [fill for line in page.body.splitlines() for fill in fills_of(orjson.loads(line))]
+        return [fill for block in page.json_lines() for fill in fills_of(block)]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SourceFormatError(f"{page.where}: a block is not as documented ({error!r}): {page.excerpt}") from error
 

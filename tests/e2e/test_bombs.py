@@ -1,0 +1,29 @@
+"""Inputs that are small or ordinary by size take neither the memory nor the writer lock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.bombs import ANSWERS, BOMBS, measure
+
+pytestmark = pytest.mark.slow
+
+MEMORY = 1_000_000_000
+PROCESSOR_SECONDS = 30.0
+LOCK_SECONDS = 2.0
+
+LOADED = "150 MB list of records"
+"""No bomb but an ordinary large file: what it holds is inserted while the lock is held."""
+
+
+@pytest.mark.parametrize("name", [*BOMBS, *ANSWERS])
+def test_a_bomb_is_bounded(name: str, tmp_path: Path) -> None:
+    found = measure(name, tmp_path)
+    assert 0 < found.peak < MEMORY, found
+    assert found.processor < PROCESSOR_SECONDS, found
+    if name == LOADED:
+        assert found.ended == "loaded 1,600,050 rows"
+    else:
+        assert found.waited < LOCK_SECONDS, found
