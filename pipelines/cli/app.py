@@ -6,32 +6,46 @@ import traceback
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
+import click
 import typer
 from typer.core import TyperGroup
 
 from pipelines.cli import demo, doctor, evaluate, ingest, landings, read, report_pages, serve
 from pipelines.core.errors import LeverhouseError
+from pipelines.core.files import allow_open_files, explained, private_files
+from pipelines.core.settings import Settings
 
 
 class Commands(TyperGroup):
-    """Prints a LeverhouseError without traceback, unless --debug is given, and exits with its exit code."""
+    """Prints a LeverhouseError, or a fault of this machine, without traceback, unless --debug is given, and exits with its code."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            allow_open_files()
+            with private_files():
+                return super().invoke(ctx)
         except LeverhouseError as error:
-            if ctx.params.get("debug"):
-                traceback.print_exc()
-            else:
-                typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(error.exit_code) from error
+            raise _failed(ctx, error) from error
         except KeyboardInterrupt as interrupt:
             raise _interrupted() from interrupt
-        except RuntimeError as error:
-            # Python 3.11 raises this for an interrupt during the creation of a class, as in the seconds of importing.
-            if isinstance(error.__cause__, KeyboardInterrupt):
-                raise _interrupted() from error
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
+        except Exception as error:
+            # Python 3.11 raises this for an interrupt during the creation of a class, as in the seconds of importing.
+            if isinstance(error, RuntimeError) and isinstance(error.__cause__, KeyboardInterrupt):
+                raise _interrupted() from error
+            fault = explained(error, home=Settings.load().root)
+            if fault is None:
+                raise
+            raise _failed(ctx, fault) from error
+
+
+def _failed(ctx: Any, error: LeverhouseError) -> typer.Exit:
+    if ctx.params.get("debug"):
+        traceback.print_exc()
+    else:
+        typer.echo(f"error: {error}", err=True)
+    return typer.Exit(error.exit_code)
 
 
 def _interrupted() -> typer.Exit:

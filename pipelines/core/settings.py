@@ -6,6 +6,7 @@ No I/O at import; opens no database and creates no folder.
 from __future__ import annotations
 
 import os
+import unicodedata
 from pathlib import Path
 from typing import Annotated, Final, Self
 from urllib.parse import urlsplit
@@ -53,6 +54,14 @@ def _base_urls(endpoints: dict[str, str]) -> dict[str, str]:
     return endpoints
 
 
+def _one_line(folder: Path) -> Path:
+    """Refuses names that libraries, logs and messages would take apart."""
+    name = str(folder.expanduser().resolve())
+    if any(unicodedata.category(character) in {"Cc", "Zl", "Zp", "Cs"} for character in name):
+        raise ValueError(f"{name!r} holds a line break or another character that cannot be shown; name another folder")
+    return folder
+
+
 class Settings(BaseSettings):
     """Settings of one warehouse. Environment variables (prefix LEVERHOUSE_) override leverhouse.toml in the project root.
 
@@ -64,10 +73,12 @@ class Settings(BaseSettings):
         env_prefix="LEVERHOUSE_", toml_file=PROJECT_ROOT / "leverhouse.toml", frozen=True, extra="forbid"
     )
 
-    home: Path = Field(
+    home: Annotated[Path, AfterValidator(_one_line)] = Field(
         default=PROJECT_ROOT / "warehouse", description="Root folder of this warehouse; contains all of its data."
     )
-    mappings: Path | None = Field(default=None, description="Folder of mapping files; default <home>/mappings.")
+    mappings: Annotated[Path, AfterValidator(_one_line)] | None = Field(
+        default=None, description="Folder of mapping files; default <home>/mappings."
+    )
     duckdb_memory: str = Field(default="512MB", description="memory_limit of the writing DuckDB connection.")
     duckdb_threads: int = Field(default=2, ge=1, description="Threads of the writing DuckDB connection.")
     assets: Names = Field(
@@ -115,6 +126,10 @@ class Settings(BaseSettings):
                 for fault in error.errors()
             )
             raise ConfigError(f"settings: {faults}. Correct the environment or leverhouse.toml.") from error
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"settings: {cls.model_config['toml_file']} cannot be read: {error}. Correct it."
+            ) from error
 
     def endpoints_of(self, venue: str) -> dict[str, str]:
         """Base URLs that override or extend those of `venue`, by endpoint name."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 import dagster as dg
 
 from pipelines.core.errors import LeverhouseError, TransientError
+from pipelines.core.files import explained, private_files
 from pipelines.core.paths import claim_process
 from pipelines.core.settings import Settings
 from pipelines.operations.observer import Observer
@@ -66,18 +67,29 @@ def step(
         context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: claim_process(settings)})
     name = context.op_execution_context.op.name if isinstance(context, dg.AssetExecutionContext) else context.op.name
     try:
-        yield
+        with private_files():
+            yield
     except TransientError as error:
         observer.failed(name, error)
         context.instance.add_run_tags(context.run.run_id, {RETRY_TAG: "true"})
         raise
     except LeverhouseError as error:
         observer.failed(name, error)
-        raise dg.Failure(
-            description=str(error),
-            metadata={"error": type(error).__name__, "exit_code": error.exit_code},
-            allow_retries=False,
-        ) from error
+        raise _failure(error) from error
+    except Exception as error:
+        fault = explained(error, home=settings.root)
+        if fault is None:
+            raise
+        observer.failed(name, fault)
+        raise _failure(fault) from error
+
+
+def _failure(error: LeverhouseError) -> dg.Failure:
+    return dg.Failure(
+        description=str(error),
+        metadata={"error": type(error).__name__, "exit_code": error.exit_code},
+        allow_retries=False,
+    )
 
 
 def table_metadata(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:

@@ -19,7 +19,7 @@ from pipelines.clean.load import LoadReport, find_work, load_source
 from pipelines.clean.parsed import remove_leftovers
 from pipelines.clean.refusals import record_refusals
 from pipelines.contract.ddl import load_contract
-from pipelines.core.errors import LeverhouseError, PermanentError, TransientError
+from pipelines.core.errors import LeverhouseError, MachineError, NotPermittedError, PermanentError, TransientError
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import Clock, Landing, LandingStore, Refusal, utc_now
@@ -147,6 +147,9 @@ def load_pending(
                 known_by=known_by,
                 progress=progress,
             )
+        except (MachineError, NotPermittedError):
+            # What this machine cannot do for one source it cannot do for the next.
+            raise
         except LeverhouseError as error:
             failures[source] = error
         else:

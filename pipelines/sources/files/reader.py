@@ -41,7 +41,7 @@ def read_records(path: Path, file: File, name: str, columns: Columns) -> Iterato
 
 def _parquet(path: Path, name: str, columns: Columns) -> Iterator[Records]:
     try:
-        scan = pl.scan_parquet(path)
+        scan = pl.scan_parquet(path, glob=False)
         found = scan.collect_schema().names()
         columns.check(found, place=name)
         wanted = [x for x in found if columns.wide or x in columns.used | columns.ignored]
