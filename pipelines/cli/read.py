@@ -64,7 +64,8 @@ def status(
         return
     screen.out.print(
         f"{found.database}, published {found.published_at:%Y-%m-%d %H:%M:%S} UTC, "
-        f"newest day {found.newest_day or 'none'}"
+        f"newest day {found.newest_day or 'none'}",
+        markup=False,
     )
     screen.table("Loaded", [vars(holding) for holding in found.holdings], empty="nothing")
     screen.table("Marts", [{"mart": name, "rows": rows} for name, rows in found.marts.items()])

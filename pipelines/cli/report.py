@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from rich.markup import escape
+
 from pipelines.cli.screen import Screen, plain
 from pipelines.cli.session import Session
 from pipelines.extract.landing import Refusal
@@ -61,7 +63,7 @@ def print_run(screen: Screen, session: Session, *, as_json: bool) -> None:
     screen.table("Loaded", loads, empty="nothing was pending")
     print_refused_landings(screen, record.refused)
     for source, error in record.failures.items():
-        screen.out.print(f"[red]not loaded[/red] {source}: ", end="")
+        screen.out.print(f"[red]not loaded[/red] {escape(source)}: ", end="")
         screen.out.print(str(error), markup=False)
     if status:
         print_refused(screen, status)
@@ -69,7 +71,7 @@ def print_run(screen: Screen, session: Session, *, as_json: bool) -> None:
     if record.publication:
         screen.out.print(
             f"[bold]Published[/bold]: {record.publication.tables} marts, {record.publication.rows:,} rows in "
-            f"{record.publication.database}, Parquet in {record.publication.parquet}"
+            f"{escape(str(record.publication.database))}, Parquet in {escape(str(record.publication.parquet))}"
         )
 
 

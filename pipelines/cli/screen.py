@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -67,10 +68,15 @@ class Screen:
     def table(self, title: str, rows: Sequence[Mapping[str, Any]], *, empty: str = "nothing") -> None:
         """Print rows as a table; numbers are right-aligned, with thousands separators."""
         if not rows:
-            self.out.print(f"[bold]{title}[/bold]: {empty}")
+            self.out.print(f"[bold]{escape(printable(title))}[/bold]: {empty}")
             return
         table = Table(
-            title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False
+            title=Text(printable(title)),
+            title_justify="left",
+            title_style="bold",
+            header_style="bold",
+            box=None,
+            pad_edge=False,
         )
         for name in rows[0]:
             numeric = all(isinstance(row[name], int | float | None) for row in rows)

@@ -32,6 +32,7 @@ OTHERS: Final = 0o077
 """What group and others may do with a file that this project writes: nothing, unless it is published."""
 
 
+HOME_FOLDER: Final = 0o711
 PUBLIC_FOLDER: Final = 0o755
 PUBLIC_FILE: Final = 0o644
 
@@ -44,6 +45,13 @@ def private_files() -> Iterator[None]:
         yield
     finally:
         os.umask(before)
+
+
+def make_home(root: Path) -> None:
+    """Make the root folder of a warehouse if it is missing: others may pass through it to what is published, and list nothing."""
+    if not root.exists():
+        root.mkdir(parents=True, exist_ok=True)
+        root.chmod(HOME_FOLDER)
 
 
 def show_folder(folder: Path, *, parents: bool = False) -> None:

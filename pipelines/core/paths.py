@@ -20,14 +20,11 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from pipelines.core.errors import ConfigError, NotPermittedError
-from pipelines.core.files import explained, require_open_files, write_atomically
+from pipelines.core.files import explained, make_home, require_open_files, write_atomically
 from pipelines.core.settings import PROJECT_ROOT, Settings
 
 DAGSTER_YAML: Final = PROJECT_ROOT / "warehouse" / "dagster_home" / "dagster.yaml"
 """Dagster settings, copied into every warehouse."""
-
-HOME_MODE: Final = 0o711
-"""Others may pass through a home to what is published in it, and list nothing."""
 
 FOLDER_MODE: Final = 0o700
 
@@ -48,9 +45,7 @@ def prepare_home(settings: Settings) -> None:
     require_open_files()
     require_writable(settings)
     try:
-        if not settings.root.exists():
-            settings.root.mkdir(parents=True, mode=HOME_MODE)
-            settings.root.chmod(HOME_MODE)
+        make_home(settings.root)
         for folder in (*private_folders(settings), settings.dagster_home / "logs"):
             folder.mkdir(exist_ok=True, mode=FOLDER_MODE)
         _close_to_others(settings)
@@ -120,8 +115,8 @@ def _user(number: int) -> str:
 def plain_path(folder: Path) -> Path:
     """`folder`, or another name of it where libraries would take a part of its name for something else.
 
-    SQLAlchemy reads a `?` in the path of a SQLite file as the begin of options, dbt-duckdb a `#` as that of a fragment. The other
-    name is a link in the folder for temporary files, made once for each folder and owned by this user. Raises
+    SQLAlchemy and DuckDB read a `?` in the path of a database as the begin of options, dbt-duckdb a `#` as that of a fragment.
+    The other name is a link in the folder for temporary files, made once for each folder and owned by this user. Raises
     NotPermittedError if something else has that name.
     """
     if not set(str(folder)) & MISREAD:

@@ -16,7 +16,8 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from pipelines.core.errors import ConfigError, SnapshotDamagedError, TransientError, WarehouseBusyError
-from pipelines.core.files import explained, private_files, require_open_files
+from pipelines.core.files import explained, make_home, private_files, require_open_files
+from pipelines.core.paths import plain_path
 from pipelines.core.settings import Settings
 from pipelines.storage.database import open_database, open_with_tables
 
@@ -29,7 +30,7 @@ def writer_lock(settings: Settings, *, what: str) -> Iterator[None]:
     releases the lock of a killed process.
     """
     with private_files():
-        settings.root.mkdir(parents=True, exist_ok=True)
+        make_home(settings.root)
         with _held(settings, what):
             yield
 
@@ -108,7 +109,9 @@ def open_snapshot(path: Path) -> duckdb.DuckDBPyConnection:
         raise ConfigError(f"no published snapshot at {path}; run 'leverhouse run' first.")
     try:
         con = duckdb.connect(
-            str(path), read_only=True, config={"enable_external_access": False, "autoload_known_extensions": False}
+            str(plain_path(path.parent) / path.name),
+            read_only=True,
+            config={"enable_external_access": False, "autoload_known_extensions": False},
         )
     except duckdb.Error as error:
         # An internal error includes its stack trace.
