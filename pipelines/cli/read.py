@@ -12,6 +12,7 @@ from pipelines.cli.grid import records, spreadsheet_safe, table
 from pipelines.cli.report import print_missing, print_refused, print_refused_landings
 from pipelines.cli.screen import Screen, plain
 from pipelines.core.errors import ConfigError, PermanentError
+from pipelines.core.files import is_machine_fault
 from pipelines.core.settings import Settings
 
 SHOWN_ROWS: Final = 1_000
@@ -122,6 +123,8 @@ def sql(
             names = [column[0] for column in cursor.description or ()]
             rows: list[tuple[Any, ...]] = cursor.fetchall() if as_json or as_csv else cursor.fetchmany(SHOWN_ROWS + 1)
         except duckdb.Error as error:
+            if is_machine_fault(error):
+                raise
             raise QueryError(f"sql: {error}") from error
     if as_json:
         screen.json([dict(zip(names, row, strict=True)) for row in rows])

@@ -16,7 +16,7 @@ from filelock import FileLock
 from pipelines.cli.screen import Bar, Screen
 from pipelines.core.errors import LeverhouseError, PermanentError
 from pipelines.core.files import present_fault
-from pipelines.core.paths import claim_process, environment, plain_path, prepare_home, remove_dead_process_locks
+from pipelines.core.paths import claim_process, environment, prepare_home, remove_dead_process_locks
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import Clock, utc_now
 from pipelines.operations.observer import Observer
@@ -236,7 +236,7 @@ def open_session(
     prepare_home(settings)
     log = settings.dagster_home / "logs" / "leverhouse.log"
     variables = {
-        "DAGSTER_HOME": str(plain_path(settings.dagster_home)),
+        "DAGSTER_HOME": str(settings.dagster_home),
         "LEVERHOUSE_HOME": str(settings.root),
         "LEVERHOUSE_MAPPINGS": str(settings.mappings_dir),
     }

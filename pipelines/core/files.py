@@ -95,7 +95,7 @@ def write_atomically(target: Path, content: bytes, *, mode: int = 0o600) -> None
     sync(target.parent)
 
 
-Fault = Literal["full", "read_only", "denied", "open_files", "memory", "io", "damaged"]
+Fault = Literal["full", "read_only", "denied", "open_files", "memory", "io", "records", "rotten"]
 
 _BY_NUMBER: Final[Mapping[int, Fault]] = {
     errno.ENOSPC: "full",
@@ -116,6 +116,8 @@ _BY_TEXT: Final[Mapping[str, Fault]] = {
     **{os.strerror(number): fault for number, fault in _BY_NUMBER.items()},
     "max_temp_directory_size": "full",
     "Out of Memory Error": "memory",
+    "Corrupt database file": "rotten",
+    "Could not read enough bytes": "rotten",
 }
 """The same in DuckDB's words, which carries no number."""
 
@@ -126,8 +128,8 @@ _OF_SQLITE: Final[Mapping[int, Fault]] = {
     sqlite3.SQLITE_CANTOPEN: "denied",
     sqlite3.SQLITE_NOMEM: "memory",
     sqlite3.SQLITE_IOERR: "io",
-    sqlite3.SQLITE_CORRUPT: "damaged",
-    sqlite3.SQLITE_NOTADB: "damaged",
+    sqlite3.SQLITE_CORRUPT: "records",
+    sqlite3.SQLITE_NOTADB: "records",
 }
 """By SQLite's primary result code. Only Dagster's records of runs are SQLite."""
 
@@ -140,7 +142,7 @@ _DUCKDB_FAULTS: Final = ("IO Error", "FATAL Error", "Out of Memory Error", "Tran
 
 @dataclass(frozen=True)
 class MachineFault:
-    """What is wrong with this machine: the kind, the path where the system names one, and its words."""
+    """What is wrong with this machine or with a database on it: the kind, the path where the system names one, and its words."""
 
     kind: Fault
     path: str | None
@@ -163,8 +165,8 @@ def is_machine_fault(error: BaseException) -> bool:
 
 
 def machine_fault(error: BaseException) -> MachineFault | None:
-    """The full or read-only disk, missing permission, too many open files, too little memory or damaged record of runs that
-    an error comes from; None if it comes from none of them.
+    """The full or read-only disk, missing permission, too many open files, too little memory, or rotten blocks of a database
+    that an error comes from; None if it comes from none of them.
 
     Looks along the chain of causes, and at the text where a library keeps no error number.
     """
@@ -175,10 +177,8 @@ def machine_fault(error: BaseException) -> MachineFault | None:
         kind = _kind(cause)
         if kind is not None:
             path = cause.filename if isinstance(cause, OSError) else None
-            # An internal error of DuckDB includes its stack trace.
             words = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
-            text = next(iter(words.splitlines()), "") or type(cause).__name__
-            return MachineFault(kind, os.fsdecode(path) if isinstance(path, str | bytes) else None, text)
+            return MachineFault(kind, os.fsdecode(path) if isinstance(path, str | bytes) else None, _line(words))
         cause = cause.__cause__ or cause.__context__
     return None
 
@@ -187,7 +187,13 @@ def fault_in_text(text: str) -> MachineFault | None:
     """The fault that a message of DuckDB tells of, as dbt passes it on for a model."""
     said = next((kind for words, kind in _BY_TEXT.items() if words in text), None)
     told = any(words in text for words in _DUCKDB_FAULTS)
-    return MachineFault(said, None, text) if said is not None and told else None
+    return MachineFault(said, None, _line(text)) if said is not None and told else None
+
+
+def _line(text: str) -> str:
+    """The line of a message that says what happened; an error of DuckDB may tell of an earlier one, or include a stack trace."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return next((line for line in lines if any(words in line for words in _BY_TEXT)), next(iter(lines), "no message"))
 
 
 def _kind(error: BaseException) -> Fault | None:
@@ -248,7 +254,12 @@ def described(fault: MachineFault, *, home: Path) -> tuple[str, str]:
                 f"memory ran out ({text})",
                 "end other programs, or change LEVERHOUSE_DUCKDB_MEMORY, and run the command again",
             )
-        case "damaged":
+        case "rotten":
+            return (
+                f"the working database of {home} is damaged ({text})",
+                "no landed data is lost: run 'leverhouse rebuild' to recreate it from the landing",
+            )
+        case "records":
             return (
                 f"Dagster's records of runs in {home / 'dagster_home'} are damaged ({text})",
                 "move its folders history, storage and schedules away and run again: past runs and logs are lost, no data is",

@@ -30,9 +30,6 @@ FOLDER_MODE: Final = 0o700
 
 OTHERS: Final = 0o007
 
-MISREAD: Final = frozenset("?#")
-"""Characters of a path that a library takes for something else."""
-
 _process_locks: dict[Path, tuple[str, FileLock]] = {}
 
 
@@ -70,9 +67,10 @@ def require_writable(settings: Settings) -> None:
         )
     for folder in (root, *private_folders(settings), settings.published_dir):
         if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+            which = "" if folder == root else f" below {folder.name}"
             raise NotPermittedError(
-                f"LEVERHOUSE_HOME {root}: {folder} is not writable for this user; change its permissions, or name another folder. "
-                "'leverhouse sql', 'status' and 'doctor' need no permission to write."
+                f"LEVERHOUSE_HOME {root} is not writable for this user{which}; change its permissions, or name another folder: "
+                "only 'leverhouse sql', 'status' and 'doctor' need none."
             )
 
 
@@ -113,13 +111,12 @@ def _user(number: int) -> str:
 
 
 def plain_path(folder: Path) -> Path:
-    """`folder`, or another name of it where libraries would take a part of its name for something else.
+    """`folder`, or another name of it where dbt-duckdb would take a part of its name, from a `#` on, for something else.
 
-    SQLAlchemy and DuckDB read a `?` in the path of a database as the begin of options, dbt-duckdb a `#` as that of a fragment.
     The other name is a link in the folder for temporary files, made once for each folder and owned by this user. Raises
     NotPermittedError if something else has that name.
     """
-    if not set(str(folder)) & MISREAD:
+    if "#" not in str(folder):
         return folder
     digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:20]
     link = Path(tempfile.gettempdir()) / f"leverhouse-{os.geteuid()}-{digest}"

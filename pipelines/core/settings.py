@@ -62,6 +62,14 @@ def _one_line(folder: Path) -> Path:
     return folder
 
 
+def _home(folder: Path) -> Path:
+    if "?" in str(folder.expanduser().resolve()):
+        raise ValueError(
+            f"{folder} holds a question mark: DuckDB would keep the log of its database in another folder; name another one"
+        )
+    return folder
+
+
 class Settings(BaseSettings):
     """Settings of one warehouse. Environment variables (prefix LEVERHOUSE_) override leverhouse.toml in the project root.
 
@@ -73,7 +81,7 @@ class Settings(BaseSettings):
         env_prefix="LEVERHOUSE_", toml_file=PROJECT_ROOT / "leverhouse.toml", frozen=True, extra="forbid"
     )
 
-    home: Annotated[Path, AfterValidator(_one_line)] = Field(
+    home: Annotated[Path, AfterValidator(_one_line), AfterValidator(_home)] = Field(
         default=PROJECT_ROOT / "warehouse", description="Root folder of this warehouse; contains all of its data."
     )
     mappings: Annotated[Path, AfterValidator(_one_line)] | None = Field(

@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+import duckdb
+
 from pipelines.core.errors import LandingError, SnapshotDamagedError, TransientError, WarehouseDamagedError
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
@@ -95,7 +97,7 @@ def _compare(before: Settings, after: Settings, landed: Collection[str]) -> Comp
     try:
         old, known = _clean_tables(before)
     except WarehouseDamagedError:
-        # A rebuild replaces a database that cannot be opened.
+        # A rebuild replaces a database that cannot be opened or read.
         return None
     new, _ = _clean_tables(after)
     return Comparison.of(old, new, pending=len(set(landed) - known))
@@ -103,11 +105,13 @@ def _compare(before: Settings, after: Settings, landed: Collection[str]) -> Comp
 
 def _clean_tables(settings: Settings) -> tuple[Fingerprints, set[str]]:
     """Fingerprints of the clean tables, and the ids of the loaded landings."""
-    con = open_database(settings)
+    con = open_database(settings, changes=False)
     try:
         tables = fingerprint_schemas(con, "clean", "ops")
         known = con.execute("select landing_id from ops.landings").fetchall() if "ops.landings" in tables else []
         clean = {name: table for name, table in tables.items() if name.startswith("clean.")}
         return clean, {landing_id for (landing_id,) in known}
+    except duckdb.Error as error:
+        raise WarehouseDamagedError(f"{settings.database} cannot be read: {error}") from error
     finally:
         con.close()

@@ -13,7 +13,6 @@ import duckdb
 from pipelines.contract.ddl import Contract, apply_ddl, load_contract
 from pipelines.core.errors import TransientError, WarehouseDamagedError
 from pipelines.core.files import explained, make_home, require_open_files, sync
-from pipelines.core.paths import plain_path
 from pipelines.core.settings import Settings
 
 STORAGE_VERSION: Final = "v1.4.0"
@@ -32,7 +31,7 @@ def open_database(settings: Settings, *, changes: bool = True) -> duckdb.DuckDBP
         settings.scratch_dir.mkdir(parents=True, exist_ok=True)
     try:
         con = duckdb.connect(
-            str(plain_path(settings.root) / settings.database.name),
+            str(settings.database),
             read_only=not changes,
             config={
                 "memory_limit": settings.duckdb_memory,
@@ -100,9 +99,7 @@ def _create(settings: Settings, contract: Contract) -> None:
     beside = settings.database.with_name(f".{settings.database.name}.new")
     for leftover in (beside, beside.with_name(beside.name + ".wal")):
         leftover.unlink(missing_ok=True)
-    con = duckdb.connect(
-        str(plain_path(beside.parent) / beside.name), config={"storage_compatibility_version": STORAGE_VERSION}
-    )
+    con = duckdb.connect(str(beside), config={"storage_compatibility_version": STORAGE_VERSION})
     try:
         apply_ddl(con, contract)
         con.execute("checkpoint")

@@ -24,7 +24,6 @@ import duckdb
 from pipelines.contract.ddl import load_contract
 from pipelines.core.errors import LeverhouseError, PublishError
 from pipelines.core.files import explained, show_folder, sync
-from pipelines.core.paths import plain_path
 from pipelines.core.settings import Settings
 from pipelines.storage.dictionary import MartDictionary, quoted, write_dictionary
 from pipelines.storage.snapshots import (
@@ -191,9 +190,7 @@ def _copy(
     if not marts:
         raise PublishError("schema marts is empty; build the marts first ('leverhouse run').")
     show_folder(parquet)
-    con.execute(
-        f"attach '{quoted(str(plain_path(temporary.parent) / temporary.name))}' as snapshot (storage_version '{STORAGE_VERSION}')"
-    )
+    con.execute(f"attach '{quoted(str(temporary))}' as snapshot (storage_version '{STORAGE_VERSION}')")
     try:
         for schema in ("marts", "ops", "meta"):
             con.execute(f"create schema snapshot.{schema}")

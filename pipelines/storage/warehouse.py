@@ -16,8 +16,7 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from pipelines.core.errors import ConfigError, SnapshotDamagedError, TransientError, WarehouseBusyError
-from pipelines.core.files import explained, make_home, private_files, require_open_files
-from pipelines.core.paths import plain_path
+from pipelines.core.files import explained, machine_fault, make_home, private_files, require_open_files
 from pipelines.core.settings import Settings
 from pipelines.storage.database import open_database, open_with_tables
 
@@ -94,6 +93,13 @@ def reader(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     con = open_snapshot(settings.published_database)
     try:
         yield con
+    except duckdb.Error as error:
+        fault = machine_fault(error)
+        if fault is None or fault.kind != "rotten":
+            raise
+        raise SnapshotDamagedError(
+            f"{settings.published_database} cannot be read: {fault.text}. See 'leverhouse doctor', then run 'leverhouse publish'."
+        ) from error
     finally:
         con.close()
 
@@ -109,9 +115,7 @@ def open_snapshot(path: Path) -> duckdb.DuckDBPyConnection:
         raise ConfigError(f"no published snapshot at {path}; run 'leverhouse run' first.")
     try:
         con = duckdb.connect(
-            str(plain_path(path.parent) / path.name),
-            read_only=True,
-            config={"enable_external_access": False, "autoload_known_extensions": False},
+            str(path), read_only=True, config={"enable_external_access": False, "autoload_known_extensions": False}
         )
     except duckdb.Error as error:
         # An internal error includes its stack trace.

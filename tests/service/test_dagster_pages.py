@@ -33,6 +33,8 @@ def runs(service: Running) -> list[str]:
 
 
 def test_the_owner_starts_and_reads_a_run_and_another_site_does_neither(running: Running) -> None:
+    # A server that does not listen would let nothing through either.
+    assert "load" not in runs(running)
     with networked_browser() as browser, foreign_page() as port:
         for host in (EVIL, "127.0.0.1"):
             assert attack(browser, f"http://{host}:{port}/", running.address, query=LAUNCH, body=BODY) == []
