@@ -99,6 +99,7 @@ def check_local(settings: Settings, progress: Callable[[str, int, int], None]) -
         "disk": lambda: [_disk(settings)],
         "writer lock": lambda: [_lock(settings)],
         "mappings": lambda: _mappings(settings),
+        "inbox": lambda: [_inbox(settings)],
         "landings": lambda: [_landings(settings, progress)],
         "refused landings": lambda: [_refused(settings)],
         "database": lambda: [_database(settings)],
@@ -217,6 +218,16 @@ def _mappings(settings: Settings) -> Iterator[Finding]:
             yield Finding("mapping", "wrong", str(error), "correct the mapping")
     if not faults:
         yield Finding("mappings", "ok", f"{len(datasets)} valid")
+
+
+def _inbox(settings: Settings) -> Finding:
+    from pipelines.operations.datasets import refused_in_inbox
+
+    refused = refused_in_inbox(settings)
+    if refused:
+        found = f"{len(refused)} links or special files are not imported: {refused[0]}"
+        return Finding("inbox", "wrong", found, "put the files themselves there")
+    return Finding("inbox", "ok", "no links or special files")
 
 
 def _landings(settings: Settings, progress: Callable[[str, int, int], None]) -> Finding:

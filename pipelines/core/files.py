@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import BinaryIO, Final, Literal
 
 from pipelines.core.errors import LeverhouseError, MachineError, NotPermittedError, TransientError
 
@@ -66,6 +66,29 @@ def show_tree(folder: Path) -> None:
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             path.chmod(PUBLIC_FOLDER if path.is_dir() else PUBLIC_FILE)
+
+
+def is_plain_file(path: Path) -> bool:
+    """Whether a path is a regular file by itself: no link, folder, pipe, socket or device."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def open_plain(path: Path, *, below: Path) -> BinaryIO:
+    """Open a regular file to read it. One below the folder `below` must lie there: no part of its path from there on is a link.
+
+    Raises OSError; a link, pipe, socket or device is one (EINVAL, ELOOP), and is never waited for.
+    """
+    inside = below in path.parents
+    if inside and path.resolve() != below.resolve() / path.relative_to(below):
+        raise OSError(errno.ELOOP, "a symbolic link", str(path))
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (os.O_NOFOLLOW if inside else 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    return os.fdopen(descriptor, "rb")
 
 
 def sync(path: Path) -> None:

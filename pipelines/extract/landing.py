@@ -30,7 +30,7 @@ import orjson
 
 from pipelines.contract.batch import ParsedBatch
 from pipelines.core.errors import LandingError
-from pipelines.core.files import write_atomically
+from pipelines.core.files import open_plain, write_atomically
 from pipelines.extract.pack import PackWriter
 from pipelines.extract.venue import Page
 
@@ -269,7 +269,7 @@ class LandingStore:
         folder = self.raw_dir / _safe(source) / _safe(partition)
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            source_file = path.open("rb")
+            source_file = open_plain(path, below=self.home / "inbox")
         except OSError as error:
             raise LandingError(
                 f"{source}: cannot read {path}: {error.strerror}. Check the path and its permissions."
@@ -313,7 +313,7 @@ class LandingStore:
         """When this landing was last fetched with this content: its own fetch, or a later one with the same responses."""
         try:
             return datetime.fromisoformat(_checked_path(landing).read_text(encoding="ascii"))
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
             return landing.fetched_at
 
     def _next_version(
@@ -471,7 +471,7 @@ def _temporary(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
     """A temporary file in `folder`, removed at the end of the block unless it was renamed."""
     temporary = folder / f".{secrets.token_hex(8)}.part"
     try:
-        with temporary.open("wb") as sink:
+        with temporary.open("xb") as sink:
             yield temporary, sink
     finally:
         temporary.unlink(missing_ok=True)

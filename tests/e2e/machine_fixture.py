@@ -28,7 +28,7 @@ def read_only(folder: Path) -> str:
     return f"mount --bind {place} {place} && mount -o remount,bind,ro {place}"
 
 
-def failing_machine(setup: str, case: str, *arguments: object, **limits: str) -> Any:
+def failing_machine(setup: str, case: str, *arguments: object) -> Any:
     """What `case` found on a machine prepared by the command `setup`."""
     done = started(setup, "tests.e2e.failing_machine", case, *arguments)
     assert done.returncode == 0, done.stderr
