@@ -6,7 +6,6 @@ import traceback
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -28,7 +27,7 @@ class Commands(TyperGroup):
             raise _failed(ctx, error) from error
         except KeyboardInterrupt as interrupt:
             raise _interrupted() from interrupt
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        except (typer.Exit, typer.Abort, typer.BadParameter):
             raise
         except Exception as error:
             # Python 3.11 raises this for an interrupt during the creation of a class, as in the seconds of importing.

@@ -197,9 +197,9 @@ def _cut(path: Path) -> None:
 
 
 def _flip(path: Path) -> None:
-    """Another byte in every 4 KB of the second half, as a failing disk leaves it."""
+    """Another byte in every 4 KB but those of the header, as a failing disk leaves it."""
     content = bytearray(path.read_bytes())
-    for place in range(len(content) // 2, len(content), PAGE):
+    for place in range(3 * PAGE + 100, len(content), PAGE):
         content[place] ^= 0xFF
     path.write_bytes(content)
 
@@ -207,11 +207,6 @@ def _flip(path: Path) -> None:
 def _overwrite(path: Path) -> None:
     path.chmod(0o600)
     path.write_bytes(b"\0" * 8192)
-
-
-def _cut_snapshot(settings: Settings) -> None:
-    settings.published_database.resolve().chmod(0o600)
-    _cut(settings.published_database.resolve())
 
 
 def _rebuild(settings: Settings, history: Path) -> None:
@@ -229,6 +224,10 @@ def _land_again(settings: Settings, history: Path) -> None:
     steps(settings.root, history)[1]()
 
 
+def _publish(settings: Settings, history: Path) -> None:
+    steps(settings.root, history)[4]()
+
+
 def _nothing(settings: Settings, history: Path) -> None:
     """The next command repairs it."""
 
@@ -237,10 +236,10 @@ CORRUPTIONS: Final[Mapping[str, tuple[str, Damage, Repair]]] = {
     "warehouse cut short": ("publish", lambda s: _cut(s.database), _rebuild),
     "warehouse with rotten blocks": ("publish", lambda s: _flip(s.database), _rebuild),
     "warehouse overwritten": ("publish", lambda s: _overwrite(s.database), _rebuild),
-    "snapshot cut short": ("status", _cut_snapshot, _nothing),
-    "records of runs overwritten": ("publish", lambda s: _overwrite(s.dagster_home / "history" / "runs.db"), _put_away),
-    "records of runs cut short": ("publish", lambda s: _cut(s.dagster_home / "history" / "runs.db"), _put_away),
-    "dagster.yaml overwritten": ("publish", lambda s: _overwrite(s.dagster_home / "dagster.yaml"), _nothing),
+    "snapshot overwritten": ("status", lambda s: _overwrite(s.published_database.resolve()), _publish),
+    "records of runs overwritten": ("import", lambda s: _overwrite(s.dagster_home / "history" / "runs.db"), _put_away),
+    "records of runs cut short": ("import", lambda s: _cut(s.dagster_home / "history" / "runs.db"), _put_away),
+    "dagster.yaml overwritten": ("import", lambda s: _overwrite(s.dagster_home / "dagster.yaml"), _nothing),
     "landing altered": ("rebuild", lambda s: _overwrite(LandingStore(s.root).all()[0].path), _land_again),
 }
 """What a crash or a disk does to a file of the home, and how doctor's advice repairs it."""
@@ -253,7 +252,12 @@ def corrupt(folder: Path, history: Path) -> list[dict[str, Any]]:
     os.environ["LEVERHOUSE_MAPPINGS"] = str(history / "mappings")
     for step in steps(home, history):
         step()
-    command("publish")
+    lines = {
+        "import": ("import", "--mapping", str(history / "mappings" / "example.toml"), "--root", str(history / "example")),
+        "publish": ("publish",), "status": ("status",), "rebuild": ("rebuild",),
+    }  # fmt: skip
+    # Makes Dagster's records, and finds everything landed and loaded.
+    command(*lines["import"])
     expected = tables(home)
     kept = folder / "kept"
     shutil.copytree(home, kept, symlinks=True)
@@ -263,10 +267,10 @@ def corrupt(folder: Path, history: Path) -> list[dict[str, Any]]:
         shutil.copytree(kept, home, symlinks=True)
         settings = Settings.load()
         damage(settings)
-        said = command(line)
+        said = command(*lines[line])
         doctor = json.loads(command("doctor", "--json")["out"])
         repair(settings, history)
-        again = command("publish")
+        again = command(*lines["import"])
         found.append(
             said | {"what": name, "doctor": [f for f in doctor if f["verdict"] != "ok"], "again": again["exit"],
                     "same": tables(home) == expected}

@@ -105,7 +105,7 @@ def test_corrupt_files_are_named_and_doctor_s_advice_gives_the_same_tables(tmp_p
         "warehouse cut short": (74, "leverhouse rebuild", "database"),
         "warehouse with rotten blocks": (74, "leverhouse rebuild", "database"),
         "warehouse overwritten": (74, "leverhouse rebuild", "database"),
-        "snapshot cut short": (74, "leverhouse publish", "snapshot"),
+        "snapshot overwritten": (74, "leverhouse publish", "snapshot"),
         "records of runs overwritten": (74, "no data is", "runs"),
         "records of runs cut short": (74, "no data is", "runs"),
         "dagster.yaml overwritten": (0, "", None),

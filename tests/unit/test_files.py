@@ -31,7 +31,7 @@ from pipelines.core.files import (
 )
 from pipelines.core.settings import PROJECT_ROOT
 
-HOME = Path("/home/of/a/warehouse")
+HOME = Path("/data/warehouse")
 FULL = "No space left on device"
 
 
