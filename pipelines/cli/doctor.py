@@ -115,7 +115,8 @@ def _whatever_happens(name: str, check: Callable[[], Iterable[Finding]], setting
     try:
         yield from check()
     except LeverhouseError as error:
-        yield Finding(name, "wrong", str(error))
+        what, _, next_step = str(error).partition("; ")
+        yield Finding(name, "wrong", what, next_step)
     except Exception as error:  # noqa: BLE001 - every other check must go on
         fault = machine_fault(error)
         if fault is not None:

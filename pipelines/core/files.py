@@ -318,6 +318,6 @@ def require_open_files() -> None:
     allowed = allow_open_files()
     if allowed < FEWEST_OPEN_FILES:
         raise MachineError(
-            f"too few open files: this process may have {allowed}, and {FEWEST_OPEN_FILES} are needed. Raise the limit, as with "
+            f"too few open files: this process may have {allowed}, and {FEWEST_OPEN_FILES} are needed; raise the limit, as with "
             f"'ulimit -n {OPEN_FILES}', and run the command again."
         )

@@ -290,7 +290,8 @@ def main(case: str, *arguments: str) -> None:
         found = commands(Path(home), Path(history))
     else:
         home, history = arguments
-        found = commands(Path(home), Path(history), *COMMANDS_THAT_READ)
+        first = {"read": (), "run_and_read": (("run",), ("publish",))}[case]
+        found = commands(Path(home), Path(history), *first, *COMMANDS_THAT_READ)
     print(json.dumps(found))
 
 
