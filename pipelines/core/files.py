@@ -27,10 +27,8 @@ FEWEST_OPEN_FILES: Final = 128
 LEAST_FREE_BYTES: Final = 1 << 20
 """A disk with less free space than this is full."""
 
-
-OTHERS: Final = 0o077
-"""What group and others may do with a file that this project writes: nothing, unless it is published."""
-
+UMASK: Final = 0o077
+"""What group and others may not do with a file that this project writes: anything, unless it is published."""
 
 HOME_FOLDER: Final = 0o711
 PUBLIC_FOLDER: Final = 0o755
@@ -40,7 +38,7 @@ PUBLIC_FILE: Final = 0o644
 @contextmanager
 def private_files() -> Iterator[None]:
     """Whatever is created inside the block, by libraries and child processes too, belongs to this user alone."""
-    before = os.umask(OTHERS)
+    before = os.umask(UMASK)
     try:
         yield
     finally:
@@ -54,11 +52,12 @@ def make_home(root: Path) -> None:
         root.chmod(HOME_FOLDER)
 
 
-def show_folder(folder: Path, *, parents: bool = False) -> None:
+def show_folder(folder: Path) -> None:
     """Make a folder that others may list and read, or open one that is there."""
-    folder.mkdir(parents=parents, exist_ok=True)
-    if stat.S_IMODE(folder.stat().st_mode) | PUBLIC_FOLDER != stat.S_IMODE(folder.stat().st_mode):
-        folder.chmod(PUBLIC_FOLDER)
+    folder.mkdir(exist_ok=True)
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode & PUBLIC_FOLDER != PUBLIC_FOLDER:
+        folder.chmod(mode | PUBLIC_FOLDER)
 
 
 def show_tree(folder: Path) -> None:
