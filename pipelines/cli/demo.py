@@ -118,6 +118,7 @@ def demo(
     plan = Plan(days, None if live else seed, last)
     screen = Screen()
     settings = Settings.load()
+    require_writable(settings)
     settings = settings.model_copy(
         update={
             "home": settings.root / ("demo-live" if live else "demo"),
@@ -199,7 +200,6 @@ def _prepare(settings: Settings, plan: Plan, screen: Screen, *, fresh: bool) -> 
 
     Raises ConfigError if the home contains anything else.
     """
-    require_writable(settings)
     home = settings.root
     marker = home / MARKER
     # A live demo can be continued on later days; a simulated one belongs to one market.

@@ -12,7 +12,7 @@ import duckdb
 
 from pipelines.contract.ddl import Contract, apply_ddl, load_contract
 from pipelines.core.errors import TransientError, WarehouseDamagedError
-from pipelines.core.files import explained, make_home, require_open_files, sync
+from pipelines.core.files import as_error, machine_fault, make_home, require_open_files, sync
 from pipelines.core.settings import Settings
 
 STORAGE_VERSION: Final = "v1.4.0"
@@ -47,9 +47,9 @@ def open_database(settings: Settings, *, changes: bool = True) -> duckdb.DuckDBP
             raise TransientError(
                 f"{text}. A program other than leverhouse has {settings.database} open; close it."
             ) from error
-        fault = explained(error, home=settings.root)
-        if fault is not None:
-            raise fault from error
+        fault = machine_fault(error)
+        if fault is not None and fault.kind != "rotten":
+            raise as_error(fault, home=settings.root) from error
         raise WarehouseDamagedError(
             f"{settings.database} cannot be opened: {text}. "
             "No landed data is lost: run 'leverhouse rebuild' to recreate it from the landing."

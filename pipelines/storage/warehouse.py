@@ -16,7 +16,7 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from pipelines.core.errors import ConfigError, SnapshotDamagedError, TransientError, WarehouseBusyError
-from pipelines.core.files import explained, machine_fault, make_home, private_files, require_open_files
+from pipelines.core.files import as_error, machine_fault, make_home, private_files, require_open_files
 from pipelines.core.settings import Settings
 from pipelines.storage.database import open_database, open_with_tables
 
@@ -125,9 +125,9 @@ def open_snapshot(path: Path) -> duckdb.DuckDBPyConnection:
                 f"a client has opened the published file for writing, which locks all others out: {text}. "
                 "Connect that client read-only (docs/connect.md)."
             ) from error
-        fault = explained(error, home=path)
-        if fault is not None:
-            raise fault from error
+        fault = machine_fault(error)
+        if fault is not None and fault.kind != "rotten":
+            raise as_error(fault, home=path) from error
         raise SnapshotDamagedError(
             f"{path} cannot be opened: {text}. See 'leverhouse doctor', then run 'leverhouse publish'."
         ) from error
