@@ -5,7 +5,6 @@ load.py decides which landings are staged. No parsing and no DDL here.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -28,7 +27,7 @@ from pipelines.contract.batch import LeftOut, SourceRules
 from pipelines.contract.ddl import Table
 from pipelines.core.errors import ReconciliationError, WarehouseDamagedError
 from pipelines.quality.batch import CheckResult, GateInput
-from pipelines.storage.query import execute_with, first_row, scalar, transaction
+from pipelines.storage.query import exactly, execute_with, first_row, scalar, transaction
 
 STAGE_ROWS_PER_PASS: Final = 5_000_000
 """Keys compared per pass: bounds the memory of deduplication (8 bytes per row, plus a set of the same size)."""
@@ -386,9 +385,8 @@ class Stage:
 
 
 def _read(files: Iterable[Path]) -> str:
-    """A table function over exactly these files: what means something in a glob is put in brackets, which take it literally."""
-    names = (re.sub(r"([*?\[])", r"[\1]", str(file)) for file in files)
-    return f"read_parquet([{', '.join(_literal(name) for name in names)}])"
+    """A table function over exactly these files."""
+    return f"read_parquet([{', '.join(_literal(name) for name in exactly(files))}])"
 
 
 def _literal(text: str | None) -> str:

@@ -19,6 +19,7 @@ import polars as pl
 from pipelines.contract.ddl import Table
 from pipelines.core.limits import current
 from pipelines.extract.landing import Landing
+from pipelines.storage.query import exactly
 
 ALL_SUBJECTS: Final = None
 """Of a version that names no subjects: it was asked for everything there was."""
@@ -76,7 +77,7 @@ def known_at(table: Table, versions: Sequence[tuple[Version, Sequence[Path]]]) -
         con.execute(
             f"create temp table before as select {names}, hash(1) as content, available_at, {subject} as subject "
             "from read_parquet(?) limit 0",
-            [[str(file) for file in versions[-1][1]]],
+            [exactly(versions[-1][1])],
         )
         for version, files in versions:
             con.execute("create or replace temp table newest as from before limit 0")
@@ -85,7 +86,7 @@ def known_at(table: Table, versions: Sequence[tuple[Version, Sequence[Path]]]) -
                     f"create or replace temp table newest as select {names}, "
                     f"min(hash({', '.join(table.value_columns) or '1'})) as content, "
                     f"min(available_at) as available_at, any_value({subject}) as subject from read_parquet(?) group by {names}",
-                    [[str(file) for file in files]],
+                    [exactly(files)],
                 )
             was_asked, is_asked = asked.condition("n"), _Asked(every).add(version.subjects).condition("b")
             con.execute(
@@ -112,7 +113,7 @@ def known_at(table: Table, versions: Sequence[tuple[Version, Sequence[Path]]]) -
         return con.sql(
             f"select n._rid, b.available_at from read_parquet(?) as n join before as b on {same} "
             "where n.available_at <> b.available_at",
-            params=[[str(file) for file in versions[-1][1]]],
+            params=[exactly(versions[-1][1])],
         ).pl()
 
 

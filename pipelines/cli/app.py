@@ -12,10 +12,12 @@ from pipelines.cli import demo, doctor, evaluate, ingest, landings, read, report
 from pipelines.cli.grid import printable
 from pipelines.core import redaction
 from pipelines.core.errors import LeverhouseError
+from pipelines.core.files import allow_open_files, explained, private_files
+from pipelines.core.settings import Settings
 
 
 class Commands(TyperGroup):
-    """Prints a LeverhouseError without traceback, unless --debug is given, and exits with its exit code.
+    """Prints a LeverhouseError, or a fault of this machine, without traceback, unless --debug is given, and exits with its code.
 
     Neither shows a secret, nor does a traceback of any other error, and none steers the terminal.
     """
@@ -23,20 +25,29 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         redaction.install()
         try:
-            return super().invoke(ctx)
+            allow_open_files()
+            with private_files():
+                return super().invoke(ctx)
         except LeverhouseError as error:
-            text = (
-                redaction.format_error(error) if ctx.params.get("debug") else f"error: {redaction.redact(str(error))}"
-            )
-            typer.echo(printable(text, keep="\n").rstrip("\n"), err=True)
-            raise typer.Exit(error.exit_code) from error
+            raise _failed(ctx, error) from error
         except KeyboardInterrupt as interrupt:
             raise _interrupted() from interrupt
-        except RuntimeError as error:
-            # Python 3.11 raises this for an interrupt during the creation of a class, as in the seconds of importing.
-            if isinstance(error.__cause__, KeyboardInterrupt):
-                raise _interrupted() from error
+        except (typer.Exit, typer.Abort, typer.BadParameter):
             raise
+        except Exception as error:
+            # Python 3.11 raises this for an interrupt during the creation of a class, as in the seconds of importing.
+            if isinstance(error, RuntimeError) and isinstance(error.__cause__, KeyboardInterrupt):
+                raise _interrupted() from error
+            fault = explained(error, home=Settings.load().root)
+            if fault is None:
+                raise
+            raise _failed(ctx, fault) from error
+
+
+def _failed(ctx: Any, error: LeverhouseError) -> typer.Exit:
+    text = redaction.format_error(error) if ctx.params.get("debug") else f"error: {redaction.redact(str(error))}"
+    typer.echo(printable(text, keep="\n").rstrip("\n"), err=True)
+    return typer.Exit(error.exit_code)
 
 
 def _interrupted() -> typer.Exit:

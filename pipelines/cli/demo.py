@@ -24,6 +24,8 @@ from pipelines.cli.demo_report import print_demo
 from pipelines.cli.screen import Bar, Screen
 from pipelines.cli.session import Session, open_session
 from pipelines.core.errors import ConfigError, VenueUnavailableError
+from pipelines.core.files import make_home, write_atomically
+from pipelines.core.paths import require_writable
 from pipelines.core.settings import Settings
 from pipelines.operations.build import ensure_manifest
 
@@ -116,6 +118,7 @@ def demo(
     plan = Plan(days, None if live else seed, last)
     screen = Screen()
     settings = Settings.load()
+    require_writable(settings)
     settings = settings.model_copy(
         update={
             "home": settings.root / ("demo-live" if live else "demo"),
@@ -208,11 +211,20 @@ def _prepare(settings: Settings, plan: Plan, screen: Screen, *, fresh: bool) -> 
             raise ConfigError(
                 f"demo: {home} is not empty and contains no demo. Move it away, or set another LEVERHOUSE_HOME."
             )
-        if fresh or json.loads(marker.read_text(encoding="utf-8")) != mark:
+        if fresh or _mark(marker) != mark:
             screen.note(f"starting over in {home}")
             _empty(home, marker)
-    home.mkdir(parents=True, exist_ok=True)
-    marker.write_text(json.dumps(mark) + "\n", encoding="utf-8")
+    make_home(home.parent)
+    make_home(home)
+    write_atomically(marker, f"{json.dumps(mark)}\n".encode())
+
+
+def _mark(marker: Path) -> object:
+    """What a home was made for; None where that can no longer be read, which is the plan of no demo."""
+    try:
+        return json.loads(marker.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
 
 
 def _empty(home: Path, marker: Path) -> None:

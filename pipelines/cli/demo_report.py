@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from rich.markup import escape
+
 from pipelines.cli.report import print_missing, print_refused, published
 from pipelines.cli.screen import Screen, plain
 from pipelines.cli.session import Session
@@ -243,8 +245,9 @@ def print_demo(
     screen.table("dbt warnings and failures", checks, empty="none")
     if record.publication:
         screen.out.print(
-            f"[bold]Files[/bold]: {record.publication.database}, Parquet in {record.publication.parquet}, "
-            f"everything in {settings.root}"
+            escape(
+                f"Files: {record.publication.database}, Parquet in {record.publication.parquet}, everything in {settings.root}"
+            ).replace("Files", "[bold]Files[/bold]", 1)
         )
         screen.out.print("[bold]Try[/bold]:")
         for query in TRY:

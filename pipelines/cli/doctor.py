@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Annotated, Final, Literal
@@ -12,8 +13,23 @@ from typing import Annotated, Final, Literal
 import typer
 
 from pipelines.cli.screen import Bar, Screen
-from pipelines.core.errors import ClockError, ConfigError, LeverhouseError, WarehouseDamagedError
-from pipelines.core.paths import dagster_yaml_is_current, environment
+from pipelines.core.errors import (
+    ClockError,
+    ConfigError,
+    LeverhouseError,
+    NotPermittedError,
+    TransientError,
+    WarehouseDamagedError,
+)
+from pipelines.core.files import (
+    FEWEST_OPEN_FILES,
+    OPEN_FILES,
+    allow_open_files,
+    described,
+    is_machine_fault,
+    machine_fault,
+)
+from pipelines.core.paths import dagster_yaml_is_current, environment, open_to_others, require_writable
 from pipelines.core.settings import Settings
 from pipelines.extract.clock import check_clock
 from pipelines.extract.landing import utc_now
@@ -52,7 +68,7 @@ def doctor(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document for programs.")] = False,
 ) -> None:
-    """Check versions, home, disk, lock, mappings, digests of landings, database, runs and snapshot for problems.
+    """Check versions, home, permissions, disk, lock, mappings, landings, database, runs and snapshot for problems.
 
     With --live, check whether the venues respond as their modules expect: reachable, format, newest day, oldest day. With
     --repair, ask the venues of lost and altered landings whether they still have them. Changes nothing. The exit code is 1 if
@@ -103,18 +119,51 @@ def check_repair(settings: Settings, progress: Callable[[str, int, int], None]) 
 
 def check_local(settings: Settings, progress: Callable[[str, int, int], None]) -> Iterator[Finding]:
     """Results of all local checks, from the Python version to the published snapshot."""
-    yield _python()
-    yield _duckdb()
-    yield _clock()
-    yield _home(settings)
-    yield _disk(settings)
-    yield _lock(settings)
-    yield from _mappings(settings)
-    yield _landings(settings, progress)
-    yield _refused(settings)
-    yield _database(settings)
-    yield _runs(settings)
-    yield from check_published(settings)
+    checks: dict[str, Callable[[], Iterable[Finding]]] = {
+        "python": lambda: [_python()],
+        "duckdb": lambda: [_duckdb()],
+        "clock": lambda: [_clock()],
+        "open files": lambda: [_open_files()],
+        "home": lambda: [_home(settings)],
+        "permissions": lambda: [_permissions(settings)],
+        "disk": lambda: [_disk(settings)],
+        "writer lock": lambda: [_lock(settings)],
+        "mappings": lambda: _mappings(settings),
+        "inbox": lambda: [_inbox(settings)],
+        "landings": lambda: [_landings(settings, progress)],
+        "refused landings": lambda: [_refused(settings)],
+        "database": lambda: [_database(settings)],
+        "runs": lambda: [_runs(settings)],
+        "snapshot": lambda: check_published(settings),
+    }
+    for name, check in checks.items():
+        yield from _whatever_happens(name, check, settings)
+
+
+def _whatever_happens(name: str, check: Callable[[], Iterable[Finding]], settings: Settings) -> Iterator[Finding]:
+    """The results of a check. What it cannot look at is a result too: the machine that fails is what doctor is run on."""
+    try:
+        yield from check()
+    except LeverhouseError as error:
+        what, _, next_step = str(error).partition("; ")
+        yield Finding(name, "wrong", what, next_step)
+    except Exception as error:  # noqa: BLE001 - every other check must go on
+        fault = machine_fault(error)
+        if fault is not None:
+            yield Finding(name, "wrong", *described(fault, home=settings.root))
+            return
+        text = next(iter(str(error).splitlines()), "")
+        yield Finding(
+            name, "wrong", f"cannot be checked: {type(error).__name__}: {text}", "see 'leverhouse --debug doctor'"
+        )
+
+
+def _open_files() -> Finding:
+    allowed = allow_open_files()
+    found = f"this process may have {allowed}"
+    if allowed < FEWEST_OPEN_FILES:
+        return Finding("open files", "wrong", found, f"raise the limit, as with 'ulimit -n {OPEN_FILES}'")
+    return Finding("open files", "ok", found)
 
 
 def _python() -> Finding:
@@ -141,6 +190,11 @@ def _duckdb() -> Finding:
 
 
 def _home(settings: Settings) -> Finding:
+    try:
+        require_writable(settings)
+    except NotPermittedError as error:
+        what, _, next_step = str(error).partition("; ")
+        return Finding("home", "wrong", what, next_step)
     if not settings.dagster_home.is_dir():
         return Finding("home", "ok", f"{settings.root} is new; the first command that writes creates it")
     if not dagster_yaml_is_current(settings):
@@ -149,6 +203,17 @@ def _home(settings: Settings) -> Finding:
             "run any leverhouse command that changes the warehouse; it rewrites the file",
         )  # fmt: skip
     return Finding("home", "ok", str(settings.root))
+
+
+def _permissions(settings: Settings) -> Finding:
+    found = open_to_others(settings)
+    if found and settings.dagster_home.is_dir():
+        names = ", ".join(str(path.relative_to(settings.root)) for path in found)
+        return Finding(
+            "permissions", "wrong", f"other users may read or write {names} in {settings.root}",
+            "run any leverhouse command that changes the warehouse; it closes them",
+        )  # fmt: skip
+    return Finding("permissions", "ok", "others may use what is published")
 
 
 def _disk(settings: Settings) -> Finding:
@@ -166,6 +231,8 @@ def _lock(settings: Settings) -> Finding:
 
     if not settings.lock_file.exists():
         return Finding("writer lock", "ok", "free")
+    if not os.access(settings.lock_file, os.W_OK):
+        return Finding("writer lock", "unknown", "cannot be tried: it is not writable")
     lock = FileLock(settings.lock_file)
     try:
         lock.acquire(timeout=0)
@@ -191,6 +258,16 @@ def _mappings(settings: Settings) -> Iterator[Finding]:
             yield Finding("mapping", "wrong", str(error), "correct the mapping")
     if not faults:
         yield Finding("mappings", "ok", f"{len(datasets)} valid")
+
+
+def _inbox(settings: Settings) -> Finding:
+    from pipelines.operations.datasets import refused_in_inbox
+
+    refused = refused_in_inbox(settings)
+    if refused:
+        found = f"{len(refused)} links or special files are not imported: {refused[0]}"
+        return Finding("inbox", "wrong", found, "put the files themselves there")
+    return Finding("inbox", "ok", "no links or special files")
 
 
 def _landings(settings: Settings, progress: Callable[[str, int, int], None]) -> Finding:
@@ -223,17 +300,19 @@ def _refused(settings: Settings) -> Finding:
 def _database(settings: Settings) -> Finding:
     import duckdb
 
-    from pipelines.operations.diagnostics import inspect_clean
+    from pipelines.operations.diagnostics import look_at_clean
 
     if not settings.database.exists():
         return Finding("database", "ok", "none yet; the first load creates it")
     try:
-        states, ledger = inspect_clean(settings.model_copy(update={"lock_timeout_seconds": 0.0}))
+        states, ledger = look_at_clean(settings)
     except WarehouseDamagedError as error:
         return Finding("database", "wrong", str(error), "run leverhouse rebuild")
-    except LeverhouseError as error:
+    except TransientError as error:
         return Finding("database", "unknown", str(error), "check again when the other process has finished")
     except duckdb.Error as error:
+        if is_machine_fault(error):
+            raise
         return Finding("database", "wrong", f"cannot be read: {error}", "run leverhouse rebuild")
     wrong = [state.table for state in states.values() if not state.reconciles]
     if wrong:
@@ -247,6 +326,8 @@ def _database(settings: Settings) -> Finding:
 def _runs(settings: Settings) -> Finding:
     if not (settings.dagster_home / "history").exists():
         return Finding("runs", "ok", "none yet")
+    if not os.access(settings.dagster_home, os.W_OK):
+        return Finding("runs", "unknown", "not checked: Dagster opens its records only where it may write")
     with environment(DAGSTER_HOME=str(settings.dagster_home)):
         import dagster as dg
 

@@ -16,6 +16,8 @@ import typer
 
 from pipelines.cli.demo import ASSETS, LAST_DAY
 from pipelines.cli.screen import Bar, Screen
+from pipelines.core.files import make_home
+from pipelines.core.paths import require_writable
 from pipelines.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -56,7 +58,8 @@ def evaluate(
     from pipelines.sandbox.evaluation import evaluate_markets
 
     settings, screen = Settings.load(), Screen()
-    settings.root.mkdir(parents=True, exist_ok=True)
+    require_writable(settings)
+    make_home(settings.root)
     honest = evidence is None or _write_evidence(settings, screen, evidence, panels=panels, until=until)
     if seeds == 0:
         screen.close()

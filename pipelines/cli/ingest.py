@@ -16,7 +16,14 @@ from pipelines.cli.session import Session, open_session
 from pipelines.core.errors import ConfigError, MappingError
 from pipelines.core.settings import Settings
 from pipelines.extract.venue import CadenceName
-from pipelines.operations.datasets import Dataset, claim_folders, find_datasets, read_dataset, waiting_files
+from pipelines.operations.datasets import (
+    Dataset,
+    claim_folders,
+    find_datasets,
+    read_dataset,
+    refused_in_inbox,
+    waiting_files,
+)
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -260,6 +267,9 @@ def _waiting(settings: Settings, datasets: Sequence[Dataset]) -> tuple[dict[str,
     folders = [path for path in settings.inbox_dir.glob("*") if path.is_dir()] if settings.inbox_dir.is_dir() else []
     unknown = sorted(path for path in folders if path.name not in waiting and any(path.rglob("*")))
     notes = [f"not imported: {path}: no mapping for data set {path.name!r}" for path in unknown]
+    notes += [
+        f"not imported: {path} is no regular file; put the file itself there" for path in refused_in_inbox(settings)
+    ]
     return {name: {"files": [str(file) for file in files]} for name, files in waiting.items() if files}, notes
 
 

@@ -10,6 +10,7 @@ import typer
 
 from pipelines.cli.screen import Screen
 from pipelines.core.errors import ConfigError
+from pipelines.core.paths import require_writable
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import Landing, LandingStore, Refusal
 
@@ -61,7 +62,7 @@ def accept(ids: Ids, *, because: Reason) -> None:
 
     A landing that could not be read cannot be accepted: it is read again once the code or the mapping has changed.
     """
-    store, screen = LandingStore(Settings.load().root), Screen()
+    store, screen = _writable_store(), Screen()
     chosen = _named(store, ids)
     refusals = store.refusals(chosen)
     for one in chosen:
@@ -81,7 +82,7 @@ def accept(ids: Ids, *, because: Reason) -> None:
 @landing.command("forget")
 def forget(ids: Ids, *, because: Reason) -> None:
     """Treat landings as never landed. The next load removes their rows; a venue is asked again for what they held."""
-    store = LandingStore(Settings.load().root)
+    store = _writable_store()
     _forget(store, _named(store, ids), because)
 
 
@@ -91,13 +92,19 @@ def forget_data_set(
     because: Reason,
 ) -> None:
     """Undo an import: treat every landing of a data set as never landed. The next load removes its rows."""
-    store = LandingStore(Settings.load().root)
+    store = _writable_store()
     source = data_set if "." in data_set else f"files.{data_set}"
     chosen = store.all(source)
     if not chosen:
         known = sorted({one.source for one in store.all()})
         raise ConfigError(f"nothing is landed of {source}; there are landings of {', '.join(known) or 'no source'}.")
     _forget(store, chosen, because)
+
+
+def _writable_store() -> LandingStore:
+    settings = Settings.load()
+    require_writable(settings)
+    return LandingStore(settings.root)
 
 
 def _forget(store: LandingStore, chosen: Sequence[Landing], because: str) -> None:

@@ -14,6 +14,7 @@ from pipelines.cli.grid import printable, records, spreadsheet_safe, table
 from pipelines.cli.report import print_missing, print_refused, print_refused_landings
 from pipelines.cli.screen import Screen, plain, shown
 from pipelines.core.errors import ConfigError, PermanentError
+from pipelines.core.files import is_machine_fault
 from pipelines.core.settings import Settings
 
 SHOWN_ROWS: Final = 1_000
@@ -128,6 +129,8 @@ def sql(
                 "has no room for the rest. Ask for less, or raise limits.reader_memory in leverhouse.toml (docs/limits.md)."
             ) from error
         except duckdb.Error as error:
+            if is_machine_fault(error):
+                raise
             raise QueryError(f"sql: {error}") from error
     if as_json:
         screen.json([dict(zip(names, row, strict=True)) for row in rows])

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from pipelines.cli.screen import Bar, Screen
+from pipelines.core.paths import require_writable
 from pipelines.core.settings import Settings
 
 
@@ -45,6 +46,7 @@ def report(
     from pipelines.report.pictures import Picture, draw
 
     settings, screen = Settings.load(), Screen()
+    require_writable(settings)
     if png is not None:
         require_browser()
     with Bar(screen) as bar:

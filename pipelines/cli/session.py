@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from pipelines.cli.screen import Bar, Screen
 from pipelines.core.errors import LeverhouseError, PermanentError
+from pipelines.core.files import present_fault
 from pipelines.core.paths import claim_process, environment, prepare_home, remove_dead_process_locks
 from pipelines.core.redaction import redact
 from pipelines.core.settings import Settings
@@ -198,6 +199,9 @@ class Session:
         known = [error for _, error in errors if isinstance(error, LeverhouseError)]
         if known:
             return known[0]
+        fault = present_fault(self.settings.root)
+        if fault is not None:
+            return fault
         for event in result.all_events:
             if event.is_step_failure:
                 cause = event.step_failure_data.error

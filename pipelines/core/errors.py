@@ -7,7 +7,9 @@
     │       └── ThrottledError  rate limited by the venue
     └── PermanentError          never retried: something must be changed first
         ├── ConfigError         settings, environment, command line
+        │   └── NotPermittedError   the home or a file may not be written or read by this user
         ├── ClockError          the clock of this machine or of a venue is wrong
+        ├── MachineError        full or failing disk, too few open files, too little memory, damaged records of runs
         ├── MappingError        invalid mapping file
         ├── SourceFormatError   received bytes do not match the mapping or the venue's format
         ├── RequestRefusedError the venue refuses the request; a retry would be refused too
@@ -66,10 +68,20 @@ class ConfigError(PermanentError):
     exit_code = 78  # EX_CONFIG
 
 
+class NotPermittedError(ConfigError):
+    """The home, or a file that a command was given, may not be written or read by this user."""
+
+
 class ClockError(PermanentError):
     """The clock of this machine or of a venue is wrong: times and ends of days could not be trusted."""
 
     exit_code = 78
+
+
+class MachineError(PermanentError):
+    """This machine cannot do it: the disk is full or fails, open files or memory have run out, records of runs are damaged."""
+
+    exit_code = 74  # EX_IOERR
 
 
 class MappingError(PermanentError):

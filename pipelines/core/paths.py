@@ -5,9 +5,13 @@ Imports no Dagster and opens no database.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import pwd
 import secrets
 import socket
+import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +19,16 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
-from pipelines.core.errors import ConfigError
+from pipelines.core.errors import ConfigError, NotPermittedError
+from pipelines.core.files import explained, make_home, require_open_files, write_atomically
 from pipelines.core.settings import PROJECT_ROOT, Settings
 
 DAGSTER_YAML: Final = PROJECT_ROOT / "warehouse" / "dagster_home" / "dagster.yaml"
 """Dagster settings, copied into every warehouse."""
+
+FOLDER_MODE: Final = 0o700
+
+OTHERS: Final = 0o007
 
 _process_locks: dict[Path, tuple[str, FileLock]] = {}
 
@@ -27,20 +36,98 @@ _process_locks: dict[Path, tuple[str, FileLock]] = {}
 def prepare_home(settings: Settings) -> None:
     """Create the folders of the warehouse and write dagster.yaml if it is missing or differs from the project's.
 
-    Raises ConfigError if the home is not writable.
+    A new home is 0711, its folders 0700; what is there already is closed to others. Raises NotPermittedError if the home
+    belongs to another user or is not writable.
     """
+    require_open_files()
+    require_writable(settings)
     try:
-        for folder in (settings.root, settings.dagster_home, settings.dagster_home / "logs", settings.inbox_dir):
-            folder.mkdir(parents=True, exist_ok=True)
+        make_home(settings.root)
+        for folder in (*private_folders(settings), settings.dagster_home / "logs"):
+            folder.mkdir(exist_ok=True, mode=FOLDER_MODE)
+        _close_to_others(settings)
         if not dagster_yaml_is_current(settings):
-            target = settings.dagster_home / "dagster.yaml"
-            temporary = target.with_name(f".{secrets.token_hex(4)}.yaml")
-            temporary.write_bytes(DAGSTER_YAML.read_bytes())
-            temporary.replace(target)
+            write_atomically(settings.dagster_home / "dagster.yaml", DAGSTER_YAML.read_bytes())
     except OSError as error:
-        raise ConfigError(
+        raise explained(error, home=settings.root) or ConfigError(
             f"LEVERHOUSE_HOME {settings.root}: {error.strerror} ({error.filename}). Use a writable folder."
         ) from error
+
+
+def require_writable(settings: Settings) -> None:
+    """Raise NotPermittedError if the home belongs to another user, or if it or a folder of it may not be written.
+
+    For commands that write: they say so before they begin.
+    """
+    root = settings.root
+    if root.exists() and root.stat().st_uid != os.geteuid():
+        raise NotPermittedError(
+            f"LEVERHOUSE_HOME {root} belongs to {_user(root.stat().st_uid)} and this is {_user(os.geteuid())}; run the command as "
+            "its owner, or name another folder."
+        )
+    for folder in (root, *private_folders(settings), settings.published_dir):
+        if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+            which = "" if folder == root else f" below {folder.name}"
+            raise NotPermittedError(
+                f"LEVERHOUSE_HOME {root} is not writable for this user{which}; change its permissions, or name another folder: "
+                "only 'leverhouse sql', 'status' and 'doctor' need none."
+            )
+
+
+def private_folders(settings: Settings) -> tuple[Path, ...]:
+    """The folders of the home that nobody else needs."""
+    return (
+        settings.raw_dir, settings.inbox_dir, settings.scratch_dir, settings.dbt_target_dir, settings.dagster_home,
+    )  # fmt: skip
+
+
+def open_to_others(settings: Settings) -> list[Path]:
+    """What of the home other users may list, read or write although nobody but its owner, or its group, needs to."""
+    found = [path for path in _private(settings) if path.lstat().st_mode & OTHERS]
+    found += [path for path in (settings.root,) if path.exists() and path.stat().st_mode & (OTHERS & ~0o001)]
+    return found + [path for path in (settings.published_dir,) if path.exists() and path.stat().st_mode & 0o002]
+
+
+def _private(settings: Settings) -> list[Path]:
+    """Private folders, and the files of the home itself."""
+    files = [path for path in settings.root.iterdir() if path.is_file()] if settings.root.is_dir() else []
+    return [path for path in (*private_folders(settings), *files) if path.exists() and not path.is_symlink()]
+
+
+def _close_to_others(settings: Settings) -> None:
+    """Take from others what `open_to_others` finds; what the owner gave to a group stays."""
+    for path in open_to_others(settings):
+        status = path.stat()
+        if status.st_uid == os.geteuid():
+            kept = 0o001 if path == settings.root else 0o005 if path == settings.published_dir else 0
+            path.chmod(stat.S_IMODE(status.st_mode) & ~(OTHERS & ~kept))
+
+
+def _user(number: int) -> str:
+    try:
+        return f"user {pwd.getpwuid(number).pw_name}"
+    except KeyError:
+        return f"user {number}"
+
+
+def plain_path(folder: Path) -> Path:
+    """`folder`, or another name of it where dbt-duckdb would take a part of its name, from a `#` on, for something else.
+
+    The other name is a link in the folder for temporary files, made once for each folder and owned by this user. Raises
+    NotPermittedError if something else has that name.
+    """
+    if "#" not in str(folder):
+        return folder
+    digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:20]
+    link = Path(tempfile.gettempdir()) / f"leverhouse-{os.geteuid()}-{digest}"
+    try:
+        link.symlink_to(folder, target_is_directory=True)
+    except FileExistsError:
+        if link.lstat().st_uid != os.geteuid() or not link.is_symlink() or link.readlink() != folder:
+            raise NotPermittedError(
+                f"{link} is not the link to {folder} that it was made as; remove it, or name another folder in TMPDIR."
+            ) from None
+    return link
 
 
 def dagster_yaml_is_current(settings: Settings) -> bool:

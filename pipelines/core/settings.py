@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+import unicodedata
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 from urllib.parse import urlsplit
@@ -98,6 +99,22 @@ def _assets(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _one_line(folder: Path) -> Path:
+    """Refuses names that libraries, logs and messages would take apart."""
+    name = str(folder.expanduser().resolve())
+    if any(unicodedata.category(character) in {"Cc", "Zl", "Zp", "Cs"} for character in name):
+        raise ValueError(f"{name!r} holds a line break or another character that cannot be shown; name another folder")
+    return folder
+
+
+def _home(folder: Path) -> Path:
+    if "?" in str(folder.expanduser().resolve()):
+        raise ValueError(
+            f"{folder} holds a question mark: DuckDB would keep the log of its database in another folder; name another one"
+        )
+    return folder
+
+
 class Settings(BaseSettings):
     """Settings of one warehouse. Environment variables (prefix LEVERHOUSE_) override leverhouse.toml in the project root.
 
@@ -110,10 +127,12 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )  # fmt: skip
 
-    home: Path = Field(
+    home: Annotated[Path, AfterValidator(_one_line), AfterValidator(_home)] = Field(
         default=PROJECT_ROOT / "warehouse", description="Root folder of this warehouse; contains all of its data."
     )
-    mappings: Path | None = Field(default=None, description="Folder of mapping files; default <home>/mappings.")
+    mappings: Annotated[Path, AfterValidator(_one_line)] | None = Field(
+        default=None, description="Folder of mapping files; default <home>/mappings."
+    )
     duckdb_memory: Annotated[str, AfterValidator(_memory)] = Field(
         default="512MB", description="memory_limit of the writing DuckDB connection."
     )
@@ -178,7 +197,9 @@ class Settings(BaseSettings):
             # Its cause quotes the text, which may hold a key.
             faults = f"{PREFIX}ENDPOINTS: it is no JSON object of addresses by <venue>.<endpoint>"
         except tomllib.TOMLDecodeError as error:
-            faults = f"{cls.model_config.get('toml_file')}: it is no TOML: {error}"
+            faults = f"{cls.model_config.get('toml_file')} cannot be read: it is no TOML: {error}"
+        except (OSError, ValueError) as error:
+            faults = f"{cls.model_config.get('toml_file')} cannot be read: {error}"
         else:
             settings.protect_secrets()
             return settings

@@ -13,6 +13,7 @@ from typing import Any, Final
 import dagster as dg
 
 from pipelines.core.errors import LeverhouseError, TransientError
+from pipelines.core.files import explained, private_files
 from pipelines.core.paths import claim_process
 from pipelines.core.redaction import redact, redact_error
 from pipelines.core.settings import Settings
@@ -69,8 +70,9 @@ def step(
         context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: claim_process(settings)})
     name = context.op_execution_context.op.name if isinstance(context, dg.AssetExecutionContext) else context.op.name
     try:
-        check_clock(utc_now())
-        yield
+        with private_files():
+            check_clock(utc_now())
+            yield
     except TransientError as error:
         redact_error(error)
         observer.failed(name, error)
@@ -79,16 +81,26 @@ def step(
     except LeverhouseError as error:
         redact_error(error)
         observer.failed(name, error)
-        raise dg.Failure(
-            description=str(error),
-            metadata={"error": type(error).__name__, "exit_code": error.exit_code},
-            allow_retries=False,
-        ) from error
+        raise _failure(error) from error
     except Exception as error:
+        fault = explained(error, home=settings.root)
+        if fault is not None:
+            redact_error(error)
+            redact_error(fault)
+            observer.failed(name, fault)
+            raise _failure(fault) from error
         clean = redact_error(error)
         if clean is error:
             raise
         raise clean from None
+
+
+def _failure(error: LeverhouseError) -> dg.Failure:
+    return dg.Failure(
+        description=str(error),
+        metadata={"error": type(error).__name__, "exit_code": error.exit_code},
+        allow_retries=False,
+    )
 
 
 def table_metadata(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:

@@ -31,7 +31,7 @@ import orjson
 
 from pipelines.contract.batch import ParsedBatch
 from pipelines.core.errors import LandingError
-from pipelines.core.files import write_atomically
+from pipelines.core.files import open_plain, write_atomically
 from pipelines.core.limits import current
 from pipelines.extract.pack import PackWriter
 from pipelines.extract.venue import Page
@@ -277,13 +277,13 @@ class LandingStore:
     ) -> Landing:
         """Copy the bytes of `path` into the landing as a new version of (source, partition, part).
 
-        If bytes and request equal the current version, nothing is written and that version is returned.
+        If bytes and request equal the current version, that version is returned, and written again only if it was damaged.
         Raises LandingError if the file cannot be read.
         """
         folder = self.raw_dir / _safe(source) / _safe(partition)
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            source_file = path.open("rb")
+            source_file = open_plain(path, below=self.home / "inbox")
         except OSError as error:
             raise LandingError(
                 f"{source}: cannot read {path}: {error.strerror}. Check the path and its permissions."
@@ -293,6 +293,10 @@ class LandingStore:
             newest = self.newest(source, partition, part)
             request = json.loads(_canonical(request))
             if newest and newest.sha256 == sha256 and newest.request == request:
+                if any(self.verify([newest])):
+                    # The bytes came again: they take the place of those that were lost or altered.
+                    self._keep(newest, temporary, sink)
+                    self.clear_refusal(newest)
                 return newest
             landing = self._next_version(
                 (source, partition, part), content=sha256, sha256=sha256, size=size,
@@ -541,7 +545,7 @@ def _temporary(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
     """A temporary file in `folder`, removed at the end of the block unless it was renamed."""
     temporary = folder / f".{secrets.token_hex(8)}.part"
     try:
-        with temporary.open("wb") as sink:
+        with temporary.open("xb") as sink:
             yield temporary, sink
     finally:
         temporary.unlink(missing_ok=True)

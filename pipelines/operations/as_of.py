@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from pipelines.core.errors import ConfigError, LandingError
+from pipelines.core.files import show_folder
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import Clock, Landing, LandingStore, utc_now
@@ -108,7 +109,8 @@ def rebuild_as_of(
             work, now=clock(), edition=replace(edition(settings, manifest), as_of=at, clock=by), progress=progress
         )
         target = settings.published_dir / "asof" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
+        show_folder(settings.published_dir)
+        show_folder(target.parent)
         shutil.rmtree(target, ignore_errors=True)
         # Links inside are relative.
         shutil.move(work.published_dir, target)

@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 import os
-import secrets
 import subprocess
 import sys
 import time
@@ -23,7 +22,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from filelock import FileLock
 
 from pipelines.core.errors import ContractError, PermanentError, TransientError
-from pipelines.core.paths import environment
+from pipelines.core.files import as_error, explained, fault_in_text, write_atomically
+from pipelines.core.paths import environment, plain_path
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import PROJECT_ROOT, Settings
 
@@ -116,9 +116,12 @@ class BuildReport:
         return BuildReport(nodes=(*kept, *self.nodes), seconds=earlier.seconds + self.seconds)
 
     def raise_faults(self) -> None:
-        """Raise one error naming the failed nodes, if there are any."""
+        """Raise one error naming the failed nodes, if there are any; a fault of this machine as that."""
         if not self.faults:
             return
+        told = next(filter(None, (fault_in_text(node.message) for node in self.faults)), None)
+        if told is not None:
+            raise as_error(told, home=Path("LEVERHOUSE_HOME"))
         skipped = sum(node.status == "skipped" for node in self.nodes)
         lines = "\n".join(f"{node.kind} {node.name}: {node.message}" for node in self.faults[:10])
         more = f"\nand {len(self.faults) - 10} more" if len(self.faults) > 10 else ""
@@ -161,9 +164,8 @@ def ensure_manifest(settings: Settings) -> Path:
             return path
         _parse(settings, folder)
         for parsed, kept in (("partial_parse.msgpack", _for_dbt(path)), ("manifest.json", path)):
-            temporary = path.with_name(f".{secrets.token_hex(4)}{kept.suffix}")
-            temporary.write_bytes((folder / parsed).read_bytes())
-            temporary.replace(kept)
+            write_atomically(kept, (folder / parsed).read_bytes())
+        write_atomically(_digests_of(path), _digests(path))
         for stale in settings.dbt_target_dir.glob("manifest-*"):
             if stale.stem != path.stem:
                 stale.unlink(missing_ok=True)
@@ -351,6 +353,9 @@ def _invoke(
             raise TransientError(
                 f"dbt: {text}. A program other than leverhouse has {settings.database} open; close it."
             )
+        fault = explained(outcome.exception, home=settings.root)
+        if fault is not None:
+            raise fault from outcome.exception
         raise BuildBrokenError(f"dbt {arguments[0]}: {text}. Details: {settings.dbt_target_dir / 'logs' / 'dbt.log'}")
     results = getattr(outcome.result, "results", ())
     if not outcome.success and not results:
@@ -366,7 +371,7 @@ def _close_log() -> None:
 
 def _variables(settings: Settings) -> dict[str, str]:
     return {
-        "LEVERHOUSE_DATABASE": str(settings.database),
+        "LEVERHOUSE_DATABASE": str(plain_path(settings.root) / settings.database.name),
         "LEVERHOUSE_BUILD_MEMORY": settings.build_memory,
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
@@ -392,8 +397,21 @@ def _for_dbt(path: Path) -> Path:
     return path.with_suffix(".msgpack")
 
 
+def _digests_of(path: Path) -> Path:
+    """Where the digests of both forms of a manifest are kept; written last."""
+    return path.with_suffix(".sha256")
+
+
+def _digests(path: Path) -> bytes:
+    return "".join(f"{hashlib.sha256(form.read_bytes()).hexdigest()}\n" for form in (path, _for_dbt(path))).encode()
+
+
 def _is_parsed(path: Path) -> bool:
-    return path.exists() and _for_dbt(path).exists()
+    """Whether the manifest is there as it was written; one that was cut short or altered is parsed anew."""
+    try:
+        return _digests_of(path).read_bytes() == _digests(path)
+    except FileNotFoundError:
+        return False
 
 
 def _project_digest(project: Path) -> str:

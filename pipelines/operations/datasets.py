@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
+from pipelines.core.files import is_plain_file
 from pipelines.core.settings import Settings
 
 SETTLED_SECONDS: Final = 10.0
@@ -122,12 +123,22 @@ def _matches_folder(dataset: Dataset, names: Sequence[str]) -> bool:
 def waiting_files(settings: Settings, dataset: str, *, now: float) -> tuple[Path, ...]:
     """Files in the inbox of `dataset` that are no longer being written, sorted by name.
 
-    `now` is in seconds since the epoch. Hidden files are skipped as temporary files.
+    `now` is in seconds since the epoch. Hidden files are skipped as temporary files, and so is what `refused_in_inbox` names.
     """
     folder = settings.inbox_dir / dataset
-    if not folder.is_dir():
+    if not folder.is_dir() or folder.is_symlink():
         return ()
-    return tuple(path for path in _files(folder) if now - path.stat().st_mtime > SETTLED_SECONDS)
+    found = (path for path in _files(folder) if is_plain_file(path))
+    return tuple(path for path in found if now - path.stat().st_mtime > SETTLED_SECONDS)
+
+
+def refused_in_inbox(settings: Settings) -> tuple[Path, ...]:
+    """Links, pipes, sockets and devices in the inboxes. They are not imported: a link may lead to any file that this user can
+    read, and a pipe to none at all."""
+    if not settings.inbox_dir.is_dir():
+        return ()
+    entries = sorted(settings.inbox_dir.rglob("*"))
+    return tuple(path for path in entries if path.is_symlink() or not (path.is_dir() or is_plain_file(path)))
 
 
 def changed_files(files: Iterable[Path], seen: Seen) -> dict[Path, tuple[int, int]]:

@@ -1,12 +1,12 @@
 """Inspection of the working database for asset checks and doctor: opens it as writer and queries storage.status.
 
-Readers use the published file instead. No Dagster, no SQL.
+Readers use the published file instead. No Dagster, and no SQL but the names of tables.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Final
 
@@ -14,7 +14,8 @@ from pipelines.contract.ddl import load_contract
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import LandingStore, Refusal
 from pipelines.storage import status
-from pipelines.storage.warehouse import writer
+from pipelines.storage.database import check_columns
+from pipelines.storage.warehouse import onlooker, writer
 
 IMPORTED: Final = "files."
 """Prefix of sources that are imported and not fetched on a schedule."""
@@ -33,6 +34,22 @@ def inspect_clean(settings: Settings) -> tuple[dict[str, status.TableState], sta
     """State of every clean table, and of the ledger."""
     with writer(settings, what="inspect clean tables") as con:
         return status.clean_states(con, load_contract(settings.schema_dir)), status.ledger_state(con)
+
+
+def look_at_clean(settings: Settings) -> tuple[dict[str, status.TableState], status.LedgerState]:
+    """The same without changing anything, not even adding a table that is new in the contract: it has no state then.
+
+    Raises WarehouseBusyError at once if another process writes, and WarehouseDamagedError if the database cannot be read.
+    """
+    contract = load_contract(settings.schema_dir)
+    with onlooker(settings) as con:
+        check_columns(con, settings, contract)
+        held = {
+            name
+            for (name,) in con.execute("select table_name from duckdb_tables() where schema_name = 'clean'").fetchall()
+        }
+        present = replace(contract, clean={name: table for name, table in contract.clean.items() if name in held})
+        return status.clean_states(con, present), status.ledger_state(con)
 
 
 def refused_landings(settings: Settings) -> list[Refusal]:

@@ -20,7 +20,7 @@ from pipelines.clean.parsed import remove_leftovers
 from pipelines.clean.refusals import record_refusals
 from pipelines.clean.unreadable import clear_read_answers, name_unreadable_answers
 from pipelines.contract.ddl import load_contract
-from pipelines.core.errors import LeverhouseError, PermanentError, TransientError
+from pipelines.core.errors import LeverhouseError, MachineError, NotPermittedError, PermanentError, TransientError
 from pipelines.core.limits import in_force
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
@@ -168,6 +168,9 @@ def _load_pending(
                 known_by=known_by,
                 progress=progress,
             )
+        except (MachineError, NotPermittedError):
+            # What this machine cannot do for one source it cannot do for the next.
+            raise
         except LeverhouseError as error:
             failures[source] = error
         else:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+import duckdb
 from filelock import FileLock, Timeout
 
 from pipelines.clean.load import LoadReport
@@ -131,7 +132,7 @@ def _compare(before: Settings, after: Settings, landed: Collection[str]) -> Comp
     try:
         old, known = _clean_tables(before)
     except WarehouseDamagedError:
-        # A rebuild replaces a database that cannot be opened.
+        # A rebuild replaces a database that cannot be opened or read.
         return None
     new, _ = _clean_tables(after)
     return Comparison.of(old, new, pending=len(set(landed) - known))
@@ -139,11 +140,13 @@ def _compare(before: Settings, after: Settings, landed: Collection[str]) -> Comp
 
 def _clean_tables(settings: Settings) -> tuple[Fingerprints, set[str]]:
     """Fingerprints of the clean tables, and the ids of the loaded landings."""
-    con = open_database(settings)
+    con = open_database(settings, changes=False)
     try:
         tables = fingerprint_schemas(con, "clean", "ops")
         known = con.execute("select landing_id from ops.landings").fetchall() if "ops.landings" in tables else []
         clean = {name: table for name, table in tables.items() if name.startswith("clean.")}
         return clean, {landing_id for (landing_id,) in known}
+    except duckdb.Error as error:
+        raise WarehouseDamagedError(f"{settings.database} cannot be read: {error}") from error
     finally:
         con.close()

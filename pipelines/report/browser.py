@@ -14,7 +14,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,9 +29,14 @@ FLAGS: Final = (
     "--disable-extensions", "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--disable-dev-shm-usage", "--hide-scrollbars", "--mute-audio", "--metrics-recording-only", "--disable-default-apps",
     "--force-color-profile=srgb", "--allow-file-access-from-files=false",
-    # Nothing is reached, whatever a page asks for: every name resolves to nothing, every address goes to a dead proxy.
-    "--host-resolver-rules=MAP * ~NOTFOUND", "--proxy-server=127.0.0.1:9", "--proxy-bypass-list=<-loopback>",
 )  # fmt: skip
+
+OFFLINE: Final = (
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--proxy-server=127.0.0.1:9",
+    "--proxy-bypass-list=<-loopback>",
+)
+"""Nothing is reached, whatever a page asks for: every name resolves to nothing, every address goes to a dead proxy."""
 
 READ_BYTES: Final = 1 << 20
 
@@ -139,13 +144,14 @@ class Browser:
 
 
 @contextmanager
-def open_browser(program: str, *, timeout: float = 60.0) -> Iterator[Browser]:
-    """Start a browser with a profile of its own and end it with everything it started.
+def open_browser(program: str, *, timeout: float = 60.0, network: Sequence[str] = OFFLINE) -> Iterator[Browser]:
+    """Start a browser with a profile of its own and end it with everything it started. `network` are the options that say what
+    it may reach.
 
     Raises BrowserError where it does not start.
     """
     with tempfile.TemporaryDirectory(prefix="leverhouse-browser-", ignore_cleanup_errors=True) as profile:
-        browser = _start(program, Path(profile), timeout)
+        browser = _start(program, Path(profile), timeout, network)
         try:
             target = browser.send("Target.createTarget", {"url": "about:blank"})["targetId"]
             attached = browser.send("Target.attachToTarget", {"targetId": target, "flatten": True})
@@ -157,11 +163,11 @@ def open_browser(program: str, *, timeout: float = 60.0) -> Iterator[Browser]:
             _end(browser)
 
 
-def _start(program: str, profile: Path, timeout: float) -> Browser:
+def _start(program: str, profile: Path, timeout: float, network: Sequence[str]) -> Browser:
     child_reads, parent_writes = (_high(end) for end in os.pipe())
     parent_reads, child_writes = (_high(end) for end in os.pipe())
     null = os.open(os.devnull, os.O_RDWR)
-    arguments = [program, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
+    arguments = [program, *FLAGS, *network, f"--user-data-dir={profile}", "about:blank"]
     if os.geteuid() == 0:
         # Chromium refuses its sandbox to root; the pages are our own, and nothing is reached from them.
         arguments.insert(1, "--no-sandbox")

@@ -24,7 +24,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from pipelines.core.errors import WarehouseBusyError
-from pipelines.core.files import sync
+from pipelines.core.files import show_tree, sync
 from pipelines.core.settings import Settings
 from pipelines.report import layers
 from pipelines.report.encode import numbers, script, slug, words
@@ -85,6 +85,7 @@ def write_report(settings: Settings, *, progress: Callable[[str, int, int], None
         target.mkdir()
         try:
             assets = _write(con, target, token, simulated=is_simulated(settings), progress=progress)
+            show_tree(target)
             files = [path for path in target.rglob("*") if path.is_file()]
             for path in (*files, *(path for path in target.rglob("*") if path.is_dir()), target):
                 sync(path)

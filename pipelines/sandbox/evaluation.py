@@ -205,7 +205,7 @@ def _load(settings: Settings, folder: Path, first: date, last: date, progress: P
 
         for file in sorted(folder.glob(f"{landing.source}~*")):
             table = file.name.split("~")[1]
-            frame = pl.read_parquet(file)
+            frame = pl.read_parquet(file, glob=False)
             schema = contract.table(table).polars_schema()
             typed = frame.select(pl.col(name).cast(schema[name]) for name in frame.columns)
             extra = (

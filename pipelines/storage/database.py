@@ -12,7 +12,7 @@ import duckdb
 
 from pipelines.contract.ddl import Contract, apply_ddl, load_contract
 from pipelines.core.errors import TransientError, WarehouseDamagedError
-from pipelines.core.files import sync
+from pipelines.core.files import as_error, machine_fault, make_home, require_open_files, sync
 from pipelines.core.settings import Settings
 
 STORAGE_VERSION: Final = "v1.4.0"
@@ -20,16 +20,19 @@ STORAGE_VERSION: Final = "v1.4.0"
 of three: most columns of clean tables are text, and loading them takes 40% less time."""
 
 
-def open_database(settings: Settings) -> duckdb.DuckDBPyConnection:
-    """A read-write connection to the existing working database, in UTC. The caller closes it.
+def open_database(settings: Settings, *, changes: bool = True) -> duckdb.DuckDBPyConnection:
+    """A connection to the existing working database, in UTC; without `changes`, it can only read. The caller closes it.
 
-    Raises TransientError if a program outside leverhouse has the file open, and WarehouseDamagedError if DuckDB cannot
-    read it.
+    Raises TransientError if a program outside leverhouse has the file open, MachineError or NotPermittedError for a fault of
+    this machine, and WarehouseDamagedError if DuckDB cannot read it.
     """
-    settings.scratch_dir.mkdir(parents=True, exist_ok=True)
+    require_open_files()
+    if changes:
+        settings.scratch_dir.mkdir(parents=True, exist_ok=True)
     try:
         con = duckdb.connect(
             str(settings.database),
+            read_only=not changes,
             config={
                 "memory_limit": settings.duckdb_memory,
                 "threads": settings.duckdb_threads,
@@ -44,6 +47,9 @@ def open_database(settings: Settings) -> duckdb.DuckDBPyConnection:
             raise TransientError(
                 f"{text}. A program other than leverhouse has {settings.database} open; close it."
             ) from error
+        fault = machine_fault(error)
+        if fault is not None and fault.kind != "rotten":
+            raise as_error(fault, home=settings.root) from error
         raise WarehouseDamagedError(
             f"{settings.database} cannot be opened: {text}. "
             "No landed data is lost: run 'leverhouse rebuild' to recreate it from the landing."
@@ -63,7 +69,7 @@ def open_with_tables(settings: Settings) -> duckdb.DuckDBPyConnection:
     con = open_database(settings)
     try:
         _add_missing_tables(con, contract)
-        _check_columns(con, settings, contract)
+        check_columns(con, settings, contract)
     except BaseException:
         con.close()
         raise
@@ -89,7 +95,7 @@ def replace_database(settings: Settings, finished: Path) -> None:
 
 def _create(settings: Settings, contract: Contract) -> None:
     """Create the database under a temporary name and rename it, so that a kill never leaves a partial one."""
-    settings.root.mkdir(parents=True, exist_ok=True)
+    make_home(settings.root)
     beside = settings.database.with_name(f".{settings.database.name}.new")
     for leftover in (beside, beside.with_name(beside.name + ".wal")):
         leftover.unlink(missing_ok=True)
@@ -128,8 +134,11 @@ def _add_missing_tables(con: duckdb.DuckDBPyConnection, contract: Contract) -> N
         con.execute("detach contract_ddl")
 
 
-def _check_columns(con: duckdb.DuckDBPyConnection, settings: Settings, contract: Contract) -> None:
-    """Raise if columns differ from the contract. They are not altered in place, because a rebuild recreates all tables."""
+def check_columns(con: duckdb.DuckDBPyConnection, settings: Settings, contract: Contract) -> None:
+    """Raise WarehouseDamagedError if columns differ from the contract; a table that is missing is added by the next writer.
+
+    Columns are not altered in place, because a rebuild recreates all tables.
+    """
     existing: dict[str, dict[str, str]] = {}
     for table, column, kind in con.execute(
         "select schema_name || '.' || table_name, column_name, data_type from duckdb_columns() "
@@ -139,7 +148,8 @@ def _check_columns(con: duckdb.DuckDBPyConnection, settings: Settings, contract:
     changed = [
         table.qualified
         for table in contract.tables
-        if existing[table.qualified] != {column.name: column.type for column in table.columns}
+        if table.qualified in existing
+        and existing[table.qualified] != {column.name: column.type for column in table.columns}
     ]
     if changed:
         raise WarehouseDamagedError(

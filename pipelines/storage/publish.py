@@ -23,7 +23,7 @@ import duckdb
 
 from pipelines.contract.ddl import load_contract
 from pipelines.core.errors import LeverhouseError, PublishError
-from pipelines.core.files import sync
+from pipelines.core.files import explained, show_folder, sync
 from pipelines.core.settings import Settings
 from pipelines.storage.dictionary import MartDictionary, quoted, write_dictionary
 from pipelines.storage.snapshots import (
@@ -119,12 +119,13 @@ def publish(
     started = time.monotonic()
     target, folder = settings.published_database, snapshots_dir(settings)
     link = settings.published_dir / "parquet"
-    folder.mkdir(parents=True, exist_ok=True)
     token = secrets.token_hex(6)
     temporary = folder / f".{token}.duckdb"
     parquet = settings.published_dir / f"parquet-{token}"
     snapshot: Path | None = None
     with writer(settings, what="publish") as con:
+        show_folder(settings.published_dir)
+        show_folder(folder)
         _remove_leftovers(settings)
         try:
             tables, rows = _copy(con, settings, temporary, parquet, now, edition or Edition(), progress)
@@ -188,8 +189,8 @@ def _copy(
     ]
     if not marts:
         raise PublishError("schema marts is empty; build the marts first ('leverhouse run').")
-    parquet.mkdir()
-    con.execute(f"attach '{temporary}' as snapshot (storage_version '{STORAGE_VERSION}')")
+    show_folder(parquet)
+    con.execute(f"attach '{quoted(str(temporary))}' as snapshot (storage_version '{STORAGE_VERSION}')")
     try:
         for schema in ("marts", "ops", "meta"):
             con.execute(f"create schema snapshot.{schema}")
@@ -202,10 +203,9 @@ def _copy(
             _copy_comments(con, schema, name)
             if schema == "marts":
                 rows += (con.execute(f"select count(*) from snapshot.marts.{name}").fetchone() or (0,))[0]
-                con.execute(
-                    f"copy snapshot.marts.{name} to '{parquet / name}.parquet' (format parquet, compression zstd)"
-                )
-                (parquet / f"{name}.parquet").chmod(READ_ONLY)
+                file = parquet / f"{name}.parquet"
+                con.execute(f"copy snapshot.marts.{name} to '{quoted(str(file))}' (format parquet, compression zstd)")
+                file.chmod(READ_ONLY)
         write_dictionary(con, edition.dictionary, load_contract(settings.schema_dir))
         _describe_publication(con, now, edition, len(marts), rows)
         _create_macros(con)
@@ -288,7 +288,7 @@ def _verify(settings: Settings, database: Path, tables: int, rows: int, now: dat
         finally:
             con.close()
     except (duckdb.Error, LeverhouseError) as error:
-        raise PublishError(
+        raise explained(error, home=database) or PublishError(
             f"{database} cannot be read back: {error} The published one is unchanged; check the disk and publish again."
         ) from error
     if (len(names), found, told) != (tables, rows, now):

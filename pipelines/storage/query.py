@@ -6,8 +6,10 @@ fails.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -32,6 +34,12 @@ def execute_with(con: duckdb.DuckDBPyConnection, frame: pl.DataFrame, sql: str, 
         con.execute(sql, list(parameters))
     finally:
         con.unregister("frame")
+
+
+def exactly(files: Iterable[Path]) -> list[str]:
+    """Paths for a function of DuckDB that takes patterns: what means something in one is put in brackets, which take it
+    literally."""
+    return [re.sub(r"([*?\[])", r"[\1]", str(file)) for file in files]
 
 
 @contextmanager

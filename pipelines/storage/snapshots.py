@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from pipelines.core.files import write_atomically
+from pipelines.core.files import PUBLIC_FILE, write_atomically
 from pipelines.core.settings import Settings
 
 READ_ONLY: Final = 0o444
@@ -76,7 +76,7 @@ def record_snapshot(database: Path) -> SnapshotRecord:
     database.chmod(READ_ONLY)
     facts = database.stat()
     record = SnapshotRecord(database.name, facts.st_size, _digest(database), facts.st_mtime_ns)
-    write_atomically(_record_path(database), json.dumps(asdict(record), indent=1).encode())
+    write_atomically(_record_path(database), json.dumps(asdict(record), indent=1).encode(), mode=PUBLIC_FILE)
     return record
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from pipelines.core.errors import ConfigError, SnapshotDamagedError, TransientError, WarehouseBusyError
+from pipelines.core.files import as_error, machine_fault, make_home, private_files, require_open_files
 from pipelines.core.limits import DEFAULTS
 from pipelines.core.settings import Settings
-from pipelines.storage.database import open_with_tables
+from pipelines.storage.database import open_database, open_with_tables
 
 
 @contextmanager
@@ -28,7 +29,14 @@ def writer_lock(settings: Settings, *, what: str) -> Iterator[None]:
     Waits up to settings.lock_timeout_seconds, then raises WarehouseBusyError naming the holder. The operating system
     releases the lock of a killed process.
     """
-    settings.root.mkdir(parents=True, exist_ok=True)
+    with private_files():
+        make_home(settings.root)
+        with _held(settings, what):
+            yield
+
+
+@contextmanager
+def _held(settings: Settings, what: str) -> Iterator[None]:
     lock = FileLock(settings.lock_file)
     holder = settings.lock_file.with_suffix(".holder.json")
     try:
@@ -58,6 +66,26 @@ def writer(settings: Settings, *, what: str) -> Iterator[duckdb.DuckDBPyConnecti
 
 
 @contextmanager
+def onlooker(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A read-only connection to the working database while nobody writes it. Changes nothing on the disk, and needs no right to.
+
+    Raises WarehouseBusyError at once if another process writes, and as open_database does.
+    """
+    with ExitStack() as stack:
+        if settings.lock_file.exists() and os.access(settings.lock_file, os.W_OK):
+            lock = FileLock(settings.lock_file)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout as error:
+                holder = _describe(settings.lock_file.with_suffix(".holder.json"))
+                raise WarehouseBusyError(f"{settings.database} is being written by {holder}.") from error
+            stack.callback(lock.release)
+        con = open_database(settings, changes=False)
+        stack.callback(con.close)
+        yield con
+
+
+@contextmanager
 def reader(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """A read-only connection to the published snapshot, without access to other files and with a locked configuration.
 
@@ -66,6 +94,13 @@ def reader(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     con = open_snapshot(settings.published_database, memory=settings.limits.reader_memory, spill=settings.scratch_dir)
     try:
         yield con
+    except duckdb.Error as error:
+        fault = machine_fault(error)
+        if fault is None or fault.kind != "rotten":
+            raise
+        raise SnapshotDamagedError(
+            f"{settings.published_database} cannot be read: {fault.text}. See 'leverhouse doctor', then run 'leverhouse publish'."
+        ) from error
     finally:
         con.close()
 
@@ -79,6 +114,7 @@ def open_snapshot(
     Raises ConfigError if there is none, TransientError if a client has it open for writing, which keeps all others out, and
     SnapshotDamagedError if DuckDB cannot read it.
     """
+    require_open_files()
     if not path.exists():
         raise ConfigError(f"no published snapshot at {path}; run 'leverhouse run' first.")
     try:
@@ -100,6 +136,9 @@ def open_snapshot(
                 f"a client has opened the published file for writing, which locks all others out: {text}. "
                 "Connect that client read-only (docs/connect.md)."
             ) from error
+        fault = machine_fault(error)
+        if fault is not None and fault.kind != "rotten":
+            raise as_error(fault, home=path) from error
         raise SnapshotDamagedError(
             f"{path} cannot be opened: {text}. See 'leverhouse doctor', then run 'leverhouse publish'."
         ) from error

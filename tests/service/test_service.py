@@ -73,7 +73,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     process = subprocess.Popen([command, "ui", "--port", str(port)], cwd=folder, env=environment, stderr=log)
     address = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(240):
+        for _ in range(900):
             try:
                 urllib.request.urlopen(f"{address}/server_info", timeout=5).close()  # noqa: S310
                 break

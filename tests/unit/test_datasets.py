@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from pipelines.core.settings import Settings
-from pipelines.operations.datasets import claim_folders, find_datasets, read_dataset, waiting_files
+from pipelines.operations.datasets import (
+    claim_folders,
+    find_datasets,
+    read_dataset,
+    refused_in_inbox,
+    waiting_files,
+)
 
 MAPPING = """
 dataset = "{name}"
@@ -107,3 +113,22 @@ def test_a_file_waits_until_it_has_not_changed_for_ten_seconds(home: Settings) -
 
 def test_a_data_set_without_inbox_has_no_waiting_files(home: Settings) -> None:
     assert waiting_files(home, "example", now=0.0) == ()
+
+
+def test_links_and_special_files_in_an_inbox_are_refused_by_name(home: Settings, tmp_path: Path) -> None:
+    folder = home.inbox_dir / "example"
+    (folder / "sub").mkdir(parents=True)
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "prices.csv").write_text("x", encoding="utf-8")
+    (folder / "sub" / "prices.csv").write_text("x", encoding="utf-8")
+    (folder / "link.csv").symlink_to(tmp_path / "outside" / "prices.csv")
+    (folder / "linked").symlink_to(tmp_path / "outside", target_is_directory=True)
+    (folder / "broken.csv").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(folder / "pipe.csv")
+    (home.inbox_dir / "other").symlink_to(tmp_path / "outside", target_is_directory=True)
+    later = (folder / "sub" / "prices.csv").stat().st_mtime + 60
+    assert waiting_files(home, "example", now=later) == (folder / "sub" / "prices.csv",)
+    assert waiting_files(home, "other", now=later) == ()
+    assert refused_in_inbox(home) == (
+        folder / "broken.csv", folder / "link.csv", folder / "linked", folder / "pipe.csv", home.inbox_dir / "other",
+    )  # fmt: skip

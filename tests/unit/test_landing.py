@@ -70,6 +70,26 @@ def test_going_back_to_older_bytes_is_a_new_version_too(store: LandingStore) -> 
     assert store.current() == [third]
 
 
+def test_landing_the_same_bytes_again_heals_what_was_altered_or_lost(store: LandingStore) -> None:
+    first = land(store, b"x")
+    first.path.write_bytes(b"y")
+    assert land(store, b"x") == first
+    assert list(store.verify([first])) == []
+    first.path.unlink()
+    assert land(store, b"x") == first
+    assert (list(store.verify([first])), store.all()) == ([], [first])
+
+
+def test_a_link_in_an_inbox_is_not_landed(store: LandingStore, tmp_path: Path) -> None:
+    (tmp_path / "secret.csv").write_bytes(b"x")
+    (store.home / "inbox" / "example").mkdir(parents=True)
+    link = store.home / "inbox" / "example" / "a.csv"
+    link.symlink_to(tmp_path / "secret.csv")
+    with pytest.raises(LandingError, match="a symbolic link"):
+        store.land_file(link, source="files.example", partition="history", part="a.csv", request={})
+    assert store.all() == []
+
+
 def test_another_request_for_the_same_bytes_is_a_new_version(store: LandingStore) -> None:
     clock = Clock()
     land(store, b"x", clock=clock, key="mapping one")

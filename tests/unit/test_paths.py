@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from pipelines.core.errors import ConfigError
+from pipelines.core.errors import ConfigError, NotPermittedError
 from pipelines.core.paths import (
     DAGSTER_YAML,
     claim_process,
     environment,
+    open_to_others,
+    plain_path,
     prepare_home,
     process_is_alive,
     remove_dead_process_locks,
@@ -84,3 +87,57 @@ def test_the_environment_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (os.environ["EXAMPLE_KEPT"], os.environ["EXAMPLE_NEW"]) == ("during", "during")
     assert os.environ["EXAMPLE_KEPT"] == "before"
     assert "EXAMPLE_NEW" not in os.environ
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_new_home_may_be_passed_and_its_folders_are_private(home: Settings) -> None:
+    before = os.umask(0)
+    try:
+        prepare_home(home)
+    finally:
+        os.umask(before)
+    assert mode(home.root) == 0o711
+    folders = (home.raw_dir, home.inbox_dir, home.scratch_dir, home.dbt_target_dir, home.dagster_home)
+    assert [mode(folder) for folder in folders] == [0o700] * 5
+    assert open_to_others(home) == []
+
+
+def test_what_others_were_given_is_taken_and_what_a_group_was_given_stays(home: Settings) -> None:
+    prepare_home(home)
+    home.database.write_bytes(b"")
+    home.published_dir.mkdir()
+    for path, given in ((home.root, 0o777), (home.raw_dir, 0o755), (home.inbox_dir, 0o770), (home.database, 0o664),
+                        (home.published_dir, 0o777)):  # fmt: skip
+        path.chmod(given)
+    assert set(open_to_others(home)) == {home.root, home.raw_dir, home.database, home.published_dir}
+    prepare_home(home)
+    found = [mode(path) for path in (home.root, home.raw_dir, home.inbox_dir, home.database, home.published_dir)]
+    assert found == [0o771, 0o750, 0o770, 0o660, 0o775]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a home away")
+def test_a_home_of_another_user_is_refused(home: Settings) -> None:
+    prepare_home(home)
+    os.chown(home.root, 65534, -1)
+    with pytest.raises(
+        NotPermittedError, match=r"belongs to user nobody and this is user root; run the command as its owner"
+    ):
+        prepare_home(home)
+
+
+def test_a_name_that_dbt_would_cut_gets_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = tmp_path / "a#b"
+    folder.mkdir()
+    assert plain_path(tmp_path) == tmp_path
+    link = plain_path(folder)
+    assert "#" not in str(link)
+    assert link.resolve() == folder
+    assert plain_path(folder) == link
+    link.unlink()
+    link.symlink_to(tmp_path)
+    with pytest.raises(NotPermittedError, match="is not the link to"):
+        plain_path(folder)

@@ -7,6 +7,7 @@ import traceback
 from pathlib import Path
 
 import pytest
+from pydantic_settings import SettingsConfigDict
 
 from pipelines.core import redaction
 from pipelines.core.errors import ConfigError
@@ -25,6 +26,26 @@ def test_an_unknown_variable_is_refused_with_the_nearest_one(
     monkeypatch.setenv(name, "x")
     with pytest.raises(ConfigError, match=rf"there is no {name}. Did you mean {right}\?"):
         Settings.load()
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[2Jb", "a\u2028b", "\udcff", "a?b"])
+def test_a_home_with_a_name_that_nothing_can_show_or_duckdb_misreads_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEVERHOUSE_HOME", str(tmp_path / name / "home"))
+    with pytest.raises(ConfigError, match=r"LEVERHOUSE_HOME: .*name another") as refused:
+        Settings.load()
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize("content", [b"home = ", b"\xff\xfe"])
+def test_a_settings_file_that_cannot_be_read_is_named(content: bytes, tmp_path: Path) -> None:
+    class Mine(Settings):
+        model_config = SettingsConfigDict(**{**Settings.model_config, "toml_file": tmp_path / "leverhouse.toml"})
+
+    (tmp_path / "leverhouse.toml").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"leverhouse\.toml cannot be read"):
+        Mine.load()
 
 
 @pytest.mark.parametrize(
