@@ -15,8 +15,8 @@ from xml.sax.saxutils import escape
 def answer(base: str, request: Mapping[str, Any]) -> tuple[int, bytes]:
     """Status and body of `request` from the folder of the file:// URL `base`; 404 for a missing file.
 
-    A request with the parameter `prefix` (a folder) returns one page of an S3 ListObjects listing: with `delimiter`, the
-    folders directly below the prefix; without it, the files in it after `marker`, at most `max-keys`.
+    A request with the parameter `prefix` (a folder, or one and the start of a name) returns one page of an S3 ListObjects
+    listing: with `delimiter`, the folders directly below the prefix; without it, the files after `marker`, at most `max-keys`.
     """
     root = Path(unquote(urlsplit(base).path)).resolve()
     params = request.get("params") or {}
@@ -29,13 +29,16 @@ def answer(base: str, request: Mapping[str, Any]) -> tuple[int, bytes]:
 
 def _listing(root: Path, params: Mapping[str, str]) -> bytes:
     prefix = params["prefix"]
-    folder = (root / prefix).resolve()
+    parent, slash, start = prefix.rpartition("/")
+    folder = (root / parent).resolve()
     inside = sorted(folder.iterdir()) if folder.is_relative_to(root) and folder.is_dir() else []
+    inside = [path for path in inside if path.name.startswith(start)]
+    within = f"{parent}{slash}"
     if "delimiter" in params:
-        keys = [f"{prefix}{path.name}/" for path in inside if path.is_dir()]
+        keys = [f"{within}{path.name}/" for path in inside if path.is_dir()]
         entries = [f"<CommonPrefixes><Prefix>{escape(key)}</Prefix></CommonPrefixes>" for key in keys]
     else:
-        keys = [key for path in inside if path.is_file() and (key := f"{prefix}{path.name}") > params.get("marker", "")]
+        keys = [key for path in inside if path.is_file() and (key := f"{within}{path.name}") > params.get("marker", "")]
         entries = [
             f"<Contents><Key>{escape(key)}</Key></Contents>" for key in keys[: int(params.get("max-keys", 1000))]
         ]

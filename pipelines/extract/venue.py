@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 CadenceName = Literal["daily", "capture"]
 
-Outcome = Literal["complete", "empty", "not_yet_published", "gone"]
+Outcome = Literal["complete", "empty", "partial", "not_yet_published", "gone"]
+"""What came of a subject in a landing. partial: pages that lack days which may still come (Feed.lacks)."""
 
 WHOLE_VENUE: Final = "*"
 """Subject of a page about the venue as a whole."""
@@ -183,6 +184,9 @@ Fetch = Callable[[Api, Job], AsyncIterator[Page]]
 """Yields the pages of a job. It must read cursors and timestamps before yielding a page, because the consumer then drops the
 page's parsed JSON, which takes many times the memory of the body."""
 
+Lacks = Callable[[Sequence[Page], Job], bool]
+"""Whether the pages of a job lack days that may still come. They are landed, and the next fetch of the span asks again."""
+
 Parse = Callable[[Sequence[Page], Context], Iterator[Parsed]]
 Subjects = Callable[["pl.DataFrame"], Mapping[str, Mapping[str, Any]]]
 """The subjects a feed fetches, by name, each with its row of clean.instruments (empty if it has none)."""
@@ -260,6 +264,8 @@ class Feed:
     fetch: Fetch
     parse: Parse
     retention: Retention
+    lacks: Lacks | None = None
+    """For archives of files: tells a span that lacks days. None: an answer is whole."""
     subjects: Subjects | None = None
     """Selects the feed's subjects from the instruments of the universe; None: one subject, the whole venue."""
     follows: tuple[str, ...] = ()
