@@ -79,6 +79,11 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="Base URLs by <venue>.<endpoint>, overriding the venue's own: a mirror (also file://), an emulator.",
     )
+    node_blocks: int | None = Field(
+        default=None,
+        ge=1,
+        description="Most blocks in one request for logs to a node; empty: as many as the node takes, found by halving.",
+    )
     contact: str = Field(default="", description="Contact address for venues; sent in the User-Agent if set.")
     kept_snapshots: int = Field(
         default=2, ge=1, description="Published snapshots that are kept, the current one included."

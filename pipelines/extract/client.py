@@ -70,8 +70,10 @@ class HttpApi:
         clock: Clock,
         sleep: Sleep,
         jitter: Callable[[], float],
+        node_blocks: int | None = None,
     ) -> None:
         self.venue = venue
+        self.node_blocks = node_blocks
         self.requests = 0
         self.retries = 0
         self._session = session
@@ -256,8 +258,10 @@ async def open_api(
     clock: Clock = utc_now,
     sleep: Sleep = asyncio.sleep,
     jitter: Callable[[], float] = random.random,
+    node_blocks: int | None = None,
 ) -> AsyncIterator[HttpApi]:
-    """A client of `venue`, closed at the end of the block. `endpoints` override those of the venue, by name.
+    """A client of `venue`, closed at the end of the block. `endpoints` override those of the venue, by name; `node_blocks` bounds
+    requests for logs.
 
     Raises ConfigError if a key that the venue requires is not in the environment.
     """
@@ -276,6 +280,7 @@ async def open_api(
             clock=clock,
             sleep=sleep,
             jitter=jitter,
+            node_blocks=node_blocks,
         )
 
 

@@ -120,6 +120,11 @@ class Api(Protocol):
         """Names of the base URLs: those the venue declares and those added in the settings."""
         ...
 
+    @property
+    def node_blocks(self) -> int | None:
+        """Most blocks in one request for logs to a node, by the settings; None: no bound."""
+        ...
+
     async def get(
         self,
         path: str,

@@ -90,6 +90,7 @@ def fetch(
             contact=settings.contact,
             retry=retry or DEFAULT_RETRY,
             clock=clock,
+            node_blocks=settings.node_blocks,
         ) as api:
             always_first = (TURNOVER, INSTRUMENTS)
             ordered = sorted(venue.feeds, key=lambda feed: feed.name not in always_first)
