@@ -14,6 +14,7 @@ import polars as pl
 
 from pipelines.extract.paging import paginate_by_slices, paginate_forward
 from pipelines.extract.venue import Api, Context, Job, Page, Parsed
+from pipelines.sources import counting
 from pipelines.sources.cex.binance.wire import (
     CASH,
     CM,
@@ -131,7 +132,9 @@ def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Par
     full 5-minute mark before the request.
     """
     records = read_records(pages, at_path(), OPEN_INTEREST)
-    frame, unknown = with_contracts(records.frame, context)
+    stamped = records.frame.with_columns(from_ms("at_ms").alias("at"))
+    states, sentinels = counting.without_sentinels(stamped, ("amount", "value"), (), stamp="at")
+    frame, unknown = with_contracts(states, context)
     inverse = pl.col("contract_type") == "inverse"
     in_dollars = pl.when(pl.col("quote") != "BTC").then(pl.col("value"))
     rows = frame.select(
@@ -139,7 +142,7 @@ def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Par
         pl.when(inverse).then(pl.col("value")).otherwise(pl.col("amount")).alias("oi_base"),
         pl.when(inverse).then(pl.col("amount") * pl.col("contract_size")).otherwise(in_dollars).alias("oi_usd"),
     )
-    yield Parsed("open_interest", rows, pl.concat([records.rejects, unknown]))
+    yield Parsed("open_interest", rows, pl.concat([records.rejects, unknown, sentinels]))
 
 
 def with_contracts(frame: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, pl.DataFrame]:

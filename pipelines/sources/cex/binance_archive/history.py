@@ -13,6 +13,7 @@ from typing import Final, Literal
 import polars as pl
 
 from pipelines.extract.venue import Api, Context, Job, Page, Parse, Parsed
+from pipelines.sources import counting
 from pipelines.sources.cex.binance.wire import VENUE_ID, sizes
 from pipelines.sources.cex.binance_archive.wire import (
     FILE,
@@ -116,8 +117,10 @@ def _is_start_labeled(frame: pl.DataFrame, market: Market) -> pl.Expr | pl.Serie
 
 def _open_interest(frame: pl.DataFrame, context: Context, market: Market, record_rejects: pl.DataFrame) -> Parsed:
     frame, empty = _partition(frame, pl.col("amount").is_null())
+    frame, sentinels = counting.without_sentinels(frame, ("amount", "value"), MEASURES, stamp=FILE_DAY)
     rejects = [
         record_rejects,
+        sentinels,
         _rejects_of_day(empty, "unparsable", "sum_open_interest is empty", field="sum_open_interest"),
     ]
     if market == "cm":
