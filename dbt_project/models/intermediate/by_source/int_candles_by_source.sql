@@ -14,6 +14,8 @@ select
     max(high) as high,
     min(low) as low,
     max(closed_at) as closed_at,
+    -- A source that states no volume tells of prices at which there was trade.
+    max(closed_at) filter (where coalesce(volume_base, 1) > 0) as last_traded_at,
     sum(volume_base) as volume_base,
     sum(volume_quote) as volume_quote,
     cast(count(*) as bigint) as periods_present,
