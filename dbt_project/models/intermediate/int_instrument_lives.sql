@@ -22,6 +22,7 @@ runs as (
         min(trade_date) as traded_on,
         min(trade_date) filter (where not is_traded) as still_from,
         cast(count_if(not is_traded) as int) as still_days,
+        min(first_traded_at) as first_traded_at,
         max(last_traded_at) as last_traded_at
     from days
     where traded_days > 0
@@ -31,7 +32,8 @@ runs as (
 followed as (
     select
         *,
-        lead(traded_on) over (partition by venue, instrument order by traded_days) as traded_next
+        lead(traded_on) over (partition by venue, instrument order by traded_days) as traded_next,
+        lead(first_traded_at) over (partition by venue, instrument order by traded_days) as next_traded_at
     from runs
 ),
 
@@ -40,7 +42,8 @@ restarts as (
     select
         venue,
         instrument,
-        traded_next as restarted_on
+        traded_next as restarted_on,
+        coalesce(next_traded_at, cast(traded_next as timestamp)) as began_at
     from followed
     where traded_next > traded_on + {{ threshold('instrument_end_days') }}
 ),
@@ -88,14 +91,16 @@ comebacks as (
     select
         venue,
         instrument,
-        cast(listed_at as date) as restarted_on
+        cast(listed_at as date) as restarted_on,
+        listed_at as began_at
     from listings
     where listed_at is not null
     union
     select
         venue,
         instrument,
-        restarted_on
+        restarted_on,
+        began_at
     from restarts
 ),
 
@@ -178,16 +183,29 @@ lives as (
     from pauses
     where alive_from < date '9999-12-31'
     qualify row_number() over (partition by venue, instrument order by dead_from desc) = 1
+),
+
+beginnings as (
+    select
+        venue,
+        instrument,
+        restarted_on,
+        min(began_at) as began_at
+    from comebacks
+    group by venue, instrument, restarted_on
 )
 
 select
-    venue,
-    instrument,
-    cast(row_number() over (partition by venue, instrument order by life_from) as int) as life,
-    life_from,
-    life_to,
-    died_before,
-    ended_at,
-    end_known_by
-from lives
-where life_from < life_to
+    l.venue,
+    l.instrument,
+    cast(row_number() over (partition by l.venue, l.instrument order by l.life_from) as int) as life,
+    l.life_from,
+    l.life_to,
+    l.died_before,
+    case when l.died_before is not null then coalesce(b.began_at, cast(l.life_from as timestamp)) end as began_at,
+    l.ended_at,
+    l.end_known_by
+from lives as l
+left join beginnings as b
+    on l.venue = b.venue and l.instrument = b.instrument and l.life_from = b.restarted_on
+where l.life_from < l.life_to

@@ -14,6 +14,7 @@ select
     bool_or(
         last_traded_at is not null or coalesce(high > low, false) or coalesce(close <> close_before, false)
     ) as is_traded,
+    min(first_traded_at) as first_traded_at,
     max(last_traded_at) as last_traded_at,
     max(available_at) as available_at
 from days

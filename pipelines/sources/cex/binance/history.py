@@ -47,6 +47,8 @@ KLINES_LIMIT: Final = 1000
 """fapi allows 1500 at twice the weight."""
 
 DAY_MS: Final = 86_400_000
+HOUR_MS: Final = 3_600_000
+FIVE_MINUTES_MS: Final = 300_000
 
 OPEN_INTEREST: Final = (
     Field("sumOpenInterest", "amount", float),
@@ -113,7 +115,13 @@ async def _fetch_data(api: Api, job: Job, path: str) -> AsyncIterator[Page]:
     # A state belongs to the day it ends, so a day's last state is the next day's 00:00.
     start, end = job.span.start_ms + 1, job.span.end_ms + 1
     async for page in paginate_by_slices(
-        get, stamps_of(at_path(), "timestamp"), start=start, end=end, limit=DATA_LIMIT, width=DAY_MS
+        get,
+        stamps_of(at_path(), "timestamp"),
+        start=start,
+        end=end,
+        limit=DATA_LIMIT,
+        width=DAY_MS,
+        spacing=FIVE_MINUTES_MS,
     ):
         yield page
 
@@ -217,7 +225,13 @@ async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
 
     span = job.span
     async for page in paginate_forward(
-        get, stamps_of(at_path(), "fundingTime"), start=span.start_ms, end=span.end_ms, limit=FUNDING_LIMIT, step=0
+        get,
+        stamps_of(at_path(), "fundingTime"),
+        start=span.start_ms,
+        end=span.end_ms,
+        limit=FUNDING_LIMIT,
+        step=0,
+        spacing=HOUR_MS,
     ):
         yield page
 
@@ -269,7 +283,7 @@ async def fetch_candles(api: Api, job: Job) -> AsyncIterator[Page]:
         return await get_for_instrument(api, path, endpoint=endpoint, subject=job.subject, params=params, costs=costs)
 
     async for page in paginate_forward(
-        get, stamps_of(at_path(), 0), start=job.span.start_ms, end=job.span.end_ms, limit=limit
+        get, stamps_of(at_path(), 0), start=job.span.start_ms, end=job.span.end_ms, limit=limit, spacing=HOUR_MS
     ):
         yield page
 

@@ -360,7 +360,13 @@ async def fetch_candles(api: Api, job: Job) -> AsyncIterator[Page]:
 
     start, end = seconds(job.span)
     async for page in paginate_by_slices(
-        get, stamps_of(root_array, "t"), start=start, end=end, limit=CANDLE_LIMIT, width=CANDLE_LIMIT * 3600 // 2
+        get,
+        stamps_of(root_array, "t"),
+        start=start,
+        end=end,
+        limit=CANDLE_LIMIT,
+        width=CANDLE_LIMIT * 3600 // 2,
+        spacing=HOUR_SECONDS,
     ):
         yield page
 
