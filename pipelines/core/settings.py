@@ -154,6 +154,11 @@ class Settings(BaseSettings):
         repr=False,
         description="Base URLs by <venue>.<endpoint>, overriding the venue's own: a mirror (also file://), an emulator.",
     )
+    node_blocks: int | None = Field(
+        default=None,
+        ge=1,
+        description="Most blocks in one request for logs to a node; empty: as many as the node takes, found by halving.",
+    )
     contact: Annotated[str, AfterValidator(_header_text)] = Field(
         default="", description="Contact address for venues; sent in the User-Agent if set."
     )

@@ -58,6 +58,10 @@ class HeardApi:
     def endpoints(self) -> Collection[str]:
         return self.api.endpoints
 
+    @property
+    def node_blocks(self) -> int | None:
+        return self.api.node_blocks
+
     async def get(
         self,
         path: str,

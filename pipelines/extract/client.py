@@ -99,8 +99,10 @@ class HttpApi:
         newest_stamp: datetime,
         sleep: Sleep,
         jitter: Callable[[], float],
+        node_blocks: int | None = None,
     ) -> None:
         self.venue = venue
+        self.node_blocks = node_blocks
         self.requests = 0
         self.retries = 0
         self._session = session
@@ -334,9 +336,11 @@ async def open_api(
     newest_stamp: datetime = NEVER,
     sleep: Sleep = asyncio.sleep,
     jitter: Callable[[], float] = random.random,
+    node_blocks: int | None = None,
 ) -> AsyncIterator[HttpApi]:
     """A client of `venue`, closed at the end of the block. `endpoints` override those of the venue, by name. No answer is
     stamped earlier than `newest_stamp`, that of the newest landing, so that a clock set back does not turn the order around.
+    `node_blocks` bounds requests for logs.
 
     Raises ConfigError if a key that the venue requires is not in the environment or cannot be sent.
     """
@@ -356,6 +360,7 @@ async def open_api(
             newest_stamp=newest_stamp,
             sleep=sleep,
             jitter=jitter,
+            node_blocks=node_blocks,
         )
 
 

@@ -52,6 +52,9 @@ RECHECK_EVERY: Final = timedelta(hours=6)
 GIVE_UP_AFTER: Final = timedelta(days=30)
 """Data not published this long after its span counts as never published and is fetched again only on request."""
 
+DAYS_COUNTED: Final = "days_counted"
+"""Key in the manifest of landings whose feed told missing days (Feed.lacks)."""
+
 PARTITIONS_AT_ONCE: Final = 16
 
 KEPT_PARSED_BYTES: Final = 256 << 10
@@ -268,7 +271,8 @@ class _Run:
             self.progress(f"{self.source}: {partition.name}", self.done, self.of)
 
     def _due(self, plan: Plan, held: Landing | None, span: Span) -> set[str]:
-        if held is None or self.again:
+        # What was landed before its feed could tell missing days is asked for once more.
+        if held is None or self.again or (self.feed.lacks is not None and DAYS_COUNTED not in held.request):
             return set(plan)
         covers: Mapping[str, Outcome] = held.request.get("covers", {})
         checked = self.store.checked_at(held)
@@ -276,9 +280,13 @@ class _Run:
         settled = checked >= span.end + self.feed.published_after + self.feed.recheck_after
         if isinstance(self.feed.cadence, Daily) and not settled and self.now - checked >= RECHECK_EVERY:
             return set(plan)
-        unpublished = {name for name, outcome in covers.items() if outcome == "not_yet_published" and waiting}
         may_recheck = self.now - checked >= RECHECK_EVERY
-        return {name for name in plan if name not in covers or (name in unpublished and may_recheck)}
+        unpublished = {
+            name for name, outcome in covers.items() if outcome == "not_yet_published" and waiting and may_recheck
+        }
+        if may_recheck or not waiting:
+            unpublished |= {name for name, outcome in covers.items() if outcome == "partial"}
+        return {name for name in plan if name not in covers or name in unpublished}
 
     async def _fetch(self, partition: Partition, plan: Plan, due: set[str], held: Landing | None) -> None:
         identity = (self.source, partition.name, partition.part)
@@ -344,6 +352,8 @@ class _Run:
             except NoLongerAvailableError:
                 return "gone"
             await answers.add(job.subject, pages)
+            if self.feed.lacks is not None and self.feed.lacks(pages, job):
+                return "partial"
             return "complete" if pages else "empty"
 
     async def _kept_pages(self, job: Job) -> list[Page]:
@@ -409,7 +419,7 @@ class _Run:
         request: dict[str, Any] = {
             "span": [partition.span.start.isoformat(), partition.span.end.isoformat()],
             "covers": dict(sorted(covers.items())),
-        }
+        } | ({DAYS_COUNTED: True} if self.feed.lacks is not None else {})
         now, checked_at = self.clock(), self.checked()
         landing = await in_thread(
             partial(
@@ -437,7 +447,7 @@ def _completeness(covers: Mapping[str, Outcome], wanted: int) -> Completeness:
     outcomes = set(covers.values())
     if outcomes <= {"not_yet_published", "gone"}:
         return "not_yet_published"
-    if len(covers) < wanted or outcomes & {"not_yet_published", "gone"}:
+    if len(covers) < wanted or outcomes & {"partial", "not_yet_published", "gone"}:
         return "partial"
     return "empty" if outcomes == {"empty"} else "complete"
 

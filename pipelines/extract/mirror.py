@@ -26,10 +26,10 @@ MOST_KEYS: Final = 1000
 def answer(base: str, request: Mapping[str, Any], *, where: str) -> tuple[int, bytes]:
     """Status and body of `request` from the folder of the file:// URL `base`; 404 for a missing file. `where` is for messages.
 
-    A request with the parameter `prefix` (a folder) returns one page of an S3 ListObjects listing: with `delimiter`, the
-    folders directly below the prefix; without it, the files in it after `marker`, at most `max-keys`. Raises
-    VenueUnavailableError if the folder is not there or a file cannot be read, and LimitError for a file
-    of more than `answer_bytes`.
+    A request with the parameter `prefix` (a folder, or one and the start of a name) returns one page of an S3 ListObjects
+    listing: with `delimiter`, the folders directly below the prefix; without it, the files after `marker`, at most `max-keys`.
+    Raises VenueUnavailableError if the folder is not there or a file cannot be read, and LimitError for a file of more than
+    `answer_bytes`.
     """
     try:
         root = Path(unquote(urlsplit(base).path)).resolve()
@@ -57,13 +57,16 @@ def answer(base: str, request: Mapping[str, Any], *, where: str) -> tuple[int, b
 
 def _listing(root: Path, params: Mapping[str, str]) -> bytes:
     prefix = params["prefix"]
-    folder = (root / prefix).resolve()
+    parent, slash, start = prefix.rpartition("/")
+    folder = (root / parent).resolve()
     inside = sorted(folder.iterdir()) if folder.is_relative_to(root) and folder.is_dir() else []
+    inside = [path for path in inside if path.name.startswith(start)]
+    within = f"{parent}{slash}"
     if "delimiter" in params:
-        keys = [f"{prefix}{path.name}/" for path in inside if path.is_dir()]
+        keys = [f"{within}{path.name}/" for path in inside if path.is_dir()]
         entries = [f"<CommonPrefixes><Prefix>{escape(key)}</Prefix></CommonPrefixes>" for key in keys]
     else:
-        keys = [key for path in inside if path.is_file() and (key := f"{prefix}{path.name}") > params.get("marker", "")]
+        keys = [key for path in inside if path.is_file() and (key := f"{within}{path.name}") > params.get("marker", "")]
         most = int(params.get("max-keys", MOST_KEYS))
         entries = [f"<Contents><Key>{escape(key)}</Key></Contents>" for key in keys[:most]]
     listed = f"<Prefix>{escape(prefix)}</Prefix><IsTruncated>false</IsTruncated>{''.join(entries)}"

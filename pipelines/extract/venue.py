@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 CadenceName = Literal["daily", "capture"]
 
-Outcome = Literal["complete", "empty", "not_yet_published", "gone"]
-"""What an answer about a subject said. One that could not be read says nothing and has none."""
+Outcome = Literal["complete", "empty", "partial", "not_yet_published", "gone"]
+"""What an answer about a subject said. partial: pages that lack days which may still come (Feed.lacks). One that could not be
+read says nothing and has none."""
 
 COUNTED_BYTES: Final = 4 * MIB
 """Answers of more than this are counted before they are parsed: what is smaller cannot take much."""
@@ -144,6 +145,11 @@ class Api(Protocol):
         """Names of the base URLs: those the venue declares and those added in the settings."""
         ...
 
+    @property
+    def node_blocks(self) -> int | None:
+        """Most blocks in one request for logs to a node, by the settings; None: no bound."""
+        ...
+
     async def get(
         self,
         path: str,
@@ -207,6 +213,9 @@ class Context:
 Fetch = Callable[[Api, Job], AsyncIterator[Page]]
 """Yields the pages of a job. It must read cursors and timestamps before yielding a page, because the consumer may then drop the
 page's parsed JSON, which takes many times the memory of the body."""
+
+Lacks = Callable[[Sequence[Page], Job], bool]
+"""Whether the pages of a job lack days that may still come. They are landed, and the next fetch of the span asks again."""
 
 Parse = Callable[[Sequence[Page], Context], Iterator[Parsed]]
 Subjects = Callable[["pl.DataFrame"], Mapping[str, Mapping[str, Any]]]
@@ -285,6 +294,8 @@ class Feed:
     fetch: Fetch
     parse: Parse
     retention: Retention
+    lacks: Lacks | None = None
+    """For archives of files: tells a span that lacks days. None: an answer is whole."""
     subjects: Subjects | None = None
     """Selects the feed's subjects from the instruments of the universe; None: one subject, the whole venue."""
     follows: tuple[str, ...] = ()

@@ -99,6 +99,7 @@ def fetch(
             retry=retry or DEFAULT_RETRY,
             clock=clock,
             newest_stamp=max(store.newest_stamp(venue.source(feed)) for feed in venue.feeds),
+            node_blocks=settings.node_blocks,
         ) as api:
             always_first = (TURNOVER, INSTRUMENTS)
             ordered = sorted(venue.feeds, key=lambda feed: feed.name not in always_first)

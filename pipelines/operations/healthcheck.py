@@ -61,6 +61,7 @@ def check_venue(
             contact=settings.contact,
             retry=retry or DEFAULT_RETRY,
             clock=clock,
+            node_blocks=settings.node_blocks,
         ) as api:
             for feed in sorted(venue.feeds, key=lambda feed: feed.name != INSTRUMENTS):
                 for asked, span in _spans(feed, clock()):

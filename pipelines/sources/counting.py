@@ -1,4 +1,5 @@
-"""Applies what a venue's open interest counts: two-sided values are halved, unknown ones are kept as received and marked.
+"""Applies what a venue's open interest counts: two-sided values are halved, unknown ones are kept as received and marked. Zeros
+beside other values of the same record are told from real ones.
 
 Rows whose counting is `unknown` stay in clean.open_interest; no total includes them (int_open_interest_by_source).
 """
@@ -12,6 +13,7 @@ from typing import Final
 import polars as pl
 
 from pipelines.extract.venue import Counting
+from pipelines.sources.records import SUBJECT, rejected
 
 DOCUMENTED: Final = (Counting("one_sided", "the venue's documentation"),)
 """Open interest counted one-sided ever since, by the venue's documentation."""
@@ -59,3 +61,28 @@ def share(counted: pl.Expr) -> pl.Expr:
 def counting(counted: pl.Expr) -> pl.Expr:
     """The column `counting` of clean.open_interest."""
     return pl.when(counted == "two_sided").then(pl.lit("halved")).otherwise(counted).alias("counting")
+
+
+def without_sentinels(
+    frame: pl.DataFrame,
+    amounts: Sequence[str],
+    beside: Sequence[str],
+    *,
+    stamp: str | None = None,
+    instrument: str = SUBJECT,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows whose open interest can be real, and the others as rejects: an amount of zero beside another amount, or beside a volume
+    or ratio of the same record that is not zero, is a gap in the venue's recording."""
+    is_zero = pl.any_horizontal(pl.col(name) == 0 for name in amounts)
+    is_alive = pl.any_horizontal(pl.col(name).cast(pl.Float64) > 0 for name in (*amounts, *beside))
+    sentinels = frame.select((is_zero & is_alive).fill_null(value=False).alias("is"))["is"]
+    if not sentinels.any():
+        return frame, rejected(frame.clear(), reason="sentinel", detail="", stamp=stamp, instrument=instrument)
+    return frame.filter(~sentinels), rejected(
+        frame.filter(sentinels),
+        reason="sentinel",
+        detail="no open interest beside values that are not zero",
+        stamp=stamp,
+        field=amounts[0],
+        instrument=instrument,
+    )

@@ -32,7 +32,8 @@ COLUMNS: Mapping[str, Mapping[str, Any]] = {
     **{
         name: trend_world.COLUMNS[name]
         for name in (
-            "marts.fct_open_interest_daily", "marts.fct_price_daily", "intermediate.int_open_interest_daily"
+            "marts.fct_open_interest_daily", "marts.fct_price_daily", "intermediate.int_open_interest_daily",
+            "intermediate.int_instruments",
         )
     },
     # What oi_trends_daily also reads and these marts have no use for: left empty, as is open interest per instrument.

@@ -35,8 +35,8 @@ def test_a_broken_row_fails_the_test_of_each_rule_it_breaks(dbt: Dbt, tmp_path: 
     broken = dbt.copy(tmp_path)
     row = (
         "insert into marts.fct_price_daily by name select 'NOBODY' as asset, date '2024-01-01' as trade_date, "
-        "1 as close_usd, 'perp' as close_market, 'binance' as close_venue, 1 as perp_close_usd, -1 as volume_base, "
-        "1 as volume_venues, '1d' as input_grain, 'files.a' as sources, timestamp '2024-01-02' as available_at"
+        "1 as close_usd, 'perp' as close_market, 'binance' as close_venue, false as is_stale, 1 as perp_close_usd, "
+        "-1 as volume_base, 1 as volume_venues, '1d' as input_grain, 'files.a' as sources, timestamp '2024-01-02' as available_at"
     )
     with broken.connection() as con:
         con.execute(row)

@@ -36,6 +36,10 @@ COLUMNS: Mapping[str, Mapping[str, Any]] = {
         "venue": pl.String, "instrument": pl.String, "asset": pl.String, "trade_date": pl.Date, "oi_base": pl.Float64,
         "available_at": pl.Datetime("us"),
     },
+    # Contracts that ended; none has.
+    "intermediate.int_instruments": {
+        "venue": pl.String, "asset": pl.String, "valid_to": pl.Date, "ended_at": pl.Datetime("us"),
+    },
     "intermediate.int_candles_daily": {
         "venue": pl.String, "instrument": pl.String, "asset": pl.String, "market": pl.String, "trade_date": pl.Date,
         "volume_base": pl.Float64, "volume_usd": pl.Float64, "source": pl.String, "available_at": pl.Datetime("us"),

@@ -117,6 +117,10 @@ class ChangedApi:
     def endpoints(self) -> Collection[str]:
         return self.api.endpoints
 
+    @property
+    def node_blocks(self) -> int | None:
+        return self.api.node_blocks
+
     async def get(self, path: str, *, subject: str = "*", **more: Any) -> Page:
         return self._changed(await self.api.get(path, subject=subject, **more))
 

@@ -28,6 +28,7 @@ class InProcessApi:
     market: MarketModel
     now: datetime
     requests: list[Mapping[str, Any]] = field(default_factory=list)
+    node_blocks: int | None = None
 
     @property
     def endpoints(self) -> Collection[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+import orjson
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -273,6 +274,83 @@ def test_a_zip_that_declares_a_huge_size_is_refused_at_once(settings: Settings, 
     assert isinstance(error, LimitError)
     assert "unpacks to 2,097,152; the limit answer_unpacked_bytes is 1,048,576" in str(error)
     assert len(requested) == 1
+
+
+# Months that lack days
+
+
+@pytest.mark.parametrize(
+    ("feed", "name", "folder"),
+    [
+        ("um_candles", "BTCUSDT", "futures/um/{}/klines"), ("cm_candles", "BTCUSD_PERP", "futures/cm/{}/klines"),
+        ("spot_candles", "BTC/USDT", "spot/{}/klines"), ("um_mark_candles", "BTCUSDT", "futures/um/{}/markPriceKlines"),
+        ("um_index_candles", "BTCUSDT", "futures/um/{}/indexPriceKlines"),
+        ("cm_mark_candles", "BTCUSD_PERP", "futures/cm/{}/markPriceKlines"),
+    ],
+)  # fmt: skip
+def test_a_month_is_completed_from_files_of_days_at_once_and_later(
+    settings: Settings, tmp_path: Path, clock: Clock, feed: str, name: str, folder: str
+) -> None:
+    """January's file lacks the 10th and half of the 20th; February has no file at all, and the 12th's own comes later."""
+    clock.now = datetime(2024, 6, 1)
+    root = tmp_path / "mirror/data"
+    symbol = name.replace("/", "")
+    kind = folder.rpartition("/")[2]
+
+    def put(cadence: str, when: str, start: datetime, end: datetime, *, lacks: Sequence[int] = ()) -> None:
+        text = emulated.klines_text(MARKET, emulated.BY_NAME[name], kind, start, end)
+        lines = text.splitlines(keepends=True)
+        hours = [line for line in lines if line[:1].isdigit()]
+        kept = [line for hour, line in enumerate(hours) if hour not in lacks]
+        file = root / folder.format(cadence) / symbol / "1h" / f"{symbol}-1h-{when}.zip"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(emulated.zipped("x.csv", b"".join(kept)))
+        Path(f"{file}.CHECKSUM").write_bytes(emulated.checksum(file.read_bytes(), file.name))
+
+    lost = [*range(9 * 24, 10 * 24), *range(19 * 24, 19 * 24 + 12)]
+    put("monthly", "2024-01", datetime(2024, 1, 1), datetime(2024, 2, 1), lacks=lost)
+    days = [datetime(2024, 1, 1) + timedelta(days=n) for n in range(60)]
+    late = datetime(2024, 2, 12)
+    for day in days:
+        if day != late:
+            put("daily", f"{day:%Y-%m-%d}", day, day + timedelta(days=1))
+    base = f"file://{tmp_path / 'mirror'}"
+    addresses = {"binance_archive.archive": base, "binance_archive.listing": base}
+    # The archive lists symbols by the folders of some kinds of files only.
+    (root / folder.format("daily").replace(kind, "klines") / symbol).mkdir(parents=True, exist_ok=True)
+    served = settings.model_copy(update={"endpoints": addresses})
+
+    def fetched() -> tuple[FetchReport, pl.DataFrame]:
+        report = fetch_feed(served, feed, clock, first=date(2024, 1, 1), last=date(2024, 2, 29))
+        assert dict(report.failures) == {}
+        return report, landed(served, f"binance_archive.{feed}")["candles"].sort("opened_at")
+
+    expected = MARKET.candles(emulated.BY_NAME[name], "perp", 60, days[0], datetime(2024, 3, 1))["opened_at"]
+    first, rows = fetched()
+    assert [(x.partition, x.completeness) for x in first.landings] == [("2024-01", "complete"), ("2024-02", "partial")]
+    assert rows["opened_at"].to_list() == [at for at in expected if not late <= at < late + timedelta(days=1)]
+    put("daily", f"{late:%Y-%m-%d}", late, late + timedelta(days=1))
+    second, rows = fetched()
+    assert [(x.partition, x.completeness) for x in second.landings] == [("2024-02", "complete")]
+    assert rows["opened_at"].to_list() == expected.to_list()
+    third, _ = fetched()
+    assert (third.landings, third.skipped) == ((), 2)
+
+
+def test_a_month_that_was_landed_before_days_were_counted_is_asked_for_once_more(
+    settings: Settings, serve: Serve, clock: Clock
+) -> None:
+    clock.now = datetime(2024, 3, 20)
+    first, last = date(2024, 2, 1), date(2024, 2, 29)
+    with serve("binance_archive", settings=settings) as (_, served):
+        [landing] = fetch_feed(served, "um_candles", clock, first=first, last=last).landings
+        manifest = landing.path.with_name(f"{landing.path.name}.manifest.json")
+        text = orjson.loads(manifest.read_bytes())
+        del text["request"]["days_counted"]
+        manifest.write_bytes(orjson.dumps(text))
+        again = fetch_feed(served, "um_candles", clock, first=first, last=last)
+        assert [x.version for x in again.landings] == [2]
+        assert fetch_feed(served, "um_candles", clock, first=first, last=last).skipped == 1
 
 
 # Restated

@@ -24,7 +24,7 @@ from pipelines.sources import registry
 from pipelines.sources.chain import portal
 from pipelines.sources.chain.evm.chains import CHAINS
 from pipelines.sources.chain.evm.logs import LogFilter, query
-from pipelines.sources.chain.evm.nodes import RANGE_ERROR
+from pipelines.sources.chain.evm.nodes import RANGE_ERROR, NodeLogs
 from pipelines.sources.chain.portal import MAX_ITEMS, BlockRange
 from pipelines.sources.instruments import InstrumentHistory
 from pipelines.storage.warehouse import writer
@@ -191,6 +191,17 @@ RANGE_ERRORS = [
     (200, -32000, "query timeout exceeded"),
     (200, -32701, "Please specify an address in your request or, to remove restrictions, order a dedicated full node: block range"),
     (413, -32000, "Payload Too Large"),
+    # dRPC, 1rpc, Coinbase, Harmony, geth, Optimism's proxy, Infura, Moonbeam.
+    (200, 35, "ranges over 10000 blocks are not supported on freetier"),
+    (200, 30, "Request timeout on the free tier, please upgrade your tier to the paid one"),
+    (200, -32000, "eth_getLogs is limited to 0 - 10000 blocks range"),
+    (200, -32602, "please limit the query to at most 1000 blocks"),
+    (200, -32000, "query must be smaller than size 1024"),
+    (200, -32000, "context deadline exceeded"),
+    (200, -32011, "no backend is currently healthy to serve traffic"),
+    (200, -32602, "range 1000000 exceeds limit of 10000"),
+    (200, -32000, "block range is too wide (maximum 1024)"),
+    (200, -32600, "block range too high"),
 ]  # fmt: skip
 
 
@@ -212,6 +223,56 @@ def test_a_node_that_finds_a_span_too_wide_is_asked_for_less(
 def test_an_error_of_another_kind_is_no_reason_to_ask_for_less() -> None:
     for message in ("internal error", "method not found", "execution reverted", "header not found"):
         assert not RANGE_ERROR.search(message)
+
+
+@pytest.mark.parametrize(
+    ("said", "most_blocks", "is_brought"),
+    [
+        ((200, -32000, "we would rather not"), 4_000, True),
+        ((503, -32000, "we would rather not"), 4_000, True),
+        ((200, -32000, "we would rather not"), 2_000, False),
+    ],
+    ids=["half passes", "half passes after a status", "half is refused too"],
+)
+def test_an_unknown_error_is_final_once_half_of_the_range_has_failed_too(
+    settings: Settings, serve: Serve, clock: Clock, monkeypatch: pytest.MonkeyPatch, said: tuple[int, int, str],
+    most_blocks: int, is_brought: bool,
+) -> None:  # fmt: skip
+    asked: list[int] = []
+    ask = NodeLogs._logs
+
+    async def noted(source: NodeLogs, node: str, part: BlockRange, log_filter: LogFilter) -> Any:
+        asked.append(part.last - part.first + 1)
+        return await ask(source, node, part, log_filter)
+
+    monkeypatch.setattr(NodeLogs, "_logs", noted)
+    model = ChainMarket(logs=spread(40), nodes={"rpc": ResponseBehavior(most_blocks=most_blocks, range_error=said)})
+    _, failures, _ = bring(settings, serve, clock, model, nodes=["rpc"])
+    assert bool(failures) is not is_brought
+    assert asked == ([7_200, 3_600, 3_600] if is_brought else [7_200, 3_600])
+    if is_brought:
+        assert landed(settings)["debt_amount_raw"].to_list() == [str(n) for n in range(1, 41)]
+    else:
+        assert "we would rather not" in str(next(iter(failures.values())))
+
+
+def test_a_filter_with_too_many_addresses_is_asked_for_in_parts(settings: Settings, serve: Serve, clock: Clock) -> None:
+    contracts = (*emitters("aave_v3", "ethereum"), *emitters("aave_v2", "ethereum"))
+    assert len(contracts) > 1
+    model = ChainMarket(logs=spread(40), nodes={"rpc": ResponseBehavior(most_addresses=1)})
+    _, failures, _ = bring(settings, serve, clock, model, nodes=["rpc"])
+    assert failures == {}
+    assert sorted(int(text) for text in landed(settings)["debt_amount_raw"]) == list(range(1, 41))
+
+
+def test_a_setting_bounds_the_blocks_of_a_request(settings: Settings, serve: Serve, clock: Clock) -> None:
+    bounded = settings.model_copy(update={"node_blocks": 2_500})
+    _, failures, _ = bring(bounded, serve, clock, ChainMarket(logs=spread(40)), nodes=["rpc"])
+    assert failures == {}
+    [landing] = LandingStore(settings.root).current(f"{VENUE}.aave")
+    asked = [page.request["body"]["params"][0] for page in Pack(landing.path).pages()]
+    widths = [int(one["toBlock"], 16) - int(one["fromBlock"], 16) + 1 for one in asked if "toBlock" in one]
+    assert widths == [2_500, 2_500, 2_200]
 
 
 def test_429_for_a_long_span_makes_it_shorter(settings: Settings, serve: Serve, clock: Clock) -> None:

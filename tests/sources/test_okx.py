@@ -6,6 +6,7 @@ import csv
 import zipfile
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -22,8 +23,8 @@ from pipelines.core.errors import RequestRefusedError, SourceFormatError
 from pipelines.core.settings import Settings
 from pipelines.extract.venue import Context, Job, NotYetPublishedError, Page, Parsed, Span, milliseconds
 from pipelines.operations.fetch import fetch
-from pipelines.sandbox.emulator import Fault, Request
-from pipelines.sandbox.market_model import AnalyticMarket
+from pipelines.sandbox.emulator import Fault, Handler, Request, Response
+from pipelines.sandbox.market_model import AnalyticMarket, MarketModel
 from pipelines.sandbox.venues import okx as emulated
 from pipelines.sources.cex.okx import archive as okx_archive
 from pipelines.sources.cex.okx import capture as okx_capture
@@ -426,13 +427,29 @@ def test_captures_an_hour_apart_have_every_liquidation_once(settings: Settings, 
 # Funding files
 
 
-def archived(first: date, last: date, *, instrument: dict[str, Any] | None = None) -> pl.DataFrame:
+def archived(
+    first: date,
+    last: date,
+    *,
+    instrument: dict[str, Any] | None = None,
+    now: datetime = NOW,
+    withheld: frozenset[str] = frozenset(),
+) -> pl.DataFrame:
+    """Rows of the funding files of a span; files with a date of `withheld` in their name are not served."""
     venue_feed = okx.VENUE.feed("funding_archive")
     span = Span.of_days(first, last)
-    pages = fetch_pages(
-        venue_feed, InProcessApi(emulated.ROUTES, MARKET, NOW), Job("BTC-USD-SWAP", span, instrument or {})
-    )
+    routes = [
+        replace(route, handler=partial(_withhold, handler=route.handler, dates=withheld)) for route in emulated.ROUTES
+    ]
+    job = Job("BTC-USD-SWAP", span, instrument or {})
+    pages = fetch_pages(venue_feed, InProcessApi(routes, MARKET, now), job)
+    assert not okx_archive.lacks(pages, job) or withheld
     return rows(list(venue_feed.parse(pages, Context("okx", NOW, span, SWAPS))))
+
+
+def _withhold(request: Request, market: MarketModel, *, handler: Handler, dates: frozenset[str]) -> Response:
+    is_withheld = any(request.path.endswith(f"-{name}.zip") for name in dates)
+    return Response(b"", status=404) if is_withheld else handler(request, market)
 
 
 @pytest.mark.parametrize(("first", "last"), [((2024, 1, 1), (2024, 1, 31)), ((2024, 1, 31), (2024, 1, 31))])
@@ -446,11 +463,25 @@ def test_files_cut_in_hong_kong_give_complete_days_of_utc(
     assert_frame_equal(got, expected)
 
 
-def test_a_month_without_its_file_is_not_yet_published() -> None:
-    with pytest.raises(NotYetPublishedError):
-        archived(date(2024, 2, 1), date(2024, 2, 29))
+def test_days_that_no_month_holds_are_read_from_files_of_days() -> None:
+    def market(*span: date) -> pl.DataFrame:
+        whole = Span.of_days(*span)
+        return MARKET.funding(emulated.BY_NAME["BTC-USD-SWAP"], whole.start, whole.end).select("settled_at", "rate")
+
+    january, february = (date(2024, 1, 1), date(2024, 1, 31)), (date(2024, 2, 1), date(2024, 2, 29))
+    # The month's own file is missing; the last hours of a month are in a month that has no file yet.
+    for span, withheld in ((january, frozenset({"2024-01"})), (february, frozenset[str]())):
+        got = archived(*span, withheld=withheld).select("settled_at", "rate").unique().sort("settled_at")
+        assert_frame_equal(got, market(*span))
     # A swap that ended on 20 February has no file of March to wait for.
-    assert archived(date(2024, 2, 1), date(2024, 2, 29), instrument={"delisted_at": datetime(2024, 2, 20)}).height > 0
+    assert archived(*february, instrument={"delisted_at": datetime(2024, 2, 20)}).height > 0
+
+
+def test_a_month_is_not_yet_published_while_the_files_of_its_days_are_missing_too() -> None:
+    with pytest.raises(NotYetPublishedError):
+        archived(date(2024, 2, 1), date(2024, 2, 29), now=datetime(2024, 3, 3))
+    with pytest.raises(NotYetPublishedError):
+        archived(date(2024, 1, 1), date(2024, 1, 31), withheld=frozenset({"2024-01", "2024-01-10"}))
 
 
 def test_a_file_on_another_host_is_not_fetched() -> None:

@@ -245,6 +245,7 @@ class UnusedApi:
     """An Api that the feed of these tests does not use."""
 
     endpoints: Collection[str] = ()
+    node_blocks: int | None = None
     get: Callable[..., Any]
     post: Callable[..., Any]
 
@@ -361,6 +362,7 @@ class OneAnswer:
 
     now: datetime
     endpoints: Collection[str] = ("api",)
+    node_blocks: int | None = None
     post: Callable[..., Any] = no_rows
 
     async def get(self, path: str, *, subject: str = "*", **_: Any) -> Page:

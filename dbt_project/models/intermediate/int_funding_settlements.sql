@@ -80,6 +80,9 @@ comparable as (
             and s.trade_date >= i.valid_from
             and s.trade_date < i.valid_to
     left join venues as v on s.venue = v.venue
+    where
+        (i.ended_at is null or s.settled_at <= i.ended_at)
+        and (i.began_at is null or s.settled_at > i.began_at)
 )
 
 select

@@ -10,6 +10,18 @@ chosen as (
     {{ best_source_of_day(ref('int_open_interest_by_source'), ['venue', 'instrument'], 'observations') }}
 ),
 
+-- Zero all day, although the instrument was traded: the venue lost the column.
+lost as (
+    select
+        c.venue,
+        c.instrument,
+        c.trade_date
+    from chosen as c
+    inner join {{ ref('int_traded_days') }} as t
+        on c.venue = t.venue and c.instrument = t.instrument and c.trade_date = t.trade_date
+    where t.is_traded and coalesce(c.oi_base, c.oi_usd) = 0
+),
+
 in_asset_units as (
     select
         o.venue,
@@ -33,6 +45,9 @@ in_asset_units as (
             and o.instrument = i.instrument
             and o.trade_date >= i.valid_from
             and o.trade_date < i.valid_to
+    anti join lost as l on o.venue = l.venue and o.instrument = l.instrument and o.trade_date = l.trade_date
+    -- The state at the end of the day on which the contract ended is of no contract.
+    where i.ended_at is null or o.last_event_at <= i.ended_at
 )
 
 select

@@ -15,6 +15,8 @@ series as (
         c.asset,
         c.trade_date,
         c.close_usd,
+        c.is_stale,
+        c.life,
         c.volume_base,
         c.volume_usd,
         c.day_completeness,
@@ -34,17 +36,20 @@ ranked as (
         asset,
         trade_date,
         close_usd,
+        is_stale,
+        life,
         period,
         price_rank,
         row_number() over (
             partition by asset, market, trade_date
-            order by {{ best_price_first() }}
+            order by is_stale, {{ best_price_first() }}
         ) as market_rank
     from series
     where close_usd is not null
 ),
 
--- The return of a series is measured on that series alone: a change of venue is not a move of the price.
+-- The return of a series is measured on that series alone: a change of venue is not a move of the price, nor is a ticker that
+-- comes back for another contract. A price that stands still without volume has no return.
 foremost as (
     select
         today.asset,
@@ -52,14 +57,18 @@ foremost as (
         today.trade_date,
         today.venue,
         today.close_usd,
+        today.is_stale,
         today.period,
-        ln(today.close_usd / day_before.close_usd) as log_return
+        case
+            when not today.is_stale and not day_before.is_stale then ln(today.close_usd / day_before.close_usd)
+        end as log_return
     from ranked as today
     left join {{ ref('int_candles_daily') }} as day_before
         on
             today.venue = day_before.venue
             and today.instrument = day_before.instrument
             and today.market = day_before.market
+            and today.life = day_before.life
             and today.trade_date - 1 = day_before.trade_date
     where today.market_rank = 1
 ),
@@ -118,6 +127,7 @@ closes as (
         s.close_usd as spot_close_usd,
         p.close_usd as perp_close_usd,
         case when p.close_usd is not null then p.log_return else s.log_return end as log_return,
+        coalesce(p.is_stale, s.is_stale) as is_stale,
         d.volume_base,
         d.volume_usd,
         d.spot_volume_base,
@@ -144,6 +154,7 @@ select
     c.spot_close_usd,
     c.perp_close_usd,
     c.log_return,
+    c.is_stale,
     c.volume_base,
     c.volume_usd,
     c.spot_volume_base,

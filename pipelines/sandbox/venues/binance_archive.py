@@ -230,7 +230,7 @@ def listing(request: Request, market: MarketModel) -> Response:
     """ListObjects. With a delimiter: folders below a prefix after a marker, KEYS_PER_PAGE at a time."""
     prefix, marker = request.params.get("prefix", ""), request.params.get("marker", "")
     if "delimiter" not in request.params:
-        return _files_after(request, prefix, marker)
+        return _files_after(request, prefix, marker) if marker else _files_of_month(request, prefix)
     found = re.fullmatch(r"data/(futures/um|futures/cm|spot)/(daily|monthly)/(\w+)/", prefix)
     symbols = sorted(symbol for product, symbol in BY_SYMBOL if found and product == found[1])
     keys = [key for symbol in symbols if (key := f"{prefix}{symbol}/") > marker]
@@ -261,6 +261,23 @@ def _files_after(request: Request, prefix: str, marker: str) -> Response:
     text = (
         f"<ListBucketResult><Prefix>{escape(prefix)}</Prefix><IsTruncated>false</IsTruncated>{key}</ListBucketResult>"
     )
+    return Response(text.encode())
+
+
+def _files_of_month(request: Request, prefix: str) -> Response:
+    """A symbol's daily files of the month at the end of the prefix, each followed by its checksum file."""
+    found = re.fullmatch(r"data/(futures/um|futures/cm|spot)/daily/\w+/([^/]+)/(?:1h/)?[^/]+-(\d{4}-\d{2})", prefix)
+    instrument = BY_SYMBOL.get((found[1], found[2])) if found else None
+    keys = []
+    if found is not None and instrument is not None:
+        day, after = _span(found[3])
+        after = min(after, request.now - LAG, instrument.delisted_at or after)
+        while day + timedelta(days=1) <= after:
+            if day + timedelta(days=1) > instrument.listed_at:
+                keys += [f"{prefix}{day:-%d}.zip", f"{prefix}{day:-%d}.zip.CHECKSUM"]
+            day += timedelta(days=1)
+    entries = "".join(f"<Contents><Key>{key}</Key></Contents>" for key in keys)
+    text = f"<ListBucketResult><Prefix>{escape(prefix)}</Prefix><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>"
     return Response(text.encode())
 
 

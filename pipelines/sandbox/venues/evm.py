@@ -41,10 +41,11 @@ class Log:
 @dataclass(frozen=True)
 class ResponseBehavior:
     """Behavior of a node. A request may span `most_blocks`, beyond that it fails with `range_error` (status, code, message).
-    `stamps`: block times in logs. `hides`: number of oldest logs it omits. `shifts`: error of its block times. `broken`: every
-    request fails. `renames`: contract calls return values that are one too large."""
+    `most_addresses`: addresses in a filter. `stamps`: block times in logs. `hides`: number of oldest logs it omits. `shifts`: error
+    of its block times. `broken`: every request fails. `renames`: contract calls return values that are one too large."""
 
     most_blocks: int = 10_000
+    most_addresses: int = 1_000
     range_error: tuple[int, int, str] = (200, -32005, "query returned more than 10000 results")
     stamps: Literal["given", "missing", "zero"] = "given"
     batches: bool = True
@@ -148,6 +149,8 @@ def _answered(
         status, code, message = behavior.range_error
         return status, _error(number, code, message)
     topics = wanted["topics"]
+    if len(wanted["address"]) > behavior.most_addresses:
+        return 200, _error(number, -32602, "exceed max addresses or topics per search position")
     item = {"address": wanted["address"], "topic0": topics[0], **({"topic1": topics[1]} if len(topics) > 1 else {})}
     hidden = set(sorted(chain.logs, key=lambda log: (log.block, log.index))[: behavior.hides])
     found = _matching([log for log in chain.logs if log not in hidden], first, last, [item])

@@ -198,37 +198,44 @@ def candles(request: Request, market: MarketModel, behavior: ResponseBehavior) -
 
 
 def files(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
-    """Links to the files of Hong Kong months, published three days after the month ends."""
-    if request.params.get("module") != "3" or request.params.get("dateAggrType") != "monthly":
+    """Links to the files of Hong Kong months, published three days after the month ends, or of Hong Kong days."""
+    kind = request.params.get("dateAggrType", "")
+    if request.params.get("module") != "3" or kind not in ("daily", "monthly"):
         return error("51000", "Parameter module error", status=400)
     listing = BY_NAME.get(f"{request.params.get('instFamilyList')}-SWAP")
     first, last = (utc(int(request.params[name]) + HONG_KONG_MS) for name in ("begin", "end"))
     found = []
-    month = first.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    while listing is not None and month <= last:
-        after = (month + timedelta(days=32)).replace(day=1)
+    start = first.replace(hour=0, minute=0, second=0, microsecond=0)
+    start = start.replace(day=1) if kind == "monthly" else start
+    while listing is not None and start <= last:
+        after = (start + timedelta(days=32)).replace(day=1) if kind == "monthly" else start + timedelta(days=1)
         if after + timedelta(days=3) <= request.now:
-            name = f"{listing.instrument}-fundingrates-{month:%Y-%m}.zip"
-            url = f"https://static.okx.com/cdn/okex/traderecords/swaprates/monthly/{month:%Y%m}/{name}?v=999"
-            at = str(milliseconds(month) - HONG_KONG_MS)
+            when, folder = (
+                (f"{start:%Y-%m}", f"{start:%Y%m}") if kind == "monthly" else (f"{start:%Y-%m-%d}", f"{start:%Y%m%d}")
+            )
+            name = f"{listing.instrument}-fundingrates-{when}.zip"
+            url = f"https://static.okx.com/cdn/okex/traderecords/swaprates/{kind}/{folder}/{name}?v=999"
+            at = str(milliseconds(start) - HONG_KONG_MS)
             found.append({"dateTs": at, "filename": name, "sizeMB": "0.01", "url": url})
-        month = after
+        start = after
     group = {
         "dateRangeEnd": request.params["end"], "dateRangeStart": request.params["begin"], "groupDetails": found,
         "groupSizeMB": "0.01", "instFamily": request.params.get("instFamilyList", ""), "instId": "", "instType": "SWAP",
     }  # fmt: skip
     at = str(milliseconds(request.now))
-    return ok([{"dateAggrType": "monthly", "details": [group] if found else [], "totalSizeMB": "0.01", "ts": at}])
+    return ok([{"dateAggrType": kind, "details": [group] if found else [], "totalSizeMB": "0.01", "ts": at}])
 
 
 def funding_file(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
-    """A month of settlements, some stamped a second late."""
+    """A month or day of settlements, some stamped a second late."""
     listing = BY_NAME.get(request.params["name"].partition("-fundingrates-")[0])
     if listing is None:
         return Response(b"", status=404)
-    month = datetime.fromisoformat(f"{request.params['month']}01")
+    when = request.params["when"]
+    start = datetime.fromisoformat(when if len(when) == 8 else f"{when}01")
+    after = start + timedelta(days=1) if len(when) == 8 else (start + timedelta(days=32)).replace(day=1)
     hong_kong = timedelta(milliseconds=HONG_KONG_MS)
-    frame = market.funding(listing, month - hong_kong, (month + timedelta(days=32)).replace(day=1) - hong_kong)
+    frame = market.funding(listing, start - hong_kong, after - hong_kong)
     late = 1000 * (pl.int_range(pl.len()) % 2)
     text = frame.select(
         pl.lit(listing.instrument).alias("instrument_name"),
@@ -466,7 +473,8 @@ def routes(behavior: ResponseBehavior = DEFAULT_BEHAVIOR) -> Sequence[Route]:
 
     return [
         *(Route("GET", "api", path, bound(endpoint)) for path, endpoint in _ENDPOINTS.items()),
-        Route("GET", "files", "/cdn/okex/traderecords/swaprates/monthly/{month}/{name}", bound(funding_file)),
+        Route("GET", "files", "/cdn/okex/traderecords/swaprates/monthly/{when}/{name}", bound(funding_file)),
+        Route("GET", "files", "/cdn/okex/traderecords/swaprates/daily/{when}/{name}", bound(funding_file)),
     ]
 
 

@@ -6,6 +6,7 @@ select
     venue,
     instrument,
     version_from as valid_from,
+    cast(valid_to as timestamp) as valid_to,
     asset,
     asset_class,
     quote,
@@ -15,6 +16,9 @@ select
     multiplier,
     listed_at,
     delisted_at,
+    life,
+    ended_at,
+    end_known_by,
     source,
     available_at
 from instruments

@@ -65,6 +65,12 @@ select
     'Window of long-run percentiles and medians.' as description
 union all
 select
+    'instrument_end_days' as name,
+    cast(7 as double) as value,
+    'days' as unit,
+    'A contract of whose end the venue says nothing has ended once it was not traded, with its price standing still, for this many days.' as description
+union all
+select
     'month_window_days' as name,
     cast(30 as double) as value,
     'days' as unit,

@@ -15,6 +15,7 @@ select
         when count(log_return) over days_before = 30
             then stddev_samp(log_return) over days_before
     end as realized_vol_30d_daily,
+    is_stale,
     volume_base,
     volume_usd,
     spot_volume_base,

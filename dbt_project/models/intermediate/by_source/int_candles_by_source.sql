@@ -11,9 +11,13 @@ select
     period,
     cast(period_minutes as int) as period_minutes,
     max_by(close, opened_at) as close,
-    max(high) as high,
-    min(low) as low,
+    -- Without trade a candle repeats the price before it: of a contract that is over, or of the one before.
+    coalesce(max(high) filter (where coalesce(volume_base, 1) > 0), max(high)) as high,
+    coalesce(min(low) filter (where coalesce(volume_base, 1) > 0), min(low)) as low,
     max(closed_at) as closed_at,
+    -- A source that states no volume tells of prices at which there was trade.
+    min(opened_at) filter (where coalesce(volume_base, 1) > 0) as first_traded_at,
+    max(closed_at) filter (where coalesce(volume_base, 1) > 0) as last_traded_at,
     sum(volume_base) as volume_base,
     sum(volume_quote) as volume_quote,
     cast(count(*) as bigint) as periods_present,

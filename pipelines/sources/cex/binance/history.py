@@ -14,6 +14,7 @@ import polars as pl
 
 from pipelines.extract.paging import paginate_by_slices, paginate_forward
 from pipelines.extract.venue import Api, Context, Job, Page, Parsed
+from pipelines.sources import counting
 from pipelines.sources.cex.binance.wire import (
     CASH,
     CM,
@@ -46,6 +47,8 @@ KLINES_LIMIT: Final = 1000
 """fapi allows 1500 at twice the weight."""
 
 DAY_MS: Final = 86_400_000
+HOUR_MS: Final = 3_600_000
+FIVE_MINUTES_MS: Final = 300_000
 
 OPEN_INTEREST: Final = (
     Field("sumOpenInterest", "amount", float),
@@ -112,7 +115,13 @@ async def _fetch_data(api: Api, job: Job, path: str) -> AsyncIterator[Page]:
     # A state belongs to the day it ends, so a day's last state is the next day's 00:00.
     start, end = job.span.start_ms + 1, job.span.end_ms + 1
     async for page in paginate_by_slices(
-        get, stamps_of(at_path(), "timestamp"), start=start, end=end, limit=DATA_LIMIT, width=DAY_MS
+        get,
+        stamps_of(at_path(), "timestamp"),
+        start=start,
+        end=end,
+        limit=DATA_LIMIT,
+        width=DAY_MS,
+        spacing=FIVE_MINUTES_MS,
     ):
         yield page
 
@@ -131,7 +140,9 @@ def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Par
     full 5-minute mark before the request.
     """
     records = read_records(pages, at_path(), OPEN_INTEREST)
-    frame, unknown = with_contracts(records.frame, context)
+    stamped = records.frame.with_columns(from_ms("at_ms").alias("at"))
+    states, sentinels = counting.without_sentinels(stamped, ("amount", "value"), (), stamp="at")
+    frame, unknown = with_contracts(states, context)
     inverse = pl.col("contract_type") == "inverse"
     in_dollars = pl.when(pl.col("quote") != "BTC").then(pl.col("value"))
     rows = frame.select(
@@ -139,7 +150,7 @@ def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Par
         pl.when(inverse).then(pl.col("value")).otherwise(pl.col("amount")).alias("oi_base"),
         pl.when(inverse).then(pl.col("amount") * pl.col("contract_size")).otherwise(in_dollars).alias("oi_usd"),
     )
-    yield Parsed("open_interest", rows, pl.concat([records.rejects, unknown]))
+    yield Parsed("open_interest", rows, pl.concat([records.rejects, unknown, sentinels]))
 
 
 def with_contracts(frame: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -214,7 +225,13 @@ async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
 
     span = job.span
     async for page in paginate_forward(
-        get, stamps_of(at_path(), "fundingTime"), start=span.start_ms, end=span.end_ms, limit=FUNDING_LIMIT, step=0
+        get,
+        stamps_of(at_path(), "fundingTime"),
+        start=span.start_ms,
+        end=span.end_ms,
+        limit=FUNDING_LIMIT,
+        step=0,
+        spacing=HOUR_MS,
     ):
         yield page
 
@@ -266,7 +283,7 @@ async def fetch_candles(api: Api, job: Job) -> AsyncIterator[Page]:
         return await get_for_instrument(api, path, endpoint=endpoint, subject=job.subject, params=params, costs=costs)
 
     async for page in paginate_forward(
-        get, stamps_of(at_path(), 0), start=job.span.start_ms, end=job.span.end_ms, limit=limit
+        get, stamps_of(at_path(), 0), start=job.span.start_ms, end=job.span.end_ms, limit=limit, spacing=HOUR_MS
     ):
         yield page
 

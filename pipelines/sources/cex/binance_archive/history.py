@@ -13,9 +13,17 @@ from typing import Final, Literal
 import polars as pl
 
 from pipelines.extract.venue import Api, Context, Job, Page, Parse, Parsed
+from pipelines.sources import counting
 from pipelines.sources.account import leave_out
 from pipelines.sources.cex.binance.wire import VENUE_ID, sizes
-from pipelines.sources.cex.binance_archive.wire import FILE, FILE_DAY, Archive, read_archives
+from pipelines.sources.cex.binance_archive.wire import (
+    FILE,
+    FILE_DAY,
+    MICROSECONDS_FROM,
+    Archive,
+    file_day,
+    read_archives,
+)
 from pipelines.sources.records import LINE, SUBJECT, Field, from_ms, rejected
 
 # Open interest and four long/short ratios in one file. Cells may be empty: COIN-M files have quoted empty strings in three of
@@ -110,8 +118,10 @@ def _is_start_labeled(frame: pl.DataFrame, market: Market) -> pl.Expr | pl.Serie
 
 def _open_interest(frame: pl.DataFrame, context: Context, market: Market, record_rejects: pl.DataFrame) -> Parsed:
     frame, empty = _partition(frame, pl.col("amount").is_null())
+    frame, sentinels = counting.without_sentinels(frame, ("amount", "value"), MEASURES, stamp=FILE_DAY)
     rejects = [
         record_rejects,
+        sentinels,
         _rejects_of_day(empty, "unparsable", "sum_open_interest is empty", field="sum_open_interest"),
     ]
     if market == "cm":
@@ -228,9 +238,6 @@ KLINES: Final = (
     Field("ignore", "ignore", str, optional=True),
 )
 
-# Spot files use microseconds since 2025-01-01. Read as milliseconds, this bound is in the year 5138.
-MICROSECONDS_FROM: Final = 100_000_000_000_000
-
 
 @dataclass(frozen=True)
 class Candles:
@@ -243,22 +250,39 @@ class Candles:
     @property
     def parse(self) -> Parse:
         def parse(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
+            days = _days_of_their_own(pages)
             for records in read_archives(pages, KLINES):
                 published = pl.col("opened_at").dt.truncate("1d") + timedelta(days=1) + ARCHIVE_LAG
-                rows = candle_rows(records.frame, self, context).with_columns(published.alias("available_at"))
+                frame = _without_days(records.frame, days) if days.height else records.frame
+                rows = candle_rows(frame, self, context).with_columns(published.alias("available_at"))
                 yield Parsed("candles", rows, records.rejects)
 
         return parse
 
 
+def _days_of_their_own(pages: Sequence[Page]) -> pl.DataFrame:
+    """Subjects and days with a daily file, which was fetched because the monthly file of the subject lacks some of the day."""
+    days = [{SUBJECT: page.subject, "day": day} for page in pages if (day := file_day(page)) is not None]
+    return pl.DataFrame(days, schema={SUBJECT: pl.String(), "day": pl.Date()})
+
+
+def _without_days(frame: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+    """Records without those of a monthly file on days that have a daily file."""
+    monthly = frame.with_columns(_opened().dt.date().alias("day"), pl.col(FILE_DAY).is_null().alias("is_monthly"))
+    repeated = days.with_columns(pl.lit(value=True).alias("is_monthly"))
+    return monthly.join(repeated, on=[SUBJECT, "day", "is_monthly"], how="anti", maintain_order="left").select(
+        frame.columns
+    )
+
+
+def _opened() -> pl.Expr:
+    stamp = pl.col("opened")
+    return pl.when(stamp >= MICROSECONDS_FROM).then(stamp).otherwise(stamp * 1000).cast(pl.Datetime("us"))
+
+
 def candle_rows(frame: pl.DataFrame, candles: Candles, context: Context) -> pl.DataFrame:
     """Rows of clean.candles from the columns of KLINES; each candle is available at its close."""
-    opened = (
-        pl.when(pl.col("opened") >= MICROSECONDS_FROM)
-        .then(pl.col("opened"))
-        .otherwise(pl.col("opened") * 1000)
-        .cast(pl.Datetime("us"))
-    )
+    opened = _opened()
     if candles.volumes == "inverse":
         frame = frame.join(sizes(context.instruments, subject=SUBJECT), on=SUBJECT, how="left", maintain_order="left")
     volume_base, volume_quote, taker_buy = _volumes(candles.volumes)

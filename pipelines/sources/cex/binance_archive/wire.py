@@ -10,9 +10,10 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final, Literal
 
 import polars as pl
@@ -45,6 +46,14 @@ BATCH_BYTES: Final = 12 << 20
 SAMPLE_BYTES: Final = 4 << 10
 """Text of a file that is parsed when it is fetched: its header and some thirty lines."""
 
+ROWS_A_DAY: Final = 24
+"""Rows of a whole day in a file of hourly candles."""
+
+# The first column of a candle file; spot files have microseconds since 2025-01-01. As milliseconds, the bound is in the year 5138.
+MICROSECONDS_FROM: Final = 100_000_000_000_000
+_STAMP: Final = re.compile(rb"^(\d+),", re.MULTILINE)
+_KEY: Final = re.compile(rb"<Key>([^<>]+\.zip)</Key>")
+
 _DAY: Final = re.compile(r"(\d{4})-(\d{2})-(\d{2})\.zip$")
 _TYPES: Final[Mapping[type, pl.DataType]] = {float: pl.Float64(), int: pl.Int64(), str: pl.String()}
 _REST: Final = "_rest"
@@ -60,7 +69,8 @@ FILE_DAY: Final = "file_day"
 class Archive:
     """Files of one kind: /data/<market>/<daily or monthly>/<kind>/<symbol>/[<interval>/]<symbol>-<label>-<date>.zip.
 
-    `published` says whether daily, monthly or both kinds exist. With both, a full month is read from its monthly file.
+    `published` says whether daily, monthly or both kinds exist. With both, a full month is read from its monthly file; days that
+    this file lacks, or lacks a part of, are read from their daily files.
     """
 
     market: Literal["futures/um", "futures/cm", "spot", "option"]
@@ -80,6 +90,16 @@ class Archive:
         if self.published == "monthly" or (self.published == "both" and len(days) > 1):
             return [self._path("monthly", symbol, f"{job.span.start:%Y-%m}")]
         return [self._path("daily", symbol, f"{day:%Y-%m-%d}") for day in days]
+
+    async def daily_paths(self, api: Api, job: Job, days: Collection[date]) -> list[str]:
+        """Paths of the daily files of `days`, all in the month of the job's span, that the bucket lists."""
+        folder, _, name = self._path("daily", job.subject.replace("/", ""), f"{job.span.start:%Y-%m}").rpartition("/")
+        params: dict[str, str | int] = {"prefix": f"{folder}/{name.removesuffix('.zip')}".removeprefix("/")}
+        page = await api.get("/", endpoint=LISTING, subject=job.subject, params=params, is_json=False)
+        listed = {f"/{key.decode('utf-8', 'replace')}" for key in _KEY.findall(page.body)}
+        symbol = job.subject.replace("/", "")
+        wanted = (self._path("daily", symbol, f"{day:%Y-%m-%d}") for day in sorted(days))
+        return [path for path in wanted if path in listed]
 
     async def is_published(self, api: Api, job: Job) -> bool:
         """Whether the bucket has files of the job's subject from QUIET_DAYS before its span or later."""
@@ -104,11 +124,21 @@ class Archive:
             held = {str(page.request["path"]): page for page in job.held()}
             missing: Page | None = None
             found = False
+            rows: Counter[date] = Counter()
             for path in self.paths(job):
                 page = await _verified(api, job.subject, path, held.get(path))
                 if page.status == 404:
                     missing = page
                 else:
+                    found = True
+                    if self._has_days(job):
+                        rows += rows_by_day(page)
+                    yield page
+            short = {day for day in job.span.days if rows[day] < ROWS_A_DAY} if self._has_days(job) else set()
+            for path in await self.daily_paths(api, job, short) if short else ():
+                page = await _verified(api, job.subject, path, held.get(path))
+                day = file_day(page)
+                if page.status != 404 and day is not None and rows_by_day(page)[day] > rows[day]:
                     found = True
                     yield page
             may_come = missing is not None and missing.received_at < job.span.end + NEVER_AFTER
@@ -116,6 +146,29 @@ class Archive:
                 raise NotYetPublishedError(job.subject)
 
         return fetch
+
+    def _has_days(self, job: Job) -> bool:
+        """Whether the job's month is read from a monthly file and has daily files too."""
+        return self.published == "both" and len(job.span.days) > 1
+
+    def lacks(self, pages: Sequence[Page], job: Job) -> bool:
+        """Whether the files of a job's month lack days that may still come: any day for NEVER_AFTER, and with daily files beside
+        the monthly one a day between two others at any time."""
+        if self.published == "monthly" or not pages or len(job.span.days) == 1:
+            return False
+        is_recent = max(page.received_at for page in pages) < job.span.end + NEVER_AFTER
+        if self.published == "daily" and not is_recent:
+            return False
+        found = {day for page in pages for day in (rows_by_day(page) if self._has_days(job) else (file_day(page),))}
+        days = [day for day in job.span.days if day in found]
+        return bool(days) and len(days) < (len(job.span.days) if is_recent else (days[-1] - days[0]).days + 1)
+
+
+def rows_by_day(page: Page) -> Counter[date]:
+    """Rows of a candle file by UTC day."""
+    stamps = (int(stamp) for stamp in _STAMP.findall(_inflate(page)))
+    seconds = (stamp // (1_000_000 if stamp >= MICROSECONDS_FROM else 1000) for stamp in stamps)
+    return Counter((datetime(1970, 1, 1) + timedelta(seconds=second)).date() for second in seconds)
 
 
 async def _verified(api: Api, subject: str, path: str, held: Page | None) -> Page:
@@ -261,7 +314,7 @@ class _Batch:
         numbers = pl.Series(FILE, range(len(self.files)), dtype=pl.UInt32)
         file = pl.select(pl.lit(numbers).repeat_by(pl.Series(self.lengths)).explode(empty_as_null=False))[FILE]
         subjects = pl.Series(SUBJECT, [page.subject for page in self.files], dtype=pl.String)
-        days = pl.Series(FILE_DAY, [_day(page) for page in self.files], dtype=pl.Date)
+        days = pl.Series(FILE_DAY, [file_day(page) for page in self.files], dtype=pl.Date)
         return frame.select(
             *(
                 (pl.col(str(f.key)) if f.key in frame.columns else pl.lit(None, _TYPES[f.kind])).alias(f.name)
@@ -370,6 +423,7 @@ def _only_member(page: Page, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     return members[0]
 
 
-def _day(page: Page) -> date | None:
+def file_day(page: Page) -> date | None:
+    """The UTC day in the name of a daily file; None for a monthly file."""
     found = _DAY.search(str(page.request.get("path", "")))
     return date(*map(int, found.groups())) if found else None

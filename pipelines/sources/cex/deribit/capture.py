@@ -13,6 +13,7 @@ import polars as pl
 from pipelines.core.errors import RequestRefusedError
 from pipelines.core.universe import canonical_asset, parse_symbol
 from pipelines.extract.venue import Api, Context, Job, Page, Parsed
+from pipelines.sources import counting
 from pipelines.sources.cex.deribit import wire
 from pipelines.sources.records import LINE, Field, Record, from_ms, having, kept, look_up, read_records, rejected
 
@@ -40,6 +41,7 @@ IS_OPTION: Final = having("instrument_name", r"-[CP]$")
 PERPETUAL_SUMMARY: Final = (
     Field("instrument_name", "instrument", str),
     Field("open_interest", "open_interest", float),
+    Field("volume", "volume", float, optional=True),
     Field("creation_timestamp", "at_ms", int),
 )
 
@@ -146,6 +148,9 @@ def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Par
     frame = perpetuals.with_columns(
         pl.col("instrument").replace_strict(contract_types, default=None, return_dtype=pl.String).alias("contract_type")
     )
+    frame, sentinels = counting.without_sentinels(
+        frame, ("open_interest",), ("volume",), stamp="received_at", instrument="instrument"
+    )
     inverse = pl.col("contract_type") == "inverse"
     rows = frame.filter(pl.col("contract_type").is_not_null()).select(
         pl.lit(NAME).alias("venue"),
@@ -164,4 +169,4 @@ def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Par
         frame.filter(pl.col("contract_type").is_null()), reason="unknown_instrument", instrument="instrument",
         detail="the name follows no rule of Deribit's",
     )  # fmt: skip
-    yield Parsed("open_interest", rows, pl.concat([found.rejects, unknown]))
+    yield Parsed("open_interest", rows, pl.concat([found.rejects, unknown, sentinels]))

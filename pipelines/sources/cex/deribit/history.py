@@ -69,7 +69,9 @@ async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
         return wire.stamps_of(page, wire.results(page), "timestamp")
 
     start, end = job.span.start_ms, job.span.end_ms
-    async for page in paginate_by_slices(get, stamps, start=start, end=end, limit=FUNDING_LIMIT, width=SLICE_MS):
+    async for page in paginate_by_slices(
+        get, stamps, start=start, end=end, limit=FUNDING_LIMIT, width=SLICE_MS, spacing=wire.HOUR_MS
+    ):
         yield page
 
 
@@ -138,7 +140,9 @@ async def fetch_candles(api: Api, job: Job) -> AsyncIterator[Page]:
         return [int(tick) for tick in wire.result(page, "ticks")["ticks"]]
 
     start, end = job.span.start_ms, job.span.end_ms
-    async for page in paginate_by_slices(get, stamps, start=start, end=end, limit=CHART_LIMIT, width=SLICE_MS):
+    async for page in paginate_by_slices(
+        get, stamps, start=start, end=end, limit=CHART_LIMIT, width=SLICE_MS, spacing=wire.HOUR_MS
+    ):
         yield page
 
 

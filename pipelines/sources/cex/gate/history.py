@@ -159,10 +159,13 @@ def parse_statistics(pages: Sequence[Page], context: Context) -> Iterator[Parsed
     counted = counting.sides(counting.FACTS[NAME], pl.col("opened_at"))
     share = counting.share(counted)
     coins = pl.col("contracts") * pl.col("size") * share
+    states, sentinels = counting.without_sentinels(
+        known, ("contracts",), ("oi_usd", "long_base", "short_base", *MEASURES), stamp="opened_at"
+    )
     common = (pl.lit(NAME).alias("venue"), pl.col(SUBJECT).alias("instrument"))
     yield Parsed(
         "open_interest",
-        known.select(
+        states.select(
             *common,
             "period",
             pl.col("ended_at").alias("event_at"),
@@ -174,7 +177,7 @@ def parse_statistics(pages: Sequence[Page], context: Context) -> Iterator[Parsed
             pl.col("ended_at").alias("available_at"),
             LINE,
         ),
-        pl.concat([found.rejects, without_contract]),
+        pl.concat([found.rejects, without_contract, sentinels]),
     )
     # "Long liquidation" means liquidated long positions (?). Zeros are real: nothing was liquidated.
     long_usd, short_usd = (pl.coalesce(f"{side}_usd_new", f"{side}_usd_old") for side in ("long", "short"))
@@ -358,7 +361,13 @@ async def fetch_candles(api: Api, job: Job) -> AsyncIterator[Page]:
 
     start, end = seconds(job.span)
     async for page in paginate_by_slices(
-        get, stamps_of(root_array, "t"), start=start, end=end, limit=CANDLE_LIMIT, width=CANDLE_LIMIT * 3600 // 2
+        get,
+        stamps_of(root_array, "t"),
+        start=start,
+        end=end,
+        limit=CANDLE_LIMIT,
+        width=CANDLE_LIMIT * 3600 // 2,
+        spacing=HOUR_SECONDS,
     ):
         yield page
 

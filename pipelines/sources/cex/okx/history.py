@@ -16,6 +16,7 @@ import polars as pl
 
 from pipelines.extract.paging import paginate_backward
 from pipelines.extract.venue import Api, Context, Job, Page, Parsed
+from pipelines.sources import counting
 from pipelines.sources.cex.okx import wire
 from pipelines.sources.records import LINE, SUBJECT, Field, from_ms, read_records, rejected, settlement
 
@@ -83,7 +84,10 @@ async def fetch_open_interest(api: Api, job: Job) -> AsyncIterator[Page]:
 def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     """One-sided. oiCcy is in coin and oiUsd in dollars for both linear and inverse swaps; contracts are kept as oi_raw."""
     found = read_records(pages, OPEN_INTEREST_CELLS, OPEN_INTEREST)
-    rows = found.frame.select(
+    states, sentinels = counting.without_sentinels(
+        found.frame.with_columns(from_ms("at_ms").alias("at")), ("contracts", "oi_base", "oi_usd"), (), stamp="at"
+    )
+    rows = states.select(
         pl.lit(NAME).alias("venue"),
         pl.col(SUBJECT).alias("instrument"),
         _period(),
@@ -96,7 +100,7 @@ def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Par
         _available_at().alias("available_at"),
         LINE,
     )
-    yield Parsed("open_interest", rows, found.rejects)
+    yield Parsed("open_interest", rows, pl.concat([found.rejects, sentinels]))
 
 
 async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:

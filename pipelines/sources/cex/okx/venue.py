@@ -174,8 +174,9 @@ VENUE: Final = Venue(
         Feed(
             name="funding_archive",
             tables=("funding_rates",),
-            description="Settled funding rates since 2022-03, from monthly files.",
+            description="Settled funding rates since 2022-03, from monthly files, completed from daily ones.",
             fetch=archive.fetch_funding,
+            lacks=archive.lacks,
             parse=archive.parse_funding,
             retention=Retention(since=date(2022, 3, 1)),
             # A month's last hours are in the next month's file, which is published a few days after that month ends.

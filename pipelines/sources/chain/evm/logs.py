@@ -6,7 +6,7 @@ JSON-RPC nodes are the other source (nodes.py). Events are decoded by abi.py.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 import polars as pl
@@ -46,6 +46,15 @@ class LogFilter:
     def __post_init__(self) -> None:
         if not self.contracts or not self.topics0:
             raise ValueError("a log filter needs contracts and events")
+
+    def halves(self) -> tuple[LogFilter, ...]:
+        """The filter cut in two by its longest list; itself alone if every list has one entry."""
+        longest = max(("contracts", "topics0", "topics1"), key=lambda name: len(getattr(self, name)))
+        values: tuple[str, ...] = getattr(self, longest)
+        if len(values) == 1:
+            return (self,)
+        middle = len(values) // 2
+        return tuple(replace(self, **{longest: part}) for part in (values[:middle], values[middle:]))
 
     def matches(self, address: str, topics: Sequence[str]) -> bool:
         """Whether a log belongs in the answer to this filter."""

@@ -1,17 +1,26 @@
 """JSON-RPC nodes of an EVM chain: logs, block times and eth_call.
 
-A block range that a node refuses is halved. Nodes fail over; where several answer, two must agree. Nodes are the endpoints
-named rpc, rpc_2, …; their URLs may contain a token and are never recorded.
+A block range that a node refuses is halved, for an unknown reason once; a filter with too many addresses is cut in two. Nodes fail
+over; where several answer, two must agree. Nodes are the endpoints named rpc, rpc_2, …; their URLs may contain a token and are
+never recorded.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
-from pipelines.core.errors import RequestRefusedError, SourceFormatError, ThrottledError, VenueUnavailableError
+from pipelines.core.errors import (
+    BlockedError,
+    NoLongerAvailableError,
+    RequestRefusedError,
+    SourceFormatError,
+    ThrottledError,
+    VenueUnavailableError,
+)
 from pipelines.extract import fetch_log
 from pipelines.extract.venue import Api, NotYetPublishedError, Page, Span
 from pipelines.sources.chain.evm.logs import LogFilter, headers_of
@@ -27,10 +36,19 @@ CALLS_PER_BATCH: Final = 99
 RANGE_ERROR: Final = re.compile(
     r"query returned more than|block range|range (is )?(too (large|wide|big)|limit)|exceed(s|ed)? .*(range|limit|size)"
     r"|(range|size|limit) .*exceed|too many (results|logs|blocks)|response (is )?too (large|big)|more than \d+ (results|logs)"
-    r"|query time-?out|timed? ?out|limited to .*(blocks|range)|limit exceeded|max(imum)? .*(blocks|results|range)",
+    r"|query time-?out|timed? ?out|limited to .*(blocks|range)|limit exceeded|max(imum)? .*(blocks|results|range)"
+    # dRPC's free tier; 1rpc; Coinbase; Harmony; geth and proxies that give up; Optimism's proxy, when every node behind it did.
+    r"|ranges? over \d+|is limited to [\d -]+|limit the query to|must be smaller than size|deadline exceeded"
+    r"|no backend is currently healthy|range is bigger|too (wide|large|high)|max(imum)? range|bigger than range",
     re.IGNORECASE,
 )
 """Messages that mean a block range holds too much. Their codes (-32005, -32000, -32602, -32614, …) have other meanings too."""
+
+ADDRESS_ERROR: Final = re.compile(
+    r"max(imum)? (number of )?(addresses|topics)|too many (addresses|topics|parameters)|(addresses|topics) .*(limit|exceed)",
+    re.IGNORECASE,
+)
+"""Messages that mean a filter has too many addresses or topics."""
 
 THROTTLED: Final = re.compile(
     r"rate limit|request rate|too many requests|requests? (count|limit) |capacity (limit )?exceeded|compute units",
@@ -46,6 +64,14 @@ _FAULTS: Final = (VenueUnavailableError, RequestRefusedError, SourceFormatError)
 
 class _RangeTooWideError(Exception):
     """A node wants a shorter block range."""
+
+
+class _TooManyAddressesError(Exception):
+    """A node wants fewer addresses or topics in a filter."""
+
+
+class _NodesDisagreeError(VenueUnavailableError):
+    """No two nodes gave the same answer."""
 
 
 def nodes_of(endpoints: Collection[str]) -> tuple[str, ...]:
@@ -93,12 +119,23 @@ class NodeLogs:
 
     async def logs(self, blocks: BlockRange, log_filter: LogFilter) -> AsyncIterator[Page]:
         """Pages with every matching log of `blocks`, then the headers of blocks whose time no log states."""
-        position, size = blocks.first, blocks.last - blocks.first + 1
+        position, size = blocks.first, min(blocks.last - blocks.first + 1, self._api.node_blocks or sys.maxsize)
+        filters: tuple[LogFilter, ...] = (log_filter,)
         undated: dict[int, str] = {}
+        is_second_try = False
         while position <= blocks.last:
             part = BlockRange(position, min(position + size - 1, blocks.last))
             try:
-                found = await self._agreed(lambda node, part=part: self._logs(node, part, log_filter))  # type: ignore[misc]
+                answers = [
+                    await self._agreed(lambda node, part=part, one=one: self._logs(node, part, one))  # type: ignore[misc]
+                    for one in filters
+                ]
+            except _TooManyAddressesError as error:
+                halves = tuple(half for one in filters for half in one.halves())
+                if halves == filters:
+                    raise RequestRefusedError(f"every node refuses a filter of one address: {error}") from error
+                filters = halves
+                continue
             except (_RangeTooWideError, ThrottledError) as error:
                 # 429 can also mean that one request costs too much: a shorter range may pass.
                 if part.first == part.last:
@@ -107,8 +144,23 @@ class NodeLogs:
                     raise RequestRefusedError(f"every node refuses block {part.first} alone: {error}") from error
                 size = max(1, (part.last - part.first + 1) // 2)
                 continue
-            undated |= {_number(log["blockNumber"]): str(log["blockHash"]) for log in found.logs if not _is_dated(log)}
-            yield found.page
+            except (_NodesDisagreeError, BlockedError, NoLongerAvailableError):
+                raise
+            except (RequestRefusedError, VenueUnavailableError) as error:
+                # Nodes word it in many ways, and some give up without a word: half of the range is the test.
+                if is_second_try or part.first == part.last:
+                    raise
+                fetch_log.record(
+                    fetch_log.problem_of(error), f"{error}; half of the range is tried", effect="asked_again"
+                )
+                is_second_try, size = True, max(1, (part.last - part.first + 1) // 2)
+                continue
+            is_second_try = False
+            for found in answers:
+                undated |= {
+                    _number(log["blockNumber"]): str(log["blockHash"]) for log in found.logs if not _is_dated(log)
+                }
+                yield found.page
             position = part.last + 1
         numbers = sorted(undated)
         for start in range(0, len(numbers), HEADERS_PER_BATCH):
@@ -151,7 +203,7 @@ class NodeLogs:
         if len(answers) == 1:
             return answers[0][1]
         if answers:
-            raise VenueUnavailableError(
+            raise _NodesDisagreeError(
                 f"nodes disagree: {', '.join(node for node, _ in answers)} give different answers. "
                 "Configure a third node, or remove the one that is wrong."
             )
@@ -247,6 +299,8 @@ class NodeLogs:
         response = _response(page, node)
         if response.get("error"):
             message = _message(response["error"])
+            if method == "eth_getLogs" and ADDRESS_ERROR.search(message):
+                raise _TooManyAddressesError(f"{node}: {message}")
             if method == "eth_getLogs" and RANGE_ERROR.search(message):
                 raise _RangeTooWideError(f"{node}: {message}")
             raise RequestRefusedError(f"{node}: {method}: {message}")
@@ -299,7 +353,11 @@ def _response(page: Page, node: str) -> Mapping[str, Any]:
 
 
 def _message(error: Any) -> str:
-    return f"{error.get('message')} (code {error.get('code')})" if isinstance(error, dict) else str(error)
+    if not isinstance(error, dict):
+        return str(error)
+    # Some nodes say "invalid params" and give the reason in `data`.
+    more = f": {str(error['data'])[:200]}" if error.get("data") else ""
+    return f"{error.get('message')}{more} (code {error.get('code')})"
 
 
 def _is_dated(log: Mapping[str, Any]) -> bool:

@@ -23,6 +23,7 @@ CONTEXTS: Final = (
     Field("openInterest", "oi_base", float),
     Field("funding", "rate", float),
     Field("markPx", "mark_price", float),
+    Field("dayNtlVlm", "volume", float, optional=True),
 )
 
 
@@ -48,7 +49,10 @@ def parse_contexts(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     found = read_records(pages, contexts, CONTEXTS)
     frame = kept(found.frame, ~pl.col("is_delisted").fill_null(value=False), "delisted")
     shared = (pl.lit(NAME).alias("venue"), "instrument")
-    states = frame.select(
+    open_interest, sentinels = counting.without_sentinels(
+        frame, ("oi_base",), ("volume",), stamp="received_at", instrument="instrument"
+    )
+    states = open_interest.select(
         *shared,
         pl.lit("snapshot").alias("period"),
         pl.col("received_at").alias("event_at"),
@@ -59,7 +63,7 @@ def parse_contexts(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
         pl.col("received_at").alias("available_at"),
         LINE,
     )
-    yield Parsed("open_interest", states, found.rejects)
+    yield Parsed("open_interest", states, pl.concat([found.rejects, sentinels]))
     predicted = frame.select(
         *shared,
         pl.lit("predicted").alias("kind"),

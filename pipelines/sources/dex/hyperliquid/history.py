@@ -51,7 +51,9 @@ async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:
         return await info(api, body, subject=job.subject, extra=ceil(limit / 20))
 
     start, end = job.span.start_ms, job.span.end_ms
-    async for page in paginate_forward(get, stamps_of(root_array, "time"), start=start, end=end, limit=FUNDING_LIMIT):
+    async for page in paginate_forward(
+        get, stamps_of(root_array, "time"), start=start, end=end, limit=FUNDING_LIMIT, spacing=HOUR_MS
+    ):
         yield page
 
 
@@ -83,7 +85,9 @@ async def fetch_candles(api: Api, job: Job) -> AsyncIterator[Page]:
         return await info(api, {"type": "candleSnapshot", "req": request}, subject=job.subject, extra=ceil(limit / 60))
 
     start, end, stamps = job.span.start_ms, job.span.end_ms, stamps_of(root_array, "t")
-    async for page in paginate_forward(get, stamps, start=start, end=end, limit=CANDLE_LIMIT, step=HOUR_MS):
+    async for page in paginate_forward(
+        get, stamps, start=start, end=end, limit=CANDLE_LIMIT, step=HOUR_MS, spacing=HOUR_MS
+    ):
         yield page
 
 

@@ -10,6 +10,16 @@ prices as (
     select asset, trade_date, close_usd from {{ ref('fct_price_daily') }}
 ),
 
+-- Where every contract on the asset has ended, silence is no gap.
+gone as (
+    select
+        venue,
+        asset,
+        max(coalesce(cast(ended_at as date), valid_to)) as gone_from
+    from {{ ref('int_instruments') }}
+    group by venue, asset
+),
+
 expected as ({{ stats_expected_days('reported', ['venue', 'asset']) }}),
 
 -- Like with like: a carried value is neither end of a change.
@@ -65,7 +75,10 @@ carried as (
         on expected.venue = reported.venue and expected.asset = reported.asset
         and expected.reported_on = reported.trade_date
     left join prices on expected.asset = prices.asset and expected.trade_date = prices.trade_date
-    where expected.days_silent > 0
+    left join gone on expected.venue = gone.venue and expected.asset = gone.asset
+    where
+        expected.days_silent > 0
+        and (gone.gone_from is null or expected.trade_date < gone.gone_from)
 ),
 
 used as (

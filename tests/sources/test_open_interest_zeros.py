@@ -1,0 +1,94 @@
+"""Open interest of zero beside living values of its record is a gap in recording, at every venue whose records tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+import polars as pl
+import pytest
+
+from pipelines.extract.venue import Context, Page, Span
+from pipelines.sandbox.venues.binance_archive import METRICS_COLUMNS, zipped
+from pipelines.sources import registry
+from pipelines.sources.instruments import SCHEMA
+
+AT = datetime(2024, 3, 5, 12)
+MS = 1_709_640_000_000
+METRICS = dict.fromkeys(("lsr_account", "top_lsr_account", "top_lsr_size", "lsr_taker"), 1.5)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A feed and its instrument. `record` makes an answer of a state's amount and of whether the rest of the record is alive."""
+
+    venue: str
+    feed: str
+    instrument: str
+    endpoint: str = "api"
+    path: str = "/x"
+    zero_alone: bool = True
+    """Whether a record in which all is zero is a state; in Binance's files it is a gap in recording."""
+
+    def body(self, amount: float, rest: float) -> bytes:
+        records: Mapping[str, Any] = {
+            "binance": [{"sumOpenInterest": amount, "sumOpenInterestValue": rest, "timestamp": MS}],
+            "gate": [
+                {"time": MS // 1000, "open_interest": amount, "open_interest_usd": 0, "long_liq_amount": 0, "short_liq_amount": 0,
+                 "long_liq_usd": 0, "short_liq_usd": 0, **{name: rest * ratio for name, ratio in METRICS.items()}}
+            ],
+            "okx": {"code": "0", "data": [[str(MS), str(amount), str(rest), str(rest)]]},
+            "kraken": {"result": "success", "tickers": [{"symbol": self.instrument, "openInterest": amount, "vol24h": rest}]},
+            "deribit": {"result": [
+                {"instrument_name": self.instrument, "open_interest": amount, "volume": rest, "creation_timestamp": MS}
+            ]},
+            "hyperliquid": [{"universe": [{"name": "BTC"}]},
+                            [{"openInterest": amount, "funding": 0, "markPx": 9, "dayNtlVlm": rest}]],
+        }  # fmt: skip
+        if self.venue == "binance_archive":
+            line = f"2024-03-05 12:00:00,{self.instrument},{amount},{rest},{rest},{rest},{rest},{rest}\n"
+            return zipped("x.csv", f"{METRICS_COLUMNS}\n{line}".encode())
+        return orjson.dumps(records[self.venue])
+
+
+CASES = (
+    Case("binance", "open_interest", "BTCUSDT"),
+    Case("binance_archive", "um_metrics", "BTCUSDT", path="/x/BTCUSDT-metrics-2024-03-05.zip", zero_alone=False),
+    Case(
+        "binance_archive", "cm_metrics", "BTCUSD_PERP", path="/x/BTCUSD_PERP-metrics-2024-03-05.zip", zero_alone=False
+    ),
+    Case("deribit", "open_interest", "BTC-PERPETUAL"),
+    Case("gate", "contract_stats", "BTC_USDT"),
+    Case("hyperliquid", "contexts", "BTC"),
+    Case("kraken", "current_open_interest", "PF_XBTUSD"),
+    Case("okx", "open_interest", "BTC-USDT-SWAP"),
+)
+"""Every feed whose records state open interest beside an amount, a volume or a ratio. Bybit, Bitfinex, dYdX and Coinalyze state it
+alone: their zeros are judged by the candles of the day (int_open_interest_by_source)."""
+
+
+def states(case: Case, answers: Sequence[bytes]) -> tuple[int, list[str]]:
+    """Rows of open interest and reasons of rejects in the landing of `answers`."""
+    known = {
+        "venue": case.venue, "instrument": case.instrument, "asset": "BTC", "quote": "USDT",
+        "contract_type": "inverse" if case.feed == "cm_metrics" else "linear", "contract_size": 100.0,
+        "contract_size_unit": "usd" if case.feed == "cm_metrics" else "base", "multiplier": 1.0,
+    }  # fmt: skip
+    instruments = pl.DataFrame([{**dict.fromkeys(SCHEMA), **known}], schema=SCHEMA)
+    request = {"endpoint": case.endpoint, "path": case.path, "params": {"period": "5m"}}
+    pages = [Page(case.instrument, request, 200, AT, body) for body in answers]
+    span = Span(AT - timedelta(hours=12), AT + timedelta(hours=12))
+    feed = registry.venue(case.venue).feed(case.feed)
+    found = [x for x in feed.parse(pages, Context(case.venue, AT, span, instruments)) if x.table == "open_interest"]
+    rejects = [reason for x in found if x.rejects is not None for reason in x.rejects["reason"]]
+    return sum(x.rows.height for x in found), rejects
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.venue}.{case.feed}")
+def test_zero_beside_living_values_is_a_sentinel(case: Case) -> None:
+    assert states(case, [case.body(5, 7)]) == (1, [])
+    assert states(case, [case.body(0, 7)]) == (0, ["sentinel"])
+    assert states(case, [case.body(0, 0)]) == ((1, []) if case.zero_alone else (0, ["sentinel"]))
