@@ -16,7 +16,7 @@ from pipelines.defs.marts import build_mart_assets, mart_keys
 from pipelines.defs.publish import build_published_asset, build_report_asset
 from pipelines.defs.raw import build_raw_assets
 from pipelines.defs.schedules import build_schedules, build_sensors
-from pipelines.defs.venues import build_venue_assets
+from pipelines.defs.venues import build_venue_assets, build_venue_jobs
 from pipelines.extract.landing import Clock, utc_now
 from pipelines.operations.build import ensure_manifest
 from pipelines.operations.datasets import find_datasets
@@ -54,7 +54,10 @@ def build_definitions(
             build_report_asset(settings, observer=observer),
         ],
         asset_checks=build_mart_checks(settings, mart_keys(marts)),
-        jobs=build_jobs(settings, venues, observer=observer),
+        jobs=[
+            *build_jobs(settings, observer=observer),
+            *build_venue_jobs(settings, venues, observer=observer, clock=clock),
+        ],
         schedules=build_schedules(venues),
         sensors=build_sensors(settings, datasets, list(contract.clean), venues),
         executor=dg.in_process_executor,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
-from typing import Final
+from typing import Final, Literal
 
 from pipelines.core.gap_reasons import GapReason
 from pipelines.extract.fetch import (
@@ -318,3 +318,36 @@ def _by_day(journal: Journal) -> dict[date, list[Question]]:
         for day in question.span.days:
             found.setdefault(day, []).append(question)
     return found
+
+
+Health = Literal["good", "late", "failed"]
+"""good: nothing is due that a run should have brought. late: the venue publishes later than it uses to, or one slot was missed.
+failed: a run asked in vain, or none has asked for a day or for two slots."""
+
+LATE_AFTER: Final = timedelta(hours=26)
+"""A daily run asks once a day: what is due for longer was not asked for."""
+
+
+def health(feed: Feed, found: Iterable[Missing], now: datetime) -> Health:
+    """The state of a feed from what is missing of it. What is lost for good is no longer a matter of its health."""
+    states: set[Health] = {"good"}
+    for one in found:
+        if isinstance(feed.cadence, Capture):
+            states.add(_health_of_slot(one, now, timedelta(hours=feed.cadence.every_hours)))
+        elif one.can_be_had:
+            is_late = now - one.at > ONE_DAY + feed.published_after + LATE_AFTER
+            if one.reason == "not yet published":
+                states.add("late" if is_late else "good")
+            elif one.reason != "never asked" or is_late:
+                states.add("failed")
+    return "failed" if "failed" in states else "late" if "late" in states else "good"
+
+
+def _health_of_slot(one: Missing, now: datetime, length: timedelta) -> Health:
+    """Of captures the current slot and the two before it count."""
+    age = (now - one.at) // length
+    if age > 2 or (age == 0 and one.reason == "never asked"):
+        return "good"
+    if one.reason != "never asked" or age == 2:
+        return "failed" if age < 2 or one.reason == "never asked" else "good"
+    return "late"

@@ -114,7 +114,7 @@ def plan_days(feed: Feed, first: date, last: date, *, now: datetime, landed: Ite
 def _plan_runs(feed: Feed, days: Sequence[date], final: datetime, known: Iterable[str], most: int) -> list[Partition]:
     """Consecutive days as partitions of at most `most` days, named by first and last day. Landed partitions keep their bounds,
     so that they are found again; days that may still be restated are partitions of one day."""
-    held = {day: partition for partition in sorted(known) for day in _days_of(partition)}
+    held = {day: partition for partition in sorted(known) for day in days_of(partition)}
     runs: list[list[date]] = []
     joined: set[date] = set()
     names: dict[str, None] = {}
@@ -135,7 +135,8 @@ def _plan_runs(feed: Feed, days: Sequence[date], final: datetime, known: Iterabl
     return sorted(partitions, key=lambda partition: partition.span.start)
 
 
-def _days_of(partition: str) -> list[date]:
+def days_of(partition: str) -> list[date]:
+    """The days of a partition of a daily feed, by its name."""
     return Span.of_days(*_bounds_of(partition)).days
 
 

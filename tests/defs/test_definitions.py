@@ -128,11 +128,15 @@ def test_every_asset_has_a_description_an_owner_and_a_kind(definitions: dg.Defin
     assert incomplete == []
 
 
-def test_feeds_are_daily_and_backfilled_in_one_run(definitions: dg.Definitions) -> None:
+def test_feeds_have_days_of_their_own_and_are_backfilled_in_one_run(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
-    node = graph.get(dg.AssetKey(["raw", "bybit", "funding"]))
-    assert node.partitions_def == dg.DailyPartitionsDefinition(start_date="2019-09-01")
-    assert node.backfill_policy == dg.BackfillPolicy.single_run()
+    for feed in registry.venue("bybit").feeds:
+        node = graph.get(dg.AssetKey(["raw", "bybit", feed.name]))
+        if feed.cadence.name == "daily":
+            assert node.partitions_def == dg.DailyPartitionsDefinition(start_date=str(feed.retention.since))
+            assert node.backfill_policy == dg.BackfillPolicy.single_run()
+        else:
+            assert node.partitions_def is None
 
 
 def test_columns_of_clean_tables_are_shown_with_their_comments(definitions: dg.Definitions) -> None:
