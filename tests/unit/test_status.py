@@ -105,7 +105,7 @@ def test_a_failed_check_has_its_observed_values_and_a_sample(
 def test_gaps_are_counted_by_status_with_their_reason(con: duckdb.DuckDBPyConnection, contract: Contract) -> None:
     con.execute(
         "insert into ops.coverage values "
-        "('files.example', 'candles', 'binance', 'BTCUSDT', '', ?, 24, 20, 0, 'partial', 'not in the source')",
+        "('files.example', 'candles', 'binance', 'BTCUSDT', '', ?, 24, 20, 0, 'partial', 'not in the source', null, null)",
         [DAY],
     )
     state = status.clean_states(con, contract)["candles"]
