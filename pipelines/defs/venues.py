@@ -14,7 +14,7 @@ from pydantic import Field
 from pipelines.core.settings import Settings
 from pipelines.defs.common import OWNERS, feed_key, step, table_metadata
 from pipelines.defs.jobs import capture_job, fetch_job
-from pipelines.defs.landed import LANDED, report_planned
+from pipelines.defs.landed import LANDED, report_planned, report_states
 from pipelines.defs.partitions import first_days, partitions_from
 from pipelines.extract.due import Missing
 from pipelines.extract.landing import Clock, utc_now
@@ -105,6 +105,7 @@ def _job(settings: Settings, venue: Venue, cadence: CadenceName, observer: Obser
                 )  # fmt: skip
             observer.fetched(reports)
             _report_landed(context, settings, venue, chosen, reports, planned, clock)
+            report_states(context.instance, settings, now=clock(), venues=[venue.name])
             for report in reports:
                 report.raise_failures()
 
@@ -217,6 +218,7 @@ def _asset(
             observer.fetched(reports)
             [report] = [report for report in reports if report.source == venue.source(feed)]
             lacking = _lacking(settings, venue, feed, first, last, clock)
+            report_states(context.instance, settings, now=clock(), venues=[venue.name])
             passed = not report.failures and not lacking
             yield dg.AssetCheckResult(
                 asset_key=key, check_name=LANDED, passed=passed, severity=dg.AssetCheckSeverity.WARN,

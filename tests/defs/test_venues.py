@@ -14,11 +14,13 @@ from typing import Any
 import dagster as dg
 import duckdb
 import pytest
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
 from pipelines.core.paths import environment
 from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.defs.assemble import build_definitions
+from pipelines.defs.landed import LANDED, report_states
 from pipelines.defs.partitions import first_days
 from pipelines.defs.schedules import build_schedules
 from pipelines.extract.landing import LandingStore
@@ -190,6 +192,44 @@ def test_a_failed_capture_materializes_nothing(lab: Lab) -> None:
     lab.emulator.faults.clear()
     assert lab.run("capture_bybit", "bybit_captures", feeds=["option_chain"]).success
     assert lab.instance.get_latest_materialization_event(chain) is not None
+
+
+def freshness(instance: dg.DagsterInstance, key: dg.AssetKey) -> str:
+    state = instance.get_asset_records([key])
+    assert state
+    entry = instance.event_log_storage.get_freshness_state_records([key])[key]
+    return entry.freshness_state.value
+
+
+def test_a_feed_is_fresh_while_nothing_is_due_whatever_was_materialized(lab: Lab) -> None:
+    check = dg.AssetCheckKey(OI_KEY, LANDED)
+    lab.now = NIGHT - timedelta(days=3)
+    assert lab.run().success
+    assert freshness(lab.instance, OI_KEY) == "PASS"
+    lab.now += timedelta(days=1)
+    assert report_states(lab.instance, lab.settings, now=lab.now) == []
+    lab.emulator.faults[:] = [Fault("open-interest", "status", times=10_000, status=400, body=b'{"retCode":10001}')]
+    assert not lab.run().success
+    assert freshness(lab.instance, OI_KEY) == "FAIL"
+    [record] = lab.instance.event_log_storage.get_asset_check_execution_history(check, limit=1)
+    assert record.status == AssetCheckExecutionRecordStatus.FAILED
+    lab.emulator.faults.clear()
+    # A backfill of old days makes nothing fresh.
+    assert lab.run(first=nights_before(9)).success
+    assert freshness(lab.instance, OI_KEY) == "FAIL"
+    assert lab.run().success
+    assert freshness(lab.instance, OI_KEY) == "PASS"
+    # Nobody runs for two days: the sensor sees it.
+    lab.now += timedelta(days=2)
+    assert "bybit.open_interest" in report_states(lab.instance, lab.settings, now=lab.now)
+    assert freshness(lab.instance, OI_KEY) == "FAIL"
+
+
+def test_what_is_built_daily_is_judged_by_its_age(lab: Lab) -> None:
+    key = dg.AssetKey(["clean", "candles"])
+    lab.instance.report_runless_asset_event(dg.AssetMaterialization(key))
+    assert report_states(lab.instance, lab.settings, now=lab.now, built=[key]) == ["clean/candles"]
+    assert freshness(lab.instance, key) == "PASS"
 
 
 def test_the_schedule_starts_a_run_without_partitions() -> None:
