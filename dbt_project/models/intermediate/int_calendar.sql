@@ -6,7 +6,8 @@ coverage as (
     select * from {{ ref('stg_coverage') }}
 ),
 
--- Days of what marts tell about: neither versions of instruments nor prices kept for valuing events, nor days that are awaited.
+-- Days of what marts tell about: neither versions of instruments nor prices kept for valuing events, nor days that
+-- are awaited.
 told as (
     select trade_date from loads
     where accepted > 0 and table_name not in ('instruments', 'token_prices')
