@@ -28,6 +28,9 @@ ONE_DAY: Final = timedelta(days=1)
 ANSWERED: Final = frozenset({"complete", "empty"})
 """Outcomes of a subject whose answer is landed."""
 
+INCOMPLETE: Final = frozenset({"not_yet_published", "partial"})
+"""Outcomes of a subject that the venue has not published, or not all of it."""
+
 OUTCOME_REASONS: Final[Mapping[str, GapReason]] = {
     "gone": "no longer available",
     "unreadable": "unreadable answer",
@@ -241,10 +244,10 @@ class _State:
     def _reason(
         self, subject: str, outcome: Outcome | None, asked: Sequence[Question], unit: Span
     ) -> tuple[GapReason, str | None]:
-        if outcome == "not_yet_published":
+        if outcome in INCOMPLETE:
             return ("not yet published" if is_awaited(self.feed, unit, now=self.now) else "no file at the venue"), None
         if outcome is not None:
-            return OUTCOME_REASONS[outcome], None
+            return OUTCOME_REASONS.get(outcome, "fetch failed"), None
         for question in reversed(asked):
             if subject in question.failures:
                 return question.failures[subject]

@@ -39,7 +39,8 @@ def landed_of(store: LandingStore, source: str) -> dict[tuple[str, str], Held]:
     """The newest landing of every partition of a source. It counts as refused if no version of it is loaded."""
     versions: dict[tuple[str, str], list[Landing]] = {}
     for landing in store.all(source):
-        if "span" in landing.request:
+        # Answers that could not be read are landed apart, and cover nothing.
+        if "covers" in landing.request:
             versions.setdefault((landing.partition, landing.part), []).append(landing)
     found = {}
     for key, of_part in versions.items():

@@ -266,7 +266,9 @@ def test_a_day_that_may_still_change_is_fetched_again_after_the_recheck_interval
     assert (runner.fetch(yesterday).skipped, runner.requests()) == (1, [])
 
 
-def test_a_subject_that_fails_when_it_is_checked_again_keeps_its_answer_and_is_checked_again(runner: FeedRunner) -> None:
+def test_a_subject_that_fails_when_it_is_checked_again_keeps_its_answer_and_is_checked_again(
+    runner: FeedRunner,
+) -> None:
     yesterday = date(2024, 3, 9)
     runner.fetch(yesterday)
     runner.now += RECHECK_EVERY
