@@ -29,20 +29,30 @@ UNSPECIFIC: Final = ("not in the source", "never asked", "fetch failed", "not ye
 
 @dataclass(frozen=True)
 class Expected:
-    """What is missing of a source, the newest landings of it, and whether it consists of captures."""
+    """What is missing of a source, the newest landings of it, and of captures how many slots a day has."""
 
     source: str
     venue: str
     tables: Sequence[str]
     missing: Sequence[Missing]
     landed: Collection[Held]
-    is_capture: bool = False
+    slots_per_day: int | None = None
+
+    @property
+    def is_capture(self) -> bool:
+        return self.slots_per_day is not None
+
+    @property
+    def judged(self) -> list[Missing]:
+        """What is missing, but the slot of now, which may still be captured."""
+        return [one for one in self.missing if not (self.is_capture and one.can_be_had)]
 
 
 def write_expected(con: duckdb.DuckDBPyConnection, contract: Contract, expected: Expected) -> None:
     """Bring ops.coverage of a source up to what was expected of it."""
     execute_with(con, _asked(expected), "create or replace temp table asked as select * from frame")
     execute_with(con, _answered(expected), "create or replace temp table answered as select * from frame")
+    execute_with(con, _lost_slots(expected), "create or replace temp table lost_slots as select * from frame")
     try:
         for name in expected.tables:
             table = contract.table(name)
@@ -51,6 +61,7 @@ def write_expected(con: duckdb.DuckDBPyConnection, contract: Contract, expected:
     finally:
         con.execute("drop table if exists asked")
         con.execute("drop table if exists answered")
+        con.execute("drop table if exists lost_slots")
         con.execute("drop table if exists series_bounds")
 
 
@@ -58,10 +69,8 @@ def _asked(expected: Expected) -> pl.DataFrame:
     """asked(subject, trade_date, reason, detail, forgotten_on, slots): the first reason of a day by precedence, and how many
     slots of a capture lack the subject."""
     found: dict[tuple[str, date], list[Missing]] = {}
-    for one in expected.missing:
-        # The slot of now may still be captured.
-        if not (expected.is_capture and one.can_be_had):
-            found.setdefault((one.subject, one.day), []).append(one)
+    for one in expected.judged:
+        found.setdefault((one.subject, one.day), []).append(one)
     rows = []
     for (subject, day), several in sorted(found.items()):
         first = min(several, key=lambda one: RANK[one.reason])
@@ -71,6 +80,26 @@ def _asked(expected: Expected) -> pl.DataFrame:
         "subject": pl.String, "trade_date": pl.Date, "reason": pl.String, "detail": pl.String, "forgotten_on": pl.Date,
         "slots": pl.Int64,
     }  # fmt: skip
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _lost_slots(expected: Expected) -> pl.DataFrame:
+    """lost_slots(trade_date, slots, reason, forgotten_on): slots of a capture of which nothing is landed, by day."""
+    landed = {held.span.start for held in expected.landed}
+    found: dict[date, list[Missing]] = {}
+    for one in expected.judged if expected.is_capture else ():
+        if one.at not in landed:
+            found.setdefault(one.day, []).append(one)
+    rows = [
+        (
+            day,
+            len({one.at for one in several}),
+            min((one.reason for one in several), key=lambda reason: RANK[reason]),
+            max((one.forgotten_on for one in several if one.forgotten_on), default=None),
+        )
+        for day, several in sorted(found.items())
+    ]
+    schema = {"trade_date": pl.Date, "slots": pl.Int64, "reason": pl.String, "forgotten_on": pl.Date}
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
@@ -103,7 +132,7 @@ class _Writer:
         self._add_subjects_without_rows()
         self._explain_gaps()
         if self.expected.is_capture and self.rule.expected not in ("events", "interval"):
-            self._count_lost_slots()
+            self._explain_lost_slots()
 
     @property
     def _place(self) -> dict[str, str]:
@@ -195,7 +224,8 @@ class _Writer:
                 ) = 1
             ) as a
             cross join venues as v
-            where not exists (select 1 from series_bounds as b where b.instrument = a.subject)
+            where a.slots >= {self.expected.slots_per_day or 1}
+                and not exists (select 1 from series_bounds as b where b.instrument = a.subject)
                 and not (a.subject = '{WHOLE_VENUE}' and exists (select 1 from series_bounds))
             """,
             {**self._place, "venue": self.expected.venue},
@@ -206,16 +236,15 @@ class _Writer:
         self.con.execute(
             f"""
             update ops.coverage as o
-            set
-                reason = a.reason, forgotten_on = a.forgotten_on,
-                detail = case when starts_with(o.detail, 'captured') then o.detail else coalesce(a.detail, o.detail) end
+            set reason = a.reason, forgotten_on = a.forgotten_on, detail = coalesce(a.detail, o.detail)
             from (
                 select o.venue, o.instrument, o.series, o.trade_date, a.reason, a.detail, a.forgotten_on
                 from ops.coverage as o
                 join asked as a
                     on (a.subject in (o.instrument, '{WHOLE_VENUE}') or {self._any_subject}) and a.trade_date = o.trade_date
                 where o.source = $source and o.table_name = $table and o.status in ('partial', 'missing')
-                    and o.quarantined = 0 and o.reason in ({", ".join(f"'{reason}'" for reason in UNSPECIFIC)})
+                    and o.quarantined = 0 and not coalesce(starts_with(o.detail, 'captured'), false)
+                    and o.reason in ({", ".join(f"'{reason}'" for reason in UNSPECIFIC)})
                 qualify row_number() over (
                     partition by o.venue, o.instrument, o.series, o.trade_date order by {rank_sql("a.reason")}, a.detail
                 ) = 1
@@ -226,21 +255,26 @@ class _Writer:
             self._place,
         )
 
-    def _count_lost_slots(self) -> None:
-        """Days whose last slots were lost: no later slot has told the load that they are over."""
+    def _explain_lost_slots(self) -> None:
+        """Give days that lack slots the reason of these, and count slots after the newest landed one: the load does not know that
+        they are over."""
         self.con.execute(
             f"""
             update ops.coverage as o
             set
-                expected = a.wanted, status = 'partial', reason = a.reason, forgotten_on = a.forgotten_on,
-                detail = 'captured ' || o.present || ' of ' || a.wanted || ' slots'
+                expected = case when o.present > 0 then a.wanted else o.expected end,
+                status = case when o.present > 0 then 'partial' else 'missing' end,
+                reason = a.reason, forgotten_on = a.forgotten_on,
+                detail = case
+                    when o.present > 0 then 'captured ' || (a.wanted - a.slots) || ' of ' || a.wanted || ' slots' else o.detail
+                end
             from (
                 select
-                    o.venue, o.instrument, o.series, o.trade_date, a.reason, a.forgotten_on,
-                    greatest(o.expected, o.present + a.slots) as wanted
+                    o.venue, o.instrument, o.series, o.trade_date, a.reason, a.forgotten_on, a.slots,
+                    least(greatest(o.expected, o.present + a.slots), {self.expected.slots_per_day}) as wanted
                 from ops.coverage as o
-                join asked as a on a.subject = '{WHOLE_VENUE}' and a.trade_date = o.trade_date
-                where o.source = $source and o.table_name = $table and o.present > 0 and o.expected is not null
+                join lost_slots as a on a.trade_date = o.trade_date
+                where o.source = $source and o.table_name = $table and (o.present = 0 or o.expected is not null)
                     and (o.status = 'complete' or starts_with(o.detail, 'captured'))
             ) as a
             where o.source = $source and o.table_name = $table and o.venue = a.venue and o.instrument = a.instrument

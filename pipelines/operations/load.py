@@ -24,6 +24,7 @@ from pipelines.core.errors import LeverhouseError, PermanentError, TransientErro
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import Clock, Landing, LandingStore, Refusal, utc_now
+from pipelines.extract.venue import Capture
 from pipelines.operations.due import feed_states
 from pipelines.quality.batch import Gate
 from pipelines.quality.gate import run_gate
@@ -173,7 +174,7 @@ def _write_expected(
             tables=state.feed.tables,
             missing=state.missing(now),
             landed=state.landed.values(),
-            is_capture=state.feed.cadence.name == "capture",
+            slots_per_day=24 // state.feed.cadence.every_hours if isinstance(state.feed.cadence, Capture) else None,
         )
         for state in feed_states(settings)
         if sources is None or state.source in sources

@@ -67,6 +67,7 @@ KINDS: Final[Mapping[str, Feed]] = {
     "days": DAILY,
     "late days": replace(DAILY, cadence=Daily(published_after=timedelta(hours=24), recheck_days=2)),
     "past months": replace(DAILY, partitioning=Partitioning(months="past")),
+    "monthly files": replace(DAILY, partitioning=Partitioning(months="only")),
     "runs of days": replace(DAILY, partitioning=Partitioning(most_days=5), cadence=Daily(recheck_days=0)),
     "short memory": replace(DAILY, retention=Retention(since=date(2024, 1, 1), days=6)),
     "captures": replace(DAILY, cadence=Capture(every_hours=24)),
@@ -169,7 +170,8 @@ def test_what_was_planned_is_landed_or_missing_with_the_reason_the_venue_gave(
         assert set(found) == planned - venue.answered
         for key, one in found.items():
             lag = timedelta(0) if is_capture else venue.feed.published_after
-            unpublished = datetime.combine(key[0], datetime.min.time()) + timedelta(days=1) + lag > venue.now
+            last_of_unit = date(2024, key[0].month + 1, 1) - timedelta(days=1) if kind == "monthly files" else key[0]
+            unpublished = datetime.combine(last_of_unit, datetime.min.time()) + timedelta(days=1) + lag > venue.now
             never = "not yet published" if unpublished and not is_capture else "never asked"
             assert one.reason == venue.refused.get(key, never)
 
