@@ -12,6 +12,8 @@ from typing import Final
 
 import polars as pl
 
+from pipelines.core.gap_reasons import GapReason
+
 REASONS: Final = (
     "unparsable",
     "sentinel",
@@ -83,24 +85,14 @@ class ParsedBatch:
 
 @dataclass(frozen=True)
 class KnownGap:
-    """Days [first_day, last_day] that are known to be missing, incomplete or unreliable, and the reason."""
+    """Days [first_day, last_day] that are known to be missing, incomplete or unreliable, the reason in words, and its kind."""
 
     table: str
     first_day: date
     last_day: date
     reason: str
     instrument: str | None = None
-
-
-@dataclass(frozen=True)
-class UnreadableAnswer:
-    """What a venue answered about `subject` for these days could not be read, and was not read since.
-
-    `subject` is what was asked for: an instrument, a family of them, or * for the whole venue.
-    """
-
-    subject: str
-    days: tuple[date, ...]
+    kind: GapReason = "not in the source"
 
 
 @dataclass(frozen=True)

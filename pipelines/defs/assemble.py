@@ -12,11 +12,12 @@ from pipelines.core.settings import Settings
 from pipelines.defs.checks import build_mart_checks
 from pipelines.defs.clean import build_clean_assets
 from pipelines.defs.jobs import build_jobs
+from pipelines.defs.landed import build_landing_sensor
 from pipelines.defs.marts import build_mart_assets, mart_keys
 from pipelines.defs.publish import build_published_asset, build_report_asset
 from pipelines.defs.raw import build_raw_assets
 from pipelines.defs.schedules import build_schedules, build_sensors
-from pipelines.defs.venues import build_venue_assets
+from pipelines.defs.venues import build_venue_assets, build_venue_jobs
 from pipelines.extract.landing import Clock, utc_now
 from pipelines.operations.build import ensure_manifest
 from pipelines.operations.datasets import find_datasets
@@ -43,19 +44,26 @@ def build_definitions(
     datasets = find_datasets(settings, extra=mappings)
     venues = followed_venues(settings)
     parsed = manifest or ensure_manifest(settings)
+    clean = build_clean_assets(settings, contract, datasets, venues, observer=observer)
     marts = build_mart_assets(settings, parsed, observer=observer)
     return dg.Definitions(
         assets=[
             *build_raw_assets(settings, datasets, observer=observer),
             *build_venue_assets(settings, venues, observer=observer, clock=clock),
-            build_clean_assets(settings, contract, datasets, venues, observer=observer),
+            clean,
             *marts,
             build_published_asset(settings, mart_keys(marts), parsed, observer=observer),
             build_report_asset(settings, observer=observer),
         ],
         asset_checks=build_mart_checks(settings, mart_keys(marts)),
-        jobs=build_jobs(settings, venues, observer=observer),
+        jobs=[
+            *build_jobs(settings, observer=observer),
+            *build_venue_jobs(settings, venues, observer=observer, clock=clock),
+        ],
         schedules=build_schedules(venues),
-        sensors=build_sensors(settings, datasets, list(contract.clean), venues),
+        sensors=[
+            *build_sensors(settings, datasets, list(contract.clean), venues),
+            build_landing_sensor(settings, [*clean.keys, *mart_keys(marts)], clock=clock),
+        ],
         executor=dg.in_process_executor,
     )

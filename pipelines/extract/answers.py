@@ -260,7 +260,7 @@ class UnreadableParts:
 
 def note_unreadable(subject: fetch_log.Subject, reason: SourceFormatError) -> None:
     """Write the parser's words into the journal."""
-    fetch_log.record("malformed", str(reason), effect="given_up", subject=subject)
+    fetch_log.record("malformed", str(reason), effect="given_up", subject=subject, reason="unreadable answer")
 
 
 async def in_thread(work: Callable[[], Result]) -> Result:

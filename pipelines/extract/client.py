@@ -29,7 +29,9 @@ from pipelines.core.errors import (
     BlockedError,
     ClockError,
     ConfigError,
+    ErrorStatusError,
     LeverhouseError,
+    NoAnswerError,
     PermanentError,
     RequestRefusedError,
     SourceFormatError,
@@ -300,7 +302,7 @@ class HttpApi:
                 "Fetch from a permitted region, set a mirror under endpoints in leverhouse.toml, or leave the venue out."
             )
         if status >= 500 or status in (408, 425):
-            raise VenueUnavailableError(f"{where}: status {status}: {page.excerpt}")
+            raise ErrorStatusError(f"{where}: status {status}: {page.excerpt}")
         if status == 400 and page.body.lstrip()[:1] == b"{":
             # Deribit and OKX send their error codes, including rate limiting, with this status.
             self._check(page)
@@ -399,9 +401,9 @@ def _base_urls(venue: Venue, endpoints: Mapping[str, str]) -> dict[str, BaseUrl]
     return found
 
 
-def _no_response(where: str, error: Exception) -> VenueUnavailableError:
+def _no_response(where: str, error: Exception) -> NoAnswerError:
     """A failed request in our words: only the type, since the message of many errors contains the URL, which may hold a token."""
-    failure = VenueUnavailableError(f"{where}: no complete response ({type(error).__name__}).")
+    failure = NoAnswerError(f"{where}: no complete response ({type(error).__name__}).")
     if is_machine_fault(error):
         # Callers tell a machine out of files or memory from a venue by the cause.
         number = error.errno if isinstance(error, OSError) else None

@@ -8,7 +8,7 @@ its feed's parser has read it (answers.py); one that it cannot read is landed ap
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -139,7 +139,7 @@ def plan_days(feed: Feed, first: date, last: date, *, now: datetime, landed: Ite
 def _plan_runs(feed: Feed, days: Sequence[date], final: datetime, known: Iterable[str], most: int) -> list[Partition]:
     """Consecutive days as partitions of at most `most` days, named by first and last day. Landed partitions keep their bounds,
     so that they are found again; days that may still be restated are partitions of one day."""
-    held = {day: partition for partition in sorted(known) for day in _days_of(partition)}
+    held = {day: partition for partition in sorted(known) for day in days_of(partition)}
     runs: list[list[date]] = []
     joined: set[date] = set()
     names: dict[str, None] = {}
@@ -160,7 +160,8 @@ def _plan_runs(feed: Feed, days: Sequence[date], final: datetime, known: Iterabl
     return sorted(partitions, key=lambda partition: partition.span.start)
 
 
-def _days_of(partition: str) -> list[date]:
+def days_of(partition: str) -> list[date]:
+    """The days of a partition of a daily feed, by its name."""
     return Span.of_days(*_bounds_of(partition)).days
 
 
@@ -181,6 +182,29 @@ def plan_capture(feed: Feed, *, now: datetime) -> list[Partition]:
     slot = now.replace(minute=0, second=0, microsecond=0)
     slot -= timedelta(hours=slot.hour % feed.cadence.every_hours)
     return [Partition(f"{slot:%Y-%m-%d}", f"{slot:%H%M}", Span(slot, slot + length))]
+
+
+def is_settled(feed: Feed, span: Span, *, checked: datetime) -> bool:
+    """Whether a span that was last fetched at `checked` is final: the venue no longer restates it by then."""
+    return not isinstance(feed.cadence, Daily) or checked >= span.end + feed.published_after + feed.recheck_after
+
+
+def is_awaited(feed: Feed, span: Span, *, now: datetime) -> bool:
+    """Whether what a venue has not published of a span may still come."""
+    return now < span.end + feed.published_after + GIVE_UP_AFTER
+
+
+def subjects_to_ask(
+    feed: Feed, wanted: Collection[str], span: Span, *, covers: Mapping[str, Outcome], checked: datetime, now: datetime
+) -> set[str]:
+    """The subjects of a landed span that are fetched (again): all of them while the span may be restated, else those that the
+    landing lacks, and those that may still be published. Asks for nothing twice within RECHECK_EVERY."""
+    may_recheck = now - checked >= RECHECK_EVERY
+    if not is_settled(feed, span, checked=checked) and may_recheck:
+        return set(wanted)
+    awaited = is_awaited(feed, span, now=now)
+    again = {"not_yet_published": awaited and may_recheck, "partial": may_recheck or not awaited}
+    return {name for name in wanted if name not in covers or again.get(covers[name], False)}
 
 
 async def fetch_feed(
@@ -275,21 +299,12 @@ class _Run:
         if held is None or self.again or (self.feed.lacks is not None and DAYS_COUNTED not in held.request):
             return set(plan)
         covers: Mapping[str, Outcome] = held.request.get("covers", {})
-        checked = self.store.checked_at(held)
-        waiting = self.now < span.end + self.feed.published_after + GIVE_UP_AFTER
-        settled = checked >= span.end + self.feed.published_after + self.feed.recheck_after
-        if isinstance(self.feed.cadence, Daily) and not settled and self.now - checked >= RECHECK_EVERY:
-            return set(plan)
-        may_recheck = self.now - checked >= RECHECK_EVERY
-        unpublished = {
-            name for name, outcome in covers.items() if outcome == "not_yet_published" and waiting and may_recheck
-        }
-        if may_recheck or not waiting:
-            unpublished |= {name for name, outcome in covers.items() if outcome == "partial"}
-        return {name for name in plan if name not in covers or name in unpublished}
+        due = subjects_to_ask(self.feed, plan, span, covers=covers, checked=self.store.checked_at(held), now=self.now)
+        return due | (set(held.request.get("unchecked", ())) & set(plan))
 
     async def _fetch(self, partition: Partition, plan: Plan, due: set[str], held: Landing | None) -> None:
         identity = (self.source, partition.name, partition.part)
+        fetch_log.record_question(*identity, partition.span, due)
         with self.store.draft(*identity, ignored_in_digest=self.venue.ignored_in_digest) as draft:
             covers: dict[str, Outcome] = {}
             if held is not None:
@@ -311,7 +326,10 @@ class _Run:
                     answers.unreadable[name] = (outcome.pages, outcome.reason)
                 elif isinstance(outcome, LeverhouseError):
                     self.failures[f"{partition.name} {name}"] = outcome
-                    fetch_log.record(fetch_log.problem_of(outcome), str(outcome), effect="given_up", subject=subject)
+                    why = fetch_log.reason_of(outcome)
+                    fetch_log.record(
+                        fetch_log.problem_of(outcome), str(outcome), effect="given_up", subject=subject, reason=why
+                    )
                     blocked = outcome if isinstance(outcome, BlockedError | ClockError) else blocked
                 elif isinstance(outcome, BaseException):
                     raise outcome
@@ -322,11 +340,12 @@ class _Run:
                     self.failures[f"{partition.name} {name}"] = reason
                     note_unreadable(subject, reason)
             if fetched:
-                if held is not None and (lost := due - set(fetched)):
-                    # What was read before stands, and is not covered, so that it is asked for again.
-                    for page in Pack(held.path).pages(lost):
-                        draft.add(page)
-                await self._land(partition, draft, covers | fetched, len(plan), held)
+                lost = due - set(fetched)
+                # What was read before stands, and is asked for again.
+                for page in Pack(held.path).pages(lost) if held is not None and lost else ():
+                    draft.add(page)
+                unchecked = _answered_before(held, lost)
+                await self._land(partition, draft, covers | fetched | unchecked, len(plan), held, sorted(unchecked))
         parts = UnreadableParts(self.store, self.venue, self.source, self.reader, self.clock)
         unreadable = await in_thread(
             partial(
@@ -414,12 +433,20 @@ class _Run:
         self.gone[job.subject] = (min(first, before[0]), max(last, before[1]))
 
     async def _land(
-        self, partition: Partition, draft: PackDraft, covers: Mapping[str, Outcome], wanted: int, held: Landing | None
+        self,
+        partition: Partition,
+        draft: PackDraft,
+        covers: Mapping[str, Outcome],
+        wanted: int,
+        held: Landing | None,
+        unchecked: Sequence[str],
     ) -> None:
         request: dict[str, Any] = {
             "span": [partition.span.start.isoformat(), partition.span.end.isoformat()],
             "covers": dict(sorted(covers.items())),
         } | ({DAYS_COUNTED: True} if self.feed.lacks is not None else {})
+        if unchecked:
+            request["unchecked"] = list(unchecked)
         now, checked_at = self.clock(), self.checked()
         landing = await in_thread(
             partial(
@@ -441,6 +468,12 @@ def span_of(landing: Landing) -> Span:
     """The span of history in a fetched landing."""
     start, end = landing.request["span"]
     return Span(datetime.fromisoformat(start), datetime.fromisoformat(end))
+
+
+def _answered_before(held: Landing | None, failed: Collection[str]) -> dict[str, Outcome]:
+    """Subjects that failed when they were asked for again, and whose earlier answer is landed: it stays, to be checked again."""
+    covers: Mapping[str, Outcome] = held.request.get("covers", {}) if held is not None else {}
+    return {name: covers[name] for name in sorted(failed) if covers.get(name) in ("complete", "empty")}
 
 
 def _completeness(covers: Mapping[str, Outcome], wanted: int) -> Completeness:

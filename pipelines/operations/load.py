@@ -14,21 +14,24 @@ from typing import Final
 
 import duckdb
 
+from pipelines.clean.expected import Expected, write_expected
 from pipelines.clean.fetch_problems import record_fetch_problems
-from pipelines.clean.load import LoadReport, find_work, load_source
+from pipelines.clean.load import Connect, LoadReport, find_work, load_source
 from pipelines.clean.parsed import remove_leftovers
 from pipelines.clean.refusals import record_refusals
-from pipelines.clean.unreadable import clear_read_answers, name_unreadable_answers
-from pipelines.contract.ddl import load_contract
+from pipelines.contract.ddl import Contract, load_contract
 from pipelines.core.errors import LeverhouseError, MachineError, NotPermittedError, PermanentError, TransientError
 from pipelines.core.limits import in_force
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import Clock, Landing, LandingStore, Refusal, utc_now
+from pipelines.extract.venue import Capture
+from pipelines.operations.due import feed_states
 from pipelines.quality.batch import Gate
 from pipelines.quality.gate import run_gate
 from pipelines.sources import registry
 from pipelines.sources.files.source import land_matches
+from pipelines.storage.query import transaction
 from pipelines.storage.warehouse import writer
 
 LINE_LENGTH: Final = 300
@@ -145,9 +148,6 @@ def _load_pending(
         # A source all of whose landings were forgotten has rows left.
         for source in loaded if sources is None else loaded & set(sources):
             by_source.setdefault(source, [])
-        answers = {source: registry.unreadable_answers(store, found) for source, found in by_source.items()}
-        for source, unreadable in answers.items():
-            clear_read_answers(con, source, unreadable)
         pending = [source for source, found in by_source.items() if _has_work(con, store, source, found)]
     reports: list[LoadReport] = []
     failures: dict[str, LeverhouseError] = {}
@@ -175,13 +175,33 @@ def _load_pending(
             failures[source] = error
         else:
             reports.append(report)
-    named = {source: unreadable for source, unreadable in answers.items() if unreadable}
-    if named or any(report.refused for report in reports):
+    if any(report.refused for report in reports):
         with connect() as con:
             record_refusals(con, store, by_source)
-            for source in named:
-                name_unreadable_answers(con, source, registry.unreadable_answers(store, by_source[source]))
+    if known_by is None:
+        _write_expected(settings, contract, connect, sources, clock())
     return LoadOutcome(reports=tuple(r for r in reports if r.landings or r.tables or r.refused), failures=failures)
+
+
+def _write_expected(
+    settings: Settings, contract: Contract, connect: Connect, sources: Collection[str] | None, now: datetime
+) -> None:
+    """Judge every source that was planned or asked for, whether anything arrived or not: yesterday is judged in any case."""
+    expected = [
+        Expected(
+            source=state.source,
+            venue=state.venue.name,
+            tables=state.feed.tables,
+            missing=state.missing(now),
+            landed=state.landed.values(),
+            slots_per_day=24 // state.feed.cadence.every_hours if isinstance(state.feed.cadence, Capture) else None,
+        )
+        for state in feed_states(settings)
+        if sources is None or state.source in sources
+    ]
+    if expected:
+        with connect() as con, transaction(con):
+            write_expected(con, contract, expected)
 
 
 def _has_work(con: duckdb.DuckDBPyConnection, store: LandingStore, source: str, landings: Sequence[Landing]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from pipelines.contract.batch import Captures, LeftOut, ParsedBatch, SourceRules, UnreadableAnswer, no_rejects
+from pipelines.contract.batch import Captures, LeftOut, ParsedBatch, SourceRules, no_rejects
 from pipelines.contract.ddl import Contract
 from pipelines.core.errors import ConfigError
 from pipelines.core.files import is_fault_of_bytes
@@ -189,16 +189,6 @@ def open_source(store: LandingStore, contract: Contract, source: str, landings: 
         )
     history = instrument_history(store, owner)
     return OpenSource(_parser(contract, owner, feed, history), rules, reader_version(store, source))
-
-
-def unreadable_answers(store: LandingStore, landings: Iterable[Landing]) -> list[UnreadableAnswer]:
-    """The answers among `landings` that could not be read when they came, nor by a load since."""
-    return [
-        UnreadableAnswer(subject, tuple(span_of(landing).days))
-        for landing in landings
-        if landing.completeness == UNREADABLE and store.refusal(landing) is not None
-        for subject in landing.request[UNREADABLE]
-    ]
 
 
 def with_named(

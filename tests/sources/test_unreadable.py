@@ -15,8 +15,6 @@ import orjson
 import polars as pl
 import pytest
 
-from pipelines.clean.unreadable import REASON, clear_read_answers, name_unreadable_answers
-from pipelines.contract.batch import UnreadableAnswer
 from pipelines.core.settings import Settings
 from pipelines.extract.fetch import FetchReport, Partition, fetch_feed, plan_days
 from pipelines.extract.landing import LandingStore
@@ -24,7 +22,6 @@ from pipelines.extract.venue import Api, Job, Page, Span
 from pipelines.operations.load import LoadOutcome, load_pending
 from pipelines.sources import registry
 from pipelines.sources.instruments import INSTRUMENTS, InstrumentHistory, jobs_of
-from pipelines.sources.registry import SCHEMA
 from tests.sources.fuzz_fixture import SHAPES, STAMPS, ChangedApi, contract
 from tests.sources.test_pages import in_process_api, instruments
 from tests.sources.venue_cases import VENUE_CASES, VenueCase
@@ -148,33 +145,6 @@ def test_a_day_of_wrong_answers_heals_and_leaves_the_others_as_they_are(settings
     assert there.rows().filter(days).equals(undisturbed.rows().filter(days))
     assert query(there.settings, "select count(*) from ops.refused_landings") == [(0,)]
     assert query(there.settings, "select count(*) from ops.coverage where reason = 'unreadable answer'") == [(0,)]
-
-
-def test_coverage_names_the_days_of_unreadable_answers_until_they_are_read() -> None:
-    """B's second day is missing between its days, and its fourth follows its last; A has all of its days."""
-    fourth, second = date(2024, 3, 4), date(2024, 3, 2)
-    with duckdb.connect() as con:
-        con.execute("create schema ops")
-        con.execute((SCHEMA / "ops.coverage.sql").read_text())
-        for name, day, present, status, reason in (
-            *(("A", date(2024, 3, number), 3, "complete", None) for number in (1, 2, 3, 4)),
-            ("B", date(2024, 3, 1), 3, "complete", None),
-            ("B", second, 0, "missing", "not in the source"),
-            ("B", date(2024, 3, 3), 3, "complete", None),
-        ):
-            row = ["v.oi", "open_interest", "v", name, "5m", day, 3, present, 0, status, reason]
-            con.execute(f"insert into ops.coverage values ({', '.join('?' * len(row))})", row)
-        before = con.execute("select * from ops.coverage order by all").fetchall()
-        name_unreadable_answers(con, "v.oi", [UnreadableAnswer("B", (second, fourth))])
-        found = con.execute(
-            "select instrument, trade_date, status from ops.coverage where reason = ?", [REASON]
-        ).fetchall()
-        assert sorted(found) == [("B", second, "missing"), ("B", fourth, "missing")]
-        # That of the fourth was read since.
-        clear_read_answers(con, "v.oi", [UnreadableAnswer("B", (second,))])
-        after = con.execute("select * from ops.coverage order by all").fetchall()
-        assert [row for row in after if row[5] != second] == [row for row in before if row[5] != second]
-        assert con.execute("select count(*) from ops.coverage where reason = ?", [REASON]).fetchall() == [(1,)]
 
 
 FIRST: Final = date(2021, 1, 1)
