@@ -126,7 +126,8 @@ class VenueLog:
         with FetchLog(self.store.raw_dir, "v", lambda: self.now).recording():
             asyncio.run(
                 fetch_feed(
-                    self.store, self.venue, self.feed, UnusedApi(), partitions=[ask.partition for ask in asks], now=self.now, reader=ReadsAll(),
+                    self.store, self.venue, self.feed, UnusedApi(), partitions=[ask.partition for ask in asks],
+                    now=self.now, reader=ReadsAll(),
                     jobs=lambda span: {name: Job(name, span) for name in SUBJECTS}, clock=lambda: self.now,
                 )
             )  # fmt: skip

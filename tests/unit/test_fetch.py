@@ -355,7 +355,7 @@ def test_an_unreadable_answer_leaves_what_was_read_before(runner: FeedRunner) ->
     runner.responses = {"A": b"[1, 1]", "B": b"garbage"}
     runner.reader.unreadable_subjects.add("B")
     [second] = runner.fetch(yesterday).landings
-    assert (second.completeness, second.request["covers"]) == ("partial", {"A": "complete"})
+    assert (second.completeness, second.request["unchecked"]) == ("complete", ["B"])
     assert runner.bodies() == {"A": [b"first of two", b"[1, 1]"], "B": [b"first of two", b"[2]"]}
     runner.requests()
     runner.reader.unreadable_subjects.clear()
