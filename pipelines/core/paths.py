@@ -1,4 +1,4 @@
-"""The home folder of a warehouse: subfolders, Dagster's settings file, and which processes using it are alive.
+"""The home folder of a warehouse: subfolders and Dagster's settings file. Which processes use it is in lease.py.
 
 Imports no Dagster and opens no database.
 """
@@ -7,21 +7,15 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
-
-from filelock import FileLock, Timeout
 
 from pipelines.core.errors import ConfigError
 from pipelines.core.settings import PROJECT_ROOT, Settings
 
 DAGSTER_YAML: Final = PROJECT_ROOT / "warehouse" / "dagster_home" / "dagster.yaml"
 """Dagster settings, copied into every warehouse."""
-
-_process_locks: dict[Path, tuple[str, FileLock]] = {}
 
 
 def prepare_home(settings: Settings) -> None:
@@ -47,47 +41,6 @@ def dagster_yaml_is_current(settings: Settings) -> bool:
     """Whether the warehouse's dagster.yaml equals the project's."""
     target = settings.dagster_home / "dagster.yaml"
     return target.exists() and target.read_bytes() == DAGSTER_YAML.read_bytes()
-
-
-def claim_process(settings: Settings) -> str:
-    """A token that lets other processes check whether this one is alive. Every call in a process returns the same token.
-
-    It is backed by a file lock, which the operating system releases however the process ends; a process id would not do
-    because ids are reused.
-    """
-    folder = settings.dagster_home / "processes"
-    held = _process_locks.get(folder)
-    if held is not None and held[1].is_locked and held[0].split("~")[1] == str(os.getpid()):
-        return held[0]
-    folder.mkdir(parents=True, exist_ok=True)
-    token = f"{socket.gethostname()}~{os.getpid()}~{secrets.token_hex(6)}"
-    lock = FileLock(folder / f"{token}.lock")
-    lock.acquire(timeout=0)
-    _process_locks[folder] = (token, lock)
-    return token
-
-
-def process_is_alive(settings: Settings, token: str) -> bool:
-    """Whether the process that claimed `token` is running. Processes of other hosts count as alive."""
-    if token.split("~")[0] != socket.gethostname():
-        return True
-    path = settings.dagster_home / "processes" / f"{token}.lock"
-    if not path.exists():
-        return False
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    lock.release()
-    return False
-
-
-def remove_dead_process_locks(settings: Settings) -> None:
-    """Remove the lock files of processes of this host that have ended."""
-    for path in (settings.dagster_home / "processes").glob("*.lock"):
-        if not process_is_alive(settings, path.stem):
-            path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pipelines.core.settings import Settings
 from pipelines.defs.checks import build_mart_checks
 from pipelines.defs.clean import build_clean_assets
 from pipelines.defs.jobs import build_jobs
+from pipelines.defs.launcher import leased_executor
 from pipelines.defs.marts import build_mart_assets, mart_keys
 from pipelines.defs.publish import build_published_asset, build_report_asset
 from pipelines.defs.raw import build_raw_assets
@@ -57,5 +58,5 @@ def build_definitions(
         jobs=build_jobs(settings, venues, observer=observer),
         schedules=build_schedules(venues),
         sensors=build_sensors(settings, datasets, list(contract.clean), venues),
-        executor=dg.in_process_executor,
+        executor=leased_executor,
     )

@@ -13,7 +13,6 @@ from typing import Any, Final
 import dagster as dg
 
 from pipelines.core.errors import LeverhouseError, TransientError
-from pipelines.core.paths import claim_process
 from pipelines.core.settings import Settings
 from pipelines.operations.observer import Observer
 
@@ -22,8 +21,13 @@ OWNERS: Final = ["team:data"]
 WRITER_POOL: Final = "warehouse_writer"
 """Pool of all steps that write the warehouse; its limit is in warehouse/dagster_home/dagster.yaml."""
 
-PROCESS_TAG: Final = "leverhouse/process"
-"""Run tag: token of the process that executes the run (core.paths.claim_process)."""
+KIND_TAG: Final = "leverhouse/kind"
+"""Run tag by which dagster.yaml limits how many runs of a kind go on at once: fetches never take the places of load and build."""
+
+FETCH_TAGS: Final = {KIND_TAG: "fetch", "dagster/max_runtime": "14400", "dagster/max_retries": "0"}
+CAPTURE_TAGS: Final = {KIND_TAG: "capture", "dagster/max_runtime": "1200", "dagster/max_retries": "0"}
+"""Runs that ask a venue: how long one may take (a capture's place is free again within its hour), and that Dagster repeats none:
+what is due is asked for by the next one."""
 
 RETRY_TAG: Final = "dagster/retry_on_asset_or_op_failure"
 """Run tag: whether the single retry of dagster.yaml applies to a failed step. Set only for transient errors."""
@@ -42,6 +46,11 @@ BUILT_DAILY: Final = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=
 newest_day covers how recent its rows are."""
 
 
+def venue_pool(venue: str) -> str:
+    """Pool of the steps that ask a venue: one at a time, because rate limits apply per IP address."""
+    return f"venue_{venue}"
+
+
 def raw_key(dataset: str) -> dg.AssetKey:
     return dg.AssetKey(["raw", "files", dataset])
 
@@ -58,12 +67,10 @@ def clean_key(table: str) -> dg.AssetKey:
 def step(
     context: dg.AssetExecutionContext | dg.OpExecutionContext, settings: Settings, observer: Observer
 ) -> Iterator[None]:
-    """Run the body of an asset: tag the run with this process, and pass errors to the observer and to Dagster.
+    """Run the body of an asset, and pass errors to the observer and to Dagster.
 
     Only a TransientError allows the single retry of the run.
     """
-    if PROCESS_TAG not in context.run.tags:
-        context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: claim_process(settings)})
     name = context.op_execution_context.op.name if isinstance(context, dg.AssetExecutionContext) else context.op.name
     try:
         yield

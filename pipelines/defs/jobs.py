@@ -9,7 +9,7 @@ from typing import Any, Final
 import dagster as dg
 
 from pipelines.core.settings import Settings
-from pipelines.defs.common import WRITER_POOL, feed_key, step
+from pipelines.defs.common import CAPTURE_TAGS, FETCH_TAGS, WRITER_POOL, feed_key, step
 from pipelines.defs.marts import GROUPS
 from pipelines.extract.venue import Venue
 from pipelines.operations.observer import Observer
@@ -83,12 +83,14 @@ def _venue_jobs(venue: Venue) -> Iterator[Any]:
         yield dg.define_asset_job(
             fetch_job(venue.name),
             selection=dg.AssetSelection.assets(*daily),
+            run_tags=FETCH_TAGS,
             description=f"Lands the daily feeds of {venue.name}. A sensor starts the load afterwards.",
         )
     if captured:
         yield dg.define_asset_job(
             capture_job(venue.name),
             selection=dg.AssetSelection.assets(*captured),
+            run_tags=CAPTURE_TAGS,
             description=f"Captures the current state of {venue.name}. A sensor starts the load afterwards.",
         )
 

@@ -11,7 +11,7 @@ import dagster as dg
 from pydantic import Field
 
 from pipelines.core.settings import Settings
-from pipelines.defs.common import DAYS, OWNERS, feed_key, step, table_metadata
+from pipelines.defs.common import DAYS, OWNERS, feed_key, step, table_metadata, venue_pool
 from pipelines.extract.landing import Clock, utc_now
 from pipelines.extract.venue import CadenceName, Capture, Daily, Feed, Venue
 from pipelines.operations.observer import Observer
@@ -68,8 +68,7 @@ def _step(
         specs=[_spec(venue, feed) for feed in feeds],
         can_subset=True,
         backfill_policy=dg.BackfillPolicy.single_run() if cadence == "daily" else None,
-        # One step at a time per venue, because rate limits apply per IP address. dagster.yaml limits the pool to one.
-        pool=f"venue_{venue.name}",
+        pool=venue_pool(venue.name),
     )
     def fetch_step(
         context: dg.AssetExecutionContext,
