@@ -16,7 +16,8 @@ from pipelines.defs.launcher import leased_executor
 from pipelines.defs.marts import build_mart_assets, mart_keys
 from pipelines.defs.publish import build_published_asset, build_report_asset
 from pipelines.defs.raw import build_raw_assets
-from pipelines.defs.schedules import build_schedules, build_sensors
+from pipelines.defs.schedules import build_schedules
+from pipelines.defs.sensors import build_sensors
 from pipelines.defs.venues import build_venue_assets
 from pipelines.extract.landing import Clock, utc_now
 from pipelines.operations.build import ensure_manifest
@@ -57,6 +58,6 @@ def build_definitions(
         asset_checks=build_mart_checks(settings, mart_keys(marts)),
         jobs=build_jobs(settings, venues, observer=observer),
         schedules=build_schedules(venues),
-        sensors=build_sensors(settings, datasets, list(contract.clean), venues),
+        sensors=build_sensors(settings, datasets, list(contract.clean)),
         executor=leased_executor,
     )

@@ -8,6 +8,8 @@
 Bytes are written to a temporary file, synced and renamed, then the manifest in the same way; a payload without a manifest
 is not landed. A process killed in between leaves such a payload; the next landing of the same bytes overwrites it.
 
+Whatever changes what a load would read also changes <home>/.landed, so that one look tells whether a load is due.
+
 A mark is the decision of a load (refused: it could not be read, or the gate refused it) or of a person (accepted: load it
 although the gate refused it; forgotten: treat it as never landed). Marks lie beside the bytes, so that a rebuild agrees.
 """
@@ -41,6 +43,8 @@ Clock = Callable[[], datetime]
 _CHUNK: Final = 1 << 20
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _MANIFEST_SUFFIX: Final = ".manifest.json"
+_LANDED: Final = ".landed"
+_LOADED: Final = ".loaded"
 
 
 def utc_now() -> datetime:
@@ -245,6 +249,23 @@ class LandingStore:
     def _decide(self, landing: Landing, mark: Mark, reason: str, clock: Clock) -> None:
         text = {"reason": reason, "decided_at": clock().isoformat(timespec="microseconds")}
         write_atomically(self.mark_path(landing, mark), orjson.dumps(text, option=orjson.OPT_INDENT_2))
+        self._note_change()
+
+    def landed_token(self) -> str | None:
+        """Changes with every landing and every decision of a person; None before the first."""
+        return _token(self.home / _LANDED)
+
+    def loaded_token(self) -> str | None:
+        """The `landed_token` that the last load of everything found."""
+        return _token(self.home / _LOADED)
+
+    def note_loaded(self, landed: str | None) -> None:
+        """Record that everything was loaded that was there when `landed` was the token."""
+        if landed is not None:
+            _replace_text(self.home / _LOADED, landed)
+
+    def _note_change(self) -> None:
+        _replace_text(self.home / _LANDED, secrets.token_hex(8))
 
     def current(self, source: str | None = None) -> list[Landing]:
         """The newest version of every part, oldest fetch first."""
@@ -351,7 +372,10 @@ class LandingStore:
         os.fsync(sink.fileno())
         temporary.replace(landing.path)
         manifest = landing.path.with_name(landing.path.name + _MANIFEST_SUFFIX)
+        # Before, so that a process killed in between leaves a load due; after, so that a load in between leaves one due.
+        self._note_change()
         write_atomically(manifest, self._manifest(landing).encode())
+        self._note_change()
 
     def keep_mapping(self, source: str, text: bytes) -> str:
         """Store the text of a mapping with the landings of `source`; returns its sha256, which is also its file name."""
@@ -407,6 +431,20 @@ class LandingStore:
             raise LandingError(
                 f"manifest {manifest} cannot be read ({error}); restore it, or remove it and land the file again."
             ) from error
+
+
+def _token(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="ascii")
+    except FileNotFoundError:
+        return None
+
+
+def _replace_text(path: Path, text: str) -> None:
+    """Not synced: after a power cut a load looks once more."""
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    temporary.write_text(text, encoding="ascii")
+    temporary.replace(path)
 
 
 def current_versions(landings: Iterable[Landing]) -> list[Landing]:

@@ -114,6 +114,7 @@ def load_pending(
     store = LandingStore(settings.root)
     remove_leftovers(settings.root)
     by_source: dict[str, list[Landing]] = {}
+    landed = store.landed_token()
     for landing in store.all():
         if sources is None or landing.source in sources:
             by_source.setdefault(landing.source, []).append(landing)
@@ -154,6 +155,8 @@ def load_pending(
     if any(report.refused for report in reports):
         with connect() as con:
             record_refusals(con, store, by_source)
+    if sources is None and known_by is None:
+        store.note_loaded(landed)
     return LoadOutcome(reports=tuple(r for r in reports if r.landings or r.tables or r.refused), failures=failures)
 
 

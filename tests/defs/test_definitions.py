@@ -152,7 +152,7 @@ def test_jobs_schedules_and_sensors(definitions: dg.Definitions) -> None:
         ("fetch_bybit_daily", "30 3 * * *", "fetch_bybit"),
         ("capture_bybit_hourly", "5 * * * *", "capture_bybit"),
     }
-    assert {s.name for s in repository.sensor_defs} == {"inbox", "load_after_fetch", "build_after_ingest"}
+    assert {s.name for s in repository.sensor_defs} == {"inbox", "load_after_landing", "build_after_ingest"}
 
 
 def test_ingestion_and_build_share_no_asset(definitions: dg.Definitions) -> None:

@@ -11,9 +11,18 @@ import dagster as dg
 import pytest
 
 from pipelines.core.settings import Settings
-from pipelines.defs.schedules import RunTimes, build_sensors, run_is_due
+from pipelines.defs.common import KIND_TAG
+from pipelines.defs.sensors import (
+    BUILD_SECONDS,
+    LOAD_AGAIN_SECONDS,
+    LOAD_SECONDS,
+    RunTimes,
+    build_is_due,
+    build_sensors,
+    load_is_due,
+)
+from pipelines.extract.landing import LandingStore
 from pipelines.operations.datasets import Dataset
-from pipelines.sources import registry
 
 NOW = 1_700_000_000.0
 
@@ -35,7 +44,7 @@ def add_file(home: Settings) -> Callable[[str, float], Path]:
 @pytest.fixture
 def inbox(home: Settings) -> dg.SensorDefinition:
     datasets = [Dataset(name=name, mapping=home.mappings_dir / f"{name}.toml") for name in ("example", "other")]
-    return build_sensors(home, datasets, ["candles"], [], now=lambda: NOW)[0]
+    return build_sensors(home, datasets, ["candles"], now=lambda: NOW)[0]
 
 
 def evaluate(sensor: dg.SensorDefinition, cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:
@@ -126,15 +135,53 @@ IN_PROGRESS = RunTimes(run_id="going", started=10.0, ended=None)
 
 
 @pytest.mark.parametrize(
-    ("ingests", "builds", "due"),
+    ("landed", "loaded", "tried", "loads", "due"),
     [
-        ([], [], None),
-        ([ended("a", 1, 2)], [], "a"),
-        ([ended("a", 1, 2), ended("b", 1, 3)], [], "b"),
-        ([ended("a", 1, 2)], [ended("x", 3, 4)], None),
-        ([ended("a", 1, 5)], [ended("x", 3, 4)], "a"),
-        ([ended("a", 1, 2), IN_PROGRESS], [], None),
-        ([ended("a", 1, 2)], [IN_PROGRESS], None),
+        (None, None, None, [], False),
+        ("b", None, None, [], True),
+        ("b", "b", None, [], False),
+        ("b", "a", "a", [IN_PROGRESS], False),
+        ("b", "a", "a", [ended("x", NOW - LOAD_SECONDS + 1, NOW - 1)], False),
+        ("b", "a", "a", [ended("x", NOW - LOAD_SECONDS, NOW - 1)], True),
+        ("b", "a", "b", [ended("x", NOW - LOAD_AGAIN_SECONDS + 1, NOW - 800)], False),
+        ("b", "a", "b", [ended("x", NOW - LOAD_AGAIN_SECONDS, NOW - 800)], True),
+        ("b", "a", "a", [ended("x", NOW + 3600, NOW + 3601)], True),
+    ],
+    ids=[
+        "nothing was ever landed",
+        "the first landing",
+        "all is loaded",
+        "a load goes on",
+        "a load began less than a minute ago",
+        "a load began a minute ago",
+        "these landings were tried minutes ago",
+        "these landings were tried a quarter of an hour ago",
+        "the clock was set back",
+    ],
+)
+def test_a_load_is_due_for_what_was_landed_at_most_once_a_minute(
+    landed: str | None, loaded: str | None, tried: str | None, loads: list[RunTimes], due: bool
+) -> None:
+    assert load_is_due(landed=landed, loaded=loaded, tried=tried, loads=loads, now=NOW) is due
+
+
+LONG_AGO = NOW - BUILD_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("ingests", "builds", "fetching", "due"),
+    [
+        ([], [], False, None),
+        ([ended("a", 1, 2)], [], False, "a"),
+        ([ended("a", 1, 2), ended("b", 1, 3)], [], False, "b"),
+        ([ended("a", 1, 2)], [ended("x", 3, 4)], False, None),
+        ([ended("a", 1, 5)], [ended("x", 3, 4)], False, "a"),
+        ([ended("a", 1, 5)], [IN_PROGRESS], False, None),
+        ([ended("a", 1, LONG_AGO + 1)], [], True, None),
+        ([ended("a", 1, LONG_AGO + 1), IN_PROGRESS], [], False, None),
+        ([ended("a", 1, LONG_AGO), ended("b", 1, NOW - 1)], [], True, "b"),
+        ([ended("a", 1, LONG_AGO), IN_PROGRESS], [], True, "a"),
+        ([ended("a", 1, LONG_AGO), ended("b", 1, NOW - 1)], [ended("x", LONG_AGO + 1, NOW - 2)], True, None),
     ],
     ids=[
         "nothing was ingested",
@@ -142,35 +189,70 @@ IN_PROGRESS = RunTimes(run_id="going", started=10.0, ended=None)
         "several ingests share one build",
         "a build began after the ingest",
         "the build began before the ingest ended",
-        "another ingest goes on",
         "a build goes on",
+        "a fetch goes on",
+        "another ingest goes on",
+        "a fetch goes on for long",
+        "a fetch and an ingest go on for long",
+        "the oldest was built meanwhile",
     ],
 )
-def test_a_run_is_due_when_all_ingestion_has_ended(
-    ingests: list[RunTimes], builds: list[RunTimes], due: str | None
+def test_a_build_waits_for_what_goes_on_but_not_for_long(
+    ingests: list[RunTimes], builds: list[RunTimes], fetching: bool, due: str | None
 ) -> None:
-    assert run_is_due(ingests, builds) == due
+    assert build_is_due(ingests=ingests, builds=builds, fetching=fetching, now=NOW) == due
+
+
+def test_a_landing_starts_one_load_while_a_fetch_goes_on(home: Settings, tmp_path: Path) -> None:
+    sensor = build_sensors(home, [], [])[1]
+    store = LandingStore(home.root)
+    path = tmp_path / "a.csv"
+    path.write_text("day,close\n")
+    with dg.DagsterInstance.ephemeral() as instance:
+        early = sensor(dg.build_sensor_context(instance=instance))
+        fetch = dg.DagsterRun(job_name="fetch_bybit", status=dg.DagsterRunStatus.STARTED, tags={KIND_TAG: "fetch"})
+        instance.add_run(fetch)
+        store.land_file(path, source="files.example", partition="all", part="a.csv", request={})
+        after = sensor(dg.build_sensor_context(instance=instance))
+        store.note_loaded(store.landed_token())
+        loaded = sensor(dg.build_sensor_context(instance=instance))
+    assert isinstance(early, dg.SkipReason)
+    assert isinstance(after, dg.SensorResult)
+    assert len(after.run_requests or []) == 1
+    assert isinstance(loaded, dg.SkipReason)
 
 
 @pytest.mark.parametrize("succeeds", [True, False])
-@pytest.mark.parametrize(("sensor", "before"), [(1, "capture_bybit"), (2, "ingest_files")], ids=["load", "build"])
-def test_load_and_build_start_after_successful_and_failed_runs(
-    home: Settings, sensor: int, before: str, succeeds: bool
-) -> None:
+def test_a_build_starts_after_successful_and_failed_loads(home: Settings, succeeds: bool) -> None:
     @dg.op
     def work() -> None:
         if not succeeds:
-            raise dg.Failure("the source is down", allow_retries=False)
+            raise dg.Failure("a source is damaged", allow_retries=False)
 
-    @dg.job(name=before)
+    @dg.job(name="load")
     def job() -> None:
         work()
 
-    sensor_under_test = build_sensors(home, [], [], [registry.venue("bybit")])[sensor]
+    sensor = build_sensors(home, [], [])[2]
     with dg.DagsterInstance.ephemeral() as instance:
-        early = sensor_under_test(dg.build_sensor_context(instance=instance))
+        early = sensor(dg.build_sensor_context(instance=instance))
         run = job.execute_in_process(instance=instance, raise_on_error=False)
-        after = sensor_under_test(dg.build_sensor_context(instance=instance))
+        after = sensor(dg.build_sensor_context(instance=instance))
     assert isinstance(early, dg.SkipReason)
     assert isinstance(after, dg.RunRequest)
     assert after.run_key == f"after-{run.run_id}"
+
+
+def test_a_build_waits_for_a_fetch_that_goes_on(home: Settings) -> None:
+    @dg.job(name="load")
+    def job() -> None:
+        pass
+
+    sensor = build_sensors(home, [], [])[2]
+    with dg.DagsterInstance.ephemeral() as instance:
+        job.execute_in_process(instance=instance)
+        capture = dg.DagsterRun(
+            job_name="capture_bybit", status=dg.DagsterRunStatus.STARTED, tags={KIND_TAG: "capture"}
+        )
+        instance.add_run(capture)
+        assert isinstance(sensor(dg.build_sensor_context(instance=instance)), dg.SkipReason)
