@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from pipelines.core.errors import ConfigError
+from pipelines.core.home_kind import home_kind, mark_home
 from pipelines.core.settings import PROJECT_ROOT, Settings
 
 DAGSTER_YAML: Final = PROJECT_ROOT / "warehouse" / "dagster_home" / "dagster.yaml"
@@ -19,13 +20,14 @@ DAGSTER_YAML: Final = PROJECT_ROOT / "warehouse" / "dagster_home" / "dagster.yam
 
 
 def prepare_home(settings: Settings) -> None:
-    """Create the folders of the warehouse and write dagster.yaml if it is missing or differs from the project's.
+    """Create the folders of the warehouse, write down its kind, and renew dagster.yaml if it differs from the project's.
 
     Raises ConfigError if the home is not writable.
     """
     try:
         for folder in (settings.root, settings.dagster_home, settings.dagster_home / "logs", settings.inbox_dir):
             folder.mkdir(parents=True, exist_ok=True)
+        mark_home(settings.root, home_kind(settings.root))
         if not dagster_yaml_is_current(settings):
             target = settings.dagster_home / "dagster.yaml"
             temporary = target.with_name(f".{secrets.token_hex(4)}.yaml")

@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 
 from pipelines.contract.ddl import load_contract
+from pipelines.core.home_kind import is_simulated
 from pipelines.core.settings import Settings
 from pipelines.defs.checks import build_mart_checks
 from pipelines.defs.clean import build_clean_assets
@@ -45,6 +46,8 @@ def build_definitions(
     datasets = find_datasets(settings, extra=mappings)
     venues = followed_venues(settings)
     parsed = manifest or ensure_manifest(settings)
+    # A simulated market ends on a fixed day; nothing of it changes by itself.
+    simulated = is_simulated(settings.root)
     marts = build_mart_assets(settings, parsed, observer=observer)
     return dg.Definitions(
         assets=[
@@ -57,7 +60,7 @@ def build_definitions(
         ],
         asset_checks=build_mart_checks(settings, mart_keys(marts)),
         jobs=build_jobs(settings, venues, observer=observer),
-        schedules=build_schedules(venues),
-        sensors=build_sensors(settings, datasets, list(contract.clean)),
+        schedules=[] if simulated else build_schedules(venues),
+        sensors=[] if simulated else build_sensors(settings, datasets, list(contract.clean)),
         executor=leased_executor,
     )

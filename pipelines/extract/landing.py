@@ -33,6 +33,7 @@ import orjson
 from pipelines.contract.batch import ParsedBatch
 from pipelines.core.errors import LandingError
 from pipelines.core.files import write_atomically
+from pipelines.core.home_kind import SIMULATED, is_simulated
 from pipelines.extract.pack import PackWriter
 from pipelines.extract.venue import Page
 
@@ -144,7 +145,7 @@ class PackDraft:
         """
         content = self._writer.close()
         newest = self._store.newest(*self._identity)
-        request = json.loads(_canonical({**request, "content": content}))
+        request = self._store._marked({**request, "content": content})  # noqa: SLF001
         if newest and newest.request == request and newest.completeness == completeness:
             write_atomically(_checked_path(newest), clock().isoformat().encode("ascii"))
             return newest
@@ -163,6 +164,12 @@ class LandingStore:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.raw_dir = home / "raw"
+
+    def _marked(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The request as a manifest keeps it, with the mark of a simulated home."""
+        mark = {SIMULATED: True} if is_simulated(self.home) else {}
+        marked: dict[str, Any] = json.loads(_canonical({**request, **mark}))
+        return marked
 
     def all(self, source: str | None = None) -> list[Landing]:
         """Every landing that is not forgotten, oldest first. Manifests that cannot be read are in `damaged_manifests`."""
@@ -298,7 +305,7 @@ class LandingStore:
         with source_file, _temporary(folder) as (temporary, sink):
             sha256, size = _copy(source_file, sink)
             newest = self.newest(source, partition, part)
-            request = json.loads(_canonical(request))
+            request = self._marked(request)
             if newest and newest.sha256 == sha256 and newest.request == request:
                 return newest
             landing = self._next_version(

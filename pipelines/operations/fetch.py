@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from pipelines.core.errors import ConfigError
+from pipelines.core.home_kind import check_endpoints_are_emulated
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
 from pipelines.extract.fetch import FetchReport, fetch_feed, plan_capture, plan_days
@@ -50,6 +51,7 @@ def fetch(
     if unknown:
         raise ConfigError(f"{venue_name} has no feed {', '.join(sorted(unknown))}; it has {', '.join(known)}.")
     registry.check_endpoints(settings)
+    check_endpoints_are_emulated(settings.root, venue_name, {**venue.endpoints, **settings.endpoints_of(venue_name)})
     store = LandingStore(settings.root)
 
     @cache

@@ -19,7 +19,8 @@ from pipelines.clean.load import LoadReport, find_work, load_source
 from pipelines.clean.parsed import remove_leftovers
 from pipelines.clean.refusals import record_refusals
 from pipelines.contract.ddl import load_contract
-from pipelines.core.errors import LeverhouseError, PermanentError, TransientError
+from pipelines.core.errors import ConfigError, LeverhouseError, PermanentError, TransientError
+from pipelines.core.home_kind import Kind, home_kind, origin_of_landing
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import Clock, Landing, LandingStore, Refusal, utc_now
@@ -131,8 +132,10 @@ def load_pending(
         pending = [source for source, found in by_source.items() if _has_work(con, store, source, found)]
     reports: list[LoadReport] = []
     failures: dict[str, LeverhouseError] = {}
+    kind = home_kind(settings.root)
     for source in pending:
         try:
+            _refuse_other_kind(kind, by_source[source])
             opened = registry.open_source(store, contract, source, by_source[source])
             report = load_source(
                 connect,
@@ -158,6 +161,18 @@ def load_pending(
     if sources is None and known_by is None:
         store.note_loaded(landed)
     return LoadOutcome(reports=tuple(r for r in reports if r.landings or r.tables or r.refused), failures=failures)
+
+
+def _refuse_other_kind(kind: Kind, landings: Sequence[Landing]) -> None:
+    """Raise ConfigError if landings were made in a home of the other kind, by copying folders: a simulated market and the real
+    one have the same venues and instruments, and nobody could tell their rows apart afterwards."""
+    other = [landing for landing in landings if origin_of_landing(landing.request) != kind]
+    if other:
+        raise ConfigError(
+            f"{len(other)} landing(s) were made in a {origin_of_landing(other[0].request)} home and this one is {kind}: "
+            f"{', '.join(landing.landing_id for landing in other[:5])}{' …' if len(other) > 5 else ''}. Nothing of the source "
+            "was loaded; remove them with 'leverhouse landing forget ID', or make a demo anew with 'leverhouse demo --fresh'."
+        )
 
 
 def _has_work(con: duckdb.DuckDBPyConnection, store: LandingStore, source: str, landings: Sequence[Landing]) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import dagster as dg
 from filelock import FileLock
 
+from pipelines.core.home_kind import is_simulated
 from pipelines.core.lease import Leases
 from pipelines.core.settings import Settings
 from pipelines.defs.common import WRITER_POOL, venue_pool
@@ -67,9 +68,12 @@ def main() -> None:
     with FileLock(settings.dagster_home / "storage.lock"), dg.DagsterInstance.get() as instance:
         is_new = instance.get_runs_count() == 0
         prepare(instance, settings, venues)
-    lines = list(announcement(venues))
-    if is_new and len(lines) > 0:
-        lines.append("this home is new; to ask other venues, end this, set LEVERHOUSE_VENUES and start again")
+    if is_simulated(settings.root):
+        lines = ["the home of a simulated market: no schedule and no sensor is started, no venue is asked"]
+    else:
+        lines = list(announcement(venues))
+        if is_new:
+            lines.append("this home is new; to ask other venues, end this, set LEVERHOUSE_VENUES and start again")
     sys.stderr.write("".join(f"{line}\n" for line in lines))
 
 

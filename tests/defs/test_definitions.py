@@ -13,6 +13,7 @@ import dagster as dg
 import pytest
 
 from pipelines.contract.ddl import load_contract
+from pipelines.core.home_kind import mark_home
 from pipelines.core.paths import environment, prepare_home
 from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.defs.assemble import build_definitions
@@ -153,6 +154,14 @@ def test_jobs_schedules_and_sensors(definitions: dg.Definitions) -> None:
         ("capture_bybit_hourly", "5 * * * *", "capture_bybit"),
     }
     assert {s.name for s in repository.sensor_defs} == {"inbox", "load_after_landing", "build_after_ingest"}
+
+
+def test_a_simulated_home_has_no_schedule_and_no_sensor(tmp_path: Path, parsed: Path) -> None:
+    settings = Settings(home=tmp_path, venues=("bybit",))
+    mark_home(tmp_path, "simulated")
+    repository = build_definitions(settings, manifest=parsed).get_repository_def()
+    assert (repository.schedule_defs, repository.sensor_defs) == ([], [])
+    assert "capture_bybit" in repository.job_names
 
 
 def test_ingestion_and_build_share_no_asset(definitions: dg.Definitions) -> None:
