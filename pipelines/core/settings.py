@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     kept_snapshots: int = Field(
         default=2, ge=1, description="Published snapshots that are kept, the current one included."
     )
+    kept_run_days: int = Field(
+        default=14, ge=2, description="Days that Dagster's runs, their events and their output are kept."
+    )
     lock_timeout_seconds: float = Field(default=600.0, ge=0, description="How long a writer waits for the writer lock.")
 
     @classmethod

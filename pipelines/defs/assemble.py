@@ -17,6 +17,7 @@ from pipelines.defs.launcher import leased_executor
 from pipelines.defs.marts import build_mart_assets, mart_keys
 from pipelines.defs.publish import build_published_asset, build_report_asset
 from pipelines.defs.raw import build_raw_assets
+from pipelines.defs.retention import build_retention_job, build_retention_schedule
 from pipelines.defs.schedules import build_schedules
 from pipelines.defs.sensors import build_sensors
 from pipelines.defs.venues import build_venue_assets
@@ -59,8 +60,8 @@ def build_definitions(
             build_report_asset(settings, observer=observer),
         ],
         asset_checks=build_mart_checks(settings, mart_keys(marts)),
-        jobs=build_jobs(settings, venues, observer=observer),
-        schedules=[] if simulated else build_schedules(venues),
+        jobs=[*build_jobs(settings, venues, observer=observer), build_retention_job(settings, observer=observer)],
+        schedules=[] if simulated else [*build_schedules(venues), build_retention_schedule()],
         sensors=[] if simulated else build_sensors(settings, datasets, list(contract.clean)),
         executor=leased_executor,
     )

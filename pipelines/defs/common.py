@@ -87,6 +87,11 @@ def step(
         ) from error
 
 
+def tables_of_rows(**tables: Sequence[Mapping[str, Any]]) -> dict[str, dg.TableMetadataValue]:
+    """Metadata of the tables that have rows: an empty one costs a kilobyte in every event and says nothing."""
+    return {name: table_metadata(rows) for name, rows in tables.items() if rows}
+
+
 def table_metadata(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
     """Rows as table metadata; cells are converted to text, so that dates and nulls can be shown."""
     records = [

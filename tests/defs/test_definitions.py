@@ -146,12 +146,13 @@ def test_columns_of_clean_tables_are_shown_with_their_comments(definitions: dg.D
 def test_jobs_schedules_and_sensors(definitions: dg.Definitions) -> None:
     repository = definitions.get_repository_def()
     jobs = {name for name in repository.job_names if not name.startswith("__")}
-    base_jobs = {"ingest_files", "load", "build", "publish", "everything", "rebuild"}
+    base_jobs = {"ingest_files", "load", "build", "publish", "everything", "rebuild", "retention"}
     assert jobs == base_jobs | {"fetch_bybit", "capture_bybit"}
     assert {(s.name, s.cron_schedule, s.job_name) for s in repository.schedule_defs} == {
         ("ingest_files_daily", "30 3 * * *", "ingest_files"),
         ("fetch_bybit_daily", "30 3 * * *", "fetch_bybit"),
         ("capture_bybit_hourly", "5 * * * *", "capture_bybit"),
+        ("retention_daily", "15 2 * * *", "retention"),
     }
     assert {s.name for s in repository.sensor_defs} == {"inbox", "load_after_landing", "build_after_ingest"}
 
