@@ -4,8 +4,6 @@ Dagster deletes a run's rows and leaves its file, its logs and its check results
 on Dagster's storage. What may be deleted is history of execution only: data, partitions' reasons and coverage are elsewhere.
 """
 
-from __future__ import annotations
-
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
