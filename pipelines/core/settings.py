@@ -35,8 +35,9 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
 
 OTHER_VARIABLES: Final = frozenset(
     {"LEVERHOUSE_DATABASE", "LEVERHOUSE_PARQUET", "LEVERHOUSE_RECORDED", "LEVERHOUSE_SAMPLES", "LEVERHOUSE_FIELD"}
-)
-"""Variables of this project that are no settings: what dbt's profile reads, and where the tests find their material."""
+) | {"LEVERHOUSE_ALERT_WEBHOOK", "LEVERHOUSE_ALERT_MAIL", "LEVERHOUSE_ALERT_APPRISE"}
+"""Variables of this project that are no settings: what dbt's profile reads, where the tests find their material, and where alerts
+are sent, which holds secrets."""
 BENCHMARKS: Final = "LEVERHOUSE_BENCH_"
 
 
@@ -86,6 +87,7 @@ class Settings(BaseSettings):
     kept_run_days: int = Field(
         default=14, ge=2, description="Days that Dagster's runs, their events and their output are kept."
     )
+    alert_signals: bool = Field(default=False, description="Alerts also tell of signals that turned on or off.")
     lock_timeout_seconds: float = Field(default=600.0, ge=0, description="How long a writer waits for the writer lock.")
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Sensors: the inbox, the clock of loading, and the build after loads.
+"""Sensors: the inbox, the clock of loading, the build after loads, and alerts.
 
 Plain functions here and in operations.datasets decide which files are waiting and whether a run is due.
 """
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import dagster as dg
 
@@ -16,6 +16,10 @@ from pipelines.core.settings import Settings
 from pipelines.defs.common import KIND_TAG, LEDGER, clean_key, raw_key
 from pipelines.defs.jobs import BUILD, BUILDING, INGEST_FILES, INGESTING, LOAD, LOADING
 from pipelines.operations.datasets import Dataset, changed_files, files_key, waiting_files
+
+if TYPE_CHECKING:
+    from pipelines.operations.alerts import FailedRun
+    from pipelines.operations.watch import Watch
 
 SENSOR_SECONDS: Final = 30
 
@@ -36,13 +40,23 @@ RUNNING: Final = [
 ]
 RECENT: Final = 20
 """Ended runs of a job that are looked at."""
+RECENT_OF_ALL: Final = 300
+"""Newest runs that alerts and metrics look at: about a day of default schedules."""
+
+ALERT_SECONDS: Final = 60
+MESSAGE_LENGTH: Final = 300
 
 
 def build_sensors(
     settings: Settings, datasets: Sequence[Dataset], tables: Sequence[str], *, now: Callable[[], float] = time.time
 ) -> list[dg.SensorDefinition]:
-    """The inbox sensor, the sensor that starts a load after landings, and the one that starts a build after loads."""
-    return [_inbox_sensor(settings, datasets, tables, now), _load_sensor(settings, now), _build_sensor(now)]
+    """The inbox sensor, the sensor that starts a load after landings, the one that starts a build after loads, and alerts."""
+    return [
+        _inbox_sensor(settings, datasets, tables, now),
+        _load_sensor(settings, now),
+        _build_sensor(now),
+        _alert_sensor(settings),
+    ]
 
 
 def _inbox_sensor(
@@ -173,6 +187,71 @@ def _build_sensor(now: Callable[[], float]) -> dg.SensorDefinition:
         return dg.RunRequest(run_key=f"after-{due}")
 
     return build_after_ingest
+
+
+def _alert_sensor(settings: Settings) -> dg.SensorDefinition:
+    watches: list[Watch] = []
+
+    @dg.sensor(
+        name="alerts",
+        minimum_interval_seconds=ALERT_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Tells of what is wrong over the channels that the environment names, and writes metrics.prom.",
+    )
+    def tell(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        from pipelines.extract.landing import utc_now
+        from pipelines.operations.alert_channels import channels
+        from pipelines.operations.alerting import pass_over
+        from pipelines.operations.watch import Watch
+
+        # Kept between the passes of one code server: what did not change is not read again.
+        watch = watches[0] if watches else Watch(settings)
+        watches[:] = [watch]
+        told = pass_over(
+            watch, channels(), utc_now(), failed_runs=_failed_runs(context.instance), runs=_run_counts(context.instance)
+        )
+        return dg.SkipReason(told)
+
+    return tell
+
+
+def _recent_runs(instance: dg.DagsterInstance) -> list[dg.RunRecord]:
+    return list(instance.get_run_records(limit=RECENT_OF_ALL))
+
+
+def _failed_runs(instance: dg.DagsterInstance) -> list["FailedRun"]:
+    """The newest ended run of every job, where it failed and no retry of it goes on."""
+    from pipelines.operations.alerts import FailedRun
+
+    newest: dict[str, dg.DagsterRun] = {}
+    for record in _recent_runs(instance):
+        newest.setdefault(record.dagster_run.job_name, record.dagster_run)
+    return [
+        FailedRun(job, run.run_id, _why(instance, run.run_id))
+        for job, run in sorted(newest.items())
+        if run.status == dg.DagsterRunStatus.FAILURE and run.tags.get("dagster/will_retry") != "true"
+    ]
+
+
+def _why(instance: dg.DagsterInstance, run_id: str) -> str:
+    """The message of the step that failed, else that of the run."""
+    wanted = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
+    for entry in instance.all_logs(run_id, of_type=wanted):
+        event = entry.get_dagster_event()
+        if event.is_step_failure:
+            data = event.step_failure_data
+            text = data.user_failure_data.description if data.user_failure_data else data.error_display_string
+            return " ".join((text or "").split())[:MESSAGE_LENGTH]
+        return " ".join((event.message or "").split())[:MESSAGE_LENGTH]
+    return ""
+
+
+def _run_counts(instance: dg.DagsterInstance) -> dict[tuple[str, str], int]:
+    counts: dict[tuple[str, str], int] = {}
+    for record in _recent_runs(instance):
+        key = (record.dagster_run.job_name, record.dagster_run.status.value.lower())
+        counts[key] = counts.get(key, 0) + 1
+    return counts
 
 
 def _is_fetching(instance: dg.DagsterInstance) -> bool:

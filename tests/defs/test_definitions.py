@@ -154,7 +154,7 @@ def test_jobs_schedules_and_sensors(definitions: dg.Definitions) -> None:
         ("capture_bybit_hourly", "5 * * * *", "capture_bybit"),
         ("retention_daily", "15 2 * * *", "retention"),
     }
-    assert {s.name for s in repository.sensor_defs} == {"inbox", "load_after_landing", "build_after_ingest"}
+    assert {s.name for s in repository.sensor_defs} == {"inbox", "load_after_landing", "build_after_ingest", "alerts"}
 
 
 def test_a_simulated_home_has_no_schedule_and_no_sensor(tmp_path: Path, parsed: Path) -> None:
