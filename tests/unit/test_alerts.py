@@ -235,7 +235,7 @@ def test_a_mail_lists_the_messages() -> None:
     [letter] = [email.message_from_bytes(text) for text in letters]
     assert letter["Subject"] == "leverhouse: opened: disk low home and 1 more"
     assert letter["To"] == "a@example.org, b@example.org"
-    assert letter.get_payload().replace("\r\n", "\n") == (
+    assert str(letter.get_payload()).replace("\r\n", "\n") == (
         "disk low home: 0.1 GB free. Next: free disk space.\nclosed: run failed load: why.\n"
     )
 
