@@ -85,6 +85,7 @@ def check_local(settings: Settings, progress: Callable[[str, int, int], None]) -
     yield _duckdb()
     yield _home(settings)
     yield _disk(settings)
+    yield _sizes(settings)
     yield _lock(settings)
     yield from _mappings(settings)
     yield _landings(settings, progress)
@@ -127,6 +128,13 @@ def _disk(settings: Settings) -> Finding:
     if free < size + SPARE_BYTES:
         return Finding("disk", "wrong", found, "free disk space: rebuild and publish write a second copy")
     return Finding("disk", "ok", found)
+
+
+def _sizes(settings: Settings) -> Finding:
+    from pipelines.extract.landing import utc_now
+    from pipelines.operations.sizes import size_lines
+
+    return Finding("sizes", "ok", "; ".join(size_lines(settings, utc_now())) or "nothing yet")
 
 
 def _lock(settings: Settings) -> Finding:

@@ -14,6 +14,7 @@ from pipelines.core.files import write_atomically
 from pipelines.core.settings import Settings
 
 KEPT_LINES: Final = 400
+GROWTH_DAYS: Final = 30
 DAY_SECONDS: Final = 86_400.0
 
 
@@ -84,6 +85,18 @@ def growth_per_day(before: Measured, after: Measured) -> dict[str, float]:
     if days < 1:
         return {}
     return {name: (size - before.parts.get(name, 0)) / days for name, size in after.parts.items()}
+
+
+def size_lines(settings: Settings, now: datetime) -> Sequence[str]:
+    """A line per part that holds anything: its size, and its growth since the oldest measure of the last thirty days."""
+    measured = measure(settings, now)
+    earlier = [one for one in recorded_sizes(settings) if (now - one.at).days <= GROWTH_DAYS]
+    growth = growth_per_day(earlier[0], measured) if earlier else {}
+    return [
+        f"{name} {size / 1e6:,.1f} MB" + (f" ({growth[name] / 1e6:+,.1f} MB a day)" if name in growth else "")
+        for name, size in measured.parts.items()
+        if size
+    ]
 
 
 def _file(settings: Settings) -> Path:

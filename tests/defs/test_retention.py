@@ -15,7 +15,7 @@ from pipelines.core.lease import Leases
 from pipelines.core.paths import environment, prepare_home
 from pipelines.core.settings import Settings
 from pipelines.defs.retention import forget_old_runs
-from pipelines.operations.sizes import growth_per_day, record_sizes, recorded_sizes
+from pipelines.operations.sizes import growth_per_day, record_sizes, recorded_sizes, size_lines
 
 NOW = datetime(2026, 12, 1, 2, 15)
 
@@ -123,6 +123,8 @@ def test_sizes_are_kept_once_a_day_and_give_the_growth(tmp_path: Path) -> None:
     assert (first.parts["landing"], last.parts["landing"]) == (200, 1_200)
     assert growth_per_day(first, last)["landing"] == 500
     assert growth_per_day(last, last) == {}
+    [line] = [line for line in size_lines(settings, datetime(2026, 12, 5)) if line.startswith("landing")]
+    assert line == "landing 0.0 MB (+0.0 MB a day)"
 
 
 def test_times_of_runs_are_utc(instance: dg.DagsterInstance, runs: list[str], removed: dict[str, object]) -> None:
