@@ -34,19 +34,14 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
 
 
 OTHER_VARIABLES: Final = frozenset(
-<<<<<<< HEAD
-    {"LEVERHOUSE_DATABASE", "LEVERHOUSE_PARQUET", "LEVERHOUSE_RECORDED", "LEVERHOUSE_SAMPLES", "LEVERHOUSE_FIELD"}
-) | {"LEVERHOUSE_ALERT_WEBHOOK", "LEVERHOUSE_ALERT_MAIL", "LEVERHOUSE_ALERT_APPRISE"}
-"""Variables of this project that are no settings: what dbt's profile reads, where the tests find their material, and where alerts
-are sent, which holds secrets."""
-=======
     {
         "LEVERHOUSE_DATABASE", "LEVERHOUSE_PARQUET",
         "LEVERHOUSE_RECORDED", "LEVERHOUSE_SAMPLES", "LEVERHOUSE_FIELD", "LEVERHOUSE_REFERENCE",
+        "LEVERHOUSE_ALERT_WEBHOOK", "LEVERHOUSE_ALERT_MAIL", "LEVERHOUSE_ALERT_APPRISE",
     }
 )  # fmt: skip
-"""Variables of this project that are no settings: what dbt's profile reads, and where the tests find their material."""
->>>>>>> main
+"""Variables of this project that are no settings: what dbt's profile reads, where the tests find their material, and where alerts
+are sent, which holds secrets."""
 BENCHMARKS: Final = "LEVERHOUSE_BENCH_"
 
 
