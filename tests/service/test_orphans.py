@@ -22,7 +22,7 @@ import pytest
 from pipelines.core.lease import Leases, boot_id, hold
 from pipelines.core.paths import environment, prepare_home
 from pipelines.core.settings import Settings
-from pipelines.defs.common import KIND_TAG
+from pipelines.defs.common import CAPTURE_TAGS, KIND_TAG
 from pipelines.operations.load import import_files
 from tests.e2e.example_history import MAPPING, write_history
 
@@ -69,7 +69,11 @@ class Service:
         self.process.wait()
 
     def launch_capture(self) -> str:
-        params = {"selector": SELECTOR, "runConfigData": {}, "mode": "default"}
+        # As the pages do: Dagster gives a job's tags to scheduled runs only.
+        tags = [{"key": name, "value": value} for name, value in CAPTURE_TAGS.items()]
+        params = {
+            "selector": SELECTOR, "runConfigData": {}, "mode": "default", "executionMetadata": {"tags": tags},
+        }  # fmt: skip
         request = urllib.request.Request(  # noqa: S310 - the address is of this machine
             f"{self.address}/graphql",
             data=json.dumps({"query": LAUNCH, "variables": {"params": params}}).encode(),
