@@ -22,6 +22,7 @@ from pipelines.defs.sensors import (
     load_is_due,
 )
 from pipelines.extract.landing import LandingStore
+from pipelines.operations import alert_channels
 from pipelines.operations.datasets import Dataset
 
 NOW = 1_700_000_000.0
@@ -256,3 +257,37 @@ def test_a_build_waits_for_a_fetch_that_goes_on(home: Settings) -> None:
         )
         instance.add_run(capture)
         assert isinstance(sensor(dg.build_sensor_context(instance=instance)), dg.SkipReason)
+
+
+def test_a_job_whose_newest_run_failed_is_told_of(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    faults = ["a source is damaged", None]
+
+    @dg.op
+    def work() -> None:
+        fault = faults.pop(0)
+        if fault:
+            raise dg.Failure(fault, allow_retries=False)
+
+    @dg.job(name="load")
+    def job() -> None:
+        work()
+
+    told: list[list[str]] = []
+    monkeypatch.setenv("LEVERHOUSE_ALERT_WEBHOOK", "http://127.0.0.1:9/")
+    monkeypatch.setattr(
+        alert_channels, "webhook", lambda _: lambda messages: told.append([message.line for message in messages])
+    )
+    home.root.mkdir(parents=True)
+    sensor = build_sensors(home, [], [])[3]
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = job.execute_in_process(instance=instance, raise_on_error=False)
+        for _ in range(2):
+            sensor(dg.build_sensor_context(instance=instance))
+        job.execute_in_process(instance=instance)
+        sensor(dg.build_sensor_context(instance=instance))
+    failed = f"run failed load: a source is damaged (run {run.run_id})."
+    assert told == [
+        [f"{failed} Next: leverhouse doctor, then the run's page."],
+        [f"closed: {failed}"],
+    ]
+    assert 'leverhouse_runs{job="load",status="failure"} 1' in (home.root / "metrics.prom").read_text()
