@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
@@ -92,6 +92,7 @@ class Settings(BaseSettings):
     kept_run_days: int = Field(
         default=14, ge=2, description="Days that Dagster's runs, their events and their output are kept."
     )
+    log_format: Literal["text", "json"] = Field(default="text", description="Lines that runs of the service print.")
     alert_signals: bool = Field(default=False, description="Alerts also tell of signals that turned on or off.")
     lock_timeout_seconds: float = Field(default=600.0, ge=0, description="How long a writer waits for the writer lock.")
 
