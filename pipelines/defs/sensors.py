@@ -207,25 +207,20 @@ def _alert_sensor(settings: Settings) -> dg.SensorDefinition:
         # Kept between the passes of one code server: what did not change is not read again.
         watch = watches[0] if watches else Watch(settings)
         watches[:] = [watch]
-        told = pass_over(
-            watch, channels(), utc_now(), failed_runs=_failed_runs(context.instance), runs=_run_counts(context.instance)
-        )
-        return dg.SkipReason(told)
+        recent = [record.dagster_run for record in context.instance.get_run_records(limit=RECENT_OF_ALL)]
+        failed = _failed_runs(context.instance, recent)
+        return dg.SkipReason(pass_over(watch, channels(), utc_now(), failed_runs=failed, runs=_run_counts(recent)))
 
     return tell
 
 
-def _recent_runs(instance: dg.DagsterInstance) -> list[dg.RunRecord]:
-    return list(instance.get_run_records(limit=RECENT_OF_ALL))
-
-
-def _failed_runs(instance: dg.DagsterInstance) -> list["FailedRun"]:
-    """The newest ended run of every job, where it failed and no retry of it goes on."""
+def _failed_runs(instance: dg.DagsterInstance, recent: Sequence[dg.DagsterRun]) -> list["FailedRun"]:
+    """The newest run of every job, where it failed and no retry of it follows; `recent` are runs, newest first."""
     from pipelines.operations.alerts import FailedRun
 
     newest: dict[str, dg.DagsterRun] = {}
-    for record in _recent_runs(instance):
-        newest.setdefault(record.dagster_run.job_name, record.dagster_run)
+    for run in recent:
+        newest.setdefault(run.job_name, run)
     return [
         FailedRun(job, run.run_id, _why(instance, run.run_id))
         for job, run in sorted(newest.items())
@@ -246,10 +241,10 @@ def _why(instance: dg.DagsterInstance, run_id: str) -> str:
     return ""
 
 
-def _run_counts(instance: dg.DagsterInstance) -> dict[tuple[str, str], int]:
+def _run_counts(recent: Iterable[dg.DagsterRun]) -> dict[tuple[str, str], int]:
     counts: dict[tuple[str, str], int] = {}
-    for record in _recent_runs(instance):
-        key = (record.dagster_run.job_name, record.dagster_run.status.value.lower())
+    for run in recent:
+        key = (run.job_name, run.status.value.lower())
         counts[key] = counts.get(key, 0) + 1
     return counts
 

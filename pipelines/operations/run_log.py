@@ -43,7 +43,7 @@ def start_logging(settings: Settings) -> None:
 class TextLines(logging.Formatter):
     """Time in UTC, level, message."""
 
-    converter = time.gmtime
+    converter = time.gmtime  # type: ignore[assignment]
 
     def __init__(self) -> None:
         super().__init__("%(asctime)sZ %(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S")
