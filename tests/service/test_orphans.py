@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import socket
-import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import dagster as dg
@@ -22,19 +19,15 @@ import pytest
 from pipelines.core.lease import Leases, boot_id, hold
 from pipelines.core.paths import environment, prepare_home
 from pipelines.core.settings import Settings
-from pipelines.defs.common import CAPTURE_TAGS, KIND_TAG
+from pipelines.defs.common import KIND_TAG
 from pipelines.operations.load import import_files
 from tests.e2e.example_history import MAPPING, write_history
+from tests.service.service_fixture import served, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-LAUNCH = """
-mutation($params: ExecutionParams!) {launchRun(executionParams: $params) {
-  __typename ... on LaunchRunSuccess {run {runId}} ... on PythonError {message}}}
-"""
 FAILURE = dg.DagsterRunStatus.FAILURE
 BEGUN = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.SUCCESS]
-SELECTOR = {"repositoryLocationName": "leverhouse", "repositoryName": "__repository__", "jobName": "capture_bybit"}
 GOALS = {"same kernel": 30.0, "another kernel": 75.0, "no lease": 90.0}
 """Seconds after the service answers until a dead run is failed."""
 
@@ -54,35 +47,6 @@ OUTSIDE = [
 @dg.job
 def nothing() -> None:
     """A job without work."""
-
-
-@dataclass
-class Service:
-    """A running service, and the address of its pages."""
-
-    process: subprocess.Popen[bytes]
-    address: str
-
-    def kill(self) -> None:
-        """SIGKILL of everything at once, as a power cut."""
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-    def launch_capture(self) -> str:
-        # As the pages do: Dagster gives a job's tags to scheduled runs only.
-        tags = [{"key": name, "value": value} for name, value in CAPTURE_TAGS.items()]
-        params = {
-            "selector": SELECTOR, "runConfigData": {}, "mode": "default", "executionMetadata": {"tags": tags},
-        }  # fmt: skip
-        request = urllib.request.Request(  # noqa: S310 - the address is of this machine
-            f"{self.address}/graphql",
-            data=json.dumps({"query": LAUNCH, "variables": {"params": params}}).encode(),
-            headers={"content-type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-            found = json.loads(answer.read())
-        run_id: str = found["data"]["launchRun"]["run"]["runId"]
-        return run_id
 
 
 @pytest.fixture
@@ -107,54 +71,6 @@ def home(tmp_path: Path) -> Settings:
 def instance(home: Settings) -> Iterator[dg.DagsterInstance]:
     with environment(DAGSTER_HOME=str(home.dagster_home)), dg.DagsterInstance.get() as instance:
         yield instance
-
-
-@contextmanager
-def served(home: Settings, venue: str, before: tuple[str, ...] = ()) -> Iterator[Service]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    variables = {
-        **os.environ,
-        "LEVERHOUSE_HOME": str(home.root),
-        "LEVERHOUSE_MAPPINGS": str(home.mappings_dir),
-        "LEVERHOUSE_VENUES": "bybit",
-        "LEVERHOUSE_ENDPOINTS": json.dumps({"bybit.api": venue}),
-    }
-    command = Path(sys.executable).with_name("leverhouse")
-    with (home.root / "service.log").open("ab") as log:
-        process = subprocess.Popen(
-            [*before, str(command), "ui", "--port", str(port)],
-            env=variables,
-            stderr=log,
-            stdout=log,
-            start_new_session=True,
-        )
-    service = Service(process, f"http://127.0.0.1:{port}")
-    try:
-        until(lambda: _answers(service.address, process, home), 240)
-        yield service
-    finally:
-        if process.poll() is None:
-            service.kill()
-
-
-def _answers(address: str, process: subprocess.Popen[bytes], home: Settings) -> bool:
-    assert process.poll() is None, (home.root / "service.log").read_text()
-    try:
-        urllib.request.urlopen(f"{address}/server_info", timeout=5).close()  # noqa: S310
-    except OSError:
-        return False
-    return True
-
-
-def until(is_so: Callable[[], bool], seconds: float) -> float:
-    """Seconds until something is so."""
-    started = time.monotonic()
-    while not is_so():
-        assert time.monotonic() - started < seconds, "not within the time allowed"
-        time.sleep(0.5)
-    return time.monotonic() - started
 
 
 def status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
