@@ -20,9 +20,9 @@ from pipelines.storage.query import execute_with
 _PERIOD_MINUTES: Final = period_sql(timedelta(minutes=1))
 
 _IN_QUARANTINE: Final = "when c.quarantined > 0 then cast(c.quarantined as varchar) || ' rows in quarantine'"
-_REASON: Final = (
-    f"case when g.reason is not null then g.reason {_IN_QUARANTINE} "
-    "when c.cells > 0 then 'empty in the source' else 'not in the source' end"
+_REASON: Final = "coalesce(g.reason, case when c.quarantined > 0 then 'quarantined' else 'not in the source' end)"
+_DETAIL: Final = (
+    f"case when g.reason is not null then g.detail {_IN_QUARANTINE} when c.cells > 0 then 'empty in the source' end"
 )
 
 
@@ -113,7 +113,9 @@ def _count_affected_days(
             ?, ?, h.venue, h.instrument, h.series, h.trade_date, h.expected, h.present,
             coalesce(c.quarantined, 0) as quarantined,
             case when g.reason is not null or h.present < h.expected then 'partial' else 'complete' end as status,
-            case when g.reason is not null or h.present < h.expected then {_REASON} end as reason
+            case when g.reason is not null or h.present < h.expected then {_REASON} end as reason,
+            case when g.reason is not null or h.present < h.expected then {_DETAIL} end as detail,
+            null as forgotten_on
         from held as h
         left join gap_reasons as c on c.instrument = h.instrument and c.trade_date = h.trade_date
         {_gap_join("h", table)}
@@ -156,7 +158,8 @@ def _fill_gaps(con: duckdb.DuckDBPyConnection, table: Table, rule: CoverageRule,
                     where k.table_name = $table and k.venue = h.venue and k.series in (h.series, '')
                         and h.trade_date between k.first_day and k.last_day
                 ) and coalesce(c.quarantined, 0) = 0 and g.reason is null as is_empty,
-                {_REASON} as reason
+                {_REASON} as reason,
+                {_DETAIL} as detail
             from spine as h
             anti join ops.coverage as o
                 on o.source = $source and o.table_name = $table and o.venue = h.venue and o.instrument = h.instrument
@@ -166,7 +169,8 @@ def _fill_gaps(con: duckdb.DuckDBPyConnection, table: Table, rule: CoverageRule,
         )
         select
             $source, $table, venue, instrument, series, trade_date, null, 0, quarantined,
-            case when is_empty then 'empty' else 'missing' end, case when not is_empty then reason end
+            case when is_empty then 'empty' else 'missing' end, case when not is_empty then reason end,
+            case when not is_empty then detail end, null
         from null_cells
         """,
         {"source": source, "table": table.name},
@@ -189,7 +193,7 @@ def _compare_with_slots(con: duckdb.DuckDBPyConnection, contract: Contract, sour
         con.execute(
             f"""
             update ops.coverage as o
-            set expected = j.expected, status = j.status, reason = j.reason
+            set expected = j.expected, status = j.status, reason = j.reason, detail = j.detail
             from (
                 select
                     c.venue, c.instrument, c.series, c.trade_date, {expected} as expected,
@@ -199,11 +203,16 @@ def _compare_with_slots(con: duckdb.DuckDBPyConnection, contract: Contract, sour
                         else 'complete'
                     end as status,
                     case
+                        when s.had < s.wanted then 'never asked'
+                        when c.present >= {expected} or c.present > 0 and {expected} is null then null
+                        when c.quarantined > 0 then 'quarantined'
+                        else 'not in the source'
+                    end as reason,
+                    case
                         when s.had < s.wanted then 'captured ' || s.had || ' of ' || s.wanted || ' slots'
                         when c.present >= {expected} or c.present > 0 and {expected} is null then null
                         {_IN_QUARANTINE}
-                        else 'not in the source'
-                    end as reason
+                    end as detail
                 from ops.coverage as c
                 join slots as s on s.trade_date = c.trade_date
                 where c.source = $source and c.table_name = $table and not exists (
@@ -216,6 +225,7 @@ def _compare_with_slots(con: duckdb.DuckDBPyConnection, contract: Contract, sour
                 and o.series = j.series and o.trade_date = j.trade_date
                 and (
                     o.expected is distinct from j.expected or o.status <> j.status or o.reason is distinct from j.reason
+                    or o.detail is distinct from j.detail
                 )
             """,
             {"source": source, "table": name},
@@ -248,7 +258,7 @@ def _slots(captures: Captures) -> pl.DataFrame:
 def _gap_join(alias: str, table: Table) -> str:
     """Join the reason of a known gap that covers the row's day; at most one, so that the join adds no rows."""
     return (
-        "left join lateral (select min(k.reason) as reason from known_gaps as k "
+        "left join lateral (select arg_min(k.kind, k.reason) as reason, min(k.reason) as detail from known_gaps as k "
         f"where k.table_name = '{table.name}' and {alias}.trade_date between k.first_day and k.last_day "
         f"and (k.instrument is null or k.instrument = {alias}.instrument)) as g on true"
     )
@@ -261,6 +271,7 @@ def _gaps(rules: SourceRules) -> pl.DataFrame:
             "instrument": [gap.instrument for gap in rules.gaps],
             "first_day": [gap.first_day for gap in rules.gaps],
             "last_day": [gap.last_day for gap in rules.gaps],
+            "kind": [gap.kind for gap in rules.gaps],
             "reason": [gap.reason for gap in rules.gaps],
         },
         schema={
@@ -268,6 +279,7 @@ def _gaps(rules: SourceRules) -> pl.DataFrame:
             "instrument": pl.String,
             "first_day": pl.Date,
             "last_day": pl.Date,
+            "kind": pl.String,
             "reason": pl.String,
         },
     )

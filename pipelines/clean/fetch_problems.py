@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 import duckdb
 import polars as pl
 
-from pipelines.extract.fetch_log import read_fetch_logs
+from pipelines.extract.fetch_log import ASKED, read_fetch_logs
 from pipelines.storage.query import execute_with, transaction
+
+_COPIED: Final = ("source", "partition", "subject", "problem", "effect", "detail")
 
 
 def record_fetch_problems(con: duckdb.DuckDBPyConnection, raw_dir: Path) -> int:
@@ -28,11 +31,12 @@ def record_fetch_problems(con: duckdb.DuckDBPyConnection, raw_dir: Path) -> int:
                 "venue": day.venue,
                 "noted_on": day.noted_on,
                 "line": number,
-                **entry,
+                **{name: entry.get(name) for name in _COPIED},
                 "noted_at": datetime.fromisoformat(entry["noted_at"]),
             }
             for day in logged
             for number, entry in enumerate(day.lines, start=1)
+            if entry["effect"] != ASKED
         ],
         schema={
             "venue": pl.String, "noted_on": pl.Date, "line": pl.Int64, "noted_at": pl.Datetime("us"),

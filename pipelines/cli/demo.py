@@ -131,7 +131,7 @@ def demo(
         with open_session(settings, screen) as session:
             _fetch(session, plan)
             if "deribit" in settings.venues:
-                _capture_now(session)
+                _capture_now(session, plan)
             _load_and_build(session)
         print_demo(screen, session, None, first=plan.first, last=plan.last, as_json=as_json)
     else:
@@ -286,11 +286,13 @@ def _fetch_early(session: Session, plan: Plan, clock: SteppedClock) -> None:
     clock.now = before
 
 
-def _capture_now(session: Session) -> None:
-    from pipelines.defs.common import feed_key
+def _capture_now(session: Session, plan: Plan) -> None:
     from pipelines.defs.jobs import capture_job
+    from pipelines.defs.venues import step_name
 
-    session.run(capture_job("deribit"), assets=[feed_key("deribit", "option_chain")])
+    # With a day, nothing is planned: a home of simulated venues waits for no later hour.
+    config = {"feeds": ["option_chain"], "first": str(plan.last)}
+    session.run(capture_job("deribit"), config={"ops": {step_name("deribit", "capture"): {"config": config}}})
 
 
 def _fetch(session: Session, plan: Plan) -> None:
@@ -300,17 +302,14 @@ def _fetch(session: Session, plan: Plan) -> None:
 
 
 def _run(session: Session, plan: Plan, venue: str, feeds: Sequence[str], newest: int) -> None:
-    from pipelines.defs.common import feed_key
     from pipelines.defs.jobs import fetch_job
     from pipelines.defs.venues import step_name
 
     first = max(plan.first, plan.last - timedelta(days=newest - 1)) if newest else plan.first
-    config = {"first": str(first), "last": str(plan.last), "assets": list(ASSETS), "again": False}
-    session.run(
-        fetch_job(venue),
-        assets=[feed_key(venue, feed) for feed in feeds],
-        config={"ops": {step_name(venue, "daily"): {"config": config}}},
-    )
+    config = {
+        "feeds": list(feeds), "first": str(first), "last": str(plan.last), "assets": list(ASSETS), "again": False,
+    }  # fmt: skip
+    session.run(fetch_job(venue), config={"ops": {step_name(venue, "daily"): {"config": config}}})
 
 
 def _load_and_build(session: Session) -> None:

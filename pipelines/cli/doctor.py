@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import date, timedelta
 from importlib.metadata import version
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -16,10 +17,16 @@ from pipelines.core.errors import LeverhouseError, WarehouseDamagedError
 from pipelines.core.paths import dagster_yaml_is_current, environment
 from pipelines.core.settings import Settings
 
+if TYPE_CHECKING:
+    from pipelines.storage.status import Missing
+
 OLDEST_PYTHON: Final = (3, 11)
 OLDEST_DUCKDB: Final = (1, 5)
 SPARE_BYTES: Final = 1_000_000_000
 """Free space required besides room for a second copy of the database, which rebuild and publish write."""
+
+RECENT_DAYS: Final = 7
+"""Days whose gaps are worth a finding: older ones are in the coverage, and nothing can be done about most of them."""
 
 Verdict = Literal["ok", "wrong", "unknown"]
 
@@ -243,6 +250,7 @@ def check_published(settings: Settings) -> Iterator[Finding]:
     """Whether the published file is what was published, whether it can be read, and what clients did beside it."""
     import duckdb
 
+    from pipelines.extract.landing import utc_now
     from pipelines.storage.snapshots import inspect_snapshots
     from pipelines.storage.status import published_status
     from pipelines.storage.warehouse import reader
@@ -262,3 +270,24 @@ def check_published(settings: Settings) -> Iterator[Finding]:
     else:
         text = f"{len(found.marts)} marts, published {found.published_at:%Y-%m-%d %H:%M} UTC, newest day {found.newest_day}"
         yield Finding("snapshot", "ok", text)
+        yield recent_gaps(found.missing, today=utc_now().date())
+
+
+def recent_gaps(missing: Iterable[Missing], *, today: date) -> Finding:
+    """Whether what was asked for came on the last RECENT_DAYS days. Imported files are history."""
+    from pipelines.operations.diagnostics import IMPORTED
+
+    recent = [
+        one
+        for one in missing
+        if one.last_day >= today - timedelta(days=RECENT_DAYS)
+        and one.reason != "not yet published"
+        and not one.source.startswith(IMPORTED)
+    ]
+    if not recent:
+        return Finding(
+            "coverage", "ok", f"nothing missing of the last {RECENT_DAYS} days but what is not yet published"
+        )
+    newest = max(recent, key=lambda one: one.last_day)
+    found = f"{len(recent)} gap(s): {newest.source} {newest.table} through {newest.last_day}: {newest.reason}"
+    return Finding("coverage", "wrong", found, "leverhouse status; leverhouse fetch asks for what can still be had")

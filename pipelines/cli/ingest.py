@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -81,14 +81,14 @@ def run(*, root: Root = None, as_json: Json = False) -> None:
 def fetch(
     venues: Venues = None, *, feeds: Feeds = None, assets: Assets = None, again: Again = False, as_json: Json = False
 ) -> None:
-    """Fetch yesterday and this hour's captures of the venues, and load them.
+    """Fetch everything that is due of the venues, and load it: days that are published since the last fetch, earlier ones that
+    failed, came late or were missed, and this hour's captures.
 
-    Landed, final data is not fetched again. A failed venue does not stop the others. The next run builds the marts.
+    The schedule of the UI fetches the same; a fetch an hour by cron replaces it. What is due begins with the first fetch of a
+    feed, and after a pause everything that the venues still have is caught up. Landed, final data is not fetched again; --again
+    fetches the newest day once more. A failed venue does not stop the others. The next run builds the marts.
     """
-    from pipelines.extract.landing import utc_now
-
-    yesterday = utc_now() - timedelta(days=1)
-    _fetch(venues, ("daily", "capture"), yesterday, yesterday, feeds, assets, again=again, as_json=as_json)
+    _fetch(venues, ("daily", "capture"), None, None, feeds, assets, again=again, as_json=as_json)
 
 
 def backfill(
@@ -113,8 +113,8 @@ def backfill(
 def _fetch(
     names: Sequence[str] | None,
     cadences: Sequence[CadenceName],
-    first: datetime,
-    last: datetime,
+    first: datetime | None,
+    last: datetime | None,
     feeds: Sequence[str] | None,
     assets: str | None,
     *,
@@ -131,27 +131,26 @@ def _fetch(
         raise ConfigError(f"no feed {', '.join(unknown)}; known feeds: {', '.join(sorted(known))}.")
     screen = Screen()
     with open_session(settings, screen) as session:
-        from pipelines.defs.common import feed_key
         from pipelines.defs.jobs import LOAD, capture_job, fetch_job
         from pipelines.defs.venues import CADENCES, step_name
 
-        config = {
-            "first": f"{first:%Y-%m-%d}",
-            "last": f"{last:%Y-%m-%d}",
+        days = {"first": f"{first:%Y-%m-%d}", "last": f"{last:%Y-%m-%d}"} if first and last else {}
+        config: dict[str, Any] = {
+            **days,
             "assets": [name for name in (assets or "").split(",") if name],
             "again": again,
         }
         for venue in followed:
             for cadence in CADENCES:
                 job = fetch_job(venue.name) if cadence == "daily" else capture_job(venue.name)
-                keys = [
-                    feed_key(venue.name, feed.name)
+                names = [
+                    feed.name
                     for feed in venue.feeds
                     if feed.cadence.name == cadence and (not feeds or feed.name in feeds)
                 ]
-                if keys and cadence in cadences:
+                if names and cadence in cadences:
                     op = step_name(venue.name, cadence)
-                    session.run(job, assets=keys, config={"ops": {op: {"config": config}}})
+                    session.run(job, config={"ops": {op: {"config": {**config, "feeds": names}}}})
         session.run(LOAD)
     print_run(screen, session, as_json=as_json)
     session.raise_errors()

@@ -12,6 +12,8 @@ from typing import Final
 
 import polars as pl
 
+from pipelines.core.gap_reasons import GapReason
+
 REASONS: Final = (
     "unparsable",
     "sentinel",
@@ -69,13 +71,14 @@ class ParsedBatch:
 
 @dataclass(frozen=True)
 class KnownGap:
-    """Days [first_day, last_day] that are known to be missing, incomplete or unreliable, and the reason."""
+    """Days [first_day, last_day] that are known to be missing, incomplete or unreliable, the reason in words, and its kind."""
 
     table: str
     first_day: date
     last_day: date
     reason: str
     instrument: str | None = None
+    kind: GapReason = "not in the source"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,10 @@
     ├── TransientError          may succeed later: the request is retried, then the run once
     │   ├── WarehouseBusyError  another process holds the writer lock
     │   └── VenueUnavailableError   no response, or an invalid one
-    │       └── ThrottledError  rate limited by the venue
+    │       ├── ThrottledError  rate limited by the venue
+    │       ├── NoAnswerError   no complete response in time
+    │       ├── ErrorStatusError    a status that says to try later
+    │       └── ChecksumError   a file is not what its checksum says
     └── PermanentError          never retried: something must be changed first
         ├── ConfigError         settings, environment, command line
         ├── MappingError        invalid mapping file
@@ -53,6 +56,18 @@ class ThrottledError(VenueUnavailableError):
     def __init__(self, message: str, *, wait_seconds: float | None = None) -> None:
         super().__init__(message)
         self.wait_seconds = wait_seconds
+
+
+class NoAnswerError(VenueUnavailableError):
+    """No complete response came in time."""
+
+
+class ErrorStatusError(VenueUnavailableError):
+    """A venue answered with a status that says to try later."""
+
+
+class ChecksumError(VenueUnavailableError):
+    """A file and its published checksum do not agree."""
 
 
 class PermanentError(LeverhouseError):

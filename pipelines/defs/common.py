@@ -1,4 +1,4 @@
-"""Shared by the Dagster definitions: asset keys, partitions, freshness policies, conversion of errors.
+"""Shared by the Dagster definitions: asset keys, freshness policies, conversion of errors.
 
 Defines no assets, jobs or sensors.
 """
@@ -31,12 +31,6 @@ what is due is asked for by the next one."""
 
 RETRY_TAG: Final = "dagster/retry_on_asset_or_op_failure"
 """Run tag: whether the single retry of dagster.yaml applies to a failed step. Set only for transient errors."""
-
-FIRST_DAY: Final = "2019-09-01"
-"""First day of the oldest venue archive in use."""
-
-DAYS: Final = dg.DailyPartitionsDefinition(start_date=FIRST_DAY)
-"""UTC days of the daily feeds in the landing."""
 
 LEDGER: Final = dg.AssetKey(["clean", "ledger"])
 """The loader ledger (schema ops) as one asset."""

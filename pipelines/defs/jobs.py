@@ -3,15 +3,13 @@
 Ingestion and build are separate jobs, so that a failed source does not block the publication of the others.
 """
 
-from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import dagster as dg
 
 from pipelines.core.settings import Settings
-from pipelines.defs.common import CAPTURE_TAGS, FETCH_TAGS, WRITER_POOL, feed_key, step
+from pipelines.defs.common import WRITER_POOL, step
 from pipelines.defs.marts import GROUPS
-from pipelines.extract.venue import Venue
 from pipelines.operations.observer import Observer
 
 INGEST_FILES: Final = "ingest_files"
@@ -41,8 +39,8 @@ def capture_job(venue: str) -> str:
     return f"capture_{venue}"
 
 
-def build_jobs(settings: Settings, venues: Sequence[Venue], *, observer: Observer) -> list[Any]:
-    """All jobs."""
+def build_jobs(settings: Settings, *, observer: Observer) -> list[Any]:
+    """All jobs but those that fetch from venues, which are in venues.py."""
     landing, clean = dg.AssetSelection.key_prefixes(["raw", "files"]), dg.AssetSelection.groups("clean")
     published = dg.AssetSelection.groups("published")
     layers = dg.AssetSelection.groups(*GROUPS)
@@ -71,28 +69,7 @@ def build_jobs(settings: Settings, venues: Sequence[Venue], *, observer: Observe
             description="From landing to snapshot in one run. Stops at the first failed step.",
         ),
         _rebuild_job(settings, observer),
-        *(job for venue in venues for job in _venue_jobs(venue)),
     ]
-
-
-def _venue_jobs(venue: Venue) -> Iterator[Any]:
-    """Jobs of one venue. Fetching only writes to the landing: venues run in parallel, and an outage fails only its own run."""
-    daily = [feed_key(venue.name, feed.name) for feed in venue.feeds if feed.cadence.name == "daily"]
-    captured = [feed_key(venue.name, feed.name) for feed in venue.feeds if feed.cadence.name == "capture"]
-    if daily:
-        yield dg.define_asset_job(
-            fetch_job(venue.name),
-            selection=dg.AssetSelection.assets(*daily),
-            run_tags=FETCH_TAGS,
-            description=f"Lands the daily feeds of {venue.name}. A sensor starts the load afterwards.",
-        )
-    if captured:
-        yield dg.define_asset_job(
-            capture_job(venue.name),
-            selection=dg.AssetSelection.assets(*captured),
-            run_tags=CAPTURE_TAGS,
-            description=f"Captures the current state of {venue.name}. A sensor starts the load afterwards.",
-        )
 
 
 def _rebuild_job(settings: Settings, observer: Observer) -> dg.JobDefinition:

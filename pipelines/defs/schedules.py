@@ -1,7 +1,6 @@
 """Schedules: daily fetch and ingest, hourly captures. What is started by something that happened is in sensors.py."""
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
 from typing import Any, Final
 
 import dagster as dg
@@ -37,20 +36,15 @@ def build_schedules(venues: Sequence[Venue]) -> list[Any]:
 
 def _venue_schedules(venue: Venue) -> Iterator[dg.ScheduleDefinition]:
     if any(feed.cadence.name == "daily" for feed in venue.feeds):
-
-        @dg.schedule(
+        yield dg.ScheduleDefinition(
             name=f"fetch_{venue.name}_daily",
             job_name=fetch_job(venue.name),
             cron_schedule=DAILY_AT,
             execution_timezone="UTC",
             default_status=dg.DefaultScheduleStatus.RUNNING,
-            description=f"Fetches the previous day of {venue.name}, and earlier days that may be late or restated.",
+            description=f"Fetches everything that is due of {venue.name}: new days, and earlier ones that failed, came late or "
+            "were missed.",
         )
-        def daily(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-            yesterday = (context.scheduled_execution_time - timedelta(days=1)).strftime("%Y-%m-%d")
-            return dg.RunRequest(run_key=f"{venue.name}-{yesterday}", partition_key=yesterday)
-
-        yield daily
     if any(feed.cadence.name == "capture" for feed in venue.feeds):
         yield dg.ScheduleDefinition(
             name=f"capture_{venue.name}_hourly",

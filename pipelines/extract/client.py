@@ -25,6 +25,8 @@ import orjson
 from pipelines.core.errors import (
     BlockedError,
     ConfigError,
+    ErrorStatusError,
+    NoAnswerError,
     RequestRefusedError,
     SourceFormatError,
     ThrottledError,
@@ -164,9 +166,7 @@ class HttpApi:
                 body = await self._read(response, request)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             # Only the type: the message of some of these contains the URL, and a URL may contain a token.
-            raise VenueUnavailableError(
-                f"{self._where(request)}: no complete response ({type(error).__name__})."
-            ) from error
+            raise NoAnswerError(f"{self._where(request)}: no complete response ({type(error).__name__}).") from error
         for secret in self._headers.values():
             # A key that the venue echoes must not reach the landing or an error message.
             body = body.replace(secret.encode(), b"[key]")
@@ -230,7 +230,7 @@ class HttpApi:
                 "Fetch from a permitted region, set a mirror under endpoints in leverhouse.toml, or leave the venue out."
             )
         if status >= 500 or status in (408, 425):
-            raise VenueUnavailableError(f"{where}: status {status}: {page.excerpt}")
+            raise ErrorStatusError(f"{where}: status {status}: {page.excerpt}")
         if status == 400 and page.body.lstrip()[:1] == b"{":
             # Deribit and OKX send their error codes, including rate limiting, with this status.
             self._check(page)

@@ -114,7 +114,7 @@ def plan_days(feed: Feed, first: date, last: date, *, now: datetime, landed: Ite
 def _plan_runs(feed: Feed, days: Sequence[date], final: datetime, known: Iterable[str], most: int) -> list[Partition]:
     """Consecutive days as partitions of at most `most` days, named by first and last day. Landed partitions keep their bounds,
     so that they are found again; days that may still be restated are partitions of one day."""
-    held = {day: partition for partition in sorted(known) for day in _days_of(partition)}
+    held = {day: partition for partition in sorted(known) for day in days_of(partition)}
     runs: list[list[date]] = []
     joined: set[date] = set()
     names: dict[str, None] = {}
@@ -135,7 +135,8 @@ def _plan_runs(feed: Feed, days: Sequence[date], final: datetime, known: Iterabl
     return sorted(partitions, key=lambda partition: partition.span.start)
 
 
-def _days_of(partition: str) -> list[date]:
+def days_of(partition: str) -> list[date]:
+    """The days of a partition of a daily feed, by its name."""
     return Span.of_days(*_bounds_of(partition)).days
 
 
@@ -156,6 +157,28 @@ def plan_capture(feed: Feed, *, now: datetime) -> list[Partition]:
     slot = now.replace(minute=0, second=0, microsecond=0)
     slot -= timedelta(hours=slot.hour % feed.cadence.every_hours)
     return [Partition(f"{slot:%Y-%m-%d}", f"{slot:%H%M}", Span(slot, slot + length))]
+
+
+def is_settled(feed: Feed, span: Span, *, checked: datetime) -> bool:
+    """Whether a span that was last fetched at `checked` is final: the venue no longer restates it by then."""
+    return not isinstance(feed.cadence, Daily) or checked >= span.end + feed.published_after + feed.recheck_after
+
+
+def is_awaited(feed: Feed, span: Span, *, now: datetime) -> bool:
+    """Whether what a venue has not published of a span may still come."""
+    return now < span.end + feed.published_after + GIVE_UP_AFTER
+
+
+def subjects_to_ask(
+    feed: Feed, wanted: Collection[str], span: Span, *, covers: Mapping[str, Outcome], checked: datetime, now: datetime
+) -> set[str]:
+    """The subjects of a landed span that are fetched (again): all of them while the span may be restated, else those that the
+    landing lacks, and those that may still be published. Asks for nothing twice within RECHECK_EVERY."""
+    may_recheck = now - checked >= RECHECK_EVERY
+    if not is_settled(feed, span, checked=checked) and may_recheck:
+        return set(wanted)
+    waiting = is_awaited(feed, span, now=now) and may_recheck
+    return {name for name in wanted if name not in covers or (covers[name] == "not_yet_published" and waiting)}
 
 
 async def fetch_feed(
@@ -263,17 +286,12 @@ class _Run:
         if held is None or self.again:
             return set(plan)
         covers: Mapping[str, Outcome] = held.request.get("covers", {})
-        checked = self.store.checked_at(held)
-        waiting = self.now < span.end + self.feed.published_after + GIVE_UP_AFTER
-        settled = checked >= span.end + self.feed.published_after + self.feed.recheck_after
-        if isinstance(self.feed.cadence, Daily) and not settled and self.now - checked >= RECHECK_EVERY:
-            return set(plan)
-        unpublished = {name for name, outcome in covers.items() if outcome == "not_yet_published" and waiting}
-        may_recheck = self.now - checked >= RECHECK_EVERY
-        return {name for name in plan if name not in covers or (name in unpublished and may_recheck)}
+        due = subjects_to_ask(self.feed, plan, span, covers=covers, checked=self.store.checked_at(held), now=self.now)
+        return due | (set(held.request.get("unchecked", ())) & set(plan))
 
     async def _fetch(self, partition: Partition, plan: Plan, due: set[str], held: Landing | None) -> None:
         identity = (self.source, partition.name, partition.part)
+        fetch_log.record_question(*identity, partition.span, due)
         with self.store.draft(*identity, ignored_in_digest=self.venue.ignored_in_digest) as draft:
             covers: dict[str, Outcome] = {}
             if held is not None:
@@ -295,14 +313,18 @@ class _Run:
                         fetch_log.problem_of(outcome),
                         fetch_log.Subject(self.source, partition.name, name),
                     )
-                    fetch_log.record(problem, str(outcome), effect="given_up", subject=subject)
+                    why = fetch_log.reason_of(outcome)
+                    fetch_log.record(problem, str(outcome), effect="given_up", subject=subject, reason=why)
                     blocked = outcome if isinstance(outcome, BlockedError) else blocked
                 elif isinstance(outcome, BaseException):
                     raise outcome
                 else:
                     fetched[name] = outcome
             if fetched:
-                await self._land(partition, writer, covers | fetched, len(plan), held)
+                unchecked = _answered_before(held, due - set(fetched))
+                for page in Pack(held.path).pages(unchecked) if held is not None and unchecked else ():
+                    draft.add(page)
+                await self._land(partition, writer, covers | fetched | unchecked, len(plan), held, sorted(unchecked))
         if blocked is not None:
             raise blocked
 
@@ -368,12 +390,20 @@ class _Run:
         self.gone[job.subject] = (min(first, before[0]), max(last, before[1]))
 
     async def _land(
-        self, partition: Partition, writer: _Writer, covers: Mapping[str, Outcome], wanted: int, held: Landing | None
+        self,
+        partition: Partition,
+        writer: _Writer,
+        covers: Mapping[str, Outcome],
+        wanted: int,
+        held: Landing | None,
+        unchecked: Sequence[str],
     ) -> None:
         request: dict[str, Any] = {
             "span": [partition.span.start.isoformat(), partition.span.end.isoformat()],
             "covers": dict(sorted(covers.items())),
         }
+        if unchecked:
+            request["unchecked"] = list(unchecked)
         now = self.clock()
         landing = await _in_thread(
             partial(
@@ -394,6 +424,12 @@ def span_of(landing: Landing) -> Span:
     """The span of history in a fetched landing."""
     start, end = landing.request["span"]
     return Span(datetime.fromisoformat(start), datetime.fromisoformat(end))
+
+
+def _answered_before(held: Landing | None, failed: Collection[str]) -> dict[str, Outcome]:
+    """Subjects that failed when they were asked for again, and whose earlier answer is landed: it stays, to be checked again."""
+    covers: Mapping[str, Outcome] = held.request.get("covers", {}) if held is not None else {}
+    return {name: covers[name] for name in sorted(failed) if covers.get(name) in ("complete", "empty")}
 
 
 def _completeness(covers: Mapping[str, Outcome], wanted: int) -> Completeness:

@@ -1,20 +1,22 @@
-"""The fetch log: failed and retried requests, one JSON line each, written as they occur.
+"""The fetch log: what was asked, and failed and retried requests, one JSON line each, written as they occur.
 
     raw/_problems/<venue>/<YYYY-MM-DD>.jsonl       UTC day of the entry
 
-Only landed data has a manifest, so without this log a failed or retried request would leave no trace. Extraction writes
-files only; the load copies the lines into ops.fetch_problems (clean/fetch_problems.py). Some callers of `record` know
-neither venue nor feed (the checks in paging), so the log and the subject are context variables, not arguments.
+Only landed data has a manifest, so without this log a failed or retried request would leave no trace, and neither would a
+fetch that is killed: what it asks for is written before it asks. Extraction writes files only; the load copies the problems
+into ops.fetch_problems (clean/fetch_problems.py), and `read_journal` reads the questions back for extract.due. Some callers of
+`record` know neither venue nor feed (the checks in paging), so the log and the subject are context variables, not arguments.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass
-from datetime import date
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -22,15 +24,23 @@ import orjson
 
 from pipelines.core.errors import (
     BlockedError,
+    ChecksumError,
+    ErrorStatusError,
+    NoAnswerError,
     NoLongerAvailableError,
     RequestRefusedError,
     SourceFormatError,
     ThrottledError,
     VenueUnavailableError,
 )
+from pipelines.core.gap_reasons import GapReason
 from pipelines.extract.landing import Clock
+from pipelines.extract.venue import Span
 
 FOLDER: Final = "_problems"
+
+ASKED: Final = "asked"
+"""Effect of a line that says what is about to be asked for. It is no problem, and not in ops.fetch_problems."""
 
 Effect = Literal["asked_again", "given_up", "settled"]
 """asked_again: the same run retried the request. given_up: the run ended without it; the next run retries.
@@ -43,6 +53,16 @@ _PROBLEMS: Final = (
     (NoLongerAvailableError, "no_longer_available"),
     (RequestRefusedError, "refused"),
     (SourceFormatError, "malformed"),
+)
+
+_GAP_REASONS: Final[tuple[tuple[type[BaseException], GapReason], ...]] = (
+    (ChecksumError, "refused: checksum"),
+    (NoAnswerError, "no answer in time"),
+    (NoLongerAvailableError, "no longer available"),
+    (RequestRefusedError, "refused: status"),
+    (ThrottledError, "refused: status"),
+    (ErrorStatusError, "refused: status"),
+    (SourceFormatError, "unreadable answer"),
 )
 
 
@@ -94,18 +114,98 @@ def set_context(subject: Subject) -> None:
     _CONTEXT.set(subject)
 
 
-def record(problem: str, detail: str, *, effect: Effect, subject: Subject | None = None) -> None:
-    """Record a problem in the active log; without one, as in tests of a single part, do nothing."""
+def record(
+    problem: str, detail: str, *, effect: Effect, subject: Subject | None = None, reason: GapReason | None = None
+) -> None:
+    """Record a problem in the active log; without one, as in tests of a single part, do nothing. `reason` is why what was asked
+    for is missing, if the run ends without it."""
     fetch_log = _ACTIVE.get()
     if fetch_log is not None:
+        entry = {
+            **asdict(subject or _CONTEXT.get() or Subject()),
+            "problem": problem,
+            "effect": effect,
+            "detail": detail,
+        }
+        fetch_log.write(entry | ({"reason": reason} if reason else {}))
+
+
+def record_question(source: str, partition: str, part: str, span: Span, subjects: Collection[str]) -> None:
+    """Record what is about to be asked for, before it is asked: a fetch that is killed leaves this line."""
+    fetch_log = _ACTIVE.get()
+    if fetch_log is not None:
+        bounds = [span.start.isoformat(), span.end.isoformat()]
         fetch_log.write(
-            {**asdict(subject or _CONTEXT.get() or Subject()), "problem": problem, "effect": effect, "detail": detail}
-        )
+            {"source": source, "partition": partition, "part": part, "span": bounds, "subjects": sorted(subjects),
+             "effect": ASKED}
+        )  # fmt: skip
 
 
 def problem_of(error: BaseException) -> str:
     """The problem kind of an error: throttled, unavailable, blocked, refused, malformed or other."""
     return next((problem for kind, problem in _PROBLEMS if isinstance(error, kind)), "other")
+
+
+def reason_of(error: BaseException) -> GapReason:
+    """Why data is missing whose fetch ended with `error`."""
+    if isinstance(error.__cause__, SourceFormatError | zipfile.BadZipFile):
+        return "unreadable answer"
+    return next((reason for kind, reason in _GAP_REASONS if isinstance(error, kind)), "fetch failed")
+
+
+@dataclass
+class Question:
+    """What was asked for in one partition of a source, and why subjects are missing whose last question failed.
+
+    A subject of `subjects` that is not in `failures` was answered and is in the landing, or its fetch was killed.
+    """
+
+    span: Span
+    subjects: set[str] = field(default_factory=set)
+    failures: dict[str, tuple[GapReason, str]] = field(default_factory=dict)
+
+
+Journal = Mapping[tuple[str, str], Question]
+"""The questions of one source by partition and part."""
+
+
+def read_journal(raw_dir: Path, venue: str) -> dict[str, dict[tuple[str, str], Question]]:
+    """The questions of a venue by source, read from its logs in the order written."""
+    found: dict[str, dict[tuple[str, str], Question]] = {}
+    newest: dict[tuple[str, str], Question] = {}
+    for path in sorted((raw_dir / FOLDER / venue).glob("*.jsonl")):
+        for line in path.read_bytes().splitlines():
+            if b'"asked"' in line or b'"given_up"' in line:
+                _add(_read(line, date.fromisoformat(path.stem)), found, newest)
+    return found
+
+
+def _add(
+    entry: Mapping[str, Any],
+    found: dict[str, dict[tuple[str, str], Question]],
+    newest: dict[tuple[str, str], Question],
+) -> None:
+    source, partition = entry.get("source"), entry.get("partition")
+    if source is None or partition is None:
+        return
+    if entry["effect"] == ASKED:
+        start, end = entry["span"]
+        span = Span(datetime.fromisoformat(start), datetime.fromisoformat(end))
+        question = found.setdefault(source, {}).setdefault((partition, entry["part"]), Question(span))
+        question.subjects |= set(entry["subjects"])
+        for subject in entry["subjects"]:
+            question.failures.pop(subject, None)
+        newest[source, partition] = question
+    elif (source, partition) in newest and entry["effect"] == "given_up" and entry.get("subject"):
+        # Lines of older versions have no reason.
+        reason: GapReason = entry.get("reason") or _OLD_REASONS.get(entry["problem"], "fetch failed")
+        newest[source, partition].failures[entry["subject"]] = (reason, entry["detail"])
+
+
+_OLD_REASONS: Final[Mapping[str, GapReason]] = {
+    "blocked": "refused: status", "refused": "refused: status", "throttled": "refused: status",
+    "malformed": "unreadable answer", "checksum": "refused: checksum",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from datetime import date
-from functools import cache
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pipelines.core.errors import ConfigError
 from pipelines.core.home_kind import check_endpoints_are_emulated
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
-from pipelines.extract.fetch import FetchReport, fetch_feed, plan_capture, plan_days
-from pipelines.extract.fetch_log import FetchLog
+from pipelines.extract.due import Ask, first_planned_day, partitions_to_ask
+from pipelines.extract.fetch import FetchReport, JobsOf, Partition, fetch_feed, plan_capture, plan_days
+from pipelines.extract.fetch_log import FetchLog, read_journal
 from pipelines.extract.landing import Clock, LandingStore, utc_now
-from pipelines.extract.venue import Api, Feed
+from pipelines.extract.plan_start import freeze_plan
+from pipelines.extract.venue import Api, CadenceName, Feed, Job, Span, Venue
+from pipelines.operations.due import all_jobs_of, landed_of, plan_of
 from pipelines.sources import registry
-from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHistory, jobs_of
+from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHistory
 
 if TYPE_CHECKING:
     from pipelines.extract.client import RetryPolicy
@@ -41,62 +45,172 @@ def fetch(
     `feeds` None means all; without `first` only captures are made. Failures are in the reports.
     Raises ConfigError for an unknown venue or feed, or a missing key.
     """
-    import asyncio
+    run = _Fetch(settings, registry.venue(venue_name), assets, again, clock, progress)
 
-    from pipelines.extract.client import DEFAULT_RETRY, open_api
-
-    venue = registry.venue(venue_name)
-    known = [feed.name for feed in venue.feeds]
-    unknown = set(feeds or ()) - set(known)
-    if unknown:
-        raise ConfigError(f"{venue_name} has no feed {', '.join(sorted(unknown))}; it has {', '.join(known)}.")
-    registry.check_endpoints(settings)
-    check_endpoints_are_emulated(settings.root, venue_name, {**venue.endpoints, **settings.endpoints_of(venue_name)})
-    store = LandingStore(settings.root)
-
-    @cache
-    def listed() -> tuple[InstrumentHistory, tuple[str, ...]]:
-        """Instruments and assets, read when the first feed needs them: after this run has captured the instruments."""
-        followed = tuple(assets) if assets else registry.followed_assets(store, settings)
-        return registry.instrument_history(store, venue), followed
-
-    async def run_feed(feed: Feed, api: Api) -> FetchReport:
-        now = clock()
+    def choose(feed: Feed, now: datetime) -> _Chosen | None:
+        jobs = run.jobs(feed)
         if feed.cadence.name == "capture":
-            partitions = plan_capture(feed, now=now)
-        elif first is None:
-            return FetchReport(venue.source(feed))
-        else:
-            landed = [landing.partition for landing in store.current(venue.source(feed))]
-            partitions = plan_days(feed, first, last or first, now=now, landed=landed)
-        jobs = jobs_of(feed, listed)
-        if feed.named:
-            jobs = registry.with_named(store, feed, jobs)
-        return await fetch_feed(
-            store,
-            venue,
-            feed,
-            api,
-            partitions=partitions,
-            jobs=jobs,
-            now=now,
-            again=again,
-            clock=clock,
-            progress=progress,
-        )
+            return _Chosen(plan_capture(feed, now=now), jobs)
+        if first is None:
+            return None
+        landed = [landing.partition for landing in run.store.current(run.venue.source(feed))]
+        return _Chosen(plan_days(feed, first, last or first, now=now, landed=landed), jobs)
 
-    async def run_feeds() -> list[FetchReport]:
-        async with open_api(
-            venue,
-            endpoints=settings.endpoints_of(venue_name),
-            contact=settings.contact,
-            retry=retry or DEFAULT_RETRY,
-            clock=clock,
-        ) as api:
-            always_first = (TURNOVER, INSTRUMENTS)
-            ordered = sorted(venue.feeds, key=lambda feed: feed.name not in always_first)
-            selected = [feed for feed in ordered if feeds is None or feed.name in {*feeds, *always_first}]
-            return [await run_feed(feed, api) for feed in selected]
+    return run.fetch(run.selected(feeds), choose, retry)
 
-    with FetchLog(settings.raw_dir, venue_name, clock).recording():
-        return tuple(asyncio.run(run_feeds()))
+
+def fetch_due(
+    settings: Settings,
+    venue_name: str,
+    feeds: Collection[str] | None = None,
+    *,
+    cadence: CadenceName | None = None,
+    assets: Collection[str] | None = None,
+    again: bool = False,
+    retry: RetryPolicy | None = None,
+    clock: Clock = utc_now,
+    progress: Progress = no_progress,
+) -> tuple[FetchReport, ...]:
+    """Land what is due of a venue's feeds: everything since the beginning of their plan, or asked for before, that is not landed
+    and that the venue still has, days that may have been restated, and the current slot of captures.
+
+    The plan of a feed begins with its first fetch of this kind. `again` fetches the newest published day although it is final.
+    Otherwise as `fetch`.
+    """
+    run = _Fetch(settings, registry.venue(venue_name), assets, again, clock, progress)
+    journals = read_journal(settings.raw_dir, venue_name)
+
+    def choose(feed: Feed, now: datetime) -> _Chosen | None:
+        jobs = run.jobs(feed)
+        source = run.venue.source(feed)
+        landed = landed_of(run.store, source)
+        days = {day for held in landed.values() for day in held.span.days}
+        freeze_plan(run.store.raw_dir, source, first_planned_day(feed, days, now))
+        plan = plan_of(run.store, run.venue, feed, jobs)
+        asks = partitions_to_ask(feed, landed, journals.get(source, {}), now, plan=plan)
+        if again and feed.cadence.name == "daily":
+            newest = (now - feed.published_after).date() - timedelta(days=1)
+            known = {ask.partition.name for ask in asks}
+            asks += [
+                Ask(partition, is_planned=True, named=frozenset())
+                for partition in plan_days(feed, newest, newest, now=now, landed=[name for name, _ in landed])
+                if partition.name not in known
+            ]
+        return _Chosen([ask.partition for ask in asks], _jobs_of_asks(asks, jobs, run.jobs_of_everything(feed)))
+
+    return run.fetch(run.selected(feeds, cadence), choose, retry)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    partitions: Sequence[Partition]
+    jobs: JobsOf
+
+
+Choose = Callable[[Feed, datetime], _Chosen | None]
+
+
+def _jobs_of_asks(asks: Sequence[Ask], jobs: JobsOf, everything: JobsOf) -> JobsOf:
+    """The jobs of each ask: those of the plan, and those of subjects asked for before, whether they are followed or not."""
+    by_span = {ask.partition.span: ask for ask in asks}
+
+    def chosen(span: Span) -> Mapping[str, Job]:
+        ask = by_span[span]
+        planned = jobs(span) if ask.is_planned else {}
+        rest = ask.named - set(planned)
+        others = everything(span) if rest else {}
+        return {**{name: others[name] for name in sorted(rest & set(others))}, **planned}
+
+    return chosen
+
+
+@dataclass
+class _Fetch:
+    """One fetch of a venue: its store, its instruments and the followed assets, read when the first feed needs them, after this
+    run has captured the instruments."""
+
+    settings: Settings
+    venue: Venue
+    assets: Collection[str] | None
+    again: bool
+    clock: Clock
+    progress: Progress
+
+    def __post_init__(self) -> None:
+        registry.check_endpoints(self.settings)
+        endpoints = {**self.venue.endpoints, **self.settings.endpoints_of(self.venue.name)}
+        check_endpoints_are_emulated(self.settings.root, self.venue.name, endpoints)
+        self.store = LandingStore(self.settings.root)
+
+    def selected(self, names: Collection[str] | None, cadence: CadenceName | None = None) -> list[Feed]:
+        """The feeds `names` (None: all) of a cadence, after those that the others need. Raises ConfigError for an unknown one."""
+        known = [feed.name for feed in self.venue.feeds]
+        unknown = set(names or ()) - set(known)
+        if unknown:
+            raise ConfigError(f"{self.venue.name} has no feed {', '.join(sorted(unknown))}; it has {', '.join(known)}.")
+        always_first = (TURNOVER, INSTRUMENTS)
+        ordered = sorted(self.venue.feeds, key=lambda feed: feed.name not in always_first)
+        return [
+            feed
+            for feed in ordered
+            if feed.name in always_first
+            or ((names is None or feed.name in names) and cadence in (None, feed.cadence.name))
+        ]
+
+    @cached_property
+    def _history(self) -> InstrumentHistory:
+        return registry.instrument_history(self.store, self.venue)
+
+    @cached_property
+    def _followed(self) -> tuple[str, ...]:
+        return tuple(self.assets) if self.assets else registry.followed_assets(self.store, self.settings)
+
+    def jobs(self, feed: Feed) -> JobsOf:
+        """The jobs of a feed by span, of the followed assets."""
+        return all_jobs_of(self.store, feed, lambda: (self._history, self._followed))
+
+    def jobs_of_everything(self, feed: Feed) -> JobsOf:
+        """The same of all assets."""
+
+        def every(span: Span) -> Mapping[str, Job]:
+            assets = self._history.at(span)["asset"].unique().to_list()
+            return all_jobs_of(self.store, feed, lambda: (self._history, assets))(span)
+
+        return every
+
+    def fetch(self, feeds: Sequence[Feed], choose: Choose, retry: RetryPolicy | None) -> tuple[FetchReport, ...]:
+        """Fetch what `choose` chooses of each feed, in order."""
+        import asyncio
+
+        from pipelines.extract.client import DEFAULT_RETRY, open_api
+
+        async def run_feed(feed: Feed, api: Api) -> FetchReport:
+            now = self.clock()
+            chosen = choose(feed, now)
+            if chosen is None:
+                return FetchReport(self.venue.source(feed))
+            return await fetch_feed(
+                self.store,
+                self.venue,
+                feed,
+                api,
+                partitions=chosen.partitions,
+                jobs=chosen.jobs,
+                now=now,
+                again=self.again,
+                clock=self.clock,
+                progress=self.progress,
+            )
+
+        async def run_feeds() -> list[FetchReport]:
+            async with open_api(
+                self.venue,
+                endpoints=self.settings.endpoints_of(self.venue.name),
+                contact=self.settings.contact,
+                retry=retry or DEFAULT_RETRY,
+                clock=self.clock,
+            ) as api:
+                return [await run_feed(feed, api) for feed in feeds]
+
+        with FetchLog(self.settings.raw_dir, self.venue.name, self.clock).recording():
+            return tuple(asyncio.run(run_feeds()))

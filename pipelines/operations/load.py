@@ -14,20 +14,24 @@ from typing import Final
 
 import duckdb
 
+from pipelines.clean.expected import Expected, write_expected
 from pipelines.clean.fetch_problems import record_fetch_problems
-from pipelines.clean.load import LoadReport, find_work, load_source
+from pipelines.clean.load import Connect, LoadReport, find_work, load_source
 from pipelines.clean.parsed import remove_leftovers
 from pipelines.clean.refusals import record_refusals
-from pipelines.contract.ddl import load_contract
+from pipelines.contract.ddl import Contract, load_contract
 from pipelines.core.errors import ConfigError, LeverhouseError, PermanentError, TransientError
 from pipelines.core.home_kind import Kind, home_kind, origin_of_landing
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import Clock, Landing, LandingStore, Refusal, utc_now
+from pipelines.extract.venue import Capture
+from pipelines.operations.due import feed_states
 from pipelines.quality.batch import Gate
 from pipelines.quality.gate import run_gate
 from pipelines.sources import registry
 from pipelines.sources.files.source import land_matches
+from pipelines.storage.query import transaction
 from pipelines.storage.warehouse import writer
 
 LINE_LENGTH: Final = 300
@@ -158,8 +162,10 @@ def load_pending(
     if any(report.refused for report in reports):
         with connect() as con:
             record_refusals(con, store, by_source)
-    if sources is None and known_by is None:
-        store.note_loaded(landed)
+    if known_by is None:
+        _write_expected(settings, contract, connect, sources, clock())
+        if sources is None:
+            store.note_loaded(landed)
     return LoadOutcome(reports=tuple(r for r in reports if r.landings or r.tables or r.refused), failures=failures)
 
 
@@ -173,6 +179,28 @@ def _refuse_other_kind(kind: Kind, landings: Sequence[Landing]) -> None:
             f"{', '.join(landing.landing_id for landing in other[:5])}{' …' if len(other) > 5 else ''}. Nothing of the source "
             "was loaded; remove them with 'leverhouse landing forget ID', or make a demo anew with 'leverhouse demo --fresh'."
         )
+
+
+def _write_expected(
+    settings: Settings, contract: Contract, connect: Connect, sources: Collection[str] | None, now: datetime
+) -> None:
+    """Judge every source that was planned or asked for, whether anything arrived or not: yesterday is judged in any case."""
+    expected = [
+        Expected(
+            source=state.source,
+            venue=state.venue.name,
+            tables=state.feed.tables,
+            missing=state.missing(now),
+            landed=state.landed.values(),
+            slots_per_day=24 // state.feed.cadence.every_hours if isinstance(state.feed.cadence, Capture) else None,
+        )
+        for state in feed_states(settings)
+        if sources is None or state.source in sources
+    ]
+    if expected:
+        with connect() as con, transaction(con):
+            for one in expected:
+                write_expected(con, contract, one)
 
 
 def _has_work(con: duckdb.DuckDBPyConnection, store: LandingStore, source: str, landings: Sequence[Landing]) -> bool:

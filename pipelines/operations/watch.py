@@ -6,22 +6,42 @@ Reading every manifest or the published file takes longer than a look every minu
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import LandingStore
+from pipelines.extract.venue import Capture
 from pipelines.operations.alerts import FailedRun, MissingPart, SignalState, State
 from pipelines.operations.diagnostics import IMPORTED, refused_landings
+from pipelines.operations.due import feed_states
 from pipelines.operations.load import refusal_line
 from pipelines.storage.status import problem_counts, signals_on, source_counts, source_newest_days
 from pipelines.storage.warehouse import reader
 
-MissingParts = Callable[[Settings, datetime], Sequence[MissingPart]]
-"""What should be landed and is not."""
+LOST_FOR: Final = timedelta(days=1)
+"""How long a lost slot is told of."""
+LOOK_EVERY: Final = timedelta(minutes=10)
+"""What is due is worked out from every manifest: this often."""
+
+
+def missing_parts(settings: Settings, now: datetime) -> Sequence[MissingPart]:
+    """Days that can still be had and are about to be forgotten, and slots that were lost lately, once a source and moment."""
+    found: dict[tuple[str, datetime], MissingPart] = {}
+    for state in feed_states(settings):
+        is_capture = isinstance(state.feed.cadence, Capture)
+        for one in state.missing(now):
+            until: datetime | None = None
+            if one.can_be_had and one.forgotten_on is not None:
+                until = datetime.combine(one.forgotten_on, time())
+            elif one.can_be_had or not is_capture or now - one.at > LOST_FOR:
+                continue
+            part = f"{one.at:%Y-%m-%d %H:%M}" if is_capture else f"{one.day}"
+            found.setdefault((state.source, one.at), MissingPart(state.source, part, one.reason, until))
+    return tuple(found.values())
 
 
 @dataclass(frozen=True)
@@ -41,8 +61,8 @@ class Watch:
     """Observes one home; keeps what it read."""
 
     settings: Settings
-    missing: MissingParts = lambda settings, now: ()
     _refused: tuple[object, Sequence[tuple[str, str]]] = (None, ())
+    _missing: tuple[datetime | None, Sequence[MissingPart]] = (None, ())
     _published: tuple[Path | None, Published] = (None, Published())
 
     def state(self, now: datetime, *, failed_runs: Iterable[FailedRun] = ()) -> State:
@@ -50,13 +70,20 @@ class Watch:
         settings, published = self.settings, self.published()
         return State(
             failed_runs=tuple(failed_runs),
-            missing=self.missing(settings, now),
+            missing=self.missing(now),
             newest_days=tuple(published.newest_days.items()),
             refused=self.refused(),
             free_bytes=shutil.disk_usage(settings.root).free,
             database_bytes=settings.database.stat().st_size if settings.database.exists() else 0,
             signals=published.signals if settings.alert_signals else (),
         )
+
+    def missing(self, now: datetime) -> Sequence[MissingPart]:
+        """Days about to be forgotten and lost slots."""
+        looked, _ = self._missing
+        if looked is None or not timedelta() <= now - looked < LOOK_EVERY:
+            self._missing = (now, missing_parts(self.settings, now))
+        return self._missing[1]
 
     def refused(self) -> Sequence[tuple[str, str]]:
         """Refused landings: source and line."""

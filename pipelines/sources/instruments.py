@@ -152,7 +152,7 @@ def partial_gaps(feed: Feed, spans: Sequence[Span]) -> tuple[KnownGap, ...]:
     """Days on which some instruments are missing, as gaps of the event tables, where row counts cannot reveal a gap."""
     reason = "some instruments could not be fetched, or are not published yet"
     return tuple(
-        KnownGap(table, span.days[0], span.days[-1], reason)
+        KnownGap(table, span.days[0], span.days[-1], reason, kind="fetch failed")
         for table in feed.tables
         if table in EVENT_TABLES
         for span in spans

@@ -537,13 +537,16 @@ with days as (
         case when bool_or(status = 'missing') then 'missing' when bool_or(status = 'partial') then 'partial'
             when bool_or(status = 'complete') then 'complete' else 'empty' end as status,
         arg_min(reason, (status <> 'missing', status <> 'partial', instrument, series)) filter (where reason is not null) as primary_reason,
+        arg_min({'detail': detail}, (status <> 'missing', status <> 'partial', instrument, series)) filter (where reason is not null)
+            as primary_detail,
+        min(forgotten_on) as forgotten_on,
         min(instrument, 20) filter (where status = 'missing') as missing
     from w.ops.coverage group by all
 )
 select
     source, table_name, venue, trade_date, instruments_expected, present::int as instruments_present, instruments_partial, periods_expected,
     periods_present, quarantined, if(status = 'missing' and present > 0, 'partial', status) as status, primary_reason,
-    array_to_string(missing, ',') as missing_instruments
+    primary_detail.detail as primary_detail, array_to_string(missing, ',') as missing_instruments, forgotten_on
 from days;
 create table source_freshness as
 with held as (

@@ -154,7 +154,8 @@ insert into ops.coverage
         case when expected.table_name <> 'liquidation_totals' then periods end,
         coalesce(n, 0), 0,
         case when n is not null then 'complete' when expected.table_name = 'liquidation_totals' then 'empty' else 'missing' end,
-        case when n is null and expected.table_name <> 'liquidation_totals' then 'not in the source' end
+        case when n is null and expected.table_name <> 'liquidation_totals' then 'not in the source' end,
+        null, null
     from expected left join present
         on expected.table_name = present.table_name and expected.venue = present.venue
         and expected.instrument = present.instrument and expected.day = present.trade_date;

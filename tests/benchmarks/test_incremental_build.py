@@ -68,7 +68,8 @@ def add_days(con: duckdb.DuckDBPyConnection, first: date, days: int) -> None:
     )
     con.execute(
         "insert into ops.coverage select 'files.synthetic', t.name, 'binance', 'S' || i || 'USDT', t.series, "
-        "cast(? as date) + cast(d as int), t.per_day, t.per_day, 0, 'complete', null from range(?) as r(d), range(?) as s(i), "
+        "cast(? as date) + cast(d as int), t.per_day, t.per_day, 0, 'complete', null, null, null from range(?) as r(d), "
+        "range(?) as s(i), "
         "(values ('candles', 'perp 1h', 24), ('open_interest', '1h', 24), ('funding_rates', 'settled', 3)) "
         "as t(name, series, per_day)",
         [first, days, INSTRUMENTS],

@@ -129,11 +129,15 @@ def test_every_asset_has_a_description_an_owner_and_a_kind(definitions: dg.Defin
     assert incomplete == []
 
 
-def test_feeds_are_daily_and_backfilled_in_one_run(definitions: dg.Definitions) -> None:
+def test_feeds_have_days_of_their_own_and_are_backfilled_in_one_run(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
-    node = graph.get(dg.AssetKey(["raw", "bybit", "funding"]))
-    assert node.partitions_def == dg.DailyPartitionsDefinition(start_date="2019-09-01")
-    assert node.backfill_policy == dg.BackfillPolicy.single_run()
+    for feed in registry.venue("bybit").feeds:
+        node = graph.get(dg.AssetKey(["raw", "bybit", feed.name]))
+        if feed.cadence.name == "daily":
+            assert node.partitions_def == dg.DailyPartitionsDefinition(start_date=str(feed.retention.since))
+            assert node.backfill_policy == dg.BackfillPolicy.single_run()
+        else:
+            assert node.partitions_def is None
 
 
 def test_columns_of_clean_tables_are_shown_with_their_comments(definitions: dg.Definitions) -> None:
@@ -154,7 +158,13 @@ def test_jobs_schedules_and_sensors(definitions: dg.Definitions) -> None:
         ("capture_bybit_hourly", "5 * * * *", "capture_bybit"),
         ("retention_daily", "15 2 * * *", "retention"),
     }
-    assert {s.name for s in repository.sensor_defs} == {"inbox", "load_after_landing", "build_after_ingest", "alerts"}
+    assert {s.name for s in repository.sensor_defs} == {
+        "inbox",
+        "load_after_landing",
+        "build_after_ingest",
+        "alerts",
+        "landing_states",
+    }
 
 
 def test_a_simulated_home_has_no_schedule_and_no_sensor(tmp_path: Path, parsed: Path) -> None:

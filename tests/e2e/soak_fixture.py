@@ -19,7 +19,6 @@ from typing import Final
 import polars as pl
 
 from pipelines.core.settings import Settings
-from pipelines.defs.venues import lookback
 from pipelines.extract.client import RetryPolicy
 from pipelines.extract.fetch import FetchReport
 from pipelines.operations.fetch import fetch
@@ -217,9 +216,10 @@ class Deployment:
         )  # fmt: skip
 
     def fetch_night(self, venue: str, day: date) -> Sequence[FetchReport]:
-        """Fetch what the schedule fetches in the night after `day`: that day and earlier days that may have changed."""
+        """Fetch in the night after `day`: that day, and earlier ones that may have changed."""
         definition = registry.venue(venue)
-        back = lookback([feed for feed in definition.feeds if feed.cadence.name == "daily"])
+        daily = [feed for feed in definition.feeds if feed.cadence.name == "daily"]
+        back = max(feed.published_after + feed.recheck_after + timedelta(days=1) for feed in daily)
         at = datetime.combine(day + timedelta(days=1), DAILY_AT)
         return self.fetch_days(venue, at, first=day - back, last=day)
 
@@ -280,7 +280,6 @@ def by_dagster(deployment: Deployment, night: date) -> None:
     """Run a night with the scheduler's jobs: fetch by venue, load, build and publish."""
     from pipelines.cli.screen import Screen
     from pipelines.cli.session import open_session
-    from pipelines.defs.common import feed_key
     from pipelines.defs.jobs import BUILD, LOAD, fetch_job
     from pipelines.defs.venues import step_name
 
@@ -289,12 +288,8 @@ def by_dagster(deployment: Deployment, night: date) -> None:
             first = (
                 deployment.short_retention_from if venue == SHORT_RETENTION else max(START, night - timedelta(days=3))
             )
-            days = {"first": str(min(first, night)), "last": str(night)}
-            session.run(
-                fetch_job(venue),
-                assets=[feed_key(venue, feed) for feed in feeds],
-                config={"ops": {step_name(venue, "daily"): {"config": days}}},
-            )
+            days = {"feeds": list(feeds), "first": str(min(first, night)), "last": str(night)}
+            session.run(fetch_job(venue), config={"ops": {step_name(venue, "daily"): {"config": days}}})
         session.run(LOAD)
         session.run(BUILD)
     session.raise_errors()

@@ -287,7 +287,9 @@ def rows(settings: Settings, query: str) -> list[tuple[Any, ...]]:
 
 
 def coverage(settings: Settings) -> list[tuple[Any, ...]]:
-    return rows(settings, "select * from ops.coverage order by all")
+    """Coverage without the reason of lost slots: one of the two runs asked in vain, the other never asked."""
+    reason = "case when not coalesce(starts_with(detail, 'captured'), false) then reason end"
+    return rows(settings, f"select * replace ({reason} as reason) from ops.coverage order by all")
 
 
 @dataclass(frozen=True)
@@ -389,8 +391,12 @@ def check_the_lost_hour(soaked: Soaked) -> None:
     short = [day for day, present in rows(soaked.disturbed, captures) if present < 24]
     assert short == [outage.date()]
     gaps = "from ops.coverage where table_name = 'option_chain' and status <> 'complete'"
-    assert rows(soaked.disturbed, f"select distinct trade_date, status, reason {gaps}") == [
-        (outage.date(), "partial", "captured 23 of 24 slots")
+    columns = "distinct trade_date, status, reason, detail"
+    assert rows(soaked.disturbed, f"select {columns} {gaps}") == [
+        (outage.date(), "partial", "refused: status", "captured 23 of 24 slots")
+    ]
+    assert rows(soaked.undisturbed, f"select {columns} {gaps}") == [
+        (outage.date(), "partial", "never asked", "captured 23 of 24 slots")
     ]
     given_up = f"from ops.fetch_problems where noted_at = timestamp '{outage}' and effect = 'given_up' and problem = 'unavailable'"
     assert ("okx.option_chain",) in rows(soaked.disturbed, f"select distinct source {given_up}")

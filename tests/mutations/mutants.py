@@ -167,6 +167,29 @@ PAGES: Final = (
         '                    fetched[name] = "empty"\n',
         ("tests/unit/test_fetch.py::test_a_partially_fetched_instrument_is_not_landed",),
     ),
+    Mutant(
+        "fetching: a subject that fails when it is checked again loses what it had answered",
+        "pipelines/extract/fetch.py",
+        'if covers.get(name) in ("complete", "empty")}',
+        "if not covers}",
+        (
+            "tests/unit/test_fetch.py::test_a_subject_that_fails_when_it_is_checked_again_keeps_its_answer_and_is_checked_again",
+        ),
+    ),
+    Mutant(
+        "due: only yesterday is",
+        "pipelines/extract/due.py",
+        "        for day in sorted(known | set(self._planned_days(yesterday))):",
+        "        for day in [yesterday]:",
+        ("tests/unit/test_due.py::test_ten_nights_with_failures_and_a_pause_leave_nothing_that_the_venue_still_has",),
+    ),
+    Mutant(
+        "due: a fetch that was killed leaves no trace",
+        "pipelines/extract/due.py",
+        "            if subject in question.subjects:",
+        "            if subject in question.failures:",
+        ("tests/unit/test_due.py::test_a_killed_fetch_leaves_what_it_asked_for",),
+    ),
 )
 
 TIME: Final = (

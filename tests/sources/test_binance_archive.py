@@ -88,7 +88,7 @@ def test_doubled_liquidations_are_loaded_once_and_their_days_are_called_partial(
         assert got["notional_usd"].to_list() == (expected["quantity_base"] * 100).to_list()
         with writer(served, what="test") as con:
             statuses = con.sql(
-                "select distinct status, reason from ops.coverage where table_name = 'liquidations'"
+                "select distinct status, detail from ops.coverage where table_name = 'liquidations'"
             ).fetchall()
             counted = con.execute(
                 "select sum(received), sum(accepted), sum(duplicates) from ops.loads where table_name = 'liquidations'"
@@ -387,6 +387,8 @@ def test_repeated_missing_and_contradicting_stamps_are_each_accounted_for(
         counts = con.sql(
             "select received, accepted, duplicates, quarantined from ops.loads where table_name = 'open_interest'"
         ).fetchall()
-        coverage = con.sql("select status, reason from ops.coverage where table_name = 'open_interest'").fetchall()
+        coverage = con.sql(
+            "select status, reason, detail from ops.coverage where table_name = 'open_interest'"
+        ).fetchall()
     assert counts == [(289, 286, 1, 2)]
-    assert coverage == [("partial", "2 rows in quarantine")]
+    assert coverage == [("partial", "quarantined", "2 rows in quarantine")]

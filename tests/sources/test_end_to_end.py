@@ -22,8 +22,7 @@ from pipelines.contract.ddl import load_contract
 from pipelines.core.paths import environment
 from pipelines.core.settings import Settings
 from pipelines.defs.clean import build_clean_assets
-from pipelines.defs.common import feed_key
-from pipelines.defs.venues import CADENCES, build_venue_assets, step_name
+from pipelines.defs.venues import build_venue_jobs, step_name
 from pipelines.extract import client
 from pipelines.operations.observer import Observer
 from pipelines.sandbox.emulator import Emulator, Fault
@@ -59,7 +58,7 @@ def run_pipeline(
     settings: Settings, case: VenueCase, feed_cases: Sequence[FeedCase], listings: Sequence[Listing], *, first: date, last: date,
     assets: Sequence[str],
 ) -> None:  # fmt: skip
-    """Fetch the feeds over HTTP and load them, as one run of Dagster's assets. Some requests fail at first."""
+    """Fetch the feeds over HTTP by the jobs of their venue, and load them. Some requests fail at first."""
     clock = Clock(case.now)
     faults = [
         Fault(f"{case.venue}.", "status", first=2, status=429, headers={"Retry-After": "0"}),
@@ -68,8 +67,8 @@ def run_pipeline(
     ]
     venue = registry.venue(case.venue)
     wanted = [feed for feed in venue.feeds if feed.name in {feed_case.feed for feed_case in feed_cases}]
-    steps = {step_name(venue.name, cadence) for cadence in CADENCES if any(x.cadence.name == cadence for x in wanted)}
-    config = {"first": str(first), "last": str(last), "assets": list(assets)}
+    names = [feed.name for feed in wanted]
+    config = {"first": str(first), "last": str(last), "assets": list(assets), "feeds": names}
     routes = {case.venue: case.routes(listings)} if case.routes else None
     with (
         Emulator(MARKET, [case.venue], now=lambda: clock.now, faults=faults, routes=routes) as emulator,
@@ -78,12 +77,12 @@ def run_pipeline(
     ):
         served = settings.model_copy(update={"endpoints": dict(emulator.endpoints)})
         clean = build_clean_assets(served, load_contract(served.schema_dir), [], [venue], observer=Observer())
-        result = dg.materialize(
-            [*build_venue_assets(served, [venue], observer=Observer(), clock=clock), clean],
-            instance=instance,
-            selection=[*(feed_key(venue.name, feed.name) for feed in wanted), *clean.keys],
-            run_config={"ops": {step: {"config": config} for step in sorted(steps)}, "loggers": QUIET},
-        )
+        for job in build_venue_jobs(served, [venue], observer=Observer(), clock=clock):
+            [step] = [node.name for node in job.nodes]
+            if any(step == step_name(venue.name, feed.cadence.name) for feed in wanted):
+                ops = {"ops": {step: {"config": config}}, "loggers": QUIET}
+                assert job.execute_in_process(instance=instance, run_config=ops).success
+        result = dg.materialize([clean], instance=instance, run_config={"loggers": QUIET})
     assert result.success
 
 

@@ -202,7 +202,7 @@ def test_captures_are_compared_with_the_slots_of_the_day(settings: Settings, ser
     loaded(served, "open_interest", clock=clock)
     with writer(served, what="test") as con:
         coverage = con.sql(
-            "select distinct trade_date, expected, present, status, reason from ops.coverage order by 1"
+            "select distinct trade_date, expected, present, status, detail from ops.coverage order by 1"
         ).fetchall()
     assert coverage == [
         (date(2024, 3, 8), 24, 1, "partial", "captured 1 of 24 slots"),

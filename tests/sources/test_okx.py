@@ -414,7 +414,7 @@ def test_captures_an_hour_apart_have_every_liquidation_once(settings: Settings, 
     assert_frame_equal(forced.select("occurred_at", "side"), events.select("occurred_at", "side"))
     with writer(served, what="test") as con:
         status = con.sql(
-            "select trade_date, status, reason from ops.coverage where table_name = 'liquidations' order by all"
+            "select trade_date, status, detail from ops.coverage where table_name = 'liquidations' order by all"
         )
         # A capture is trusted for 20 hours back, so neither day is complete.
         assert status.fetchall() == [

@@ -266,6 +266,24 @@ def test_a_day_that_may_still_change_is_fetched_again_after_the_recheck_interval
     assert (runner.fetch(yesterday).skipped, runner.requests()) == (1, [])
 
 
+def test_a_subject_that_fails_when_it_is_checked_again_keeps_its_answer_and_is_checked_again(
+    runner: FeedRunner,
+) -> None:
+    yesterday = date(2024, 3, 9)
+    runner.fetch(yesterday)
+    runner.now += RECHECK_EVERY
+    runner.responses |= {"A": VenueUnavailableError("down"), "B": b"[2, 2]"}
+    [second] = runner.fetch(yesterday).landings
+    assert (second.completeness, second.request["unchecked"]) == ("complete", ["A"])
+    assert runner.bodies() == {"A": [b"first of two", b"[1]"], "B": [b"first of two", b"[2, 2]"]}
+    runner.requests()
+    runner.responses["A"] = b"[1, 1]"
+    [third] = runner.fetch(yesterday).landings
+    assert runner.requests() == ["03-09 A"]
+    assert "unchecked" not in third.request
+    assert runner.bodies()["A"][1] == b"[1, 1]"
+
+
 def test_only_a_new_instrument_is_fetched_and_the_others_are_kept(runner: FeedRunner) -> None:
     runner.fetch()
     runner.requests()

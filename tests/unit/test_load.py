@@ -300,14 +300,14 @@ def test_gaps_have_a_reason(loader: LoaderFixture) -> None:
     )
     loader.load()
     assert loader.rows(
-        "select trade_date, expected, present, status, reason from ops.coverage where instrument = 'BTCUSDT' order by 1"
+        "select trade_date, expected, present, status, reason, detail from ops.coverage where instrument = 'BTCUSDT' order by 1"
     ) == [
-        (date(2024, 1, 29), 1, 1, "complete", None),
-        (date(2024, 1, 30), None, 0, "missing", "empty in the source"),
-        (date(2024, 1, 31), None, 0, "missing", "not in the source"),
-        (date(2024, 2, 1), None, 0, "missing", "the vendor was down"),
-        (date(2024, 2, 2), None, 0, "missing", "not in the source"),
-        (date(2024, 2, 3), 1, 1, "complete", None),
+        (date(2024, 1, 29), 1, 1, "complete", None, None),
+        (date(2024, 1, 30), None, 0, "missing", "not in the source", "empty in the source"),
+        (date(2024, 1, 31), None, 0, "missing", "not in the source", None),
+        (date(2024, 2, 1), None, 0, "missing", "not in the source", "the vendor was down"),
+        (date(2024, 2, 2), None, 0, "missing", "not in the source", None),
+        (date(2024, 2, 3), 1, 1, "complete", None, None),
     ]
 
 
@@ -373,7 +373,7 @@ def test_an_instrument_without_a_row_in_a_declared_span_of_totals_had_no_liquida
     )
     loader.land("a.json", {"table": "liquidation_totals", "rows": rows})
     loader.load()
-    assert loader.rows("select trade_date, status, reason from ops.coverage order by 1") == [
+    assert loader.rows("select trade_date, status, detail from ops.coverage order by 1") == [
         (date(2024, 1, 1), "complete", None),
         (date(2024, 1, 2), "empty", None),
         (date(2024, 1, 3), "missing", "missing in the file"),
@@ -399,7 +399,7 @@ def capture(loader: LoaderFixture, *slots: datetime, instruments: Sequence[str] 
 
 def coverage(loader: LoaderFixture, instrument: str = "BTCUSDT") -> list[tuple[Any, ...]]:
     return loader.rows(
-        "select day(trade_date), expected, present, status, reason from ops.coverage "
+        "select day(trade_date), expected, present, status, coalesce(detail, reason) from ops.coverage "
         f"where instrument = '{instrument}' order by trade_date"
     )
 

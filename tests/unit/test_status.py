@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from pipelines.cli.doctor import recent_gaps
 from pipelines.contract.ddl import Contract, load_contract
 from pipelines.core.settings import Settings
 from pipelines.storage import status
@@ -105,7 +106,7 @@ def test_a_failed_check_has_its_observed_values_and_a_sample(
 def test_gaps_are_counted_by_status_with_their_reason(con: duckdb.DuckDBPyConnection, contract: Contract) -> None:
     con.execute(
         "insert into ops.coverage values "
-        "('files.example', 'candles', 'binance', 'BTCUSDT', '', ?, 24, 20, 0, 'partial', 'not in the source')",
+        "('files.example', 'candles', 'binance', 'BTCUSDT', '', ?, 24, 20, 0, 'partial', 'not in the source', null, null)",
         [DAY],
     )
     state = status.clean_states(con, contract)["candles"]
@@ -170,3 +171,17 @@ def test_the_newest_day_of_every_venue_of_the_facts(snapshot: duckdb.DuckDBPyCon
     assert status.newest_days(snapshot) == [
         {"mart": "fct_price_daily", "venue": "binance", "newest_day": date(2024, 1, 9)}
     ]
+
+
+@pytest.mark.parametrize(
+    ("source", "last_day", "reason", "verdict"),
+    [
+        ("bybit.candles", date(2024, 3, 9), "refused: status", "wrong"),
+        ("bybit.candles", date(2024, 3, 9), "not yet published", "ok"),
+        ("bybit.candles", date(2024, 3, 1), "refused: status", "ok"),
+        ("files.example", date(2024, 3, 9), "not in the source", "ok"),
+    ],
+)
+def test_doctor_finds_recent_gaps_of_what_was_asked_for(source: str, last_day: date, reason: str, verdict: str) -> None:
+    gap = status.Missing(source, "candles", "bybit", "missing", reason, 1, last_day, last_day, 1)
+    assert recent_gaps([gap], today=date(2024, 3, 10)).verdict == verdict

@@ -11,7 +11,14 @@ create table if not exists ops.coverage (
     quarantined bigint not null,
     status varchar not null,
     reason varchar,
+    detail varchar,
+    forgotten_on date,
     check (status in ('complete', 'partial', 'missing', 'empty')),
+    check (reason in (
+        'withdrawn by the venue', 'landing refused', 'quarantined', 'refused: checksum', 'refused: status', 'unreadable answer',
+        'no answer in time', 'fetch failed', 'no longer available', 'no file at the venue', 'not in the source',
+        'not heard (recorder)', 'never asked', 'not yet published', 'after delisting', 'before listing'
+    )),
     check (status = 'complete' or status = 'empty' or reason is not null),
     check (present >= 0 and quarantined >= 0)
 );
@@ -26,4 +33,6 @@ comment on column ops.coverage.expected is 'Periods a complete day holds; of cap
 comment on column ops.coverage.present is 'Periods (or events) accepted.';
 comment on column ops.coverage.quarantined is 'Rows of the day in quarantine.';
 comment on column ops.coverage.status is 'complete, partial, missing, or empty (inside the source''s coverage, and nothing happened).';
-comment on column ops.coverage.reason is 'Why the day is partial or missing.';
+comment on column ops.coverage.reason is 'Why the day is partial or missing: one of the closed list in docs/quality.md.';
+comment on column ops.coverage.detail is 'More about the reason: slots captured, rows in quarantine, the message of the fetch, what a mapping says.';
+comment on column ops.coverage.forgotten_on is 'Day from which the venue no longer keeps what is missing; null where nothing is missing, or where that is not known.';

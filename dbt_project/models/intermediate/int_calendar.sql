@@ -6,13 +6,14 @@ coverage as (
     select * from {{ ref('stg_coverage') }}
 ),
 
--- Days of what marts tell about: neither versions of instruments nor prices kept for valuing events.
+-- Days of what marts tell about: neither versions of instruments nor prices kept for valuing events, nor days that
+-- are awaited.
 told as (
     select trade_date from loads
     where accepted > 0 and table_name not in ('instruments', 'token_prices')
     union
     select trade_date from coverage
-    where table_name <> 'token_prices'
+    where table_name <> 'token_prices' and status <> 'missing'
 ),
 
 bounds as (

@@ -9,7 +9,8 @@ with instruments as (
         sum(expected) as expected,
         sum(present) as present,
         sum(quarantined) as quarantined,
-        max(case status when 'missing' then 3 when 'partial' then 2 when 'complete' then 1 else 0 end) as severity
+        max(case status when 'missing' then 3 when 'partial' then 2 when 'complete' then 1 else 0 end) as severity,
+        min(forgotten_on) as forgotten_on
     from staging.stg_coverage
     group by source, table_name, venue, instrument, trade_date
 ),
@@ -20,7 +21,8 @@ worst as (
         table_name,
         venue,
         trade_date,
-        reason as primary_reason
+        reason as primary_reason,
+        detail as primary_detail
     from staging.stg_coverage
     where reason is not null
     qualify
@@ -48,7 +50,8 @@ days as (
         case max(severity) when 3 then 'missing' when 2 then 'partial' when 1 then 'complete' else 'empty' end
             as status,
         array_to_string(min(instrument, 20) filter (where severity = 3), ',')
-            as missing_instruments
+            as missing_instruments,
+        min(forgotten_on) as forgotten_on
     from instruments
     group by source, table_name, venue, trade_date
 )
@@ -66,7 +69,9 @@ select
     d.quarantined,
     case when d.status = 'missing' and d.instruments_present > 0 then 'partial' else d.status end as status,
     w.primary_reason,
-    d.missing_instruments
+    w.primary_detail,
+    d.missing_instruments,
+    d.forgotten_on
 from days as d
 left join worst as w
     on

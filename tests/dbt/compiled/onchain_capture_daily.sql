@@ -1,6 +1,6 @@
 with coverage as (
     select * from staging.stg_coverage
-    where table_name = 'lending_liquidations' and instrument = '*'
+    where table_name = 'lending_liquidations' and instrument = '*' and series <> ''
 ),
 
 legs as (

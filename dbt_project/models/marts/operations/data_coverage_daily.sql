@@ -11,7 +11,8 @@ with instruments as (
         sum(expected) as expected,
         sum(present) as present,
         sum(quarantined) as quarantined,
-        max({{ severity }}) as severity
+        max({{ severity }}) as severity,
+        min(forgotten_on) as forgotten_on
     from {{ ref('stg_coverage') }}
     group by source, table_name, venue, instrument, trade_date
 ),
@@ -22,7 +23,8 @@ worst as (
         table_name,
         venue,
         trade_date,
-        reason as primary_reason
+        reason as primary_reason,
+        detail as primary_detail
     from {{ ref('stg_coverage') }}
     where reason is not null
     qualify
@@ -50,7 +52,8 @@ days as (
         case max(severity) when 3 then 'missing' when 2 then 'partial' when 1 then 'complete' else 'empty' end
             as status,
         {{ first_texts('instrument', 'severity = 3', threshold('missing_instruments_listed')) }}
-            as missing_instruments
+            as missing_instruments,
+        min(forgotten_on) as forgotten_on
     from instruments
     group by source, table_name, venue, trade_date
 )
@@ -68,7 +71,9 @@ select
     d.quarantined,
     case when d.status = 'missing' and d.instruments_present > 0 then 'partial' else d.status end as status,
     w.primary_reason,
-    d.missing_instruments
+    w.primary_detail,
+    d.missing_instruments,
+    d.forgotten_on
 from days as d
 left join worst as w
     on

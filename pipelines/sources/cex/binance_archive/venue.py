@@ -177,7 +177,9 @@ def cm_rules(spans: Sequence[Span]) -> SourceRules:
     """Days missing from every COIN-M archive."""
     reason = "the exchange publishes no COIN-M metrics of these days"
     tables = ("open_interest", "long_short_ratios")
-    return SourceRules(gaps=tuple(KnownGap(t, date(2024, 3, 4), date(2024, 6, 8), reason) for t in tables))
+    return SourceRules(
+        gaps=tuple(KnownGap(t, date(2024, 3, 4), date(2024, 6, 8), reason, kind="no file at the venue") for t in tables)
+    )
 
 
 def volatility_symbols(instruments: pl.DataFrame) -> Mapping[str, Mapping[str, Any]]:

@@ -18,7 +18,7 @@ from typing import Final, Literal
 import polars as pl
 
 from pipelines.contract.batch import no_rejects
-from pipelines.core.errors import SourceFormatError, VenueUnavailableError
+from pipelines.core.errors import ChecksumError, SourceFormatError, VenueUnavailableError
 from pipelines.extract import fetch_log
 from pipelines.extract.venue import Api, Fetch, Job, NotYetPublishedError, Page
 from pipelines.sources.records import LINE, SUBJECT, Field, Records
@@ -129,7 +129,7 @@ async def _verified(api: Api, subject: str, path: str, held: Page | None) -> Pag
             return page
         digest = await _digest(api, subject, path)
         if digest is None:
-            raise VenueUnavailableError(
+            raise ChecksumError(
                 f"{NAME}: {page.where}: the file has no {CHECKSUM} file. Retry later; a mirror needs both files."
             )
         if digest == _sha256(page.body):
@@ -138,7 +138,7 @@ async def _verified(api: Api, subject: str, path: str, held: Page | None) -> Pag
                 fetch_log.record("checksum", f"{page.where}: {CHECKSUM} was not that of the file", effect="asked_again")
             return page
         fetch_log.record("checksum", f"{page.where}: the file is not what its {CHECKSUM} says", effect="asked_again")
-    raise VenueUnavailableError(
+    raise ChecksumError(
         f"{NAME}: {page.where}: the file has sha256 {_sha256(page.body)}, but its {CHECKSUM} file has {digest}. Retry later; "
         "in a mirror, copy both files again."
     )

@@ -170,7 +170,7 @@ def liquidation_rules(spans: Sequence[Span]) -> SourceRules:
         if whole:
             covered.append(CoverageSpan("liquidations", NAME, whole[0], whole[-1]))
         gaps += [
-            KnownGap("liquidations", day, day, "captured for a part of the day only")
+            KnownGap("liquidations", day, day, "captured for a part of the day only", kind="never asked")
             for day in touched
             if day not in whole
         ]

@@ -1,0 +1,284 @@
+"""Expected rows of ops.coverage: what was planned or asked for and did not come, with the reason the landing and the journal give.
+
+coverage.py counts what arrived. This adds the days after the last row of a series, and subjects without any row, and gives gaps
+in between their true reason. It depends on plan, landing, journal and time alone, so that every load and every rebuild agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Final
+
+import duckdb
+import polars as pl
+
+from pipelines.contract.ddl import Contract, CoverageRule, Table
+from pipelines.core.gap_reasons import RANK, rank_sql
+from pipelines.extract.due import ANSWERED, Held, Missing
+from pipelines.extract.venue import WHOLE_VENUE
+from pipelines.storage.query import execute_with
+
+ENDED_AFTER: Final = timedelta(days=30)
+"""A series that the source has answered without for this long has ended; until then its days are missing."""
+
+UNSPECIFIC: Final = ("not in the source", "never asked", "fetch failed", "not yet published")
+"""Reasons that a load gives for want of a better one."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is missing of a source, the newest landings of it, and of captures how many slots a day has."""
+
+    source: str
+    venue: str
+    tables: Sequence[str]
+    missing: Sequence[Missing]
+    landed: Collection[Held]
+    slots_per_day: int | None = None
+
+    @property
+    def is_capture(self) -> bool:
+        return self.slots_per_day is not None
+
+    @property
+    def judged(self) -> list[Missing]:
+        """What is missing, but the slot of now, which may still be captured."""
+        return [one for one in self.missing if not (self.is_capture and one.can_be_had)]
+
+
+def write_expected(con: duckdb.DuckDBPyConnection, contract: Contract, expected: Expected) -> None:
+    """Bring ops.coverage of a source up to what was expected of it."""
+    execute_with(con, _asked(expected), "create or replace temp table asked as select * from frame")
+    execute_with(con, _answered(expected), "create or replace temp table answered as select * from frame")
+    execute_with(con, _lost_slots(expected), "create or replace temp table lost_slots as select * from frame")
+    try:
+        for name in expected.tables:
+            table = contract.table(name)
+            if table.coverage is not None:
+                _Writer(con, expected, table, table.coverage).write()
+    finally:
+        con.execute("drop table if exists asked")
+        con.execute("drop table if exists answered")
+        con.execute("drop table if exists lost_slots")
+        con.execute("drop table if exists series_bounds")
+
+
+def _asked(expected: Expected) -> pl.DataFrame:
+    """asked(subject, trade_date, reason, detail, forgotten_on, slots): the first reason of a day by precedence, and how many
+    slots of a capture lack the subject."""
+    found: dict[tuple[str, date], list[Missing]] = {}
+    for one in expected.judged:
+        found.setdefault((one.subject, one.day), []).append(one)
+    rows = []
+    for (subject, day), several in sorted(found.items()):
+        first = min(several, key=lambda one: RANK[one.reason])
+        forgotten = max((one.forgotten_on for one in several if one.forgotten_on), default=None)
+        rows.append((subject, day, first.reason, first.detail, forgotten, len(several)))
+    schema = {
+        "subject": pl.String, "trade_date": pl.Date, "reason": pl.String, "detail": pl.String, "forgotten_on": pl.Date,
+        "slots": pl.Int64,
+    }  # fmt: skip
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _lost_slots(expected: Expected) -> pl.DataFrame:
+    """lost_slots(trade_date, slots, reason, forgotten_on): slots of a capture of which nothing is landed, by day."""
+    landed = {held.span.start for held in expected.landed}
+    found: dict[date, list[Missing]] = {}
+    for one in expected.judged if expected.is_capture else ():
+        if one.at not in landed:
+            found.setdefault(one.day, []).append(one)
+    rows = [
+        (
+            day,
+            len({one.at for one in several}),
+            min((one.reason for one in several), key=lambda reason: RANK[reason]),
+            max((one.forgotten_on for one in several if one.forgotten_on), default=None),
+        )
+        for day, several in sorted(found.items())
+    ]
+    schema = {"trade_date": pl.Date, "slots": pl.Int64, "reason": pl.String, "forgotten_on": pl.Date}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _answered(expected: Expected) -> pl.DataFrame:
+    """answered(subject, trade_date): the newest days that the source was asked for and answered, of ENDED_AFTER."""
+    newest = max((held.span.days[-1] for held in expected.landed), default=date.min)
+    rows = {
+        (subject, day)
+        for held in expected.landed
+        if not held.is_refused and newest - held.span.days[-1] <= ENDED_AFTER
+        for subject, outcome in held.covers.items()
+        if outcome in ANSWERED
+        for day in held.span.days
+        if newest - day <= ENDED_AFTER
+    }
+    return pl.DataFrame(sorted(rows), schema={"subject": pl.String, "trade_date": pl.Date}, orient="row")
+
+
+@dataclass
+class _Writer:
+    con: duckdb.DuckDBPyConnection
+    expected: Expected
+    table: Table
+    rule: CoverageRule
+
+    def write(self) -> None:
+        self._forget_expected()
+        self._bounds()
+        self._add_days_of_series()
+        self._add_subjects_without_rows()
+        self._explain_gaps()
+        if self.expected.is_capture and self.rule.expected not in ("events", "interval"):
+            self._explain_lost_slots()
+
+    @property
+    def _place(self) -> dict[str, str]:
+        return {"source": self.expected.source, "table": self.table.name}
+
+    @property
+    def _any_subject(self) -> str:
+        """A day without events is a fact of the source, whoever of its subjects did not answer."""
+        return "true" if self.rule.expected == "events" else "false"
+
+    def _forget_expected(self) -> None:
+        """Remove what an earlier call added: missing days outside the rows of a series."""
+        self.con.execute(
+            """
+            delete from ops.coverage as o
+            where o.source = $source and o.table_name = $table and o.status = 'missing' and o.quarantined = 0
+                and not exists (
+                    select 1 from (
+                        select venue, instrument, series, min(trade_date) as first_day, max(trade_date) as last_day
+                        from ops.coverage
+                        where source = $source and table_name = $table and (status <> 'missing' or quarantined > 0)
+                        group by venue, instrument, series
+                    ) as b
+                    where b.venue = o.venue and b.instrument = o.instrument and b.series = o.series
+                        and o.trade_date between b.first_day and b.last_day
+                )
+            """,
+            self._place,
+        )
+
+    def _bounds(self) -> None:
+        self.con.execute(
+            """
+            create or replace temp table series_bounds as
+            select venue, instrument, series, min(trade_date) as first_day, max(trade_date) as last_day
+            from ops.coverage where source = $source and table_name = $table
+            group by venue, instrument, series
+            """,
+            self._place,
+        )
+
+    def _add_days_of_series(self) -> None:
+        """Days after the last row of a series that were asked for: in vain, or answered without it."""
+        self.con.execute(
+            f"""
+            insert into ops.coverage
+            with
+            newest as (select max(trade_date) as newest_day from (
+                select trade_date from asked union all select trade_date from answered
+            )),
+            candidates as (
+                select b.venue, b.instrument, b.series, a.trade_date, a.reason, a.detail, a.forgotten_on
+                from series_bounds as b
+                join asked as a
+                    on (a.subject in (b.instrument, '{WHOLE_VENUE}') or {self._any_subject}) and a.trade_date > b.last_day
+                union all
+                select b.venue, b.instrument, b.series, a.trade_date, 'not in the source', null, null
+                from series_bounds as b
+                join answered as a
+                    on a.subject in (b.instrument, '{WHOLE_VENUE}') and a.trade_date > b.last_day
+                cross join newest as n
+                where not {self._any_subject} and b.last_day >= n.newest_day - {ENDED_AFTER.days}
+            )
+            select
+                $source, $table, venue, instrument, series, trade_date, null, 0, 0, 'missing', reason, detail, forgotten_on
+            from candidates
+            qualify row_number() over (
+                partition by venue, instrument, series, trade_date order by {rank_sql("reason")}, detail
+            ) = 1
+            """,
+            self._place,
+        )
+
+    def _add_subjects_without_rows(self) -> None:
+        """Subjects that never answered: known by their name alone."""
+        self.con.execute(
+            f"""
+            insert into ops.coverage
+            with
+            venues as (select case when count(distinct venue) = 1 then min(venue) end as venue from series_bounds)
+            select
+                $source, $table, coalesce(v.venue, $venue), a.subject, '', a.trade_date, null, 0, 0, 'missing',
+                a.reason, a.detail, a.forgotten_on
+            from (
+                select * replace (case when {self._any_subject} then '{WHOLE_VENUE}' else subject end as subject) from asked
+                qualify row_number() over (
+                    partition by case when {self._any_subject} then '' else subject end, trade_date
+                    order by {rank_sql("reason")}, detail
+                ) = 1
+            ) as a
+            cross join venues as v
+            where a.slots >= {self.expected.slots_per_day or 1}
+                and not exists (select 1 from series_bounds as b where b.instrument = a.subject)
+                and not (a.subject = '{WHOLE_VENUE}' and exists (select 1 from series_bounds))
+            """,
+            {**self._place, "venue": self.expected.venue},
+        )
+
+    def _explain_gaps(self) -> None:
+        """Give partial and missing days the reason of what was asked for, where the load knew none."""
+        self.con.execute(
+            f"""
+            update ops.coverage as o
+            set reason = a.reason, forgotten_on = a.forgotten_on, detail = coalesce(a.detail, o.detail)
+            from (
+                select o.venue, o.instrument, o.series, o.trade_date, a.reason, a.detail, a.forgotten_on
+                from ops.coverage as o
+                join asked as a
+                    on (a.subject in (o.instrument, '{WHOLE_VENUE}') or {self._any_subject}) and a.trade_date = o.trade_date
+                where o.source = $source and o.table_name = $table and o.status in ('partial', 'missing')
+                    and o.quarantined = 0 and not coalesce(starts_with(o.detail, 'captured'), false)
+                    and o.reason in ({", ".join(f"'{reason}'" for reason in UNSPECIFIC)})
+                qualify row_number() over (
+                    partition by o.venue, o.instrument, o.series, o.trade_date order by {rank_sql("a.reason")}, a.detail
+                ) = 1
+            ) as a
+            where o.source = $source and o.table_name = $table and o.venue = a.venue and o.instrument = a.instrument
+                and o.series = a.series and o.trade_date = a.trade_date
+            """,
+            self._place,
+        )
+
+    def _explain_lost_slots(self) -> None:
+        """Give days that lack slots the reason of these, and count slots after the newest landed one: the load does not know that
+        they are over."""
+        self.con.execute(
+            f"""
+            update ops.coverage as o
+            set
+                expected = case when o.present > 0 then a.wanted else o.expected end,
+                status = case when o.present > 0 then 'partial' else 'missing' end,
+                reason = a.reason, forgotten_on = a.forgotten_on,
+                detail = case
+                    when o.present > 0 then 'captured ' || (a.wanted - a.slots) || ' of ' || a.wanted || ' slots' else o.detail
+                end
+            from (
+                select
+                    o.venue, o.instrument, o.series, o.trade_date, a.reason, a.forgotten_on, a.slots,
+                    least(greatest(o.expected, o.present + a.slots), {self.expected.slots_per_day}) as wanted
+                from ops.coverage as o
+                join lost_slots as a on a.trade_date = o.trade_date
+                where o.source = $source and o.table_name = $table and (o.present = 0 or o.expected is not null)
+                    and (o.status = 'complete' or starts_with(o.detail, 'captured'))
+            ) as a
+            where o.source = $source and o.table_name = $table and o.venue = a.venue and o.instrument = a.instrument
+                and o.series = a.series and o.trade_date = a.trade_date
+            """,
+            self._place,
+        )

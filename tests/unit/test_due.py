@@ -1,0 +1,283 @@
+"""What is due: the venue's own log is the truth, and what it did not answer is missing with the reason it gave."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Final, get_args
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipelines.core.errors import (
+    ChecksumError,
+    ErrorStatusError,
+    LeverhouseError,
+    NoAnswerError,
+    NoLongerAvailableError,
+    RequestRefusedError,
+    SourceFormatError,
+)
+from pipelines.core.gap_reasons import GAP_REASONS, GapReason
+from pipelines.extract.due import (
+    Held,
+    Missing,
+    Plan,
+    due,
+    first_planned_day,
+    missing,
+    partitions_to_ask,
+)
+from pipelines.extract.fetch import fetch_feed
+from pipelines.extract.fetch_log import FetchLog, Question, read_journal
+from pipelines.extract.landing import LandingStore
+from pipelines.extract.plan_start import freeze_plan, planned_since
+from pipelines.extract.venue import (
+    Api,
+    Capture,
+    Daily,
+    Feed,
+    Job,
+    NotYetPublishedError,
+    Page,
+    Partitioning,
+    Retention,
+    Span,
+    Venue,
+)
+from pipelines.operations.due import landed_of
+from tests.unit.test_fetch import DAILY, UnusedApi
+
+SUBJECTS: Final = ("A", "B", "C")
+START: Final = date(2024, 3, 1)
+
+FAILURES: Final[Mapping[GapReason, type[LeverhouseError]]] = {
+    "refused: checksum": ChecksumError,
+    "refused: status": RequestRefusedError,
+    "unreadable answer": SourceFormatError,
+    "no answer in time": NoAnswerError,
+}
+
+KINDS: Final[Mapping[str, Feed]] = {
+    "days": DAILY,
+    "late days": replace(DAILY, cadence=Daily(published_after=timedelta(hours=24), recheck_days=2)),
+    "past months": replace(DAILY, partitioning=Partitioning(months="past")),
+    "monthly files": replace(DAILY, partitioning=Partitioning(months="only")),
+    "runs of days": replace(DAILY, partitioning=Partitioning(most_days=5), cadence=Daily(recheck_days=0)),
+    "short memory": replace(DAILY, retention=Retention(since=date(2024, 1, 1), days=6)),
+    "captures": replace(DAILY, cadence=Capture(every_hours=24)),
+}
+
+
+def subjects_of(span: Span) -> tuple[str, ...]:
+    return SUBJECTS
+
+
+@dataclass
+class VenueLog:
+    """A venue that answers or fails as told, and writes down what it did: the truth."""
+
+    home: Path
+    feed: Feed
+    fails: Mapping[str, GapReason] = field(default_factory=dict)
+    now: datetime = datetime(2024, 3, 2, 3, 30)
+    answered: set[tuple[date, str]] = field(default_factory=set)
+    refused: dict[tuple[date, str], GapReason] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        async def fetch(api: Api, job: Job) -> AsyncIterator[Page]:
+            reason = self.fails.get(job.subject)
+            for day in job.span.days:
+                if reason is not None:
+                    self.refused[day, job.subject] = reason
+                else:
+                    self.answered.add((day, job.subject))
+            if reason is not None:
+                raise FAILURES[reason](f"{job.subject}: {reason}")
+            yield Page(job.subject, {"path": "/x"}, 200, self.now, b"[1]")
+
+        self.feed = replace(self.feed, fetch=fetch)
+        self.venue = Venue(name="v", endpoints={}, limits=(), feeds=(self.feed,))
+        self.store = LandingStore(self.home)
+
+    @property
+    def plan(self) -> Plan:
+        return Plan(planned_since(self.store.raw_dir, "v.oi"), subjects_of)
+
+    def missing(self) -> list[Missing]:
+        journal = read_journal(self.store.raw_dir, "v").get("v.oi", {})
+        return missing(self.feed, landed_of(self.store, "v.oi"), journal, self.now, plan=self.plan)
+
+    def due(self) -> list[Missing]:
+        return [one for one in self.missing() if one.can_be_had]
+
+    def run(self, fails: Mapping[str, GapReason] | None = None) -> None:
+        """One scheduled run."""
+        self.fails = fails or {}
+        landed = landed_of(self.store, "v.oi")
+        freeze_plan(self.store.raw_dir, "v.oi", first_planned_day(self.feed, set(), self.now))
+        journal = read_journal(self.store.raw_dir, "v").get("v.oi", {})
+        asks = partitions_to_ask(self.feed, landed, journal, self.now, plan=self.plan)
+        with FetchLog(self.store.raw_dir, "v", lambda: self.now).recording():
+            asyncio.run(
+                fetch_feed(
+                    self.store, self.venue, self.feed, UnusedApi(), partitions=[ask.partition for ask in asks], now=self.now,
+                    jobs=lambda span: {name: Job(name, span) for name in SUBJECTS}, clock=lambda: self.now,
+                )
+            )  # fmt: skip
+
+
+nights = st.lists(
+    st.one_of(
+        st.none(),
+        st.dictionaries(st.sampled_from(SUBJECTS), st.sampled_from(sorted(FAILURES)), max_size=3),
+    ),
+    min_size=3,
+    max_size=9,
+)
+"""What fails each night; None: the machine is off."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(nights=nights)
+def test_what_was_planned_is_landed_or_missing_with_the_reason_the_venue_gave(
+    kind: str, nights: list[Mapping[str, GapReason] | None]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        venue = VenueLog(Path(folder), KINDS[kind])
+        venue.run()
+        for fails in nights:
+            venue.now += timedelta(days=1)
+            if fails is not None:
+                venue.run(fails)
+        since = venue.plan.since
+        assert since is not None
+        is_capture = isinstance(venue.feed.cadence, Capture)
+        last = venue.now.date() if is_capture else venue.now.date() - timedelta(days=1)
+        planned = {
+            (since.date() + timedelta(days=n), name) for n in range((last - since.date()).days + 1) for name in SUBJECTS
+        }
+        found: dict[tuple[date, str], Missing] = {}
+        for one in venue.missing():
+            for name in SUBJECTS if one.subject == "*" else [one.subject]:
+                found[one.day, name] = one
+        assert set(found) == planned - venue.answered
+        for key, one in found.items():
+            lag = timedelta(0) if is_capture else venue.feed.published_after
+            last_of_unit = date(2024, key[0].month + 1, 1) - timedelta(days=1) if kind == "monthly files" else key[0]
+            unpublished = datetime.combine(last_of_unit, datetime.min.time()) + timedelta(days=1) + lag > venue.now
+            never = "not yet published" if unpublished and not is_capture else "never asked"
+            assert one.reason == venue.refused.get(key, never)
+
+
+def test_ten_nights_with_failures_and_a_pause_leave_nothing_that_the_venue_still_has(tmp_path: Path) -> None:
+    """Ten nights of which five fail, ten days without any run, one good run."""
+    venue = VenueLog(tmp_path, KINDS["short memory"])
+    venue.run()
+    for night in range(10):
+        venue.now += timedelta(days=1)
+        venue.run({"A": "no answer in time", "B": "refused: status"} if night in (1, 2, 5, 7, 9) else None)
+    venue.now += timedelta(days=11)
+    venue.run()
+    assert venue.due() == []
+    kept_from = venue.now.date() - timedelta(days=6)
+    assert {(kept_from + timedelta(days=n), name) for n in range(6) for name in SUBJECTS} <= venue.answered
+    lost = venue.missing()
+    assert {one.reason for one in lost if one.day == date(2024, 3, 11)} == {"no answer in time", "refused: status"}
+    assert {one.reason for one in lost if one.day > date(2024, 3, 11)} == {"never asked"}
+    assert {one.day for one in lost} == {date(2024, 3, 11) + timedelta(days=n) for n in range(6)}
+    assert [one.forgotten_on for one in lost if one.day == date(2024, 3, 16)] == [date(2024, 3, 23)] * 3
+
+
+def test_a_killed_fetch_leaves_what_it_asked_for(tmp_path: Path) -> None:
+    span = Span.of_days(START, START)
+    journal = {("2024-03-01", "all"): Question(span, {"A"})}
+    [one] = due(DAILY, {}, journal, datetime(2024, 3, 2, 12), plan=Plan(None, subjects_of))
+    assert (one.day, one.subject, one.reason) == (START, "A", "fetch failed")
+
+
+def test_what_was_asked_for_outside_the_plan_is_asked_for_again_by_name() -> None:
+    journal = {("2024-03-01", "all"): Question(Span.of_days(START, START), {"Z"})}
+    [ask] = partitions_to_ask(DAILY, {}, journal, datetime(2024, 3, 9, 12), plan=Plan(None, subjects_of))
+    assert (ask.partition.name, ask.is_planned, ask.named) == ("2024-03-01", False, frozenset({"Z"}))
+
+
+def test_yesterday_is_judged_before_it_is_published() -> None:
+    archive = KINDS["late days"]
+    plan = Plan(datetime(2024, 3, 8), subjects_of)
+    held = {("2024-03-08", "all"): Held(Span.of_days(date(2024, 3, 8), date(2024, 3, 8)), dict.fromkeys(SUBJECTS, "complete"),
+                                        datetime(2024, 3, 10))}  # fmt: skip
+    found = missing(archive, held, {}, datetime(2024, 3, 10, 12), plan=plan)
+    assert {(one.day, one.reason, one.can_be_had) for one in found} == {(date(2024, 3, 9), "not yet published", False)}
+
+
+def test_a_refused_landing_is_missing_and_not_asked_for_again() -> None:
+    span = Span.of_days(START, START)
+    held = {("2024-03-01", "all"): Held(span, {"A": "complete"}, datetime(2024, 3, 4), is_refused=True)}
+    [one] = missing(DAILY, held, {}, datetime(2024, 3, 5), plan=Plan(None, subjects_of))
+    assert (one.reason, one.can_be_had) == ("landing refused", False)
+
+
+def test_a_file_that_never_came_is_given_up_after_thirty_days() -> None:
+    span = Span.of_days(START, START)
+    held = {("2024-03-01", "all"): Held(span, {"A": "not_yet_published"}, datetime(2024, 3, 5))}
+    early, late = (
+        missing(DAILY, held, {}, now, plan=Plan(None, subjects_of))[0]
+        for now in (datetime(2024, 3, 20), datetime(2024, 4, 20))
+    )
+    assert (early.reason, early.can_be_had) == ("not yet published", True)
+    assert (late.reason, late.can_be_had) == ("no file at the venue", False)
+
+
+def test_the_plan_begins_where_a_home_was_fetching_until_lately() -> None:
+    now = datetime(2024, 3, 10, 12)
+    assert first_planned_day(DAILY, set(), now) == datetime(2024, 3, 9)
+    assert first_planned_day(DAILY, {date(2024, 2, 20), date(2024, 3, 5), date(2023, 1, 1)}, now) == datetime(
+        2024, 2, 20
+    )
+    assert first_planned_day(DAILY, {date(2023, 1, 1)}, now) == datetime(2024, 3, 9)
+
+
+def test_the_plan_of_a_home_is_frozen(tmp_path: Path) -> None:
+    first = freeze_plan(tmp_path, "v.oi", datetime(2024, 3, 1))
+    assert freeze_plan(tmp_path, "v.oi", datetime(2024, 4, 1)) == first == planned_since(tmp_path, "v.oi")
+
+
+def test_the_closed_list_is_one() -> None:
+    assert tuple(GAP_REASONS) == get_args(GapReason)
+
+
+async def _unpublished(api: Api, job: Job) -> AsyncIterator[Page]:
+    raise NotYetPublishedError
+    yield
+
+
+async def _gone(api: Api, job: Job) -> AsyncIterator[Page]:
+    raise NoLongerAvailableError("kept no more")
+    yield
+
+
+@pytest.mark.parametrize(
+    ("fetch", "reason", "can_be_had"),
+    [(_unpublished, "not yet published", True), (_gone, "no longer available", False)],
+    ids=["unpublished", "gone"],
+)
+def test_a_landing_says_why_a_subject_has_no_answer(
+    tmp_path: Path, fetch: object, reason: GapReason, can_be_had: bool
+) -> None:
+    venue = VenueLog(tmp_path, DAILY)
+    venue.feed = replace(venue.feed, fetch=fetch)  # type: ignore[arg-type]
+    venue.run()
+    assert {(one.reason, one.can_be_had) for one in venue.missing()} == {(reason, can_be_had)}
+
+
+def test_an_error_status_and_a_refusal_have_one_reason() -> None:
+    from pipelines.extract.fetch_log import reason_of
+
+    assert {reason_of(kind("x")) for kind in (ErrorStatusError, RequestRefusedError)} == {"refused: status"}
