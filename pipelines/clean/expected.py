@@ -18,7 +18,7 @@ from pipelines.contract.ddl import Contract, CoverageRule, Table
 from pipelines.core.gap_reasons import RANK, rank_sql
 from pipelines.extract.due import ANSWERED, Held, Missing
 from pipelines.extract.venue import WHOLE_VENUE
-from pipelines.storage.query import execute_with
+from pipelines.storage.query import execute_with, scalar
 
 ENDED_AFTER: Final = timedelta(days=30)
 """A series that the source has answered without for this long has ended; until then its days are missing."""
@@ -48,21 +48,35 @@ class Expected:
         return [one for one in self.missing if not (self.is_capture and one.can_be_had)]
 
 
-def write_expected(con: duckdb.DuckDBPyConnection, contract: Contract, expected: Expected) -> None:
-    """Bring ops.coverage of a source up to what was expected of it."""
-    execute_with(con, _asked(expected), "create or replace temp table asked as select * from frame")
-    execute_with(con, _answered(expected), "create or replace temp table answered as select * from frame")
-    execute_with(con, _lost_slots(expected), "create or replace temp table lost_slots as select * from frame")
+def write_expected(con: duckdb.DuckDBPyConnection, contract: Contract, several: Sequence[Expected]) -> None:
+    """Bring ops.coverage of several sources up to what was expected of them. Reads it once for all, and again only for those of
+    which something is missing."""
+    con.execute(
+        """
+        create or replace temp table coverage_bounds as
+        select
+            source, table_name, venue, instrument, series,
+            min(trade_date) filter (status <> 'missing' or quarantined > 0) as first_day,
+            max(trade_date) filter (status <> 'missing' or quarantined > 0) as last_day,
+            bool_or(status = 'missing') as has_missing
+        from ops.coverage
+        group by source, table_name, venue, instrument, series
+        """
+    )
     try:
-        for name in expected.tables:
-            table = contract.table(name)
-            if table.coverage is not None:
-                _Writer(con, expected, table, table.coverage).write()
+        for expected in several:
+            asked, lost = _asked(expected), _lost_slots(expected)
+            execute_with(con, asked, "create or replace temp table asked as select * from frame")
+            execute_with(con, _answered(expected), "create or replace temp table answered as select * from frame")
+            execute_with(con, lost, "create or replace temp table lost_slots as select * from frame")
+            for name in expected.tables:
+                table = contract.table(name)
+                if table.coverage is not None:
+                    writer = _Writer(con, expected, table, table.coverage)
+                    writer.write(is_missing=not asked.is_empty(), lacks_slots=not lost.is_empty())
     finally:
-        con.execute("drop table if exists asked")
-        con.execute("drop table if exists answered")
-        con.execute("drop table if exists lost_slots")
-        con.execute("drop table if exists series_bounds")
+        for name in ("coverage_bounds", "asked", "answered", "lost_slots", "series_bounds"):
+            con.execute(f"drop table if exists {name}")
 
 
 def _asked(expected: Expected) -> pl.DataFrame:
@@ -125,14 +139,20 @@ class _Writer:
     table: Table
     rule: CoverageRule
 
-    def write(self) -> None:
-        self._forget_expected()
+    def write(self, *, is_missing: bool, lacks_slots: bool) -> None:
+        if self._has_missing_rows():
+            self._forget_expected()
         self._bounds()
         self._add_days_of_series()
-        self._add_subjects_without_rows()
-        self._explain_gaps()
-        if self.expected.is_capture and self.rule.expected not in ("events", "interval"):
+        if is_missing:
+            self._add_subjects_without_rows()
+            self._explain_gaps()
+        if lacks_slots and self.rule.expected not in ("events", "interval"):
             self._explain_lost_slots()
+
+    def _has_missing_rows(self) -> bool:
+        found = "select coalesce(bool_or(has_missing), false) from coverage_bounds where source = ? and table_name = ?"
+        return bool(scalar(self.con, found, [self.expected.source, self.table.name]))
 
     @property
     def _place(self) -> dict[str, str]:
@@ -150,13 +170,9 @@ class _Writer:
             delete from ops.coverage as o
             where o.source = $source and o.table_name = $table and o.status = 'missing' and o.quarantined = 0
                 and not exists (
-                    select 1 from (
-                        select venue, instrument, series, min(trade_date) as first_day, max(trade_date) as last_day
-                        from ops.coverage
-                        where source = $source and table_name = $table and (status <> 'missing' or quarantined > 0)
-                        group by venue, instrument, series
-                    ) as b
-                    where b.venue = o.venue and b.instrument = o.instrument and b.series = o.series
+                    select 1 from coverage_bounds as b
+                    where b.source = $source and b.table_name = $table and b.venue = o.venue
+                        and b.instrument = o.instrument and b.series = o.series
                         and o.trade_date between b.first_day and b.last_day
                 )
             """,
@@ -167,9 +183,8 @@ class _Writer:
         self.con.execute(
             """
             create or replace temp table series_bounds as
-            select venue, instrument, series, min(trade_date) as first_day, max(trade_date) as last_day
-            from ops.coverage where source = $source and table_name = $table
-            group by venue, instrument, series
+            select venue, instrument, series, first_day, last_day
+            from coverage_bounds where source = $source and table_name = $table and first_day is not null
             """,
             self._place,
         )

@@ -199,8 +199,7 @@ def _write_expected(
     ]
     if expected:
         with connect() as con, transaction(con):
-            for one in expected:
-                write_expected(con, contract, one)
+            write_expected(con, contract, expected)
 
 
 def _has_work(con: duckdb.DuckDBPyConnection, store: LandingStore, source: str, landings: Sequence[Landing]) -> bool:

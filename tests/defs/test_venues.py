@@ -144,10 +144,10 @@ def lab(home: Settings, parsed: Path) -> Iterator[Lab]:
     with (
         environment(DAGSTER_HOME=""),
         dg.DagsterInstance.ephemeral() as instance,
-        Emulator(AnalyticMarket(), ["bybit"], now=lambda: lab.now) as emulator,
+        Emulator(AnalyticMarket(), ["bybit"], now=lambda: made.now) as emulator,
     ):
-        lab = Lab(home, parsed, emulator, instance)
-        yield lab
+        made = Lab(home, parsed, emulator, instance)
+        yield made
 
 
 def test_a_scheduled_run_lands_what_is_due_however_long_ago(lab: Lab) -> None:

@@ -59,7 +59,7 @@ def test_slots_after_the_newest_landed_one_are_counted_once_they_are_over(
     missing = [hour(20, "BTC-USD"), hour(21, "BTC-USD"), hour(22, "*", "never asked"), now]
     expected = Expected("v.chain", "v", ["option_chain"], missing, slots(*range(20)), slots_per_day=24)
     for _ in range(2):
-        write_expected(con, contract, expected)
+        write_expected(con, contract, [expected])
         assert rows(con) == [("BTC", DAY, 23, 20, "partial", "refused: status", "captured 20 of 23 slots")]
 
 
@@ -68,10 +68,12 @@ def test_a_subject_that_is_no_instrument_is_missing_when_it_lacks_a_whole_day(
 ) -> None:
     add(con, "v.chain", "option_chain", "v", "BTC", "snapshot", DAY, 24, 24, 0, "complete", None, None, None)
     few, all_day = [hour(3, "ETH-USD")], [hour(number, "ETH-USD") for number in range(24)]
-    write_expected(con, contract, Expected("v.chain", "v", ["option_chain"], few, slots(*range(24)), slots_per_day=24))
+    write_expected(
+        con, contract, [Expected("v.chain", "v", ["option_chain"], few, slots(*range(24)), slots_per_day=24)]
+    )
     assert [row[0] for row in rows(con)] == ["BTC"]
     write_expected(
-        con, contract, Expected("v.chain", "v", ["option_chain"], all_day, slots(*range(24)), slots_per_day=24)
+        con, contract, [Expected("v.chain", "v", ["option_chain"], all_day, slots(*range(24)), slots_per_day=24)]
     )
     assert rows(con)[1] == ("ETH-USD", DAY, None, 0, "missing", "refused: status", None)
 
@@ -83,7 +85,7 @@ def test_a_day_of_events_that_did_not_come_is_missing_as_a_whole(
         MIDNIGHT + timedelta(days=1), "BTCUSDT", "no answer in time", "no complete response", date(2024, 4, 1)
     )
     add(con, "v.forced", "liquidations", "v", "*", "", DAY, None, 0, 0, "empty", None, None, None)
-    write_expected(con, contract, Expected("v.forced", "v", ["liquidations"], [next_day], []))
+    write_expected(con, contract, [Expected("v.forced", "v", ["liquidations"], [next_day], [])])
     found = con.execute(
         "select trade_date, status, reason, detail, forgotten_on from ops.coverage order by 1"
     ).fetchall()
@@ -99,5 +101,5 @@ def test_a_gap_that_the_load_could_not_explain_gets_the_reason_of_the_fetch(
     for reason, instrument in (("not in the source", "A"), ("quarantined", "B")):
         add(con, "v.oi", "open_interest", "v", instrument, "1h", DAY, 24, 20, 0, "partial", reason, None, None)
     missing = [Missing(MIDNIGHT, name, "refused: checksum") for name in ("A", "B")]
-    write_expected(con, contract, Expected("v.oi", "v", ["open_interest"], missing, []))
+    write_expected(con, contract, [Expected("v.oi", "v", ["open_interest"], missing, [])])
     assert [(row[0], row[5]) for row in rows(con)] == [("A", "refused: checksum"), ("B", "quarantined")]
