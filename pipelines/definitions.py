@@ -3,6 +3,9 @@
 from pipelines.core import redaction
 from pipelines.core.settings import Settings
 from pipelines.defs.assemble import build_definitions
+from pipelines.operations.run_log import RunLog, start_logging
 
 redaction.install()
-defs = build_definitions(Settings.load())
+settings = Settings.load()
+start_logging(settings)
+defs = build_definitions(settings, observer=RunLog())

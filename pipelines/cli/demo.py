@@ -25,6 +25,7 @@ from pipelines.cli.screen import Bar, Screen
 from pipelines.cli.session import Session, open_session
 from pipelines.core.errors import ConfigError, VenueUnavailableError
 from pipelines.core.files import make_home, write_atomically
+from pipelines.core.home_kind import DEMO_MARKER, is_marked, mark_home
 from pipelines.core.paths import require_writable
 from pipelines.core.settings import Settings
 from pipelines.operations.build import ensure_manifest
@@ -61,7 +62,6 @@ EARLY_AFTER: Final = timedelta(days=2, hours=6)
 """Time of the early fetch, after the start of the last day."""
 
 CONNECT_SECONDS: Final = 5.0
-MARKER: Final = "demo.json"
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ def _prepare(settings: Settings, plan: Plan, screen: Screen, *, fresh: bool) -> 
     Raises ConfigError if the home contains anything else.
     """
     home = settings.root
-    marker = home / MARKER
+    marker = home / DEMO_MARKER
     # A live demo can be continued on later days; a simulated one belongs to one market.
     mark: dict[str, object] = (
         {"live": True} if plan.live else {"simulated": True, **asdict(plan), "last": str(plan.last)}
@@ -211,12 +211,15 @@ def _prepare(settings: Settings, plan: Plan, screen: Screen, *, fresh: bool) -> 
             raise ConfigError(
                 f"demo: {home} is not empty and contains no demo. Move it away, or set another LEVERHOUSE_HOME."
             )
-        if fresh or _mark(marker) != mark:
+        # What a demo of an older version landed does not say that it is simulated.
+        is_old = not plan.live and not is_marked(home)
+        if fresh or is_old or _mark(marker) != mark:
             screen.note(f"starting over in {home}")
             _empty(home, marker)
     make_home(home.parent)
     make_home(home)
     write_atomically(marker, f"{json.dumps(mark)}\n".encode())
+    mark_home(home, "real" if plan.live else "simulated")
 
 
 def _mark(marker: Path) -> object:

@@ -134,6 +134,7 @@ def check_local(settings: Settings, progress: Callable[[str, int, int], None]) -
         "home": lambda: [_home(settings)],
         "permissions": lambda: [_permissions(settings)],
         "disk": lambda: [_disk(settings)],
+        "sizes": lambda: [_sizes(settings)],
         "writer lock": lambda: [_lock(settings)],
         "mappings": lambda: _mappings(settings),
         "inbox": lambda: [_inbox(settings)],
@@ -231,6 +232,13 @@ def _disk(settings: Settings) -> Finding:
     if free < size + SPARE_BYTES:
         return Finding("disk", "wrong", found, "free disk space: rebuild and publish write a second copy")
     return Finding("disk", "ok", found)
+
+
+def _sizes(settings: Settings) -> Finding:
+    from pipelines.extract.landing import utc_now
+    from pipelines.operations.sizes import size_lines
+
+    return Finding("sizes", "ok", "; ".join(size_lines(settings, utc_now())) or "nothing yet")
 
 
 def _lock(settings: Settings) -> Finding:

@@ -5,6 +5,7 @@ Commands select the jobs; pipelines.defs defines them.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +17,8 @@ from filelock import FileLock
 from pipelines.cli.screen import Bar, Screen
 from pipelines.core.errors import LeverhouseError, PermanentError
 from pipelines.core.files import present_fault
-from pipelines.core.paths import claim_process, environment, prepare_home, remove_dead_process_locks
+from pipelines.core.lease import Leases, hold
+from pipelines.core.paths import environment, prepare_home
 from pipelines.core.redaction import redact
 from pipelines.core.settings import Settings
 from pipelines.extract.clock import check_clock
@@ -163,18 +165,19 @@ class Session:
     ) -> JobRun:
         """Execute a job, or the given assets of it, in this process. A failed run is returned, not raised; an interrupted run
         raises KeyboardInterrupt."""
-        from pipelines.defs.common import PROCESS_TAG
-
         before = len(self.record.errors)
         self.record.bar.show(job, 0, 0)
-        result = self._definitions.resolve_job_def(job).execute_in_process(
-            instance=self._instance,
-            run_config=dict(config or {}),
-            asset_selection=assets,
-            # The user of the command sees the failure; the daemon must not retry it.
-            tags={PROCESS_TAG: claim_process(self.settings), "dagster/max_retries": "0", **(tags or {})},
-            raise_on_error=False,
-        )
+        run_id = str(uuid.uuid4())
+        with hold(Leases.of(self.settings), run_id):
+            result = self._definitions.resolve_job_def(job).execute_in_process(
+                instance=self._instance,
+                run_id=run_id,
+                run_config=dict(config or {}),
+                asset_selection=assets,
+                # The user of the command sees the failure; the daemon must not retry it.
+                tags={"dagster/max_retries": "0", **(tags or {})},
+                raise_on_error=False,
+            )
         if _was_interrupted(result):
             raise KeyboardInterrupt
         error = None if result.success else self._error_of(result, self.record.errors[before:])
@@ -260,5 +263,4 @@ def open_session(
         with instance:
             for run_id in fail_orphaned_runs(instance, settings):
                 bar.line(f"run {run_id} of a killed process is marked as failed; its work continues in this run")
-            remove_dead_process_locks(settings)
             yield Session(settings, definitions, instance, record, log)

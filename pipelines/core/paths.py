@@ -1,4 +1,4 @@
-"""The home folder of a warehouse: subfolders, Dagster's settings file, and which processes using it are alive.
+"""The home folder of a warehouse: subfolders and Dagster's settings file. Which processes use it is in lease.py.
 
 Imports no Dagster and opens no database.
 """
@@ -8,8 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import pwd
-import secrets
-import socket
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -17,10 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from filelock import FileLock, Timeout
-
 from pipelines.core.errors import ConfigError, NotPermittedError
 from pipelines.core.files import explained, make_home, require_open_files, write_atomically
+from pipelines.core.home_kind import home_kind, mark_home
 from pipelines.core.settings import PROJECT_ROOT, Settings
 
 DAGSTER_YAML: Final = PROJECT_ROOT / "warehouse" / "dagster_home" / "dagster.yaml"
@@ -30,11 +27,9 @@ FOLDER_MODE: Final = 0o700
 
 OTHERS: Final = 0o007
 
-_process_locks: dict[Path, tuple[str, FileLock]] = {}
-
 
 def prepare_home(settings: Settings) -> None:
-    """Create the folders of the warehouse and write dagster.yaml if it is missing or differs from the project's.
+    """Create the folders of the warehouse, write down its kind, and renew dagster.yaml if it differs from the project's.
 
     A new home is 0711, its folders 0700; what is there already is closed to others. Raises NotPermittedError if the home
     belongs to another user or is not writable.
@@ -46,6 +41,7 @@ def prepare_home(settings: Settings) -> None:
         for folder in (*private_folders(settings), settings.dagster_home / "logs"):
             folder.mkdir(exist_ok=True, mode=FOLDER_MODE)
         _close_to_others(settings)
+        mark_home(settings.root, home_kind(settings.root))
         if not dagster_yaml_is_current(settings):
             write_atomically(settings.dagster_home / "dagster.yaml", DAGSTER_YAML.read_bytes())
     except OSError as error:
@@ -134,47 +130,6 @@ def dagster_yaml_is_current(settings: Settings) -> bool:
     """Whether the warehouse's dagster.yaml equals the project's."""
     target = settings.dagster_home / "dagster.yaml"
     return target.exists() and target.read_bytes() == DAGSTER_YAML.read_bytes()
-
-
-def claim_process(settings: Settings) -> str:
-    """A token that lets other processes check whether this one is alive. Every call in a process returns the same token.
-
-    It is backed by a file lock, which the operating system releases however the process ends; a process id would not do
-    because ids are reused.
-    """
-    folder = settings.dagster_home / "processes"
-    held = _process_locks.get(folder)
-    if held is not None and held[1].is_locked and held[0].split("~")[1] == str(os.getpid()):
-        return held[0]
-    folder.mkdir(parents=True, exist_ok=True)
-    token = f"{socket.gethostname()}~{os.getpid()}~{secrets.token_hex(6)}"
-    lock = FileLock(folder / f"{token}.lock")
-    lock.acquire(timeout=0)
-    _process_locks[folder] = (token, lock)
-    return token
-
-
-def process_is_alive(settings: Settings, token: str) -> bool:
-    """Whether the process that claimed `token` is running. Processes of other hosts count as alive."""
-    if token.split("~")[0] != socket.gethostname():
-        return True
-    path = settings.dagster_home / "processes" / f"{token}.lock"
-    if not path.exists():
-        return False
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    lock.release()
-    return False
-
-
-def remove_dead_process_locks(settings: Settings) -> None:
-    """Remove the lock files of processes of this host that have ended."""
-    for path in (settings.dagster_home / "processes").glob("*.lock"):
-        if not process_is_alive(settings, path.stem):
-            path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import re
 import tomllib
 import unicodedata
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
@@ -39,13 +39,17 @@ def _comma_list(value: object) -> object:
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
 
 
+ALERTS: Final = ("LEVERHOUSE_ALERT_WEBHOOK", "LEVERHOUSE_ALERT_MAIL", "LEVERHOUSE_ALERT_APPRISE")
+"""Variables that say where alerts are sent. They hold keys, and are read where they are used."""
+
 OTHER_VARIABLES: Final = frozenset(
     {
+        *ALERTS,
         "LEVERHOUSE_DATABASE", "LEVERHOUSE_PARQUET",
         "LEVERHOUSE_RECORDED", "LEVERHOUSE_SAMPLES", "LEVERHOUSE_FIELD", "LEVERHOUSE_REFERENCE",
     }
 )  # fmt: skip
-"""Variables of this project that are no settings: what dbt's profile reads, and where the tests find their material."""
+"""Variables of this project that are no settings: those of alerts, what dbt's profile reads, and where the tests find their material."""
 BENCHMARKS: Final = "LEVERHOUSE_BENCH_"
 
 PREFIX: Final = "LEVERHOUSE_"
@@ -165,6 +169,11 @@ class Settings(BaseSettings):
     kept_snapshots: int = Field(
         default=2, ge=1, description="Published snapshots that are kept, the current one included."
     )
+    kept_run_days: int = Field(
+        default=14, ge=2, description="Days that Dagster's runs, their events and their output are kept."
+    )
+    log_format: Literal["text", "json"] = Field(default="text", description="Lines that runs of the service print.")
+    alert_signals: bool = Field(default=False, description="Alerts also tell of signals that turned on or off.")
     lock_timeout_seconds: float = Field(
         default=600.0, ge=0, allow_inf_nan=False, description="How long a writer waits for the writer lock."
     )
@@ -217,6 +226,9 @@ class Settings(BaseSettings):
             for label, text in _texts(name, getattr(self, name)):
                 if "://" in text:
                     redaction.protect_address(label, text)
+        for name in ALERTS:
+            for address in os.environ.get(name, "").split():
+                redaction.protect_address(name, address)
 
     def endpoints_of(self, venue: str) -> dict[str, str]:
         """Base URLs that override or extend those of `venue`, by endpoint name."""

@@ -8,15 +8,19 @@ from pathlib import Path
 import dagster as dg
 
 from pipelines.contract.ddl import load_contract
+from pipelines.core.home_kind import is_simulated
 from pipelines.core.settings import Settings
 from pipelines.defs.checks import build_mart_checks
 from pipelines.defs.clean import build_clean_assets
 from pipelines.defs.jobs import build_jobs
 from pipelines.defs.landed import build_landing_sensor
+from pipelines.defs.launcher import leased_executor
 from pipelines.defs.marts import build_mart_assets, mart_keys
 from pipelines.defs.publish import build_published_asset, build_report_asset
 from pipelines.defs.raw import build_raw_assets
-from pipelines.defs.schedules import build_schedules, build_sensors
+from pipelines.defs.retention import build_retention_job, build_retention_schedule
+from pipelines.defs.schedules import build_schedules
+from pipelines.defs.sensors import build_sensors
 from pipelines.defs.venues import build_venue_assets, build_venue_jobs
 from pipelines.extract.landing import Clock, utc_now
 from pipelines.operations.build import ensure_manifest
@@ -44,6 +48,8 @@ def build_definitions(
     datasets = find_datasets(settings, extra=mappings)
     venues = followed_venues(settings)
     parsed = manifest or ensure_manifest(settings)
+    # A simulated market ends on a fixed day; nothing of it changes by itself.
+    simulated = is_simulated(settings.root)
     clean = build_clean_assets(settings, contract, datasets, venues, observer=observer)
     marts = build_mart_assets(settings, parsed, observer=observer)
     return dg.Definitions(
@@ -59,11 +65,14 @@ def build_definitions(
         jobs=[
             *build_jobs(settings, observer=observer),
             *build_venue_jobs(settings, venues, observer=observer, clock=clock),
+            build_retention_job(settings, observer=observer),
         ],
-        schedules=build_schedules(venues),
-        sensors=[
-            *build_sensors(settings, datasets, list(contract.clean), venues),
+        schedules=[] if simulated else [*build_schedules(venues), build_retention_schedule()],
+        sensors=[]
+        if simulated
+        else [
+            *build_sensors(settings, datasets, list(contract.clean)),
             build_landing_sensor(settings, [*clean.keys, *mart_keys(marts)], clock=clock),
         ],
-        executor=dg.in_process_executor,
+        executor=leased_executor,
     )

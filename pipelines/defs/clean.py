@@ -20,6 +20,7 @@ from pipelines.defs.common import (
     raw_key,
     step,
     table_metadata,
+    tables_of_rows,
 )
 from pipelines.extract.venue import Venue
 from pipelines.operations.datasets import Dataset
@@ -179,8 +180,8 @@ def _checks(state: "TableState") -> Iterator[dg.AssetCheckResult]:
         metadata={
             "checks": state.checks,
             "failed": len(state.failed_checks),
-            "failures": table_metadata(
-                [
+            **tables_of_rows(
+                failures=[
                     {
                         "source": c.source,
                         "check": c.name,
@@ -203,7 +204,7 @@ def _checks(state: "TableState") -> Iterator[dg.AssetCheckResult]:
             "duplicates": state.duplicates,
             "quarantined": state.quarantined,
             "rows": state.rows,
-            "quarantine": table_metadata(state.quarantine),
+            **tables_of_rows(quarantine=state.quarantine),
         },
     )
     gaps = state.gaps["partial"] + state.gaps["missing"]
@@ -214,6 +215,6 @@ def _checks(state: "TableState") -> Iterator[dg.AssetCheckResult]:
         severity=dg.AssetCheckSeverity.WARN,
         metadata={
             **{f"{status}_days": days for status, days in state.gaps.items()},
-            "gaps": table_metadata(state.gap_sample),
+            **tables_of_rows(gaps=state.gap_sample),
         },
     )

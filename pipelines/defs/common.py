@@ -14,7 +14,6 @@ import dagster as dg
 
 from pipelines.core.errors import LeverhouseError, TransientError
 from pipelines.core.files import explained, private_files
-from pipelines.core.paths import claim_process
 from pipelines.core.redaction import redact, redact_error
 from pipelines.core.settings import Settings
 from pipelines.extract.clock import check_clock
@@ -26,8 +25,13 @@ OWNERS: Final = ["team:data"]
 WRITER_POOL: Final = "warehouse_writer"
 """Pool of all steps that write the warehouse; its limit is in warehouse/dagster_home/dagster.yaml."""
 
-PROCESS_TAG: Final = "leverhouse/process"
-"""Run tag: token of the process that executes the run (core.paths.claim_process)."""
+KIND_TAG: Final = "leverhouse/kind"
+"""Run tag by which dagster.yaml limits how many runs of a kind go on at once: fetches never take the places of load and build."""
+
+FETCH_TAGS: Final = {KIND_TAG: "fetch", "dagster/max_runtime": "14400", "dagster/max_retries": "0"}
+CAPTURE_TAGS: Final = {KIND_TAG: "capture", "dagster/max_runtime": "1200", "dagster/max_retries": "0"}
+"""Runs that ask a venue: how long one may take (a capture's place is free again within its hour), and that Dagster repeats none:
+what is due is asked for by the next one."""
 
 RETRY_TAG: Final = "dagster/retry_on_asset_or_op_failure"
 """Run tag: whether the single retry of dagster.yaml applies to a failed step. Set only for transient errors."""
@@ -38,6 +42,11 @@ LEDGER: Final = dg.AssetKey(["clean", "ledger"])
 BUILT_DAILY: Final = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36), warn_window=timedelta(hours=27))
 """For everything downstream of the landing, which the daily schedule rebuilds. Covers when a table was built; the check
 newest_day covers how recent its rows are."""
+
+
+def venue_pool(venue: str) -> str:
+    """Pool of the steps that ask a venue: one at a time, because rate limits apply per IP address."""
+    return f"venue_{venue}"
 
 
 def raw_key(dataset: str) -> dg.AssetKey:
@@ -56,12 +65,10 @@ def clean_key(table: str) -> dg.AssetKey:
 def step(
     context: dg.AssetExecutionContext | dg.OpExecutionContext, settings: Settings, observer: Observer
 ) -> Iterator[None]:
-    """Run the body of an asset: tag the run with this process, and pass errors to the observer and to Dagster, without secrets.
+    """Run the body of an asset, and pass errors to the observer and to Dagster, without secrets.
 
     Dagster stores an error with all its causes. Only a TransientError allows the single retry of the run.
     """
-    if PROCESS_TAG not in context.run.tags:
-        context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: claim_process(settings)})
     name = context.op_execution_context.op.name if isinstance(context, dg.AssetExecutionContext) else context.op.name
     try:
         with private_files():
@@ -95,6 +102,11 @@ def _failure(error: LeverhouseError) -> dg.Failure:
         metadata={"error": type(error).__name__, "exit_code": error.exit_code},
         allow_retries=False,
     )
+
+
+def tables_of_rows(**tables: Sequence[Mapping[str, Any]]) -> dict[str, dg.TableMetadataValue]:
+    """Metadata of the tables that have rows: an empty one costs a kilobyte in every event and says nothing."""
+    return {name: table_metadata(rows) for name, rows in tables.items() if rows}
 
 
 def table_metadata(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:

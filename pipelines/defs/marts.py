@@ -12,7 +12,7 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 
 from pipelines.core.settings import Settings
-from pipelines.defs.common import BUILT_DAILY, LEDGER, OWNERS, WRITER_POOL, step, table_metadata
+from pipelines.defs.common import BUILT_DAILY, LEDGER, OWNERS, WRITER_POOL, step, tables_of_rows
 from pipelines.operations.build import READS_STATISTICS, BuildReport, NodeResult
 from pipelines.operations.observer import Observer
 
@@ -242,9 +242,8 @@ def _check(key: dg.AssetCheckKey, tests: Sequence[NodeResult]) -> dg.AssetCheckR
             "failed": len(wrong),
             "skipped": len(tests) - len(ran),
             "seconds": round(sum(node.seconds for node in ran), 3),
-            "passed": [node.name for node in ran if node.status == "success"],
-            "failures": table_metadata(
-                [
+            **tables_of_rows(
+                failures=[
                     {
                         "test": node.name,
                         "status": node.status,

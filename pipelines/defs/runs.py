@@ -1,12 +1,14 @@
-"""Runs of this host whose process has ended without reporting it: found by their process tag and marked as failed."""
+"""Runs whose process has ended without reporting it: found by their lease and marked as failed.
+
+The service finds them by itself (launcher.py); commands do it once at their start, without waiting for what only time can tell.
+"""
 
 from __future__ import annotations
 
 import dagster as dg
 
-from pipelines.core.paths import process_is_alive
+from pipelines.core.lease import Leases, LeaseWatch
 from pipelines.core.settings import Settings
-from pipelines.defs.common import PROCESS_TAG
 
 UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
@@ -17,21 +19,31 @@ UNFINISHED = [
 
 
 def orphaned_runs(instance: dg.DagsterInstance, settings: Settings) -> list[dg.DagsterRun]:
-    """Runs that are recorded as running although their process has ended.
+    """Runs that are recorded as running although their process, on this kernel, has ended.
 
-    A run without a process tag, or of another host, is left to Dagster's run monitoring.
+    A run without a lease, or of another kernel, is left to the service's monitoring.
     """
-    runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
-    return [run for run in runs if PROCESS_TAG in run.tags and not process_is_alive(settings, run.tags[PROCESS_TAG])]
+    return list(_deaths(instance, Leases.of(settings)).values())
 
 
 def fail_orphaned_runs(instance: dg.DagsterInstance, settings: Settings) -> list[str]:
     """Mark orphaned runs as failed, release their concurrency slots, and return their ids.
 
-    The next run continues their work, because pending work is found by comparing the landing with ops.
+    The next run continues their work, because pending work is found by comparing the landing with ops. Leases of runs that are
+    over are removed.
     """
-    runs = orphaned_runs(instance, settings)
-    for run in runs:
-        instance.report_run_failed(run, f"The process {run.tags[PROCESS_TAG]} ended without finishing this run.")
+    leases = Leases.of(settings)
+    deaths = _deaths(instance, leases)
+    for death, run in deaths.items():
+        leases.declare_lost(run.run_id)
+        instance.report_run_failed(run, death)
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-    return [run.run_id for run in runs]
+    leases.remove(but=[run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))])
+    return [run.run_id for run in deaths.values()]
+
+
+def _deaths(instance: dg.DagsterInstance, leases: Leases) -> dict[str, dg.DagsterRun]:
+    watch = LeaseWatch(leases)
+    runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
+    found = ((watch.death(run.run_id), run) for run in runs)
+    return {f"{death} Run {run.run_id}.": run for death, run in found if death is not None}

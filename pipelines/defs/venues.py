@@ -12,7 +12,7 @@ import dagster as dg
 from pydantic import Field
 
 from pipelines.core.settings import Settings
-from pipelines.defs.common import OWNERS, feed_key, step, table_metadata
+from pipelines.defs.common import CAPTURE_TAGS, FETCH_TAGS, OWNERS, feed_key, step, table_metadata, venue_pool
 from pipelines.defs.jobs import capture_job, fetch_job
 from pipelines.defs.landed import LANDED, report_planned, report_states
 from pipelines.defs.partitions import first_days, partitions_from
@@ -70,17 +70,12 @@ def step_name(venue: str, cadence: CadenceName) -> str:
     return f"{venue}_{'days' if cadence == 'daily' else 'captures'}"
 
 
-def _pool(venue: Venue) -> str:
-    """One step at a time per venue, because rate limits apply per IP address. dagster.yaml limits the pool to one."""
-    return f"venue_{venue.name}"
-
-
 def _job(settings: Settings, venue: Venue, cadence: CadenceName, observer: Observer, clock: Clock) -> dg.JobDefinition:
     feeds = [feed for feed in venue.feeds if feed.cadence.name == cadence]
 
     @dg.op(
         name=step_name(venue.name, cadence),
-        pool=_pool(venue),
+        pool=venue_pool(venue.name),
         description=f"Lands what is due of {venue.name}, or the given days of it.",
     )
     def fetch_step(context: dg.OpExecutionContext, config: FetchConfig) -> None:
@@ -112,7 +107,11 @@ def _job(settings: Settings, venue: Venue, cadence: CadenceName, observer: Obser
     name = fetch_job(venue.name) if cadence == "daily" else capture_job(venue.name)
     what = "Lands what is due of the daily feeds of" if cadence == "daily" else "Captures the current state of"
 
-    @dg.job(name=name, description=f"{what} {venue.name}. A sensor starts the load afterwards.")
+    @dg.job(
+        name=name,
+        run_tags=FETCH_TAGS if cadence == "daily" else CAPTURE_TAGS,
+        description=f"{what} {venue.name}. A sensor starts the load afterwards.",
+    )
     def job() -> None:
         fetch_step()
 
@@ -202,7 +201,7 @@ def _asset(
             dg.AssetCheckSpec(LANDED, asset=key, description="Everything that is due is landed; reported on change.")
         ],
         backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
-        pool=_pool(venue),
+        pool=venue_pool(venue.name),
     )
     def fetch_days(
         context: dg.AssetExecutionContext, config: FetchConfig

@@ -17,6 +17,7 @@ from pipelines.contract.ddl import polars_type
 from pipelines.core.progress import Progress, no_progress
 from pipelines.evidence.errors_of_series import ewc_error, t_quantile, terms
 from pipelines.evidence.panel import DIGITS, instant
+from pipelines.storage.query import transaction
 
 if TYPE_CHECKING:
     import duckdb
@@ -313,17 +314,12 @@ def write_levels(con: duckdb.DuckDBPyConnection, *, progress: Progress = no_prog
                 kernels[month] = kernel
                 kernel_rows += _kernel_rows(side, name, kernel, rules, digests[month])
         skill_rows += score(side, name, kernels, rules)
-    con.execute("begin")
-    try:
+    with transaction(con):
         for table, columns, rows in (
             ("liquidation_kernel_monthly", KERNEL, kernel_rows), ("liquidation_skill_daily", SKILL, skill_rows)
         ):  # fmt: skip
             con.execute(f"delete from stats.{table}")
             _insert(con, table, columns, rows)
-        con.execute("commit")
-    except BaseException:
-        con.execute("rollback")
-        raise
     return Fitted(len(kernel_rows), fitted, len(skill_rows), time.monotonic() - started)
 
 

@@ -16,6 +16,7 @@ from pipelines.contract.ddl import polars_type
 from pipelines.core.progress import Progress, no_progress
 from pipelines.evidence.estimates import Estimate, Hypothesis, Sample, estimate
 from pipelines.evidence.panel import Panel, instant, month_digests, read_panel
+from pipelines.storage.query import transaction
 
 if TYPE_CHECKING:
     import duckdb
@@ -67,16 +68,11 @@ def write_estimates(con: duckdb.DuckDBPyConnection, *, progress: Progress = no_p
     missing = {key for key, digest in wanted.items() if there.get(key) != digest}
     rows = list(_compute(panel, listed, months, settings, missing, wanted, progress)) if panel else []
     stale = [key for key in there if wanted.get(key) != there[key]]
-    con.execute("begin")
-    try:
+    with transaction(con):
         con.execute(
             "delete from stats.signal_estimates where list_contains(?, input_digest)", [[there[key] for key in stale]]
         )
         insert(con, rows)
-        con.execute("commit")
-    except BaseException:
-        con.execute("rollback")
-        raise
     return Estimated(rows=len(wanted), computed=len(rows), seconds=time.monotonic() - started)
 
 

@@ -9,6 +9,8 @@
 Bytes are written to a temporary file, synced and renamed, then the manifest in the same way; a payload without a manifest
 is not landed. A process killed in between leaves such a payload; the next landing of the same bytes overwrites it.
 
+Whatever changes what a load would read also changes <home>/.landed, so that one look tells whether a load is due.
+
 A mark is the decision of a load (refused: it could not be read, or the gate refused it) or of a person (accepted: load it
 although the gate refused it; forgotten: treat it as never landed). Marks lie beside the bytes, so that a rebuild agrees.
 """
@@ -32,6 +34,7 @@ import orjson
 from pipelines.contract.batch import ParsedBatch
 from pipelines.core.errors import LandingError
 from pipelines.core.files import open_plain, write_atomically
+from pipelines.core.home_kind import SIMULATED, is_simulated
 from pipelines.core.limits import current
 from pipelines.extract.pack import PackWriter
 from pipelines.extract.venue import Page
@@ -45,6 +48,8 @@ _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _MANIFEST_SUFFIX: Final = ".manifest.json"
 _LANDING_ID: Final = re.compile(r"[0-9a-f]{20}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_LANDED: Final = ".landed"
+_LOADED: Final = ".loaded"
 
 
 def utc_now() -> datetime:
@@ -150,7 +155,7 @@ class PackDraft:
         """
         content = self._writer.close()
         newest = self._store.newest(*self._identity)
-        request = json.loads(_canonical({**request, "content": content}))
+        request = self._store._marked({**request, "content": content})  # noqa: SLF001
         now = clock()
         checked_at = now if checked_at is None else min(now, checked_at)
         if newest and newest.request == request and newest.completeness == completeness:
@@ -173,6 +178,12 @@ class LandingStore:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.raw_dir = home / "raw"
+
+    def _marked(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The request as a manifest keeps it, with the mark of a simulated home."""
+        mark = {SIMULATED: True} if is_simulated(self.home) else {}
+        marked: dict[str, Any] = json.loads(_canonical({**request, **mark}))
+        return marked
 
     def all(self, source: str | None = None) -> list[Landing]:
         """Every landing that is not forgotten, oldest first. Manifests that cannot be read are in `damaged_manifests`."""
@@ -259,6 +270,23 @@ class LandingStore:
     def _decide(self, landing: Landing, mark: Mark, reason: str, clock: Clock) -> None:
         text = {"reason": reason, "decided_at": clock().isoformat(timespec="microseconds")}
         write_atomically(self.mark_path(landing, mark), orjson.dumps(text, option=orjson.OPT_INDENT_2))
+        self._note_change()
+
+    def landed_token(self) -> str | None:
+        """Changes with every landing and every decision of a person; None before the first."""
+        return _token(self.home / _LANDED)
+
+    def loaded_token(self) -> str | None:
+        """The `landed_token` that the last load of everything found."""
+        return _token(self.home / _LOADED)
+
+    def note_loaded(self, landed: str | None) -> None:
+        """Record that everything was loaded that was there when `landed` was the token."""
+        if landed is not None:
+            _replace_text(self.home / _LOADED, landed)
+
+    def _note_change(self) -> None:
+        _replace_text(self.home / _LANDED, secrets.token_hex(8))
 
     def current(self, source: str | None = None) -> list[Landing]:
         """The newest version of every part, oldest fetch first."""
@@ -291,7 +319,7 @@ class LandingStore:
         with source_file, _temporary(folder) as (temporary, sink):
             sha256, size = _copy(source_file, sink)
             newest = self.newest(source, partition, part)
-            request = json.loads(_canonical(request))
+            request = self._marked(request)
             if newest and newest.sha256 == sha256 and newest.request == request:
                 if any(self.verify([newest])):
                     # The bytes came again: they take the place of those that were lost or altered.
@@ -379,7 +407,10 @@ class LandingStore:
         os.fsync(sink.fileno())
         temporary.replace(landing.path)
         manifest = landing.path.with_name(landing.path.name + _MANIFEST_SUFFIX)
+        # Before, so that a process killed in between leaves a load due; after, so that a load in between leaves one due.
+        self._note_change()
         write_atomically(manifest, self._manifest(landing).encode())
+        self._note_change()
         self._note_stamp(landing)
 
     def newest_stamp(self, source: str) -> datetime:
@@ -485,6 +516,20 @@ def _check_manifest(landing: Landing) -> None:
         raise ValueError("its version, size, request or name is of another type")
     if landing.completeness not in get_args(Completeness) or landing.fetched_at.tzinfo is not None:
         raise ValueError("its completeness or its time is none")
+
+
+def _token(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="ascii")
+    except FileNotFoundError:
+        return None
+
+
+def _replace_text(path: Path, text: str) -> None:
+    """Not synced: after a power cut a load looks once more."""
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    temporary.write_text(text, encoding="ascii")
+    temporary.replace(path)
 
 
 def current_versions(landings: Iterable[Landing]) -> list[Landing]:

@@ -23,6 +23,7 @@ from filelock import FileLock
 
 from pipelines.core.errors import ContractError, PermanentError, TransientError
 from pipelines.core.files import as_error, explained, fault_in_text, write_atomically
+from pipelines.core.lease import confirm_leases
 from pipelines.core.paths import environment, plain_path
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import PROJECT_ROOT, Settings
@@ -337,7 +338,10 @@ def _invoke(
     from dbt.cli.main import dbtRunner
 
     def report_progress(event: Any) -> None:
-        if progress is not None and event.info.name in _TOTALS:
+        if event.info.name not in _TOTALS:
+            return
+        confirm_leases()
+        if progress is not None:
             progress(event.data.node_info.node_name, event.data.index, getattr(event.data, _TOTALS[event.info.name]))
 
     with environment(**_variables(settings)):

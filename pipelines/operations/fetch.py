@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipelines.contract.ddl import load_contract
 from pipelines.core.errors import ConfigError
+from pipelines.core.home_kind import check_endpoints_are_emulated
 from pipelines.core.limits import in_force
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
@@ -145,6 +146,8 @@ class _Fetch:
     def __post_init__(self) -> None:
         registry.check_endpoints(self.settings)
         check_clock(self.clock())
+        endpoints = {**self.venue.endpoints, **self.settings.endpoints_of(self.venue.name)}
+        check_endpoints_are_emulated(self.settings.root, self.venue.name, endpoints)
         self.store = LandingStore(self.settings.root)
 
     def selected(self, names: Collection[str] | None, cadence: CadenceName | None = None) -> list[Feed]:

@@ -20,7 +20,15 @@ from pipelines.clean.load import Connect, LoadReport, find_work, load_source
 from pipelines.clean.parsed import remove_leftovers
 from pipelines.clean.refusals import record_refusals
 from pipelines.contract.ddl import Contract, load_contract
-from pipelines.core.errors import LeverhouseError, MachineError, NotPermittedError, PermanentError, TransientError
+from pipelines.core.errors import (
+    ConfigError,
+    LeverhouseError,
+    MachineError,
+    NotPermittedError,
+    PermanentError,
+    TransientError,
+)
+from pipelines.core.home_kind import Kind, home_kind, origin_of_landing
 from pipelines.core.limits import in_force
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
@@ -135,6 +143,7 @@ def _load_pending(
     store = LandingStore(settings.root)
     remove_leftovers(settings.root)
     by_source: dict[str, list[Landing]] = {}
+    landed = store.landed_token()
     for landing in store.all():
         if sources is None or landing.source in sources:
             by_source.setdefault(landing.source, []).append(landing)
@@ -151,8 +160,10 @@ def _load_pending(
         pending = [source for source, found in by_source.items() if _has_work(con, store, source, found)]
     reports: list[LoadReport] = []
     failures: dict[str, LeverhouseError] = {}
+    kind = home_kind(settings.root)
     for source in pending:
         try:
+            _refuse_other_kind(kind, by_source[source])
             opened = registry.open_source(store, contract, source, by_source[source])
             report = load_source(
                 connect,
@@ -180,7 +191,21 @@ def _load_pending(
             record_refusals(con, store, by_source)
     if known_by is None:
         _write_expected(settings, contract, connect, sources, clock())
+        if sources is None:
+            store.note_loaded(landed)
     return LoadOutcome(reports=tuple(r for r in reports if r.landings or r.tables or r.refused), failures=failures)
+
+
+def _refuse_other_kind(kind: Kind, landings: Sequence[Landing]) -> None:
+    """Raise ConfigError if landings were made in a home of the other kind, by copying folders: a simulated market and the real
+    one have the same venues and instruments, and nobody could tell their rows apart afterwards."""
+    other = [landing for landing in landings if origin_of_landing(landing.request) != kind]
+    if other:
+        raise ConfigError(
+            f"{len(other)} landing(s) were made in a {origin_of_landing(other[0].request)} home and this one is {kind}: "
+            f"{', '.join(landing.landing_id for landing in other[:5])}{' …' if len(other) > 5 else ''}. Nothing of the source "
+            "was loaded; remove them with 'leverhouse landing forget ID', or make a demo anew with 'leverhouse demo --fresh'."
+        )
 
 
 def _write_expected(

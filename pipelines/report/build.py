@@ -9,7 +9,6 @@ A reader sees the old report or the new one, never half of each.
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
 import shutil
 import time
@@ -25,6 +24,7 @@ from filelock import FileLock, Timeout
 
 from pipelines.core.errors import WarehouseBusyError
 from pipelines.core.files import show_tree, sync
+from pipelines.core.home_kind import is_simulated
 from pipelines.core.settings import Settings
 from pipelines.report import layers
 from pipelines.report.encode import numbers, script, slug, words
@@ -35,9 +35,6 @@ from pipelines.report.views import SLOT, VIEWS, board_sql
 from pipelines.storage.warehouse import reader
 
 LINK: Final = "report"
-MARKER: Final = "demo.json"
-"""Lies in the home of a demo; says whether its market is simulated."""
-
 MAP_DAYS: Final = 365
 """Days of the market page."""
 
@@ -84,7 +81,7 @@ def write_report(settings: Settings, *, progress: Callable[[str, int, int], None
         target = folder / f"{LINK}-{token}"
         target.mkdir()
         try:
-            assets = _write(con, target, token, simulated=is_simulated(settings), progress=progress)
+            assets = _write(con, target, token, simulated=is_simulated(settings.root), progress=progress)
             show_tree(target)
             files = [path for path in target.rglob("*") if path.is_file()]
             for path in (*files, *(path for path in target.rglob("*") if path.is_dir()), target):
@@ -119,12 +116,6 @@ def _lock(settings: Settings) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def is_simulated(settings: Settings) -> bool:
-    """True where the warehouse belongs to a demo on simulated venues."""
-    marker = settings.root / MARKER
-    return marker.is_file() and json.loads(marker.read_text(encoding="utf-8")).get("simulated") is True
 
 
 def _write(

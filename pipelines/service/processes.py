@@ -78,6 +78,7 @@ class Service:
             *("-m", "dagster", "code-server", "start", "--socket", str(socket), "-m", DEFINITIONS),
             *("--working-directory", str(PROJECT_ROOT), "--location-name", LOCATION, "--log-level", "warning"),
         )
+        self._prepare()
         deadline = time.monotonic() + START_SECONDS
         while not socket.exists() and not stop:
             self._check()
@@ -92,6 +93,17 @@ class Service:
             *("-m", "pipelines.service.web", "--workspace", str(workspace)),
             *("--host", self.host, "--port", str(self.port), *origins),
         )
+
+    def _prepare(self) -> None:
+        """While the code server loads, in a process of its own: this one imports no Dagster and stays small."""
+        done = subprocess.run(
+            [sys.executable, "-m", "pipelines.service.prepare"],
+            cwd=self.settings.root, env=environment(self.settings), check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            raise PermanentError(
+                f"the service could not be prepared (exit code {done.returncode}); what it printed says why."
+            )
 
     def _spawn(self, *arguments: str) -> None:
         self._running.append(
@@ -127,6 +139,8 @@ def environment(settings: Settings) -> dict[str, str]:
         # Set, not added to: what stands on an inherited path could shadow a module of Dagster.
         "PYTHONPATH": str(PROJECT_ROOT),
         "PYTHONSAFEPATH": "1",
+        # The daemon's parts report every 30 s; without this, one that is stuck counts as alive for half an hour.
+        "DAGSTER_DAEMON_HEARTBEAT_TOLERANCE": "90",
     }
 
 

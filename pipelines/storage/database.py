@@ -13,6 +13,7 @@ import duckdb
 from pipelines.contract.ddl import Contract, apply_ddl, load_contract
 from pipelines.core.errors import TransientError, WarehouseDamagedError
 from pipelines.core.files import as_error, machine_fault, make_home, require_open_files, sync
+from pipelines.core.lease import confirm_leases
 from pipelines.core.settings import Settings
 
 STORAGE_VERSION: Final = "v1.4.0"
@@ -81,6 +82,7 @@ def replace_database(settings: Settings, finished: Path) -> None:
 
     The write-ahead log of the old database is removed first; otherwise it would be replayed into the new one.
     """
+    confirm_leases()
     log = settings.database.with_name(settings.database.name + ".wal")
     if log.exists():
         try:

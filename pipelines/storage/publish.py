@@ -24,6 +24,7 @@ import duckdb
 from pipelines.contract.ddl import load_contract
 from pipelines.core.errors import LeverhouseError, PublishError
 from pipelines.core.files import explained, show_folder, sync
+from pipelines.core.lease import confirm_leases
 from pipelines.core.settings import Settings
 from pipelines.storage.dictionary import MartDictionary, quoted, write_dictionary
 from pipelines.storage.snapshots import (
@@ -158,6 +159,7 @@ def publish(
 
 def _show(settings: Settings, snapshot: Path, tables: int, rows: int, now: datetime) -> None:
     """Let the stable name lead to the snapshot, and back if that is not what a reader of the name then gets."""
+    confirm_leases()
     target = settings.published_database
     before = current_snapshot(settings)
     put_away_stray_log(settings)

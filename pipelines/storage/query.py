@@ -15,6 +15,8 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from pipelines.core.lease import confirm_leases
+
 
 def first_row(con: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...]:
     """The first row of a query that always has one, such as an aggregate. Raises IndexError if there is none."""
@@ -44,10 +46,14 @@ def exactly(files: Iterable[Path]) -> list[str]:
 
 @contextmanager
 def transaction(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Commit what the block does, or roll it back if the block raises, including on an interrupt."""
+    """Commit what the block does, or roll it back if the block raises, including on an interrupt.
+
+    A process that lost the lease of its run ends instead of committing.
+    """
     con.execute("begin transaction")
     try:
         yield
+        confirm_leases()
         con.execute("commit")
     except BaseException:
         con.execute("rollback")

@@ -287,6 +287,32 @@ def source_newest_days(con: duckdb.DuckDBPyConnection) -> Sequence[Mapping[str, 
     )
 
 
+def source_counts(con: duckdb.DuckDBPyConnection) -> Sequence[Mapping[str, Any]]:
+    """Accepted and quarantined rows, and the lag in days, of every source and table."""
+    return _rows(
+        con,
+        "select source, table_name, rows_accepted, rows_quarantined, lag_days from marts.source_freshness "
+        "order by source, table_name",
+    )
+
+
+def problem_counts(con: duckdb.DuckDBPyConnection) -> Sequence[Mapping[str, Any]]:
+    """How many answers of venues were not taken, by what became of it."""
+    return _rows(con, "select effect, count(*) as problems from ops.fetch_problems group by effect order by effect")
+
+
+def signals_on(con: duckdb.DuckDBPyConnection) -> Sequence[Mapping[str, Any]]:
+    """The signals that are on on the newest day, with the verdicts of their hypotheses."""
+    return _rows(
+        con,
+        "select s.asset, s.signal, s.trade_date as day, "
+        "coalesce(string_agg(distinct v.verdict, ', ' order by v.verdict), 'none') as verdict "
+        "from marts.signals_daily as s left join marts.signal_scorecard_latest as v on v.signal = s.signal "
+        "where s.state = 'on' and s.trade_date = (select max(trade_date) from marts.signals_daily) "
+        "group by all order by s.asset, s.signal",
+    )
+
+
 def coverage_gaps(con: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], Sequence[Mapping[str, Any]]]:
     """Days of marts.data_coverage_daily by status, and the newest days that are missing or partial."""
     counts = _rows(con, "select status, count(*) as days from marts.data_coverage_daily group by 1 order by 1")

@@ -13,6 +13,7 @@ import dagster as dg
 import pytest
 
 from pipelines.contract.ddl import load_contract
+from pipelines.core.home_kind import mark_home
 from pipelines.core.paths import environment, prepare_home
 from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.defs.assemble import build_definitions
@@ -149,19 +150,29 @@ def test_columns_of_clean_tables_are_shown_with_their_comments(definitions: dg.D
 def test_jobs_schedules_and_sensors(definitions: dg.Definitions) -> None:
     repository = definitions.get_repository_def()
     jobs = {name for name in repository.job_names if not name.startswith("__")}
-    base_jobs = {"ingest_files", "load", "build", "publish", "everything", "rebuild"}
+    base_jobs = {"ingest_files", "load", "build", "publish", "everything", "rebuild", "retention"}
     assert jobs == base_jobs | {"fetch_bybit", "capture_bybit"}
     assert {(s.name, s.cron_schedule, s.job_name) for s in repository.schedule_defs} == {
         ("ingest_files_daily", "30 3 * * *", "ingest_files"),
         ("fetch_bybit_daily", "30 3 * * *", "fetch_bybit"),
         ("capture_bybit_hourly", "5 * * * *", "capture_bybit"),
+        ("retention_daily", "15 2 * * *", "retention"),
     }
     assert {s.name for s in repository.sensor_defs} == {
         "inbox",
-        "load_after_fetch",
+        "load_after_landing",
         "build_after_ingest",
+        "alerts",
         "landing_states",
     }
+
+
+def test_a_simulated_home_has_no_schedule_and_no_sensor(tmp_path: Path, parsed: Path) -> None:
+    settings = Settings(home=tmp_path, venues=("bybit",))
+    mark_home(tmp_path, "simulated")
+    repository = build_definitions(settings, manifest=parsed).get_repository_def()
+    assert (repository.schedule_defs, repository.sensor_defs) == ([], [])
+    assert "capture_bybit" in repository.job_names
 
 
 def test_ingestion_and_build_share_no_asset(definitions: dg.Definitions) -> None:

@@ -80,7 +80,7 @@ def test_a_file_without_rows_still_makes_pages(tmp_path: Path) -> None:
 def test_the_demos_pages_say_that_the_market_is_simulated(published: Settings) -> None:
     said = "Simulated market: no number on this page is a real one"
     assert said not in write_report(published).index.read_text()
-    (published.root / "demo.json").write_text(json.dumps({"simulated": True}))
+    (published.root / "home.json").write_text(json.dumps({"kind": "simulated"}))
     index = write_report(published).index
     assert all(said in (index.parent / f"{page}.html").read_text() for page in ("index", "asset", "asof", "trust"))
 

@@ -1,49 +1,21 @@
-"""Preparing the home of a warehouse, and detecting ended processes."""
+"""Preparing the home of a warehouse."""
 
 from __future__ import annotations
 
 import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from pipelines.core.errors import ConfigError, NotPermittedError
-from pipelines.core.paths import (
-    DAGSTER_YAML,
-    claim_process,
-    environment,
-    open_to_others,
-    plain_path,
-    prepare_home,
-    process_is_alive,
-    remove_dead_process_locks,
-)
-from pipelines.core.settings import PROJECT_ROOT, Settings
-
-_CLAIM = """
-import sys
-from pathlib import Path
-from pipelines.core.paths import claim_process
+from pipelines.core.paths import DAGSTER_YAML, environment, open_to_others, plain_path, prepare_home
 from pipelines.core.settings import Settings
-print(claim_process(Settings(home=Path(sys.argv[1]))))
-"""
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Settings:
     return Settings(home=tmp_path / "home")
-
-
-@pytest.fixture
-def dead(home: Settings) -> str:
-    """The token of a process that has ended."""
-    done = subprocess.run(
-        [sys.executable, "-c", _CLAIM, str(home.home)], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
 
 
 def test_a_new_home_gets_the_projects_dagster_settings(home: Settings) -> None:
@@ -62,23 +34,6 @@ def test_a_home_that_cannot_be_written_is_a_settings_error(tmp_path: Path) -> No
     (tmp_path / "file").write_text("a file", encoding="utf-8")
     with pytest.raises(ConfigError, match="LEVERHOUSE_HOME"):
         prepare_home(Settings(home=tmp_path / "file" / "home"))
-
-
-def test_a_process_has_one_token_and_is_alive(home: Settings) -> None:
-    token = claim_process(home)
-    assert claim_process(home) == token
-    assert process_is_alive(home, token)
-
-
-def test_the_token_of_an_ended_process_is_dead(home: Settings, dead: str) -> None:
-    assert not process_is_alive(home, dead)
-
-
-def test_only_lock_files_of_ended_processes_are_removed(home: Settings, dead: str) -> None:
-    own_token = claim_process(home)
-    remove_dead_process_locks(home)
-    assert [path.stem for path in (home.dagster_home / "processes").glob("*.lock")] == [own_token]
-    assert dead != own_token
 
 
 def test_the_environment_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:

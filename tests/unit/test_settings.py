@@ -190,3 +190,9 @@ def test_an_error_is_redacted_with_everything_behind_it() -> None:
     assert isinstance(cause, redaction.RedactedError)
     assert secret not in "".join(traceback.format_exception(group))
     assert "cannot reach https://host/[v.api]" in "".join(traceback.format_exception(group))
+
+
+def test_where_alerts_are_sent_is_kept_out_of_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEVERHOUSE_ALERT_WEBHOOK", "https://hooks.example.org/services/T0AB12XY/Zq81kd92")
+    Settings.load()
+    assert "Zq81kd92" not in redaction.redact("refused by https://hooks.example.org/services/T0AB12XY/Zq81kd92")
