@@ -49,7 +49,7 @@ OTHER_VARIABLES: Final = frozenset(
         "LEVERHOUSE_RECORDED", "LEVERHOUSE_SAMPLES", "LEVERHOUSE_FIELD", "LEVERHOUSE_REFERENCE",
     }
 )  # fmt: skip
-"""Variables of this project that are no settings: those of alerts, what dbt's profile reads, and where the tests find their material."""
+"""Variables of this project that are no settings: those of alerts, what dbt's profile reads, where the tests find their data."""
 BENCHMARKS: Final = "LEVERHOUSE_BENCH_"
 
 PREFIX: Final = "LEVERHOUSE_"
