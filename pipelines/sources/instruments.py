@@ -5,9 +5,10 @@ Parsing of a venue's list is in the venue's module; mapping symbols to assets is
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 import polars as pl
@@ -66,6 +67,9 @@ class InstrumentHistory:
 
     read: ReadCaptures
     _frame: pl.DataFrame | None = field(default=None, repr=False)
+    _times: list[datetime] = field(default_factory=list, repr=False)
+    """When the captures were fetched, each once, oldest first."""
+    _known: dict[int, pl.DataFrame] = field(default_factory=dict, repr=False)
 
     @staticmethod
     def none() -> pl.DataFrame:
@@ -76,6 +80,13 @@ class InstrumentHistory:
         """One row per instrument ever captured: from the newest capture before the span's end, else from the oldest capture.
         Venues publish only current instruments, so this is the best available approximation of the past."""
         frame = self._captures()
+        # What is known changes with a capture only, and a fetch asks for many spans between two of them.
+        captures = bisect_right(self._times, span.end)
+        if captures not in self._known:
+            self._known[captures] = self._at(frame, span)
+        return self._known[captures]
+
+    def _at(self, frame: pl.DataFrame, span: Span) -> pl.DataFrame:
         known = pl.col("captured_at") <= span.end
         return (
             frame.with_columns(known.alias("known"))
@@ -107,6 +118,7 @@ class InstrumentHistory:
             ]
             empty = pl.DataFrame(schema=SCHEMA | {"captured_at": pl.Datetime("us")})
             self._frame = pl.concat([empty, *frames])
+            self._times = self._frame.get_column("captured_at").unique().sort().to_list()
         return self._frame
 
 

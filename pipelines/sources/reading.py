@@ -70,28 +70,37 @@ def _strays(table: Table, feed: Feed, rows: pl.DataFrame, context: Context) -> p
     if table.merge or table.day_column is None or not isinstance(feed.cadence, Daily) or rows.is_empty():
         return rows.clear()
     at = rows.get_column(table.day_column)
-    earliest, latest = at.min(), at.max()
     first, last = context.span.start - NEAR, context.span.end + NEAR
-    if earliest is not None and latest is not None and first <= earliest and latest <= last:  # type: ignore[operator]
+    if _lies_between(at, first, last):
         return rows.clear()
     return rows.filter(~at.is_between(first, last).fill_null(value=True))
 
 
+def _lies_between(times: pl.Series, first: datetime, last: datetime) -> bool:
+    """Whether all times are between two, both included, or null. As numbers: no date has the year 58,000, and it is quick."""
+    numbers = times.cast(pl.Datetime("us")).to_physical()
+    earliest, latest = numbers.min(), numbers.max()
+    if not isinstance(earliest, int) or not isinstance(latest, int):
+        return True
+    bounds = [(bound - datetime(1970, 1, 1)) // timedelta(microseconds=1) for bound in (first, last)]
+    return bounds[0] <= earliest and latest <= bounds[1]
+
+
 def _with_possible_times(table: Table, one: Parsed, context: Context) -> Parsed:
     """`one` without rows at a time that cannot be; these are rejects."""
-    wrong = pl.lit(None, pl.String)
+    wrong: pl.Expr | None = None
     for column, kind in one.rows.schema.items():
         if isinstance(kind, pl.Datetime):
             first, last = LONGEST_AGO, LATEST
             if column == table.day_column and not table.merge:
                 first, last = FIRST_TIME, max(context.span.end, context.fetched_at) + LONGEST_AHEAD
-            found = one.rows.get_column(column)
-            if found.len() and not found.is_between(first, last).all():
-                wrong = pl.coalesce(wrong, pl.when(~pl.col(column).is_between(first, last)).then(pl.lit(column)))
+            if not _lies_between(one.rows.get_column(column), first, last):
+                found = pl.when(~pl.col(column).is_between(first, last)).then(pl.lit(column))
+                wrong = found if wrong is None else pl.coalesce(wrong, found)
+    if wrong is None:
+        return one
     named = one.rows.with_columns(wrong.alias("wrong"))
     impossible = named.filter(pl.col("wrong").is_not_null())
-    if impossible.is_empty():
-        return one
     # The year 58,000 is no date that could be written out.
     stamps = [pl.col(c).dt.epoch("us").alias(c) for c, kind in one.rows.schema.items() if isinstance(kind, pl.Datetime)]
     instrument = table.instrument_column

@@ -116,10 +116,14 @@ def read_records(
     counts.raise_if_absent()
     columns = {field.name: _typed(field, cells[field.name]) for field in fields}
     of_page = pl.Series(np.repeat(np.arange(len(read), dtype=np.uint32), lengths))
-    frame = pl.DataFrame(columns).with_columns(
-        pl.Series(SUBJECT, [page.subject for page in read], dtype=pl.String).gather(of_page),
-        pl.Series("received_at", [page.received_at for page in read], dtype=pl.Datetime("us")).gather(of_page),
-        pl.Series(LINE, lines, dtype=pl.Int64),
+    # Put together as they are: each expression over a frame takes longer than the columns of a page.
+    frame = pl.DataFrame(
+        [
+            *columns.values(),
+            pl.Series(SUBJECT, [page.subject for page in read], dtype=pl.String).gather(of_page),
+            pl.Series("received_at", [page.received_at for page in read], dtype=pl.Datetime("us")).gather(of_page),
+            pl.Series(LINE, lines, dtype=pl.Int64),
+        ]
     )
     return _split(frame, fields, cells, kept)
 
@@ -385,7 +389,9 @@ def _split(
                 schema=REJECT_SCHEMA,
             )
         )
-    rejects = pl.concat(faults).unique("line", keep="first", maintain_order=True) if faults else no_rejects()
+    if not faults:
+        return Records(frame, no_rejects())
+    rejects = pl.concat(faults).unique("line", keep="first", maintain_order=True)
     return Records(frame.filter(~pl.col(LINE).is_in(rejects["line"].implode())), rejects)
 
 

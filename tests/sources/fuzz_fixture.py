@@ -8,8 +8,9 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import timedelta
 from functools import cache
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ import polars as pl
 
 from pipelines.contract.ddl import Contract, load_contract
 from pipelines.core.settings import Settings
-from pipelines.extract.venue import Api, Context, Feed, Job, NotYetPublishedError, Page, Span
+from pipelines.extract.venue import Api, Context, Feed, Job, Page, Span
 from pipelines.sources import registry
 from pipelines.sources.account import Account, Counts
 from pipelines.sources.instruments import TURNOVER
@@ -43,12 +44,12 @@ def contract() -> Contract:
 
 
 def span_of(case: VenueCase, feed: Feed) -> Span:
-    """The day of the case, or its month where a feed has whole months."""
-    day = case.day
+    """The day of the case or the last that is published, or the month before it where a feed has whole months."""
+    day = min(case.day, (case.now - feed.published_after).date() - timedelta(days=2))
     if feed.partitioning.months != "only":
         return Span.of_days(day, day)
-    last = day.replace(day=1)
-    return Span.of_days(last.replace(month=last.month - 1), last - (datetime(2, 1, 2) - datetime(2, 1, 1)))
+    last = day.replace(day=1) - timedelta(days=1)
+    return Span.of_days(last.replace(day=1), last)
 
 
 @cache
@@ -62,12 +63,9 @@ def jobs_of(source: str) -> tuple[Job, ...]:
 
 @cache
 def answers(source: str) -> tuple[Page, ...]:
-    """The pages of the feed's day, of one subject; none if the emulator has not published them."""
+    """The pages of the feed's day, of one subject."""
     case, feed = FEEDS[source]
-    try:
-        return tuple(page for job in jobs_of(source) for page in fetch_pages(feed, in_process_api(case), job))
-    except NotYetPublishedError:
-        return ()
+    return tuple(page for job in jobs_of(source) for page in fetch_pages(feed, in_process_api(case), job))
 
 
 def context(source: str) -> Context:
@@ -244,7 +242,7 @@ def mutated(chance: random.Random, body: bytes) -> bytes:
         holder, key = chance.choice(places)
         match chance.randrange(4):
             case 0:
-                holder[key] = chance.choice(ODD_VALUES)
+                holder[key] = deepcopy(chance.choice(ODD_VALUES))
             case 1 if isinstance(holder, list):
                 holder.insert(key, holder[key])
             case 2 if isinstance(holder, dict):
