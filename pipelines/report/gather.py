@@ -137,10 +137,10 @@ def _frame(con: duckdb.DuckDBPyConnection, dataset: Dataset, assets: Sequence[st
     values = ", ".join(
         (*(f"cast({name} as double) as {name}" for name in dataset.numbers), *dataset.words, *dataset.texts)
     )
-    frame = con.execute(
+    frame = con.sql(
         f"select asset, {key}, trade_date, {values} from ({dataset.sql}) where asset in (select unnest($assets)) "
         "order by asset, key, trade_date",
-        {"assets": list(assets)},
+        params={"assets": list(assets)},
     ).pl()
     return frame.with_columns(
         pl.Series(name, rounded(frame[name].to_numpy().astype(np.float64)), nan_to_null=False)

@@ -62,7 +62,7 @@ class Bins:
         """The bins of an asset; None where it has none."""
         if asset not in self._read:
             self._read = self._lots[asset]
-            frame = self._con.execute(self._sql, {"assets": list(self._read)}).pl()
+            frame = self._con.sql(self._sql, params={"assets": list(self._read)}).pl()
             self._frames = {
                 name: part.with_columns((pl.col("trade_date") - self._spans[name].first).dt.total_days().alias("day"))
                 for (name,), part in frame.partition_by("asset", as_dict=True).items()
