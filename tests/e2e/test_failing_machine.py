@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
+from pipelines.cli.doctor import check_local
+from pipelines.core.settings import Settings
 from tests.e2e.example_history import run, write_history
-from tests.e2e.failing_machine import COMMANDS_THAT_READ, COMMANDS_THAT_WRITE, steps
+from tests.e2e.failing_machine import COMMANDS_THAT_READ, COMMANDS_THAT_WRITE, CORRUPTIONS, steps, tables
 from tests.e2e.machine_fixture import failing_machine, read_only, small_disk
 
-FEW: int = 4
+FEW: int = 3
 MANY: int = 50
 
 
@@ -96,6 +98,20 @@ def test_few_open_files_are_named_before_they_run_out(home: Path, history: Path)
     assert "raise the limit" in doctor["out"]
 
 
+@pytest.mark.parametrize("kind", ["warehouse cut short", "warehouse with rotten blocks", "warehouse overwritten"])
+def test_a_corrupt_warehouse_is_rebuilt_with_the_same_tables(home: Path, history: Path, kind: str) -> None:
+    expected, settings = tables(home), Settings(home=home)
+    _, damage, repair = CORRUPTIONS[kind]
+    damage(settings)
+    found = {finding.check: finding for finding in check_local(settings, lambda *_: None)}["database"]
+    assert found.verdict == "wrong"
+    assert "leverhouse rebuild" in found.next_step
+    repair(settings, history)
+    assert tables(home) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_corrupt_files_are_named_and_doctor_s_advice_gives_the_same_tables(tmp_path: Path, history: Path) -> None:
     results = {one["what"]: one for one in failing_machine("true", "corrupt", tmp_path, history)}
     expected = {
