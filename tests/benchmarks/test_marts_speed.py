@@ -66,6 +66,11 @@ SEEDS_AND_MODELS = (
 
 LEFT_OUT = ("oi_lead_lag_monthly", "liquidation_lead_lag_monthly")
 COLUMNS_LEFT_OUT = {
+    "dim_instrument.valid_to",
+    "dim_instrument.life",
+    "dim_instrument.ended_at",
+    "dim_instrument.end_known_by",
+    "fct_price_daily.is_stale",
     *(f"oi_trends_daily.oi_lead_{what}" for what in ("days", "correlation", "band", "pairs")),
     *(
         f"liquidation_comparison_daily.exchange_{side}_{what}"

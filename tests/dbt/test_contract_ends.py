@@ -13,7 +13,6 @@ VENUES = (
     "binance",
     "bitfinex",
     "bybit",
-    "coinalyze",
     "deribit",
     "dydx",
     "gate",
