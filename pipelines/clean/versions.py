@@ -71,8 +71,10 @@ def known_at(table: Table, versions: Sequence[tuple[Version, Sequence[Path]]]) -
     subject = f"cast({table.instrument_column} as varchar)" if table.instrument_column else "''"
     every = frozenset().union(*(version.subjects or () for version, _ in versions))
     asked = _Asked(every)
-    spilled = versions[-1][1][0].parent
-    with duckdb.connect(config={"memory_limit": current().reader_memory, "temp_directory": str(spilled)}) as con:
+    spilled = str(versions[-1][1][0].parent).replace("'", "''")
+    with duckdb.connect() as con:
+        con.execute(f"set memory_limit = '{current().reader_memory}'")
+        con.execute(f"set temp_directory = '{spilled}'")
         con.execute("set TimeZone = 'UTC'")
         con.execute(
             f"create temp table before as select {names}, hash(1) as content, available_at, {subject} as subject "

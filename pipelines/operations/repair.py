@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
-from pipelines.core.errors import ConfigError, LeverhouseError, NoLongerAvailableError
+from pipelines.core.errors import ConfigError, LandingError, LeverhouseError, NoLongerAvailableError
 from pipelines.core.limits import in_force
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
@@ -108,10 +108,13 @@ async def _rows(
     whole = span_of(landing)
     span = Span(whole.start, min(whole.end, whole.start + timedelta(days=1)))
     instruments = registry.instrument_history(store, venue).at(whole)
-    covers = landing.request.get("covers", {})
-    subject = next((name for name, outcome in sorted(covers.items()) if outcome == "complete"), next(iter(covers), "*"))
-    known = {} if feed.subjects is None else feed.subjects(instruments)
-    job = Job(subject, span, known.get(subject, {}))
+    covers: dict[str, str] = landing.request.get("covers", {})
+    known = {"*": {}} if feed.subjects is None else feed.subjects(instruments)
+    held = [name for name, outcome in sorted(covers.items()) if outcome == "complete"] or sorted(covers) or list(known)
+    subject = next((name for name in held if name in known), None)
+    if subject is None:
+        raise LandingError(f"none of its instruments is known; 'leverhouse fetch {venue.name}' lists them again")
+    job = Job(subject, span, known[subject])
     async with open_api(
         venue,
         endpoints=settings.endpoints_of(venue.name),

@@ -15,7 +15,8 @@ import tempfile
 import threading
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.extract.landing import LandingStore
 from pipelines.extract.venue import Page
 from pipelines.operations.load import import_files, load_pending
+from pipelines.storage import warehouse
 from pipelines.storage.warehouse import writer_lock
 
 SECONDS: Final = 120.0
@@ -229,7 +231,8 @@ ANSWERS: Final[Mapping[str, bytes]] = {
 
 @dataclass(frozen=True)
 class Measured:
-    """What a bomb cost and how it ended; `waited` is the longest time a second command waited for the writer lock."""
+    """What a bomb cost and how it ended. `waited` is the longest time a second command waited for the writer lock, `held` the
+    longest processor time that was spent with it."""
 
     name: str
     size: int
@@ -237,6 +240,7 @@ class Measured:
     processor: float
     peak: int
     waited: float
+    held: float
     ended: str
 
 
@@ -271,17 +275,19 @@ def measure(name: str, folder: Path) -> Measured:
         told = (
             json.loads(out.splitlines()[-1])
             if out
-            else {"ended": f"exit {child.returncode}: {err[-200:]}", "peak": 0, "processor": 0.0}
+            else {"ended": f"exit {child.returncode}: {err[-200:]}", "peak": 0, "processor": 0.0, "held": 0.0}
         )
     except subprocess.TimeoutExpired:
         peak = _peak(child.pid)
         child.kill()
         child.communicate()
-        told = {"ended": f"still going after {SECONDS:g} s", "peak": peak, "processor": 0.0}
+        told = {"ended": f"still going after {SECONDS:g} s", "peak": peak, "processor": 0.0, "held": 0.0}
     finally:
         over.set()
         asking.join()
-    return Measured(name, size, time.monotonic() - started, told["processor"], told["peak"], max(waits), told["ended"])
+    return Measured(
+        name, size, time.monotonic() - started, told["processor"], told["peak"], max(waits), told["held"], told["ended"]
+    )
 
 
 def _peak(process: int) -> int:
@@ -320,13 +326,24 @@ def _child(name: str, folder: Path) -> None:
     import resource
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    holds = [0.0]
+    take = warehouse.writer_lock
+
+    @contextmanager
+    def timed(settings: Settings, *, what: str) -> Iterator[None]:
+        with take(settings, what=what):
+            started = time.process_time()
+            yield
+            holds.append(time.process_time() - started)
+
+    warehouse.writer_lock = timed
     try:
         ended = _load(name, folder)
     except MemoryError:
         ended = f"more than {MEMORY >> 30} GiB of memory"
     spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     processor = sum(one.ru_utime + one.ru_stime for one in spent)
-    print(json.dumps({"ended": ended, "peak": _peak(os.getpid()), "processor": processor}))
+    print(json.dumps({"ended": ended, "peak": _peak(os.getpid()), "processor": processor, "held": max(holds)}))
 
 
 def main() -> None:
@@ -334,13 +351,14 @@ def main() -> None:
     if len(names) == 2 and Path(names[1]).is_dir():
         _child(names[0], Path(names[1]))
         return
-    print("| input | bytes | seconds | processor s | peak MB | lock waited s | ended |\n|---|---|---|---|---|---|---|")
+    heads = ("input", "bytes", "seconds", "processor s", "peak MB", "lock waited s", "lock held, processor s", "ended")
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}", flush=True)
     for name in names:
         with tempfile.TemporaryDirectory() as folder:
             found = measure(name, Path(folder))
         cells = (
             name, f"{found.size:,}", f"{found.seconds:.1f}", f"{found.processor:.1f}", f"{found.peak / 1e6:,.0f}",
-            f"{found.waited:.1f}", found.ended,
+            f"{found.waited:.1f}", f"{found.held:.1f}", found.ended,
         )  # fmt: skip
         print(f"| {' | '.join(cells)} |", flush=True)
 

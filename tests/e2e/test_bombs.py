@@ -13,6 +13,7 @@ pytestmark = pytest.mark.slow
 MEMORY = 1_000_000_000
 PROCESSOR_SECONDS = 30.0
 LOCK_SECONDS = 2.0
+"""Of processor: how long another command waits by the clock depends on what else the machine does."""
 
 LOADED = "150 MB list of records"
 """No bomb but an ordinary large file: what it holds is inserted while the lock is held."""
@@ -26,4 +27,4 @@ def test_a_bomb_is_bounded(name: str, tmp_path: Path) -> None:
     if name == LOADED:
         assert found.ended == "loaded 1,600,050 rows"
     else:
-        assert found.waited < LOCK_SECONDS, found
+        assert found.held < LOCK_SECONDS, found

@@ -24,6 +24,8 @@ LINES_BYTES: Final = 2 * MIB
 BATCH_BYTES: Final = 32 * MIB
 """Text cells that are gathered before a batch is given on."""
 
+ROW_BYTES: Final = 128
+"""What a row counts at least: one that is rejected takes more than its cells."""
 BROKEN_ROWS: Final = 100_000
 """Broken records that are gathered before they are given on."""
 PART_CELLS: Final = 1_000_000
@@ -146,7 +148,7 @@ class _Batch:
         for start in range(0, len(rows), step):
             frame = _json_frame(rows[start : start + step], lines[start : start + step], self.seen)
             self.frames.append(frame)
-            self.size += int(frame.estimated_size())
+            self.size += max(int(frame.estimated_size()), ROW_BYTES * frame.height)
             if self.size >= BATCH_BYTES:
                 yield from self._take()
 
