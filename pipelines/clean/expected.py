@@ -163,6 +163,12 @@ class _Writer:
         """A day without events is a fact of the source, whoever of its subjects did not answer."""
         return "true" if self.rule.expected == "events" else "false"
 
+    @property
+    def _is_lost(self) -> str:
+        """A capture of events reaches back over the slots before it: only a day without any has lost something."""
+        is_reaching = self.expected.is_capture and self.rule.expected == "events"
+        return f"a.slots >= {self.expected.slots_per_day}" if is_reaching else "true"
+
     def _forget_expected(self) -> None:
         """Remove what an earlier call added: missing days outside the rows of a series."""
         self.con.execute(
@@ -203,6 +209,7 @@ class _Writer:
                 from series_bounds as b
                 join asked as a
                     on (a.subject in (b.instrument, '{WHOLE_VENUE}') or {self._any_subject}) and a.trade_date > b.last_day
+                        and {self._is_lost}
                 union all
                 select b.venue, b.instrument, b.series, a.trade_date, 'not in the source', null, null
                 from series_bounds as b
@@ -257,6 +264,7 @@ class _Writer:
                 from ops.coverage as o
                 join asked as a
                     on (a.subject in (o.instrument, '{WHOLE_VENUE}') or {self._any_subject}) and a.trade_date = o.trade_date
+                        and {self._is_lost}
                 where o.source = $source and o.table_name = $table and o.status in ('partial', 'missing')
                     and o.quarantined = 0 and not coalesce(starts_with(o.detail, 'captured'), false)
                     and o.reason in ({", ".join(f"'{reason}'" for reason in UNSPECIFIC)})

@@ -287,9 +287,10 @@ def rows(settings: Settings, query: str) -> list[tuple[Any, ...]]:
 
 
 def coverage(settings: Settings) -> list[tuple[Any, ...]]:
-    """Coverage without the reason of lost slots: one of the two runs asked in vain, the other never asked."""
-    reason = "case when not coalesce(starts_with(detail, 'captured'), false) then reason end"
-    return rows(settings, f"select * replace ({reason} as reason) from ops.coverage order by all")
+    """Coverage without what is known of lost slots: one of the two runs asked in vain, the other never asked."""
+    known = "case when not coalesce(starts_with(detail, 'captured'), false) then {0} end as {0}"
+    columns = ", ".join(known.format(name) for name in ("reason", "forgotten_on"))
+    return rows(settings, f"select * replace ({columns}) from ops.coverage order by all")
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,29 @@ def test_a_day_of_events_that_did_not_come_is_missing_as_a_whole(
     ]
 
 
+def test_a_lost_slot_of_a_capture_of_events_loses_nothing(con: duckdb.DuckDBPyConnection, contract: Contract) -> None:
+    """The captures after it reach back."""
+    add(
+        con,
+        "v.forced",
+        "liquidations",
+        "v",
+        "*",
+        "",
+        DAY,
+        None,
+        4,
+        0,
+        "partial",
+        "never asked",
+        "a part of the day",
+        None,
+    )
+    expected = Expected("v.forced", "v", ["liquidations"], [hour(3, "BTC-USD")], slots(*range(24)), slots_per_day=24)
+    write_expected(con, contract, [expected])
+    assert rows(con) == [("*", DAY, None, 4, "partial", "never asked", "a part of the day")]
+
+
 def test_a_gap_that_the_load_could_not_explain_gets_the_reason_of_the_fetch(
     con: duckdb.DuckDBPyConnection, contract: Contract
 ) -> None:
