@@ -5,29 +5,34 @@ Imports no Dagster and opens no database.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import yaml
 from filelock import FileLock, Timeout
 
 from pipelines.core.errors import ConfigError
 from pipelines.core.settings import PROJECT_ROOT, Settings
 
 DAGSTER_YAML: Final = PROJECT_ROOT / "warehouse" / "dagster_home" / "dagster.yaml"
-"""Dagster settings, copied into every warehouse."""
+"""Dagster settings of every warehouse."""
+
+OVERRIDES: Final = "dagster_overrides.yaml"
+"""File in the home with Dagster settings of this warehouse alone, such as `storage:`."""
 
 _process_locks: dict[Path, tuple[str, FileLock]] = {}
 
 
 def prepare_home(settings: Settings) -> None:
-    """Create the folders of the warehouse and write dagster.yaml if it is missing or differs from the project's.
+    """Create the folders of the warehouse and write dagster.yaml if it is missing or differs from what it should be.
 
-    Raises ConfigError if the home is not writable.
+    Raises ConfigError if the home is not writable, or if its overrides are not valid.
     """
     try:
         for folder in (settings.root, settings.dagster_home, settings.dagster_home / "logs", settings.inbox_dir):
@@ -35,7 +40,7 @@ def prepare_home(settings: Settings) -> None:
         if not dagster_yaml_is_current(settings):
             target = settings.dagster_home / "dagster.yaml"
             temporary = target.with_name(f".{secrets.token_hex(4)}.yaml")
-            temporary.write_bytes(DAGSTER_YAML.read_bytes())
+            temporary.write_bytes(dagster_yaml(settings))
             temporary.replace(target)
     except OSError as error:
         raise ConfigError(
@@ -44,9 +49,48 @@ def prepare_home(settings: Settings) -> None:
 
 
 def dagster_yaml_is_current(settings: Settings) -> bool:
-    """Whether the warehouse's dagster.yaml equals the project's."""
+    """Whether the warehouse's dagster.yaml is the project's settings with the overrides of the home."""
     target = settings.dagster_home / "dagster.yaml"
-    return target.exists() and target.read_bytes() == DAGSTER_YAML.read_bytes()
+    return target.exists() and target.read_bytes() == dagster_yaml(settings)
+
+
+def dagster_yaml(settings: Settings) -> bytes:
+    """The project's Dagster settings, with those of `dagster_overrides.yaml` in the home over them.
+
+    Mappings are merged key by key, a null removes a setting, any other value takes the place of the project's. Raises
+    ConfigError where the overrides cannot be read.
+    """
+    try:
+        defaults = DAGSTER_YAML.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{DAGSTER_YAML}: {error.strerror}; the installation is incomplete, install it again.") from error
+    path = settings.root / OVERRIDES
+    if not path.exists():
+        return defaults
+    try:
+        written = path.read_bytes()
+        overrides = yaml.safe_load(written)
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    if overrides is None:
+        return defaults
+    if not isinstance(overrides, dict):
+        raise ConfigError(f"{path} holds no settings by name; write them as in dagster.yaml, such as 'storage:'.")
+    merged = _merged(yaml.safe_load(defaults), overrides)
+    head = f"# Made from leverhouse's settings and {OVERRIDES} ({hashlib.sha256(written).hexdigest()[:12]}); change that file.\n"
+    return (head + yaml.safe_dump(merged, sort_keys=False)).encode()
+
+
+def _merged(defaults: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(defaults)
+    for name, value in overrides.items():
+        if value is None:
+            merged.pop(name, None)
+        elif isinstance(value, dict) and isinstance(merged.get(name), dict):
+            merged[name] = _merged(merged[name], value)
+        else:
+            merged[name] = value
+    return merged
 
 
 def claim_process(settings: Settings) -> str:

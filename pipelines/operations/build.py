@@ -24,7 +24,7 @@ from filelock import FileLock
 from pipelines.core.errors import ContractError, PermanentError, TransientError
 from pipelines.core.paths import environment
 from pipelines.core.progress import Progress, no_progress
-from pipelines.core.settings import PROJECT_ROOT, Settings
+from pipelines.core.settings import PACKAGE_ROOT, PROJECT_ROOT, Settings
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
@@ -181,8 +181,11 @@ def edition(settings: Settings, manifest: Path) -> Edition:
 def code_version(settings: Settings) -> str:
     """Version of the package, and a digest of everything that decides what marts contain: code, contract and dbt project."""
     digest = hashlib.sha256(_project_digest(settings.dbt_project_dir).encode())
-    for path in sorted([*(PROJECT_ROOT / "pipelines").rglob("*.py"), *settings.schema_dir.glob("*.sql")]):
-        digest.update(f"\0{path.relative_to(PROJECT_ROOT).as_posix()}\0".encode())
+    code = {path.relative_to(PACKAGE_ROOT): path for path in (PACKAGE_ROOT / "pipelines").rglob("*.py")}
+    # By its place in the project, so that a wheel and the checkout it was made from have one version.
+    code |= {path.relative_to(PROJECT_ROOT): path for path in settings.schema_dir.glob("*.sql")}
+    for name, path in sorted(code.items()):
+        digest.update(f"\0{name.as_posix()}\0".encode())
         digest.update(path.read_bytes())
     try:
         package = version("leverhouse")
@@ -384,7 +387,7 @@ def _is_parsed(path: Path) -> bool:
 def _project_digest(project: Path) -> str:
     """Digest of everything the manifest depends on: the files of the project and the versions of dbt."""
     if not (project / "dbt_project.yml").exists():
-        raise ContractError(f"no dbt project in {project}; the checkout is incomplete.")
+        raise ContractError(f"no dbt project in {project}; the checkout or the installed package is incomplete.")
     digest = hashlib.sha256(f"{version('dbt-core')} {version('dbt-duckdb')}".encode())
     for folder, names, files in os.walk(project):
         names[:] = sorted(name for name in names if name not in _NOT_SOURCES and not name.startswith("."))

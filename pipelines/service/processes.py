@@ -22,7 +22,7 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from pipelines.core.errors import ConfigError, PermanentError
-from pipelines.core.settings import PROJECT_ROOT, Settings
+from pipelines.core.settings import PACKAGE_ROOT, Settings
 
 LOCATION: Final = "leverhouse"
 DEFINITIONS: Final = "pipelines.definitions"
@@ -76,7 +76,7 @@ class Service:
         )
         self._spawn(
             *("-m", "dagster", "code-server", "start", "--socket", str(socket), "-m", DEFINITIONS),
-            *("--working-directory", str(PROJECT_ROOT), "--location-name", LOCATION, "--log-level", "warning"),
+            *("--working-directory", str(PACKAGE_ROOT), "--location-name", LOCATION, "--log-level", "warning"),
         )
         deadline = time.monotonic() + START_SECONDS
         while not socket.exists() and not stop:
@@ -125,7 +125,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "LEVERHOUSE_HOME": str(settings.root),
         "LEVERHOUSE_MAPPINGS": str(settings.mappings_dir.resolve()),
         # Set, not added to: what stands on an inherited path could shadow a module of Dagster.
-        "PYTHONPATH": str(PROJECT_ROOT),
+        "PYTHONPATH": str(PACKAGE_ROOT),
         "PYTHONSAFEPATH": "1",
     }
 
