@@ -63,7 +63,9 @@ def dagster_yaml(settings: Settings) -> bytes:
     try:
         defaults = DAGSTER_YAML.read_bytes()
     except OSError as error:
-        raise ConfigError(f"{DAGSTER_YAML}: {error.strerror}; the installation is incomplete, install it again.") from error
+        raise ConfigError(
+            f"{DAGSTER_YAML}: {error.strerror}; the installation is incomplete, install it again."
+        ) from error
     path = settings.root / OVERRIDES
     if not path.exists():
         return defaults

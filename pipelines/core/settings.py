@@ -80,9 +80,7 @@ class Settings(BaseSettings):
     so that printing the settings cannot print one.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="LEVERHOUSE_", toml_file=SETTINGS_FILE, frozen=True, extra="forbid"
-    )
+    model_config = SettingsConfigDict(env_prefix="LEVERHOUSE_", toml_file=SETTINGS_FILE, frozen=True, extra="forbid")
 
     home: Path = Field(
         default_factory=default_home, description="Root folder of this warehouse; contains all of its data."
