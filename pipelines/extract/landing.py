@@ -350,8 +350,43 @@ class LandingStore:
         sink.flush()
         os.fsync(sink.fileno())
         temporary.replace(landing.path)
-        manifest = landing.path.with_name(landing.path.name + _MANIFEST_SUFFIX)
-        write_atomically(manifest, self._manifest(landing).encode())
+        self.write_manifest(landing)
+
+    def from_record(self, record: Mapping[str, Any]) -> Landing:
+        """A landing from its row in ops.landings."""
+        names = (
+            "landing_id",
+            "source",
+            "partition",
+            "part",
+            "version",
+            "original_name",
+            "sha256",
+            "bytes",
+            "fetched_at",
+        )
+        return Landing(
+            **{name: record[name] for name in names},
+            path=self.home / record["path"],
+            completeness=record["completeness"],
+            request=json.loads(record["request"]),
+        )
+
+    def has_manifest(self, landing: Landing) -> bool:
+        """Whether the manifest of a landing is there and can be read."""
+        try:
+            self._read(_manifest_path(landing))
+        except LandingError:
+            return False
+        return True
+
+    def write_manifest(self, landing: Landing) -> None:
+        """Write the manifest of landed bytes that have lost theirs."""
+        write_atomically(_manifest_path(landing), self._manifest(landing).encode())
+
+    def is_forgotten(self, landing: Landing) -> bool:
+        """Whether a person decided that this landing counts as never landed."""
+        return self.mark_path(landing, "forgotten").exists()
 
     def keep_mapping(self, source: str, text: bytes) -> str:
         """Store the text of a mapping with the landings of `source`; returns its sha256, which is also its file name."""
@@ -438,6 +473,10 @@ def _safe(name: str) -> str:
 
 def _canonical(request: Mapping[str, Any]) -> str:
     return json.dumps(dict(request), sort_keys=True, ensure_ascii=False)
+
+
+def _manifest_path(landing: Landing) -> Path:
+    return landing.path.with_name(landing.path.name + _MANIFEST_SUFFIX)
 
 
 def _checked_path(landing: Landing) -> Path:
