@@ -106,9 +106,9 @@ def backup(settings: Settings, folder: Path, *, now: datetime, progress: Progres
     """
     started = time.monotonic()
     folder = folder.expanduser().resolve()
-    _check_folder(settings, folder)
-    known = read_index(folder) if (folder / INDEX).exists() else {}
     found = dict(_files(settings))
+    _check_folder(settings, folder, found)
+    known = read_index(folder) if (folder / INDEX).exists() else {}
     _check_same_home(known, found)
     work = _Backup(settings, folder, known, found)
     for done, name in enumerate(sorted(found, key=_order)):
@@ -372,14 +372,14 @@ def _index(entries: Mapping[str, Entry], now: datetime) -> bytes:
     return orjson.dumps({"format": FORMAT, "made_at": now.isoformat(timespec="seconds"), "files": files})
 
 
-def _check_folder(settings: Settings, folder: Path) -> None:
+def _check_folder(settings: Settings, folder: Path, found: Mapping[str, tuple[int, int]]) -> None:
     if folder.is_relative_to(settings.root) or settings.root.is_relative_to(folder):
         raise ConfigError(
             f"{folder} lies in the home {settings.root}, or around it; name another folder, best on another disk."
         )
     if folder.is_dir() and any(folder.iterdir()) and not (folder / INDEX).exists():
-        # What a killed first backup left has no index; it holds folders of the home's names and nothing else.
-        strangers = {path.name for path in folder.iterdir()} - {"raw", "mappings", "dagster_home"}
+        # What a killed first backup left has no index; it holds files of the home's names and nothing else.
+        strangers = {path.name for path in folder.iterdir()} - {name.split("/")[0] for name in found}
         if strangers:
             raise ConfigError(
                 f"{folder} holds something else ({min(strangers)}); name an empty folder, or one with a backup."

@@ -21,22 +21,20 @@ from pipelines.core.settings import PROJECT_ROOT, Settings
 
 CARRIED: Final = "pipelines/_project/"
 
-_VALIDATE: Final = """
+_HOOK: Final = """
 import os, sys
-written = set()
+sink = os.open(os.environ["WRITTEN"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 def note(event, arguments):
-    if event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
-        written.add(os.path.abspath(os.fspath(arguments[0])))
-    elif event in ("os.mkdir", "os.rename", "os.symlink"):
-        written.update(os.path.abspath(os.fspath(name)) for name in arguments[:2] if isinstance(name, str | os.PathLike))
+    if event == "open":
+        names = arguments[:1] if arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) else ()
+    else:
+        names = arguments[:2] if event in ("os.mkdir", "os.rename", "os.symlink") else ()
+    for name in names:
+        if isinstance(name, str | bytes | os.PathLike):
+            os.write(sink, os.fsencode(os.path.abspath(os.fsdecode(name))) + bytes([10]))
 sys.addaudithook(note)
-sys.argv = ["dagster", "definitions", "validate", "-m", "pipelines.definitions"]
-from dagster.__main__ import main
-try:
-    main()
-finally:
-    sys.stdout.write("".join(f"written {path}\\n" for path in sorted(written)))
 """
+"""A sitecustomize: every Python process that is started notes what it opens for writing, makes or renames."""
 
 
 def build(folder: Path) -> Path:
@@ -115,25 +113,24 @@ def test_an_installed_package_has_its_home_in_the_users_data_folder_and_the_vers
 def test_dagster_validates_the_definitions_and_writes_nothing_outside_the_home(
     tmp_path: Path, spare_parsing: Callable[[Settings], None]
 ) -> None:
-    home, empty, scratch = tmp_path / "home", tmp_path / "empty", tmp_path / "scratch"
-    empty.mkdir()
-    scratch.mkdir()
+    home, empty, scratch, hook = (tmp_path / name for name in ("home", "empty", "scratch", "hook"))
+    for folder in (empty, scratch, hook):
+        folder.mkdir()
+    (hook / "sitecustomize.py").write_text(_HOOK, encoding="utf-8")
     settings = Settings(home=home)
     spare_parsing(settings)
     settings.dagster_home.mkdir()
     given = {
-        "LEVERHOUSE_HOME": home,
-        "DAGSTER_HOME": settings.dagster_home,
-        "PYTHONPATH": PROJECT_ROOT,
-        "TMPDIR": scratch,
-    }
+        "LEVERHOUSE_HOME": home, "DAGSTER_HOME": settings.dagster_home, "TMPDIR": scratch, "WRITTEN": tmp_path / "written",
+        "PYTHONPATH": f"{hook}{os.pathsep}{PROJECT_ROOT}", "PYTHONDONTWRITEBYTECODE": "1",
+    }  # fmt: skip
     done = subprocess.run(
-        [sys.executable, "-B", "-c", _VALIDATE],
+        [sys.executable, "-m", "dagster", "definitions", "validate", "-m", "pipelines.definitions"],
         cwd=empty, env=os.environ | {name: str(value) for name, value in given.items()},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    written = [Path(line.removeprefix("written ")) for line in done.stdout.splitlines() if line.startswith("written ")]
+    written = [Path(line) for line in (tmp_path / "written").read_text(encoding="utf-8").splitlines()]
     assert any(path.is_relative_to(home) for path in written), "the hook sees what is written"
     allowed = (home, scratch, Path("/dev"))
     assert [path for path in written if not any(path.is_relative_to(folder) for folder in allowed)] == []
