@@ -4,6 +4,7 @@
     raw/<source>/<partition>/<part>~<landing_id>.manifest.json
     raw/<source>/<partition>/<part>~<landing_id>.<mark>.json   what was decided about it: refused, accepted, forgotten
     raw/<source>/_mappings/<sha256>.toml                    the mapping an imported file is read with
+    raw/format.json                                         version of all this; without it, 1
 
 Bytes are written to a temporary file, synced and renamed, then the manifest in the same way; a payload without a manifest
 is not landed. A process killed in between leaves such a payload; the next landing of the same bytes overwrites it.
@@ -29,7 +30,8 @@ from typing import Any, BinaryIO, Final, Literal
 import orjson
 
 from pipelines.contract.batch import ParsedBatch
-from pipelines.core.errors import LandingError
+from pipelines.contract.versions import LANDING_FORMAT
+from pipelines.core.errors import ConfigError, LandingError
 from pipelines.core.files import write_atomically
 from pipelines.extract.pack import PackWriter
 from pipelines.extract.venue import Page
@@ -40,6 +42,7 @@ Clock = Callable[[], datetime]
 
 _CHUNK: Final = 1 << 20
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
+_FORMAT_FILE: Final = "format.json"
 _MANIFEST_SUFFIX: Final = ".manifest.json"
 
 
@@ -170,7 +173,23 @@ class LandingStore:
         """One line for every manifest that cannot be read. What it described counts as not landed."""
         return self._scan(None)[2]
 
+    def check_format(self) -> None:
+        """Raise ConfigError if a later version of leverhouse wrote the landing, in a format that this one does not read."""
+        path = self.raw_dir / _FORMAT_FILE
+        try:
+            found = orjson.loads(path.read_bytes())["landing_format"]
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise LandingError(f"{path} cannot be read ({error}); restore it from a backup.") from error
+        if not isinstance(found, int) or found > LANDING_FORMAT:
+            raise ConfigError(
+                f"{self.raw_dir} has format {found}, and this version of leverhouse reads up to {LANDING_FORMAT}. Install the "
+                "version that wrote it, or a newer one."
+            )
+
     def _scan(self, source: str | None) -> tuple[list[Landing], set[str], list[str]]:
+        self.check_format()
         root = self.raw_dir / _safe(source) if source else self.raw_dir
         found: list[Landing] = []
         forgotten: set[str] = set()
@@ -347,6 +366,10 @@ class LandingStore:
 
     def _keep(self, landing: Landing, temporary: Path, sink: BinaryIO) -> None:
         """Write the payload first and the manifest last: a payload without a manifest is not landed."""
+        if not (self.raw_dir / _FORMAT_FILE).exists():
+            text = orjson.dumps({"landing_format": LANDING_FORMAT})
+            write_atomically(self.raw_dir / _FORMAT_FILE, text)
+        self.check_format()
         sink.flush()
         os.fsync(sink.fileno())
         temporary.replace(landing.path)

@@ -275,6 +275,9 @@ class Feed:
     """Completeness rules of the source, if they do not follow from the other fields."""
     rules_of_subjects: Callable[[Sequence[tuple[Span, frozenset[str]]]], Any] | None = None
     """The same, given the landed spans with the subjects that each holds."""
+    parser_version: int = 1
+    """Raised by one when `parse` makes other rows of the same bytes, or reads bytes it refused: the next load then reads every
+    landing of the feed again."""
 
     @property
     def published_after(self) -> timedelta:

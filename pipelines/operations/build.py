@@ -25,6 +25,7 @@ from pipelines.core.errors import ContractError, PermanentError, TransientError
 from pipelines.core.paths import environment
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import PACKAGE_ROOT, PROJECT_ROOT, Settings
+from pipelines.operations.model_versions import drop_outdated_models, record_sql_versions, sql_versions
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
@@ -211,8 +212,11 @@ def build_marts(settings: Settings, *, select: Sequence[str] = (), progress: Pro
 
 
 def build_inputs(settings: Settings, *, progress: Progress = no_progress) -> BuildReport:
-    """Run dbt over everything that reads no statistics. Raises as build_marts does."""
-    return _run(settings, "build", ["--exclude", READS_STATISTICS], progress)
+    """Run dbt over everything that reads no statistics. Raises as build_marts does.
+
+    An incremental model whose SQL, macros, thresholds or seeds have changed is built whole.
+    """
+    return _run(settings, "build", ["--exclude", READS_STATISTICS], progress, whole=True)
 
 
 def build_evidence(settings: Settings, *, progress: Progress = no_progress) -> BuildReport:
@@ -240,7 +244,9 @@ def check_marts(settings: Settings, *, select: Sequence[str], progress: Progress
     return _run(settings, "test", ["--select", *select], progress)
 
 
-def _run(settings: Settings, command: str, nodes: Sequence[str], progress: Progress) -> BuildReport:
+def _run(
+    settings: Settings, command: str, nodes: Sequence[str], progress: Progress, *, whole: bool = False
+) -> BuildReport:
     from pipelines.storage.warehouse import writer, writer_lock
 
     started = time.monotonic()
@@ -258,8 +264,16 @@ def _run(settings: Settings, command: str, nodes: Sequence[str], progress: Progr
         *nodes,
     ]
     with writer_lock(settings, what=f"dbt {command}"):
-        results = _invoke(settings, arguments, manifest=load_parsed(path), progress=progress)
+        manifest = load_parsed(path)
+        versions = sql_versions(manifest, settings.dbt_project_dir) if whole else {}
+        if whole:
+            for model in drop_outdated_models(settings, versions):
+                progress(f"{model} is built whole: its SQL or a seed has changed", 0, 0)
+        results = _invoke(settings, arguments, manifest=manifest, progress=progress)
         described = _describe(settings, results)
+        if whole:
+            built = {node.name for node in described if node.kind == "model" and node.status in {"success", "warn"}}
+            record_sql_versions(settings, {name: x for name, x in versions.items() if name.split(".")[1] in built})
     return BuildReport(nodes=described, seconds=time.monotonic() - started)
 
 

@@ -19,10 +19,12 @@ from pipelines.clean.load import LoadReport, find_work, load_source
 from pipelines.clean.parsed import remove_leftovers
 from pipelines.clean.refusals import record_refusals
 from pipelines.contract.ddl import load_contract
+from pipelines.contract.versions import SCHEMA_VERSION, MadeBy
 from pipelines.core.errors import LeverhouseError, PermanentError, TransientError
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import Clock, Landing, LandingStore, Refusal, utc_now
+from pipelines.operations.build import code_version
 from pipelines.quality.batch import Gate
 from pipelines.quality.gate import run_gate
 from pipelines.sources import registry
@@ -130,6 +132,7 @@ def load_pending(
         pending = [source for source, found in by_source.items() if _has_work(con, store, source, found)]
     reports: list[LoadReport] = []
     failures: dict[str, LeverhouseError] = {}
+    code = code_version(settings) if pending else None
     for source in pending:
         try:
             opened = registry.open_source(store, contract, source, by_source[source])
@@ -145,6 +148,7 @@ def load_pending(
                 now=clock(),
                 reader_version=opened.version,
                 known_by=known_by,
+                made_by=MadeBy(code, SCHEMA_VERSION, registry.parser_version(source)),
                 progress=progress,
             )
         except LeverhouseError as error:
@@ -158,7 +162,9 @@ def load_pending(
 
 
 def _has_work(con: duckdb.DuckDBPyConnection, store: LandingStore, source: str, landings: Sequence[Landing]) -> bool:
-    """Whether a source has landings to load, or refused ones that the code of now has not read yet."""
+    """Whether a source has landings that the parser of now has not read yet, be they new, refused or loaded."""
     version = registry.reader_version(store, source)
     refused = {x for x, refusal in store.refusals(landings).items() if refusal.reader_version == version}
-    return not find_work(con, source, landings, refused=refused).is_empty
+    return not find_work(
+        con, source, landings, refused=refused, parser_version=registry.parser_version(source)
+    ).is_empty

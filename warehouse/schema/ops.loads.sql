@@ -11,6 +11,9 @@ create table if not exists ops.loads (
     quarantined bigint not null,
     absent_cells bigint not null,
     loaded_at timestamp not null,
+    code_version varchar,
+    schema_version varchar,
+    parser_version bigint,
     check (received = accepted + duplicates + quarantined),
     check (restated <= duplicates),
     check (accepted >= 0 and duplicates >= 0 and quarantined >= 0 and absent_cells >= 0)
@@ -27,3 +30,6 @@ comment on column ops.loads.restated is 'Part of duplicates whose values differe
 comment on column ops.loads.quarantined is 'Rows kept in ops.quarantine instead.';
 comment on column ops.loads.absent_cells is 'Cells of the day that the source''s null rule says hold no value; they are not rows and not received.';
 comment on column ops.loads.loaded_at is 'UTC instant of the load.';
+comment on column ops.loads.code_version is 'Version of the package and digest of the code that loaded it; null: before this was recorded.';
+comment on column ops.loads.schema_version is 'Version of names, types and meanings of tables and columns; null: before this was recorded.';
+comment on column ops.loads.parser_version is 'Version of the parser of the source: a landing is read again once it has changed. Null: before this was recorded.';

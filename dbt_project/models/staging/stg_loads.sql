@@ -9,5 +9,8 @@ select
     restated,
     quarantined,
     absent_cells,
-    loaded_at
+    loaded_at,
+    code_version,
+    schema_version,
+    parser_version
 from {{ source('ops', 'loads') }}
