@@ -135,7 +135,7 @@ def _add_missing_tables(con: duckdb.DuckDBPyConnection, contract: Contract) -> N
 
 
 def _upgrade(settings: Settings, contract: Contract) -> None:
-    """Bring tables of an older contract up to the present one, if that only adds columns that may be null or changes checks.
+    """Bring tables of an older contract up to the present one, if that only adds columns to ops that may be null or changes checks.
 
     It is done in a copy that then takes the place of the database: a log of it could not be replayed after a kill, for the
     reason above. Raises WarehouseDamagedError for any other difference, which a rebuild is for.
@@ -193,7 +193,9 @@ def _may_be_widened(con: duckdb.DuckDBPyConnection, table: Table) -> bool:
     existing = _existing_columns(con)[table.qualified]
     wanted = {column.name: column.type for column in table.columns}
     added = [column for column in table.columns if column.name not in existing]
-    return existing.items() <= wanted.items() and all(column.nullable for column in added)
+    # A new column of a clean table would be null for everything loaded before; a rebuild fills it.
+    may_add = table.schema == "ops" and all(column.nullable for column in added)
+    return existing.items() <= wanted.items() and (may_add or not added)
 
 
 def _existing_columns(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
