@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import venv
 import zipfile
 from collections.abc import Callable, Iterator
@@ -168,3 +170,14 @@ def test_the_demo_runs_from_an_installed_wheel_in_an_empty_folder(wheel: Path, t
 
 def _listing(folder: Path) -> dict[Path, tuple[int, int]]:
     return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_version_of_the_package_is_the_newest_of_the_changelog() -> None:
+    text = (PROJECT_ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    version = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    headings = re.findall(r"^## \[(\d+\.\d+\.\d+)\] - (\d{4}-\d{2}-\d{2})$", text, re.MULTILINE)
+    assert [found for found, _ in headings] == sorted((found for found, _ in headings), reverse=True)
+    # Before the first release there is only what is unreleased.
+    assert headings[0][0] == version if headings else version == "0.1.0"
+    for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        assert "### Upgrade notes" in section
