@@ -176,7 +176,8 @@ def test_the_version_of_the_package_is_the_newest_of_the_changelog() -> None:
     text = (PROJECT_ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     version = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     headings = re.findall(r"^## \[(\d+\.\d+\.\d+)\] - (\d{4}-\d{2}-\d{2})$", text, re.MULTILINE)
-    assert [found for found, _ in headings] == sorted((found for found, _ in headings), reverse=True)
+    numbers = [tuple(map(int, found.split("."))) for found, _ in headings]
+    assert numbers == sorted(numbers, reverse=True)
     # Before the first release there is only what is unreleased.
     assert headings[0][0] == version if headings else version == "0.1.0"
     for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
