@@ -106,10 +106,11 @@ def known_at(table: Table, versions: Sequence[tuple[Version, Sequence[Path]]]) -
                 [version.fetched_at],
             )
             asked.add(version.subjects)
-        return con.execute(
+        # Of `sql`, because the result of `execute` has no `pl` in DuckDB 2.0.
+        return con.sql(
             f"select n._rid, b.available_at from read_parquet(?) as n join before as b on {same} "
             "where n.available_at <> b.available_at",
-            [[str(file) for file in versions[-1][1]]],
+            params=[[str(file) for file in versions[-1][1]]],
         ).pl()
 
 

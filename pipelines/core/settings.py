@@ -53,8 +53,11 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_list)]
 
 
 OTHER_VARIABLES: Final = frozenset(
-    {"LEVERHOUSE_DATABASE", "LEVERHOUSE_PARQUET", "LEVERHOUSE_RECORDED", "LEVERHOUSE_SAMPLES", "LEVERHOUSE_FIELD"}
-)
+    {
+        "LEVERHOUSE_DATABASE", "LEVERHOUSE_PARQUET",
+        "LEVERHOUSE_RECORDED", "LEVERHOUSE_SAMPLES", "LEVERHOUSE_FIELD", "LEVERHOUSE_REFERENCE",
+    }
+)  # fmt: skip
 """Variables of this project that are no settings: what dbt's profile reads, and where the tests find their material."""
 BENCHMARKS: Final = "LEVERHOUSE_BENCH_"
 
@@ -87,6 +90,7 @@ class Settings(BaseSettings):
     )
     mappings: Path | None = Field(default=None, description="Folder of mapping files; default <home>/mappings.")
     duckdb_memory: str = Field(default="512MB", description="memory_limit of the writing DuckDB connection.")
+    build_memory: str = Field(default="1GB", description="memory_limit of DuckDB while dbt builds; more goes to disk.")
     duckdb_threads: int = Field(default=2, ge=1, description="Threads of the writing DuckDB connection.")
     assets: Names = Field(
         default=(),

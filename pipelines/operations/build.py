@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import secrets
 import subprocess
@@ -229,11 +230,14 @@ def fit_statistics(settings: Settings, *, progress: Progress = no_progress) -> S
 
     A step that is killed or fails leaves the last fit in force. Raises WarehouseBusyError while another process writes.
     """
+    from threadpoolctl import threadpool_limits
+
     from pipelines.evidence.levels import write_levels
     from pipelines.evidence.scorecard import write_estimates
     from pipelines.storage.warehouse import writer
 
-    with writer(settings, what="statistics") as con:
+    # The matrices are small: a second thread of the linear algebra doubles the processor time and saves none by the clock.
+    with writer(settings, what="statistics") as con, threadpool_limits(limits=1):
         return Statistics(
             estimates=write_estimates(con, progress=progress), levels=write_levels(con, progress=progress)
         )
@@ -357,6 +361,7 @@ def _invoke(
         finally:
             reset_adapters()
             DuckDBConnectionManager.close_all_connections()
+            _close_log()
     if outcome.exception is not None:
         text = " ".join(str(outcome.exception).split())
         if "Could not set lock on file" in text:
@@ -370,8 +375,18 @@ def _invoke(
     return tuple(results)
 
 
+def _close_log() -> None:
+    """Close dbt's log file: the next command of this process would open its own and leave this one to the garbage collector."""
+    for handler in logging.getLogger("file_log").handlers:
+        handler.close()
+
+
 def _variables(settings: Settings) -> dict[str, str]:
-    return {"LEVERHOUSE_DATABASE": str(settings.database), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"}
+    return {
+        "LEVERHOUSE_DATABASE": str(settings.database),
+        "LEVERHOUSE_BUILD_MEMORY": settings.build_memory,
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    }
 
 
 def _folders(settings: Settings, target: Path) -> list[str]:

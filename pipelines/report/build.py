@@ -28,7 +28,7 @@ from pipelines.core.files import sync
 from pipelines.core.settings import Settings
 from pipelines.report import layers
 from pipelines.report.encode import numbers, script, slug, words
-from pipelines.report.gather import NO_KEY, AssetData, gather, rows_of, tables_of
+from pipelines.report.gather import NO_KEY, AssetData, gather, rows_of, spans_of, tables_of
 from pipelines.report.pages import LIBRARY, STATIC, render_pages
 from pipelines.report.trust import trust_data
 from pipelines.report.views import SLOT, VIEWS, board_sql
@@ -42,6 +42,9 @@ MAP_DAYS: Final = 365
 """Days of the market page."""
 
 SPARK_DAYS: Final = 60
+
+ON_MARKET_PAGE: Final = ("price", "funding")
+"""Datasets of every asset that the market page draws; the others are dropped once their asset is written."""
 
 HEAT_COLUMNS: Final = {
     "notional_usd": "number",
@@ -132,28 +135,31 @@ def _write(
     progress: Callable[[str, int, int], None] | None,
 ) -> int:
     tables = tables_of(con)
-    assets = gather(con, tables)
-    heat = layers.bins(con, layers.HEAT_SQL, assets) if layers.HEATMAP in tables else {}
-    levels = layers.bins(con, layers.LEVELS_SQL, assets) if layers.LEVELS in tables else {}
+    spans = spans_of(con, tables)
+    every_heat = layers.Bins(con, layers.HEAT_SQL, spans) if layers.HEATMAP in tables else None
+    every_level = layers.Bins(con, layers.LEVELS_SQL, spans) if layers.LEVELS in tables else None
     chains = layers.chains(con, tables)
-    vintages = layers.vintages(con, tables, assets)
+    vintages = layers.vintages(con, tables, spans)
     data = target / "data"
     data.mkdir()
     index = []
-    for done, (asset, held) in enumerate(assets.items()):
+    shared = {}
+    for done, (asset, held) in enumerate(gather(con, tables, spans)):
         if progress:
-            progress(f"report {asset}", done, len(assets))
+            progress(f"report {asset}", done, len(spans))
         name = slug(asset)
+        heat = every_heat.of(asset) if every_heat else None
+        levels = every_level.of(asset) if every_level else None
         years = []
         for year, begin, end in held.span.years():
             content = {
                 "start": _day(held, begin), "n": end - begin, "d": held.encoded(begin, end),
-                "heat": layers.encode_bins(heat[asset], begin, end, HEAT_COLUMNS) if asset in heat else None,
+                "heat": layers.encode_bins(heat, begin, end, HEAT_COLUMNS) if heat is not None else None,
             }  # fmt: skip
             _put(data, f"{name}-{year}", build, content)
             years.append(year)
-            if asset in levels:
-                cells = layers.encode_bins(levels[asset], begin, end, LEVEL_COLUMNS)
+            if levels is not None:
+                cells = layers.encode_bins(levels, begin, end, LEVEL_COLUMNS)
                 _put(data, f"{name}-{year}-levels", build, {"levels": cells})
         if asset in chains:
             _put(data, f"{name}-options", build, chains[asset])
@@ -162,18 +168,19 @@ def _write(
         index.append(
             {
                 "asset": asset, "slug": name, "years": years, "first": str(held.span.first), "last": str(held.span.last),
-                "options": asset in chains, "levels": asset in levels, "history": asset in vintages,
-                "scales": layers.scales(heat[asset], held.span, "notional_usd") if asset in heat else {},
-                "tops": layers.tops(levels[asset], held.span, "expected_usd") if asset in levels else {},
+                "options": asset in chains, "levels": levels is not None, "history": asset in vintages,
+                "scales": layers.scales(heat, held.span, "notional_usd") if heat is not None else {},
+                "tops": layers.tops(levels, held.span, "expected_usd") if levels is not None else {},
             }
         )  # fmt: skip
-    _put(data, "market", build, _market(con, tables, assets, index, simulated=simulated))
+        shared[asset] = held.only(ON_MARKET_PAGE)
+    _put(data, "market", build, _market(con, tables, shared, index, simulated=simulated))
     _put(data, "trust", build, trust_data(con, tables))
     render_pages(target, build=build, simulated=simulated, assets=index, tables=tables)
     shutil.copytree(STATIC / "app", target / "app")
     shutil.copytree(LIBRARY, target / "lib" / LIBRARY.name)
     shutil.copy(STATIC / "style.css", target / "style.css")
-    return len(assets)
+    return len(spans)
 
 
 def _market(

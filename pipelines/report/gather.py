@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
@@ -15,6 +15,12 @@ from pipelines.report.datasets import DAILY, Dataset, available
 from pipelines.report.encode import Floats, numbers, rounded, texts, words
 
 NO_KEY: Final = ""
+
+LISTING: Final = frozenset({"price", "oi"})
+"""Datasets that make an asset one of the report."""
+
+ASSETS_AT_ONCE: Final = 10
+"""How many assets are read together: all would take gigabytes, and a query for each would scan the tables for each."""
 
 
 @dataclass
@@ -63,6 +69,10 @@ class AssetData:
     span: Span
     series: dict[str, dict[str, Series]] = field(default_factory=dict)
 
+    def only(self, names: Iterable[str]) -> AssetData:
+        """The same with some of its datasets."""
+        return AssetData(self.asset, self.span, {name: self.series[name] for name in names if name in self.series})
+
     def encoded(self, begin: int, end: int) -> dict[str, Any]:
         """Datasets of the days from `begin` to before `end`. A keyed one is `{k: keys, v: [columns of each]}`."""
         out: dict[str, Any] = {}
@@ -86,45 +96,56 @@ def tables_of(con: duckdb.DuckDBPyConnection) -> frozenset[str]:
     return frozenset(name for (name,) in rows)
 
 
-def gather(con: duckdb.DuckDBPyConnection, tables: frozenset[str]) -> dict[str, AssetData]:
-    """Every asset that has a price or open interest, with all its datasets, in the order of names."""
-    frames = {dataset.name: _frame(con, dataset) for dataset in available(DAILY, tables)}
-    spans = _spans(frames.values())
-    listed = {asset for name in ("price", "oi") if name in frames for asset in frames[name]["asset"].unique().to_list()}
-    assets = {asset: AssetData(asset, spans[asset]) for asset in sorted(listed)}
+def spans_of(con: duckdb.DuckDBPyConnection, tables: frozenset[str]) -> dict[str, Span]:
+    """Every asset that has a price or open interest, with its days, in the order of names."""
+    ends: dict[str, Span] = {}
+    listed = set()
     for dataset in available(DAILY, tables):
-        for (asset, key), part in frames[dataset.name].partition_by("asset", "key", as_dict=True).items():
-            if asset in assets:
+        rows = con.execute(
+            f"select asset, min(trade_date), max(trade_date) from ({dataset.sql}) group by asset"
+        ).fetchall()
+        for asset, first, last in rows:
+            known = ends.get(asset, Span(first, last))
+            ends[asset] = Span(min(first, known.first), max(last, known.last))
+        if dataset.name in LISTING:
+            listed |= {asset for asset, _, _ in rows}
+    return {asset: ends[asset] for asset in sorted(listed)}
+
+
+def lots(assets: Iterable[str]) -> list[tuple[str, ...]]:
+    """Assets that are read together, in their order."""
+    names = tuple(assets)
+    return [names[start : start + ASSETS_AT_ONCE] for start in range(0, len(names), ASSETS_AT_ONCE)]
+
+
+def gather(
+    con: duckdb.DuckDBPyConnection, tables: frozenset[str], spans: Mapping[str, Span]
+) -> Iterator[tuple[str, AssetData]]:
+    """All datasets of every asset of `spans`, in its order, a lot in memory at a time."""
+    for lot in lots(spans):
+        assets = {asset: AssetData(asset, spans[asset]) for asset in lot}
+        for dataset in available(DAILY, tables):
+            frame = _frame(con, dataset, lot)
+            for (asset, key), part in frame.partition_by("asset", "key", as_dict=True).items():
                 data = assets[asset]
                 data.series.setdefault(dataset.name, {})[key] = _series(dataset, part, data.span)
-    return assets
+        yield from assets.items()
 
 
-def _frame(con: duckdb.DuckDBPyConnection, dataset: Dataset) -> pl.DataFrame:
+def _frame(con: duckdb.DuckDBPyConnection, dataset: Dataset, assets: Sequence[str]) -> pl.DataFrame:
     key = "key" if dataset.keyed else f"'{NO_KEY}' as key"
     values = ", ".join(
         (*(f"cast({name} as double) as {name}" for name in dataset.numbers), *dataset.words, *dataset.texts)
     )
     frame = con.sql(
-        f"select asset, {key}, trade_date, {values} from ({dataset.sql}) order by asset, key, trade_date"
+        f"select asset, {key}, trade_date, {values} from ({dataset.sql}) where asset in (select unnest($assets)) "
+        "order by asset, key, trade_date",
+        params={"assets": list(assets)},
     ).pl()
     return frame.with_columns(
         pl.Series(name, rounded(frame[name].to_numpy().astype(np.float64)), nan_to_null=False)
         for name in dataset.numbers
     )
-
-
-def _spans(frames: Iterable[pl.DataFrame]) -> dict[str, Span]:
-    ends = pl.concat(
-        [
-            frame.group_by("asset").agg(
-                pl.col("trade_date").min().alias("first"), pl.col("trade_date").max().alias("last")
-            )
-            for frame in frames
-        ]
-    )
-    grouped = ends.group_by("asset").agg(pl.col("first").min(), pl.col("last").max())
-    return {asset: Span(first, last) for asset, first, last in grouped.iter_rows()}
 
 
 def _series(dataset: Dataset, part: pl.DataFrame, span: Span) -> Series:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from pipelines.report.encode import Floats, numbers, rounded, words
-from pipelines.report.gather import AssetData, Span, columns_of, plain
+from pipelines.report.gather import Span, columns_of, lots, plain
 
 HEATMAP: Final = "marts.liquidation_heatmap_daily"
 LEVELS: Final = "marts.liquidation_levels_daily"
@@ -24,11 +24,13 @@ SCALE_DAYS: Final = 365
 
 HEAT_SQL: Final = (
     "select asset, trade_date, bin_no, price_low_usd, price_high_usd, notional_usd, long_usd, short_usd, "
-    f"cast(is_dense as int) as is_dense, input_grain from {HEATMAP} order by asset, trade_date, bin_no"
+    f"cast(is_dense as int) as is_dense, input_grain from {HEATMAP} where asset in (select unnest($assets)) "
+    "order by asset, trade_date, bin_no"
 )
 LEVELS_SQL: Final = (
     "select asset, trade_date, bin_no, price_low_usd, price_high_usd, side, expected_usd "
-    f"from {LEVELS} where expected_usd is not null order by asset, trade_date, side, bin_no"
+    f"from {LEVELS} where asset in (select unnest($assets)) and expected_usd is not null "
+    "order by asset, trade_date, side, bin_no"
 )
 
 VINTAGES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
@@ -45,15 +47,27 @@ VINTAGES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 VINTAGE_DAYS: Final = 400
 
 
-def bins(con: duckdb.DuckDBPyConnection, sql: str, assets: Mapping[str, AssetData]) -> dict[str, pl.DataFrame]:
-    """Frames by asset, with `day` counted from the asset's first one."""
-    frame = con.sql(sql).pl()
-    parts = frame.partition_by("asset", as_dict=True)
-    return {
-        asset: part.with_columns((pl.col("trade_date") - assets[asset].span.first).dt.total_days().alias("day"))
-        for (asset,), part in parts.items()
-        if asset in assets
-    }
+class Bins:
+    """Bins by asset, with `day` counted from the asset's first one. Assets asked for in the order of `spans` are read by lots."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, sql: str, spans: Mapping[str, Span]) -> None:
+        self._con = con
+        self._sql = sql
+        self._spans = spans
+        self._lots = {asset: lot for lot in lots(spans) for asset in lot}
+        self._read: tuple[str, ...] = ()
+        self._frames: dict[str, pl.DataFrame] = {}
+
+    def of(self, asset: str) -> pl.DataFrame | None:
+        """The bins of an asset; None where it has none."""
+        if asset not in self._read:
+            self._read = self._lots[asset]
+            frame = self._con.sql(self._sql, params={"assets": list(self._read)}).pl()
+            self._frames = {
+                name: part.with_columns((pl.col("trade_date") - self._spans[name].first).dt.total_days().alias("day"))
+                for (name,), part in frame.partition_by("asset", as_dict=True).items()
+            }
+        return self._frames.get(asset)
 
 
 def encode_bins(frame: pl.DataFrame, begin: int, end: int, columns: Mapping[str, str]) -> dict[str, Any] | None:
@@ -156,7 +170,7 @@ def publications(con: duckdb.DuckDBPyConnection, tables: frozenset[str]) -> list
 
 
 def vintages(
-    con: duckdb.DuckDBPyConnection, tables: frozenset[str], assets: Mapping[str, AssetData]
+    con: duckdb.DuckDBPyConnection, tables: frozenset[str], spans: Mapping[str, Span]
 ) -> dict[str, dict[str, Any]]:
     """By asset and mart: rows [day, key, published from, published to, values...] of its last VINTAGE_DAYS days."""
     out: dict[str, dict[str, Any]] = {}
@@ -168,7 +182,7 @@ def vintages(
             "order by 1, 2, 3, 4"
         ).fetchall()
         for asset, day, name, begin, end, *values in rows:
-            if asset in assets and day > _oldest(assets[asset].span.last):
+            if asset in spans and day > _oldest(spans[asset].last):
                 held = out.setdefault(asset, {}).setdefault(mart, {"columns": list(columns), "rows": []})
                 until = None if end is None else end.isoformat(timespec="seconds")
                 stamp = begin.isoformat(timespec="seconds")
