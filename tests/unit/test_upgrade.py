@@ -19,7 +19,6 @@ from pipelines.contract.versions import LANDING_FORMAT, SCHEMA_VERSION
 from pipelines.core.errors import ConfigError, WarehouseDamagedError
 from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.extract.landing import LandingStore
-from pipelines.operations import load as loading
 from pipelines.operations.build import load_parsed
 from pipelines.operations.load import import_files, load_pending
 from pipelines.operations.model_versions import drop_outdated_models, record_sql_versions, sql_versions
@@ -135,7 +134,7 @@ def test_only_the_source_whose_parser_changed_is_read_again(tmp_path: Path, monk
     before = fingerprints(home)
     assert load_pending(home, gate=ungated).reports == ()
     numbers = {"files.example": 7}
-    monkeypatch.setattr(loading.registry, "parser_version", lambda source: numbers.get(source, 1))
+    monkeypatch.setattr(registry, "parser_version", lambda source: numbers.get(source, 1))
     [report] = load_pending(home, gate=ungated).reports
     assert (report.source, report.reread, report.landings) == ("files.example", 3, 3)
     assert compare(before, fingerprints(home)) == []
