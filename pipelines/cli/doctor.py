@@ -171,7 +171,12 @@ def _landings(settings: Settings, progress: Callable[[str, int, int], None]) -> 
         progress(f"verify {landing.part}", done, len(landings))
         faults += store.verify([landing])
     if faults:
-        return Finding("landings", "wrong", f"{len(faults)} of {len(landings)}: {faults[0]}", "land the files again")
+        return Finding(
+            "landings",
+            "wrong",
+            f"{len(faults)} of {len(landings)}: {faults[0]}",
+            "leverhouse restore DIR, or leverhouse landing repair",
+        )
     return Finding("landings", "ok", f"{len(landings)} as received, {sum(x.bytes for x in landings) / 1e6:,.1f} MB")
 
 
