@@ -277,6 +277,7 @@ def frozen(tmp_path: Path) -> Settings:
     return Settings(home=tmp_path / "home")
 
 
+@pytest.mark.slow
 def test_a_home_of_an_earlier_version_is_upgraded_by_one_command_to_what_a_rebuild_makes(
     frozen: Settings, tmp_path: Path
 ) -> None:
