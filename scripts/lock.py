@@ -1,4 +1,4 @@
-"""Updates requirements.lock and requirements-duckdb2.lock from pyproject.toml: pins and hashes, no index URL.
+"""Updates requirements.lock and those of DuckDB 2.0 and PostgreSQL beside it from pyproject.toml: pins and hashes, no index URL.
 
 The only part of the project that needs uv and the network. scripts/setup.py installs from the lock.
 """
@@ -23,6 +23,9 @@ LOCK = "requirements.lock"
 DUCKDB2_LOCK = "requirements-duckdb2.lock"
 # The other major version the tests are run with; it replaces one package of the main lock.
 DUCKDB2 = "duckdb==2.0.0"
+POSTGRES_LOCK = "requirements-postgres.lock"
+# What the extra `postgres` installs beside the main lock, for an image: nothing of it is in the main lock.
+POSTGRES = ("dagster-postgres==0.29.27", "psycopg2-binary")
 OLDEST_PYTHON = "3.11"
 # Pins keep their extras because pip in hash mode treats `gql` and `gql[requests]` as different packages.
 COMPILE_OPTIONS = [
@@ -42,6 +45,7 @@ def inputs_digest(pyproject: Path) -> str:
         sorted(document["project"]["dependencies"]),
         {name: sorted(members) for name, members in sorted(document["dependency-groups"].items())},
         DUCKDB2,
+        *POSTGRES,
     ]
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
@@ -106,6 +110,8 @@ def main(arguments: Sequence[str]) -> int:
     groups = ["--group", "dev", "--group", "build", "--group", "locked"]
     write(ROOT / LOCK, compile_lock(uv, ["pyproject.toml", *groups], known=ROOT / LOCK if options.keep else None))
     write(ROOT / DUCKDB2_LOCK, compile_lock(uv, ["-", "--no-deps"], stdin=DUCKDB2))
+    known = ROOT / POSTGRES_LOCK if options.keep else None
+    write(ROOT / POSTGRES_LOCK, compile_lock(uv, ["-", "--no-deps"], stdin="\n".join(POSTGRES), known=known))
     return 0
 
 

@@ -7,7 +7,7 @@ transaction. Coverage is in coverage.py.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import polars as pl
 
 from pipelines.contract.batch import LeftOut
 from pipelines.contract.ddl import Table
+from pipelines.contract.versions import MadeBy
 from pipelines.core.errors import ReconciliationError
 from pipelines.extract.landing import Landing
 from pipelines.quality.batch import CheckResult
@@ -49,10 +50,17 @@ class Work:
     unchanged: list[Landing]
     current: list[Landing]
     unrecorded: list[Landing]
+    reread: list[str] = field(default_factory=list)
+    """Ids of pending landings that an earlier version of their parser has loaded: what it made of them is replaced."""
 
     @property
     def is_empty(self) -> bool:
         return not self.pending and not self.superseded
+
+    @property
+    def replaced(self) -> list[str]:
+        """Ids of loaded landings whose rows are taken out."""
+        return [*self.superseded, *self.reread]
 
 
 def write_loads(
@@ -63,6 +71,7 @@ def write_loads(
     source: str,
     load_seq: int,
     now: datetime,
+    made_by: MadeBy,
 ) -> tuple[TableLoad, ...]:
     """Write one ops.loads row per affected partition; a CHECK in the DDL enforces the reconciliation identity.
 
@@ -110,15 +119,15 @@ def write_loads(
                 0,
                 0,
                 null,
-                ?
+                ?, ?, ?, ?
             from days as d
             left join staged as s on s.trade_date is not distinct from d.trade_date
             left join parsed_out as p on p.trade_date is not distinct from d.trade_date
             left join null_cells as a on a.trade_date is not distinct from d.trade_date
             """,
-            [load_seq, source, now],
+            [load_seq, source, now, made_by.code_version, made_by.schema_version, made_by.parser_version],
         )
-        _write_left_out(con, name, left_out.get(name, LeftOut()), source, load_seq, now)
+        _write_left_out(con, name, left_out.get(name, LeftOut()), source, load_seq, now, made_by)
     reports = []
     for row in con.execute(
         "select table_name, sum(received)::bigint, sum(accepted)::bigint, sum(duplicates)::bigint, sum(restated)::bigint, "
@@ -138,7 +147,13 @@ def write_loads(
 
 
 def _write_left_out(
-    con: duckdb.DuckDBPyConnection, table: str, left_out: LeftOut, source: str, load_seq: int, now: datetime
+    con: duckdb.DuckDBPyConnection,
+    table: str,
+    left_out: LeftOut,
+    source: str,
+    load_seq: int,
+    now: datetime,
+    made_by: MadeBy,
 ) -> None:
     ignored = sum(left_out.ignored.values())
     if not left_out.outside + ignored:
@@ -151,7 +166,10 @@ def _write_left_out(
     )
     if not days:
         # Nothing became a row, as on a day of ordinary trades.
-        con.execute("insert into ops.loads values (?, ?, ?, null, 0, 0, 0, 0, 0, 0, 0, 0, null, ?)", [*key, now])
+        con.execute(
+            "insert into ops.loads values (?, ?, ?, null, 0, 0, 0, 0, 0, 0, 0, 0, null, ?, ?, ?, ?)",
+            [*key, now, made_by.code_version, made_by.schema_version, made_by.parser_version],
+        )
     con.execute(
         "update ops.loads set outside_span = ?, ignored = ?, ignored_by = ? "
         "where load_seq = ? and source = ? and table_name = ? and trade_date is not distinct from ?",
@@ -165,7 +183,7 @@ def write_quarantine(con: duckdb.DuckDBPyConnection, source: str, work: Work, no
         "delete from ops.quarantine where source = ? and (landing_id in (select unnest(cast(? as varchar[]))) or exists "
         "(select 1 from affected_partitions as t where t.table_name = quarantine.table_name "
         "and t.trade_date = quarantine.trade_date))",
-        [source, work.superseded],
+        [source, work.replaced],
     )
     con.execute(
         "insert into ops.quarantine select ?, table_name, trade_date, landing_id, line, field, instrument, reason, detail, "
@@ -182,7 +200,7 @@ def write_lineage(con: duckdb.DuckDBPyConnection, tables: Mapping[str, Table], s
         "(select 1 from affected_partitions as t where t.table_name = lineage.table_name and t.trade_date = lineage.trade_date)) "
         "and not (table_name in (select unnest(cast(? as varchar[]))) "
         "and landing_id not in (select unnest(cast(? as varchar[]))))",
-        [source, work.superseded, merge, work.superseded],
+        [source, work.replaced, merge, work.replaced],
     )
     for name in tables:
         con.execute(
@@ -205,8 +223,8 @@ def write_lineage(con: duckdb.DuckDBPyConnection, tables: Mapping[str, Table], s
         )
 
 
-def write_landings(con: duckdb.DuckDBPyConnection, work: Work, home: Path) -> None:
-    """Record new landings, and those that are no longer current."""
+def write_landings(con: duckdb.DuckDBPyConnection, work: Work, home: Path, parser_version: int | None = None) -> None:
+    """Record new landings, those that are no longer current, and the version of the parser that loaded the pending ones."""
     current = {x.landing_id for x in work.current}
     rows = pl.DataFrame(
         [
@@ -224,10 +242,11 @@ def write_landings(con: duckdb.DuckDBPyConnection, work: Work, home: Path) -> No
                 "fetched_at": x.fetched_at,
                 "completeness": x.completeness,
                 "request": orjson.dumps(dict(x.request), option=orjson.OPT_SORT_KEYS).decode(),
+                "parser_version": parser_version if x.landing_id in current else None,
             }
             for x in work.unrecorded
         ],
-        schema_overrides={"fetched_at": pl.Datetime("us")},
+        schema_overrides={"fetched_at": pl.Datetime("us"), "parser_version": pl.Int64},
     )
     if rows.height:
         execute_with(con, rows, "delete from ops.landings where landing_id in (select landing_id from frame)")

@@ -19,6 +19,7 @@ from pipelines.clean.parsed import ParsedSource, parsed_source
 from pipelines.clean.stage import Stage
 from pipelines.contract.batch import SourceRules
 from pipelines.contract.ddl import Contract
+from pipelines.contract.versions import UNKNOWN, MadeBy
 from pipelines.core.errors import GateError
 from pipelines.core.progress import Progress, no_progress
 from pipelines.extract.landing import Landing, LandingStore, Parser, Refusal, current_versions
@@ -34,10 +35,14 @@ Connect = Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]]
 
 @dataclass(frozen=True)
 class LoadReport:
-    """Result of one load: one entry of `tables` per batch and table, the gate's results, and the refused landings."""
+    """Result of one load: one entry of `tables` per batch and table, the gate's results, and the refused landings.
+
+    `reread` counts those of `landings` that an earlier version of their parser had loaded.
+    """
 
     source: str
     landings: int = 0
+    reread: int = 0
     tables: tuple[TableLoad, ...] = ()
     checks: tuple[CheckResult, ...] = field(default=(), repr=False)
     refused: tuple[Refusal, ...] = ()
@@ -50,16 +55,26 @@ def find_work(
     *,
     refused: Collection[str] = (),
     only: Collection[str] | None = None,
+    parser_version: int | None = None,
 ) -> Work:
     """Compare the landings on disk with ops.landings.
 
     `refused` are ids of landings that count as not landed, so that the version before stays in force. With `only`, of what is
     pending just these ids count as landed. `superseded` are ids of loaded landings that are no longer current; `unchanged` are
-    loaded, current landings, which may share days with pending ones.
+    loaded, current landings, which may share days with pending ones. With `parser_version`, a landing that another version has
+    loaded is pending again.
     """
-    loaded: dict[str, bool] = dict(
-        con.execute("select landing_id, is_current from ops.landings where source = ?", [source]).fetchall()
-    )
+    recorded = con.execute(
+        "select landing_id, is_current, parser_version from ops.landings where source = ?", [source]
+    ).fetchall()
+    loaded: dict[str, bool] = {landing_id: is_current for landing_id, is_current, _ in recorded}
+    stale = {
+        landing_id
+        for landing_id, is_current, version in recorded
+        if is_current and parser_version is not None and version != parser_version
+    }
+    if only is not None:
+        stale &= set(only)
     matching = [x for x in landings if x.source == source and x.landing_id not in refused]
     if only is not None:
         chosen = {
@@ -69,6 +84,9 @@ def find_work(
         matching = [x for x in matching if x.version <= chosen.get(x.identity, 0)]
     current = current_versions(matching)
     current_ids = {landing.landing_id for landing in current}
+    reread = [landing.landing_id for landing in current if landing.landing_id in stale]
+    for landing_id in reread:
+        loaded[landing_id] = False
     return Work(
         pending=[landing for landing in current if not loaded.get(landing.landing_id)],
         superseded=[
@@ -77,6 +95,7 @@ def find_work(
         unchanged=[landing for landing in current if loaded.get(landing.landing_id)],
         current=current,
         unrecorded=[x for x in matching if loaded.get(x.landing_id) is not (x.landing_id in current_ids)],
+        reread=reread,
     )
 
 
@@ -93,6 +112,7 @@ def load_source(
     now: datetime,
     reader_version: str = "",
     known_by: datetime | None = None,
+    made_by: MadeBy = UNKNOWN,
     progress: Progress = no_progress,
 ) -> LoadReport:
     """Load the pending landings of `source`: in one transaction, unless some of them are at fault.
@@ -106,7 +126,14 @@ def load_source(
     """
     landings = list(landings)
     with parsed_source(
-        contract, source, store, parse, reader_version=reader_version, now=now, known_by=known_by
+        contract,
+        source,
+        store,
+        parse,
+        reader_version=reader_version,
+        now=now,
+        known_by=known_by,
+        made_by=made_by,
     ) as parsed:
         load = _Load(connect, parsed, landings, rules, gate, progress)
         return load.run()
@@ -126,6 +153,7 @@ class _Load:
     checks: list[CheckResult] = field(default_factory=list)
     new_refusals: list[Refusal] = field(default_factory=list)
     loaded: int = 0
+    reread: int = 0
 
     def run(self) -> LoadReport:
         source, store = self.parsed.source, self.parsed.store
@@ -139,13 +167,15 @@ class _Load:
                 break
             # Where a landing was refused, the version before it may be one that was never loaded.
         self.progress(source, self.loaded, pending)
-        return LoadReport(source, self.loaded, tuple(self.done), tuple(self.checks), tuple(self.new_refusals))
+        return LoadReport(
+            source, self.loaded, self.reread, tuple(self.done), tuple(self.checks), tuple(self.new_refusals)
+        )
 
     def _load_pending(self) -> int:
         """Load or refuse everything that is pending now; return how many landings that was."""
         source, store = self.parsed.source, self.parsed.store
         with self.connect() as con:
-            work = find_work(con, source, self.landings, refused=self.refused)
+            work = self._work(con)
         for number, landing in enumerate(work.pending):
             self.progress(f"{source}: {landing.original_name}", number, len(work.pending))
             refusal = self.parsed.read(landing, landings=self.landings, refused=self.refused)
@@ -173,6 +203,12 @@ class _Load:
                 )
         return len(work.pending)
 
+    def _work(self, con: duckdb.DuckDBPyConnection, *, only: Collection[str] | None = None) -> Work:
+        return find_work(
+            con, self.parsed.source, self.landings, refused=self.refused, only=only,
+            parser_version=self.parsed.made_by.parser_version,
+        )  # fmt: skip
+
     def _refuse(self, landing: Landing, refusal: Refusal) -> None:
         self.refused.add(landing.landing_id)
         # Of answers that could not be read when they came, that is no news.
@@ -185,7 +221,7 @@ class _Load:
         ids = [landing.landing_id for landing in batch]
         while True:
             with self.connect() as con:
-                work = find_work(con, self.parsed.source, self.landings, refused=self.refused, only=ids)
+                work = self._work(con, only=ids)
                 # Another process may have loaded some of it meanwhile.
                 pending = [landing.landing_id for landing in work.pending]
                 if not pending and not work.superseded:
@@ -193,7 +229,7 @@ class _Load:
                 ranks = {landing.landing_id: rank for rank, landing in enumerate(work.current)}
                 stage = Stage(con, self.parsed, ranks, self.parsed.store.home)
                 try:
-                    stage.add_pending(pending, work.superseded)
+                    stage.add_pending(pending, work.replaced)
                     sharing = stage.landings_in_affected_partitions(exclude=pending)
                     others = [landing for landing in work.unchanged if landing.landing_id in sharing]
                     unread = [landing for landing in others if landing.landing_id not in self.parsed.landings]
@@ -226,6 +262,7 @@ class _Load:
             detail = "; ".join(f"{r.table}.{r.check_name}: {dict(r.observed)}" for r in failed)
             return _Faults("gate", detail, tuple(str(value) for r in failed for value in r.sample))
         self.done += stage.commit(load_seq, work, self.rules, results)
+        self.reread += len(work.reread)
         self.checks += results
         return None
 

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from pipelines.clean.versions import Version, known_at, versions_of
 from pipelines.contract.batch import NULL_CELLS_SCHEMA, REJECT_SCHEMA, LeftOut, ParsedBatch
 from pipelines.contract.ddl import Contract, Table
+from pipelines.contract.versions import UNKNOWN, MadeBy
 from pipelines.core.errors import ContractError, LimitError
 from pipelines.core.files import is_fault_of_bytes
 from pipelines.core.limits import current, exceeded
@@ -77,6 +78,7 @@ class ParsedSource:
     now: datetime
     known_by: datetime | None = None
     """Rows that could only be known later are left out; None: no limit."""
+    made_by: MadeBy = UNKNOWN
     landings: dict[str, ParsedLanding] = field(default_factory=dict)
     refused: dict[str, Refusal] = field(default_factory=dict)
     _rows: int = 0
@@ -257,6 +259,7 @@ def parsed_source(
     reader_version: str,
     now: datetime,
     known_by: datetime | None = None,
+    made_by: MadeBy = UNKNOWN,
 ) -> Iterator[ParsedSource]:
     """A ParsedSource in a folder of its own below the scratch folder, which is removed at the end of the block."""
     folder = store.home / "scratch" / f"load-{secrets.token_hex(6)}"
@@ -264,7 +267,7 @@ def parsed_source(
     # Held until the end of the block: whose lock is free belonged to a process that was killed.
     with FileLock(folder / _LOCK):
         try:
-            yield ParsedSource(contract, source, store, parse, folder, reader_version, now, known_by)
+            yield ParsedSource(contract, source, store, parse, folder, reader_version, now, known_by, made_by)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -63,8 +63,8 @@ class Stage:
         )
         con.execute("create or replace temp table affected_partitions (table_name varchar, trade_date date)")
 
-    def add_pending(self, landing_ids: Iterable[str], superseded: Sequence[str]) -> None:
-        """Stage the landings to load and fill affected_partitions: their days, and those of superseded landings."""
+    def add_pending(self, landing_ids: Iterable[str], replaced: Sequence[str]) -> None:
+        """Stage the landings to load and fill affected_partitions: their days, and those that replaced landings had rows in."""
         self.pending = [self.parsed.landings[landing_id] for landing_id in landing_ids]
         for landing in self.pending:
             for name in landing.tables:
@@ -79,7 +79,7 @@ class Stage:
         self.con.execute(
             "insert into affected_partitions select distinct table_name, trade_date from ops.lineage "
             "where source = ? and landing_id in (select unnest(cast(? as varchar[])))",
-            [self.source, list(superseded)],
+            [self.source, list(replaced)],
         )
         self.con.execute(
             "create or replace temp table affected_partitions as select distinct table_name, trade_date from affected_partitions"
@@ -152,13 +152,14 @@ class Stage:
         con = self.con
         with transaction(con):
             for table in self.tables.values():
-                self._replace_rows(table)
+                self._replace_rows(table, work.reread)
+            made_by = self.parsed.made_by
             reports = write_loads(
-                con, list(self.tables), self._totals(), self._left_out(), self.source, load_seq, self.now
+                con, list(self.tables), self._totals(), self._left_out(), self.source, load_seq, self.now, made_by
             )
             write_quarantine(con, self.source, work, self.now)
             write_lineage(con, self.tables, self.source, work)
-            write_landings(con, work, self.home)
+            write_landings(con, work, self.home, made_by.parser_version)
             write_coverage(con, self.contract, self.source, rules)
             record_checks(con, results, self.source, load_seq, self.now)
         con.execute("checkpoint")
@@ -353,9 +354,14 @@ class Stage:
         )
         return staged + parsed_out, staged - duplicates - resolved_out, duplicates, parsed_out + resolved_out
 
-    def _replace_rows(self, table: Table) -> None:
+    def _replace_rows(self, table: Table, reread: Sequence[str]) -> None:
         con = self.con
         if table.merge:
+            # Keys that the parser no longer makes of a landing would stay.
+            con.execute(
+                f"delete from {table.qualified} where source = ? and landing_id in (select unnest(cast(? as varchar[])))",
+                [self.source, list(reread)],
+            )
             key = " and ".join(f"c.{k} = a.{k}" for k in table.key)
             con.execute(
                 f"delete from {table.qualified} as c where exists (select 1 from accepted_{table.name} as a where {key})"

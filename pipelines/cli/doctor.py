@@ -114,7 +114,7 @@ def check_live(settings: Settings, progress: Callable[[str, int, int], None]) ->
 
 def check_repair(settings: Settings, progress: Callable[[str, int, int], None]) -> Iterator[Finding]:
     """What is wrong with landed bytes, and whether their venue still has them."""
-    from pipelines.operations.repair import bad_landings
+    from pipelines.operations.held_by_venue import bad_landings
 
     found = False
     for bad in bad_landings(settings, progress=progress):
@@ -295,7 +295,12 @@ def _landings(settings: Settings, progress: Callable[[str, int, int], None]) -> 
         progress(f"verify {landing.part}", done, len(landings))
         faults += store.verify([landing])
     if faults:
-        return Finding("landings", "wrong", f"{len(faults)} of {len(landings)}: {faults[0]}", "land the files again")
+        return Finding(
+            "landings",
+            "wrong",
+            f"{len(faults)} of {len(landings)}: {faults[0]}",
+            "leverhouse restore DIR, or leverhouse landing repair",
+        )
     return Finding("landings", "ok", f"{len(landings)} as received, {sum(x.bytes for x in landings) / 1e6:,.1f} MB")
 
 

@@ -1,4 +1,4 @@
-"""The commands landing and forget: look at refused landings, accept or forget one. They change marks, never landed bytes."""
+"""The commands landing and forget: show refused landings, accept, forget, repair them. No landed byte is changed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from pipelines.cli.screen import Screen
-from pipelines.core.errors import ConfigError
+from pipelines.core.errors import ConfigError, LandingError
 from pipelines.core.paths import require_writable
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import Landing, LandingStore, Refusal
@@ -18,7 +18,9 @@ Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="Landing ids, or
 Reason = Annotated[str, typer.Option("--because", help="Why; it is kept with the landing.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document for programs.")]
 
-landing = typer.Typer(no_args_is_help=True, help="Refused landings: show them, accept or forget them.")
+landing = typer.Typer(
+    no_args_is_help=True, help="Landings: show why some are refused, accept or forget them, repair what was lost."
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -84,6 +86,40 @@ def forget(ids: Ids, *, because: Reason) -> None:
     """Treat landings as never landed. The next load removes their rows; a venue is asked again for what they held."""
     store = _writable_store()
     _forget(store, _named(store, ids), because)
+
+
+@landing.command("repair")
+def repair(
+    *,
+    forget: Annotated[
+        bool,
+        typer.Option("--forget", help="Treat what is gone as never landed, so that it is fetched or imported again."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write lost manifests again from the books, and say which landed bytes are gone.
+
+    A manifest is written from ops.landings where its bytes are as they were received. What is missing or altered is listed with
+    what to do; the exit code is then 66, unless it is forgotten. 'leverhouse restore DIR' comes first where there is a backup.
+    """
+    from pipelines.cli.screen import Bar
+    from pipelines.operations.repair import repair_landing
+
+    settings, screen = Settings.load(), Screen()
+    with Bar(screen) as bar:
+        report = repair_landing(settings, forget_because="its bytes are lost" if forget else None, progress=bar.show)
+    if as_json:
+        screen.json(asdict(report))
+    else:
+        screen.note(f"{len(report.manifests)} manifest(s) written again from {report.books}")
+        screen.table("Gone", [asdict(one) for one in report.lost], empty="nothing")
+        for line in report.unknown:
+            screen.note(f"damaged: {line}")
+        if report.manifests or report.forgotten:
+            screen.note("'leverhouse run' loads what came back and removes the rows of what is forgotten")
+    left = len(report.lost) - len(report.forgotten) + len(report.unknown)
+    if left:
+        raise LandingError(f"{left} landing(s) are gone or damaged; the list says what to do.")
 
 
 def forget_data_set(

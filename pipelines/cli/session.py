@@ -90,7 +90,8 @@ class Record(Observer):
         for report in outcome.reports:
             self.loads += [(report.source, load) for load in report.tables]
             rows = sum(load.accepted for load in report.tables)
-            self.bar.line(f"loaded {report.source}: {rows:,} rows from {report.landings} files")
+            again = f", {report.reread} of them read again because the parser has changed" if report.reread else ""
+            self.bar.line(f"loaded {report.source}: {rows:,} rows from {report.landings} files{again}")
         self.refused += outcome.refused
         self.failures.update(outcome.failures)
         if not outcome.reports and not outcome.failures:

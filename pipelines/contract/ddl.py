@@ -175,7 +175,7 @@ def load_contract(schema_dir: Path) -> Contract:
 
     files = sorted(schema_dir.glob("*.sql"))
     if not files:
-        raise ContractError(f"no DDL in {schema_dir}; the checkout is incomplete.")
+        raise ContractError(f"no DDL in {schema_dir}; the checkout or the installed package is incomplete.")
     con = duckdb.connect(":memory:")
     try:
         for schema in SCHEMAS:

@@ -10,10 +10,12 @@ import os
 import pwd
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import yaml
 
 from pipelines.core.errors import ConfigError, NotPermittedError
 from pipelines.core.files import explained, make_home, require_open_files, write_atomically
@@ -21,7 +23,10 @@ from pipelines.core.home_kind import home_kind, mark_home
 from pipelines.core.settings import PROJECT_ROOT, Settings
 
 DAGSTER_YAML: Final = PROJECT_ROOT / "warehouse" / "dagster_home" / "dagster.yaml"
-"""Dagster settings, copied into every warehouse."""
+"""Dagster settings of every warehouse."""
+
+OVERRIDES: Final = "dagster_overrides.yaml"
+"""File in the home with Dagster settings of this warehouse alone, such as `storage:`."""
 
 FOLDER_MODE: Final = 0o700
 
@@ -29,10 +34,10 @@ OTHERS: Final = 0o007
 
 
 def prepare_home(settings: Settings) -> None:
-    """Create the folders of the warehouse, write down its kind, and renew dagster.yaml if it differs from the project's.
+    """Create the folders of the warehouse, write down its kind, and renew dagster.yaml if it differs from what it should be.
 
     A new home is 0711, its folders 0700; what is there already is closed to others. Raises NotPermittedError if the home
-    belongs to another user or is not writable.
+    belongs to another user or is not writable, ConfigError if its overrides are not valid.
     """
     require_open_files()
     require_writable(settings)
@@ -43,7 +48,7 @@ def prepare_home(settings: Settings) -> None:
         _close_to_others(settings)
         mark_home(settings.root, home_kind(settings.root))
         if not dagster_yaml_is_current(settings):
-            write_atomically(settings.dagster_home / "dagster.yaml", DAGSTER_YAML.read_bytes())
+            write_atomically(settings.dagster_home / "dagster.yaml", dagster_yaml(settings))
     except OSError as error:
         raise explained(error, home=settings.root) or ConfigError(
             f"LEVERHOUSE_HOME {settings.root}: {error.strerror} ({error.filename}). Use a writable folder."
@@ -127,9 +132,50 @@ def plain_path(folder: Path) -> Path:
 
 
 def dagster_yaml_is_current(settings: Settings) -> bool:
-    """Whether the warehouse's dagster.yaml equals the project's."""
+    """Whether the warehouse's dagster.yaml is the project's settings with the overrides of the home."""
     target = settings.dagster_home / "dagster.yaml"
-    return target.exists() and target.read_bytes() == DAGSTER_YAML.read_bytes()
+    return target.exists() and target.read_bytes() == dagster_yaml(settings)
+
+
+def dagster_yaml(settings: Settings) -> bytes:
+    """The project's Dagster settings, with those of `dagster_overrides.yaml` in the home over them.
+
+    Mappings are merged key by key, a null removes a setting, any other value takes the place of the project's. Raises
+    ConfigError where the overrides cannot be read.
+    """
+    try:
+        defaults = DAGSTER_YAML.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"{DAGSTER_YAML}: {error.strerror}; the installation is incomplete, install it again."
+        ) from error
+    path = settings.root / OVERRIDES
+    if not path.exists():
+        return defaults
+    try:
+        written = path.read_bytes()
+        overrides = yaml.safe_load(written)
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    if overrides is None:
+        return defaults
+    if not isinstance(overrides, dict):
+        raise ConfigError(f"{path} holds no settings by name; write them as in dagster.yaml, such as 'storage:'.")
+    merged = _merged(yaml.safe_load(defaults), overrides)
+    head = f"# Made from leverhouse's settings and {OVERRIDES} ({hashlib.sha256(written).hexdigest()[:12]}); change that file.\n"
+    return (head + yaml.safe_dump(merged, sort_keys=False)).encode()
+
+
+def _merged(defaults: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(defaults)
+    for name, value in overrides.items():
+        if value is None:
+            merged.pop(name, None)
+        elif isinstance(value, dict) and isinstance(merged.get(name), dict):
+            merged[name] = _merged(merged[name], value)
+        else:
+            merged[name] = value
+    return merged
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
+from platformdirs import user_config_path, user_data_path
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
@@ -28,7 +29,25 @@ from pipelines.core.errors import ConfigError
 from pipelines.core.limits import DEFAULTS, Limits
 from pipelines.core.words import nearest
 
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
+PACKAGE_ROOT: Final = Path(__file__).resolve().parents[2]
+"""The folder that holds the package `pipelines`: the checkout, or where it is installed."""
+_CARRIED: Final = PACKAGE_ROOT / "pipelines" / "_project"
+IS_INSTALLED: Final = _CARRIED.is_dir()
+"""Whether this package came as a wheel, which carries the project's other files in itself."""
+PROJECT_ROOT: Final = _CARRIED if IS_INSTALLED else PACKAGE_ROOT
+"""The folder that holds dbt_project and warehouse/schema. Nothing is ever written to it where the package is installed."""
+
+SETTINGS_FILE: Final = (
+    user_config_path("leverhouse", appauthor=False) if IS_INSTALLED else PROJECT_ROOT
+) / "leverhouse.toml"
+
+
+def default_home() -> Path:
+    """The home where none is named: the checkout's `warehouse`, or the user's data folder if the package is installed.
+
+    Never the current folder: the same command means the same warehouse wherever it is typed.
+    """
+    return user_data_path("leverhouse", appauthor=False) if IS_INSTALLED else PROJECT_ROOT / "warehouse"
 
 
 def _comma_list(value: object) -> object:
@@ -120,19 +139,19 @@ def _home(folder: Path) -> Path:
 
 
 class Settings(BaseSettings):
-    """Settings of one warehouse. Environment variables (prefix LEVERHOUSE_) override leverhouse.toml in the project root.
+    """Settings of one warehouse. Environment variables (prefix LEVERHOUSE_) override leverhouse.toml, which lies in the
+    checkout, or in the user's folder of settings where the package is installed.
 
     Secrets (keys of optional services) are read from the environment where they are used and are never a field here,
     so that printing the settings cannot print one.
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="LEVERHOUSE_", toml_file=PROJECT_ROOT / "leverhouse.toml", frozen=True, extra="forbid",
-        hide_input_in_errors=True,
-    )  # fmt: skip
+        env_prefix="LEVERHOUSE_", toml_file=SETTINGS_FILE, frozen=True, extra="forbid", hide_input_in_errors=True
+    )
 
     home: Annotated[Path, AfterValidator(_one_line), AfterValidator(_home)] = Field(
-        default=PROJECT_ROOT / "warehouse", description="Root folder of this warehouse; contains all of its data."
+        default_factory=default_home, description="Root folder of this warehouse; contains all of its data."
     )
     mappings: Annotated[Path, AfterValidator(_one_line)] | None = Field(
         default=None, description="Folder of mapping files; default <home>/mappings."

@@ -5,6 +5,7 @@
     raw/<source>/<partition>/<part>~<landing_id>.<mark>.json   what was decided about it: refused, accepted, forgotten
     raw/<source>/_mappings/<sha256>.toml                    the mapping an imported file is read with
     raw/<source>/_newest                                    the newest time of a landing, so that none is older than one before
+    raw/format.json                                         version of all this; without it, 1
 
 Bytes are written to a temporary file, synced and renamed, then the manifest in the same way; a payload without a manifest
 is not landed. A process killed in between leaves such a payload; the next landing of the same bytes overwrites it.
@@ -32,7 +33,8 @@ from typing import Any, BinaryIO, Final, Literal, get_args
 import orjson
 
 from pipelines.contract.batch import ParsedBatch
-from pipelines.core.errors import LandingError
+from pipelines.contract.versions import LANDING_FORMAT
+from pipelines.core.errors import ConfigError, LandingError
 from pipelines.core.files import open_plain, write_atomically
 from pipelines.core.home_kind import SIMULATED, is_simulated
 from pipelines.core.limits import current
@@ -45,6 +47,7 @@ Clock = Callable[[], datetime]
 
 _CHUNK: Final = 1 << 20
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
+_FORMAT_FILE: Final = "format.json"
 _MANIFEST_SUFFIX: Final = ".manifest.json"
 _LANDING_ID: Final = re.compile(r"[0-9a-f]{20}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -195,7 +198,23 @@ class LandingStore:
         """One line for every manifest that cannot be read. What it described counts as not landed."""
         return self._scan(None)[2]
 
+    def check_format(self) -> None:
+        """Raise ConfigError if a later version of leverhouse wrote the landing, in a format that this one does not read."""
+        path = self.raw_dir / _FORMAT_FILE
+        try:
+            found = orjson.loads(path.read_bytes())["landing_format"]
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise LandingError(f"{path} cannot be read ({error}); restore it from a backup.") from error
+        if not isinstance(found, int) or found > LANDING_FORMAT:
+            raise ConfigError(
+                f"{self.raw_dir} has format {found}, and this version of leverhouse reads up to {LANDING_FORMAT}. Install the "
+                "version that wrote it, or a newer one."
+            )
+
     def _scan(self, source: str | None) -> tuple[list[Landing], set[str], list[str]]:
+        self.check_format()
         root = self.raw_dir / _safe(source) if source else self.raw_dir
         found: list[Landing] = []
         forgotten: set[str] = set()
@@ -403,13 +422,16 @@ class LandingStore:
 
     def _keep(self, landing: Landing, temporary: Path, sink: BinaryIO) -> None:
         """Write the payload first and the manifest last: a payload without a manifest is not landed."""
+        if not (self.raw_dir / _FORMAT_FILE).exists():
+            text = orjson.dumps({"landing_format": LANDING_FORMAT})
+            write_atomically(self.raw_dir / _FORMAT_FILE, text)
+        self.check_format()
         sink.flush()
         os.fsync(sink.fileno())
         temporary.replace(landing.path)
-        manifest = landing.path.with_name(landing.path.name + _MANIFEST_SUFFIX)
         # Before, so that a process killed in between leaves a load due; after, so that a load in between leaves one due.
         self._note_change()
-        write_atomically(manifest, self._manifest(landing).encode())
+        self.write_manifest(landing)
         self._note_change()
         self._note_stamp(landing)
 
@@ -431,6 +453,42 @@ class LandingStore:
 
     def _stamp_path(self, source: str) -> Path:
         return self.raw_dir / _safe(source) / "_newest"
+
+    def from_record(self, record: Mapping[str, Any]) -> Landing:
+        """A landing from its row in ops.landings."""
+        names = (
+            "landing_id",
+            "source",
+            "partition",
+            "part",
+            "version",
+            "original_name",
+            "sha256",
+            "bytes",
+            "fetched_at",
+        )
+        return Landing(
+            **{name: record[name] for name in names},
+            path=self.home / record["path"],
+            completeness=record["completeness"],
+            request=json.loads(record["request"]),
+        )
+
+    def has_manifest(self, landing: Landing) -> bool:
+        """Whether the manifest of a landing is there and can be read."""
+        try:
+            self._read(_manifest_path(landing))
+        except LandingError:
+            return False
+        return True
+
+    def write_manifest(self, landing: Landing) -> None:
+        """Write the manifest of landed bytes that have lost theirs."""
+        write_atomically(_manifest_path(landing), self._manifest(landing).encode())
+
+    def is_forgotten(self, landing: Landing) -> bool:
+        """Whether a person decided that this landing counts as never landed."""
+        return self.mark_path(landing, "forgotten").exists()
 
     def keep_mapping(self, source: str, text: bytes) -> str:
         """Store the text of a mapping with the landings of `source`; returns its sha256, which is also its file name."""
@@ -561,6 +619,10 @@ def _safe(name: str) -> str:
 
 def _canonical(request: Mapping[str, Any]) -> str:
     return json.dumps(dict(request), sort_keys=True, ensure_ascii=False)
+
+
+def _manifest_path(landing: Landing) -> Path:
+    return landing.path.with_name(landing.path.name + _MANIFEST_SUFFIX)
 
 
 def _checked_path(landing: Landing) -> Path:

@@ -313,6 +313,9 @@ class Feed:
     """The same, given the landed spans with the subjects that each holds."""
     sample: Callable[[Page], Page] | None = None
     """What of a page is read when it is fetched, for files whose checksum vouches for the rest; None: all of it."""
+    parser_version: int = 1
+    """Raised by one when `parse` makes other rows of the same bytes, or reads bytes it refused: the next load then reads every
+    landing of the feed again."""
 
     @property
     def published_after(self) -> timedelta:

@@ -26,7 +26,8 @@ from pipelines.core.files import as_error, explained, fault_in_text, write_atomi
 from pipelines.core.lease import confirm_leases
 from pipelines.core.paths import environment, plain_path
 from pipelines.core.progress import Progress, no_progress
-from pipelines.core.settings import PROJECT_ROOT, Settings
+from pipelines.core.settings import PACKAGE_ROOT, PROJECT_ROOT, Settings
+from pipelines.operations.model_versions import drop_outdated_models, record_sql_versions, sql_versions
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
@@ -185,8 +186,11 @@ def edition(settings: Settings, manifest: Path) -> Edition:
 def code_version(settings: Settings) -> str:
     """Version of the package, and a digest of everything that decides what marts contain: code, contract and dbt project."""
     digest = hashlib.sha256(_project_digest(settings.dbt_project_dir).encode())
-    for path in sorted([*(PROJECT_ROOT / "pipelines").rglob("*.py"), *settings.schema_dir.glob("*.sql")]):
-        digest.update(f"\0{path.relative_to(PROJECT_ROOT).as_posix()}\0".encode())
+    code = {path.relative_to(PACKAGE_ROOT): path for path in (PACKAGE_ROOT / "pipelines").rglob("*.py")}
+    # By its place in the project, so that a wheel and the checkout it was made from have one version.
+    code |= {path.relative_to(PROJECT_ROOT): path for path in settings.schema_dir.glob("*.sql")}
+    for name, path in sorted(code.items()):
+        digest.update(f"\0{name.as_posix()}\0".encode())
         digest.update(path.read_bytes())
     try:
         package = version("leverhouse")
@@ -212,8 +216,11 @@ def build_marts(settings: Settings, *, select: Sequence[str] = (), progress: Pro
 
 
 def build_inputs(settings: Settings, *, progress: Progress = no_progress) -> BuildReport:
-    """Run dbt over everything that reads no statistics. Raises as build_marts does."""
-    return _run(settings, "build", ["--exclude", READS_STATISTICS], progress)
+    """Run dbt over everything that reads no statistics. Raises as build_marts does.
+
+    An incremental model whose SQL, macros, thresholds or seeds have changed is built whole.
+    """
+    return _run(settings, "build", ["--exclude", READS_STATISTICS], progress, whole=True)
 
 
 def build_evidence(settings: Settings, *, progress: Progress = no_progress) -> BuildReport:
@@ -244,7 +251,9 @@ def check_marts(settings: Settings, *, select: Sequence[str], progress: Progress
     return _run(settings, "test", ["--select", *select], progress)
 
 
-def _run(settings: Settings, command: str, nodes: Sequence[str], progress: Progress) -> BuildReport:
+def _run(
+    settings: Settings, command: str, nodes: Sequence[str], progress: Progress, *, whole: bool = False
+) -> BuildReport:
     from pipelines.storage.warehouse import writer, writer_lock
 
     started = time.monotonic()
@@ -262,8 +271,16 @@ def _run(settings: Settings, command: str, nodes: Sequence[str], progress: Progr
         *nodes,
     ]
     with writer_lock(settings, what=f"dbt {command}"):
-        results = _invoke(settings, arguments, manifest=load_parsed(path), progress=progress)
+        manifest = load_parsed(path)
+        versions = sql_versions(manifest, settings.dbt_project_dir) if whole else {}
+        if whole:
+            for model in drop_outdated_models(settings, versions):
+                progress(f"{model} is built whole: its SQL or a seed has changed", 0, 0)
+        results = _invoke(settings, arguments, manifest=manifest, progress=progress)
         described = _describe(settings, results)
+        if whole:
+            built = {node.name for node in described if node.kind == "model" and node.status in {"success", "warn"}}
+            record_sql_versions(settings, {name: x for name, x in versions.items() if name.split(".")[1] in built})
     return BuildReport(nodes=described, seconds=time.monotonic() - started)
 
 
@@ -421,7 +438,7 @@ def _is_parsed(path: Path) -> bool:
 def _project_digest(project: Path) -> str:
     """Digest of everything the manifest depends on: the files of the project and the versions of dbt."""
     if not (project / "dbt_project.yml").exists():
-        raise ContractError(f"no dbt project in {project}; the checkout is incomplete.")
+        raise ContractError(f"no dbt project in {project}; the checkout or the installed package is incomplete.")
     digest = hashlib.sha256(f"{version('dbt-core')} {version('dbt-duckdb')}".encode())
     for folder, names, files in os.walk(project):
         names[:] = sorted(name for name in names if name not in _NOT_SOURCES and not name.startswith("."))

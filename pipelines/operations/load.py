@@ -20,6 +20,7 @@ from pipelines.clean.load import Connect, LoadReport, find_work, load_source
 from pipelines.clean.parsed import remove_leftovers
 from pipelines.clean.refusals import record_refusals
 from pipelines.contract.ddl import Contract, load_contract
+from pipelines.contract.versions import SCHEMA_VERSION, MadeBy
 from pipelines.core.errors import (
     ConfigError,
     LeverhouseError,
@@ -34,6 +35,7 @@ from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import Clock, Landing, LandingStore, Refusal, utc_now
 from pipelines.extract.venue import Capture
+from pipelines.operations.build import code_version
 from pipelines.operations.due import feed_states
 from pipelines.quality.batch import Gate
 from pipelines.quality.gate import run_gate
@@ -161,6 +163,7 @@ def _load_pending(
     reports: list[LoadReport] = []
     failures: dict[str, LeverhouseError] = {}
     kind = home_kind(settings.root)
+    code = code_version(settings) if pending else None
     for source in pending:
         try:
             _refuse_other_kind(kind, by_source[source])
@@ -177,6 +180,7 @@ def _load_pending(
                 now=clock(),
                 reader_version=opened.version,
                 known_by=known_by,
+                made_by=MadeBy(code, SCHEMA_VERSION, registry.parser_version(source)),
                 progress=progress,
             )
         except (MachineError, NotPermittedError):
@@ -230,7 +234,9 @@ def _write_expected(
 
 
 def _has_work(con: duckdb.DuckDBPyConnection, store: LandingStore, source: str, landings: Sequence[Landing]) -> bool:
-    """Whether a source has landings to load, or refused ones that the code of now has not read yet."""
+    """Whether a source has landings that the parser of now has not read yet, be they new, refused or loaded."""
     version = registry.reader_version(store, source)
     refused = {x for x, refusal in store.refusals(landings).items() if refusal.reader_version == version}
-    return not find_work(con, source, landings, refused=refused).is_empty
+    return not find_work(
+        con, source, landings, refused=refused, parser_version=registry.parser_version(source)
+    ).is_empty

@@ -1,127 +1,113 @@
-"""What can be done about landed bytes that are missing, altered or rotten: which they are, and whether their venue still has them.
+"""What of the landing is lost or damaged: writes lost manifests again from the books, and says what is gone.
 
-Asks each venue one small question and lands nothing.
+The books are ops.landings, in the working database or, where that cannot be opened, in the published file.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Final
 
-from pipelines.core.errors import ConfigError, LandingError, LeverhouseError, NoLongerAvailableError
-from pipelines.core.limits import in_force
+from pipelines.core.errors import LeverhouseError, WarehouseDamagedError
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
-from pipelines.extract.fetch import span_of
 from pipelines.extract.landing import Clock, Landing, LandingStore, utc_now
-from pipelines.extract.venue import Capture, Context, Feed, Job, NotYetPublishedError, Span, Venue
-from pipelines.sources import registry
+from pipelines.storage.database import open_database
+from pipelines.storage.status import recorded_landings
+from pipelines.storage.warehouse import reader, writer_lock
 
-if TYPE_CHECKING:
-    from pipelines.extract.client import RetryPolicy
-
-Held = Literal["yes", "no", "unknown"]
+FILES: Final = "files."
+"""Prefix of imported sources."""
 
 
 @dataclass(frozen=True)
-class BadLanding:
-    """Landed bytes that are not as received: `fault` is what is wrong, `held` whether the venue still has them and `why`, and
-    `next_step` what to do."""
+class Lost:
+    """A landing that the books or its manifest name and whose bytes are missing or altered, and what to do about it."""
 
-    where: str
-    fault: str
-    held: Held
-    why: str
+    landing_id: str
+    source: str
+    partition: str
+    part: str
+    what: str
     next_step: str
 
 
-def bad_landings(
-    settings: Settings,
-    *,
-    retry: RetryPolicy | None = None,
-    clock: Clock = utc_now,
-    progress: Progress = no_progress,
-) -> Iterator[BadLanding]:
-    """Every landing whose bytes or manifest are not as they were written, and whether its venue still has it."""
+@dataclass(frozen=True)
+class RepairReport:
+    """Manifests that were written again, landings that are gone, those of them that are forgotten now, and faults that the
+    books say nothing about."""
+
+    manifests: tuple[str, ...]
+    lost: tuple[Lost, ...]
+    forgotten: tuple[str, ...]
+    unknown: tuple[str, ...]
+    books: str
+
+
+def repair_landing(
+    settings: Settings, *, forget_because: str | None = None, clock: Clock = utc_now, progress: Progress = no_progress
+) -> RepairReport:
+    """Write lost and damaged manifests again where their bytes are as they were received, and name what is gone.
+
+    With `forget_because`, what is gone is marked as forgotten: a rebuild goes on without it, and venues are asked again.
+    """
     store = LandingStore(settings.root)
-    for fault in store.damaged_manifests():
-        yield BadLanding(
-            "manifest", fault, "unknown", "what its manifest described counts as never landed",
-            "restore it; or fetch its days again, or import its file again",
-        )  # fmt: skip
-    landings = store.all()
-    for done, landing in enumerate(landings):
-        progress(f"verify {landing.part}", done, len(landings))
-        with in_force(settings.limits):
-            for fault in store.verify([landing]):
-                held, why, step = _ask(settings, store, landing, retry, clock)
-                yield BadLanding(f"{landing.source} {landing.partition}", fault, held, why, step)
+    recorded, books = _books(settings)
+    known = {landing.landing_id: landing for landing in map(store.from_record, recorded)}
+    taken = {(landing.identity, landing.version) for landing in store.all()}
+    written = []
+    for landing in known.values():
+        if (landing.identity, landing.version) in taken or store.is_forgotten(landing):
+            continue
+        if not store.has_manifest(landing) and not any(store.verify([landing])):
+            store.write_manifest(landing)
+            written.append(landing.landing_id)
+    here = {landing.landing_id: landing for landing in store.all()}
+    lost: list[Lost] = []
+    forgotten = []
+    every = {**{x: landing for x, landing in known.items() if not store.is_forgotten(landing)}, **here}
+    for done, landing in enumerate(every.values()):
+        progress(f"verify {landing.part}", done, len(every))
+        fault = next(store.verify([landing]), None)
+        if fault is None:
+            continue
+        what = "missing" if not landing.path.exists() else "altered"
+        lost.append(
+            Lost(landing.landing_id, landing.source, landing.partition, landing.part, what, _next_step(landing))
+        )
+        if forget_because is not None:
+            landing.path.parent.mkdir(parents=True, exist_ok=True)
+            store.forget(landing, reason=forget_because, clock=clock)
+            forgotten.append(landing.landing_id)
+    return RepairReport(tuple(written), tuple(lost), tuple(forgotten), tuple(store.damaged_manifests()), books)
 
 
-def _ask(
-    settings: Settings, store: LandingStore, landing: Landing, retry: RetryPolicy | None, clock: Clock
-) -> tuple[Held, str, str]:
-    """Whether a landing can be had again, why, and how."""
-    forget = f"leverhouse landing forget {landing.landing_id} --because 'its bytes are lost'"
-    name, _, feed_name = landing.source.partition(".")
-    if name == "files":
-        return "unknown", "it was imported from a file", f"restore it, or import {landing.original_name} again"
-    try:
-        venue = registry.venue(name)
-        feed = venue.feed(feed_name)
-    except (ConfigError, KeyError):
-        return "unknown", f"no module reads {landing.source}", f"restore it; otherwise {forget}"
-    span = span_of(landing)
-    if isinstance(feed.cadence, Capture):
-        return "no", "it is a capture of a moment, which no venue keeps", f"restore it; otherwise {forget}"
-    kept = feed.retention.days
-    if kept is not None and span.end < clock() - timedelta(days=kept):
-        return "no", f"{name} keeps {kept} days", f"restore it; otherwise {forget}"
-    first, last = span.days[0], span.days[-1]
-    again = f"{forget}; then leverhouse backfill {name} --feed {feed_name} --from {first} --to {last}"
-    try:
-        subject, rows = asyncio.run(_rows(settings, store, venue, feed, landing, retry, clock))
-    except (NoLongerAvailableError, NotYetPublishedError) as error:
-        return "no", str(error) or f"{name} has not published it", f"restore it; otherwise {forget}"
-    except LeverhouseError as error:
-        return "unknown", str(error), f"restore it, or ask again; then {again}"
-    if not rows and landing.completeness != "empty":
-        return "no", f"{name} has no rows of {subject} on {first} any more", f"restore it; otherwise {forget}"
-    return "yes", f"{rows:,} rows of {subject} on {first}", again
+def _books(settings: Settings) -> tuple[list[Mapping[str, Any]], str]:
+    """The rows of ops.landings, and where they were read."""
+    if settings.database.exists():
+        try:
+            with writer_lock(settings, what="read ops.landings"):
+                con = open_database(settings)
+                try:
+                    return recorded_landings(con), "the working database"
+                finally:
+                    con.close()
+        except WarehouseDamagedError:
+            pass
+    if settings.published_database.exists():
+        try:
+            with reader(settings) as con:
+                return recorded_landings(con), "the published file"
+        except LeverhouseError:
+            pass
+    return [], "no book: neither the working database nor the published file can be opened"
 
 
-async def _rows(
-    settings: Settings,
-    store: LandingStore,
-    venue: Venue,
-    feed: Feed,
-    landing: Landing,
-    retry: RetryPolicy | None,
-    clock: Clock,
-) -> tuple[str, int]:
-    """A subject of the landing, and how many rows the venue has of it on the landing's first day now."""
-    from pipelines.extract.client import DEFAULT_RETRY, open_api
-
-    whole = span_of(landing)
-    span = Span(whole.start, min(whole.end, whole.start + timedelta(days=1)))
-    instruments = registry.instrument_history(store, venue).at(whole)
-    covers: dict[str, str] = landing.request.get("covers", {})
-    known = {"*": {}} if feed.subjects is None else feed.subjects(instruments)
-    held = [name for name, outcome in sorted(covers.items()) if outcome == "complete"] or sorted(covers) or list(known)
-    subject = next((name for name in held if name in known), None)
-    if subject is None:
-        raise LandingError(f"none of its instruments is known; 'leverhouse fetch {venue.name}' lists them again")
-    job = Job(subject, span, known[subject])
-    async with open_api(
-        venue,
-        endpoints=settings.endpoints_of(venue.name),
-        contact=settings.contact,
-        retry=retry or DEFAULT_RETRY,
-        clock=clock,
-    ) as api:
-        pages = [page async for page in feed.fetch(api, job)]
-    parsed = list(feed.parse(pages, Context(venue.name, clock(), span, instruments)))
-    return subject, sum(one.rows.height for one in parsed)
+def _next_step(landing: Landing) -> str:
+    again = (
+        "import the file again"
+        if landing.source.startswith(FILES)
+        else f"fetch it again: leverhouse backfill {landing.source.partition('.')[0]} over {landing.partition}"
+    )
+    return f"leverhouse restore DIR, if there is a backup; if not, leverhouse landing repair --forget, then {again}"

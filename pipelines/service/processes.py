@@ -22,7 +22,7 @@ from typing import Final
 from filelock import FileLock, Timeout
 
 from pipelines.core.errors import ConfigError, PermanentError
-from pipelines.core.settings import PROJECT_ROOT, Settings
+from pipelines.core.settings import PACKAGE_ROOT, Settings
 
 LOCATION: Final = "leverhouse"
 DEFINITIONS: Final = "pipelines.definitions"
@@ -76,7 +76,7 @@ class Service:
         )
         self._spawn(
             *("-m", "dagster", "code-server", "start", "--socket", str(socket), "-m", DEFINITIONS),
-            *("--working-directory", str(PROJECT_ROOT), "--location-name", LOCATION, "--log-level", "warning"),
+            *("--working-directory", str(PACKAGE_ROOT), "--location-name", LOCATION, "--log-level", "warning"),
         )
         self._prepare()
         deadline = time.monotonic() + START_SECONDS
@@ -137,7 +137,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "LEVERHOUSE_HOME": str(settings.root),
         "LEVERHOUSE_MAPPINGS": str(settings.mappings_dir.resolve()),
         # Set, not added to: what stands on an inherited path could shadow a module of Dagster.
-        "PYTHONPATH": str(PROJECT_ROOT),
+        "PYTHONPATH": str(PACKAGE_ROOT),
         "PYTHONSAFEPATH": "1",
         # The daemon's parts report every 30 s; without this, one that is stuck counts as alive for half an hour.
         "DAGSTER_DAEMON_HEARTBEAT_TOLERANCE": "90",

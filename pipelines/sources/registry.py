@@ -11,17 +11,17 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
 from pipelines.contract.batch import Captures, LeftOut, ParsedBatch, SourceRules, no_rejects
 from pipelines.contract.ddl import Contract
+from pipelines.contract.versions import READING_VERSION
 from pipelines.core.errors import ConfigError
 from pipelines.core.files import is_fault_of_bytes
 from pipelines.core.limits import DEFAULTS, current
-from pipelines.core.settings import PROJECT_ROOT, Settings
+from pipelines.core.settings import Settings
 from pipelines.core.universe import DEFAULT_UNIVERSE, canonical_asset, choose_universe
 from pipelines.core.words import nearest
 from pipelines.extract import fetch_log
@@ -35,12 +35,6 @@ from pipelines.sources.chain.evm.chains import CHAINS
 from pipelines.sources.files import source as files
 from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHistory, event_rules, partial_gaps
 from pipelines.sources.reading import AnswerReader, read_pages
-
-SOURCES: Final = Path(__file__).resolve().parent
-SCHEMA: Final = PROJECT_ROOT / "warehouse" / "schema"
-
-GROUPS: Final = frozenset({"cex", "dex", "chain"})
-"""Folders in which a venue is a module or a folder."""
 
 VENUES: Final[Mapping[str, str]] = {
     "binance": "pipelines.sources.cex.binance.venue",
@@ -69,7 +63,7 @@ class OpenSource:
     parse: Parser
     rules: SourceRules
     version: str
-    """Version of everything that decides what is read from a landing; see reader_version."""
+    """By which refused landings are read again; see reader_version."""
 
 
 def venue(name: str) -> Venue:
@@ -224,40 +218,35 @@ def _following(feed: Feed) -> Iterator[tuple[Venue, Feed]]:
                 yield there, other
 
 
-def reader_version(store: LandingStore, source: str) -> str:
-    """Digest of the code, the contract, limits that were set and, for files, the mappings that determine how a source's
-    landings are read.
+def parser_version(source: str) -> int | None:
+    """Version of everything that decides which rows are read from a landing of `source`; None for a source that is no more.
 
-    It changes with any edit of these, also one without effect: a refused landing is then read again.
+    The one number by which landings are read again, those that were refused and those that were loaded.
     """
-    venue_name = source.partition(".")[0]
-    digest = hashlib.sha256(_shared_code())
-    if current() != DEFAULTS:
-        digest.update(current().model_dump_json().encode())
+    venue_name, _, feed_name = source.partition(".")
     if venue_name == "files":
-        paths = [*_python_files(SOURCES / "files"), *sorted(store.mapping_path(source, "").parent.glob("*.toml"))]
-    elif venue_name in VENUES:
-        path = Path(*VENUES[venue_name].partition(":")[0].split("."))
-        code = SOURCES.parents[1] / path
-        paths = _python_files(code.parent) if code.parent.name not in GROUPS else [code.with_suffix(".py")]
-    else:
-        paths = []
-    for path in paths:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+        return READING_VERSION + files.PARSER_VERSION
+    if venue_name not in VENUES:
+        return None
+    feed = next((feed for feed in venue(venue_name).feeds if feed.name == feed_name), None)
+    return None if feed is None else READING_VERSION + feed.parser_version
 
 
-@cache
-def _shared_code() -> bytes:
-    """Digest of the code every source is read with: shared modules, contract, cleaning and quality checks."""
-    package = SOURCES.parent
-    folders = [SOURCES, package / "contract", package / "core", package / "clean", package / "quality"]
-    paths = [*(path for folder in folders for path in _python_files(folder)), *SCHEMA.glob("*.sql")]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(paths))).digest()
+def reader_version(store: LandingStore, source: str) -> str:
+    """The version of the parser, limits that were set and, of files, the mappings: a landing that was refused is read again
+    where one of them has changed."""
+    parts = [str(parser_version(source))]
+    if current() != DEFAULTS:
+        parts.append(_digest(current().model_dump_json()))
+    if source.startswith("files."):
+        # A mapping is kept by its digest. Imported later, it may accept what was refused before.
+        mappings = sorted(store.mapping_path(source, "").parent.glob("*.toml"))
+        parts.append(_digest(" ".join(path.stem for path in mappings)))
+    return "+".join(parts)
 
 
-def _python_files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.py"))
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def instrument_history(store: LandingStore, venue: Venue) -> InstrumentHistory:

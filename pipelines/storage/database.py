@@ -5,12 +5,13 @@ A process killed at any moment leaves a file that opens. Callers hold the writer
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Final
 
 import duckdb
 
-from pipelines.contract.ddl import Contract, apply_ddl, load_contract
+from pipelines.contract.ddl import Contract, Table, apply_ddl, load_contract
 from pipelines.core.errors import TransientError, WarehouseDamagedError
 from pipelines.core.files import as_error, machine_fault, make_home, require_open_files, sync
 from pipelines.core.lease import confirm_leases
@@ -60,9 +61,10 @@ def open_database(settings: Settings, *, changes: bool = True) -> duckdb.DuckDBP
 
 
 def open_with_tables(settings: Settings) -> duckdb.DuckDBPyConnection:
-    """The working database with every table of the contract; creates what is missing.
+    """The working database with every table of the contract; creates what is missing and upgrades what may be.
 
-    Raises as open_database does, and WarehouseDamagedError if the columns of a table differ from the contract.
+    Raises as open_database does, and WarehouseDamagedError if the columns of a table differ from the contract in another way than
+    by new ones that may be null.
     """
     contract = load_contract(settings.schema_dir)
     if not settings.database.exists():
@@ -70,11 +72,15 @@ def open_with_tables(settings: Settings) -> duckdb.DuckDBPyConnection:
     con = open_database(settings)
     try:
         _add_missing_tables(con, contract)
-        check_columns(con, settings, contract)
+        is_current = not _outdated(con, contract)
     except BaseException:
         con.close()
         raise
-    return con
+    if is_current:
+        return con
+    con.close()
+    _upgrade(settings, contract)
+    return open_database(settings)
 
 
 def replace_database(settings: Settings, finished: Path) -> None:
@@ -137,24 +143,95 @@ def _add_missing_tables(con: duckdb.DuckDBPyConnection, contract: Contract) -> N
 
 
 def check_columns(con: duckdb.DuckDBPyConnection, settings: Settings, contract: Contract) -> None:
-    """Raise WarehouseDamagedError if columns differ from the contract; a table that is missing is added by the next writer.
+    """Raise WarehouseDamagedError if columns differ from the contract in a way that only a rebuild mends.
 
-    Columns are not altered in place, because a rebuild recreates all tables.
+    A table that is missing is added by the next writer, and one that may be widened is upgraded by it.
     """
+    refused = [table.qualified for table in _outdated(con, contract) if not _may_be_widened(con, table)]
+    if refused:
+        raise WarehouseDamagedError(
+            f"{settings.database} was created by another version of leverhouse: the columns of {', '.join(refused)} differ. "
+            "Run 'leverhouse rebuild' to recreate it from the landing."
+        )
+
+
+def _upgrade(settings: Settings, contract: Contract) -> None:
+    """Bring tables of an older contract up to the present one, if that only adds columns to ops that may be null or changes checks.
+
+    It is done in a copy that then takes the place of the database: a log of it could not be replayed after a kill, for the
+    reason above. Raises WarehouseDamagedError for any other difference, which a rebuild is for.
+    """
+    con = open_database(settings)
+    try:
+        check_columns(con, settings, contract)
+        tables = _outdated(con, contract)
+        con.execute("checkpoint")
+    finally:
+        con.close()
+    if not tables:
+        return
+    beside = settings.database.with_name(f".{settings.database.name}.new")
+    beside.with_name(beside.name + ".wal").unlink(missing_ok=True)
+    shutil.copyfile(settings.database, beside)
+    con = duckdb.connect(str(beside))
+    try:
+        for table in tables:
+            con.execute(f"alter table {table.qualified} rename to before_upgrade_{table.name}")
+        _add_missing_tables(con, contract)
+        for table in tables:
+            old = f"{table.schema}.before_upgrade_{table.name}"
+            try:
+                con.execute(f"insert into {table.qualified} by name select * from {old}")
+            except duckdb.ConstraintException as error:
+                raise WarehouseDamagedError(
+                    f"{settings.database} was created by another version of leverhouse: rows of {table.qualified} do not fit "
+                    f"({error}). Run 'leverhouse rebuild' to recreate it from the landing."
+                ) from error
+            con.execute(f"drop table {old}")
+        con.execute("checkpoint")
+    finally:
+        con.close()
+    replace_database(settings, beside)
+
+
+def _outdated(con: duckdb.DuckDBPyConnection, contract: Contract) -> list[Table]:
+    """The tables whose columns or checks are not those of the contract."""
+    columns, checks = _existing_columns(con), _existing_checks(con)
+    return [
+        table
+        for table in contract.tables
+        if table.qualified in columns
+        and (
+            columns[table.qualified] != {column.name: column.type for column in table.columns}
+            or checks.get(table.qualified, set()) != set(table.checks)
+        )
+    ]
+
+
+def _may_be_widened(con: duckdb.DuckDBPyConnection, table: Table) -> bool:
+    existing = _existing_columns(con)[table.qualified]
+    wanted = {column.name: column.type for column in table.columns}
+    added = [column for column in table.columns if column.name not in existing]
+    # A new column of a clean table would be null for everything loaded before; a rebuild fills it.
+    may_add = table.schema == "ops" and all(column.nullable for column in added)
+    return existing.items() <= wanted.items() and (may_add or not added)
+
+
+def _existing_columns(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
     existing: dict[str, dict[str, str]] = {}
     for table, column, kind in con.execute(
         "select schema_name || '.' || table_name, column_name, data_type from duckdb_columns() "
         "where database_name = current_database() and schema_name in ('clean', 'ops', 'stats') order by column_index"
     ).fetchall():
         existing.setdefault(table, {})[column] = kind
-    changed = [
-        table.qualified
-        for table in contract.tables
-        if table.qualified in existing
-        and existing[table.qualified] != {column.name: column.type for column in table.columns}
-    ]
-    if changed:
-        raise WarehouseDamagedError(
-            f"{settings.database} was created by another version of leverhouse: the columns of {', '.join(changed)} differ. "
-            "Run 'leverhouse rebuild' to recreate it from the landing."
-        )
+    return existing
+
+
+def _existing_checks(con: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:
+    existing: dict[str, set[str]] = {}
+    for table, expression in con.execute(
+        "select schema_name || '.' || table_name, expression from duckdb_constraints() "
+        "where database_name = current_database() and constraint_type = 'CHECK'"
+    ).fetchall():
+        existing.setdefault(table, set()).add(expression)
+    return existing

@@ -10,6 +10,7 @@ itself is that of snapshots.py.
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 import shutil
 import time
@@ -22,6 +23,7 @@ from typing import Final
 import duckdb
 
 from pipelines.contract.ddl import load_contract
+from pipelines.contract.versions import SCHEMA_VERSION
 from pipelines.core.errors import LeverhouseError, PublishError
 from pipelines.core.files import explained, show_folder, sync
 from pipelines.core.lease import confirm_leases
@@ -44,9 +46,6 @@ from pipelines.storage.warehouse import open_snapshot, writer
 STORAGE_VERSION: Final = "v1.2.0"
 """File format readable by DuckDB 1.2 and newer."""
 
-SCHEMA_VERSION: Final = "0.1"
-"""Version of what the file promises: names, types and meanings of its tables and columns."""
-
 _PUBLICATION: Final = {
     "published_at": "UTC instant of publication.",
     "schema_version": "Version of names, types and meanings of tables and columns.",
@@ -56,6 +55,7 @@ _PUBLICATION: Final = {
     "clock": "What as_of limits: fetched (when this warehouse had it) or available (when anyone could have); null without.",
     "duckdb_version": "DuckDB that wrote the file; its format is that of 1.2.",
     "load_seq": "Number of the newest load.",
+    "parser_versions": "Version of the parser by source, as JSON: which one read the landings this snapshot is made of.",
     "mart_tables": "Marts.",
     "mart_rows": "Rows of all marts.",
 }
@@ -238,12 +238,27 @@ def _describe_publication(
             "select concat_ws(chr(9), source, partition, part, sha256) from ops.landings where is_current order by 1"
         ).fetchall()
     )
+    parsers = dict(
+        con.execute(
+            "select source, min(parser_version) from ops.landings where is_current group by source order by source"
+        ).fetchall()
+    )
     fingerprint = hashlib.sha256(f"{edition.code_version}\n{made_of}".encode()).hexdigest()
     con.execute(
         "create table snapshot.meta.publication as select ? as published_at, ? as schema_version, ? as code_version, "
         "? as fingerprint, cast(? as timestamp) as as_of, cast(? as varchar) as clock, version() as duckdb_version, "
-        "(select max(load_seq) from ops.loads) as load_seq, ? as mart_tables, ? as mart_rows",
-        [now, SCHEMA_VERSION, edition.code_version, fingerprint, edition.as_of, edition.clock, tables, rows],
+        "(select max(load_seq) from ops.loads) as load_seq, ? as parser_versions, ? as mart_tables, ? as mart_rows",
+        [
+            now,
+            SCHEMA_VERSION,
+            edition.code_version,
+            fingerprint,
+            edition.as_of,
+            edition.clock,
+            json.dumps(parsers),
+            tables,
+            rows,
+        ],
     )
     con.execute(
         "comment on table snapshot.meta.publication is 'One row: when this snapshot was made, of what, by which code.'"

@@ -142,6 +142,15 @@ def ledger_state(con: duckdb.DuckDBPyConnection) -> LedgerState:
     return LedgerState(**row, by_reason={r["reason"]: r["rows"] for r in reasons})
 
 
+def recorded_landings(con: duckdb.DuckDBPyConnection) -> list[Mapping[str, Any]]:
+    """The rows of ops.landings, in the working database or a published file; none where there is no such table."""
+    tables = con.execute(
+        "select 1 from duckdb_tables() where schema_name = 'ops' and table_name = 'landings' "
+        "and database_name = current_database()"
+    ).fetchall()
+    return list(_rows(con, "select * from ops.landings order by landing_id")) if tables else []
+
+
 def newest_load(con: duckdb.DuckDBPyConnection) -> int:
     """The highest load number, 0 before the first load."""
     return int((con.execute("select coalesce(max(load_seq), 0) from ops.loads").fetchone() or (0,))[0])

@@ -36,7 +36,7 @@ from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import Job, Span, Venue
 from pipelines.sandbox.venues import bybit as emulated
 from pipelines.sources.cex.bybit.venue import VENUE
-from pipelines.sources.registry import SCHEMA, answer_reader
+from pipelines.sources.registry import answer_reader
 
 FIRST, LAST = date(2025, 1, 1), date(2025, 4, 30)
 DAYS = 120
@@ -130,7 +130,7 @@ def fetched(server: Server, home: Path, venue: Venue) -> float:
             started = time.perf_counter()
             partitions = plan_days(feed, FIRST, LAST, now=NOW, landed=[])
             store = LandingStore(home)
-            reader = answer_reader(store, load_contract(SCHEMA), venue, feed)
+            reader = answer_reader(store, load_contract(PROJECT_ROOT / "warehouse" / "schema"), venue, feed)
             report = await fetch_feed(store, venue, feed, api, partitions=partitions, jobs=jobs, reader=reader, now=NOW)
             seconds = time.perf_counter() - started
         assert report.failures == {}

@@ -26,6 +26,7 @@ from pipelines.contract.batch import (
     no_rejects,
 )
 from pipelines.contract.ddl import Contract, apply_ddl, load_contract
+from pipelines.contract.versions import MadeBy
 from pipelines.core.errors import WarehouseDamagedError
 from pipelines.core.settings import PROJECT_ROOT
 from pipelines.extract.landing import Landing, LandingStore
@@ -49,6 +50,7 @@ class LoaderFixture:
         self.refuse: set[float] = set()
         """Values of oi_base with which the gate refuses a batch."""
         self.reader_version = "1"
+        self.parser_version: int | None = None
         self.clock = datetime(2024, 1, 1)
 
     def land(self, part: str, *batches: Mapping[str, Any], partition: str = "history") -> Landing:
@@ -74,6 +76,7 @@ class LoaderFixture:
             gate=self._gate,
             now=NOW,
             reader_version=self.reader_version,
+            made_by=MadeBy("0.1.0+abc", "0.1", self.parser_version),
         )
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:

@@ -5,11 +5,21 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from pipelines.core.errors import ConfigError, NotPermittedError
-from pipelines.core.paths import DAGSTER_YAML, environment, open_to_others, plain_path, prepare_home
+from pipelines.core.paths import (
+    DAGSTER_YAML,
+    OVERRIDES,
+    dagster_yaml_is_current,
+    environment,
+    open_to_others,
+    plain_path,
+    prepare_home,
+)
 from pipelines.core.settings import Settings
 
 
@@ -28,6 +38,40 @@ def test_changed_dagster_settings_are_overwritten(home: Settings) -> None:
     (home.dagster_home / "dagster.yaml").write_text("telemetry: {enabled: true}\n", encoding="utf-8")
     prepare_home(home)
     assert (home.dagster_home / "dagster.yaml").read_bytes() == DAGSTER_YAML.read_bytes()
+
+
+def rendered(home: Settings, overrides: str) -> dict[str, Any]:
+    home.root.mkdir(parents=True, exist_ok=True)
+    (home.root / OVERRIDES).write_text(overrides, encoding="utf-8")
+    prepare_home(home)
+    loaded: dict[str, Any] = yaml.safe_load((home.dagster_home / "dagster.yaml").read_text(encoding="utf-8"))
+    return loaded
+
+
+def test_settings_of_the_home_are_laid_over_those_of_the_project_key_by_key(home: Settings) -> None:
+    project = yaml.safe_load(DAGSTER_YAML.read_text(encoding="utf-8"))
+    found = rendered(
+        home, "storage: {postgres: {postgres_url: {env: URL}}}\nrun_monitoring: {poll_interval_seconds: 7}\nnux: null\n"
+    )
+    assert found["storage"] == {"postgres": {"postgres_url": {"env": "URL"}}}
+    assert found["run_monitoring"] == project["run_monitoring"] | {"poll_interval_seconds": 7}
+    assert found == {name: value for name, value in project.items() if name != "nux"} | {
+        "storage": found["storage"], "run_monitoring": found["run_monitoring"],
+    }  # fmt: skip
+
+
+def test_changed_overrides_are_rendered_again_and_removed_ones_are_gone(home: Settings) -> None:
+    assert rendered(home, "sensors: {num_workers: 3}\n")["sensors"]["num_workers"] == 3
+    assert dagster_yaml_is_current(home)
+    (home.root / OVERRIDES).write_text("sensors: {num_workers: 4}\n", encoding="utf-8")
+    assert not dagster_yaml_is_current(home)
+    assert rendered(home, "")["sensors"]["num_workers"] != 3
+
+
+@pytest.mark.parametrize("text", ["- storage\n", "storage: [\n", "just words"])
+def test_overrides_that_hold_no_settings_are_refused(home: Settings, text: str) -> None:
+    with pytest.raises(ConfigError, match=OVERRIDES):
+        rendered(home, text)
 
 
 def test_a_home_that_cannot_be_written_is_a_settings_error(tmp_path: Path) -> None:

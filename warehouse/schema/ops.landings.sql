@@ -13,6 +13,7 @@ create table if not exists ops.landings (
     fetched_at timestamp not null,
     completeness varchar not null,
     request varchar not null,
+    parser_version bigint,
     check (completeness in ('complete', 'empty', 'partial', 'not_yet_published', 'unreadable')),
     check (bytes >= 0 and version >= 1),
     check (regexp_full_match(sha256, '[0-9a-f]{64}'))
@@ -31,3 +32,4 @@ comment on column ops.landings.bytes is 'Size as received.';
 comment on column ops.landings.fetched_at is 'UTC instant it was received.';
 comment on column ops.landings.completeness is 'complete, empty (the source says there is nothing), partial, not_yet_published, or unreadable (kept as it came because the parser of its day could not read it; listed here once a later one could).';
 comment on column ops.landings.request is 'Request parameters as JSON, without secrets.';
+comment on column ops.landings.parser_version is 'Version of the parser that loaded it, if it is current; the next load reads it again where that has changed. Null: before this was recorded.';

@@ -14,6 +14,9 @@ create table if not exists ops.loads (
     ignored bigint not null,
     ignored_by varchar,
     loaded_at timestamp not null,
+    code_version varchar,
+    schema_version varchar,
+    parser_version bigint,
     check (received = accepted + duplicates + quarantined),
     check (restated <= duplicates),
     check (accepted >= 0 and duplicates >= 0 and quarantined >= 0 and absent_cells >= 0 and outside_span >= 0 and ignored >= 0)
@@ -33,3 +36,6 @@ comment on column ops.loads.outside_span is 'Records of the loaded landings that
 comment on column ops.loads.ignored is 'Records of the loaded landings that a named rule leaves out, such as ordinary trades beside liquidations; in the row of the earliest day of the load, and no part of received.';
 comment on column ops.loads.ignored_by is 'Number of ignored records by rule, as JSON; docs/quality.md has the rules.';
 comment on column ops.loads.loaded_at is 'UTC instant of the load.';
+comment on column ops.loads.code_version is 'Version of the package and digest of the code that loaded it; null: before this was recorded.';
+comment on column ops.loads.schema_version is 'Version of names, types and meanings of tables and columns; null: before this was recorded.';
+comment on column ops.loads.parser_version is 'Version of the parser of the source: a landing is read again once it has changed. Null: before this was recorded.';

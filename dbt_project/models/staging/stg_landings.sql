@@ -11,5 +11,6 @@ select
     bytes,
     fetched_at,
     completeness,
-    request
+    request,
+    parser_version
 from {{ source('ops', 'landings') }}

@@ -12,5 +12,8 @@ select
     outside_span,
     ignored,
     ignored_by,
-    loaded_at
+    loaded_at,
+    code_version,
+    schema_version,
+    parser_version
 from {{ source('ops', 'loads') }}

@@ -121,6 +121,10 @@ def land_matches(
     return tuple(landed)
 
 
+PARSER_VERSION: Final = 1
+"""Raised by one when the same file and mapping give other rows, or what was refused can be read; see Feed.parser_version."""
+
+
 def open_landings(store: LandingStore, contract: Contract, landings: Sequence[Landing]) -> tuple[Parser, SourceRules]:
     """Parser of a data set's landings, each with the mapping it was landed with; rules of the newest mapping."""
     mappings: dict[str, Mapping] = {}

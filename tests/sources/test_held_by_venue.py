@@ -9,8 +9,8 @@ from pathlib import Path
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import Landing, LandingStore
 from pipelines.operations.fetch import fetch
+from pipelines.operations.held_by_venue import BadLanding, bad_landings
 from pipelines.operations.load import import_files, load_pending
-from pipelines.operations.repair import BadLanding, bad_landings
 from tests.sources.conftest import FAST_RETRY, Clock, Serve
 from tests.unit.files_fixture import GOOD_ROW, LONG, LONG_HEADER
 
