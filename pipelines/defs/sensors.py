@@ -156,8 +156,8 @@ def _load_sensor(settings: Settings, now: Callable[[], float]) -> dg.SensorDefin
         from pipelines.extract.landing import LandingStore
 
         store = LandingStore(settings.root)
-        landed, loads = store.landed_token(), _runs(context.instance, LOADING)
-        if not load_is_due(landed=landed, loaded=store.loaded_token(), tried=context.cursor, loads=loads, now=now()):
+        landed, loads = store.tokens.landed(), _runs(context.instance, LOADING)
+        if not load_is_due(landed=landed, loaded=store.tokens.loaded(), tried=context.cursor, loads=loads, now=now()):
             return dg.SkipReason("nothing was landed since the last load, or it began less than a minute ago")
         last = max(loads, key=_start, default=None)
         request = dg.RunRequest(run_key=f"landed-{landed}-{last.run_id if last else 'first'}")

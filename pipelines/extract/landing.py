@@ -22,7 +22,6 @@ import hashlib
 import json
 import os
 import re
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -38,6 +37,14 @@ from pipelines.core.errors import ConfigError, LandingError
 from pipelines.core.files import open_plain, write_atomically
 from pipelines.core.home_kind import SIMULATED, is_simulated
 from pipelines.core.limits import current
+from pipelines.extract.landing_files import (
+    ChangeTokens,
+    canonical,
+    copy_with_digest,
+    file_digest,
+    safe_name,
+    temporary_file,
+)
 from pipelines.extract.pack import PackWriter
 from pipelines.extract.venue import Page
 
@@ -45,14 +52,10 @@ Completeness = Literal["complete", "empty", "partial", "not_yet_published", "unr
 Mark = Literal["refused", "accepted", "forgotten"]
 Clock = Callable[[], datetime]
 
-_CHUNK: Final = 1 << 20
-_UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _FORMAT_FILE: Final = "format.json"
 _MANIFEST_SUFFIX: Final = ".manifest.json"
 _LANDING_ID: Final = re.compile(r"[0-9a-f]{20}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_LANDED: Final = ".landed"
-_LOADED: Final = ".loaded"
 
 
 def utc_now() -> datetime:
@@ -164,7 +167,7 @@ class PackDraft:
         if newest and newest.request == request and newest.completeness == completeness:
             write_atomically(_checked_path(newest), checked_at.isoformat().encode("ascii"))
             return newest
-        sha256, size = _digest(self._temporary)
+        sha256, size = file_digest(self._temporary)
         landing = self._store._next_version(  # noqa: SLF001 - the draft is part of the store
             self._identity, content=content, sha256=sha256, size=size, original_name=original_name,
             completeness=completeness, request=request, fetched_at=now,
@@ -181,11 +184,12 @@ class LandingStore:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.raw_dir = home / "raw"
+        self.tokens = ChangeTokens(home)
 
     def _marked(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The request as a manifest keeps it, with the mark of a simulated home."""
         mark = {SIMULATED: True} if is_simulated(self.home) else {}
-        marked: dict[str, Any] = json.loads(_canonical({**request, **mark}))
+        marked: dict[str, Any] = json.loads(canonical({**request, **mark}))
         return marked
 
     def all(self, source: str | None = None) -> list[Landing]:
@@ -215,7 +219,7 @@ class LandingStore:
 
     def _scan(self, source: str | None) -> tuple[list[Landing], set[str], list[str]]:
         self.check_format()
-        root = self.raw_dir / _safe(source) if source else self.raw_dir
+        root = self.raw_dir / safe_name(source) if source else self.raw_dir
         found: list[Landing] = []
         forgotten: set[str] = set()
         damaged: list[str] = []
@@ -237,10 +241,10 @@ class LandingStore:
 
     def _versions(self, source: str, partition: str, part: str) -> list[Landing]:
         """All versions of a part, forgotten ones too."""
-        folder = self.raw_dir / _safe(source) / _safe(partition)
+        folder = self.raw_dir / safe_name(source) / safe_name(partition)
         if not folder.is_dir():
             return []
-        start = f"{_safe(part)}~"
+        start = f"{safe_name(part)}~"
         manifests = [p for p in folder.iterdir() if p.name.startswith(start) and p.name.endswith(_MANIFEST_SUFFIX)]
         return [x for x in map(self._read, manifests) if x.identity == (source, partition, part)]
 
@@ -289,23 +293,7 @@ class LandingStore:
     def _decide(self, landing: Landing, mark: Mark, reason: str, clock: Clock) -> None:
         text = {"reason": reason, "decided_at": clock().isoformat(timespec="microseconds")}
         write_atomically(self.mark_path(landing, mark), orjson.dumps(text, option=orjson.OPT_INDENT_2))
-        self._note_change()
-
-    def landed_token(self) -> str | None:
-        """Changes with every landing and every decision of a person; None before the first."""
-        return _token(self.home / _LANDED)
-
-    def loaded_token(self) -> str | None:
-        """The `landed_token` that the last load of everything found."""
-        return _token(self.home / _LOADED)
-
-    def note_loaded(self, landed: str | None) -> None:
-        """Record that everything was loaded that was there when `landed` was the token."""
-        if landed is not None:
-            _replace_text(self.home / _LOADED, landed)
-
-    def _note_change(self) -> None:
-        _replace_text(self.home / _LANDED, secrets.token_hex(8))
+        self.tokens.note_change()
 
     def current(self, source: str | None = None) -> list[Landing]:
         """The newest version of every part, oldest fetch first."""
@@ -327,7 +315,7 @@ class LandingStore:
         If bytes and request equal the current version, that version is returned, and written again only if it was damaged.
         Raises LandingError if the file cannot be read.
         """
-        folder = self.raw_dir / _safe(source) / _safe(partition)
+        folder = self.raw_dir / safe_name(source) / safe_name(partition)
         folder.mkdir(parents=True, exist_ok=True)
         try:
             source_file = open_plain(path, below=self.home / "inbox")
@@ -335,8 +323,8 @@ class LandingStore:
             raise LandingError(
                 f"{source}: cannot read {path}: {error.strerror}. Check the path and its permissions."
             ) from error
-        with source_file, _temporary(folder) as (temporary, sink):
-            sha256, size = _copy(source_file, sink)
+        with source_file, temporary_file(folder) as (temporary, sink):
+            sha256, size = copy_with_digest(source_file, sink)
             newest = self.newest(source, partition, part)
             request = self._marked(request)
             if newest and newest.sha256 == sha256 and newest.request == request:
@@ -361,9 +349,9 @@ class LandingStore:
 
         Raises OSError if the disk cannot be written.
         """
-        folder = self.raw_dir / _safe(source) / _safe(partition)
+        folder = self.raw_dir / safe_name(source) / safe_name(partition)
         folder.mkdir(parents=True, exist_ok=True)
-        with _temporary(folder) as (temporary, sink):
+        with temporary_file(folder) as (temporary, sink):
             draft = PackDraft(self, (source, partition, part), temporary, sink, ignored_in_digest)
             try:
                 yield draft
@@ -403,7 +391,7 @@ class LandingStore:
         if fetched_at < newest:
             fetched_at = newest + timedelta(microseconds=1)
         landing_id = hashlib.sha256(
-            "\0".join((*identity, str(version), content, _canonical(request))).encode()
+            "\0".join((*identity, str(version), content, canonical(request))).encode()
         ).hexdigest()[:20]
         return Landing(
             landing_id=landing_id,
@@ -411,7 +399,7 @@ class LandingStore:
             partition=partition,
             part=part,
             version=version,
-            path=self.raw_dir / _safe(source) / _safe(partition) / f"{_safe(part)}~{landing_id}",
+            path=self.raw_dir / safe_name(source) / safe_name(partition) / f"{safe_name(part)}~{landing_id}",
             original_name=original_name,
             sha256=sha256,
             bytes=size,
@@ -430,9 +418,9 @@ class LandingStore:
         os.fsync(sink.fileno())
         temporary.replace(landing.path)
         # Before, so that a process killed in between leaves a load due; after, so that a load in between leaves one due.
-        self._note_change()
+        self.tokens.note_change()
         self.write_manifest(landing)
-        self._note_change()
+        self.tokens.note_change()
         self._note_stamp(landing)
 
     def newest_stamp(self, source: str) -> datetime:
@@ -446,13 +434,13 @@ class LandingStore:
         """Note the newest `fetched_at` of a source. Not synced: where the note is lost, the order within a part still holds."""
         if landing.fetched_at <= self.newest_stamp(landing.source):
             return
-        with _temporary(landing.path.parent) as (temporary, sink):
+        with temporary_file(landing.path.parent) as (temporary, sink):
             sink.write(landing.fetched_at.isoformat(timespec="microseconds").encode("ascii"))
             sink.flush()
             temporary.replace(self._stamp_path(landing.source))
 
     def _stamp_path(self, source: str) -> Path:
-        return self.raw_dir / _safe(source) / "_newest"
+        return self.raw_dir / safe_name(source) / "_newest"
 
     def from_record(self, record: Mapping[str, Any]) -> Landing:
         """A landing from its row in ops.landings."""
@@ -503,7 +491,7 @@ class LandingStore:
         """Path of the mapping with this digest, as stored by `keep_mapping`. Raises LandingError for what is no digest."""
         if digest and _SHA256.fullmatch(digest) is None:
             raise LandingError(f"{source}: {digest[:80]!r} is no digest of a mapping; import the file again.")
-        return self.raw_dir / _safe(source) / "_mappings" / f"{digest}.toml"
+        return self.raw_dir / safe_name(source) / "_mappings" / f"{digest}.toml"
 
     def verify(self, landings: Iterable[Landing]) -> Iterator[str]:
         """One line for every landing whose bytes are missing or are not those of its manifest, by size and digest."""
@@ -517,7 +505,7 @@ class LandingStore:
             if size != landing.bytes:
                 yield f"{what} was altered after landing: it has {size} of {landing.bytes} bytes; land the file again."
                 continue
-            if _digest(landing.path)[0] != landing.sha256:
+            if file_digest(landing.path)[0] != landing.sha256:
                 yield f"{what} was altered after landing; land the file again."
 
     def _manifest(self, landing: Landing) -> str:
@@ -560,8 +548,11 @@ class LandingStore:
 
 def _check_manifest(landing: Landing) -> None:
     """Raise ValueError for a manifest that says what this program never writes: a name that leads elsewhere, or another type."""
-    folder = (_safe(landing.source), _safe(landing.partition))
-    if landing.path.parent.parts[-2:] != folder or landing.path.name != f"{_safe(landing.part)}~{landing.landing_id}":
+    folder = (safe_name(landing.source), safe_name(landing.partition))
+    if (
+        landing.path.parent.parts[-2:] != folder
+        or landing.path.name != f"{safe_name(landing.part)}~{landing.landing_id}"
+    ):
         raise ValueError(
             f"it is that of {landing.source!r}, {landing.partition!r}, {landing.part!r}, {landing.landing_id!r}"
         )
@@ -574,20 +565,6 @@ def _check_manifest(landing: Landing) -> None:
         raise ValueError("its version, size, request or name is of another type")
     if landing.completeness not in get_args(Completeness) or landing.fetched_at.tzinfo is not None:
         raise ValueError("its completeness or its time is none")
-
-
-def _token(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="ascii")
-    except FileNotFoundError:
-        return None
-
-
-def _replace_text(path: Path, text: str) -> None:
-    """Not synced: after a power cut a load looks once more."""
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    temporary.write_text(text, encoding="ascii")
-    temporary.replace(path)
 
 
 def current_versions(landings: Iterable[Landing]) -> list[Landing]:
@@ -609,50 +586,9 @@ def _id_of(name: str) -> str:
     return name.rpartition("~")[2].partition(".")[0]
 
 
-def _safe(name: str) -> str:
-    """A safe file name for any `name`: no separators, no leading dot, bounded length."""
-    cleaned = _UNSAFE.sub("_", name).lstrip(".") or "_"
-    if cleaned == name and len(name) <= 120:
-        return name
-    return f"{cleaned[:100]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-
-
-def _canonical(request: Mapping[str, Any]) -> str:
-    return json.dumps(dict(request), sort_keys=True, ensure_ascii=False)
-
-
 def _manifest_path(landing: Landing) -> Path:
     return landing.path.with_name(landing.path.name + _MANIFEST_SUFFIX)
 
 
 def _checked_path(landing: Landing) -> Path:
     return landing.path.with_name(landing.path.name + ".checked")
-
-
-def _digest(path: Path) -> tuple[str, int]:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest(), path.stat().st_size
-
-
-def _copy(source: BinaryIO, sink: BinaryIO) -> tuple[str, int]:
-    digest = hashlib.sha256()
-    size = 0
-    while chunk := source.read(_CHUNK):
-        digest.update(chunk)
-        sink.write(chunk)
-        size += len(chunk)
-    return digest.hexdigest(), size
-
-
-@contextmanager
-def _temporary(folder: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    """A temporary file in `folder`, removed at the end of the block unless it was renamed."""
-    temporary = folder / f".{secrets.token_hex(8)}.part"
-    try:
-        with temporary.open("xb") as sink:
-            yield temporary, sink
-    finally:
-        temporary.unlink(missing_ok=True)

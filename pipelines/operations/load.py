@@ -145,7 +145,7 @@ def _load_pending(
     store = LandingStore(settings.root)
     remove_leftovers(settings.root)
     by_source: dict[str, list[Landing]] = {}
-    landed = store.landed_token()
+    landed = store.tokens.landed()
     for landing in store.all():
         if sources is None or landing.source in sources:
             by_source.setdefault(landing.source, []).append(landing)
@@ -196,7 +196,7 @@ def _load_pending(
     if known_by is None:
         _write_expected(settings, contract, connect, sources, clock())
         if sources is None:
-            store.note_loaded(landed)
+            store.tokens.note_loaded(landed)
     return LoadOutcome(reports=tuple(r for r in reports if r.landings or r.tables or r.refused), failures=failures)
 
 

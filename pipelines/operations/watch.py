@@ -88,7 +88,7 @@ class Watch:
     def refused(self) -> Sequence[tuple[str, str]]:
         """Refused landings: source and line."""
         store = LandingStore(self.settings.root)
-        tokens = (store.landed_token(), store.loaded_token())
+        tokens = (store.tokens.landed(), store.tokens.loaded())
         if self._refused[0] != tokens:
             lines = tuple((refusal.source, refusal_line(refusal)) for refusal in refused_landings(self.settings))
             self._refused = (tokens, lines)

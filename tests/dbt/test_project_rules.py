@@ -228,7 +228,7 @@ def test_the_data_dictionary_is_that_of_the_models(manifest: Mapping[str, Any], 
 def test_names_in_the_pages_about_metrics_are_those_of_the_project(
     page: str, manifest: Mapping[str, Any], words: Vocabulary
 ) -> None:
-    known = set(words.units)
+    known = {*words.units, *data_dictionary.thresholds()}
     for node in manifest["nodes"].values():
         if node["resource_type"] in {"model", "seed"}:
             known |= {node["name"], *node["columns"]}

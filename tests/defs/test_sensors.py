@@ -215,7 +215,7 @@ def test_a_landing_starts_one_load_while_a_fetch_goes_on(home: Settings, tmp_pat
         instance.add_run(fetch)
         store.land_file(path, source="files.example", partition="all", part="a.csv", request={})
         after = sensor(dg.build_sensor_context(instance=instance))
-        store.note_loaded(store.landed_token())
+        store.tokens.note_loaded(store.tokens.landed())
         loaded = sensor(dg.build_sensor_context(instance=instance))
     assert isinstance(early, dg.SkipReason)
     assert isinstance(after, dg.SensorResult)

@@ -1,5 +1,5 @@
--- When contracts end and tickers begin anew: by the venue's own dates, else where the price stands still without volume for
--- instrument_end_days days. Instruments that never ended have no row.
+-- When contracts end and tickers begin anew: by the venue's own dates, else where the price stands still without volume
+-- for instrument_end_days days. Instruments that never ended have no row.
 with versions as (
     select * from {{ ref('stg_instruments') }}
 ),

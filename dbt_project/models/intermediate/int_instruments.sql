@@ -103,10 +103,10 @@ traded as (
         on
             l.venue = t.venue
             and l.instrument = t.instrument
-            and t.trade_date >= l.valid_from
-            and t.trade_date < l.valid_to
-            and t.trade_date >= c.died_before
-            and t.trade_date < c.life_from
+            and l.valid_from <= t.trade_date
+            and l.valid_to > t.trade_date
+            and c.died_before <= t.trade_date
+            and c.life_from > t.trade_date
     where t.is_traded
 ),
 

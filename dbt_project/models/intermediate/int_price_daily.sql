@@ -48,8 +48,8 @@ ranked as (
     where close_usd is not null
 ),
 
--- The return of a series is measured on that series alone: a change of venue is not a move of the price, nor is a ticker that
--- comes back for another contract. A price that stands still without volume has no return.
+-- The return of a series is measured on that series alone: a change of venue is not a move of the price, nor is a
+-- ticker that comes back for another contract. A price that stands still without volume has no return.
 foremost as (
     select
         today.asset,

@@ -1,4 +1,5 @@
--- Whether an instrument was traded on a day: by any of its sources, a volume above zero, no stated volume, or a price that moved.
+-- Whether an instrument was traded on a day: by any of its sources, a volume above zero, no stated volume, or a price
+-- that moved.
 with days as (
     select
         *,
