@@ -9,5 +9,7 @@ select
     present,
     quarantined,
     status,
-    reason
+    reason,
+    detail,
+    forgotten_on
 from {{ source('ops', 'coverage') }}
