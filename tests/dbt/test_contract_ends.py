@@ -74,8 +74,10 @@ select venue, instrument, {columns}, trade_date, venue || '.test' as source, 'l'
 from days where {chosen}
 """
 LOADS = """
-insert into ops.loads
-select row_number() over (), venue || '.test', '{table}', trade_date, count(*), count(*), 0, 0, 0, 0, now()::timestamp
+insert into ops.loads by name
+select row_number() over () as load_seq, venue || '.test' as source, '{table}' as table_name, trade_date, count(*) as received,
+    count(*) as accepted, 0 as duplicates, 0 as restated, 0 as quarantined, 0 as absent_cells, 0 as outside_span, 0 as ignored,
+    now()::timestamp as loaded_at
 from days where {chosen} group by venue, trade_date
 """
 

@@ -115,7 +115,7 @@ def test_the_newest_run_of_a_job_stays_however_old(
 def test_sizes_are_kept_once_a_day_and_give_the_growth(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     prepare_home(settings)
-    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw").mkdir(exist_ok=True)
     for day, size in ((1, 100), (1, 200), (3, 1_200)):
         (tmp_path / "raw" / "pack").write_bytes(b"x" * size)
         record_sizes(settings, datetime(2026, 12, day))

@@ -93,7 +93,7 @@ def fill(con: duckdb.DuckDBPyConnection, contract: Contract, dataset: Mapping[st
     con.unregister("parsed")
     con.execute(
         "insert into ops.loads select 1, 'files.deribit', 'option_chain', trade_date, count(*), count(*), 0, 0, 0, 0, 0, 0, null, "
-        "timestamp '2026-02-01' from clean.option_chain group by trade_date"
+        "timestamp '2026-02-01', null, null, null from clean.option_chain group by trade_date"
     )
 
 

@@ -43,7 +43,7 @@ def add_load(
     con: duckdb.DuckDBPyConnection, seq: int, received: int, accepted: int, *, table: str = "token_prices"
 ) -> None:
     con.execute(
-        "insert into ops.loads values (?, 'files.example', ?, ?, ?, ?, 0, 0, ?, 0, 0, 0, null, ?)",
+        "insert into ops.loads values (?, 'files.example', ?, ?, ?, ?, 0, 0, ?, 0, 0, 0, null, ?, null, null, null)",
         [seq, table, DAY, received, accepted, received - accepted, AT],
     )
 
