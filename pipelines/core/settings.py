@@ -324,6 +324,10 @@ def _texts(name: str, value: Any) -> list[tuple[str, str]]:
 def _fault(place: tuple[int | str, ...], kind: str, message: str, known: set[str]) -> str:
     """A fault of one setting in words. Only names of settings are shown: what else a place names may be part of a value."""
     name = f"{PREFIX}{str(place[0]).upper()}" if place else "settings"
+    if place and place[0] == "limits" and len(place) > 1:
+        # The names of limits are ours; what is nested in any other setting is somebody's.
+        name = f"{name}_{str(place[1]).upper()}"
+        known = {f"{PREFIX}LIMITS_{limit.upper()}" for limit in Limits.model_fields}
     if kind == "extra_forbidden":
         return f"there is no {name}.{nearest(name, known)}"
     return f"{name}: {message.removeprefix('Value error, ')}"

@@ -96,5 +96,6 @@ def _read(path: Path) -> str | None:
 
 def _replace(path: Path, text: str) -> None:
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    temporary.touch(mode=0o600)
     temporary.write_text(text, encoding="ascii")
     temporary.replace(path)

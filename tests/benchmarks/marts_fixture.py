@@ -123,7 +123,7 @@ insert into clean.liquidation_totals by name
 -- The books: what was loaded, and for each series and day whether it is there.
 insert into ops.loads
     select row_number() over (order by table_name, trade_date), source, table_name, trade_date, n, n, 0, 0, 0, 0, 0, 0, null,
-        timestamp '2030-01-01'
+        timestamp '2030-01-01', null, null, null
     from (
         select source, 'candles' as table_name, trade_date, count(*) as n from clean.candles group by all
         union all select source, 'open_interest', trade_date, count(*) from clean.open_interest group by all

@@ -61,7 +61,8 @@ def add_days(con: duckdb.DuckDBPyConnection, first: date, days: int) -> None:
     )
     con.execute(
         "insert into ops.loads select (select coalesce(max(load_seq), 0) + 1 from ops.loads), 'files.synthetic', t.name, "
-        "cast(? as date) + cast(d as int), t.rows, t.rows, 0, 0, 0, 0, 0, 0, null, timestamp '2030-01-01' from range(?) as r(d), "
+        "cast(? as date) + cast(d as int), t.rows, t.rows, 0, 0, 0, 0, 0, 0, null, timestamp '2030-01-01', "
+        "null, null, null from range(?) as r(d), "
         f"(values ('candles', {24 * INSTRUMENTS}), ('open_interest', {24 * INSTRUMENTS}), ('funding_rates', {3 * INSTRUMENTS})) "
         "as t(name, rows)",
         [first, days],

@@ -135,7 +135,8 @@ class MarketModel:
 
 
 def _load(source: str, table: str, date: dt.date) -> Row:
-    counts = {"received": 1, "accepted": 1, "duplicates": 0, "restated": 0, "quarantined": 0, "absent_cells": 0}
+    zeros = ("duplicates", "restated", "quarantined", "absent_cells", "outside_span", "ignored")
+    counts = {"received": 1, "accepted": 1, **dict.fromkeys(zeros, 0)}
     stamps = {"load_seq": 1, "loaded_at": dt.datetime(2025, 1, 1)}
     return {"source": source, "table_name": table, "trade_date": date, **counts, **stamps}
 

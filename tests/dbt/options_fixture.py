@@ -160,7 +160,7 @@ def load(con: duckdb.DuckDBPyConnection, captures: Sequence[Capture], load_seq: 
     con.execute("insert into clean.option_chain by name select * from captured")
     con.execute(
         "insert into ops.loads select ?, source, 'option_chain', trade_date, count(*), count(*), 0, 0, 0, 0, 0, 0, null, "
-        "timestamp '2025-01-01' from captured group by source, trade_date",
+        "timestamp '2025-01-01', null, null, null from captured group by source, trade_date",
         [load_seq],
     )
     con.unregister("captured")

@@ -41,7 +41,7 @@ def load(dbt: Dbt, load_seq: int, days: Mapping[str, float | None]) -> None:
         for day, value in days.items():
             con.execute("delete from clean.open_interest where trade_date = ?", [day])
             con.execute(
-                "insert into ops.loads values (?, 'files.a', 'open_interest', ?, ?, ?, 0, 0, 0, 0, 0, 0, null, now()::timestamp)",
+                "insert into ops.loads values (?, 'files.a', 'open_interest', ?, ?, ?, 0, 0, 0, 0, 0, 0, null, now()::timestamp, null, null, null)",
                 [load_seq, day, 0 if value is None else 1, 0 if value is None else 1],
             )
             if value is not None:

@@ -134,14 +134,14 @@ PAGES: Final = (
     Mutant(
         "paging forward: the last, short page is dropped",
         "pipelines/extract/paging.py",
-        "        yield page\n        if len(seen) < limit:\n            return\n        first = _advanced(",
-        "        if len(seen) < limit:\n            return\n        yield page\n        first = _advanced(",
+        "        yield page\n        if not seen:\n            return\n        newest, is_short",
+        "        if len(seen) < limit:\n            return\n        yield page\n        newest, is_short",
         ("tests/unit/test_paging.py::test_forward_and_backward_paging_return_every_row_of_the_span_once",),
     ),
     Mutant(
         "paging backward: one page is taken for all of them",
         "pipelines/extract/paging.py",
-        "        if not seen or (spacing is None and len(seen) < limit):\n            return\n",
+        "        if len(seen) < limit and oldest - step >= last:\n            return\n",
         "        return\n",
         ("tests/unit/test_paging.py::test_forward_and_backward_paging_return_every_row_of_the_span_once",),
     ),

@@ -24,7 +24,7 @@ from pipelines.sources.cex.binance_archive.wire import (
     file_day,
     read_archives,
 )
-from pipelines.sources.records import LINE, SUBJECT, Field, from_ms, rejected
+from pipelines.sources.records import LINE, SUBJECT, Field, from_ms, kept, rejected
 
 # Open interest and four long/short ratios in one file. Cells may be empty: COIN-M files have quoted empty strings in three of
 # the ratios.
@@ -269,10 +269,9 @@ def _days_of_their_own(pages: Sequence[Page]) -> pl.DataFrame:
 def _without_days(frame: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
     """Records without those of a monthly file on days that have a daily file."""
     monthly = frame.with_columns(_opened().dt.date().alias("day"), pl.col(FILE_DAY).is_null().alias("is_monthly"))
-    repeated = days.with_columns(pl.lit(value=True).alias("is_monthly"))
-    return monthly.join(repeated, on=[SUBJECT, "day", "is_monthly"], how="anti", maintain_order="left").select(
-        frame.columns
-    )
+    repeated = days.with_columns(pl.lit(value=True).alias("is_monthly"), pl.lit(value=True).alias("is_repeated"))
+    marked = monthly.join(repeated, on=[SUBJECT, "day", "is_monthly"], how="left", maintain_order="left")
+    return kept(marked, pl.col("is_repeated").is_null(), "counted_before").select(frame.columns)
 
 
 def _opened() -> pl.Expr:
