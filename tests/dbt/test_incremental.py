@@ -41,7 +41,8 @@ def load(dbt: Dbt, load_seq: int, days: Mapping[str, float | None]) -> None:
         for day, value in days.items():
             con.execute("delete from clean.open_interest where trade_date = ?", [day])
             con.execute(
-                "insert into ops.loads values (?, 'files.a', 'open_interest', ?, ?, ?, 0, 0, 0, 0, 0, 0, null, now()::timestamp, null, null, null)",
+                "insert into ops.loads values (?, 'files.a', 'open_interest', ?, ?, ?, 0, 0, 0, 0, 0, 0, null, now()::timestamp, "
+                "null, null, null)",
                 [load_seq, day, 0 if value is None else 1, 0 if value is None else 1],
             )
             if value is not None:
@@ -80,7 +81,7 @@ def history(dbt: Dbt) -> History:
         con.execute("drop table ops.model_watermarks")
         con.execute(
             "create table ops.model_watermarks "
-            "(model varchar, load_seq bigint check (load_seq < 3), built_at timestamp)"
+            "(model varchar, load_seq bigint check (load_seq < 3), built_at timestamp, sql_version varchar)"
         )
         con.execute("insert into ops.model_watermarks from ops.kept")
     refused = not dbt(*run).success

@@ -41,7 +41,8 @@ def loaded(dbt: Dbt, load_seq: int, table: str, rows: str, count: int) -> None:
             f"'l' as landing_id, timestamp '{DAY}' + interval 1 day as available_at, now()::timestamp as loaded_at from ({rows})"
         )
         con.execute(
-            "insert into ops.loads values (?, 'evm_ethereum.aave', ?, ?, ?, ?, 0, 0, 0, 0, 0, 0, null, now()::timestamp, null, null, null)",
+            "insert into ops.loads values (?, 'evm_ethereum.aave', ?, ?, ?, ?, 0, 0, 0, 0, 0, 0, null, now()::timestamp, "
+            "null, null, null)",
             [load_seq, table, DAY, count, count],
         )
 
