@@ -16,8 +16,8 @@ import polars as pl
 
 from pipelines.contract.ddl import Contract, CoverageRule, Table
 from pipelines.core.gap_reasons import RANK, rank_sql
-from pipelines.extract.due import ANSWERED, Held, Missing
-from pipelines.extract.venue import WHOLE_VENUE
+from pipelines.extract.due import Held, Missing
+from pipelines.extract.venue import ANSWERED, WHOLE_VENUE
 from pipelines.storage.query import execute_with, scalar
 
 ENDED_AFTER: Final = timedelta(days=30)

@@ -47,9 +47,6 @@ GAP_REASONS: Final[Mapping[GapReason, str]] = {
 }
 """Every reason with its meaning. Where several hold for one day, the first of this order is named."""
 
-OUTSIDE_LIFETIME: Final[tuple[GapReason, ...]] = ("after delisting", "before listing")
-"""Reasons of days on which nothing is expected: such days are empty, not missing."""
-
 RANK: Final[Mapping[str, int]] = {reason: rank for rank, reason in enumerate(get_args(GapReason))}
 """Order of precedence of the reasons."""
 

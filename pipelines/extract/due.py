@@ -21,12 +21,9 @@ from pipelines.extract.fetch import (
     plan_days,
 )
 from pipelines.extract.fetch_log import Journal, Question
-from pipelines.extract.venue import WHOLE_VENUE, Capture, Feed, Outcome, Span
+from pipelines.extract.venue import ANSWERED, WHOLE_VENUE, Capture, Feed, Outcome, Span
 
 ONE_DAY: Final = timedelta(days=1)
-
-ANSWERED: Final = frozenset({"complete", "empty"})
-"""Outcomes of a subject whose answer is landed."""
 
 INCOMPLETE: Final = frozenset({"not_yet_published", "partial"})
 """Outcomes of a subject that the venue has not published, or not all of it."""

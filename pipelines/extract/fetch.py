@@ -30,6 +30,7 @@ from pipelines.extract.answers import (
 from pipelines.extract.landing import Clock, Completeness, Landing, LandingStore, PackDraft, utc_now
 from pipelines.extract.pack import Pack
 from pipelines.extract.venue import (
+    ANSWERED,
     Api,
     Capture,
     Daily,
@@ -473,7 +474,7 @@ def span_of(landing: Landing) -> Span:
 def _answered_before(held: Landing | None, failed: Collection[str]) -> dict[str, Outcome]:
     """Subjects that failed when they were asked for again, and whose earlier answer is landed: it stays, to be checked again."""
     covers: Mapping[str, Outcome] = held.request.get("covers", {}) if held is not None else {}
-    return {name: covers[name] for name in sorted(failed) if covers.get(name) in ("complete", "empty")}
+    return {name: covers[name] for name in sorted(failed) if covers.get(name) in ANSWERED}
 
 
 def _completeness(covers: Mapping[str, Outcome], wanted: int) -> Completeness:

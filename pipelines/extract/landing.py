@@ -42,6 +42,7 @@ from pipelines.extract.landing_files import (
     canonical,
     copy_with_digest,
     file_digest,
+    replace_text,
     safe_name,
     temporary_file,
 )
@@ -432,12 +433,8 @@ class LandingStore:
 
     def _note_stamp(self, landing: Landing) -> None:
         """Note the newest `fetched_at` of a source. Not synced: where the note is lost, the order within a part still holds."""
-        if landing.fetched_at <= self.newest_stamp(landing.source):
-            return
-        with temporary_file(landing.path.parent) as (temporary, sink):
-            sink.write(landing.fetched_at.isoformat(timespec="microseconds").encode("ascii"))
-            sink.flush()
-            temporary.replace(self._stamp_path(landing.source))
+        if landing.fetched_at > self.newest_stamp(landing.source):
+            replace_text(self._stamp_path(landing.source), landing.fetched_at.isoformat(timespec="microseconds"))
 
     def _stamp_path(self, source: str) -> Path:
         return self.raw_dir / safe_name(source) / "_newest"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping
@@ -79,12 +80,12 @@ class ChangeTokens:
 
     def note_change(self) -> None:
         """Something was landed or decided."""
-        _replace(self._landed, secrets.token_hex(8))
+        replace_text(self._landed, secrets.token_hex(8))
 
     def note_loaded(self, landed: str | None) -> None:
         """Everything was loaded that was there when `landed` was the token."""
         if landed is not None:
-            _replace(self._loaded, landed)
+            replace_text(self._loaded, landed)
 
 
 def _read(path: Path) -> str | None:
@@ -94,8 +95,10 @@ def _read(path: Path) -> str | None:
         return None
 
 
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    temporary.touch(mode=0o600)
-    temporary.write_text(text, encoding="ascii")
-    temporary.replace(path)
+def replace_text(path: Path, text: str) -> None:
+    """Replace a small file as a whole, for its owner alone. Not synced."""
+    with temporary_file(path.parent) as (temporary, sink):
+        os.fchmod(sink.fileno(), 0o600)
+        sink.write(text.encode("ascii"))
+        sink.flush()
+        temporary.replace(path)

@@ -28,6 +28,9 @@ Outcome = Literal["complete", "empty", "partial", "not_yet_published", "gone"]
 """What an answer about a subject said. partial: pages that lack days which may still come (Feed.lacks). One that could not be
 read says nothing and has none."""
 
+ANSWERED: Final = frozenset({"complete", "empty"})
+"""Outcomes of a subject whose answer is landed."""
+
 COUNTED_BYTES: Final = 4 * MIB
 """Answers of more than this are counted before they are parsed: what is smaller cannot take much."""
 

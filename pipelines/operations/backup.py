@@ -8,7 +8,6 @@ The working database and the published files are not in it: they follow from the
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import secrets
@@ -28,6 +27,7 @@ from pipelines.core.errors import ConfigError, LandingError
 from pipelines.core.files import write_atomically
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
+from pipelines.extract.landing_files import copy_with_digest, file_digest
 
 INDEX: Final = "backup.json"
 FORMAT: Final = 1
@@ -42,7 +42,6 @@ _NO_PART: Final = re.compile(
     r"^(\.|leverhouse\.duckdb|leverhouse\.lock|leverhouse\.holder)|\.lock$|-(wal|shm|journal)$"
 )
 """Files of the home itself that follow from others, or are of a running process."""
-_CHUNK: Final = 1 << 20
 
 Kind = Literal["payload", "manifest", "mapping", "history", "other"]
 
@@ -167,7 +166,7 @@ def verify(folder: Path, *, progress: Progress = no_progress) -> tuple[int, tupl
         progress(f"verify {Path(name).name}", done, len(entries))
         if not (folder / name).exists():
             faults.append(f"{name} is missing")
-        elif _digest(folder / name) != entry.sha256:
+        elif file_digest(folder / name)[0] != entry.sha256:
             faults.append(f"{name} was altered")
     return len(entries), tuple(faults)
 
@@ -314,7 +313,7 @@ def _copy(source: Path, target: Path, kind: Kind, *, wanted: str | None) -> tupl
             # A file that others write to is copied by SQLite itself, as of one instant.
             with closing(sqlite3.connect(source)) as original, closing(sqlite3.connect(temporary)) as copy:
                 original.backup(copy)
-            sha256 = _digest(temporary)
+            sha256 = file_digest(temporary)[0]
         else:
             sha256 = _copy_bytes(source, temporary)
         if wanted is not None and sha256 != wanted:
@@ -327,13 +326,10 @@ def _copy(source: Path, target: Path, kind: Kind, *, wanted: str | None) -> tupl
 
 
 def _copy_bytes(source: Path, target: Path) -> str:
-    digest = hashlib.sha256()
     with source.open("rb") as file, target.open("wb") as sink:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-            sink.write(chunk)
+        sha256, _ = copy_with_digest(file, sink)
     shutil.copystat(source, target)
-    return digest.hexdigest()
+    return sha256
 
 
 def _restore(source: Path, target: Path, entry: Entry) -> str | None:
@@ -349,18 +345,13 @@ def _restore(source: Path, target: Path, entry: Entry) -> str | None:
 
 def _is_damaged(path: Path, kind: Kind, entry: Entry) -> bool:
     if kind in ("payload", "mapping"):
-        return _digest(path) != entry.sha256
+        return file_digest(path)[0] != entry.sha256
     if kind == "manifest":
         try:
             orjson.loads(path.read_bytes())
         except ValueError:
             return True
     return False
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _size(path: Path) -> int | None:

@@ -23,6 +23,7 @@ from pipelines.extract.landing import Clock, LandingStore, utc_now
 from pipelines.extract.plan_start import freeze_plan
 from pipelines.extract.venue import CadenceName, Feed, Job, Span, Venue
 from pipelines.operations.due import all_jobs_of, landed_of, plan_of
+from pipelines.operations.venue_api import open_venue
 from pipelines.sources import registry
 from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHistory
 
@@ -189,8 +190,6 @@ class _Fetch:
         """Fetch what `choose` chooses of each feed, in order."""
         import asyncio
 
-        from pipelines.extract.client import DEFAULT_RETRY, open_api
-
         async def run_feed(feed: Feed, api: HttpApi, heard: HeardApi) -> FetchReport:
             # By both clocks: a day that is not over at the venue yet is not asked for.
             now = api.now()
@@ -213,15 +212,8 @@ class _Fetch:
             )
 
         async def run_feeds() -> list[FetchReport]:
-            async with open_api(
-                self.venue,
-                endpoints=self.settings.endpoints_of(self.venue.name),
-                contact=self.settings.contact,
-                retry=retry or DEFAULT_RETRY,
-                clock=self.clock,
-                newest_stamp=max(self.store.newest_stamp(self.venue.source(feed)) for feed in self.venue.feeds),
-                node_blocks=self.settings.node_blocks,
-            ) as api:
+            newest = max(self.store.newest_stamp(self.venue.source(feed)) for feed in self.venue.feeds)
+            async with open_venue(self.settings, self.venue, retry=retry, clock=self.clock, newest_stamp=newest) as api:
                 heard = HeardApi(api)
                 first = [await run_feed(feed, api, heard) for feed in feeds if feed.name in ALWAYS_FIRST]
                 if self.assets or self.settings.assets:

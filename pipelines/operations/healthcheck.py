@@ -21,6 +21,7 @@ from pipelines.core.settings import Settings
 from pipelines.extract.fetch import plan_capture
 from pipelines.extract.landing import Clock, utc_now
 from pipelines.extract.venue import Api, Capture, Context, Feed, Job, NotYetPublishedError, Page, Span, Venue
+from pipelines.operations.venue_api import open_venue
 from pipelines.sources.instruments import INSTRUMENTS, SCHEMA, InstrumentHistory
 
 if TYPE_CHECKING:
@@ -48,21 +49,12 @@ def check_venue(
     settings: Settings, venue: Venue, *, retry: RetryPolicy | None = None, clock: Clock = utc_now
 ) -> tuple[HealthCheck, ...]:
     """Request one instrument and one day from every feed of `venue`. Errors are results and are not raised."""
-    from pipelines.extract.client import DEFAULT_RETRY, open_api
-
     contract = load_contract(settings.schema_dir)
 
     async def check_feeds() -> list[HealthCheck]:
         results: list[HealthCheck] = []
         instruments = InstrumentHistory.none()
-        async with open_api(
-            venue,
-            endpoints=settings.endpoints_of(venue.name),
-            contact=settings.contact,
-            retry=retry or DEFAULT_RETRY,
-            clock=clock,
-            node_blocks=settings.node_blocks,
-        ) as api:
+        async with open_venue(settings, venue, retry=retry, clock=clock) as api:
             for feed in sorted(venue.feeds, key=lambda feed: feed.name != INSTRUMENTS):
                 for asked, span in _spans(feed, clock()):
                     result, rows = await _check_feed(venue, feed, api, asked, span, instruments, contract, clock)

@@ -18,6 +18,7 @@ from pipelines.core.settings import Settings
 from pipelines.extract.fetch import span_of
 from pipelines.extract.landing import Clock, Landing, LandingStore, utc_now
 from pipelines.extract.venue import Capture, Context, Feed, Job, NotYetPublishedError, Span, Venue
+from pipelines.operations.venue_api import open_venue
 from pipelines.sources import registry
 
 if TYPE_CHECKING:
@@ -103,8 +104,6 @@ async def _rows(
     clock: Clock,
 ) -> tuple[str, int]:
     """A subject of the landing, and how many rows the venue has of it on the landing's first day now."""
-    from pipelines.extract.client import DEFAULT_RETRY, open_api
-
     whole = span_of(landing)
     span = Span(whole.start, min(whole.end, whole.start + timedelta(days=1)))
     instruments = registry.instrument_history(store, venue).at(whole)
@@ -115,13 +114,7 @@ async def _rows(
     if subject is None:
         raise LandingError(f"none of its instruments is known; 'leverhouse fetch {venue.name}' lists them again")
     job = Job(subject, span, known[subject])
-    async with open_api(
-        venue,
-        endpoints=settings.endpoints_of(venue.name),
-        contact=settings.contact,
-        retry=retry or DEFAULT_RETRY,
-        clock=clock,
-    ) as api:
+    async with open_venue(settings, venue, retry=retry, clock=clock) as api:
         pages = [page async for page in feed.fetch(api, job)]
     parsed = list(feed.parse(pages, Context(venue.name, clock(), span, instruments)))
     return subject, sum(one.rows.height for one in parsed)

@@ -170,7 +170,7 @@ PAGES: Final = (
     Mutant(
         "fetching: a subject that fails when it is checked again loses what it had answered",
         "pipelines/extract/fetch.py",
-        'if covers.get(name) in ("complete", "empty")}',
+        "if covers.get(name) in ANSWERED}",
         "if not covers}",
         (
             "tests/unit/test_fetch.py::test_a_subject_that_fails_when_it_is_checked_again_keeps_its_answer_and_is_checked_again",

@@ -4,7 +4,6 @@ called. One browser serves all tests of this module."""
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,11 @@ import duckdb
 import pytest
 
 from pipelines.core.settings import Settings
-from pipelines.report.browser import Browser, find_browser, open_browser
+from pipelines.report.browser import Browser, open_browser
 from pipelines.report.build import write_report
 from pipelines.report.pictures import SIZES, Picture, draw_one
 from pipelines.report.views import VIEWS
+from tests.browser import browser_or_skip
 from tests.report.report_fixture import (
     BAD_VENUE,
     DAYS,
@@ -38,13 +38,7 @@ WIDE, PHONE = 1440, 390
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    program = find_browser()
-    if program is None:
-        reason = "no Chromium; .ci/run installs Debian's package chromium"
-        if os.environ.get("CI", "").lower() == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with open_browser(program) as running:
+    with open_browser(browser_or_skip()) as running:
         yield running
 
 

@@ -6,7 +6,6 @@ Names resolve to this machine or to nothing; no other address is reached.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -14,9 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import pytest
-
-from pipelines.report.browser import Browser, find_browser, open_browser
+from pipelines.report.browser import Browser, open_browser
+from tests.browser import browser_or_skip
 
 EVIL: Final = "evil.example"
 REBOUND: Final = "rebound.example"
@@ -76,13 +74,7 @@ ATTACKS: Final = """
 @contextlib.contextmanager
 def networked_browser() -> Iterator[Browser]:
     """A browser that reaches this machine alone."""
-    program = find_browser()
-    if program is None:
-        reason = "no Chromium; .ci/run installs Debian's package chromium"
-        if os.environ.get("CI", "").lower() == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with open_browser(program, network=NETWORK) as running:
+    with open_browser(browser_or_skip(), network=NETWORK) as running:
         yield running
 
 

@@ -231,18 +231,12 @@ def first_lines(page: Page) -> Page:
     """The page with the beginning of its file only: the header and the first lines, as a zip. Its checksum vouches for the rest."""
     if not page.body.startswith(b"PK"):
         return page
-    try:
-        with zipfile.ZipFile(io.BytesIO(page.body)) as archive:
-            member = _only_member(page, archive)
-            with archive.open(member) as file:
-                text = file.read(SAMPLE_BYTES)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise SourceFormatError(f"{page.where}: unreadable zip file ({error}); fetch it again.") from error
+    name, text = _unpacked(page, SAMPLE_BYTES)
     if len(text) == SAMPLE_BYTES:
         text = text[: text.rfind(b"\n") + 1]
     sample = io.BytesIO()
     with zipfile.ZipFile(sample, "w") as archive:
-        archive.writestr(member.filename, text)
+        archive.writestr(name, text)
     return replace(page, body=sample.getvalue())
 
 
@@ -400,9 +394,16 @@ def _columns(page: Page, text: bytes, fields: Sequence[Field]) -> tuple[tuple[st
 
 def _inflate(page: Page) -> bytes:
     """The text in a zip file, with its CRC verified. Raises SourceFormatError unless it is a zip with exactly one file."""
+    return _unpacked(page)[1]
+
+
+def _unpacked(page: Page, most: int = -1) -> tuple[str, bytes]:
+    """Name and text of the only file in a zip, or at most `most` bytes of it. A text that is read whole has its CRC verified."""
     try:
         with zipfile.ZipFile(io.BytesIO(page.body)) as archive:
-            return archive.read(_only_member(page, archive))
+            member = _only_member(page, archive)
+            with archive.open(member) as file:
+                return member.filename, file.read(most)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise SourceFormatError(f"{page.where}: unreadable zip file ({error}); fetch it again.") from error
 
