@@ -7,6 +7,7 @@
     │       ├── ThrottledError  rate limited by the venue
     │       ├── NoAnswerError   no complete response in time
     │       ├── ErrorStatusError    a status that says to try later
+    │       ├── MalformedAnswerError    a whole answer that is not of the kind asked for
     │       └── ChecksumError   a file is not what its checksum says
     └── PermanentError          never retried: something must be changed first
         ├── ConfigError         settings, environment, command line
@@ -67,6 +68,15 @@ class NoAnswerError(VenueUnavailableError):
 
 class ErrorStatusError(VenueUnavailableError):
     """A venue answered with a status that says to try later."""
+
+
+class MalformedAnswerError(VenueUnavailableError):
+    """A whole answer is not of the kind asked for: a gateway's page of HTML, JSON that breaks off. It is landed as it came if
+    no attempt brought another one. `answer` is what came, a venue.Page."""
+
+    def __init__(self, message: str, *, answer: object) -> None:
+        super().__init__(message)
+        self.answer = answer
 
 
 class ChecksumError(VenueUnavailableError):

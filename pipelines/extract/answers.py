@@ -6,12 +6,19 @@ What cannot be read is landed as it came, as a part of its own, so that it takes
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from pipelines.core.errors import ConfigError, RequestRefusedError, SourceFormatError, TransientError
+from pipelines.core.errors import (
+    ConfigError,
+    MalformedAnswerError,
+    RequestRefusedError,
+    SourceFormatError,
+    TransientError,
+)
 from pipelines.core.files import is_fault_of_bytes
 from pipelines.extract import fetch_log
 from pipelines.extract.landing import Clock, Landing, LandingStore, PackDraft, Refusal
@@ -73,9 +80,10 @@ class HeardApi:
         accept: Sequence[int] = (200,),
         is_json: bool = True,
     ) -> Page:
-        page = await self.api.get(
-            path, subject=subject, endpoint=endpoint, params=params, costs=costs, accept=accept, is_json=is_json
-        )
+        with _heard():
+            page = await self.api.get(
+                path, subject=subject, endpoint=endpoint, params=params, costs=costs, accept=accept, is_json=is_json
+            )
         _LAST.set(page)
         return page
 
@@ -90,11 +98,23 @@ class HeardApi:
         accept: Sequence[int] = (200,),
         is_json: bool = True,
     ) -> Page:
-        page = await self.api.post(
-            path, body=body, subject=subject, endpoint=endpoint, costs=costs, accept=accept, is_json=is_json
-        )
+        with _heard():
+            page = await self.api.post(
+                path, body=body, subject=subject, endpoint=endpoint, costs=costs, accept=accept, is_json=is_json
+            )
         _LAST.set(page)
         return page
+
+
+@contextmanager
+def _heard() -> Iterator[None]:
+    """Remember the answer that a request failed on, if one came."""
+    try:
+        yield
+    except MalformedAnswerError as error:
+        if isinstance(error.answer, Page):
+            _LAST.set(error.answer)
+        raise
 
 
 class MisreadError(Exception):
@@ -110,7 +130,9 @@ def is_about_answer(error: BaseException) -> bool:
     """Whether an error of a feed's fetch came from reading an answer: not from the request, the venue or this machine."""
     if isinstance(error, asyncio.CancelledError | NotYetPublishedError | RequestRefusedError | ConfigError):
         return False
-    return is_fault_of_bytes(error) and not isinstance(error, TransientError)
+    if isinstance(error, TransientError):
+        return isinstance(error, MalformedAnswerError)
+    return is_fault_of_bytes(error)
 
 
 def misread(error: BaseException, received: Sequence[Page], last: Page) -> MisreadError:
@@ -118,6 +140,10 @@ def misread(error: BaseException, received: Sequence[Page], last: Page) -> Misre
     pages = list(received) if any(page is last for page in received) else [*received, last]
     if isinstance(error, SourceFormatError):
         return MisreadError(pages, error)
+    if isinstance(error, MalformedAnswerError):
+        reason = SourceFormatError(str(error))
+        reason.__cause__ = error
+        return MisreadError(pages, reason)
     said = " ".join(str(error).split())
     reason = SourceFormatError(
         f"{last.where}: the answer cannot be read: {type(error).__name__}: {said}: {last.excerpt}"

@@ -31,6 +31,7 @@ from pipelines.core.errors import (
     ConfigError,
     ErrorStatusError,
     LeverhouseError,
+    MalformedAnswerError,
     NoAnswerError,
     PermanentError,
     RequestRefusedError,
@@ -284,8 +285,8 @@ class HttpApi:
                 try:
                     page.json()
                 except SourceFormatError as error:
-                    # An HTML page of a gateway or a truncated body: both are transient.
-                    raise VenueUnavailableError(f"{self.venue.name}: {error}") from error
+                    # An HTML page of a gateway or a truncated body: the next attempt may bring the answer.
+                    raise MalformedAnswerError(f"{self.venue.name}: {error}", answer=page) from error
             self._check(page)
             return
         where = f"{self.venue.name}: {page.where}"

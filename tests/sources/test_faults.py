@@ -124,6 +124,8 @@ STOPPED = {
         Fault(OI, "body", times=99, body=b'{"retCode":10001,"retMsg":"params error"}'), RequestRefusedError, "10001",
     ),
     "persistent failure": (Fault(OI, "status", times=99, status=503), TransientError, "503"),
+    "an HTML page at every attempt": (Fault(OI, "html", times=99), SourceFormatError, "JSON"),
+    "a truncated body at every attempt": (Fault(OI, "truncated", times=99), SourceFormatError, "JSON"),
     "a missing field": (
         Fault(OI, "rewrite", times=99, change=replaced(b'"timestamp":"', b'"time":"')), SourceFormatError, "'timestamp'",
     ),

@@ -19,7 +19,7 @@ from typing import Final, Literal
 import polars as pl
 
 from pipelines.contract.batch import no_rejects
-from pipelines.core.errors import ChecksumError, SourceFormatError, VenueUnavailableError
+from pipelines.core.errors import ChecksumError, MalformedAnswerError, SourceFormatError
 from pipelines.core.limits import current, exceeded
 from pipelines.extract import fetch_log
 from pipelines.extract.venue import Api, Fetch, Job, NotYetPublishedError, Page
@@ -210,21 +210,21 @@ def _sha256(body: bytes) -> str:
 
 
 def check(page: Page) -> None:
-    """Raise VenueUnavailableError for a truncated response or an HTML page, SourceFormatError for an oversized file."""
+    """Raise MalformedAnswerError for a truncated response or an HTML page, SourceFormatError for an oversized file."""
     path = str(page.request["path"])
     if path.endswith(".zip"):
         try:
             with zipfile.ZipFile(io.BytesIO(page.body)) as archive:
                 _only_member(page, archive)
         except zipfile.BadZipFile as error:
-            raise VenueUnavailableError(
-                f"{NAME}: {page.where}: expected a zip file ({error}): {page.excerpt}"
+            raise MalformedAnswerError(
+                f"{NAME}: {page.where}: expected a zip file ({error}): {page.excerpt}", answer=page
             ) from error
     elif path.endswith(CHECKSUM):
         if not re.match(rb"[0-9a-fA-F]{64}\b", page.body):
-            raise VenueUnavailableError(f"{NAME}: {page.where}: expected a sha256: {page.excerpt}")
+            raise MalformedAnswerError(f"{NAME}: {page.where}: expected a sha256: {page.excerpt}", answer=page)
     elif b"<ListBucketResult" not in page.body[:200]:
-        raise VenueUnavailableError(f"{NAME}: {page.where}: expected a bucket listing: {page.excerpt}")
+        raise MalformedAnswerError(f"{NAME}: {page.where}: expected a bucket listing: {page.excerpt}", answer=page)
 
 
 def first_lines(page: Page) -> Page:
