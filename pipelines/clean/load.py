@@ -25,6 +25,7 @@ from pipelines.core.progress import Progress, no_progress
 from pipelines.extract.landing import Landing, LandingStore, Parser, Refusal, current_versions
 from pipelines.quality.batch import CheckResult, Gate
 from pipelines.quality.exceptions import run_gate_with_exceptions
+from pipelines.quality.second_source import check_level
 from pipelines.storage.query import scalar
 
 __all__ = ["Connect", "LoadReport", "TableLoad", "Work", "find_work", "load_source"]
@@ -249,9 +250,8 @@ class _Load:
         self, con: duckdb.DuckDBPyConnection, stage: Stage, work: Work, batch: Sequence[Landing]
     ) -> _Faults | None:
         stage.resolve()
-        results = run_gate_with_exceptions(
-            con, self.parsed.contract, stage.gate_inputs(), self.rules.exceptions, gate=self.gate
-        )
+        inputs = stage.gate_inputs()
+        results = run_gate_with_exceptions(con, self.parsed.contract, inputs, self.rules.exceptions, gate=self.gate)
         load_seq = int(scalar(con, "select coalesce(max(load_seq), 0) + 1 from ops.loads"))
         failed = [r for r in results if not r.passed and r.severity == "error"]
         if failed and batch and all(self.parsed.store.is_accepted(landing) for landing in batch):
@@ -261,6 +261,7 @@ class _Load:
                 record_checks(con, results, self.parsed.source, load_seq, self.parsed.now)
             detail = "; ".join(f"{r.table}.{r.check_name}: {dict(r.observed)}" for r in failed)
             return _Faults("gate", detail, tuple(str(value) for r in failed for value in r.sample))
+        results += [found for batch_of in inputs if (found := check_level(con, batch_of)) is not None]
         self.done += stage.commit(load_seq, work, self.rules, results)
         self.reread += len(work.reread)
         self.checks += results

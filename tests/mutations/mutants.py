@@ -56,6 +56,13 @@ SIDES: Final = (
 
 UNITS: Final = (
     Mutant(
+        "gate: open interest that counts both sides is not halved",
+        f"{SOURCES}/counting.py",
+        'pl.when(counted == "two_sided").then(0.5)',
+        'pl.when(counted == "two_sided").then(1.0)',
+        (f"{HERE}/test_second_source.py::test_gates_statistics_have_the_level_of_its_positions",),
+    ),
+    Mutant(
         "comet: a value in ether or bitcoin is taken for dollars",
         f"{SOURCES}/chain/evm/lending.py",
         'in_dollars = pl.col("contract_unit").is_null()',

@@ -218,3 +218,20 @@ def test_a_period_that_is_refused_as_too_old_falls_to_the_next() -> None:
     assert asked == ["5m", "1H"]
     with pytest.raises(NoLongerAvailableError, match="50030"):
         asyncio.run(every("5m"))
+
+
+def test_gate_tells_its_positions_beside_the_statistics() -> None:
+    known = pl.concat(
+        contract("gate", name, contract_type="linear", contract_size=size, contract_size_unit="base")
+        for name, size in (("BTC_USDT", 0.0001), ("ETH_USDT", 0.01), ("DEAD_USDT", 1.0), ("NEW_USDT", 1.0))
+    )
+    [found] = parsed(
+        "gate", "current_open_interest", evidence("gate", "current_open_interest", "positions"), instruments=known
+    )
+    assert found.rows.select("instrument", "oi_base", "counting").rows() == [
+        ("BTC_USDT", pytest.approx(32_044.3501), "one_sided"), ("ETH_USDT", pytest.approx(12.505), "one_sided"),
+    ]  # fmt: skip
+    assert found.rejects is not None
+    assert sorted(found.rejects.select("instrument", "reason").rows()) == [
+        ("DEAD_USDT", "sentinel"), ("TSLAX_USDT", "unknown_instrument"),
+    ]  # fmt: skip

@@ -151,7 +151,9 @@ def test_a_day_over_http_matches_the_market(settings: Settings, serve: Serve, cl
     start, end = datetime(2024, 3, 8), datetime(2024, 3, 9)
     five = timedelta(minutes=5)
 
-    interest = loaded(served, "open_interest", clock=clock)
+    stated = loaded(served, "open_interest", clock=clock)
+    assert set(stated.filter(period="snapshot")["instrument"]) == set(emulated.BY_NAME)
+    interest = stated.filter(period="5m")
     for name in ("BTC_USDT", "PEPE_USDT"):
         expected = MARKET.open_interest(emulated.BY_NAME[name], 5, start + five, end + five)
         got = interest.filter(instrument=name).select(expected.columns).sort("event_at")

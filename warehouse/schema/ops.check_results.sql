@@ -16,7 +16,7 @@ comment on column ops.check_results.load_seq is 'Load the batch belonged to; for
 comment on column ops.check_results.source is 'Module and dataset.';
 comment on column ops.check_results.table_name is 'Clean table, without schema.';
 comment on column ops.check_results.check_name is 'Name of the expectation.';
-comment on column ops.check_results.severity is 'error refuses the batch, warn is recorded only.';
+comment on column ops.check_results.severity is 'error refuses the batch, except second_source_level, which refuses nothing; warn is recorded only.';
 comment on column ops.check_results.passed is 'True where the expectation held.';
 comment on column ops.check_results.observed is 'What was observed, as JSON: counts, values.';
 comment on column ops.check_results.sample is 'Up to ten offending values or rows, as JSON.';

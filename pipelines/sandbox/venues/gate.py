@@ -102,7 +102,9 @@ def contracts(request: Request, market: MarketModel, *, settled_in: str) -> Resp
                 "create_time": int((x.listed_at - datetime(1970, 1, 1)).total_seconds()),
                 "in_delisting": False,
                 "mark_price": "1",
-                "position_size": 1,
+                "position_size": positions(x, market, request.now),
+                "long_users": 10,
+                "short_users": 8,
             }
             for x in LISTINGS
             if (x.contract_type == "inverse") == (settled_in == "btc")
@@ -110,8 +112,18 @@ def contracts(request: Request, market: MarketModel, *, settled_in: str) -> Resp
     )
 
 
+def positions(listing: Listing, market: MarketModel, now: datetime) -> str:
+    """Contracts held now, counted one-sided, unlike the open interest of contract_stats."""
+    states = market.open_interest(listing, 5, now - timedelta(minutes=10), now + timedelta(minutes=5))
+    if states.is_empty():
+        return "0"
+    row = states.sort("event_at").row(-1, named=True)
+    amount = row["oi_usd" if listing.contract_type == "inverse" else "oi_base"]
+    return f"{amount / (listing.contract_size or 1.0):.12g}"
+
+
 def sides(moment: datetime) -> int:
-    """Open interest counts both sides since a day before this one."""
+    """Open interest of contract_stats counts both sides since a day before this one."""
     return 2 if moment >= datetime(2026, 3, 17, 6, 35) else 1
 
 

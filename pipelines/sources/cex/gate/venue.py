@@ -2,7 +2,7 @@
 
 Facts from Gate's v4 documentation and from public collectors; anything not verified live is marked "?".
 
-Contract statistics include 5-minute open interest, so the current state is not captured separately.
+Contract statistics have 5-minute open interest; the current state is captured beside it, because it tells how they count.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import polars as pl
 from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import Api, Capture, Context, Feed, Job, Page, Parsed, Partitioning, Retention, Venue
 from pipelines.sources.asset_class import asset_class, with_asset_class
-from pipelines.sources.cex.gate import history
+from pipelines.sources.cex.gate import capture, history
 from pipelines.sources.cex.gate.wire import NAME, SETTLEMENTS, check, root_array
 from pipelines.sources.counting import FACTS
 from pipelines.sources.instruments import each_instrument, parse_symbols
@@ -110,6 +110,16 @@ VENUE: Final = Venue(
             subjects=each_instrument(IS_PERPETUAL),
             counting=FACTS[NAME],
             rules=history.no_coverage_claims,
+        ),
+        Feed(
+            name="current_open_interest",
+            tables=("open_interest",),
+            description="Current open interest of all contracts, counted one-sided, captured every hour: the second source of "
+            "contract_stats.",
+            fetch=capture.fetch_current_open_interest,
+            parse=capture.parse_current_open_interest,
+            retention=Retention(since=date(2020, 1, 1)),
+            cadence=Capture(),
         ),
         Feed(
             name="liq_orders",
