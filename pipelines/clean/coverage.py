@@ -1,7 +1,8 @@
 """Coverage: expected against present rows per instrument and day, with the reason of every gap.
 
-Reads the staged tables of a load (accepted_<table>, counted_<table>, affected_partitions, stage_rejects, stage_null_cells)
-in its transaction; accepted_<table> has all rows of the affected partitions. Captures are compared with the landed slots.
+Reads the staged tables of a load (accepted_<table>, counted_<table>, affected_partitions, stage_rejects, stage_null_cells,
+stage_withdrawn) in its transaction; accepted_<table> has all rows of the affected partitions. Captures are compared with the
+landed slots.
 """
 
 from __future__ import annotations
@@ -20,9 +21,14 @@ from pipelines.storage.query import execute_with
 _PERIOD_MINUTES: Final = period_sql(timedelta(minutes=1))
 
 _IN_QUARANTINE: Final = "when c.quarantined > 0 then cast(c.quarantined as varchar) || ' rows in quarantine'"
-_REASON: Final = "coalesce(g.reason, case when c.quarantined > 0 then 'quarantined' else 'not in the source' end)"
+_WITHDRAWN: Final = "withdrawn by the venue"
+_REASON: Final = (
+    f"coalesce(g.reason, case when w.rows > 0 then '{_WITHDRAWN}' when c.quarantined > 0 then 'quarantined' "
+    "else 'not in the source' end)"
+)
 _DETAIL: Final = (
-    f"case when g.reason is not null then g.detail {_IN_QUARANTINE} when c.cells > 0 then 'empty in the source' end"
+    "case when g.reason is not null then g.detail when w.rows > 0 then cast(w.rows as varchar) || ' rows taken back' "
+    f"{_IN_QUARANTINE} when c.cells > 0 then 'empty in the source' end"
 )
 
 
@@ -118,9 +124,26 @@ def _count_affected_days(
             null as forgotten_on
         from held as h
         left join gap_reasons as c on c.instrument = h.instrument and c.trade_date = h.trade_date
+        {_withdrawn_join("h", table)}
         {_gap_join("h", table)}
         """,
         [source, table.name],
+    )
+    # Days of which nothing is left, also after the last row of a series.
+    con.execute(
+        f"""
+        insert into ops.coverage
+        select
+            $source, $table, w.venue, w.instrument, w.series, w.trade_date, null, 0, 0, 'missing', '{_WITHDRAWN}',
+            cast(sum(w.rows) as varchar) || ' rows taken back', null
+        from stage_withdrawn as w
+        anti join ops.coverage as o
+            on o.source = $source and o.table_name = $table and o.venue = w.venue and o.instrument = w.instrument
+            and o.series = w.series and o.trade_date = w.trade_date
+        where w.table_name = $table
+        group by all
+        """,
+        {"source": source, "table": table.name},
     )
 
 
@@ -165,6 +188,7 @@ def _fill_gaps(con: duckdb.DuckDBPyConnection, table: Table, rule: CoverageRule,
                 on o.source = $source and o.table_name = $table and o.venue = h.venue and o.instrument = h.instrument
                 and o.series = h.series and o.trade_date = h.trade_date
             left join gap_reasons as c on c.instrument = h.instrument and c.trade_date = h.trade_date
+            {_withdrawn_join("h", table)}
             {_gap_join("h", table)}
         )
         select
@@ -252,6 +276,15 @@ def _slots(captures: Captures) -> pl.DataFrame:
             .cast(pl.Int64)
             .alias("wanted"),
         )
+    )
+
+
+def _withdrawn_join(alias: str, table: Table) -> str:
+    """Join how many rows of the row's series and day a version of their landing had and a later one lacks."""
+    return (
+        f"left join (select venue, instrument, series, trade_date, sum(rows) as rows from stage_withdrawn where table_name = "
+        f"'{table.name}' group by all) as w on w.venue = {alias}.venue and w.instrument = {alias}.instrument "
+        f"and w.series = {alias}.series and w.trade_date = {alias}.trade_date"
     )
 
 

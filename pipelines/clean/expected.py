@@ -6,8 +6,8 @@ in between their true reason. It depends on plan, landing, journal and time alon
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Final
 
@@ -16,7 +16,7 @@ import polars as pl
 
 from pipelines.contract.ddl import Contract, CoverageRule, Table
 from pipelines.core.gap_reasons import RANK, rank_sql
-from pipelines.extract.due import Held, Missing
+from pipelines.extract.due import Held, Life, Missing
 from pipelines.extract.venue import ANSWERED, WHOLE_VENUE
 from pipelines.storage.query import execute_with, scalar
 
@@ -37,6 +37,8 @@ class Expected:
     missing: Sequence[Missing]
     landed: Collection[Held]
     slots_per_day: int | None = None
+    lives: Mapping[str, Life] = field(default_factory=dict)
+    """First and last instant of the instruments that the venue states one of."""
 
     @property
     def is_capture(self) -> bool:
@@ -69,13 +71,14 @@ def write_expected(con: duckdb.DuckDBPyConnection, contract: Contract, several: 
             execute_with(con, asked, "create or replace temp table asked as select * from frame")
             execute_with(con, _answered(expected), "create or replace temp table answered as select * from frame")
             execute_with(con, lost, "create or replace temp table lost_slots as select * from frame")
+            execute_with(con, _lives(expected), "create or replace temp table lives as select * from frame")
             for name in expected.tables:
                 table = contract.table(name)
                 if table.coverage is not None:
                     writer = _Writer(con, expected, table, table.coverage)
                     writer.write(is_missing=not asked.is_empty(), lacks_slots=not lost.is_empty())
     finally:
-        for name in ("coverage_bounds", "asked", "answered", "lost_slots", "series_bounds"):
+        for name in ("coverage_bounds", "asked", "answered", "lost_slots", "lives", "series_bounds"):
             con.execute(f"drop table if exists {name}")
 
 
@@ -117,6 +120,16 @@ def _lost_slots(expected: Expected) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
+def _lives(expected: Expected) -> pl.DataFrame:
+    """lives(instrument, listed_on, delisted_on): first and last day, null where the venue states none."""
+    rows = [
+        (name, first.date() if first else None, last.date() if last else None)
+        for name, (first, last) in sorted(expected.lives.items())
+    ]
+    schema = {"instrument": pl.String, "listed_on": pl.Date, "delisted_on": pl.Date}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
 def _answered(expected: Expected) -> pl.DataFrame:
     """answered(subject, trade_date): the newest days that the source was asked for and answered, of ENDED_AFTER."""
     newest = max((held.span.days[-1] for held in expected.landed), default=date.min)
@@ -147,6 +160,8 @@ class _Writer:
         if is_missing:
             self._add_subjects_without_rows()
             self._explain_gaps()
+        if self.expected.lives:
+            self._mark_days_without_instrument()
         if lacks_slots and self.rule.expected not in ("events", "interval"):
             self._explain_lost_slots()
 
@@ -175,6 +190,7 @@ class _Writer:
             """
             delete from ops.coverage as o
             where o.source = $source and o.table_name = $table and o.status = 'missing' and o.quarantined = 0
+                and o.reason <> 'withdrawn by the venue'
                 and not exists (
                     select 1 from coverage_bounds as b
                     where b.source = $source and b.table_name = $table and b.venue = o.venue
@@ -219,11 +235,32 @@ class _Writer:
                 where not {self._any_subject} and b.last_day >= n.newest_day - {ENDED_AFTER.days}
             )
             select
-                $source, $table, venue, instrument, series, trade_date, null, 0, 0, 'missing', reason, detail, forgotten_on
-            from candidates
+                $source, $table, c.venue, c.instrument, c.series, c.trade_date, null, 0, 0, 'missing', c.reason, c.detail,
+                c.forgotten_on
+            from candidates as c
+            anti join ops.coverage as o
+                on o.source = $source and o.table_name = $table and o.venue = c.venue and o.instrument = c.instrument
+                and o.series = c.series and o.trade_date = c.trade_date
             qualify row_number() over (
-                partition by venue, instrument, series, trade_date order by {rank_sql("reason")}, detail
+                partition by c.venue, c.instrument, c.series, c.trade_date order by {rank_sql("c.reason")}, c.detail
             ) = 1
+            """,
+            self._place,
+        )
+
+    def _mark_days_without_instrument(self) -> None:
+        """A day on which the instrument did not exist is missing for that reason, where no better one is known."""
+        self.con.execute(
+            f"""
+            update ops.coverage as o
+            set
+                reason = case when o.trade_date < l.listed_on then 'before listing' else 'after delisting' end,
+                detail = null,
+                forgotten_on = null
+            from lives as l
+            where o.source = $source and o.table_name = $table and o.instrument = l.instrument and o.status = 'missing'
+                and o.quarantined = 0 and o.reason in ({", ".join(f"'{reason}'" for reason in UNSPECIFIC)})
+                and (o.trade_date < l.listed_on or o.trade_date > l.delisted_on)
             """,
             self._place,
         )

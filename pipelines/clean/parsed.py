@@ -18,7 +18,7 @@ from typing import Final
 import polars as pl
 from filelock import FileLock, Timeout
 
-from pipelines.clean.versions import Version, known_at, versions_of
+from pipelines.clean.versions import Version, changes, versions_of
 from pipelines.contract.batch import NULL_CELLS_SCHEMA, REJECT_SCHEMA, LeftOut, ParsedBatch
 from pipelines.contract.ddl import Contract, Table
 from pipelines.contract.versions import UNKNOWN, MadeBy
@@ -56,13 +56,15 @@ class TableFiles:
 
 @dataclass(frozen=True)
 class ParsedLanding:
-    """One landing, parsed; keys are table names. `rejects` are Parquet files; `null_cells` are few and stay in memory."""
+    """One landing, parsed; keys are table names. `rejects` are Parquet files; `null_cells` are few and stay in memory, as are
+    `withdrawn`, rows that earlier versions had (versions.WITHDRAWN_SCHEMA)."""
 
     landing_id: str
     tables: Mapping[str, TableFiles]
     rejects: Mapping[str, tuple[Path, ...]]
     null_cells: Mapping[str, pl.DataFrame]
     left_out: Mapping[str, LeftOut]
+    withdrawn: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
 
 @dataclass
@@ -179,6 +181,7 @@ class ParsedSource:
         """The landing with the time since which each row has stood in the versions up to it."""
         if len(versions) == 1 or not any(found.files for found in parsed.tables.values()):
             return parsed
+        withdrawn: dict[str, pl.DataFrame] = {}
         before = self.folder / f"{parsed.landing_id}-before"
         known: list[tuple[Version, ParsedLanding]] = []
         for version in versions[:-1]:
@@ -193,7 +196,10 @@ class ParsedSource:
             if not found.files:
                 continue
             chain = [(version, said.tables[name].files if name in said.tables else ()) for version, said in known]
-            moved = known_at(self.contract.table(name), chain)
+            found_changes = changes(self.contract.table(name), chain)
+            moved = found_changes.moved
+            if found_changes.withdrawn.height:
+                withdrawn[name] = found_changes.withdrawn
             for file in found.files if moved.height else ():
                 rows = pl.read_parquet(file, glob=False)
                 later = pl.coalesce("known_at", "available_at").alias("available_at")
@@ -204,7 +210,7 @@ class ParsedSource:
                     file, compression="uncompressed", statistics=False
                 )
         shutil.rmtree(before, ignore_errors=True)
-        return parsed
+        return replace(parsed, withdrawn=withdrawn)
 
     def _known(self, parsed: ParsedLanding) -> ParsedLanding:
         """The landing without what could only be known after `known_by`.

@@ -61,6 +61,10 @@ class Stage:
             "create or replace temp table stage_null_cells (table_name varchar, landing_id varchar, trade_date date, "
             "instrument varchar, cells bigint)"
         )
+        con.execute(
+            "create or replace temp table stage_withdrawn (table_name varchar, venue varchar, instrument varchar, series varchar, "
+            "trade_date date, rows bigint)"
+        )
         con.execute("create or replace temp table affected_partitions (table_name varchar, trade_date date)")
 
     def add_pending(self, landing_ids: Iterable[str], replaced: Sequence[str]) -> None:
@@ -105,6 +109,13 @@ class Stage:
                 "insert into stage_rejects select ?, ?, trade_date, line, field, instrument, reason, detail, raw "
                 f"from {_read(files)}{where}",
                 [name, landing.landing_id, *([name] if only_affected else [])],
+            )
+        for name, frame in landing.withdrawn.items():
+            execute_with(
+                self.con,
+                frame,
+                "insert into stage_withdrawn select ?, * from frame" + where,
+                [name] * (1 + only_affected),
             )
         for name, frame in landing.null_cells.items():
             execute_with(
@@ -172,7 +183,7 @@ class Stage:
             self.con.execute(f"drop table if exists rejected_{name}")
             self.con.execute(f"drop table if exists counted_{name}")
             self.con.execute(f"drop view if exists stage_{name}")
-        for name in ("stage_rejects", "stage_null_cells", "affected_partitions"):
+        for name in ("stage_rejects", "stage_null_cells", "stage_withdrawn", "affected_partitions"):
             self.con.execute(f"drop table if exists {name}")
 
     def _create(self, table: Table) -> None:

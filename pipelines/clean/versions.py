@@ -61,14 +61,33 @@ def versions_of(landing: Landing, landings: Iterable[Landing], *, refused: Colle
     return versions
 
 
-def known_at(table: Table, versions: Sequence[tuple[Version, Sequence[Path]]]) -> pl.DataFrame:
-    """The rows of the newest version that could be known at another time than its parser says: _rid and available_at.
+WITHDRAWN_SCHEMA: Final = {
+    "venue": pl.String(), "instrument": pl.String(), "series": pl.String(), "trade_date": pl.Date(), "rows": pl.Int64(),
+}  # fmt: skip
+"""Rows that a version took back, counted by what ops.coverage counts them by."""
 
-    `versions` are those of one part, oldest first, each with the staged files of its rows.
+
+@dataclass(frozen=True)
+class Changes:
+    """What the versions of a part say of a table: `moved` (_rid, available_at) are the rows of the newest that could be known at
+    another time than its parser says, `withdrawn` (WITHDRAWN_SCHEMA) counts those that the venue has taken back."""
+
+    moved: pl.DataFrame
+    withdrawn: pl.DataFrame
+
+
+def changes(table: Table, versions: Sequence[tuple[Version, Sequence[Path]]]) -> Changes:
+    """What the earlier versions of a part change. `versions` are oldest first, each with the staged files of its rows.
+
+    A row is withdrawn if a later version was asked for it and lacks it. Events are not counted: without one, a day is quiet.
     """
     key = [column for column in table.key if column != "source"]
     names, same = ", ".join(key), " and ".join(f"n.{c} = b.{c}" for c in key)
     subject = f"cast({table.instrument_column} as varchar)" if table.instrument_column else "''"
+    rule = table.coverage
+    place = "null"
+    if rule is not None and rule.expected != "events":
+        place = f"struct_pack(v := {rule.venue}, i := {rule.instrument}, s := {rule.series}, d := trade_date)"
     every = frozenset().union(*(version.subjects or () for version, _ in versions))
     asked = _Asked(every)
     spilled = str(versions[-1][1][0].parent).replace("'", "''")
@@ -77,20 +96,29 @@ def known_at(table: Table, versions: Sequence[tuple[Version, Sequence[Path]]]) -
         con.execute(f"set temp_directory = '{spilled}'")
         con.execute("set TimeZone = 'UTC'")
         con.execute(
-            f"create temp table before as select {names}, hash(1) as content, available_at, {subject} as subject "
-            "from read_parquet(?) limit 0",
+            f"create temp table before as select {names}, hash(1) as content, available_at, {subject} as subject, "
+            f"{place} as place from read_parquet(?) limit 0",
             [exactly(versions[-1][1])],
         )
+        con.execute("create temp table withdrawn as from before")
         for version, files in versions:
             con.execute("create or replace temp table newest as from before limit 0")
             if files:
                 con.execute(
                     f"create or replace temp table newest as select {names}, "
                     f"min(hash({', '.join(table.value_columns) or '1'})) as content, "
-                    f"min(available_at) as available_at, any_value({subject}) as subject from read_parquet(?) group by {names}",
+                    f"min(available_at) as available_at, any_value({subject}) as subject, "
+                    f"any_value({place}) as place from read_parquet(?) group by {names}",
                     [exactly(files)],
                 )
             was_asked, is_asked = asked.condition("n"), _Asked(every).add(version.subjects).condition("b")
+            con.execute(
+                f"""
+                create or replace temp table withdrawn as
+                select w.* from (from withdrawn union all select b.* from before as b where {is_asked}) as w
+                where not exists (select 1 from newest as n where {" and ".join(f"n.{c} = w.{c}" for c in key)})
+                """
+            )
             con.execute(
                 f"""
                 create or replace temp table before as
@@ -102,7 +130,8 @@ def known_at(table: Table, versions: Sequence[tuple[Version, Sequence[Path]]]) -
                         when b.content is null and not ({was_asked}) then n.available_at
                         else greatest(n.available_at, ?)
                     end as available_at,
-                    n.subject
+                    n.subject,
+                    n.place
                 from newest as n
                 left join before as b on {same}
                 union all
@@ -112,11 +141,18 @@ def known_at(table: Table, versions: Sequence[tuple[Version, Sequence[Path]]]) -
             )
             asked.add(version.subjects)
         # Of `sql`, because the result of `execute` has no `pl` in DuckDB 2.0.
-        return con.sql(
+        moved = con.sql(
             f"select n._rid, b.available_at from read_parquet(?) as n join before as b on {same} "
             "where n.available_at <> b.available_at",
             params=[exactly(versions[-1][1])],
         ).pl()
+        lost = pl.DataFrame(schema=WITHDRAWN_SCHEMA)
+        if place != "null":
+            lost = con.sql(
+                "select place.v as venue, place.i as instrument, cast(place.s as varchar) as series, place.d as trade_date, "
+                "count(*) as rows from withdrawn group by all order by all"
+            ).pl()
+        return Changes(moved, lost.cast(pl.Schema(WITHDRAWN_SCHEMA)))
 
 
 class _Asked:

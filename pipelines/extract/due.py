@@ -7,7 +7,7 @@ Dagster all come from here. Nothing is fetched here, and no file is read.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from typing import Final, Literal
 
@@ -51,12 +51,18 @@ Landed = Mapping[tuple[str, str], Held]
 """The newest landings of a feed by partition and part."""
 
 
+Life = tuple[datetime | None, datetime | None]
+"""When an instrument was listed and when it ended, None where that is not known."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a home wants of a feed: everything from `since` on (None: only what was asked for), of the subjects in a span."""
 
     since: datetime | None
     subjects: Callable[[Span], Collection[str]]
+    lives: Callable[[], Mapping[str, Life]] = dict
+    """First and last instant of the instruments of which the venue states one; called when a day of one is missing."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +147,7 @@ def first_planned_day(feed: Feed, landed_days: Collection[date], now: datetime) 
     fetching until lately, with the first day that follows no longer pause than STILL_FETCHING."""
     if isinstance(feed.cadence, Capture):
         return plan_capture(feed, now=now)[0].span.start
-    newest = _newest_published(feed, now)
+    newest = newest_published(feed, now)
     start = newest
     for day in sorted((day for day in landed_days if day <= newest), reverse=True):
         if start - day > STILL_FETCHING:
@@ -153,7 +159,7 @@ def first_planned_day(feed: Feed, landed_days: Collection[date], now: datetime) 
 STILL_FETCHING: Final = timedelta(days=31)
 
 
-def _newest_published(feed: Feed, now: datetime) -> date:
+def newest_published(feed: Feed, now: datetime) -> date:
     """The newest day that is published: of monthly files the last day of the newest month."""
     day = (now - feed.published_after).date() - ONE_DAY
     return day if feed.partitioning.months != "only" else day.replace(day=1) - ONE_DAY
@@ -185,10 +191,14 @@ class _State:
     now: datetime
     plan: Plan
     _subjects: dict[Span, Collection[str]] = field(default_factory=dict)
+    _lives: Mapping[str, Life] | None = None
 
     def days(self) -> Iterator[Missing]:
         asked = _by_day(self.journal)
-        held = {day: one for one in self._oldest_first() for day in one.span.days}
+        held: dict[date, Held] = {}
+        for one in self._oldest_first():
+            for day in one.span.days:
+                held[day] = _laid_over(held.get(day), one)
         yesterday = self.now.date() - ONE_DAY
         known = {day for day in (*asked, *held) if day <= yesterday}
         for day in sorted(known | set(self._planned_days(yesterday))):
@@ -222,6 +232,9 @@ class _State:
 
     def _missing_day(self, at: datetime, subject: str, outcome: Outcome | None, asked: Sequence[Question]) -> Missing:
         unit = self._unit(at.date())
+        listed, ended = self._life(subject)
+        if outcome is None and ((listed and unit.end <= listed) or (ended and unit.start >= ended)):
+            return Missing(at, subject, "before listing" if listed and unit.end <= listed else "after delisting")
         reason, detail = self._reason(subject, outcome, asked, unit)
         is_published = unit.end + self.feed.published_after <= self.now
         kept = self._forgotten_on(at.date())
@@ -302,6 +315,11 @@ class _State:
         following = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
         return Span.of_days(day.replace(day=1), following - ONE_DAY)
 
+    def _life(self, subject: str) -> Life:
+        if self._lives is None:
+            self._lives = self.plan.lives()
+        return self._lives.get(subject, (None, None))
+
     def _wanted(self, span: Span) -> Collection[str]:
         if span not in self._subjects:
             self._subjects[span] = self.plan.subjects(span)
@@ -310,6 +328,21 @@ class _State:
     def _forgotten_on(self, day: date) -> date | None:
         kept = self.feed.retention.days
         return None if kept is None else day + timedelta(days=kept + 1)
+
+
+def _laid_over(before: Held | None, one: Held) -> Held:
+    """What is held of a day that two partitions cover, a month and a day of it that was asked for again: an answer of the older one
+    stands where the newer has none."""
+    if before is None or before.is_refused:
+        return one
+    if one.is_refused:
+        return before
+    stands = {
+        name: outcome
+        for name, outcome in before.covers.items()
+        if outcome in ANSWERED and one.covers.get(name) not in ANSWERED
+    }
+    return replace(one, covers={**one.covers, **stands}) if stands else one
 
 
 def _by_day(journal: Journal) -> dict[date, list[Question]]:

@@ -101,10 +101,13 @@ class FetchReport:
             raise kind(f"{self.source}: {where}: {error}{others} Everything else was landed.") from error
 
 
-def plan_days(feed: Feed, first: date, last: date, *, now: datetime, landed: Iterable[str]) -> list[Partition]:
+def plan_days(
+    feed: Feed, first: date, last: date, *, now: datetime, landed: Iterable[str], again: bool = False
+) -> list[Partition]:
     """The partitions with the published days from `first` through `last`, oldest first.
 
-    `landed` are the feed's existing partitions: a month with landed days is completed day by day.
+    `landed` are the feed's existing partitions: a month with landed days is completed day by day, and asked for `again` day by
+    day unless all of it is.
     """
     known = set(landed)
     final = now - feed.published_after
@@ -130,7 +133,8 @@ def plan_days(feed: Feed, first: date, last: date, *, now: datetime, landed: Ite
         is_whole = month_days[0].day == 1 and (month_days[-1] + timedelta(days=1)).day == 1
         is_settled = whole.end + feed.recheck_after <= final
         has_days = any(f"{day:%Y-%m-%d}" in known for day in month_days)
-        if feed.partitioning.months == "past" and (month in known or (is_whole and is_settled and not has_days)):
+        is_month = is_whole and is_settled and not has_days
+        if feed.partitioning.months == "past" and ((month in known and (is_whole or not again)) or is_month):
             partitions.append(Partition(month, EVERYTHING, _month(month_days[0])))
         else:
             partitions += [Partition(f"{day:%Y-%m-%d}", EVERYTHING, Span.of_days(day, day)) for day in month_days]
@@ -340,13 +344,17 @@ class _Run:
                     reason = answers.unreadable[name][1]
                     self.failures[f"{partition.name} {name}"] = reason
                     note_unreadable(subject, reason)
-            if fetched:
+            # What the venue does not keep any more stands as it was read while it did.
+            forgotten = _answered_before(held, {name for name, outcome in fetched.items() if outcome == "gone"})
+            if set(fetched) - set(forgotten):
                 lost = due - set(fetched)
                 # What was read before stands, and is asked for again.
-                for page in Pack(held.path).pages(lost) if held is not None and lost else ():
+                standing = lost | set(forgotten)
+                for page in Pack(held.path).pages(standing) if held is not None and standing else ():
                     draft.add(page)
                 unchecked = _answered_before(held, lost)
-                await self._land(partition, draft, covers | fetched | unchecked, len(plan), held, sorted(unchecked))
+                known = covers | fetched | forgotten | unchecked
+                await self._land(partition, draft, known, len(plan), held, sorted(unchecked))
         parts = UnreadableParts(self.store, self.venue, self.source, self.reader, self.clock)
         unreadable = await in_thread(
             partial(

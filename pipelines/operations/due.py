@@ -58,13 +58,13 @@ def all_jobs_of(store: LandingStore, feed: Feed, listed: Listed) -> JobsOf:
     return registry.with_named(store, feed, jobs) if feed.named else jobs
 
 
-def plan_of(store: LandingStore, venue: Venue, feed: Feed, jobs: JobsOf) -> Plan:
-    """The plan of a feed in this home."""
+def plan_of(store: LandingStore, venue: Venue, feed: Feed, jobs: JobsOf, history: InstrumentHistory) -> Plan:
+    """The plan of a feed in this home. `history` tells when instruments were listed and when they ended."""
 
     def subjects(span: Span) -> Collection[str]:
         return list(jobs(span))
 
-    return Plan(planned_since(store.raw_dir, venue.source(feed)), subjects)
+    return Plan(planned_since(store.raw_dir, venue.source(feed)), subjects, history.lives)
 
 
 def feed_states(settings: Settings, *, venues: Collection[str] | None = None) -> Iterator[FeedState]:
@@ -91,7 +91,7 @@ def _states_of(settings: Settings, store: LandingStore, venue: Venue) -> Iterato
 
     for feed in venue.feeds:
         source = venue.source(feed)
-        plan = plan_of(store, venue, feed, all_jobs_of(store, feed, listed))
+        plan = plan_of(store, venue, feed, all_jobs_of(store, feed, listed), history)
         journal = journals.get(source, {})
         if plan.since is not None or journal:
             yield FeedState(source, venue, feed, landed_of(store, source), journal, plan)

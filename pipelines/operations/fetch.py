@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +16,7 @@ from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
 from pipelines.extract.answers import HeardApi
 from pipelines.extract.clock import check_clock
-from pipelines.extract.due import Ask, first_planned_day, partitions_to_ask
+from pipelines.extract.due import Ask, first_planned_day, newest_published, partitions_to_ask
 from pipelines.extract.fetch import FetchReport, JobsOf, Partition, fetch_feed, plan_capture, plan_days
 from pipelines.extract.fetch_log import FetchLog, read_journal
 from pipelines.extract.landing import Clock, LandingStore, utc_now
@@ -62,7 +62,7 @@ def fetch(
         if first is None:
             return None
         landed = [landing.partition for landing in run.store.current(run.venue.source(feed))]
-        return _Chosen(plan_days(feed, first, last or first, now=now, landed=landed), jobs)
+        return _Chosen(plan_days(feed, first, last or first, now=now, landed=landed, again=again), jobs)
 
     return run.fetch(run.selected(feeds), choose, retry)
 
@@ -94,14 +94,16 @@ def fetch_due(
         landed = landed_of(run.store, source)
         days = {day for held in landed.values() for day in held.span.days}
         freeze_plan(run.store.raw_dir, source, first_planned_day(feed, days, now))
-        plan = plan_of(run.store, run.venue, feed, jobs)
+        plan = plan_of(run.store, run.venue, feed, jobs, run.history)
         asks = partitions_to_ask(feed, landed, journals.get(source, {}), now, plan=plan)
         if again and feed.cadence.name == "daily":
-            newest = (now - feed.published_after).date() - timedelta(days=1)
+            newest = newest_published(feed, now)
             known = {ask.partition.name for ask in asks}
             asks += [
                 Ask(partition, is_planned=True, named=frozenset())
-                for partition in plan_days(feed, newest, newest, now=now, landed=[name for name, _ in landed])
+                for partition in plan_days(
+                    feed, newest, newest, now=now, landed=[name for name, _ in landed], again=True
+                )
                 if partition.name not in known
             ]
         return _Chosen([ask.partition for ask in asks], _jobs_of_asks(asks, jobs, run.jobs_of_everything(feed)))
@@ -166,7 +168,8 @@ class _Fetch:
         ]
 
     @cached_property
-    def _history(self) -> InstrumentHistory:
+    def history(self) -> InstrumentHistory:
+        """The venue's instruments, read once this run has captured them."""
         return registry.instrument_history(self.store, self.venue)
 
     @cached_property
@@ -175,14 +178,14 @@ class _Fetch:
 
     def jobs(self, feed: Feed) -> JobsOf:
         """The jobs of a feed by span, of the followed assets."""
-        return all_jobs_of(self.store, feed, lambda: (self._history, self._followed))
+        return all_jobs_of(self.store, feed, lambda: (self.history, self._followed))
 
     def jobs_of_everything(self, feed: Feed) -> JobsOf:
         """The same of all assets."""
 
         def every(span: Span) -> Mapping[str, Job]:
-            assets = self._history.at(span)["asset"].unique().to_list()
-            return all_jobs_of(self.store, feed, lambda: (self._history, assets))(span)
+            assets = self.history.at(span)["asset"].unique().to_list()
+            return all_jobs_of(self.store, feed, lambda: (self.history, assets))(span)
 
         return every
 
@@ -217,7 +220,7 @@ class _Fetch:
                 heard = HeardApi(api)
                 first = [await run_feed(feed, api, heard) for feed in feeds if feed.name in ALWAYS_FIRST]
                 if self.assets or self.settings.assets:
-                    registry.check_assets(self.store, self.venue, self._history, self._followed)
+                    registry.check_assets(self.store, self.venue, self.history, self._followed)
                 return first + [await run_feed(feed, api, heard) for feed in feeds if feed.name not in ALWAYS_FIRST]
 
         with (

@@ -223,6 +223,7 @@ def _write_expected(
             tables=state.feed.tables,
             missing=state.missing(now),
             landed=state.landed.values(),
+            lives=state.plan.lives(),
             slots_per_day=24 // state.feed.cadence.every_hours if isinstance(state.feed.cadence, Capture) else None,
         )
         for state in feed_states(settings)

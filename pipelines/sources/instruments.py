@@ -103,6 +103,17 @@ class InstrumentHistory:
             .select(*SCHEMA)
         )
 
+    def lives(self) -> dict[str, tuple[datetime | None, datetime | None]]:
+        """When each instrument was listed and when it ended, by its newest capture that says so; those with neither are left
+        out. A symbol of several venues (a vendor's list) has the longest life."""
+        known = self._captures().filter(pl.any_horizontal(pl.col("listed_at", "delisted_at").is_not_null()))
+        newest = known.sort("captured_at").unique(["venue", "instrument"], keep="last")
+        life = newest.group_by("instrument").agg(
+            pl.when(pl.col("listed_at").null_count() == 0).then(pl.col("listed_at").min()),
+            pl.when(pl.col("delisted_at").null_count() == 0).then(pl.col("delisted_at").max()),
+        )
+        return {name: (listed, ended) for name, listed, ended in life.iter_rows()}
+
     @property
     def assets(self) -> frozenset[str]:
         """Every asset that a captured instrument ever had."""

@@ -37,13 +37,13 @@ class Mirror:
     settings: Settings
     now: datetime = datetime(2026, 7, 9, 12)
 
-    def put(self, asset: str, day: date, *, is_sound: bool = True) -> None:
+    def put(self, asset: str, day: date, *, is_sound: bool = True, periods: int = 288) -> None:
         symbol = f"{asset}USDT"
         start = datetime(day.year, day.month, day.day)
         lines = "".join(
             f"{start + timedelta(minutes=5 * n):%Y-%m-%d %H:%M:%S},{symbol},{1000 + n},{(1000 + n) * 40},1.1,1.2,1.3,"
             f"{0.9 + n % 7 / 10}\n"
-            for n in range(1, 289)
+            for n in range(1, periods + 1)
         )
         path = self.folder / "data/futures/um/daily/metrics" / symbol / f"{symbol}-metrics-{day}.zip"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -150,6 +150,34 @@ def test_a_symbol_that_the_source_answers_without_is_not_in_the_source(mirror: M
         ("ETHUSDT", FIRST, "complete", None),
         *(("ETHUSDT", FIRST + timedelta(days=n), "missing", "not in the source") for n in (1, 2, 3)),
     ]
+
+
+def test_what_a_later_version_lacks_is_withdrawn_by_the_venue(mirror: Mirror) -> None:
+    """The last day of ETH loses its second half, the last of XRP all of its rows; a later load and a rebuild say the same."""
+    for number in range(3):
+        for asset in ASSETS:
+            mirror.put(asset, FIRST + timedelta(days=number))
+    last = FIRST + timedelta(days=2)
+    mirror.now = datetime(2026, 7, 5, 12)
+    mirror.fetch(FIRST, last)
+    assert {row[2] for row in mirror.coverage()} == {"complete"}
+    mirror.put("ETH", last, periods=144)
+    mirror.put("XRP", last, periods=0)
+    mirror.now += timedelta(hours=7)
+    again = fetch(
+        mirror.settings, "binance_archive", ["um_metrics"], first=last, last=last, assets=ASSETS, again=True,
+        clock=lambda: mirror.now,
+    )  # fmt: skip
+    assert {report.source: report.failures for report in again if report.failures} == {}
+    columns = "instrument, trade_date, status, reason, present, detail"
+    expected = [
+        ("ETHUSDT", last, "partial", "withdrawn by the venue", 144, "144 rows taken back"),
+        ("XRPUSDT", last, "missing", "withdrawn by the venue", 0, "288 rows taken back"),
+    ]
+    for _ in range(2):
+        assert [row for row in mirror.coverage(columns) if row[2] != "complete"] == expected
+    rebuild(mirror.settings, clock=lambda: mirror.now).outcome.raise_source_failures()
+    assert [row for row in mirror.coverage(columns) if row[2] != "complete"] == expected
 
 
 def test_the_ddl_the_mart_and_the_documentation_have_the_closed_list() -> None:

@@ -236,6 +236,28 @@ def test_a_file_that_never_came_is_given_up_after_thirty_days() -> None:
     assert (late.reason, late.can_be_had) == ("no file at the venue", False)
 
 
+def test_a_day_without_the_instrument_is_missing_for_that_reason_and_not_asked_for() -> None:
+    lives = {"A": (datetime(2024, 3, 2), datetime(2024, 3, 4))}
+    plan = Plan(datetime(2024, 3, 1), lambda span: ["A", "B"], lambda: lives)
+    found = missing(DAILY, {}, {}, datetime(2024, 3, 5, 12), plan=plan)
+    of_a = {one.day.day: (one.reason, one.can_be_had) for one in found if one.subject == "A"}
+    assert of_a == {
+        1: ("before listing", False), 2: ("never asked", True), 3: ("never asked", True), 4: ("after delisting", False),
+    }  # fmt: skip
+    assert {one.reason for one in found if one.subject == "B"} == {"never asked"}
+
+
+def test_an_answer_stands_under_a_day_that_was_asked_for_again_in_vain() -> None:
+    month, day = Span.of_days(date(2024, 2, 1), date(2024, 2, 29)), Span.of_days(date(2024, 2, 5), date(2024, 2, 5))
+    held = {
+        ("2024-02", "all"): Held(month, {"A": "complete", "B": "complete"}, datetime(2024, 3, 5)),
+        ("2024-02-05", "all"): Held(day, {"A": "not_yet_published", "B": "complete"}, datetime(2024, 3, 9)),
+    }
+    assert missing(DAILY, held, {}, datetime(2024, 3, 10), plan=Plan(None, subjects_of)) == []
+    refused = {**held, ("2024-02-05", "all"): Held(day, {"B": "complete"}, datetime(2024, 3, 9), is_refused=True)}
+    assert missing(DAILY, refused, {}, datetime(2024, 3, 10), plan=Plan(None, subjects_of)) == []
+
+
 def test_the_plan_begins_where_a_home_was_fetching_until_lately() -> None:
     now = datetime(2024, 3, 10, 12)
     assert first_planned_day(DAILY, set(), now) == datetime(2024, 3, 9)

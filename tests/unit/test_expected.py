@@ -126,3 +126,21 @@ def test_a_gap_that_the_load_could_not_explain_gets_the_reason_of_the_fetch(
     missing = [Missing(MIDNIGHT, name, "refused: checksum") for name in ("A", "B")]
     write_expected(con, contract, [Expected("v.oi", "v", ["open_interest"], missing, [])])
     assert [(row[0], row[5]) for row in rows(con)] == [("A", "refused: checksum"), ("B", "quarantined")]
+
+
+def test_a_day_beside_the_life_of_an_instrument_is_missing_for_that_reason(
+    con: duckdb.DuckDBPyConnection, contract: Contract
+) -> None:
+    """A refusal is named before it: the venue said so."""
+    days = [DAY + timedelta(days=n) for n in range(4)]
+    add(con, "v.oi", "open_interest", "v", "X", "5m", days[0], 288, 288, 0, "complete", None, None, None)
+    missing = [
+        Missing(datetime.combine(days[1], datetime.min.time()), "X", "never asked"),
+        Missing(datetime.combine(days[2], datetime.min.time()), "X", "never asked"),
+        Missing(datetime.combine(days[3], datetime.min.time()), "X", "refused: status"),
+    ]
+    lives = {"X": (None, datetime.combine(days[1], datetime.min.time()) + timedelta(hours=8))}
+    write_expected(con, contract, [Expected("v.oi", "v", ["open_interest"], missing, [], lives=lives)])
+    assert [(row[1], row[5]) for row in rows(con) if row[4] == "missing"] == [
+        (days[1], "never asked"), (days[2], "after delisting"), (days[3], "refused: status"),
+    ]  # fmt: skip

@@ -13,7 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.core.errors import BlockedError, LeverhouseError, SourceFormatError, VenueUnavailableError
+from pipelines.core.errors import (
+    BlockedError,
+    LeverhouseError,
+    NoLongerAvailableError,
+    SourceFormatError,
+    VenueUnavailableError,
+)
 from pipelines.extract.answers import THREAD_BYTES
 from pipelines.extract.fetch import (
     GIVE_UP_AFTER,
@@ -110,6 +116,14 @@ def test_a_month_with_landed_days_is_completed_by_day() -> None:
     assert planned(MONTHLY, *february) == ["2024-02"]
     assert len(planned(MONTHLY, *february, landed=["2024-02-14"])) == 29
     assert planned(MONTHLY, date(2024, 2, 5), date(2024, 2, 6), landed=["2024-02"]) == ["2024-02"]
+
+
+def test_days_of_a_landed_month_are_asked_for_again_as_days_and_the_whole_month_as_one() -> None:
+    def again(first: date, last: date) -> list[str]:
+        return [one.name for one in plan_days(MONTHLY, first, last, now=NOON, landed=["2024-02"], again=True)]
+
+    assert again(date(2024, 2, 5), date(2024, 2, 6)) == ["2024-02-05", "2024-02-06"]
+    assert again(date(2024, 2, 1), date(2024, 2, 29)) == ["2024-02"]
 
 
 def test_with_monthly_files_only_a_month_is_planned_when_it_is_published() -> None:
@@ -297,6 +311,19 @@ def test_a_subject_that_fails_when_it_is_checked_again_keeps_its_answer_and_is_c
     assert runner.requests() == ["03-09 A"]
     assert "unchecked" not in third.request
     assert runner.bodies()["A"][1] == b"[1, 1]"
+
+
+def test_what_the_venue_forgot_stands_as_it_was_read(runner: FeedRunner) -> None:
+    """Asked again for all, the venue still has B and keeps nothing of A."""
+    runner.fetch()
+    runner.responses |= {"A": NoLongerAvailableError("from time exceeds 180-day limit"), "B": b"[2, 2]"}
+    report = runner.fetch(again=True)
+    [second] = report.landings
+    assert (second.completeness, second.request["covers"]) == ("complete", {"A": "complete", "B": "complete"})
+    assert runner.bodies() == {"A": [b"first of two", b"[1]"], "B": [b"first of two", b"[2, 2]"]}
+    runner.responses["B"] = NoLongerAvailableError("gone as well")
+    assert runner.fetch(again=True).landings == ()
+    assert runner.bodies()["B"] == [b"first of two", b"[2, 2]"]
 
 
 def test_only_a_new_instrument_is_fetched_and_the_others_are_kept(runner: FeedRunner) -> None:

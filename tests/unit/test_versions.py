@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from pipelines.clean.parsed import stage_schema
-from pipelines.clean.versions import Version, known_at, versions_of
+from pipelines.clean.versions import Version, changes, versions_of
 from pipelines.contract.ddl import Table, load_contract
 from pipelines.core.settings import PROJECT_ROOT
 from pipelines.extract.landing import Landing
@@ -64,8 +64,8 @@ def staged(folder: Path, table: Table, rows: dict[str, float], *, own: datetime 
 
 
 def moved(table: Table, *versions: tuple[Landing, list[Path]]) -> dict[int, datetime]:
-    found = known_at(table, [(Version(one, one.fetched_at), files) for one, files in versions])
-    return dict(found.select("_rid", "available_at").iter_rows())
+    found = changes(table, [(Version(one, one.fetched_at), files) for one, files in versions])
+    return dict(found.moved.select("_rid", "available_at").iter_rows())
 
 
 @pytest.mark.parametrize("name", CLEAN)
@@ -153,3 +153,32 @@ def test_a_restated_file_is_loaded_with_the_time_of_each_row(loader: LoaderFixtu
     loader.load()
     assert loader.rows(known) == [*expected[:2], ("XRP", event)]
     assert second.fetched_at - loader.store.all()[0].fetched_at >= timedelta(minutes=1)
+
+
+def withdrawn(table: Table, *versions: tuple[Landing, list[Path]]) -> dict[str, int]:
+    found = changes(table, [(Version(one, one.fetched_at), files) for one, files in versions])
+    return dict(found.withdrawn.select("instrument", "rows").iter_rows())
+
+
+def test_rows_that_a_version_was_asked_for_and_lacks_are_withdrawn_until_they_return(tmp_path: Path) -> None:
+    table = CLEAN["open_interest"]
+    said: list[dict[str, float]] = [{"a": 1, "b": 1}, {"a": 2}, {"c": 1}, {"a": 2}]
+    versions = [(landing(n), staged(tmp_path, table, rows)) for n, rows in enumerate(said)]
+    assert withdrawn(table, *versions[:2]) == {"b": 1}
+    assert withdrawn(table, *versions[:3]) == {"a": 1, "b": 1}
+    assert withdrawn(table, *versions) == {"b": 1, "c": 1}
+
+
+def test_a_subject_that_was_not_asked_for_and_events_are_not_withdrawn(tmp_path: Path) -> None:
+    table = CLEAN["open_interest"]
+    versions = [
+        (landing(0, covers=["a", "b"]), staged(tmp_path, table, {"a": 1, "b": 1})),
+        (landing(1, covers=["a"]), staged(tmp_path, table, {"a": 1})),
+    ]
+    assert withdrawn(table, *versions) == {}
+    events = CLEAN["liquidations"]
+    of_events = [
+        (landing(0), staged(tmp_path, events, {"a": 1, "b": 1})),
+        (landing(1), staged(tmp_path, events, {"a": 1})),
+    ]
+    assert withdrawn(events, *of_events) == {}
