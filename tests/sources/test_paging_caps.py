@@ -3,6 +3,7 @@ module assumes. Kraken and Deribit's trades say themselves whether there is more
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -15,7 +16,7 @@ from polars.testing import assert_frame_equal
 
 from pipelines.extract.venue import Context, Job, Span
 from pipelines.sandbox.emulator import Handler, Request, Response
-from pipelines.sandbox.market_model import AnalyticMarket, MarketModel
+from pipelines.sandbox.market_model import AnalyticMarket, Listing, MarketModel
 from pipelines.sandbox.venues import binance, bitfinex, bybit, deribit, dydx, gate, hyperliquid, okx
 from pipelines.sources import registry
 from pipelines.sources.instruments import SCHEMA
@@ -23,7 +24,22 @@ from tests.sources.in_process import InProcessApi, fetch_pages
 
 NOW = datetime(2024, 3, 10, 6)
 DAY = date(2024, 3, 8)
-MARKET = AnalyticMarket()
+
+
+class SpreadMarket(AnalyticMarket):
+    """The orders of a second come seconds apart, so that a cap can cut between them."""
+
+    def liquidations(self, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
+        most = timedelta(minutes=5)
+        found = super().liquidations(listing, start - most, end)
+        own = pl.concat_str(pl.lit(listing.instrument), pl.col("side", "price", "quantity_base").cast(pl.String))
+        late = pl.duration(seconds=own.map_elements(lambda x: zlib.crc32(x.encode()) % 300, pl.Int64))
+        return found.with_columns(pl.col("occurred_at") + late).filter(
+            pl.col("occurred_at").is_between(start, end, closed="left")
+        )
+
+
+MARKET = SpreadMarket()
 EMULATORS: dict[str, Any] = {
     "binance": binance, "bitfinex": bitfinex, "bybit": bybit, "deribit": deribit, "dydx": dydx, "gate": gate,
     "hyperliquid": hyperliquid, "okx": okx,
@@ -61,7 +77,8 @@ CASES = (
     Case("dydx", "funding", "BTC-USD", ("historicalFunding",), "effectiveAt", 5, keeps="newest"),
     Case("dydx", "candles", "BTC-USD", ("candles",), "startedAt", 5, keeps="newest"),
     Case("gate", "contract_stats", "BTC_USDT", (), "time", 40, keeps="oldest"),
-    # Not gate.liq_orders: an answer of the emulator has the orders of one second, and no cap can cut a second.
+    # A cap must be above the two orders of one second: less than a second cannot be asked for.
+    Case("gate", "liq_orders", "*", (), "time", 3),
     Case("gate", "funding_rate", "BTC_USDT", (), "t", 2, keeps="newest"),
     Case("gate", "candlesticks", "BTC_USDT", (), "t", 5),
     Case("hyperliquid", "funding", "BTC", (), "time", 5, keeps="oldest"),
