@@ -47,6 +47,9 @@ LISTED: Final = ("bybit", "binance_archive", "binance")
 LISTED_AT: Final = time(3, CAPTURE_MINUTE)
 """When the instruments of the venues of DAILY are captured; CAPTURED captures its own with its first capture of the day."""
 
+DROPPED: Final = ("binance_archive", "ETHUSDT")
+"""Venue and instrument that the venue drops for good."""
+
 SHORT_RETENTION: Final = "binance"
 """Keeps the last 29 days only."""
 
@@ -75,9 +78,11 @@ class FixedClock:
 
 @dataclass(frozen=True)
 class SoakMarket(ChainMarket):
-    """`wrong` are days whose open interest is 3% too high until they are restated."""
+    """`wrong` are days whose open interest is 3% too high until they are restated. From the day `dropped` on, Binance's archive has
+    nothing of DROPPED."""
 
     wrong: set[date] = field(default_factory=set)
+    dropped: date = date.max
     chains: dict[tuple[str, datetime], pl.DataFrame] = field(default_factory=dict)
     """Cache: one capture requests the same chain several times."""
 
@@ -89,6 +94,8 @@ class SoakMarket(ChainMarket):
     def open_interest(self, listing: Listing, minutes: int, start: datetime, end: datetime) -> pl.DataFrame:
         frame = super().open_interest(listing, minutes, start, end)
         day = (pl.col("event_at") - timedelta(microseconds=1)).dt.date()
+        if (listing.venue, listing.instrument) == DROPPED:
+            frame = frame.filter(day < self.dropped)
         share = pl.when(day.is_in(list(self.wrong))).then(1.03).otherwise(1.0)
         return frame.with_columns(pl.col("oi_base", "oi_usd") * share) if self.wrong else frame
 

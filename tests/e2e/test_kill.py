@@ -64,6 +64,23 @@ def fingerprints(home: Path, *schemas: str) -> dict[str, Fingerprint]:
         return fingerprint_schemas(con, *schemas)
 
 
+def fingerprints_but_when_known(home: Path) -> dict[str, Fingerprint]:
+    """Fingerprints of clean tables and marts without available_at: a second version of a file was known when it was imported."""
+    with writer(settings_of(home), what="fingerprints") as con:
+        for schema in ("clean", "marts"):
+            con.execute(f"create schema memory_of_{schema}")
+            for (name,) in con.execute(
+                "select table_name from duckdb_tables() where schema_name = ? order by 1", [schema]
+            ).fetchall():
+                columns = [row[0] for row in con.execute(f"describe {schema}.{name}").fetchall()]
+                kept = ", ".join(f'"{column}"' for column in columns if column != "available_at")
+                con.execute(f"create table memory_of_{schema}.{name} as select {kept} from {schema}.{name}")
+        found = fingerprint_schemas(con, "memory_of_clean", "memory_of_marts")
+        for schema in ("clean", "marts"):
+            con.execute(f"drop schema memory_of_{schema} cascade")
+    return found
+
+
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_history(tmp_path_factory.mktemp("history"))
@@ -89,7 +106,7 @@ def grown(half: Path, history: Path, tmp_path_factory: pytest.TempPathFactory) -
     home = tmp_path_factory.mktemp("grown")
     run(home, half, "run", "--root", str(half))
     run(home, history, "run", "--root", str(history))
-    return fingerprints(home, "clean", "marts")
+    return fingerprints_but_when_known(home)
 
 
 @contextmanager
@@ -175,7 +192,7 @@ def test_a_repeatedly_killed_build_ends_in_the_same_marts_without_disturbing_rea
     with reading(home, tmp_path / "stop"):
         kill_often(DBT, random.Random(2), home, history, "run", "--root", str(history))
         run(home, history, "run", "--root", str(history))
-    assert compare(grown, fingerprints(home, "clean", "marts")) == []
+    assert compare(grown, fingerprints_but_when_known(home)) == []
 
 
 def test_a_repeatedly_killed_publish_leaves_a_complete_snapshot(
