@@ -25,12 +25,29 @@ COINS: Final = frozenset({"native", "native_wrapped", "wrapped_btc", "lst", "lrt
 NATIVE: Final = "0x" + "e" * 40
 
 Token = Mapping[str, str]
+
+SOLANA: Final = (
+    ("So11111111111111111111111111111111111111112", "SOL", "9", "SOL", "native_wrapped"),
+    ("EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v", "USDC", "6", "USDC", "stable"),
+    ("Es9vMFrzaCERmJfrF4H2FYD4KCoNkY11McCe8BenwNYB", "USDT", "6", "USDT", "stable"),
+    ("2b1kV6DkPAnxd5ixfnxCpjxmKwqjjaYmCZfHsFu24GXo", "PYUSD", "6", "PYUSD", "stable"),
+    ("J1toso1uCk3RLmjorhTtrVwY9HJ7X8V9yYac6Y7kGCPn", "JitoSOL", "9", "JITOSOL", "lst"),
+    ("mSoLzYCxHdYgdzU16g5QSh3i5K3z3KZK7ytfqcJm7So", "mSOL", "9", "MSOL", "lst"),
+    ("cbbtcf3aa214zXHbiAZQwf4122FBYbraNdFqgw4iMij", "cbBTC", "8", "BTC", "wrapped_btc"),
+)
+"""Tokens of Solana, which the sheet does not have: mint, symbol, decimals, asset, kind. Others are priced by their mint."""
+
 Key = tuple[str, str]
 
 
 def read(folder: Path) -> list[Token]:
+    names = ("token", "symbol", "decimals", "asset", "kind")
     with (folder / "tokens.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+        listed: list[Token] = list(csv.DictReader(file))
+    return [
+        *listed,
+        *({"chain": "solana", "underlying": "", "records": "1"} | dict(zip(names, one, strict=True)) for one in SOLANA),
+    ]
 
 
 def registry(tokens: Sequence[Token]) -> list[dict[str, str]]:

@@ -29,8 +29,8 @@ QUARANTINE_NOTICE: Final = 0.01
 DUPLICATES_NOTICE: Final = 0.5
 """Overlapping pages repeat some rows; more repeated than new rows indicate a paging bug."""
 
-SPELLED: Final = r"(?:0x[0-9a-f]{40}|[a-z0-9][a-z0-9._+-]*)"
-"""A token: an address or a symbol in lower case."""
+SPELLED: Final = r"(?:0x[0-9a-f]{40}|[1-9A-HJ-NP-Za-km-z]{32,44}|[a-z0-9][a-z0-9._+-]*)"
+"""A token: an address of an EVM chain in lower case, one of Solana as it is, or a symbol in lower case."""
 
 FIRST_YEAR: Final = 2009
 """The genesis block is from January 2009; an earlier timestamp is a misread epoch unit."""

@@ -49,6 +49,7 @@ VENUES: Final[Mapping[str, str]] = {
     "gate": "pipelines.sources.cex.gate.venue",
     "hyperliquid": "pipelines.sources.dex.hyperliquid.venue",
     "hyperliquid_fills": "pipelines.sources.dex.hyperliquid.fills",
+    "kamino": "pipelines.sources.chain.solana.kamino",
     "kraken": "pipelines.sources.cex.kraken.venue",
     "okx": "pipelines.sources.cex.okx.venue",
     "orderly": "pipelines.sources.dex.orderly",

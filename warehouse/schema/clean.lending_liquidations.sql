@@ -58,7 +58,7 @@ comment on column clean.lending_liquidations.block_number is 'Block height; null
 comment on column clean.lending_liquidations.occurred_at is 'UTC time of the block.';
 comment on column clean.lending_liquidations.borrower is 'Address of the liquidated borrower; null where the protocol has none.';
 comment on column clean.lending_liquidations.liquidator is 'Address of the liquidator; null where not stated.';
-comment on column clean.lending_liquidations.collateral_token is 'Token address in lower case, or its symbol in lower case where the source gives no address.';
+comment on column clean.lending_liquidations.collateral_token is 'Token address in lower case (of Solana as it is), or its symbol in lower case where the source gives no address.';
 comment on column clean.lending_liquidations.collateral_amount_raw is 'Collateral in the token''s smallest unit, decimal text (exceeds 64 bits); null where the source scaled it.';
 comment on column clean.lending_liquidations.collateral_amount is 'Collateral in whole tokens where the source scaled it; null where marts scale collateral_amount_raw by the token registry.';
 comment on column clean.lending_liquidations.collateral_usd is 'Collateral in US dollars as the source states it at event time; null where it states none (marts price it).';

@@ -16,12 +16,13 @@ from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Partitioning, Retention, Venue
 from pipelines.sources.account import leave_out
 from pipelines.sources.chain.evm import chains
+from pipelines.sources.chain.solana.base58 import ADDRESS
 from pipelines.sources.records import LINE, Field, Record, from_seconds, read_records, within
 from pipelines.sources.tokens import NATIVE, receipts, registered
 
 NAME: Final = "defillama"
 
-CHAINS: Final[Mapping[str, str]] = {chain.name: chain.defillama for chain in chains.CHAINS}
+CHAINS: Final[Mapping[str, str]] = {chain.name: chain.defillama for chain in chains.CHAINS} | {"solana": "solana"}
 """DefiLlama's chain names by ours."""
 
 # DefiLlama's placeholder address of a chain's native coin.
@@ -46,7 +47,7 @@ PRICES: Final = (
 PRICED_ALWAYS: Final = ("ETH", "WETH", "WBTC", "wstETH", "USDC", "USDT", "DAI")
 """Tokens on Ethereum that price an asset, or a protocol's unit of account, on every chain."""
 
-TOKEN: Final = "^0x[0-9a-f]{40}$"  # noqa: S105 - a token of a chain
+TOKEN: Final = f"^(0x[0-9a-f]{{40}}|{ADDRESS})$"
 
 
 def subjects(instruments: pl.DataFrame) -> Mapping[str, Mapping[str, Any]]:
@@ -102,7 +103,7 @@ def points_of(page: Page) -> Sequence[Record]:
     chain, _, token = page.subject.partition(":")
     # Addresses come back as requested or in checksum capitalization (?).
     requested = coin_of(page.subject)
-    coin = next((coin for name, coin in coins.items() if name.lower() == requested), None)
+    coin = next((coin for name, coin in coins.items() if name.lower() == requested.lower()), None)
     if coin is None:
         return []
     if not isinstance(coin, dict) or not isinstance(coin.get("prices"), list):

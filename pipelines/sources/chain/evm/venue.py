@@ -87,7 +87,7 @@ def chain_venue(chain: Chain) -> Venue:
             f"Event logs of {chain.name}: finalized blocks from SQD's portal, hours behind; or from nodes, if the settings define "
             f"any as `{chain.venue}.rpc`, `{chain.venue}.rpc_2`, … (of several nodes, two must agree). A node is also asked for "
             "symbol, decimals and underlying of tokens that the registry does not list. Not read: Silo v1 and v3, Radiant, "
-            "Seamless, Ajna, Kamino (Solana), and any market that is neither in the seed chain_contracts nor announced by a "
+            "Seamless, Ajna, and any market that is neither in the seed chain_contracts nor announced by a "
             "comptroller, registry or factory that is."
         ),
     )

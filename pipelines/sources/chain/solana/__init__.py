@@ -1,0 +1,1 @@
+"""Solana: one source of lending liquidations, read from instructions and not from events."""
