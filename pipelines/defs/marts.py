@@ -13,7 +13,8 @@ from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_
 
 from pipelines.core.settings import Settings
 from pipelines.defs.common import BUILT_DAILY, LEDGER, OWNERS, WRITER_POOL, step, tables_of_rows
-from pipelines.operations.build import READS_STATISTICS, BuildReport, NodeResult
+from pipelines.operations.build import READS_STATISTICS
+from pipelines.operations.build_report import BuildReport, NodeResult
 from pipelines.operations.observer import Observer
 
 MART_GROUPS: Final = ("facts", "reference", "operations", "analysis")

@@ -104,6 +104,16 @@ class Ask:
     named: frozenset[str]
 
 
+def changes_at(feed: Feed, now: datetime) -> datetime:
+    """The first instant after `now` at which time alone may change what `missing` says of a feed: a day ends, is published or is
+    forgotten, or a slot ends."""
+    if isinstance(feed.cadence, Capture):
+        return plan_capture(feed, now=now)[0].span.end
+    midnight = datetime.combine(now.date(), time())
+    published = midnight + feed.published_after % ONE_DAY
+    return min(midnight + ONE_DAY, published if published > now else published + ONE_DAY)
+
+
 def partitions_to_ask(feed: Feed, landed: Landed, journal: Journal, now: datetime, *, plan: Plan) -> list[Ask]:
     """What a fetch of now asks for, oldest first: the partitions with something due, and landed ones that may have been
     restated."""
