@@ -17,7 +17,8 @@ from pipelines.core.errors import ConfigError, MappingError
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import utc_now
 from pipelines.extract.venue import CadenceName
-from pipelines.operations.current import note, note_built, nothing_new_since, seen_now
+from pipelines.operations.build import forget_builds
+from pipelines.operations.current import LAYERS, note, note_built, nothing_new_since, seen_now
 from pipelines.operations.datasets import (
     Dataset,
     claim_folders,
@@ -253,7 +254,8 @@ def _run(settings: Settings, *, root: Path | None, force: bool, as_json: bool) -
         now = utc_now()
         since = nothing_new_since(settings, now)
         if since is not None:
-            note_built(settings, now)
+            for layer in LAYERS:
+                note_built(settings, layer, now)
             print_nothing_new(screen, settings, since, as_json=as_json)
             return
     seen = seen_now(settings)
@@ -262,6 +264,8 @@ def _run(settings: Settings, *, root: Path | None, force: bool, as_json: bool) -
     with open_session(settings, screen) as session:
         from pipelines.defs.jobs import BUILD
 
+        if force:
+            forget_builds(settings)
         _ingest(session, configs)
         # Build even if a source failed, so that readers get the data of the others.
         session.run(BUILD)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import dagster as dg
@@ -78,7 +78,7 @@ def report_states(
             _report_freshness(instance, key, known.get(feed.source), state)
             _report_check(instance, key, state, found)
             changed[feed.source] = state
-    for key, state in _ages(instance, built).items():
+    for key, state in _ages(instance, settings, built).items():
         if known.get(key.to_user_string()) != state:
             _report_freshness(instance, key, known.get(key.to_user_string()), state)
             changed[key.to_user_string()] = state
@@ -138,13 +138,18 @@ def _report_check(instance: dg.DagsterInstance, key: dg.AssetKey, state: Health,
     )
 
 
-def _ages(instance: dg.DagsterInstance, keys: Sequence[dg.AssetKey]) -> dict[dg.AssetKey, Health]:
-    """The states of assets that are built daily; those never built have none."""
+def _ages(instance: dg.DagsterInstance, settings: Settings, keys: Sequence[dg.AssetKey]) -> dict[dg.AssetKey, Health]:
+    """The states of assets that are built daily; those never built have none. What a run found current is as good as built."""
+    from pipelines.operations.current import CLEAN, LAYERS, MARTS, built_at
+
     ages: dict[dg.AssetKey, Health] = {}
+    found = {layer: built_at(settings, layer) for layer in LAYERS}
     for record in instance.get_asset_records(keys) if keys else ():
         built = record.asset_entry.last_materialization
         if built is not None:
-            age = timedelta(seconds=time.time() - built.timestamp)
+            current = found[CLEAN if record.asset_entry.asset_key.path[0] == "clean" else MARTS]
+            seen = current.replace(tzinfo=UTC).timestamp() if current else 0.0
+            age = timedelta(seconds=time.time() - max(built.timestamp, seen))
             ages[record.asset_entry.asset_key] = (
                 "failed" if age > FAIL_AFTER else "late" if age > WARN_AFTER else "good"
             )

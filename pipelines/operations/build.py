@@ -263,7 +263,7 @@ class _Build:
         left = None if before.is_complete else json.loads(before.marks.get(PLAN, "null"))
         if only_changed and left is not None:
             changed = graph.downstream(source for source in statistics if before.marks.get(source) != now.get(source))
-            nodes = set(left["models"]) | changed | graph.tests_of_evidence(left["built"])
+            nodes = set(left["models"]) | changed | (graph.tests_of(left["built"]) & graph.tests_of(graph.evidence()))
             report = self._selected(graph, nodes)
         else:
             report = self._dbt("build", ["--select", READS_STATISTICS])
@@ -293,22 +293,25 @@ class _Build:
         evidence = graph.evidence()
         planned = plan(graph, before, sources)
         first = planned.first - evidence
-        report = self._selected(graph, first, but_evidence=True)
+        # Without tests: some compare the ledger with models that are built below.
+        report = self._selected(graph, first, excluded=("--exclude-resource-type", "test"))
         if report.faults:
             return report, {}
         with self._database() as con:
             rows = content_marks(con, {graph.relation(node) for node in first if graph.is_table(node)})
         differing = {node for node in first if rows.get(graph.relation(node)) != before.get(graph.relation(node))}
         second = planned.second(graph, (node for node in differing if graph.is_table(node)))
-        report = self._selected(graph, second - evidence, but_evidence=True).after(report)
+        tests = graph.tests_of(first | second) - graph.tests_of(evidence)
+        report = self._selected(graph, (second - evidence) | tests, excluded=("--exclude", READS_STATISTICS)).after(
+            report
+        )
         ledger = planned.first & evidence
         left = (second | ledger | graph.downstream(ledger)) & evidence
         return report, {"models": sorted(left), "built": sorted(first | second)}
 
-    def _selected(self, graph: Graph, nodes: Collection[str], *, but_evidence: bool = False) -> BuildReport:
+    def _selected(self, graph: Graph, nodes: Collection[str], *, excluded: Sequence[str] = ()) -> BuildReport:
         if not nodes:
             return BuildReport(nodes=(), seconds=0.0)
-        excluded = ["--exclude", READS_STATISTICS] if but_evidence else []
         return self._dbt("build", ["--select", *graph.names(nodes), *excluded])
 
     def _settled(self, graph: Graph) -> dict[str, str]:

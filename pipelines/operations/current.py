@@ -23,8 +23,10 @@ from pipelines.operations.build import code_version
 NOTES_FILE: Final = ".current.json"
 """In the home: what the last faultless run read and wrote."""
 
-BUILT_FILE: Final = "built_current"
-"""In dagster_home: when everything built was last found, or made, current."""
+CLEAN: Final = "clean"
+MARTS: Final = "marts"
+LAYERS: Final = (CLEAN, MARTS)
+"""What is noted to be current as a whole: the clean tables after a load, the marts and what follows after a build."""
 
 FORMAT: Final = 1
 
@@ -92,11 +94,23 @@ def nothing_new_since(settings: Settings, now: datetime) -> datetime | None:
     return at if all(notes.get(name) == state for name, state in found.items()) else None
 
 
-def note_built(settings: Settings, now: datetime) -> None:
-    """Note that everything built was found or made current at `now`."""
-    path = settings.dagster_home / BUILT_FILE
+def note_built(settings: Settings, layer: str, now: datetime) -> None:
+    """Note that everything of a layer was found or made current at `now`."""
+    path = _built_file(settings, layer)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, now.isoformat().encode("ascii"))
+
+
+def built_at(settings: Settings, layer: str) -> datetime | None:
+    """When everything of a layer was last found or made current; None if that is not known."""
+    try:
+        return datetime.fromisoformat(_built_file(settings, layer).read_text(encoding="ascii"))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _built_file(settings: Settings, layer: str) -> Path:
+    return settings.dagster_home / f"current_{layer}"
 
 
 def _landing(raw_dir: Path) -> Iterator[str]:

@@ -7,7 +7,7 @@ rows than before, so it is built first, and what reads it only where its rows ar
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -93,17 +93,10 @@ class Graph:
         """How dbt is told of nodes."""
         return sorted("fqn:" + ".".join(self.manifest.nodes[node].fqn) for node in nodes)
 
-    def tests_of_evidence(self, built: Collection[str]) -> set[str]:
-        """Tests that compare a model which was built with one that reads statistics: they wait for both."""
-        evidence = self.evidence()
-        changed = set(built)
-        return {
-            node.unique_id
-            for node in self.manifest.nodes.values()
-            if node.resource_type == "test"
-            and changed & set(node.depends_on_nodes)
-            and evidence & set(node.depends_on_nodes)
-        }
+    def tests_of(self, nodes: Iterable[str]) -> set[str]:
+        """The tests that read any of the models."""
+        read = (self.readers.get(node, frozenset()) for node in nodes)
+        return {reader for found in read for reader in found if self.manifest.nodes[reader].resource_type == "test"}
 
     def reads_clock(self) -> bool:
         """Whether a model asks for the present time, by itself or by a macro of the project."""
