@@ -6,8 +6,6 @@ reads: 771 events and 5,000 connections for a build in which one table had chang
 the UI; these jobs are what schedules, sensors and commands run. operations.load and operations.build do the work.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path

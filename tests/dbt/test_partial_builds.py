@@ -17,7 +17,7 @@ from pipelines.operations.build_report import BuildReport
 from pipelines.operations.selection import LEDGER, STATISTICS, Graph, plan
 from pipelines.storage.build_inputs import read_notes
 from pipelines.storage.database import open_database
-from pipelines.storage.fingerprint import compare, fingerprint_schemas
+from pipelines.storage.fingerprint import Fingerprint, compare, fingerprint_schemas
 from pipelines.storage.warehouse import writer
 
 FIRST = date(2024, 1, 1)
@@ -230,10 +230,10 @@ def test_partial_builds_in_any_order_end_where_one_full_build_does(
     assert compare(partial, prints(settings)) == []
 
 
-def prints(settings: Settings) -> dict[str, object]:
+def prints(settings: Settings) -> dict[str, Fingerprint]:
     con = open_database(settings)
     try:
         assert read_notes(con).is_complete
-        return dict(fingerprint_schemas(con, "intermediate", "marts", "stats"))
+        return fingerprint_schemas(con, "intermediate", "marts", "stats")
     finally:
         con.close()
