@@ -90,6 +90,7 @@ def report_states(
 
 def build_landing_sensor(settings: Settings, built: Sequence[dg.AssetKey], *, clock: Clock) -> dg.SensorDefinition:
     """The sensor that reports states which change without a run, such as a day that nobody has asked for."""
+    seen: list[tuple[str, datetime]] = []
 
     @dg.sensor(
         name="landing_states",
@@ -98,7 +99,17 @@ def build_landing_sensor(settings: Settings, built: Sequence[dg.AssetKey], *, cl
         description="Reports the freshness and the check `landed` of feeds whose state has changed: what is due and not landed.",
     )
     def landing_states(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        changed = report_states(context.instance, settings, now=clock(), built=built)
+        from pipelines.extract.due import changes_at
+        from pipelines.operations.current import landing_state
+        from pipelines.sources import registry
+
+        # The names of the landing are read in a fraction of the time of its manifests and journal, which only grow.
+        now, landing = clock(), landing_state(settings)
+        is_same = any(landing == before and now < until for before, until in seen)
+        changed = report_states(context.instance, settings, now=now, venues=() if is_same else None, built=built)
+        if not is_same:
+            feeds = (feed for name in registry.VENUES for feed in registry.venue(name).feeds)
+            seen[:] = [(landing, min(changes_at(feed, now) for feed in feeds))]
         return dg.SkipReason(f"reported {', '.join(changed)}" if changed else "no state has changed")
 
     return landing_states

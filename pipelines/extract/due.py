@@ -105,13 +105,14 @@ class Ask:
 
 
 def changes_at(feed: Feed, now: datetime) -> datetime:
-    """The first instant after `now` at which time alone may change what `missing` says of a feed: a day ends, is published or is
-    forgotten, or a slot ends."""
+    """The first instant after `now` at which time alone may change what `missing` and `health` say of a feed: a day ends, is
+    published, is late or is forgotten, or a slot ends."""
     if isinstance(feed.cadence, Capture):
         return plan_capture(feed, now=now)[0].span.end
     midnight = datetime.combine(now.date(), time())
-    published = midnight + feed.published_after % ONE_DAY
-    return min(midnight + ONE_DAY, published if published > now else published + ONE_DAY)
+    after = (timedelta(0), feed.published_after, feed.published_after + LATE_AFTER)
+    today = [midnight + some % ONE_DAY for some in after]
+    return min(at if at > now else at + ONE_DAY for at in today)
 
 
 def partitions_to_ask(feed: Feed, landed: Landed, journal: Journal, now: datetime, *, plan: Plan) -> list[Ask]:
