@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from pipelines.cli.report import print_run
+from pipelines.cli.report import print_nothing_new, print_run
 from pipelines.cli.screen import Screen
 from pipelines.cli.session import Session, open_session
 from pipelines.core.errors import ConfigError, MappingError
 from pipelines.core.settings import Settings
+from pipelines.extract.landing import utc_now
 from pipelines.extract.venue import CadenceName
+from pipelines.operations.build import forget_builds
+from pipelines.operations.current import LAYERS, note, note_built, nothing_new_since, seen_now
 from pipelines.operations.datasets import (
     Dataset,
     claim_folders,
@@ -34,6 +37,7 @@ Venues = Annotated[list[str] | None, typer.Argument(metavar="VENUE...", help="Ve
 Feeds = Annotated[list[str] | None, typer.Option("--feed", "-f", help="Only this feed; may be repeated.")]
 Assets = Annotated[str | None, typer.Option("--assets", help="Comma-separated assets; default: those of the settings.")]
 AsOfClock = Literal["fetched", "available"]
+Force = Annotated[bool, typer.Option("--force", help="Build everything, also what has not changed.")]
 Again = Annotated[bool, typer.Option("--again", help="Fetch again what is landed and final.")]
 
 
@@ -76,13 +80,14 @@ def import_(
     session.raise_errors()
 
 
-def run(*, root: Root = None, as_json: Json = False) -> None:
+def run(*, root: Root = None, force: Force = False, as_json: Json = False) -> None:
     """Ingest waiting files, load pending landings, build the marts, publish them, and print a report.
 
     Without --root, the files in the inbox are landed; with it, every folder below the root that matches a mapping. Pending
-    landings are loaded in any case.
+    landings are loaded in any case. Where nothing has changed since the last run, it says so and ends; --force builds all the
+    same.
     """
-    _run(Settings.load(), root=root, as_json=as_json)
+    _run(Settings.load(), root=root, force=force, as_json=as_json)
 
 
 def fetch(
@@ -243,20 +248,44 @@ def publish(*, as_json: Json = False) -> None:
     session.raise_errors()
 
 
-def _run(settings: Settings, *, root: Path | None, as_json: bool) -> None:
-    datasets = find_datasets(settings)
+def _run(settings: Settings, *, root: Path | None, force: bool, as_json: bool) -> None:
     screen = Screen()
+    if root is None and not force:
+        now = utc_now()
+        since = nothing_new_since(settings, now)
+        if since is not None:
+            for layer in LAYERS:
+                note_built(settings, layer, now)
+            print_nothing_new(screen, settings, since, as_json=as_json)
+            return
+    seen = seen_now(settings)
+    datasets = find_datasets(settings)
     configs, notes = _waiting(settings, datasets) if root is None else _claimed(datasets, root.resolve())
     with open_session(settings, screen) as session:
         from pipelines.defs.jobs import BUILD
 
+        if force:
+            forget_builds(settings)
         _ingest(session, configs)
         # Build even if a source failed, so that readers get the data of the others.
         session.run(BUILD)
-    for note in notes:
-        screen.note(note)
+    if root is None and not notes:
+        _note_current(session, seen)
+    for text in notes:
+        screen.note(text)
     print_run(screen, session, as_json=as_json)
     session.raise_errors()
+
+
+def _note_current(session: Session, seen: Mapping[str, str]) -> None:
+    """Note what a faultless run has read and written, so that the next one ends at once if it would read the same."""
+    record = session.record
+    loaded, built = record.outcome, record.build
+    if any(not run.succeeded for run in session.runs) or record.publication is None or record.report is None:
+        return
+    if loaded is None or loaded.found is None or loaded.failures or built is None or built.faults:
+        return
+    note(session.settings, seen, landing=loaded.found, until=loaded.until, now=utc_now())
 
 
 def _waiting(settings: Settings, datasets: Sequence[Dataset]) -> tuple[dict[str, dict[str, Any]], list[str]]:
@@ -297,6 +326,6 @@ def _ingest(session: Session, configs: dict[str, dict[str, Any]]) -> None:
         session.run(LOAD)
         return
     done = session.run(INGEST_FILES, assets=[*landing, *session.clean_keys()], config={"ops": ops})
-    if not done.succeeded and not session.record.attempted_load:
+    if not done.succeeded and session.record.outcome is None:
         # Dagster skips the load after a failed landing; load the landed files in a separate run.
         session.run(LOAD)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from rich.markup import escape
 
 from pipelines.cli.screen import Screen, plain, shown
 from pipelines.cli.session import Session
+from pipelines.core.settings import Settings
 from pipelines.extract.landing import Refusal
 from pipelines.storage.status import Missing, Refused, Status
 
@@ -73,6 +75,26 @@ def print_run(screen: Screen, session: Session, *, as_json: bool) -> None:
             f"[bold]Published[/bold]: {record.publication.tables} marts, {record.publication.rows:,} rows in "
             f"{escape(shown(str(record.publication.database)))}, Parquet in {escape(shown(str(record.publication.parquet)))}"
         )
+
+
+def print_nothing_new(screen: Screen, settings: Settings, since: datetime, *, as_json: bool) -> None:
+    """Print that a run had nothing to do: as JSON the document of a run without runs."""
+    if as_json:
+        nothing: dict[str, Any] = {
+            "runs": [],
+            "landed": {},
+            "loaded": [],
+            "failed": {},
+            "refused_landings": [],
+            "build": None,
+        }
+        nothing |= {"compared": {}, "refused": None, "missing": None, "published": settings.published_database}
+        screen.json({**nothing, "nothing_new_since": since})
+        return
+    screen.out.print(
+        f"nothing new since {since:%Y-%m-%d %H:%M:%S} UTC; published: {escape(shown(str(settings.published_database)))}. "
+        "--force builds all the same."
+    )
 
 
 def print_refused(screen: Screen, status: Status) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pipelines.clean.load import TableLoad
     from pipelines.extract.fetch import FetchReport
     from pipelines.extract.landing import Landing, Refusal
-    from pipelines.operations.build import BuildReport
+    from pipelines.operations.build_report import BuildReport
     from pipelines.operations.load import LoadOutcome
     from pipelines.operations.rebuild import Comparison
     from pipelines.report.build import Report
@@ -54,7 +54,7 @@ class Record(Observer):
     refused: list[Refusal] = field(default_factory=list)
     failures: dict[str, LeverhouseError] = field(default_factory=dict)
     errors: list[tuple[str, BaseException]] = field(default_factory=list)
-    attempted_load: bool = False
+    outcome: LoadOutcome | None = None
     build: BuildReport | None = None
     comparisons: dict[str, Comparison] = field(default_factory=dict)
     publication: Publication | None = None
@@ -86,7 +86,7 @@ class Record(Observer):
             )
 
     def loaded(self, outcome: LoadOutcome) -> None:
-        self.attempted_load = True
+        self.outcome = outcome
         for report in outcome.reports:
             self.loads += [(report.source, load) for load in report.tables]
             rows = sum(load.accepted for load in report.tables)

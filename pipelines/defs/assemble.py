@@ -21,6 +21,7 @@ from pipelines.defs.raw import build_raw_assets
 from pipelines.defs.retention import build_retention_job, build_retention_schedule
 from pipelines.defs.schedules import build_schedules
 from pipelines.defs.sensors import build_sensors
+from pipelines.defs.steps import build_job, load_job
 from pipelines.defs.venues import build_venue_assets, build_venue_jobs
 from pipelines.extract.landing import Clock, utc_now
 from pipelines.operations.build import ensure_manifest
@@ -64,6 +65,8 @@ def build_definitions(
         asset_checks=build_mart_checks(settings, mart_keys(marts)),
         jobs=[
             *build_jobs(settings, observer=observer),
+            load_job(settings, contract, observer=observer),
+            build_job(settings, mart_keys(marts), parsed, observer=observer),
             *build_venue_jobs(settings, venues, observer=observer, clock=clock),
             build_retention_job(settings, observer=observer),
         ],

@@ -38,19 +38,7 @@ def _newest_day(settings: Settings) -> dg.AssetChecksDefinition:
         pool=WRITER_POOL,
     )
     def newest_day() -> dg.AssetCheckResult:
-        from pipelines.extract.landing import utc_now
-        from pipelines.operations.diagnostics import inspect_newest_days
-
-        found = inspect_newest_days(settings, today=utc_now().date(), behind_days=BEHIND_DAYS)
-        return dg.AssetCheckResult(
-            passed=not found.behind,
-            severity=dg.AssetCheckSeverity.WARN,
-            metadata={
-                "behind": table_metadata(found.behind),
-                "sources": table_metadata(found.sources[:100]),
-                "venues": table_metadata(found.venues[:200]),
-            },
-        )
+        return check_newest_day(settings)
 
     return newest_day
 
@@ -63,16 +51,42 @@ def _coverage(settings: Settings) -> dg.AssetChecksDefinition:
         pool=WRITER_POOL,
     )
     def coverage() -> dg.AssetCheckResult:
-        from pipelines.operations.diagnostics import inspect_coverage
-
-        counts, gaps = inspect_coverage(settings)
-        return dg.AssetCheckResult(
-            passed=not gaps,
-            severity=dg.AssetCheckSeverity.WARN,
-            metadata={
-                **{f"{status}_days": days for status, days in counts.items()},
-                "newest_gaps": table_metadata(gaps),
-            },
-        )
+        return check_coverage(settings)
 
     return coverage
+
+
+def check_newest_day(settings: Settings) -> dg.AssetCheckResult:
+    """Whether every scheduled source has recent rows."""
+    from pipelines.extract.landing import utc_now
+    from pipelines.operations.diagnostics import inspect_newest_days
+
+    found = inspect_newest_days(settings, today=utc_now().date(), behind_days=BEHIND_DAYS)
+    return dg.AssetCheckResult(
+        asset_key=FRESHNESS,
+        check_name="newest_day",
+        passed=not found.behind,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "behind": table_metadata(found.behind),
+            "sources": table_metadata(found.sources[:100]),
+            "venues": table_metadata(found.venues[:200]),
+        },
+    )
+
+
+def check_coverage(settings: Settings) -> dg.AssetCheckResult:
+    """Whether no day is missing or partial."""
+    from pipelines.operations.diagnostics import inspect_coverage
+
+    counts, gaps = inspect_coverage(settings)
+    return dg.AssetCheckResult(
+        asset_key=COVERAGE,
+        check_name="coverage",
+        passed=not gaps,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            **{f"{status}_days": days for status, days in counts.items()},
+            "newest_gaps": table_metadata(gaps),
+        },
+    )

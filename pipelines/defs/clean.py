@@ -78,9 +78,11 @@ def build_clean_assets(
             observer.loaded(outcome)
             states, ledger = inspect_clean(settings)
             for name in contract.clean:
-                yield dg.MaterializeResult(asset_key=clean_key(name), metadata=_metadata(name, outcome, states[name]))
-                yield from _checks(states[name])
-            yield dg.MaterializeResult(asset_key=LEDGER, metadata=_ledger_metadata(outcome, ledger))
+                yield dg.MaterializeResult(
+                    asset_key=clean_key(name), metadata=table_load_metadata(name, outcome, states[name])
+                )
+                yield from checks_of(states[name])
+            yield dg.MaterializeResult(asset_key=LEDGER, metadata=ledger_metadata(outcome, ledger))
             outcome.raise_failures()
 
     return clean
@@ -123,7 +125,8 @@ def _check_specs(table: str) -> list[dg.AssetCheckSpec]:
     ]
 
 
-def _metadata(name: str, outcome: "LoadOutcome", state: "TableState") -> Mapping[str, Any]:
+def table_load_metadata(name: str, outcome: "LoadOutcome", state: "TableState") -> Mapping[str, Any]:
+    """What a load did to a table."""
     loads = [(report, load) for report in outcome.reports for load in report.tables if load.table == name]
     metadata: dict[str, Any] = {
         "dagster/row_count": state.rows,
@@ -157,7 +160,8 @@ def _load_row(source: str, load: "TableLoad") -> dict[str, Any]:
     }
 
 
-def _ledger_metadata(outcome: "LoadOutcome", ledger: "LedgerState") -> Mapping[str, Any]:
+def ledger_metadata(outcome: "LoadOutcome", ledger: "LedgerState") -> Mapping[str, Any]:
+    """What a load did to the ledger."""
     return {
         "sources_loaded": len(outcome.reports),
         "sources_failed": sorted(outcome.failures),
@@ -169,7 +173,8 @@ def _ledger_metadata(outcome: "LoadOutcome", ledger: "LedgerState") -> Mapping[s
     }
 
 
-def _checks(state: "TableState") -> Iterator[dg.AssetCheckResult]:
+def checks_of(state: "TableState") -> Iterator[dg.AssetCheckResult]:
+    """The checks gate, reconciliation and coverage of a table."""
     key = clean_key(state.table)
     refused = [check for check in state.failed_checks if check.severity == "error"]
     yield dg.AssetCheckResult(

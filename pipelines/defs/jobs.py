@@ -40,7 +40,7 @@ def capture_job(venue: str) -> str:
 
 
 def build_jobs(settings: Settings, *, observer: Observer) -> list[Any]:
-    """All jobs but those that fetch from venues, which are in venues.py."""
+    """The jobs of assets, and the rebuild. Those that fetch are in venues.py, those that load and build in steps.py."""
     landing, clean = dg.AssetSelection.key_prefixes(["raw", "files"]), dg.AssetSelection.groups("clean")
     published = dg.AssetSelection.groups("published")
     layers = dg.AssetSelection.groups(*GROUPS)
@@ -49,16 +49,6 @@ def build_jobs(settings: Settings, *, observer: Observer) -> list[Any]:
             INGEST_FILES,
             selection=landing | clean,
             description="Lands files (from the inbox, or those in the run configuration) and loads everything pending.",
-        ),
-        dg.define_asset_job(
-            LOAD,
-            selection=clean,
-            description="Loads pending landings into the clean tables.",
-        ),
-        dg.define_asset_job(
-            BUILD,
-            selection=layers | published,
-            description="Runs dbt with its blocking tests, before and after the statistics, then publishes the snapshot.",
         ),
         dg.define_asset_job(
             PUBLISH, selection=published, description="Publishes the snapshot from the existing marts."

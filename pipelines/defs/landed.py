@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import dagster as dg
@@ -78,7 +78,7 @@ def report_states(
             _report_freshness(instance, key, known.get(feed.source), state)
             _report_check(instance, key, state, found)
             changed[feed.source] = state
-    for key, state in _ages(instance, built).items():
+    for key, state in _ages(instance, settings, built).items():
         if known.get(key.to_user_string()) != state:
             _report_freshness(instance, key, known.get(key.to_user_string()), state)
             changed[key.to_user_string()] = state
@@ -90,6 +90,7 @@ def report_states(
 
 def build_landing_sensor(settings: Settings, built: Sequence[dg.AssetKey], *, clock: Clock) -> dg.SensorDefinition:
     """The sensor that reports states which change without a run, such as a day that nobody has asked for."""
+    seen: list[tuple[str, datetime]] = []
 
     @dg.sensor(
         name="landing_states",
@@ -98,7 +99,17 @@ def build_landing_sensor(settings: Settings, built: Sequence[dg.AssetKey], *, cl
         description="Reports the freshness and the check `landed` of feeds whose state has changed: what is due and not landed.",
     )
     def landing_states(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        changed = report_states(context.instance, settings, now=clock(), built=built)
+        from pipelines.extract.due import changes_at
+        from pipelines.operations.current import landing_state
+        from pipelines.sources import registry
+
+        # The names of the landing are read in a fraction of the time of its manifests and journal, which only grow.
+        now, landing = clock(), landing_state(settings)
+        is_same = any(landing == before and now < until for before, until in seen)
+        changed = report_states(context.instance, settings, now=now, venues=() if is_same else None, built=built)
+        if not is_same:
+            feeds = (feed for name in registry.VENUES for feed in registry.venue(name).feeds)
+            seen[:] = [(landing, min(changes_at(feed, now) for feed in feeds))]
         return dg.SkipReason(f"reported {', '.join(changed)}" if changed else "no state has changed")
 
     return landing_states
@@ -138,13 +149,18 @@ def _report_check(instance: dg.DagsterInstance, key: dg.AssetKey, state: Health,
     )
 
 
-def _ages(instance: dg.DagsterInstance, keys: Sequence[dg.AssetKey]) -> dict[dg.AssetKey, Health]:
-    """The states of assets that are built daily; those never built have none."""
+def _ages(instance: dg.DagsterInstance, settings: Settings, keys: Sequence[dg.AssetKey]) -> dict[dg.AssetKey, Health]:
+    """The states of assets that are built daily; those never built have none. What a run found current is as good as built."""
+    from pipelines.operations.current import CLEAN, LAYERS, MARTS, built_at
+
     ages: dict[dg.AssetKey, Health] = {}
+    found = {layer: built_at(settings, layer) for layer in LAYERS}
     for record in instance.get_asset_records(keys) if keys else ():
         built = record.asset_entry.last_materialization
         if built is not None:
-            age = timedelta(seconds=time.time() - built.timestamp)
+            current = found[CLEAN if record.asset_entry.asset_key.path[0] == "clean" else MARTS]
+            seen = current.replace(tzinfo=UTC).timestamp() if current else 0.0
+            age = timedelta(seconds=time.time() - max(built.timestamp, seen))
             ages[record.asset_entry.asset_key] = (
                 "failed" if age > FAIL_AFTER else "late" if age > WARN_AFTER else "good"
             )

@@ -13,7 +13,8 @@ from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_
 
 from pipelines.core.settings import Settings
 from pipelines.defs.common import BUILT_DAILY, LEDGER, OWNERS, WRITER_POOL, step, tables_of_rows
-from pipelines.operations.build import READS_STATISTICS, BuildReport, NodeResult
+from pipelines.operations.build import READS_STATISTICS, Statistics
+from pipelines.operations.build_report import BuildReport, NodeResult
 from pipelines.operations.observer import Observer
 
 MART_GROUPS: Final = ("facts", "reference", "operations", "analysis")
@@ -60,7 +61,7 @@ class Translator(DagsterDbtTranslator):
     def get_asset_check_spec(
         self, asset_spec: dg.AssetSpec, manifest: Mapping[str, Any], unique_id: str, project: Any
     ) -> dg.AssetCheckSpec | None:
-        if asset_spec.metadata[UNIQUE_ID] != _tested_node(manifest["nodes"][unique_id]):
+        if asset_spec.metadata[UNIQUE_ID] != tested_node(manifest["nodes"][unique_id]):
             return None
         self.tested[unique_id] = asset_spec.key
         return dg.AssetCheckSpec(
@@ -120,11 +121,11 @@ def build_mart_assets(settings: Settings, manifest: Path, *, observer: Observer)
                 # A model added while Dagster is running has no asset until the definitions are reloaded.
                 model = keys.get(node.unique_id)
                 if node.status == "success" and model in context.selected_asset_keys:
-                    yield dg.MaterializeResult(asset_key=model, metadata=_model_metadata(node))
+                    yield dg.MaterializeResult(asset_key=model, metadata=model_metadata(node))
             for key in sorted(context.selected_asset_check_keys):
                 tests = [node for node in report.tests if translator.tested.get(node.unique_id) == key.asset_key]
                 if any(node.status != "skipped" for node in tests):
-                    yield _check(key, tests)
+                    yield check_of_tests(key, tests)
             report.raise_faults()
 
     inputs, evidence = Translator(), Translator()
@@ -172,23 +173,27 @@ def _statistics(settings: Settings, dbt: dg.AssetsDefinition, *, group: str, obs
 
         with step(context, settings, observer):
             fitted = fit_statistics(settings, progress=observer.progress)
-            told: dict[str, dict[str, Any]] = {
-                "signal_estimates": {
-                    "dagster/row_count": fitted.estimates.rows,
-                    "computed": fitted.estimates.computed,
-                    "seconds": round(fitted.estimates.seconds, 3),
-                },
-                "liquidation_kernel_monthly": {
-                    "dagster/row_count": fitted.levels.kernel_rows,
-                    "months_fitted": fitted.levels.months,
-                    "seconds": round(fitted.levels.seconds, 3),
-                },
-                "liquidation_skill_daily": {"dagster/row_count": fitted.levels.skill_rows},
-            }
-            for table, metadata in told.items():
+            for table, metadata in statistics_metadata(fitted).items():
                 yield dg.MaterializeResult(asset_key=dg.AssetKey(["stats", table]), metadata=metadata)
 
     return statistics
+
+
+def statistics_metadata(fitted: Statistics) -> dict[str, dict[str, Any]]:
+    """What is told of each table of statistics."""
+    return {
+        "signal_estimates": {
+            "dagster/row_count": fitted.estimates.rows,
+            "computed": fitted.estimates.computed,
+            "seconds": round(fitted.estimates.seconds, 3),
+        },
+        "liquidation_kernel_monthly": {
+            "dagster/row_count": fitted.levels.kernel_rows,
+            "months_fitted": fitted.levels.months,
+            "seconds": round(fitted.levels.seconds, 3),
+        },
+        "liquidation_skill_daily": {"dagster/row_count": fitted.levels.skill_rows},
+    }
 
 
 def mart_keys(assets: Iterable[dg.AssetsDefinition]) -> list[dg.AssetKey]:
@@ -214,20 +219,22 @@ def _group(props: Mapping[str, Any]) -> str:
     return group
 
 
-def _model_metadata(node: NodeResult) -> dict[str, Any]:
+def model_metadata(node: NodeResult) -> dict[str, Any]:
+    """What is told of a model that was built."""
     metadata: dict[str, Any] = {"seconds": round(node.seconds, 3), UNIQUE_ID: node.unique_id}
     if node.rows is not None:
         metadata["dagster/row_count"] = node.rows
     return metadata
 
 
-def _tested_node(test: Mapping[str, Any]) -> str | None:
+def tested_node(test: Mapping[str, Any]) -> str | None:
     """The model or seed a test belongs to: the one it is attached to, else the first one it reads."""
     assets = [node for node in test["depends_on"]["nodes"] if node.split(".")[0] in {"model", "seed"}]
     return test.get("attached_node") or next(iter(assets), None)
 
 
-def _check(key: dg.AssetCheckKey, tests: Sequence[NodeResult]) -> dg.AssetCheckResult:
+def check_of_tests(key: dg.AssetCheckKey, tests: Sequence[NodeResult]) -> dg.AssetCheckResult:
+    """The check of a model whose tests are `tests`."""
     ran = [node for node in tests if node.status != "skipped"]
     wrong = [node for node in ran if node.status != "success"]
     return dg.AssetCheckResult(

@@ -31,25 +31,8 @@ def build_published_asset(
         pool=WRITER_POOL,
     )
     def published(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-        from pipelines.extract.landing import utc_now
-        from pipelines.operations.build import edition
-        from pipelines.storage.publish import publish
-
         with step(context, settings, observer):
-            publication = publish(
-                settings, now=utc_now(), edition=edition(settings, manifest), progress=observer.progress
-            )
-            observer.published(publication)
-            return dg.MaterializeResult(
-                metadata={
-                    "database": dg.MetadataValue.path(publication.database),
-                    "parquet": dg.MetadataValue.path(publication.parquet),
-                    "tables": publication.tables,
-                    "dagster/row_count": publication.rows,
-                    "bytes": publication.bytes,
-                    "seconds": round(publication.seconds, 3),
-                }
-            )
+            return dg.MaterializeResult(metadata=publication_metadata(settings, manifest, observer))
 
     return published
 
@@ -67,19 +50,40 @@ def build_report_asset(settings: Settings, *, observer: Observer) -> dg.AssetsDe
         freshness_policy=BUILT_DAILY,
     )
     def report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-        from pipelines.report.build import write_report
-
         with step(context, settings, observer):
-            written = write_report(settings, progress=observer.progress)
-            observer.reported(written)
-            return dg.MaterializeResult(
-                metadata={
-                    "index": dg.MetadataValue.path(written.index),
-                    "assets": written.assets,
-                    "files": written.files,
-                    "bytes": written.bytes,
-                    "seconds": round(written.seconds, 3),
-                }
-            )
+            return dg.MaterializeResult(metadata=report_metadata(settings, observer))
 
     return report
+
+
+def publication_metadata(settings: Settings, manifest: Path, observer: Observer) -> dict[str, Any]:
+    """Publish, and return what is told of it."""
+    from pipelines.extract.landing import utc_now
+    from pipelines.operations.build import edition
+    from pipelines.storage.publish import publish
+
+    publication = publish(settings, now=utc_now(), edition=edition(settings, manifest), progress=observer.progress)
+    observer.published(publication)
+    return {
+        "database": dg.MetadataValue.path(publication.database),
+        "parquet": dg.MetadataValue.path(publication.parquet),
+        "tables": publication.tables,
+        "dagster/row_count": publication.rows,
+        "bytes": publication.bytes,
+        "seconds": round(publication.seconds, 3),
+    }
+
+
+def report_metadata(settings: Settings, observer: Observer) -> dict[str, Any]:
+    """Draw the report, and return what is told of it."""
+    from pipelines.report.build import write_report
+
+    written = write_report(settings, progress=observer.progress)
+    observer.reported(written)
+    return {
+        "index": dg.MetadataValue.path(written.index),
+        "assets": written.assets,
+        "files": written.files,
+        "bytes": written.bytes,
+        "seconds": round(written.seconds, 3),
+    }

@@ -110,6 +110,17 @@ class Ask:
     named: frozenset[str]
 
 
+def changes_at(feed: Feed, now: datetime) -> datetime:
+    """The first instant after `now` at which time alone may change what `missing` and `health` say of a feed: a day ends, is
+    published, is late or is forgotten, or a slot ends."""
+    if isinstance(feed.cadence, Capture):
+        return plan_capture(feed, now=now)[0].span.end
+    midnight = datetime.combine(now.date(), time())
+    after = (timedelta(0), feed.published_after, feed.published_after + LATE_AFTER)
+    today = [midnight + some % ONE_DAY for some in after]
+    return min(at if at > now else at + ONE_DAY for at in today)
+
+
 def partitions_to_ask(feed: Feed, landed: Landed, journal: Journal, now: datetime, *, plan: Plan) -> list[Ask]:
     """What a fetch of now asks for, oldest first: the partitions with something due, and landed ones that may have been
     restated."""

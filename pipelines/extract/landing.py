@@ -27,11 +27,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, get_args
 
 import orjson
 
-from pipelines.contract.batch import ParsedBatch
 from pipelines.contract.versions import LANDING_FORMAT
 from pipelines.core.errors import ConfigError, LandingError
 from pipelines.core.files import open_plain, write_atomically
@@ -48,6 +47,9 @@ from pipelines.extract.landing_files import (
 )
 from pipelines.extract.pack import PackWriter
 from pipelines.extract.venue import Page
+
+if TYPE_CHECKING:
+    from pipelines.contract.batch import ParsedBatch
 
 Completeness = Literal["complete", "empty", "partial", "not_yet_published", "unreadable"]
 Mark = Literal["refused", "accepted", "forgotten"]
@@ -117,7 +119,7 @@ REFUSALS: Final[Mapping[str, str]] = {
 """Every reason a landing can be refused for."""
 
 
-Parser = Callable[[Landing], Iterator[ParsedBatch]]
+Parser = Callable[[Landing], "Iterator[ParsedBatch]"]
 """Reads a landing into batches of clean rows and rejected ones."""
 
 

@@ -20,7 +20,8 @@ from pipelines.core.files import show_folder
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import Clock, Landing, LandingStore, utc_now
-from pipelines.operations.build import BuildReport, build_marts, edition, ensure_manifest
+from pipelines.operations.build import build_marts, edition, ensure_manifest
+from pipelines.operations.build_report import BuildReport
 from pipelines.operations.load import LoadOutcome, load_pending
 from pipelines.quality.batch import Gate
 from pipelines.quality.gate import run_gate

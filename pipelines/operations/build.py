@@ -13,31 +13,33 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from filelock import FileLock
 
-from pipelines.core.errors import ContractError, PermanentError, TransientError
-from pipelines.core.files import as_error, explained, fault_in_text, write_atomically
+from pipelines.core.errors import ContractError, TransientError
+from pipelines.core.files import explained, write_atomically
 from pipelines.core.lease import confirm_leases
 from pipelines.core.paths import environment, plain_path
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import PACKAGE_ROOT, PROJECT_ROOT, Settings
-from pipelines.operations.model_versions import drop_outdated_models, record_sql_versions, sql_versions
+from pipelines.operations.build_report import STATUS, BuildBrokenError, BuildReport, NodeResult
+from pipelines.operations.selection import LEDGER, STATISTICS, Graph, plan
 
 if TYPE_CHECKING:
+    import duckdb
     from dbt.contracts.graph.manifest import Manifest
     from dbt.contracts.results import RunResult
 
     from pipelines.evidence.levels import Fitted
     from pipelines.evidence.scorecard import Estimated
     from pipelines.storage.publish import Edition
-
-Status = Literal["success", "warn", "fail", "error", "skipped"]
 
 
 SAMPLE_ROWS: Final = 5
@@ -46,6 +48,12 @@ SAMPLE_ROWS: Final = 5
 READS_STATISTICS: Final = "source:stats+"
 """dbt's name for everything that reads a table of schema stats, itself or through others, with the tests of it."""
 
+PLAN: Final = "plan"
+"""Input under which a build notes between its parts what is left to build; null: everything."""
+
+BOOKKEEPING: Final = frozenset({"ops.loads", "ops.model_watermarks", "ops.build_inputs"})
+"""Tables of the ledger that are not compared by their rows: loads only grows, the others are written by builds."""
+
 QUIET: Final = ("--log-level", "none", "--log-level-file", "info", "--no-use-colors", "--no-use-colors-file")
 """Options that make dbt log to its log file only."""
 
@@ -53,32 +61,6 @@ _TOTALS: Final = {"LogModelResult": "total", "LogSeedResult": "total", "LogTestR
 """dbt events at the end of a node, and the field of each with the number of nodes."""
 
 _NOT_SOURCES: Final = {"target", "logs", "dbt_packages"}
-_STATUS: Final[Mapping[str, Status]] = {
-    "success": "success",
-    "pass": "success",
-    "warn": "warn",
-    "fail": "fail",
-    "error": "error",
-    "runtime error": "error",
-    "skipped": "skipped",
-    "partial success": "error",
-    "no-op": "success",
-}
-
-
-@dataclass(frozen=True)
-class NodeResult:
-    """Result of one model, seed or test: `rows` of tables, `failures` and a `sample` of tests."""
-
-    unique_id: str
-    name: str
-    kind: str
-    status: Status
-    seconds: float
-    message: str
-    rows: int | None = None
-    failures: int | None = None
-    sample: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,63 +69,6 @@ class Statistics:
 
     estimates: Estimated
     levels: Fitted
-
-
-@dataclass(frozen=True)
-class BuildReport:
-    """Results in the order in which the nodes finished."""
-
-    nodes: tuple[NodeResult, ...]
-    seconds: float
-
-    @property
-    def models(self) -> tuple[NodeResult, ...]:
-        return tuple(node for node in self.nodes if node.kind in {"model", "seed", "snapshot"})
-
-    @property
-    def tests(self) -> tuple[NodeResult, ...]:
-        return tuple(node for node in self.nodes if node.kind == "test")
-
-    @property
-    def faults(self) -> tuple[NodeResult, ...]:
-        """Nodes that make the build fail: errors, and failed tests of severity error."""
-        return tuple(node for node in self.nodes if node.status in {"fail", "error"})
-
-    def after(self, earlier: BuildReport | None) -> BuildReport:
-        """This report with the nodes of an earlier one that it does not name: a build is two runs of dbt."""
-        if earlier is None:
-            return self
-        mine = {node.unique_id for node in self.nodes}
-        kept = (node for node in earlier.nodes if node.unique_id not in mine)
-        return BuildReport(nodes=(*kept, *self.nodes), seconds=earlier.seconds + self.seconds)
-
-    def raise_faults(self) -> None:
-        """Raise one error naming the failed nodes, if there are any; a fault of this machine as that."""
-        if not self.faults:
-            return
-        told = next(filter(None, (fault_in_text(node.message) for node in self.faults)), None)
-        if told is not None:
-            raise as_error(told, home=Path("LEVERHOUSE_HOME"))
-        skipped = sum(node.status == "skipped" for node in self.nodes)
-        lines = "\n".join(f"{node.kind} {node.name}: {node.message}" for node in self.faults[:10])
-        more = f"\nand {len(self.faults) - 10} more" if len(self.faults) > 10 else ""
-        raise BuildError(
-            f"dbt: {len(self.faults)} of {len(self.nodes)} nodes failed, {skipped} were skipped; nothing was "
-            f"published.\n"
-            f"{lines}{more}\nCorrect the model or the data and build again."
-        )
-
-
-class BuildError(PermanentError):
-    """dbt could not build a model, or a blocking test failed. The published snapshot is unchanged."""
-
-    exit_code = 65
-
-
-class BuildBrokenError(PermanentError):
-    """dbt itself could not run: invalid project or profile."""
-
-    exit_code = 70
 
 
 def manifest_is_current(settings: Settings) -> bool:
@@ -199,33 +124,48 @@ def code_version(settings: Settings) -> str:
     return f"{package}+{digest.hexdigest()[:12]}"
 
 
-def build_marts(settings: Settings, *, select: Sequence[str] = (), progress: Progress = no_progress) -> BuildReport:
+def build_marts(
+    settings: Settings, *, select: Sequence[str] = (), only_changed: bool = False, progress: Progress = no_progress
+) -> BuildReport:
     """Run dbt build on the models in `select`, or everything: what statistics read, the statistics, what reads them.
 
     Tests run with their models. Unit tests are excluded: they test the project, not the data. If a model fails that statistics may
-    read, the rest is not built. Raises WarehouseBusyError if another process is writing,
-    BuildBrokenError if dbt cannot run at all; failures of single nodes are in the report.
+    read, the rest is not built. With `only_changed`, models that would read the same as in the last faultless build are left as
+    they are. Raises WarehouseBusyError if another process is writing, BuildBrokenError if dbt cannot run at all; failures of
+    single nodes are in the report.
     """
     if select:
-        return _run(settings, "build", ["--select", *select], progress)
-    before = build_inputs(settings, progress=progress)
+        with _Build.of(settings, progress) as build:
+            return build.run("build", ["--select", *select])
+    before = build_inputs(settings, only_changed=only_changed, progress=progress)
     if before.faults:
         return before
     fit_statistics(settings, progress=progress)
-    return build_evidence(settings, progress=progress).after(before)
+    return build_evidence(settings, only_changed=only_changed, progress=progress).after(before)
 
 
-def build_inputs(settings: Settings, *, progress: Progress = no_progress) -> BuildReport:
-    """Run dbt over everything that reads no statistics. Raises as build_marts does.
+def build_inputs(settings: Settings, *, only_changed: bool = False, progress: Progress = no_progress) -> BuildReport:
+    """Run dbt over everything that reads no statistics, or over what of it has changed. Raises as build_marts does.
 
     An incremental model whose SQL, macros, thresholds or seeds have changed is built whole.
     """
-    return _run(settings, "build", ["--exclude", READS_STATISTICS], progress, whole=True)
+    with _Build.of(settings, progress) as build:
+        return build.inputs(only_changed=only_changed)
 
 
-def build_evidence(settings: Settings, *, progress: Progress = no_progress) -> BuildReport:
-    """Run dbt over what reads statistics, as they are. Raises as build_marts does."""
-    return _run(settings, "build", ["--select", READS_STATISTICS], progress)
+def build_evidence(settings: Settings, *, only_changed: bool = False, progress: Progress = no_progress) -> BuildReport:
+    """Run dbt over what reads statistics, as they are, or over what of it has changed. Raises as build_marts does."""
+    with _Build.of(settings, progress) as build:
+        return build.evidence(only_changed=only_changed)
+
+
+def forget_builds(settings: Settings) -> None:
+    """Have the next build build everything."""
+    from pipelines.storage.build_inputs import forget_notes
+    from pipelines.storage.warehouse import writer
+
+    with writer(settings, what="forget builds") as con:
+        forget_notes(con)
 
 
 def fit_statistics(settings: Settings, *, progress: Progress = no_progress) -> Statistics:
@@ -248,40 +188,180 @@ def fit_statistics(settings: Settings, *, progress: Progress = no_progress) -> S
 
 def check_marts(settings: Settings, *, select: Sequence[str], progress: Progress = no_progress) -> BuildReport:
     """Run the dbt tests of the models in `select` on the existing tables. Raises as build_marts does."""
-    return _run(settings, "test", ["--select", *select], progress)
+    with _Build.of(settings, progress) as build:
+        return build.run("test", ["--select", *select])
 
 
-def _run(
-    settings: Settings, command: str, nodes: Sequence[str], progress: Progress, *, whole: bool = False
-) -> BuildReport:
-    from pipelines.storage.warehouse import writer, writer_lock
+@dataclass(frozen=True)
+class _Build:
+    """One hold of the writer lock, in which dbt runs from one manifest, and what builds note in ops.build_inputs.
 
-    started = time.monotonic()
-    path = ensure_manifest(settings)
-    # dbt reads the tables of clean and ops, which a new warehouse does not have yet.
-    with writer(settings, what=f"prepare dbt {command}"):
-        pass
-    arguments = [
-        # Nobody reads the artifacts of a run, and writing them takes longer than the models of statistics.
-        "--no-write-json",
-        command,
-        "--exclude-resource-type",
-        "unit_test",
-        *_folders(settings, settings.dbt_target_dir),
-        *nodes,
-    ]
-    with writer_lock(settings, what=f"dbt {command}"):
-        manifest = load_parsed(path)
-        versions = sql_versions(manifest, settings.dbt_project_dir) if whole else {}
-        if whole:
-            for model in drop_outdated_models(settings, versions):
-                progress(f"{model} is built whole: its SQL or a seed has changed", 0, 0)
-        results = _invoke(settings, arguments, manifest=manifest, progress=progress)
-        described = _describe(settings, results)
-        if whole:
-            built = {node.name for node in described if node.kind == "model" and node.status in {"success", "warn"}}
-            record_sql_versions(settings, {name: x for name, x in versions.items() if name.split(".")[1] in built})
-    return BuildReport(nodes=described, seconds=time.monotonic() - started)
+    A note is taken away before the first model is written and is complete after the last test: whatever ends a build in between
+    has the next one build everything. What was loaded between its two parts has other marks than the note, and is built next.
+    """
+
+    settings: Settings
+    manifest: Manifest
+    progress: Progress
+
+    @classmethod
+    @contextmanager
+    def of(cls, settings: Settings, progress: Progress) -> Iterator[_Build]:
+        from pipelines.storage.warehouse import writer, writer_lock
+
+        path = ensure_manifest(settings)
+        # dbt reads the tables of clean and ops, which a new warehouse does not have yet.
+        with writer(settings, what="prepare dbt"):
+            pass
+        with writer_lock(settings, what="dbt"):
+            yield cls(settings, load_parsed(path), progress)
+
+    def run(self, command: str, nodes: Sequence[str]) -> BuildReport:
+        """Build or test what was chosen by hand; what else would have to be built is then no longer known."""
+        from pipelines.storage.build_inputs import forget_notes
+
+        if command == "build":
+            with self._database() as con:
+                forget_notes(con)
+        return self._dbt(command, nodes)
+
+    def inputs(self, *, only_changed: bool) -> BuildReport:
+        from pipelines.storage.build_inputs import (
+            content_marks,
+            existing_relations,
+            forget_notes,
+            read_notes,
+            write_notes,
+        )
+
+        graph = Graph.of(self.manifest)
+        with self._database() as con:
+            before, settled, sources = read_notes(con), self._settled(graph), self._sources(con, graph)
+            is_known = before.is_complete and before.marks.items() >= settled.items()
+            is_known &= graph.relations() <= existing_relations(con)
+            forget_notes(con)
+        if only_changed and is_known:
+            report, left = self._changed(graph, before.marks, sources)
+        else:
+            report, left = self._everything(), None
+        if not report.faults:
+            statistics = {name: mark for name, mark in before.marks.items() if name in graph.sources(STATISTICS)}
+            with self._database() as con:
+                rows = content_marks(con, self._ledger_tables(graph))
+                marks = {**statistics, **settled, **sources, **rows, PLAN: json.dumps(left)}
+                write_notes(con, marks, datetime.now(tz=UTC).replace(tzinfo=None), complete=False)
+        return report
+
+    def evidence(self, *, only_changed: bool) -> BuildReport:
+        from pipelines.storage.build_inputs import content_marks, read_notes, write_notes
+
+        graph = Graph.of(self.manifest)
+        statistics = graph.sources(STATISTICS)
+        with self._database() as con:
+            before, marks = read_notes(con), content_marks(con, statistics.values())
+        now = {source: marks[name] for source, name in statistics.items() if name in marks}
+        left = None if before.is_complete else json.loads(before.marks.get(PLAN, "null"))
+        if only_changed and left is not None:
+            changed = graph.downstream(source for source in statistics if before.marks.get(source) != now.get(source))
+            nodes = set(left["models"]) | changed | (graph.tests_of(left["built"]) & graph.tests_of(graph.evidence()))
+            report = self._selected(graph, nodes)
+        else:
+            report = self._dbt("build", ["--select", READS_STATISTICS])
+        if not report.faults and PLAN in before.marks:
+            noted = {name: mark for name, mark in before.marks.items() if name != PLAN} | now
+            with self._database() as con:
+                write_notes(con, noted, datetime.now(tz=UTC).replace(tzinfo=None), complete=True)
+        return report
+
+    def _everything(self) -> BuildReport:
+        from pipelines.operations.model_versions import drop_outdated_models, record_sql_versions, sql_versions
+
+        versions = sql_versions(self.manifest, self.settings.dbt_project_dir)
+        for model in drop_outdated_models(self.settings, versions):
+            self.progress(f"{model} is built whole: its SQL or a seed has changed", 0, 0)
+        report = self._dbt("build", ["--exclude", READS_STATISTICS])
+        built = {node.name for node in report.nodes if node.kind == "model" and node.status in {"success", "warn"}}
+        record_sql_versions(self.settings, {name: x for name, x in versions.items() if name.split(".")[1] in built})
+        return report
+
+    def _changed(
+        self, graph: Graph, before: Mapping[str, str], sources: Mapping[str, str]
+    ) -> tuple[BuildReport, dict[str, list[str]]]:
+        """Build what has changed of the inputs; return also what that leaves to build of the evidence."""
+        from pipelines.storage.build_inputs import content_marks
+
+        evidence = graph.evidence()
+        planned = plan(graph, before, sources)
+        first = planned.first - evidence
+        # Without tests: some compare the ledger with models that are built below.
+        report = self._selected(graph, first, excluded=("--exclude-resource-type", "test"))
+        if report.faults:
+            return report, {}
+        with self._database() as con:
+            rows = content_marks(con, {graph.relation(node) for node in first if graph.is_table(node)})
+        differing = {node for node in first if rows.get(graph.relation(node)) != before.get(graph.relation(node))}
+        second = planned.second(graph, (node for node in differing if graph.is_table(node)))
+        tests = graph.tests_of(first | second) - graph.tests_of(evidence)
+        report = self._selected(graph, (second - evidence) | tests, excluded=("--exclude", READS_STATISTICS)).after(
+            report
+        )
+        ledger = planned.first & evidence
+        left = (second | ledger | graph.downstream(ledger)) & evidence
+        return report, {"models": sorted(left), "built": sorted(first | second)}
+
+    def _selected(self, graph: Graph, nodes: Collection[str], *, excluded: Sequence[str] = ()) -> BuildReport:
+        if not nodes:
+            return BuildReport(nodes=(), seconds=0.0)
+        return self._dbt("build", ["--select", *graph.names(nodes), *excluded])
+
+    def _settled(self, graph: Graph) -> dict[str, str]:
+        """The marks of what a partial build cannot follow: if one differs, everything is built."""
+        versions = " ".join(version(name) for name in ("dbt-core", "dbt-duckdb", "duckdb"))
+        today = {"clock": f"{datetime.now(tz=UTC):%Y-%m-%d}"} if graph.reads_clock() else {}
+        return {"code": f"{code_version(self.settings)} {versions}", **today}
+
+    def _sources(self, con: duckdb.DuckDBPyConnection, graph: Graph) -> dict[str, str]:
+        """The marks of the clean tables and of the ledger, where a model reads them."""
+        from pipelines.storage.build_inputs import content_marks, ledger_mark, loaded_marks
+
+        read = {source for source, readers in graph.readers.items() if readers}
+        clean = {name: source for source, name in graph.sources("clean").items() if source in read}
+        ledger = {name: source for source, name in graph.sources(LEDGER).items() if source in read}
+        marks = loaded_marks(con, [name.partition(".")[2] for name in clean])
+        content = content_marks(con, [name for name in ledger if name not in BOOKKEEPING])
+        return {
+            **{source: marks[name.partition(".")[2]] for name, source in clean.items()},
+            **{ledger[name]: mark for name, mark in content.items()},
+            **{source: ledger_mark(con) for name, source in ledger.items() if name == "ops.loads"},
+        }
+
+    def _ledger_tables(self, graph: Graph) -> set[str]:
+        readers = graph.ledger_readers(graph.sources(LEDGER))
+        return {graph.relation(node) for node in readers if graph.is_table(node)}
+
+    @contextmanager
+    def _database(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        from pipelines.storage.database import open_database
+
+        con = open_database(self.settings)
+        try:
+            yield con
+        finally:
+            con.close()
+
+    def _dbt(self, command: str, nodes: Sequence[str]) -> BuildReport:
+        started = time.monotonic()
+        arguments = [
+            # Nobody reads the artifacts of a run, and writing them takes longer than the models of statistics.
+            "--no-write-json",
+            command,
+            "--exclude-resource-type",
+            "unit_test",
+            *_folders(self.settings, self.settings.dbt_target_dir),
+            *nodes,
+        ]
+        results = _invoke(self.settings, arguments, manifest=self.manifest, progress=self.progress)
+        return BuildReport(nodes=_describe(self.settings, results), seconds=time.monotonic() - started)
 
 
 def _parse(settings: Settings, target: Path) -> None:
@@ -303,12 +383,12 @@ def _describe(settings: Settings, results: Sequence[RunResult]) -> tuple[NodeRes
 
     con = open_database(settings)
     try:
-        built = [r for r in results if _STATUS[str(r.status)] in {"success", "warn"} and _is_table(r.node)]
+        built = [r for r in results if STATUS[str(r.status)] in {"success", "warn"} and _is_table(r.node)]
         rows = count_rows(con, [(r.node.schema, r.node.alias) for r in built])
         described = []
         for result in results:
             node = result.node
-            status = _STATUS[str(result.status)]
+            status = STATUS[str(result.status)]
             failed_test = node.resource_type == "test" and status in {"fail", "warn"}
             described.append(
                 NodeResult(
@@ -410,7 +490,9 @@ def _parse_dir(settings: Settings) -> Path:
 
 
 def _manifest_path(settings: Settings) -> Path:
-    return settings.dbt_target_dir / f"manifest-{_project_digest(settings.dbt_project_dir)}.json"
+    # A manifest names the folder of its project, where dbt looks for the seeds: a home may be used by another checkout.
+    place = hashlib.sha256(str(settings.dbt_project_dir).encode()).hexdigest()[:8]
+    return settings.dbt_target_dir / f"manifest-{_project_digest(settings.dbt_project_dir)}-{place}.json"
 
 
 def _for_dbt(path: Path) -> Path:

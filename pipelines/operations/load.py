@@ -33,9 +33,11 @@ from pipelines.core.home_kind import Kind, home_kind, origin_of_landing
 from pipelines.core.limits import in_force
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
+from pipelines.extract.due import changes_at
 from pipelines.extract.landing import Clock, Landing, LandingStore, Refusal, utc_now
 from pipelines.extract.venue import Capture
 from pipelines.operations.build import code_version
+from pipelines.operations.current import landing_state
 from pipelines.operations.due import feed_states
 from pipelines.quality.batch import Gate
 from pipelines.quality.gate import run_gate
@@ -53,10 +55,15 @@ REFUSED_EXIT_CODE: Final = 65
 
 @dataclass(frozen=True)
 class LoadOutcome:
-    """Reports of the loaded sources, the errors of the failed ones, and the landings that were refused in this load."""
+    """Reports of the loaded sources, the errors of the failed ones, and the landings that were refused in this load.
+
+    `found` is the state of the landing when it began, and `until` the instant from which time alone may change what is expected.
+    """
 
     reports: tuple[LoadReport, ...]
     failures: Mapping[str, LeverhouseError]
+    found: str | None = None
+    until: datetime | None = None
 
     @property
     def refused(self) -> tuple[Refusal, ...]:
@@ -145,7 +152,7 @@ def _load_pending(
     store = LandingStore(settings.root)
     remove_leftovers(settings.root)
     by_source: dict[str, list[Landing]] = {}
-    landed = store.tokens.landed()
+    landed, found = store.tokens.landed(), landing_state(settings)
     for landing in store.all():
         if sources is None or landing.source in sources:
             by_source.setdefault(landing.source, []).append(landing)
@@ -193,11 +200,13 @@ def _load_pending(
     if any(report.refused for report in reports):
         with connect() as con:
             record_refusals(con, store, by_source)
+    until = None
     if known_by is None:
-        _write_expected(settings, contract, connect, sources, clock())
+        until = _write_expected(settings, contract, connect, sources, clock())
         if sources is None:
             store.tokens.note_loaded(landed)
-    return LoadOutcome(reports=tuple(r for r in reports if r.landings or r.tables or r.refused), failures=failures)
+    told = tuple(report for report in reports if report.landings or report.tables or report.refused)
+    return LoadOutcome(told, failures, found if sources is None and known_by is None else None, until)
 
 
 def _refuse_other_kind(kind: Kind, landings: Sequence[Landing]) -> None:
@@ -214,8 +223,12 @@ def _refuse_other_kind(kind: Kind, landings: Sequence[Landing]) -> None:
 
 def _write_expected(
     settings: Settings, contract: Contract, connect: Connect, sources: Collection[str] | None, now: datetime
-) -> None:
-    """Judge every source that was planned or asked for, whether anything arrived or not: yesterday is judged in any case."""
+) -> datetime | None:
+    """Judge every source that was planned or asked for, whether anything arrived or not: yesterday is judged in any case.
+
+    Return the instant from which the judgment may differ although nothing arrives; None if there is nothing to judge.
+    """
+    states = [state for state in feed_states(settings) if sources is None or state.source in sources]
     expected = [
         Expected(
             source=state.source,
@@ -226,12 +239,12 @@ def _write_expected(
             lives=state.plan.lives(),
             slots_per_day=24 // state.feed.cadence.every_hours if isinstance(state.feed.cadence, Capture) else None,
         )
-        for state in feed_states(settings)
-        if sources is None or state.source in sources
+        for state in states
     ]
     if expected:
         with connect() as con, transaction(con):
             write_expected(con, contract, expected)
+    return min((changes_at(state.feed, now) for state in states), default=None)
 
 
 def _has_work(con: duckdb.DuckDBPyConnection, store: LandingStore, source: str, landings: Sequence[Landing]) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pipelines.extract.fetch import FetchReport
     from pipelines.extract.landing import Landing
-    from pipelines.operations.build import BuildReport
+    from pipelines.operations.build_report import BuildReport
     from pipelines.operations.load import LoadOutcome
     from pipelines.operations.rebuild import Comparison
     from pipelines.report.build import Report

@@ -21,7 +21,7 @@ from pipelines.operations.observer import Observer
 if TYPE_CHECKING:
     from pipelines.extract.fetch import FetchReport
     from pipelines.extract.landing import Landing
-    from pipelines.operations.build import BuildReport
+    from pipelines.operations.build_report import BuildReport
     from pipelines.operations.load import LoadOutcome
     from pipelines.report.build import Report
     from pipelines.storage.publish import Publication

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from pipelines.core.settings import Settings
+from pipelines.defs import landed
 from pipelines.defs.common import KIND_TAG
 from pipelines.defs.sensors import (
     BUILD_SECONDS,
@@ -291,3 +293,29 @@ def test_a_job_whose_newest_run_failed_is_told_of(home: Settings, monkeypatch: p
         [f"closed: {failed}"],
     ]
     assert 'leverhouse_runs{job="load",status="failure"} 1' in (home.root / "metrics.prom").read_text()
+
+
+def test_the_sensor_of_states_reads_the_landing_again_only_once_it_or_the_time_has_changed(
+    home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    moment = [datetime(2024, 5, 1, 10, 30)]
+
+    def note(*_: object, venues: object, **__: object) -> list[str]:
+        asked.append(venues)
+        return []
+
+    monkeypatch.setattr(landed, "report_states", note)
+    sensor = landed.build_landing_sensor(home, [], clock=lambda: moment[0])
+    evaluate(sensor)
+    evaluate(sensor)
+    problems = home.raw_dir / "_problems" / "okx" / "2024-05-01.jsonl"
+    problems.parent.mkdir(parents=True)
+    problems.write_text("{}\n", encoding="utf-8")
+    evaluate(sensor)
+    moment[0] = datetime(2024, 5, 1, 10, 59)
+    evaluate(sensor)
+    moment[0] = datetime(2024, 5, 1, 11, 0)
+    evaluate(sensor)
+    assert asked[:3] == [None, (), None], "the first time, nothing new, a line of the journal"
+    assert asked[-1] is None, "an hour in which captures are due has ended"

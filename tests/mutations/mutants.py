@@ -378,4 +378,39 @@ METRICS: Final = (
     ),
 )
 
-MUTANTS: Final = (*SIDES, *UNITS, *PAGES, *TIME, *COUNTS, *GAPS, *METRICS)
+BUILDS: Final = (
+    Mutant(
+        "a build of what changed leaves out what reads it through another model",
+        "pipelines/operations/selection.py",
+        """                    found.add(reader)
+                    waiting.append(reader)
+        return found
+
+    def ledger_readers""",
+        """                    found.add(reader)
+        return found
+
+    def ledger_readers""",
+        (
+            "tests/dbt/test_partial_builds.py::test_every_model_that_reads_a_changed_table_is_planned_and_no_other[open_interest]",
+        ),
+    ),
+    Mutant(
+        "the rows of a model that reads the ledger differ, and nothing follows",
+        "pipelines/operations/selection.py",
+        "return set(self.changed) | graph.downstream(differing)",
+        "return set(self.changed)",
+        (
+            "tests/dbt/test_partial_builds.py::test_of_a_changed_ledger_only_its_readers_are_planned_and_the_rest_follows_their_rows",
+        ),
+    ),
+    Mutant(
+        "a run that was refused a landing counts as faultless",
+        "pipelines/operations/current.py",
+        """"refusals": _refusals(settings), **seen_now(settings)}""",
+        """**seen_now(settings)}""",
+        ("tests/unit/test_current.py::test_whatever_differs_is_a_reason_to_run[a landing that was refused]",),
+    ),
+)
+
+MUTANTS: Final = (*SIDES, *UNITS, *PAGES, *TIME, *COUNTS, *GAPS, *METRICS, *BUILDS)

@@ -83,9 +83,9 @@ def test_every_command_and_option_has_a_help_text(command: str) -> None:
 def test_every_exit_code_of_an_error_is_documented() -> None:
     from pipelines.cli import read, session
     from pipelines.core import errors
-    from pipelines.operations import build
+    from pipelines.operations import build, build_report
 
-    kinds = [kind for module in (errors, build, read, session) for kind in vars(module).values()]
+    kinds = [kind for module in (errors, build, build_report, read, session) for kind in vars(module).values()]
     codes = {kind.exit_code for kind in kinds if isinstance(kind, type) and issubclass(kind, errors.LeverhouseError)}
     assert [code for code in codes if f"| {code} |" not in DOCS] == []
 
