@@ -40,6 +40,7 @@ VENUES: Final[Mapping[str, str]] = {
     "binance": "pipelines.sources.cex.binance.venue",
     "binance_archive": "pipelines.sources.cex.binance_archive.venue",
     "bitfinex": "pipelines.sources.cex.bitfinex",
+    "bitget": "pipelines.sources.cex.bitget",
     "bybit": "pipelines.sources.cex.bybit.venue",
     "coinalyze": "pipelines.sources.cex.coinalyze",
     "defillama": "pipelines.sources.chain.defillama",

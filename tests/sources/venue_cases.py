@@ -19,6 +19,7 @@ from pipelines.sandbox.venues import (
     binance,
     binance_archive,
     bitfinex,
+    bitget,
     bybit,
     coinalyze,
     deribit,
@@ -264,8 +265,41 @@ BITFINEX: Final = VenueCase(
     assets=("BTC", "ETH", "AVAX"), slow_feeds=("open_interest",), routes=lambda _: bitfinex.routes(),
 )  # fmt: skip
 
+SMALL: Final = 40
+"""Contracts in the list of venues whose day of two hundred would not take anything else through its paces."""
+
+NEW_DAY: Final = date(2026, 7, 1)
+"""A day before NOW that venues which keep three days still have."""
+
+
+def newest_shares(hours: int, *measures: Measure) -> ExpectedRows:
+    """The newest hours of shares that are printed with four decimals, without the ratio that follows from them."""
+
+    def rows(market: AnalyticMarket, listing: Listing, window: Window) -> pl.DataFrame:
+        newest = Window(window.now - timedelta(hours=hours), window.now, window.now)
+        return expected.ratios(60, *measures, value=SHARE)(market, listing, newest)
+
+    return rows
+
+
+SNAPSHOT: Final = expected.open_interest_now(1, units="base")
+
 # Bybit prints shares with four decimals.
 SHARE: Final = (pl.col("ratio") / (1 + pl.col("ratio"))).round(4).alias("long_share")
+
+BITGET: Final = VenueCase(
+    "bitget", bitget, bitget.LISTINGS, crowd("bitget", "{}USDT", scaled="1000{}USDT")[:SMALL],
+    (
+        FeedCase("funding", "funding_rates", expected.funding()),
+        FeedCase("candles", "candles", expected.candles(*VOLUMES)),
+        FeedCase("liquidations", "liquidations", expected.liquidations(), days=2, whole=True),
+    ),
+    captured=(
+        FeedCase("open_interest", "open_interest", SNAPSHOT, whole=True),
+        FeedCase("account_ratio", "long_short_ratios", newest_shares(bitget.RATIO_HOURS, "account_global")),
+    ),
+    day=NEW_DAY,
+)  # fmt: skip
 
 BYBIT: Final = VenueCase(
     "bybit", bybit, bybit.LISTINGS,
@@ -493,5 +527,5 @@ ORDERLY: Final = VenueCase(
 )  # fmt: skip
 
 VENUE_CASES: Final = (
-    BINANCE, BINANCE_ARCHIVE, BITFINEX, BYBIT, COINALYZE, DERIBIT, DYDX, GATE, HYPERLIQUID, KRAKEN, OKX, ORDERLY,
+    BINANCE, BINANCE_ARCHIVE, BITFINEX, BITGET, BYBIT, COINALYZE, DERIBIT, DYDX, GATE, HYPERLIQUID, KRAKEN, OKX, ORDERLY,
 )  # fmt: skip
