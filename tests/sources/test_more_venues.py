@@ -21,9 +21,12 @@ from pipelines.core.errors import (
 )
 from pipelines.extract.venue import Context, Job, Page, Parsed, Span
 from pipelines.sandbox.market_model import AnalyticMarket
+from pipelines.sandbox.venues import bingx as bingx_emulator
 from pipelines.sandbox.venues import bitget as bitget_emulator
 from pipelines.sandbox.venues import htx as htx_emulator
 from pipelines.sandbox.venues import kucoin as kucoin_emulator
+from pipelines.sandbox.venues import mexc as mexc_emulator
+from pipelines.sandbox.venues import phemex as phemex_emulator
 from pipelines.sources import registry
 from pipelines.sources.counting import FACTS
 from pipelines.sources.instruments import SCHEMA
@@ -76,6 +79,11 @@ def fetched(venue: str, feed: str, routes: Sequence[Any], subject: str, span: Sp
         ("htx", {"status": "error", "err_code": 1004, "err_msg": "busy"}, VenueUnavailableError),
         ("kucoin", {"code": "429000", "msg": "too many"}, ThrottledError),
         ("kucoin", {"code": "400100", "msg": "no"}, RequestRefusedError),
+        ("mexc", {"success": False, "code": 510, "message": "too frequent"}, ThrottledError),
+        ("bingx", {"code": 100410, "msg": "too frequent"}, ThrottledError),
+        ("bingx", {"code": 100500, "msg": "internal"}, VenueUnavailableError),
+        ("phemex", {"code": 10500, "msg": "missing server"}, VenueUnavailableError),
+        ("phemex", {"error": {"code": 6001, "message": "no"}, "result": None}, RequestRefusedError),
     ],
 )
 def test_an_error_in_a_200_is_raised(venue: str, body: Mapping[str, Any], error: type[LeverhouseError]) -> None:
@@ -83,7 +91,7 @@ def test_an_error_in_a_200_is_raised(venue: str, body: Mapping[str, Any], error:
         registry.venue(venue).check(Page("*", {}, 200, AT, orjson.dumps(body)))
 
 
-@pytest.mark.parametrize("venue", ["bitget", "kucoin"])
+@pytest.mark.parametrize("venue", ["bingx", "bitget", "kucoin", "mexc", "phemex"])
 def test_open_interest_of_unsettled_counting_is_shown_and_marked(venue: str) -> None:
     assert [fact.sides for fact in FACTS[venue]] == ["unknown"]
     assert registry.venue(venue).feed("open_interest").counting == FACTS[venue]
@@ -326,3 +334,132 @@ def test_kucoin_funding_learns_that_only_the_newest_are_given() -> None:
         context = Context("kucoin", NOW, month, linear("kucoin", "XBTUSDTM", 0.001))
         [found] = registry.venue("kucoin").feed(feed).parse(pages, context)
         assert found.rows.drop("_line").unique().height == rows
+
+
+# MEXC
+
+
+def test_mexc_samples(samples_dir: Path) -> None:
+    [listed] = sampled(samples_dir, "mexc/detail.json", feed="instruments")
+    # The sample has neither of the fields that tell the class.
+    assert listed.rows.select("asset", "contract_size", "asset_class").rows() == [
+        ("BTC", 0.0001, None), ("ETH", 0.01, None), ("XAU", 0.001, None),
+    ]  # fmt: skip
+    known = pl.concat([linear("mexc", "BTC_USDT", 0.0001), linear("mexc", "XAU_USDT", 0.001)])
+    [held] = sampled(samples_dir, "mexc/ticker.json", feed="open_interest", known=known)
+    # TON is dead: its last price is zero.
+    assert held.rows.select("instrument", "oi_base", "counting").rows() == [
+        ("BTC_USDT", 41_758.3841, "unknown"), ("XAU_USDT", 63_412_274 * 0.001, "unknown"),
+    ]  # fmt: skip
+    [paid] = sampled(samples_dir, "mexc/funding_rate_history.json", feed="funding", subject="BTC_USDT")
+    assert paid.rows.select("rate", "interval_hours", "settled_at").row(0) == (0.000036, 8.0, datetime(2026, 9, 11, 16))
+    [candles] = sampled(
+        samples_dir, "mexc/kline.json", feed="candles", subject="ETH_USDT", known=linear("mexc", "ETH_USDT", 0.01)
+    )
+    assert candles.rows.select("open", "close", "volume_base", "volume_quote").row(0) == (
+        3492.2, 3491.3, 17.4, 60793.623,
+    )  # fmt: skip
+
+
+def test_mexc_mixed_list() -> None:
+    [found] = parsed("mexc", "instruments", evidence("mexc", "instruments", "mixed_list"))
+    assert found.rows.select("instrument", "asset", "contract_size_unit").rows() == [
+        ("BTC_USDT", "BTC", "base"), ("BTC_USD", "BTC", "usd"), ("NET_USDT", "NET.STOCK", "base"),
+        ("XAU_USDT", "XAU.COMMODITY", "base"), ("ODD_USDT", "ODD.OTHER", "base"),
+    ]  # fmt: skip
+    assert found.rows["listed_at"].to_list()[:2] == [datetime(2020, 6, 4, 3, 51, 24)] * 2
+    assert found.rejects is not None and found.rejects.select("line", "field").rows() == [(7, "contractSize")]
+    with pytest.raises(RequestRefusedError, match="no longer lists"):
+        registry.venue("mexc").check(evidence("mexc", "funding", "refused"))
+
+
+def test_mexc_candles_of_unequal_columns_are_an_error() -> None:
+    columns = {"time": [1], "open": [1], "high": [1], "low": [1], "close": [1], "vol": [1], "amount": []}
+    page = Page("BTC_USDT", {"path": "/x"}, 200, AT, orjson.dumps({"success": True, "code": 0, "data": columns}))
+    with pytest.raises(SourceFormatError, match="different lengths"):
+        parsed("mexc", "candles", page)
+
+
+# BingX and Phemex
+
+
+def test_bingx_samples(samples_dir: Path) -> None:
+    [listed] = sampled(samples_dir, "bingx/contracts.json", feed="instruments")
+    classes = dict(listed.rows.select("asset", "asset_class").rows())
+    assert classes.items() >= {
+        "BTC": "crypto", "TSLA.STOCK": "stock", "GOLD.COMMODITY": "commodity", "EUR.FOREX": "forex", "SP500.INDEX": "index",
+    }.items()  # fmt: skip
+    [held] = sampled(samples_dir, "bingx/open_interest.json", feed="open_interest", subject="BTC-USDT")
+    assert held.rows.select("oi_base", "oi_usd", "oi_raw_unit", "counting").row(0) == (
+        None, 287_039_550.4, "quote", "unknown",
+    )  # fmt: skip
+    [paid] = sampled(samples_dir, "bingx/funding_rate.json", feed="funding", subject="BTC-USDT")
+    assert paid.rows.select("rate", "mark_price", "settled_at").row(0) == (0.000078, 77100.3, datetime(2026, 9, 13, 16))
+    [candle] = sampled(
+        samples_dir, "bingx/klines.json", feed="candles", subject="BTC-USDT", known=linear("bingx", "BTC-USDT")
+    )
+    assert candle.rows.select("close", "volume_base", "volume_quote").row(0) == (19394.4, 110.05, None)
+
+
+def test_bingx_mixed_list() -> None:
+    [found] = parsed("bingx", "instruments", evidence("bingx", "instruments", "mixed_list"))
+    assert found.rows["asset"].to_list() == ["BTC", "TSLA.STOCK", "EUR.FOREX", "SP500.INDEX"]
+    assert found.rows["listed_at"][3] is None
+    assert found.rows["delisted_at"].drop_nulls().to_list() == [datetime(2026, 10, 2)]
+    assert found.rejects is not None and found.rejects.select("line", "field").rows() == [(6, "status")]
+    with pytest.raises(RequestRefusedError, match="109425"):
+        registry.venue("bingx").check(evidence("bingx", "funding", "refused"))
+
+
+def test_phemex_samples(samples_dir: Path) -> None:
+    body = orjson.loads((samples_dir / "cex_more" / "phemex" / "ticker_usdt.json").read_bytes())
+    page = Page("*", {"path": "/x"}, 200, AT, orjson.dumps({"error": None, "id": 0, "result": [body]}))
+    registry.venue("phemex").check(page)
+    [held] = parsed("phemex", "open_interest", page)
+    assert held.rows.select("oi_base", "counting", "event_at").row(0) == (
+        1323.596, "unknown", datetime(2022, 12, 27, 12, 6, 29, 65593),
+    )  # fmt: skip
+    [paid] = sampled(samples_dir, "phemex/funding_rate_history.json", feed="funding", subject="BTCUSDT")
+    assert paid.rows.select("rate", "interval_hours", "settled_at").row(0) == (0.0001, 8.0, datetime(2023, 4, 21, 8))
+
+
+def test_phemex_mixed_list_and_an_hour() -> None:
+    [found] = parsed("phemex", "instruments", evidence("phemex", "instruments", "mixed_list"))
+    assert found.rows.select("instrument", "asset", "quote").rows() == [
+        ("BTCUSDT", "BTC", "USDT"), ("BTCUSDC", "BTC", "USDC"), ("TSLAUSDT", "TSLA.OTHER", "USDT"),
+        ("OPENAIUSDT", "OPENAI.STOCK", "USDT"),
+    ]  # fmt: skip
+    assert found.rejects is not None and found.rejects.select("line", "field").rows() == [(6, "status")]
+    hour = evidence("phemex", "candles", "hour", subject="BTCUSDT")
+    [candle] = parsed("phemex", "candles", hour, instruments=linear("phemex", "BTCUSDT"))
+    assert candle.rows.select("open", "high", "low", "close", "volume_base", "volume_quote").row(0) == (
+        76110.5, 76200.0, 76050.2, 76150.3, 12.5, 951878.75,
+    )  # fmt: skip
+    with pytest.raises(RequestRefusedError, match="6001"):
+        registry.venue("phemex").check(evidence("phemex", "candles", "refused"))
+
+
+@pytest.mark.parametrize(
+    ("venue", "feed", "rows"),
+    [
+        ("mexc", "funding", 93), ("mexc", "candles", 744), ("bingx", "funding", 93), ("bingx", "candles", 744),
+        ("phemex", "funding", 93), ("phemex", "candles", 744),
+    ],
+)  # fmt: skip
+def test_a_lower_cap_loses_no_rows(venue: str, feed: str, rows: int) -> None:
+    emulators: Mapping[str, Any] = {"mexc": mexc_emulator, "bingx": bingx_emulator, "phemex": phemex_emulator}
+    emulator = emulators[venue]
+    cap = 31 if feed == "funding" else 100
+    month = Span(datetime(2026, 5, 1), datetime(2026, 6, 1))
+    listing = emulator.LISTINGS[0]
+    pages = fetched(venue, feed, emulator.routes(emulator.ResponseBehavior(rows=cap)), listing.instrument, month)
+    known = linear(venue, listing.instrument, listing.contract_size or 1.0)
+    [found] = registry.venue(venue).feed(feed).parse(pages, Context(venue, NOW, month, known))
+    assert found.rows.drop("_line").unique().height == rows
+
+
+def test_mexc_funding_that_is_no_longer_kept_is_learned() -> None:
+    routes = mexc_emulator.routes(mexc_emulator.ResponseBehavior(keeps_funding=timedelta(days=539)))
+    with pytest.raises(NoLongerAvailableError, match="begins at 2025-01-10 08:00"):
+        fetched("mexc", "funding", routes, "BTC_USDT", Span(datetime(2025, 1, 1), datetime(2025, 2, 1)))
+    assert fetched("mexc", "funding", routes, "BTC_USDT", Span(datetime(2025, 1, 11), datetime(2025, 2, 1)))
