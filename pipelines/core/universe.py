@@ -288,6 +288,28 @@ def _bitfinex(symbol: str, market: Market) -> _Found | None:
     return (match["base"], "USDT", "linear") if match and market == "perp" else None
 
 
+def _dash_pair(symbol: str, market: Market) -> _Found | None:
+    """HTX and BingX: BTC-USDT linear, BTC-USD inverse."""
+    base, _, quote = symbol.partition("-")
+    if not base or quote not in ("USDT", "USDC", "USD") or market == "spot":
+        return None
+    return base, quote, "inverse" if quote == "USD" else "linear"
+
+
+def _kucoin(symbol: str, market: Market) -> _Found | None:
+    """KuCoin: XBTUSDTM linear, XBTUSDM inverse; the last M marks a perpetual."""
+    split = split_quote(symbol.removesuffix("M"), ("USDT", "USDC", "USD"))
+    if split is None or market == "spot" or not symbol.endswith("M"):
+        return None
+    return (*split, "inverse" if split[1] == "USD" else "linear")
+
+
+def _phemex(symbol: str, market: Market) -> _Found | None:
+    """Phemex: BTCUSDT and BTCUSDC linear. Its contracts in dollars (BTCUSD) are not read."""
+    split = split_quote(symbol, ("USDT", "USDC"))
+    return (*split, "linear") if split and market == "perp" else None
+
+
 _RULES: Final[dict[str, Callable[[str, Market], _Found | None]]] = {
     "binance": _binance,
     "bybit": _bybit,
@@ -296,6 +318,12 @@ _RULES: Final[dict[str, Callable[[str, Market], _Found | None]]] = {
     "kraken": _kraken,
     "bitmex": _bitmex,
     "bitfinex": _bitfinex,
+    "bingx": _dash_pair,
+    "bitget": _bybit,
+    "htx": _dash_pair,
+    "kucoin": _kucoin,
+    "mexc": _gate,
+    "phemex": _phemex,
     "gate": _gate,
     "gmx": _gmx,
     "dydx": _dydx,

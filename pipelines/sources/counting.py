@@ -19,7 +19,12 @@ DOCUMENTED: Final = (Counting("one_sided", "the venue's documentation"),)
 """Open interest counted one-sided ever since, by the venue's documentation."""
 
 
+UNSETTLED: Final = (
+    Counting("unknown", "no document states a side; captures compared with traded volume will settle it"),
+)
+
 FACTS: Final[Mapping[str, tuple[Counting, ...]]] = {
+    **dict.fromkeys(("bingx", "bitget", "kucoin", "mexc", "phemex"), UNSETTLED),
     "bybit": (
         Counting("two_sided", "Bybit's documentation of openInterest"),
         Counting("one_sided", "singleOpenInterest, read where present; Bybit's changelog", since=datetime(2026, 6, 11)),
@@ -34,6 +39,7 @@ FACTS: Final[Mapping[str, tuple[Counting, ...]]] = {
             since=datetime(2026, 3, 17, 6, 35),
         ),
     ),
+    "htx": (Counting("two_sided", "HTX's documentation: the sum of both buy and sell sides"),),
     "hyperliquid": (
         Counting(
             "unknown",

@@ -39,7 +39,9 @@ from pipelines.sources.reading import AnswerReader, read_pages
 VENUES: Final[Mapping[str, str]] = {
     "binance": "pipelines.sources.cex.binance.venue",
     "binance_archive": "pipelines.sources.cex.binance_archive.venue",
+    "bingx": "pipelines.sources.cex.bingx",
     "bitfinex": "pipelines.sources.cex.bitfinex",
+    "bitget": "pipelines.sources.cex.bitget",
     "bybit": "pipelines.sources.cex.bybit.venue",
     "coinalyze": "pipelines.sources.cex.coinalyze",
     "defillama": "pipelines.sources.chain.defillama",
@@ -47,12 +49,16 @@ VENUES: Final[Mapping[str, str]] = {
     "dydx": "pipelines.sources.dex.dydx",
     **dict.fromkeys(sorted(chain.venue for chain in CHAINS), "pipelines.sources.chain.evm.venue:VENUES"),
     "gate": "pipelines.sources.cex.gate.venue",
+    "htx": "pipelines.sources.cex.htx",
     "hyperliquid": "pipelines.sources.dex.hyperliquid.venue",
     "hyperliquid_fills": "pipelines.sources.dex.hyperliquid.fills",
     "kamino": "pipelines.sources.chain.solana.kamino",
     "kraken": "pipelines.sources.cex.kraken.venue",
+    "kucoin": "pipelines.sources.cex.kucoin",
+    "mexc": "pipelines.sources.cex.mexc",
     "okx": "pipelines.sources.cex.okx.venue",
     "orderly": "pipelines.sources.dex.orderly",
+    "phemex": "pipelines.sources.cex.phemex",
 }
 """Venues by name: the module that defines VENUE, or "module:NAME" where one module defines several venues."""
 

@@ -272,7 +272,7 @@ WITHOUT: Final[Mapping[str, str]] = {
 
 
 WITHOUT_FOLDERS: Final[Mapping[str, str]] = {
-    "cex_more": "venues that no source reads yet",
+    "cex_more": "answers of the venues added in 2026; read by tests/sources/test_more_venues.py, or of venues that no source reads",
     "streams": PUSHED,
     "vendor_files": "files of vendors, for imports",
 }

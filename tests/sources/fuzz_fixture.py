@@ -26,7 +26,8 @@ from pipelines.sources.instruments import TURNOVER
 from pipelines.sources.reading import AnswerReader, read_pages
 from tests.sources.in_process import fetch_pages
 from tests.sources.test_pages import in_process_api, instruments
-from tests.sources.venue_cases import VENUE_CASES, VenueCase
+from tests.sources.venue_case import VenueCase
+from tests.sources.venue_cases import VENUE_CASES
 
 FEEDS: Final = {
     f"{case.venue}.{feed.name}": (case, feed)

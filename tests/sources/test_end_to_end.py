@@ -29,7 +29,8 @@ from pipelines.sandbox.emulator import Emulator, Fault
 from pipelines.sandbox.market_model import AnalyticMarket, Listing
 from pipelines.sources import registry
 from tests.sources.conftest import FAST_RETRY, Clock
-from tests.sources.venue_cases import VENUE_CASES, YEAR, FeedCase, VenueCase
+from tests.sources.venue_case import YEAR, FeedCase, VenueCase
+from tests.sources.venue_cases import VENUE_CASES
 
 MARKET: Final = AnalyticMarket()
 by_venue: Final = pytest.mark.parametrize("case", VENUE_CASES, ids=lambda case: case.venue)

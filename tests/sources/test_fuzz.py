@@ -35,7 +35,7 @@ from tests.sources.fuzz_fixture import (
 EXAMPLES: Final = 4
 """Random faults of a feed in the usual suite; each is made from its number alone."""
 
-WITHOUT_IDS: Final = frozenset({"gate.liq_orders", "okx.liquidations", "orderly.liquidations"})
+WITHOUT_IDS: Final = frozenset({"bitget.liquidations", "gate.liq_orders", "okx.liquidations", "orderly.liquidations"})
 """Feeds whose events have no id: two that are equal are two events."""
 
 FOUND: Final[tuple[tuple[str, int], ...]] = ()

@@ -45,6 +45,12 @@ class Case:
             "deribit": {"result": [
                 {"instrument_name": self.instrument, "open_interest": amount, "volume": rest, "creation_timestamp": MS}
             ]},
+            "bitget": {"data": [{"symbol": self.instrument, "ts": MS, "openInterest": amount, "volume24h": rest}]},
+            "htx": {"data": {"tick": [{"ts": MS, "volume": amount, "value": rest}]}},
+            "mexc": {"data": [{"symbol": self.instrument, "timestamp": MS, "holdVol": amount, "volume24": rest, "lastPrice": 9}]},
+            "phemex": {"result": [
+                {"symbol": self.instrument, "timestamp": MS * 1_000_000, "openInterestRv": amount, "volumeRq": rest}
+            ]},
             "hyperliquid": [{"universe": [{"name": "BTC"}]},
                             [{"openInterest": amount, "funding": 0, "markPx": 9, "dayNtlVlm": rest}]],
         }  # fmt: skip
@@ -60,14 +66,18 @@ CASES = (
     Case(
         "binance_archive", "cm_metrics", "BTCUSD_PERP", path="/x/BTCUSD_PERP-metrics-2024-03-05.zip", zero_alone=False
     ),
+    Case("bitget", "open_interest", "BTCUSDT"),
+    Case("htx", "open_interest", "BTC-USDT"),
+    Case("mexc", "open_interest", "BTC_USDT"),
+    Case("phemex", "open_interest", "BTCUSDT"),
     Case("deribit", "open_interest", "BTC-PERPETUAL"),
     Case("gate", "contract_stats", "BTC_USDT"),
     Case("hyperliquid", "contexts", "BTC"),
     Case("kraken", "current_open_interest", "PF_XBTUSD"),
     Case("okx", "open_interest", "BTC-USDT-SWAP"),
 )
-"""Every feed whose records state open interest beside an amount, a volume or a ratio. Bybit, Bitfinex, dYdX and Coinalyze state it
-alone: their zeros are judged by the candles of the day (int_open_interest_by_source)."""
+"""Every feed whose records state open interest beside an amount, a volume or a ratio. Bybit, Bitfinex, BingX, KuCoin, dYdX and
+Coinalyze state it alone: their zeros are judged by the candles of the day (int_open_interest_by_source)."""
 
 
 def states(case: Case, answers: Sequence[bytes]) -> tuple[int, list[str]]:

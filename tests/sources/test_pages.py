@@ -21,7 +21,8 @@ from pipelines.sandbox.market_model import AnalyticMarket
 from pipelines.sources import registry
 from pipelines.sources.instruments import INSTRUMENTS, SCHEMA, InstrumentHistory
 from tests.sources.in_process import InProcessApi, fetch_pages
-from tests.sources.venue_cases import VENUE_CASES, VenueCase
+from tests.sources.venue_case import VenueCase
+from tests.sources.venue_cases import VENUE_CASES
 
 MARKET: Final = AnalyticMarket()
 FEEDS: Final = {

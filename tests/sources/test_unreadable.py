@@ -24,7 +24,8 @@ from pipelines.sources import registry
 from pipelines.sources.instruments import INSTRUMENTS, InstrumentHistory, jobs_of
 from tests.sources.fuzz_fixture import SHAPES, STAMPS, ChangedApi, contract
 from tests.sources.test_pages import in_process_api, instruments
-from tests.sources.venue_cases import VENUE_CASES, VenueCase
+from tests.sources.venue_case import VenueCase
+from tests.sources.venue_cases import VENUE_CASES
 
 
 def query(settings: Settings, sql: str) -> list[tuple[Any, ...]]:
