@@ -243,8 +243,15 @@ def _bitmex(symbol: str, market: Market) -> _Found | None:
     return base, quote, "inverse" if base == "XBT" else "quanto"
 
 
+def _hyperliquid(symbol: str, market: Market) -> _Found | None:
+    """Hyperliquid: BTC, kPEPE; perpetuals that others deploy have the name of their exchange before them: xyz:TSLA. Their quote is
+    what they settle in, which is not in the name."""
+    match = re.fullmatch(r"(?:[a-z0-9]+:)?(?P<base>k?[A-Z0-9]+)", symbol)
+    return (match["base"], "USDC", "linear") if match and market == "perp" else None
+
+
 def _bare(quote: str) -> Callable[[str, Market], _Found | None]:
-    """Hyperliquid and Lighter name a perpetual by its base only: BTC, kPEPE."""
+    """Lighter names a perpetual by its base only: BTC."""
 
     def rule(symbol: str, market: Market) -> _Found | None:
         if market == "spot" or re.fullmatch(r"k?[A-Z0-9]+", symbol) is None:
@@ -299,7 +306,7 @@ _RULES: Final[dict[str, Callable[[str, Market], _Found | None]]] = {
     "gate": _gate,
     "gmx": _gmx,
     "dydx": _dydx,
-    "hyperliquid": _bare("USDC"),
+    "hyperliquid": _hyperliquid,
     "lighter": _bare("USDC"),
     "orderly": _orderly,
 }

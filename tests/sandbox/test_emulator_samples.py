@@ -121,7 +121,8 @@ def okx(sample: str, path: str, sampled: Pick = whole, newer: Sequence[str] = ()
 def hyperliquid(sample: str, place: int, **body: Any) -> Row:
     return Row(
         f"onchain/hyperliquid/{sample}", "hyperliquid", "/info", body=body,
-        sampled=at("interactions", place, "response"), newer=frozenset({"isDelisted"}),
+        sampled=at("interactions", place, "response"),
+        newer=frozenset({"isDelisted", "marginTables", "collateralToken"}),
     )  # fmt: skip
 
 

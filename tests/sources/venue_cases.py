@@ -389,17 +389,33 @@ def liquidated_days(market: AnalyticMarket, listing: Listing, window: Window) ->
     return sums.filter((index + pl.col("event_at").dt.day()) % 2 == 1)
 
 
+def is_deployed(listing: Listing) -> bool:
+    """Whether an exchange that others deploy on Hyperliquid lists it."""
+    return ":" in listing.instrument
+
+
+def is_own(listing: Listing) -> bool:
+    return ":" not in listing.instrument
+
+
 HYPERLIQUID: Final = VenueCase(
     "hyperliquid", hyperliquid, hyperliquid.LISTINGS,
-    crowd("hyperliquid", "{}", scaled="k{}", quote="USDC", interval_hours=1),
+    (
+        *crowd("hyperliquid", "{}", scaled="k{}", quote="USDC", interval_hours=1),
+        *crowd("hyperliquid", "xyz:{}", quote="USDC", interval_hours=1)[:20],
+        *crowd("hyperliquid", "flx:{}", quote="USDH", interval_hours=1)[:20],
+    ),
     (
         FeedCase("funding", "funding_rates", expected.funding()),
         FeedCase("candles", "candles", expected.candles("volume_base", "trades"), days=207),
-        FeedCase("liquidation_totals", "liquidation_totals", liquidated_days, lag=1, whole=True),
+        FeedCase("liquidation_totals", "liquidation_totals", liquidated_days, of=is_own, lag=1, whole=True),
     ),
-    captured=(
-        FeedCase("contexts", "open_interest", expected.open_interest_now(60, units="base"), whole=True),
-        FeedCase("contexts", "funding_rates", expected.next_funding, whole=True),
+    captured=tuple(
+        FeedCase(feed, table, rows, of=of, whole=True)
+        for feed, of in (("contexts", is_own), ("dex_contexts", is_deployed))
+        for table, rows in (
+            ("open_interest", expected.open_interest_now(60, units="base")), ("funding_rates", expected.next_funding),
+        )
     ),
 )  # fmt: skip
 
