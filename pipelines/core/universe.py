@@ -250,6 +250,12 @@ def _hyperliquid(symbol: str, market: Market) -> _Found | None:
     return (match["base"], "USDC", "linear") if match and market == "perp" else None
 
 
+def _aster(symbol: str, market: Market) -> _Found | None:
+    """Aster: BTCUSDT, CLUSD1; all linear."""
+    split = split_quote(symbol, ("USDT", "USDC", "USD1", "USDF", "USD"))
+    return (*split, "linear") if split and market == "perp" else None
+
+
 def _bare(quote: str) -> Callable[[str, Market], _Found | None]:
     """Lighter names a perpetual by its base only: BTC."""
 
@@ -307,6 +313,7 @@ _RULES: Final[dict[str, Callable[[str, Market], _Found | None]]] = {
     "gmx": _gmx,
     "dydx": _dydx,
     "hyperliquid": _hyperliquid,
+    "aster": _aster,
     "lighter": _bare("USDC"),
     "orderly": _orderly,
 }

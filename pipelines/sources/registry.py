@@ -37,6 +37,7 @@ from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHisto
 from pipelines.sources.reading import AnswerReader, read_pages
 
 VENUES: Final[Mapping[str, str]] = {
+    "aster": "pipelines.sources.dex.aster",
     "binance": "pipelines.sources.cex.binance.venue",
     "binance_archive": "pipelines.sources.cex.binance_archive.venue",
     "bitfinex": "pipelines.sources.cex.bitfinex",

@@ -16,7 +16,7 @@ from polars.testing import assert_frame_equal
 from pipelines.extract.venue import Context, Job, Span
 from pipelines.sandbox.emulator import Handler, Request, Response
 from pipelines.sandbox.market_model import AnalyticMarket, MarketModel
-from pipelines.sandbox.venues import binance, bitfinex, bybit, deribit, dydx, gate, hyperliquid, okx
+from pipelines.sandbox.venues import aster, binance, bitfinex, bybit, deribit, dydx, gate, hyperliquid, okx
 from pipelines.sources import registry
 from pipelines.sources.instruments import SCHEMA
 from tests.sources.in_process import InProcessApi, fetch_pages
@@ -25,7 +25,7 @@ NOW = datetime(2024, 3, 10, 6)
 DAY = date(2024, 3, 8)
 MARKET = AnalyticMarket()
 EMULATORS: dict[str, Any] = {
-    "binance": binance, "bitfinex": bitfinex, "bybit": bybit, "deribit": deribit, "dydx": dydx, "gate": gate,
+    "aster": aster, "binance": binance, "bitfinex": bitfinex, "bybit": bybit, "deribit": deribit, "dydx": dydx, "gate": gate,
     "hyperliquid": hyperliquid, "okx": okx,
 }  # fmt: skip
 
@@ -47,6 +47,8 @@ class Case:
 
 
 CASES = (
+    Case("aster", "funding", "BTCUSDT", (), "fundingTime", 2, keeps="oldest"),
+    Case("aster", "candles", "BTCUSDT", (), 0, 10, keeps="oldest"),
     Case("binance", "open_interest", "BTCUSDT", (), "timestamp", 50),
     Case("binance", "long_short_ratios", "BTCUSDT", (), "timestamp", 50),
     Case("binance", "funding", "BTCUSDT", (), "fundingTime", 2, keeps="oldest"),

@@ -16,6 +16,7 @@ import polars as pl
 from pipelines.sandbox.emulator import Route
 from pipelines.sandbox.market_model import AnalyticMarket, Listing, Measure
 from pipelines.sandbox.venues import (
+    aster,
     binance,
     binance_archive,
     bitfinex,
@@ -508,6 +509,15 @@ ORDERLY: Final = VenueCase(
     (FeedCase("liquidations", "liquidations", expected.liquidations(columns=("quantity_base",)), whole=True),),
 )  # fmt: skip
 
+ASTER: Final = VenueCase(
+    "aster", aster, aster.LISTINGS, crowd("aster", "{}USDT", scaled="1000{}USDT"),
+    (
+        FeedCase("funding", "funding_rates", expected.funding()),
+        FeedCase("candles", "candles", expected.candles(*VOLUMES, "taker_buy_base", "trades")),
+    ),
+    captured=(FeedCase("open_interest", "open_interest", expected.open_interest_now(60, units="base")),),
+)  # fmt: skip
+
 VENUE_CASES: Final = (
-    BINANCE, BINANCE_ARCHIVE, BITFINEX, BYBIT, COINALYZE, DERIBIT, DYDX, GATE, HYPERLIQUID, KRAKEN, OKX, ORDERLY,
+    ASTER, BINANCE, BINANCE_ARCHIVE, BITFINEX, BYBIT, COINALYZE, DERIBIT, DYDX, GATE, HYPERLIQUID, KRAKEN, OKX, ORDERLY,
 )  # fmt: skip

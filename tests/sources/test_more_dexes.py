@@ -1,0 +1,156 @@
+"""Hyperliquid's deployed exchanges, Aster, Lighter, edgeX, Paradex: answers in their real shapes give the right values.
+
+Their paging, faults, fuzzed answers and whole days are in the tables that all exchanges share (venue_cases.py).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+import pytest
+
+from pipelines.core.errors import RequestRefusedError, ThrottledError
+from pipelines.extract.venue import Page, Parsed
+from pipelines.sources import registry
+from pipelines.sources.dex import aster
+from pipelines.sources.dex.hyperliquid import wire as hyperliquid_wire
+from tests.sources.test_evidence import AT, evidence, parsed
+
+
+def sampled(samples_dir: Path, name: str, request: dict[str, Any], *, subject: str = "*", at: datetime = AT) -> Page:
+    """An answer of samples/cex_more, as it was recorded."""
+    return Page(subject, {"endpoint": "api", **request}, 200, at, (samples_dir / "cex_more" / name).read_bytes())
+
+
+def rejected_lines(one: Parsed) -> list[int]:
+    return [] if one.rejects is None else one.rejects["line"].to_list()
+
+
+def states(found: list[Parsed]) -> dict[str, pl.DataFrame]:
+    return {one.table: one.rows for one in found}
+
+
+# Hyperliquid's deployed exchanges
+
+
+def test_a_deployed_perpetual_has_the_class_and_the_settlement_of_its_exchange() -> None:
+    own = Page("*", {"body": {"type": "meta"}}, 200, AT, b'{"universe":[{"name":"BTC"}]}')
+    names = ("all_perp_metas", "perp_categories", "spot_meta")
+    [found] = parsed(
+        "hyperliquid", "instruments", own, *(evidence("hyperliquid", "instruments", name) for name in names)
+    )
+    columns = ("instrument", "asset", "asset_class", "quote", "multiplier")
+    assert found.rows.select(columns).rows() == [
+        ("BTC", "BTC", None, "USDC", 1.0),
+        ("xyz:TSLA", "TSLA.STOCK", "stock", "USDC", 1.0),
+        # No category: it may be anything.
+        ("xyz:NEW", "NEW.OTHER", "other", "USDC", 1.0),
+        ("xyz:JPY", "JPY.FOREX", "forex", "USDC", 1.0),
+        ("flx:BTC", "BTC", "crypto", "USDH", 1.0),
+        ("flx:kPEPE", "PEPE", "crypto", "USDH", 1000.0),
+    ]
+    assert found.rejects is not None
+    assert found.rejects.select("reason", "field").rows() == [
+        ("unparsable", "name"), ("unknown_instrument", "collateralToken"),
+    ]  # fmt: skip
+
+
+def test_recorded_states_of_a_deployed_exchange(samples_dir: Path) -> None:
+    request = {"body": {"type": "metaAndAssetCtxs", "dex": "xyz"}}
+    found = states(
+        parsed(
+            "hyperliquid",
+            "dex_contexts",
+            sampled(samples_dir, "hyperliquid_hip3/meta_and_asset_ctxs_xyz.json", request),
+        )
+    )
+    assert found["open_interest"].select("instrument", "oi_base", "counting").row(0) == (
+        "xyz:TSLA",
+        120643.206,
+        "unknown",
+    )
+    # The fourth is delisted.
+    assert found["open_interest"].height == found["funding_rates"].height == 3
+    of_ours = states(parsed("hyperliquid", "dex_contexts", evidence("hyperliquid", "dex_contexts", "delisted")))
+    assert of_ours["open_interest"].select("instrument", "oi_base").rows() == [("xyz:TSLA", 120643.5)]
+
+
+def test_recorded_funding_of_a_deployed_perpetual(samples_dir: Path) -> None:
+    page = sampled(
+        samples_dir,
+        "hyperliquid_hip3/funding_history_xyz.json",
+        {"body": {"type": "fundingHistory"}},
+        subject="xyz:XYZ100",
+    )
+    [found] = parsed("hyperliquid", "funding", page)
+    assert found.rows.select("instrument", "settled_at", "rate").rows() == [
+        ("xyz:XYZ100", datetime(2026, 9, 11, 16), 0.00000625), ("xyz:XYZ100", datetime(2026, 9, 11, 17), 0.00000625),
+    ]  # fmt: skip
+
+
+def test_recorded_categories_are_all_known(samples_dir: Path) -> None:
+    from pipelines.sources.dex.hyperliquid.dexes import CLASSES
+
+    listed = orjson.loads((samples_dir / "cex_more/hyperliquid_hip3/perp_categories.json").read_bytes())
+    told = orjson.loads((samples_dir / "cex_more/hyperliquid_hip3/perp_concise_annotations.json").read_bytes())
+    found = {name.lower() for _, name in listed} | {one["category"].lower() for _, one in told}
+    assert found <= set(CLASSES)
+
+
+def test_an_exchange_that_is_not_known_is_named() -> None:
+    page = Page("*", {"path": "/info", "body": {"type": "metaAndAssetCtxs", "dex": "vntl"}}, 200, AT, b"null")
+    with pytest.raises(hyperliquid_wire.UnknownNameError, match="null response"):
+        hyperliquid_wire.check(page)
+
+
+# Aster
+
+
+def test_aster_classes_are_tags() -> None:
+    [found] = parsed("aster", "instruments", evidence("aster", "instruments", "mixed_list"))
+    columns = ("instrument", "asset", "asset_class", "quote", "multiplier", "listed_at")
+    day = datetime(2025, 9, 14, 6)
+    assert found.rows.select(columns).rows() == [
+        ("BTCUSDT", "BTC", "crypto", "USDT", 1.0, day),
+        ("1000PEPEUSDT", "PEPE", "crypto", "USDT", 1000.0, day),
+        ("OPENAIUSDT", "OPENAI.STOCK", "stock", "USDT", 1.0, day),
+        ("SPYUSDT", "SPY.STOCK", "stock", "USDT", 1.0, day),
+        ("CLUSD1", "CL.COMMODITY", "commodity", "USD1", 1.0, day),
+        ("ODDUSDT", "ODD.OTHER", "other", "USDT", 1.0, day),
+        ("SKHXUSDT", "SKHX.STOCK", "stock", "USDT", 1.0, None),
+    ]
+    assert rejected_lines(found) == [9]
+
+
+def test_aster_states_and_rates() -> None:
+    [interest] = parsed("aster", "open_interest", evidence("aster", "open_interest", "one", subject="BTCUSDT"))
+    assert interest.rows.select("instrument", "event_at", "oi_base", "counting").rows() == [
+        ("BTCUSDT", datetime(2026, 10, 1, 0, 0, 0, 123_000), 18234.125, "one_sided")
+    ]
+    [funding] = parsed("aster", "funding", evidence("aster", "funding", "ascending", subject="BTCUSDT"))
+    assert funding.rows.select("settled_at", "rate").rows() == [
+        (datetime(2026, 9, 30, 16), 0.00008093), (datetime(2026, 10, 1), -0.00006482),
+    ]  # fmt: skip
+
+
+def test_recorded_answers_of_aster(samples_dir: Path) -> None:
+    [listed] = parsed("aster", "instruments", sampled(samples_dir, "aster/exchange_info_classes.json", {}))
+    assert dict(listed.rows.select("instrument", "asset_class").rows()) == {
+        "OPENAIUSDT": "stock", "RTXUSDT": "crypto", "XAUUSDT": "commodity", "SPYUSDT": "stock", "CLUSD1": "commodity",
+        "SKHXUSDT": "stock",
+    }  # fmt: skip
+    [funding] = parsed("aster", "funding", sampled(samples_dir, "aster/funding_rate.json", {}, subject="BTCUSDT"))
+    assert funding.rows["rate"].to_list() == [0.00008093, 0.00006482, 0.00004447, 0.00004761, 0.00002863]
+
+
+def test_aster_refusals() -> None:
+    unknown = evidence("aster", "funding", "unknown_symbol")
+    aster.check(unknown)
+    for code, kind in ((-1003, ThrottledError), (-1100, RequestRefusedError)):
+        body = orjson.dumps({"code": code, "msg": "no"})
+        with pytest.raises(kind):
+            registry.venue("aster").check(Page("*", {"path": "/x"}, 200, AT, body))
