@@ -364,13 +364,12 @@ class _Run:
 
     def _of_the_living(self, partition: Partition, fetched: dict[str, Outcome]) -> dict[str, Outcome]:
         """`fetched`; nothing of it, and failures, if the answers show that the venue is dead."""
-        answered = [name for name, outcome in fetched.items() if outcome in ANSWERED]
+        if not set(fetched.values()) <= ANSWERED:
+            return fetched
+        # What a feed calls empty, without an answer that is landed, its venue said of the subject itself.
+        answered = [name for name, outcome in fetched.items() if outcome == "complete"]
         pulse = self.reader.pulse(partition.span)
-        cause = (
-            cause_of_death(self.store, self.source, self.feed, partition.span, answered, pulse, now=self.now)
-            if len(answered) == len(fetched)
-            else None
-        )
+        cause = cause_of_death(self.store, self.source, self.feed, partition.span, answered, pulse, now=self.now)
         if cause is None:
             return fetched
         error = DeadVenueError(
