@@ -41,7 +41,13 @@ def cause_of_death(
     tell."""
     judged = STATES & set(feed.tables)
     of_venue = feed.subjects is None and not feed.follows
-    if pulse is None or not judged or not subjects or (len(subjects) < SUBJECTS and not of_venue) or span.end < now - RECENT:
+    if (
+        pulse is None
+        or not judged
+        or not subjects
+        or (len(subjects) < SUBJECTS and not of_venue)
+        or span.end < now - RECENT
+    ):
         return None
     asked = "the whole venue" if set(subjects) == {WHOLE_VENUE} else f"{len(subjects)} instruments"
     if pulse.rows == 0:

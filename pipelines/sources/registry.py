@@ -51,6 +51,7 @@ VENUES: Final[Mapping[str, str]] = {
     "hyperliquid": "pipelines.sources.dex.hyperliquid.venue",
     "hyperliquid_fills": "pipelines.sources.dex.hyperliquid.fills",
     "kraken": "pipelines.sources.cex.kraken.venue",
+    "lighter": "pipelines.sources.dex.lighter",
     "okx": "pipelines.sources.cex.okx.venue",
     "orderly": "pipelines.sources.dex.orderly",
 }

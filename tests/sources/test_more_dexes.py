@@ -154,3 +154,65 @@ def test_aster_refusals() -> None:
         body = orjson.dumps({"code": code, "msg": "no"})
         with pytest.raises(kind):
             registry.venue("aster").check(Page("*", {"path": "/x"}, 200, AT, body))
+
+
+# Lighter
+
+
+def test_lighter_counts_active_perpetuals_once() -> None:
+    [listed] = parsed("lighter", "instruments", evidence("lighter", "details", "mixed_list"))
+    assert listed.rows.select("instrument", "asset", "multiplier").rows() == [
+        ("BTC", "BTC", 1.0), ("1000PEPE", "PEPE", 1000.0), ("PIPPIN", "PIPPIN", 1.0), ("SOL", "SOL", 1.0),
+    ]  # fmt: skip
+    [found] = parsed("lighter", "details", evidence("lighter", "details", "mixed_list"))
+    assert found.rows.select("instrument", "oi_base", "counting").rows() == [
+        ("BTC", 2092.5, "one_sided"), ("1000PEPE", 1407378.25, "one_sided"),
+    ]  # fmt: skip
+    # One without a symbol, and one whose zero stands beside a volume.
+    assert sorted(rejected_lines(found)) == [5, 6]
+
+
+def test_lighter_days_count_both_sides() -> None:
+    [found] = parsed(
+        "lighter", "daily_open_interest", evidence("lighter", "daily_open_interest", "both_sides", subject="BTC")
+    )
+    assert found.rows.select("event_at", "oi_usd", "oi_raw", "counting", "period").rows() == [
+        (datetime(2026, 9, 29), 162500000.25, 325000000.5, "halved", "1d"),
+        (datetime(2026, 9, 30), 163000000.0, 326000000.0, "halved", "1d"),
+    ]
+
+
+def test_lighter_rates_are_percent_and_their_values_are_finer() -> None:
+    pages = [
+        evidence("lighter", "funding", "percent_and_value", subject="BTC"),
+        evidence("lighter", "candles", "gaps", subject="BTC"),
+    ]
+    [found] = parsed("lighter", "funding", *pages)
+    assert found.rows["rate"].to_list() == pytest.approx([0.07879940 / 77758, -0.0010 / 100])
+    assert found.rows["settled_at"].to_list() == [datetime(2026, 10, 1), datetime(2026, 10, 1, 1)]
+    assert rejected_lines(found) == [3]
+
+
+def test_lighter_candles_fill_what_is_zero() -> None:
+    page = evidence("lighter", "candles", "gaps", subject="BTC")
+    later = Page(page.subject, page.request, 200, datetime(2026, 10, 1, 3), page.body)
+    [found] = parsed("lighter", "candles", later)
+    assert found.rows.select("opened_at", "close", "volume_base").rows() == [
+        (datetime(2026, 10, 1), 77790.0, 12.5), (datetime(2026, 10, 1, 1), 77790.0, 0.0),
+    ]  # fmt: skip
+
+
+def test_recorded_answers_of_lighter(samples_dir: Path) -> None:
+    [states_now] = parsed("lighter", "details", sampled(samples_dir, "lighter/order_book_details.json", {}))
+    assert states_now.rows.select("instrument", "oi_base").rows() == [("BTC", 2092.76507)]
+    page = sampled(samples_dir, "lighter/fundings_1h.json", {"path": "/api/v1/fundings"}, subject="BTC")
+    [rates] = parsed("lighter", "funding", page)
+    assert rates.rows["rate"].to_list() == pytest.approx([1e-5, 1e-6, 1e-6, 1e-5])
+    for name in ("candles", "candles_naut"):
+        [bars] = parsed("lighter", "candles", sampled(samples_dir, f"lighter/{name}.json", {}, subject="ETH"))
+        assert bars.rows.height == len(orjson.loads((samples_dir / f"cex_more/lighter/{name}.json").read_bytes())["c"])
+
+
+def test_lighter_refusals() -> None:
+    with pytest.raises(RequestRefusedError, match="invalid market index"):
+        registry.venue("lighter").check(evidence("lighter", "funding", "refused"))

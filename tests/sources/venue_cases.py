@@ -27,6 +27,7 @@ from pipelines.sandbox.venues import (
     gate,
     hyperliquid,
     kraken,
+    lighter,
     okx,
     orderly,
 )
@@ -518,6 +519,25 @@ ASTER: Final = VenueCase(
     captured=(FeedCase("open_interest", "open_interest", expected.open_interest_now(60, units="base")),),
 )  # fmt: skip
 
+
+def lighter_days(market: AnalyticMarket, listing: Listing, window: Window) -> pl.DataFrame:
+    """Dollars at the end of every day since the venue's first."""
+    start = max(window.start, lighter.FIRST_DAY - timedelta(days=1))
+    return expected.open_interest(1440)(market, listing, Window(start, window.end, window.now)).select(
+        "event_at", "oi_usd"
+    )
+
+
+LIGHTER: Final = VenueCase(
+    "lighter", lighter, lighter.LISTINGS, crowd("lighter", "{}", scaled="1000{}", quote="USDC", interval_hours=1),
+    (
+        FeedCase("daily_open_interest", "open_interest", lighter_days),
+        FeedCase("funding", "funding_rates", expected.funding("interval_hours")),
+        FeedCase("candles", "candles", expected.candles(*VOLUMES)),
+    ),
+    captured=(FeedCase("details", "open_interest", expected.open_interest_now(60, units="base"), whole=True),),
+)  # fmt: skip
+
 VENUE_CASES: Final = (
-    ASTER, BINANCE, BINANCE_ARCHIVE, BITFINEX, BYBIT, COINALYZE, DERIBIT, DYDX, GATE, HYPERLIQUID, KRAKEN, OKX, ORDERLY,
+    ASTER, BINANCE, BINANCE_ARCHIVE, BITFINEX, BYBIT, COINALYZE, DERIBIT, DYDX, GATE, HYPERLIQUID, KRAKEN, LIGHTER, OKX, ORDERLY,
 )  # fmt: skip

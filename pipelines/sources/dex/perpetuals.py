@@ -5,13 +5,17 @@ Fields and units of a venue's payloads are in its module; mapping symbols to ass
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import weakref
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
 import polars as pl
 
-from pipelines.extract.venue import Counting, Parsed
+from pipelines.core.errors import LeverhouseError
+from pipelines.extract.venue import Api, Counting, Job, Parsed
 from pipelines.sources import counting
 from pipelines.sources.asset_class import with_asset_class
 from pipelines.sources.instruments import parse_symbols
@@ -102,3 +106,24 @@ def hourly_candles(venue: str, found: Records, *columns: str | pl.Expr, instrume
         detail="the candle is not closed yet",
     )  # fmt: skip
     return Parsed("candles", rows, pl.concat([found.rejects, early]))
+
+
+@dataclass(eq=False)
+class Ids:
+    """The numbers by which a venue is asked about its instruments, by name. The list is asked for once per client."""
+
+    listed: Callable[[Api], Awaitable[Mapping[str, str]]]
+    _asked: weakref.WeakKeyDictionary[Api, asyncio.Task[Mapping[str, str]]] = field(
+        default_factory=weakref.WeakKeyDictionary
+    )
+
+    async def of(self, api: Api, job: Job) -> str | None:
+        """The number of the job's instrument; None if the venue no longer lists it."""
+        if api not in self._asked:
+            self._asked[api] = asyncio.ensure_future(self.listed(api))
+        try:
+            return (await self._asked[api]).get(job.subject)
+        except LeverhouseError:
+            # The next job asks again.
+            self._asked.pop(api, None)
+            raise
