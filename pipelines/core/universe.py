@@ -256,6 +256,18 @@ def _aster(symbol: str, market: Market) -> _Found | None:
     return (*split, "linear") if split and market == "perp" else None
 
 
+def _edgex(symbol: str, market: Market) -> _Found | None:
+    """edgeX: BTCUSDC, linear; BTCUSD before V2."""
+    split = split_quote(symbol, ("USDC", "USDT", "USD"))
+    return (*split, "linear") if split and market == "perp" else None
+
+
+def _paradex(symbol: str, market: Market) -> _Found | None:
+    """Paradex: BTC-USD-PERP, settled in USDC, so linear."""
+    match = re.fullmatch(r"(?P<base>k?[A-Z0-9]+)-USD-PERP", symbol)
+    return (match["base"], "USD", "linear") if match and market == "perp" else None
+
+
 def _bare(quote: str) -> Callable[[str, Market], _Found | None]:
     """Lighter names a perpetual by its base only: BTC."""
 
@@ -314,6 +326,8 @@ _RULES: Final[dict[str, Callable[[str, Market], _Found | None]]] = {
     "dydx": _dydx,
     "hyperliquid": _hyperliquid,
     "aster": _aster,
+    "edgex": _edgex,
+    "paradex": _paradex,
     "lighter": _bare("USDC"),
     "orderly": _orderly,
 }

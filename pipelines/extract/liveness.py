@@ -19,6 +19,9 @@ STATES: Final = frozenset({"open_interest", "funding_rates", "candles", "option_
 STATE: Final = "state"
 """Key in the manifest of captures: the digest of the values in it."""
 
+LISTS: Final = frozenset({"instruments"})
+"""Tables that may stay as they are, but are never empty."""
+
 FROZEN_AFTER: Final = timedelta(hours=24)
 RECENT: Final = timedelta(days=3)
 """Of older days a living venue may keep nothing."""
@@ -39,7 +42,7 @@ def cause_of_death(
 ) -> str | None:
     """Why the venue of a feed is dead by what it answered about all of `subjects` in a span; None if it lives, or if this does not
     tell."""
-    judged = STATES & set(feed.tables)
+    judged = (STATES | LISTS) & set(feed.tables)
     of_venue = feed.subjects is None and not feed.follows
     if (
         pulse is None
@@ -52,6 +55,8 @@ def cause_of_death(
     asked = "the whole venue" if set(subjects) == {WHOLE_VENUE} else f"{len(subjects)} instruments"
     if pulse.rows == 0:
         return f"it answers with nothing about {asked}"
+    if not judged & STATES:
+        return None
     if isinstance(feed.cadence, Daily):
         return None if pulse.moves else f"no value about {asked} moves all day"
     since = _unchanged_since(store, source, feed.cadence, span, pulse.digest)

@@ -17,7 +17,7 @@ from pipelines.contract.batch import no_rejects
 from pipelines.contract.ddl import Contract, Table
 from pipelines.core.errors import SourceFormatError
 from pipelines.core.files import is_fault_of_bytes
-from pipelines.extract.liveness import STATES
+from pipelines.extract.liveness import LISTS, STATES
 from pipelines.extract.venue import Context, Daily, Feed, Page, Parsed, Pulse, Span, Venue
 from pipelines.sources.account import LINE, Account
 from pipelines.sources.instruments import TURNOVER
@@ -135,7 +135,7 @@ class _Pulse:
     series: int = 0
 
     def add(self, one: Parsed) -> None:
-        if one.table not in STATES or one.rows.is_empty():
+        if one.table not in STATES | LISTS or one.rows.is_empty():
             return
         self.rows += one.rows.height
         values = [c for c, kind in one.rows.schema.items() if not isinstance(kind, pl.Datetime) and c != LINE]

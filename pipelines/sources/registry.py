@@ -46,6 +46,7 @@ VENUES: Final[Mapping[str, str]] = {
     "defillama": "pipelines.sources.chain.defillama",
     "deribit": "pipelines.sources.cex.deribit.venue",
     "dydx": "pipelines.sources.dex.dydx",
+    "edgex": "pipelines.sources.dex.edgex",
     **dict.fromkeys(sorted(chain.venue for chain in CHAINS), "pipelines.sources.chain.evm.venue:VENUES"),
     "gate": "pipelines.sources.cex.gate.venue",
     "hyperliquid": "pipelines.sources.dex.hyperliquid.venue",

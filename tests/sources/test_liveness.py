@@ -131,6 +131,15 @@ def test_a_day_of_which_a_venue_says_nothing_at_all_is_not_empty(source: str, se
     assert report.landings == ()
 
 
+# The list of dYdX is an object.
+@pytest.mark.parametrize("venue", [name for name in CASES if name not in (*VENDORS, "dydx")])
+def test_a_list_of_instruments_without_any_is_not_landed(venue: str, settings: Settings) -> None:
+    clock = Clock(CASES[venue].now)
+    report = asked(settings, CASES[venue], INSTRUMENTS, clock, change=without_rows)
+    assert is_dead(report), report.failures
+    assert LandingStore(settings.root).current(f"{venue}.{INSTRUMENTS}") == []
+
+
 class StandingMarket(AnalyticMarket):
     """Index and open interest stand still, and nothing is traded, as at CoinEx since 2026-09-22."""
 

@@ -216,3 +216,36 @@ def test_recorded_answers_of_lighter(samples_dir: Path) -> None:
 def test_lighter_refusals() -> None:
     with pytest.raises(RequestRefusedError, match="invalid market index"):
         registry.venue("lighter").check(evidence("lighter", "funding", "refused"))
+
+
+# edgeX
+
+
+def test_edgex_flags_shares_and_currencies() -> None:
+    [found] = parsed("edgex", "instruments", evidence("edgex", "instruments", "mixed_list"))
+    assert found.rows.select("instrument", "asset", "asset_class", "multiplier").rows() == [
+        ("BTCUSDC", "BTC", None, 1.0), ("TSLAUSDC", "TSLA.STOCK", "stock", 1.0), ("EURUSDC", "EUR.FOREX", "forex", 1.0),
+        ("1000PEPEUSDC", "PEPE", None, 1000.0),
+    ]  # fmt: skip
+    assert rejected_lines(found) == [5]
+
+
+def test_edgex_states_and_settlements() -> None:
+    one, nothing = (evidence("edgex", "ticker", name, subject="BTCUSDC") for name in ("one", "unknown_contract"))
+    [interest] = parsed("edgex", "ticker", one, nothing)
+    assert interest.rows.select("instrument", "oi_base", "counting").rows() == [("BTCUSDC", 3284.957, "unknown")]
+    [funding] = parsed("edgex", "funding", evidence("edgex", "funding", "newest_first", subject="BTCUSDC"))
+    assert funding.rows.select("settled_at", "rate", "interval_hours", "mark_price").rows() == [
+        (datetime(2026, 10, 1), -0.00005067, 4.0, 77238.8), (datetime(2026, 9, 30, 20), 0.0001, 4.0, 77238.8),
+    ]  # fmt: skip
+    with pytest.raises(ThrottledError):
+        registry.venue("edgex").check(evidence("edgex", "funding", "throttled"))
+
+
+def test_recorded_answers_of_edgex(samples_dir: Path) -> None:
+    [interest] = parsed("edgex", "ticker", sampled(samples_dir, "edgex/get_ticker.json", {}, subject="BTCUSDC"))
+    assert interest.rows["oi_base"].to_list() == [3284.957]
+    page = sampled(samples_dir, "edgex/get_funding_rate_page.json", {}, subject="BTCUSDC")
+    registry.venue("edgex").check(page)
+    [funding] = parsed("edgex", "funding", page)
+    assert funding.rows["rate"].to_list() == [-0.00005067, -0.0000522, -0.00005842]

@@ -24,6 +24,7 @@ from pipelines.sandbox.venues import (
     coinalyze,
     deribit,
     dydx,
+    edgex,
     gate,
     hyperliquid,
     kraken,
@@ -538,6 +539,16 @@ LIGHTER: Final = VenueCase(
     captured=(FeedCase("details", "open_interest", expected.open_interest_now(60, units="base"), whole=True),),
 )  # fmt: skip
 
+EDGEX: Final = VenueCase(
+    "edgex", edgex, edgex.LISTINGS, crowd("edgex", "{}USDC", scaled="1000{}USDC", quote="USDC", interval_hours=4),
+    (
+        FeedCase("funding", "funding_rates", expected.funding("interval_hours", "mark_price"), days=52),
+        FeedCase("candles", "candles", expected.candles(*VOLUMES, "trades"), days=52),
+    ),
+    captured=(FeedCase("ticker", "open_interest", expected.open_interest_now(60, units="base")),),
+)  # fmt: skip
+
 VENUE_CASES: Final = (
-    ASTER, BINANCE, BINANCE_ARCHIVE, BITFINEX, BYBIT, COINALYZE, DERIBIT, DYDX, GATE, HYPERLIQUID, KRAKEN, LIGHTER, OKX, ORDERLY,
+    ASTER, BINANCE, BINANCE_ARCHIVE, BITFINEX, BYBIT, COINALYZE, DERIBIT, DYDX, EDGEX, GATE, HYPERLIQUID, KRAKEN, LIGHTER, OKX,
+    ORDERLY, PARADEX,
 )  # fmt: skip
