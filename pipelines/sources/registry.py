@@ -55,6 +55,7 @@ VENUES: Final[Mapping[str, str]] = {
     "lighter": "pipelines.sources.dex.lighter",
     "okx": "pipelines.sources.cex.okx.venue",
     "orderly": "pipelines.sources.dex.orderly",
+    "paradex": "pipelines.sources.dex.paradex",
 }
 """Venues by name: the module that defines VENUE, or "module:NAME" where one module defines several venues."""
 

@@ -273,7 +273,7 @@ WITHOUT: Final[Mapping[str, str]] = {
 
 
 WITHOUT_FOLDERS: Final[Mapping[str, str]] = {
-    "cex_more": "venues that no source reads yet",
+    "cex_more": "excerpts with fields cut; the parsers read them in place (tests/sources/test_more_dexes.py)",
     "streams": PUSHED,
     "vendor_files": "files of vendors, for imports",
 }

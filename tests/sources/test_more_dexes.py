@@ -13,7 +13,7 @@ import orjson
 import polars as pl
 import pytest
 
-from pipelines.core.errors import RequestRefusedError, ThrottledError
+from pipelines.core.errors import BlockedError, RequestRefusedError, ThrottledError
 from pipelines.extract.venue import Page, Parsed
 from pipelines.sources import registry
 from pipelines.sources.dex import aster
@@ -249,3 +249,69 @@ def test_recorded_answers_of_edgex(samples_dir: Path) -> None:
     registry.venue("edgex").check(page)
     [funding] = parsed("edgex", "funding", page)
     assert funding.rows["rate"].to_list() == [-0.00005067, -0.0000522, -0.00005842]
+
+
+# Paradex
+
+
+def test_paradex_classes_are_tags() -> None:
+    [found] = parsed("paradex", "instruments", evidence("paradex", "instruments", "mixed_list"))
+    assert found.rows.select("instrument", "asset", "asset_class", "quote").rows() == [
+        ("BTC-USD-PERP", "BTC", "crypto", "USD"),
+        ("XAG-USD-PERP", "XAG.COMMODITY", "commodity", "USD"),
+        ("META-USD-PERP", "META.STOCK", "stock", "USD"),
+        ("EUR-USD-PERP", "EUR.FOREX", "forex", "USD"),
+        ("BODEN-USD-PERP", "BODEN", None, "USD"),
+    ]
+    assert found.rows["listed_at"].to_list()[-1] is None
+    assert rejected_lines(found) == [8]
+
+
+def test_paradex_states_are_those_of_full_hours() -> None:
+    [now] = parsed("paradex", "summary", evidence("paradex", "summary", "with_options"))
+    assert now.rows.select("instrument", "oi_base", "counting").rows() == [("BTC-USD-PERP", 50.4599, "unknown")]
+    page = evidence("paradex", "open_interest", "minute_before_the_hour", subject="BTC-USD-PERP")
+    [past] = parsed("paradex", "open_interest", page)
+    assert past.rows.select("event_at", "oi_base", "period").rows() == [(datetime(2026, 10, 1), 50.25, "1h")]
+
+
+def test_paradex_funding_is_what_the_index_rose_by() -> None:
+    pages = [evidence("paradex", "funding", name, subject="BTC-USD-PERP") for name in ("index", "marks")]
+    [found] = parsed("paradex", "funding", *pages)
+    assert found.rows.select("settled_at", "rate", "interval_hours", "mark_price").rows() == [
+        (datetime(2026, 10, 1), 1.5 / 75000.0, 1.0, 75000.0)
+    ]
+    # The first hour has none before it.
+    assert rejected_lines(found) == [3]
+
+
+def test_paradex_liquidations_are_marked_among_trades() -> None:
+    [found] = parsed(
+        "paradex", "liquidations", evidence("paradex", "liquidations", "among_trades", subject="BTC-USD-PERP")
+    )
+    assert found.rows.select("liquidation_id", "side", "quantity_base").rows() == [
+        ("2", "long", 0.026),
+        ("3", "short", 1.5),
+    ]
+    assert rejected_lines(found) == [4]
+
+
+def test_recorded_answers_of_paradex(samples_dir: Path) -> None:
+    [now] = parsed("paradex", "summary", sampled(samples_dir, "paradex/markets_summary.json", {}))
+    assert now.rows.select("instrument", "oi_base").rows() == [("BTC-USD-PERP", 50.4599), ("ETH-USD-PERP", 1252.1354)]
+    [listed] = parsed("paradex", "instruments", sampled(samples_dir, "paradex/markets.json", {}))
+    assert listed.rows["instrument"].to_list() == ["BODEN-USD-PERP"]
+    [trades] = parsed(
+        "paradex", "liquidations", sampled(samples_dir, "paradex/trades.json", {}, subject="BTC-USD-PERP")
+    )
+    assert trades.rows.is_empty()
+    [bars] = parsed("paradex", "candles", sampled(samples_dir, "paradex/klines.json", {}, subject="BTC-USD-PERP"))
+    assert bars.rows["close"].to_list() == [58961.3]
+    index = sampled(samples_dir, "paradex/funding_data.json", {"path": "/v1/funding/data"}, subject="BTC-USD-PERP")
+    [funding] = parsed("paradex", "funding", index)
+    assert rejected_lines(funding) == [1]
+
+
+def test_paradex_refuses_some_countries() -> None:
+    with pytest.raises(BlockedError, match="permitted region"):
+        registry.venue("paradex").check(evidence("paradex", "instruments", "blocked"))

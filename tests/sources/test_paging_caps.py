@@ -16,7 +16,19 @@ from polars.testing import assert_frame_equal
 from pipelines.extract.venue import Context, Job, Span
 from pipelines.sandbox.emulator import Handler, Request, Response
 from pipelines.sandbox.market_model import AnalyticMarket, MarketModel
-from pipelines.sandbox.venues import aster, binance, bitfinex, bybit, deribit, dydx, gate, hyperliquid, lighter, okx
+from pipelines.sandbox.venues import (
+    aster,
+    binance,
+    bitfinex,
+    bybit,
+    deribit,
+    dydx,
+    gate,
+    hyperliquid,
+    lighter,
+    okx,
+    paradex,
+)
 from pipelines.sources import registry
 from pipelines.sources.instruments import SCHEMA
 from tests.sources.in_process import InProcessApi, fetch_pages
@@ -26,7 +38,7 @@ DAY = date(2024, 3, 8)
 MARKET = AnalyticMarket()
 EMULATORS: dict[str, Any] = {
     "aster": aster, "binance": binance, "bitfinex": bitfinex, "bybit": bybit, "deribit": deribit, "dydx": dydx, "gate": gate,
-    "hyperliquid": hyperliquid, "lighter": lighter, "okx": okx,
+    "hyperliquid": hyperliquid, "lighter": lighter, "okx": okx, "paradex": paradex,
 }  # fmt: skip
 
 
@@ -70,6 +82,7 @@ CASES = (
     Case("hyperliquid", "candles", "BTC", (), "t", 5, keeps="oldest"),
     Case("lighter", "funding", "BTC", ("fundings",), "timestamp", 5),
     Case("lighter", "candles", "BTC", ("c",), "t", 5),
+    Case("paradex", "candles", "BTC-USD-PERP", ("results",), 0, 5, keeps="oldest"),
     Case("okx", "open_interest", "BTC-USDT-SWAP", ("data",), 0, 30, keeps="newest"),
     Case("okx", "funding", "BTC-USDT-SWAP", ("data",), "fundingTime", 2, keeps="newest"),
     Case("okx", "candles", "BTC-USDT-SWAP", ("data",), 0, 5, keeps="newest"),

@@ -31,6 +31,7 @@ from pipelines.sandbox.venues import (
     lighter,
     okx,
     orderly,
+    paradex,
 )
 from tests.sources import expected as expected
 from tests.sources.expected import VOLUMES, ExpectedRows, Window
@@ -89,6 +90,7 @@ class FeedCase:
     key: str = "instrument"
     about: Callable[[Listings], Listings] | None = None
     rel_tol: float = 1e-12
+    abs_tol: float = 0.0
 
     def window(self, first: date, last: date, now: datetime) -> Window | None:
         """The part of the days from `first` through `last` that the venue has; None if it has none of them."""
@@ -546,6 +548,20 @@ EDGEX: Final = VenueCase(
         FeedCase("candles", "candles", expected.candles(*VOLUMES, "trades"), days=52),
     ),
     captured=(FeedCase("ticker", "open_interest", expected.open_interest_now(60, units="base")),),
+)  # fmt: skip
+
+PARADEX: Final = VenueCase(
+    "paradex", paradex, paradex.LISTINGS, crowd("paradex", "{}-USD-PERP", quote="USD", interval_hours=1)[:6],
+    (
+        FeedCase("open_interest", "open_interest", expected.open_interest(60, units="base"), days=233),
+        # The rate is a difference of sums.
+        FeedCase("funding", "funding_rates", expected.funding("interval_hours", "mark_price"), rel_tol=1e-6, abs_tol=1e-13),
+        FeedCase("candles", "candles", expected.candles()),
+        FeedCase("liquidations", "liquidations", expected.liquidations()),
+    ),
+    captured=(FeedCase("summary", "open_interest", expected.open_interest_now(60, units="base"), whole=True),),
+    # A request for every hour.
+    assets=("BTC", "ETH", "SOL"), slow_feeds=("open_interest", "funding", "liquidations"),
 )  # fmt: skip
 
 VENUE_CASES: Final = (
