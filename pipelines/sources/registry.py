@@ -42,6 +42,7 @@ VENUES: Final[Mapping[str, str]] = {
     "binance_archive": "pipelines.sources.cex.binance_archive.venue",
     "bitfinex": "pipelines.sources.cex.bitfinex",
     "bybit": "pipelines.sources.cex.bybit.venue",
+    "cftc": "pipelines.sources.cex.cftc",
     "coinalyze": "pipelines.sources.cex.coinalyze",
     "defillama": "pipelines.sources.chain.defillama",
     "deribit": "pipelines.sources.cex.deribit.venue",

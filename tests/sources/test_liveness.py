@@ -30,8 +30,8 @@ MARKET = AnalyticMarket()
 CASES = {case.venue: case for case in VENUE_CASES}
 
 
-VENDORS = ("binance_archive", "coinalyze")
-"""Files, and a vendor: both name what they lack."""
+VENDORS = ("binance_archive", "cftc", "coinalyze")
+"""Files, a weekly report and a vendor: they name what they lack."""
 
 
 def feeds_of(case: VenueCase, *, captured: bool) -> list[Feed]:

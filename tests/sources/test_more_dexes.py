@@ -5,7 +5,7 @@ Their paging, faults, fuzzed answers and whole days are in the tables that all e
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ import polars as pl
 import pytest
 
 from pipelines.core.errors import BlockedError, RequestRefusedError, ThrottledError
-from pipelines.extract.venue import Page, Parsed
+from pipelines.extract.venue import Job, Page, Parsed, Span
 from pipelines.sources import registry
+from pipelines.sources.cex import cftc
 from pipelines.sources.dex import aster
 from pipelines.sources.dex.hyperliquid import wire as hyperliquid_wire
 from tests.sources.test_evidence import AT, evidence, parsed
@@ -315,3 +316,27 @@ def test_recorded_answers_of_paradex(samples_dir: Path) -> None:
 def test_paradex_refuses_some_countries() -> None:
     with pytest.raises(BlockedError, match="permitted region"):
         registry.venue("paradex").check(evidence("paradex", "instruments", "blocked"))
+
+
+# CFTC's report
+
+
+def test_contracts_of_the_weekly_report_are_coins() -> None:
+    [found] = parsed("cftc", "open_interest", evidence("cftc", "open_interest", "two_weeks"))
+    assert found.rows.select("venue", "instrument", "event_at", "oi_base", "available_at").rows() == [
+        ("cme", "133741", datetime(2026, 9, 16), 122_500.0, datetime(2026, 9, 18, 20, 30)),
+        ("cme", "133742", datetime(2026, 9, 16), pytest.approx(1100.0), datetime(2026, 9, 18, 20, 30)),
+        ("cme", "133741", datetime(2026, 9, 23), 125_000.0, datetime(2026, 9, 25, 20, 30)),
+    ]
+    # Another exchange's, one without a date, one without a figure.
+    assert sorted(rejected_lines(found)) == [4, 5, 6]
+    with pytest.raises(RequestRefusedError, match="Unrecognized"):
+        registry.venue("cftc").check(evidence("cftc", "open_interest", "refused"))
+
+
+def test_a_tuesday_without_a_report_is_asked_for_again() -> None:
+    page = evidence("cftc", "open_interest", "two_weeks")
+    weeks = Job("*", Span.of_days(date(2026, 9, 14), date(2026, 9, 27)))
+    longer = Job("*", Span.of_days(date(2026, 9, 14), date(2026, 9, 29)))
+    assert not cftc.lacks_weeks([page], weeks)
+    assert cftc.lacks_weeks([page], longer)

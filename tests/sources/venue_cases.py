@@ -21,6 +21,7 @@ from pipelines.sandbox.venues import (
     binance_archive,
     bitfinex,
     bybit,
+    cftc,
     coinalyze,
     deribit,
     dydx,
@@ -308,6 +309,18 @@ def daily_totals(market: AnalyticMarket, listing: Listing, window: Window) -> pl
     )
 
 
+def tuesdays(market: AnalyticMarket, listing: Listing, window: Window) -> pl.DataFrame:
+    """The states at the end of every Tuesday."""
+    rows = expected.open_interest(1440, units="base")(market, listing, window)
+    return rows.filter(pl.col("event_at").dt.weekday() == 3)
+
+
+CFTC: Final = VenueCase(
+    "cftc", cftc, cftc.LISTINGS, cftc.LISTINGS,
+    (FeedCase("open_interest", "open_interest", tuesdays, lag=4, whole=True),),
+    assets=("BTC", "ETH"), day=date(2026, 6, 16),
+)  # fmt: skip
+
 COINALYZE: Final = VenueCase(
     "coinalyze", coinalyze, tuple(x for x in coinalyze.BY_NAME.values() if x.venue != "huobi"),
     (
@@ -565,6 +578,6 @@ PARADEX: Final = VenueCase(
 )  # fmt: skip
 
 VENUE_CASES: Final = (
-    ASTER, BINANCE, BINANCE_ARCHIVE, BITFINEX, BYBIT, COINALYZE, DERIBIT, DYDX, EDGEX, GATE, HYPERLIQUID, KRAKEN, LIGHTER, OKX,
-    ORDERLY, PARADEX,
+    ASTER, BINANCE, BINANCE_ARCHIVE, BITFINEX, BYBIT, CFTC, COINALYZE, DERIBIT, DYDX, EDGEX, GATE, HYPERLIQUID, KRAKEN, LIGHTER,
+    OKX, ORDERLY, PARADEX,
 )  # fmt: skip

@@ -131,7 +131,7 @@ def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parse
     """Perpetuals with amounts in coin. A market without tags states no class."""
     found = read_records(pages, tagged, LISTED, needed=having("asset_kind", "^PERP$"))
     tags = pl.col("tags").str.to_uppercase().str.split(",")
-    stated = pl.when(pl.col("tags").is_not_null()).then(pl.lit(CRYPTO))
+    stated: pl.Expr = pl.when(pl.col("tags").is_not_null()).then(pl.lit(CRYPTO))
     for tag, name in reversed(CLASSES):
         stated = pl.when(tags.list.contains(tag)).then(pl.lit(name)).otherwise(stated)
     listed = pl.when(pl.col("open_ms") > 0).then(from_ms("open_ms")).alias("listed_at")
@@ -230,7 +230,13 @@ def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
 
 async def _klines(api: Api, job: Job, kind: str) -> AsyncIterator[Page]:
     async def get(first: int, last: int) -> Page:
-        params = {"symbol": job.subject, "resolution": 60, "start_at": first, "end_at": last, "price_kind": kind}
+        params: dict[str, str | int] = {
+            "symbol": job.subject,
+            "resolution": 60,
+            "start_at": first,
+            "end_at": last,
+            "price_kind": kind,
+        }
         return await api.get(KLINES, subject=job.subject, params=params)
 
     pages = paginate_forward(
