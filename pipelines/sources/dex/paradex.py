@@ -231,12 +231,8 @@ def parse_funding(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
 async def _klines(api: Api, job: Job, kind: str) -> AsyncIterator[Page]:
     async def get(first: int, last: int) -> Page:
         params: dict[str, str | int] = {
-            "symbol": job.subject,
-            "resolution": 60,
-            "start_at": first,
-            "end_at": last,
-            "price_kind": kind,
-        }
+            "symbol": job.subject, "resolution": 60, "start_at": first, "end_at": last, "price_kind": kind,
+        }  # fmt: skip
         return await api.get(KLINES, subject=job.subject, params=params)
 
     pages = paginate_forward(
