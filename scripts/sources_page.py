@@ -21,7 +21,7 @@ from pipelines.sources.instruments import EVENT_TABLES
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "sources.md"
 
-EXCHANGES_ON_CHAIN = ("dydx", "hyperliquid", "hyperliquid_fills", "orderly")
+EXCHANGES_ON_CHAIN = ("dydx", "hyperliquid", "hyperliquid_fills", "orderly", "paradex")
 
 HEAD = """# Sources
 
@@ -38,13 +38,40 @@ until then. `captured` feeds record the current state. *Completeness*: how much 
 `throttled` or `sampled`).
 
 If two sources have the same data, both are kept, and `dbt_project/seeds/source_precedence.csv` decides which one the marts use.
+
+## Dead venues
+
+A host that answers success with empty lists, or with what it said a day ago, is dead, not quiet. At every venue a fetch notices it
+before anything is landed: a list of instruments without any; a current state, or a day no older than three, about which nothing is
+said of any instrument; captures that are equal to the digit for 24 hours; a day on which no price and no open interest moves and
+nothing is traded. Such an answer is a failure (`the host answers but is dead`), the day stays missing, and the next run asks again.
+
+<dead>
+What cannot be had of a venue stands in its notes below. What its terms allow to store and to publish again was not verified for any
+venue: this warehouse keeps what was fetched for its owner. Read the terms of a venue before you publish rows of it.
 """
+
+
+DEAD = {
+    "BitMEX": "closed on 2026-09-23. Its archive of trades and quotes from 2014-11-22 (public.bitmex.com) remains for now; a "
+    "history of liquidations never existed. Recordings are imported as files.",
+    "CoinEx": "futures ceased on 2026-09-22. The API still lists contracts as online and writes funding, with prices frozen: not "
+    "read.",
+    "Drift": "frozen on 2026-04-01 after an exploit, back since July 2026 as Velocity, with a few perpetuals and hardly any open "
+    "interest: not read.",
+    "edgeX V1": "its host answers SUCCESS with empty lists. V2, since May 2026, is read (`edgex`).",
+    "Lighter, second deployment": "api.rh.lighter.xyz, since 2026-06-26: another venue, not read.",
+    "CME": "its daily files refuse programs (403), past ones are sold, and its terms restrict publishing them again: not read. "
+    "The weekly report of the regulator is (`cftc`), which is in the public domain.",
+}  # fmt: skip
+"""What is not read of venues, and why."""
 
 
 def page() -> str:
     """The page as Markdown."""
     venues = (line for name in registry.VENUES for line in _venue(registry.venue(name)))
-    return "\n".join([HEAD, *_on_chain(), *venues]) + "\n"
+    dead = ["| venue | what became of it |", "|---|---|", *(f"| {name} | {text} |" for name, text in DEAD.items())]
+    return "\n".join([HEAD.replace("<dead>", "\n".join(dead) + "\n"), *_on_chain(), *venues]) + "\n"
 
 
 def _on_chain() -> Iterator[str]:

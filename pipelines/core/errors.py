@@ -54,6 +54,10 @@ class VenueUnavailableError(TransientError):
     """A venue did not respond, closed the connection early, or sent a response in the wrong format."""
 
 
+class DeadVenueError(VenueUnavailableError):
+    """The venue answers, but with nothing, or with what it said a day ago. What it says is not landed."""
+
+
 class ThrottledError(VenueUnavailableError):
     """A venue limits the request rate. `wait_seconds` is the wait it asks for, None if it gives none."""
 

@@ -243,8 +243,33 @@ def _bitmex(symbol: str, market: Market) -> _Found | None:
     return base, quote, "inverse" if base == "XBT" else "quanto"
 
 
+def _hyperliquid(symbol: str, market: Market) -> _Found | None:
+    """Hyperliquid: BTC, kPEPE; perpetuals that others deploy have the name of their exchange before them: xyz:TSLA. Their quote is
+    what they settle in, which is not in the name."""
+    match = re.fullmatch(r"(?:[a-z0-9]+:)?(?P<base>k?[A-Z0-9]+)", symbol)
+    return (match["base"], "USDC", "linear") if match and market == "perp" else None
+
+
+def _aster(symbol: str, market: Market) -> _Found | None:
+    """Aster: BTCUSDT, CLUSD1; all linear."""
+    split = split_quote(symbol, ("USDT", "USDC", "USD1", "USDF", "USD"))
+    return (*split, "linear") if split and market == "perp" else None
+
+
+def _edgex(symbol: str, market: Market) -> _Found | None:
+    """edgeX: BTCUSDC, linear; BTCUSD before V2."""
+    split = split_quote(symbol, ("USDC", "USDT", "USD"))
+    return (*split, "linear") if split and market == "perp" else None
+
+
+def _paradex(symbol: str, market: Market) -> _Found | None:
+    """Paradex: BTC-USD-PERP, settled in USDC, so linear."""
+    match = re.fullmatch(r"(?P<base>k?[A-Z0-9]+)-USD-PERP", symbol)
+    return (match["base"], "USD", "linear") if match and market == "perp" else None
+
+
 def _bare(quote: str) -> Callable[[str, Market], _Found | None]:
-    """Hyperliquid and Lighter name a perpetual by its base only: BTC, kPEPE."""
+    """Lighter names a perpetual by its base only: BTC."""
 
     def rule(symbol: str, market: Market) -> _Found | None:
         if market == "spot" or re.fullmatch(r"k?[A-Z0-9]+", symbol) is None:
@@ -327,7 +352,10 @@ _RULES: Final[dict[str, Callable[[str, Market], _Found | None]]] = {
     "gate": _gate,
     "gmx": _gmx,
     "dydx": _dydx,
-    "hyperliquid": _bare("USDC"),
+    "hyperliquid": _hyperliquid,
+    "aster": _aster,
+    "edgex": _edgex,
+    "paradex": _paradex,
     "lighter": _bare("USDC"),
     "orderly": _orderly,
 }

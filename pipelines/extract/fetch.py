@@ -14,7 +14,7 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
-from pipelines.core.errors import BlockedError, ClockError, LeverhouseError, NoLongerAvailableError
+from pipelines.core.errors import BlockedError, ClockError, DeadVenueError, LeverhouseError, NoLongerAvailableError
 from pipelines.core.progress import Progress, no_progress
 from pipelines.extract import fetch_log
 from pipelines.extract.answers import (
@@ -28,6 +28,7 @@ from pipelines.extract.answers import (
     note_unreadable,
 )
 from pipelines.extract.landing import Clock, Completeness, Landing, LandingStore, PackDraft, utc_now
+from pipelines.extract.liveness import STATE, cause_of_death
 from pipelines.extract.pack import Pack
 from pipelines.extract.venue import (
     ANSWERED,
@@ -344,6 +345,8 @@ class _Run:
                     reason = answers.unreadable[name][1]
                     self.failures[f"{partition.name} {name}"] = reason
                     note_unreadable(subject, reason)
+            if fetched and set(fetched) == set(plan):
+                fetched = self._of_the_living(partition, fetched)
             # What the venue does not keep any more stands as it was read while it did.
             forgotten = _answered_before(held, {name for name, outcome in fetched.items() if outcome == "gone"})
             if set(fetched) - set(forgotten):
@@ -366,6 +369,27 @@ class _Run:
             self.unreadable.append(unreadable)
         if blocked is not None:
             raise blocked
+
+    def _of_the_living(self, partition: Partition, fetched: dict[str, Outcome]) -> dict[str, Outcome]:
+        """`fetched`; nothing of it, and failures, if the answers show that the venue is dead."""
+        if not set(fetched.values()) <= ANSWERED:
+            return fetched
+        # What a feed calls empty, without an answer that is landed, its venue said of the subject itself.
+        answered = [name for name, outcome in fetched.items() if outcome == "complete"]
+        pulse = self.reader.pulse(partition.span)
+        cause = cause_of_death(self.store, self.source, self.feed, partition.span, answered, pulse, now=self.now)
+        if cause is None:
+            return fetched
+        error = DeadVenueError(
+            f"{self.source}: {cause}. The host answers but is dead: nothing of it is landed. Look whether the venue has moved "
+            "or closed."
+        )
+        for name in fetched:
+            self.failures[f"{partition.name} {name}"] = error
+            subject = fetch_log.Subject(self.source, partition.name, name)
+            why = fetch_log.reason_of(error)
+            fetch_log.record(fetch_log.problem_of(error), str(error), effect="given_up", subject=subject, reason=why)
+        return {}
 
     async def _job(self, partition: Partition, job: Job, answers: Answers) -> Outcome:
         """Fetch one subject. Its pages are written once all have been received and read, so that a subject is landed whole or not
@@ -456,6 +480,8 @@ class _Run:
         } | ({DAYS_COUNTED: True} if self.feed.lacks is not None else {})
         if unchecked:
             request["unchecked"] = list(unchecked)
+        if isinstance(self.feed.cadence, Capture) and (pulse := self.reader.pulse(partition.span)) is not None:
+            request[STATE] = pulse.digest
         now, checked_at = self.clock(), self.checked()
         landing = await in_thread(
             partial(

@@ -331,6 +331,16 @@ class Feed:
         return timedelta(days=self.cadence.recheck_days) if isinstance(self.cadence, Daily) else timedelta(0)
 
 
+@dataclass(frozen=True)
+class Pulse:
+    """What the answers about a span say of the market: rows of states, a digest of their values without times, and whether any
+    value moves within the span, or may have moved."""
+
+    rows: int
+    digest: str
+    moves: bool
+
+
 class Reader(Protocol):
     """Reads the answers of a feed as a load will, when they are fetched. Implemented by sources.reading."""
 
@@ -341,6 +351,10 @@ class Reader(Protocol):
 
     def unreadable(self, pages: Sequence[Page], span: Span, fetched_at: datetime) -> Mapping[str, SourceFormatError]:
         """Why the answers about a subject cannot be read, by subject; empty if all can be."""
+        ...
+
+    def pulse(self, span: Span) -> Pulse | None:
+        """What the answers about a span that were read say of the market's state; None if that was not noted."""
         ...
 
 

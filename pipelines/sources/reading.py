@@ -17,7 +17,8 @@ from pipelines.contract.batch import no_rejects
 from pipelines.contract.ddl import Contract, Table
 from pipelines.core.errors import SourceFormatError
 from pipelines.core.files import is_fault_of_bytes
-from pipelines.extract.venue import Context, Daily, Feed, Page, Parsed, Span, Venue
+from pipelines.extract.liveness import LISTS, STATES
+from pipelines.extract.venue import Context, Daily, Feed, Page, Parsed, Pulse, Span, Venue
 from pipelines.sources.account import LINE, Account
 from pipelines.sources.instruments import TURNOVER
 from pipelines.sources.records import FIRST_TIME, NEAR
@@ -117,6 +118,43 @@ def _with_possible_times(table: Table, one: Parsed, context: Context) -> Parsed:
     return Parsed(one.table, named.filter(pl.col("wrong").is_null()).drop("wrong"), pl.concat([before, rejects]))
 
 
+SERIES: Final = {"open_interest": "oi_raw", "candles": "close"}
+"""By table, the value that moves all day at a living venue, if only in the last digit."""
+
+FEWEST: Final = 12
+"""Values of an instrument from which a day that does not move is told from one that shows too little."""
+
+
+@dataclass
+class _Pulse:
+    """The pulse of a span, from what is read of it in parts."""
+
+    rows: int = 0
+    hashed: int = 0
+    moves: bool = False
+    series: int = 0
+
+    def add(self, one: Parsed) -> None:
+        if one.table not in STATES | LISTS or one.rows.is_empty():
+            return
+        self.rows += one.rows.height
+        values = [c for c, kind in one.rows.schema.items() if not isinstance(kind, pl.Datetime) and c != LINE]
+        self.hashed += sum(one.rows.select(values).hash_rows().to_list())
+        series = SERIES.get(one.table)
+        if series is None:
+            return
+        self.series += 1
+        of_each = one.rows.group_by("instrument").agg(pl.len().alias("n"), pl.col(series).n_unique().alias("different"))
+        is_flat = of_each.select(((pl.col("n") >= FEWEST) & (pl.col("different") == 1)).all()).item()
+        volumes = [c for c in ("volume_base", "volume_quote") if c in one.rows.columns]
+        is_traded = any(one.rows.select((pl.col(c) > 0).any()).item() for c in volumes)
+        self.moves = self.moves or not is_flat or is_traded
+
+    @property
+    def found(self) -> Pulse:
+        return Pulse(self.rows, f"{self.rows}:{self.hashed % 2**64:016x}", self.moves or not self.series)
+
+
 @dataclass
 class AnswerReader:
     """Reads the answers of one feed as the load will, to know that it can; implements extract's Reader."""
@@ -127,6 +165,11 @@ class AnswerReader:
     instruments: Callable[[Span], pl.DataFrame]
     version_of: Callable[[], str]
     _known: dict[Span, pl.DataFrame] = field(default_factory=dict)
+    _pulses: dict[Span, _Pulse] = field(default_factory=dict)
+
+    def pulse(self, span: Span) -> Pulse | None:
+        """What was read about a span says of the market's state; None of files, of which a sample is read."""
+        return None if self.feed.sample is not None else self._pulses.get(span, _Pulse()).found
 
     @property
     def version(self) -> str:
@@ -143,7 +186,8 @@ class AnswerReader:
             self._known = {span: self.instruments(span)}
         context = Context(self.venue.name, fetched_at, span, self._known[span])
         account = Account()
-        error = self._error(self._sampled(pages), context, account)
+        pulse = self._pulses.setdefault(span, _Pulse())
+        error = self._error(self._sampled(pages), context, account, pulse)
         counts = account.by_subject()
         subjects = list(dict.fromkeys(page.subject for page in pages))
         doubted = [s for s in subjects if error or (s in counts and counts[s].is_doubtful)]
@@ -162,11 +206,14 @@ class AnswerReader:
     def _sampled(self, pages: Sequence[Page]) -> Iterator[Page]:
         return iter(pages) if self.feed.sample is None else map(self.feed.sample, pages)
 
-    def _error(self, pages: Iterable[Page], context: Context, account: Account) -> SourceFormatError | None:
+    def _error(
+        self, pages: Iterable[Page], context: Context, account: Account, pulse: _Pulse | None = None
+    ) -> SourceFormatError | None:
         try:
             read = list(pages)
-            for _ in read_pages(self.contract, self.feed, read, context, account):
-                pass
+            for one in read_pages(self.contract, self.feed, read, context, account):
+                if pulse is not None:
+                    pulse.add(one)
             if self.feed.name == TURNOVER and self.venue.turnover is not None:
                 self.venue.turnover(read)
         # A parser meets whatever the world sends, and a panic of polars is no Exception.

@@ -37,16 +37,19 @@ from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHisto
 from pipelines.sources.reading import AnswerReader, read_pages
 
 VENUES: Final[Mapping[str, str]] = {
+    "aster": "pipelines.sources.dex.aster",
     "binance": "pipelines.sources.cex.binance.venue",
     "binance_archive": "pipelines.sources.cex.binance_archive.venue",
     "bingx": "pipelines.sources.cex.bingx",
     "bitfinex": "pipelines.sources.cex.bitfinex",
     "bitget": "pipelines.sources.cex.bitget",
     "bybit": "pipelines.sources.cex.bybit.venue",
+    "cftc": "pipelines.sources.cex.cftc",
     "coinalyze": "pipelines.sources.cex.coinalyze",
     "defillama": "pipelines.sources.chain.defillama",
     "deribit": "pipelines.sources.cex.deribit.venue",
     "dydx": "pipelines.sources.dex.dydx",
+    "edgex": "pipelines.sources.dex.edgex",
     **dict.fromkeys(sorted(chain.venue for chain in CHAINS), "pipelines.sources.chain.evm.venue:VENUES"),
     "gate": "pipelines.sources.cex.gate.venue",
     "htx": "pipelines.sources.cex.htx",
@@ -55,9 +58,11 @@ VENUES: Final[Mapping[str, str]] = {
     "kamino": "pipelines.sources.chain.solana.kamino",
     "kraken": "pipelines.sources.cex.kraken.venue",
     "kucoin": "pipelines.sources.cex.kucoin",
+    "lighter": "pipelines.sources.dex.lighter",
     "mexc": "pipelines.sources.cex.mexc",
     "okx": "pipelines.sources.cex.okx.venue",
     "orderly": "pipelines.sources.dex.orderly",
+    "paradex": "pipelines.sources.dex.paradex",
     "phemex": "pipelines.sources.cex.phemex",
 }
 """Venues by name: the module that defines VENUE, or "module:NAME" where one module defines several venues."""

@@ -117,7 +117,9 @@ def compare(
             ).pl()
             keys = expected.select(~selectors.float()).columns
             assert actual.height > 0, feed_case
-            assert_frame_equal(actual.sort(keys), expected.sort(keys), rel_tol=feed_case.rel_tol, abs_tol=0.0)
+            assert_frame_equal(
+                actual.sort(keys), expected.sort(keys), rel_tol=feed_case.rel_tol, abs_tol=feed_case.abs_tol
+            )
             expected_counts[place] += expected.height
         for (feed, table), rows in expected_counts.items():
             count = con.execute(f"select count(*) from clean.{table} where source = ?", [f"{case.venue}.{feed}"])

@@ -17,7 +17,19 @@ from polars.testing import assert_frame_equal
 from pipelines.extract.venue import Context, Job, Span
 from pipelines.sandbox.emulator import Handler, Request, Response
 from pipelines.sandbox.market_model import AnalyticMarket, Listing, MarketModel
-from pipelines.sandbox.venues import binance, bitfinex, bybit, deribit, dydx, gate, hyperliquid, okx
+from pipelines.sandbox.venues import (
+    aster,
+    binance,
+    bitfinex,
+    bybit,
+    deribit,
+    dydx,
+    gate,
+    hyperliquid,
+    lighter,
+    okx,
+    paradex,
+)
 from pipelines.sources import registry
 from pipelines.sources.instruments import SCHEMA
 from tests.sources.in_process import InProcessApi, fetch_pages
@@ -41,8 +53,8 @@ class SpreadMarket(AnalyticMarket):
 
 MARKET = SpreadMarket()
 EMULATORS: dict[str, Any] = {
-    "binance": binance, "bitfinex": bitfinex, "bybit": bybit, "deribit": deribit, "dydx": dydx, "gate": gate,
-    "hyperliquid": hyperliquid, "okx": okx,
+    "aster": aster, "binance": binance, "bitfinex": bitfinex, "bybit": bybit, "deribit": deribit, "dydx": dydx, "gate": gate,
+    "hyperliquid": hyperliquid, "lighter": lighter, "okx": okx, "paradex": paradex,
 }  # fmt: skip
 
 
@@ -63,6 +75,8 @@ class Case:
 
 
 CASES = (
+    Case("aster", "funding", "BTCUSDT", (), "fundingTime", 2, keeps="oldest"),
+    Case("aster", "candles", "BTCUSDT", (), 0, 10, keeps="oldest"),
     Case("binance", "open_interest", "BTCUSDT", (), "timestamp", 50),
     Case("binance", "long_short_ratios", "BTCUSDT", (), "timestamp", 50),
     Case("binance", "funding", "BTCUSDT", (), "fundingTime", 2, keeps="oldest"),
@@ -83,6 +97,9 @@ CASES = (
     Case("gate", "candlesticks", "BTC_USDT", (), "t", 5),
     Case("hyperliquid", "funding", "BTC", (), "time", 5, keeps="oldest"),
     Case("hyperliquid", "candles", "BTC", (), "t", 5, keeps="oldest"),
+    Case("lighter", "funding", "BTC", ("fundings",), "timestamp", 5),
+    Case("lighter", "candles", "BTC", ("c",), "t", 5),
+    Case("paradex", "candles", "BTC-USD-PERP", ("results",), 0, 5, keeps="oldest"),
     Case("okx", "open_interest", "BTC-USDT-SWAP", ("data",), 0, 30, keeps="newest"),
     Case("okx", "funding", "BTC-USDT-SWAP", ("data",), "fundingTime", 2, keeps="newest"),
     Case("okx", "candles", "BTC-USDT-SWAP", ("data",), 0, 5, keeps="newest"),

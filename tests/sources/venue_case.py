@@ -69,6 +69,7 @@ class FeedCase:
     key: str = "instrument"
     about: Callable[[Listings], Listings] | None = None
     rel_tol: float = 1e-12
+    abs_tol: float = 0.0
 
     def window(self, first: date, last: date, now: datetime) -> Window | None:
         """The part of the days from `first` through `last` that the venue has; None if it has none of them."""

@@ -13,18 +13,23 @@ import polars as pl
 
 from pipelines.sandbox.market_model import AnalyticMarket, Listing, Measure
 from pipelines.sandbox.venues import (
+    aster,
     binance,
     binance_archive,
     bitfinex,
     bybit,
+    cftc,
     coinalyze,
     deribit,
     dydx,
+    edgex,
     gate,
     hyperliquid,
     kraken,
+    lighter,
     okx,
     orderly,
+    paradex,
 )
 from tests.sources import expected as expected
 from tests.sources.expected import VOLUMES, ExpectedRows, Window
@@ -175,6 +180,18 @@ def daily_totals(market: AnalyticMarket, listing: Listing, window: Window) -> pl
     )
 
 
+def tuesdays(market: AnalyticMarket, listing: Listing, window: Window) -> pl.DataFrame:
+    """The states at the end of every Tuesday."""
+    rows = expected.open_interest(1440, units="base")(market, listing, window)
+    return rows.filter(pl.col("event_at").dt.weekday() == 3)
+
+
+CFTC: Final = VenueCase(
+    "cftc", cftc, cftc.LISTINGS, cftc.LISTINGS,
+    (FeedCase("open_interest", "open_interest", tuesdays, lag=4, whole=True),),
+    assets=("BTC", "ETH"), day=date(2026, 6, 16),
+)  # fmt: skip
+
 COINALYZE: Final = VenueCase(
     "coinalyze", coinalyze, tuple(x for x in coinalyze.BY_NAME.values() if x.venue != "huobi"),
     (
@@ -261,17 +278,33 @@ def liquidated_days(market: AnalyticMarket, listing: Listing, window: Window) ->
     return sums.filter((index + pl.col("event_at").dt.day()) % 2 == 1)
 
 
+def is_deployed(listing: Listing) -> bool:
+    """Whether an exchange that others deploy on Hyperliquid lists it."""
+    return ":" in listing.instrument
+
+
+def is_own(listing: Listing) -> bool:
+    return ":" not in listing.instrument
+
+
 HYPERLIQUID: Final = VenueCase(
     "hyperliquid", hyperliquid, hyperliquid.LISTINGS,
-    crowd("hyperliquid", "{}", scaled="k{}", quote="USDC", interval_hours=1),
+    (
+        *crowd("hyperliquid", "{}", scaled="k{}", quote="USDC", interval_hours=1),
+        *crowd("hyperliquid", "xyz:{}", quote="USDC", interval_hours=1)[:20],
+        *crowd("hyperliquid", "flx:{}", quote="USDH", interval_hours=1)[:20],
+    ),
     (
         FeedCase("funding", "funding_rates", expected.funding()),
         FeedCase("candles", "candles", expected.candles("volume_base", "trades"), days=207),
-        FeedCase("liquidation_totals", "liquidation_totals", liquidated_days, lag=1, whole=True),
+        FeedCase("liquidation_totals", "liquidation_totals", liquidated_days, of=is_own, lag=1, whole=True),
     ),
-    captured=(
-        FeedCase("contexts", "open_interest", expected.open_interest_now(60, units="base"), whole=True),
-        FeedCase("contexts", "funding_rates", expected.next_funding, whole=True),
+    captured=tuple(
+        FeedCase(feed, table, rows, of=of, whole=True)
+        for feed, of in (("contexts", is_own), ("dex_contexts", is_deployed))
+        for table, rows in (
+            ("open_interest", expected.open_interest_now(60, units="base")), ("funding_rates", expected.next_funding),
+        )
     ),
 )  # fmt: skip
 
@@ -364,7 +397,58 @@ ORDERLY: Final = VenueCase(
     (FeedCase("liquidations", "liquidations", expected.liquidations(columns=("quantity_base",)), whole=True),),
 )  # fmt: skip
 
+ASTER: Final = VenueCase(
+    "aster", aster, aster.LISTINGS, crowd("aster", "{}USDT", scaled="1000{}USDT"),
+    (
+        FeedCase("funding", "funding_rates", expected.funding()),
+        FeedCase("candles", "candles", expected.candles(*VOLUMES, "taker_buy_base", "trades")),
+    ),
+    captured=(FeedCase("open_interest", "open_interest", expected.open_interest_now(60, units="base")),),
+)  # fmt: skip
+
+
+def lighter_days(market: AnalyticMarket, listing: Listing, window: Window) -> pl.DataFrame:
+    """Dollars at the end of every day since the venue's first."""
+    start = max(window.start, lighter.FIRST_DAY - timedelta(days=1))
+    return expected.open_interest(1440)(market, listing, Window(start, window.end, window.now)).select(
+        "event_at", "oi_usd"
+    )
+
+
+LIGHTER: Final = VenueCase(
+    "lighter", lighter, lighter.LISTINGS, crowd("lighter", "{}", scaled="1000{}", quote="USDC", interval_hours=1),
+    (
+        FeedCase("daily_open_interest", "open_interest", lighter_days),
+        FeedCase("funding", "funding_rates", expected.funding("interval_hours")),
+        FeedCase("candles", "candles", expected.candles(*VOLUMES)),
+    ),
+    captured=(FeedCase("details", "open_interest", expected.open_interest_now(60, units="base"), whole=True),),
+)  # fmt: skip
+
+EDGEX: Final = VenueCase(
+    "edgex", edgex, edgex.LISTINGS, crowd("edgex", "{}USDC", scaled="1000{}USDC", quote="USDC", interval_hours=4),
+    (
+        FeedCase("funding", "funding_rates", expected.funding("interval_hours", "mark_price"), days=52),
+        FeedCase("candles", "candles", expected.candles(*VOLUMES, "trades"), days=52),
+    ),
+    captured=(FeedCase("ticker", "open_interest", expected.open_interest_now(60, units="base")),),
+)  # fmt: skip
+
+PARADEX: Final = VenueCase(
+    "paradex", paradex, paradex.LISTINGS, crowd("paradex", "{}-USD-PERP", quote="USD", interval_hours=1)[:6],
+    (
+        FeedCase("open_interest", "open_interest", expected.open_interest(60, units="base"), days=233),
+        # The rate is a difference of sums.
+        FeedCase("funding", "funding_rates", expected.funding("interval_hours", "mark_price"), rel_tol=1e-6, abs_tol=1e-13),
+        FeedCase("candles", "candles", expected.candles()),
+        FeedCase("liquidations", "liquidations", expected.liquidations()),
+    ),
+    captured=(FeedCase("summary", "open_interest", expected.open_interest_now(60, units="base"), whole=True),),
+    # A request for every hour.
+    assets=("BTC", "ETH", "SOL"), slow_feeds=("open_interest", "funding", "liquidations"),
+)  # fmt: skip
+
 VENUE_CASES: Final = (
-    BINANCE, BINANCE_ARCHIVE, BITFINEX, BYBIT, COINALYZE, DERIBIT, DYDX, GATE, HYPERLIQUID, KRAKEN, OKX, ORDERLY,
-    *MORE_CASES,
+    ASTER, BINANCE, BINANCE_ARCHIVE, BITFINEX, BYBIT, CFTC, COINALYZE, DERIBIT, DYDX, EDGEX, GATE, HYPERLIQUID, KRAKEN, LIGHTER,
+    OKX, ORDERLY, PARADEX, *MORE_CASES,
 )  # fmt: skip

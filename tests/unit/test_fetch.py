@@ -44,6 +44,7 @@ from pipelines.extract.venue import (
     Page,
     Parsed,
     Partitioning,
+    Pulse,
     Retention,
     Span,
     Venue,
@@ -206,6 +207,9 @@ class ReadsAll:
     def unreadable(self, pages: Sequence[Page], span: Span, fetched_at: datetime) -> Mapping[str, SourceFormatError]:
         found = {page.subject for page in pages} & self.unreadable_subjects
         return {subject: SourceFormatError("no list in it") for subject in found}
+
+    def pulse(self, span: Span) -> Pulse | None:
+        return None
 
 
 @dataclass

@@ -21,10 +21,15 @@ LISTINGS: Final = (
         "hyperliquid", "kPEPE", "PEPE", quote="USDC", interval_hours=1, multiplier=1000.0,
         listed_at=datetime(2023, 5, 12),
     ),
+    Listing("hyperliquid", "flx:BTC", "BTC", quote="USDH", interval_hours=1),
+    Listing("hyperliquid", "xyz:TSLA", "TSLA.STOCK", quote="USDC", interval_hours=1),
 )  # fmt: skip
 BY_NAME: Final = {listing.instrument: listing for listing in LISTINGS}
 GONE: Final = "MATIC"
 """Delisted, but still listed, with an empty state."""
+TOKENS: Final = {"USDC": 0, "USDH": 360}
+UNTOLD: Final = "xyz:NEW"
+"""A perpetual of another exchange without a category, and delisted."""
 FUNDING_MOST: Final = 500
 CANDLES_MOST: Final = 5000
 HOUR: Final = timedelta(hours=1)
@@ -35,7 +40,8 @@ JITTER_MS: Final = 111_000
 def info(request: Request, market: MarketModel) -> Response:
     body = request.json
     handlers = {
-        "meta": meta, "metaAndAssetCtxs": contexts, "fundingHistory": funding, "candleSnapshot": candles,
+        "meta": meta, "metaAndAssetCtxs": contexts, "fundingHistory": funding, "candleSnapshot": candles, "perpDexs": dexes,
+        "allPerpMetas": all_metas, "perpCategories": categories, "spotMeta": tokens,
     }  # fmt: skip
     handler = handlers.get(body.get("type"))
     if handler is None:
@@ -46,25 +52,64 @@ def info(request: Request, market: MarketModel) -> Response:
         return _refused()
 
 
+def dex_of(instrument: str) -> str:
+    """The exchange that deploys a perpetual; empty for the venue's own."""
+    return instrument.rpartition(":")[0]
+
+
+def deployed() -> list[str]:
+    return [name for name in dict.fromkeys(dex_of(name) for name in BY_NAME) if name]
+
+
 def meta(body: Mapping[str, Any], now: datetime, market: MarketModel) -> Response:
-    return Response(_meta())
+    return Response(_meta(body.get("dex", "")))
+
+
+def dexes(body: Mapping[str, Any], now: datetime, market: MarketModel) -> Response:
+    return Response(
+        [None, *({"name": name, "fullName": name.upper(), "assetToFundingMultiplier": []} for name in deployed())]
+    )
+
+
+def all_metas(body: Mapping[str, Any], now: datetime, market: MarketModel) -> Response:
+    return Response([_meta(name) for name in ("", *deployed())])
+
+
+def categories(body: Mapping[str, Any], now: datetime, market: MarketModel) -> Response:
+    return Response([[name, "stocks" if name == "xyz:TSLA" else "crypto"] for name in BY_NAME if dex_of(name)])
+
+
+def tokens(body: Mapping[str, Any], now: datetime, market: MarketModel) -> Response:
+    return Response({"universe": [], "tokens": [{"name": name, "index": index} for name, index in TOKENS.items()]})
 
 
 def contexts(body: Mapping[str, Any], now: datetime, market: MarketModel) -> Response:
+    dex = body.get("dex", "")
+    if dex and dex not in deployed():
+        return Response(None)
     hour = now.replace(minute=0, second=0, microsecond=0)
     states = []
     for listing in LISTINGS:
+        if dex_of(listing.instrument) != dex:
+            continue
         interest = market.open_interest(listing, 60, hour, hour + HOUR)["oi_base"][0] / listing.multiplier
         settled = market.funding(listing, hour + HOUR, hour + 2 * HOUR).row(0, named=True)
         states.append(
             _state(repr(interest), f"{settled['rate']:.8f}", repr(settled["mark_price"] * listing.multiplier))
         )
-    return Response([_meta(), [*states, _state("0.0", "0.0", "0.5")]])
+    return Response([_meta(dex), [*states, *([] if dex not in ("", "xyz") else [_state("0.0", "0.0", "0.5")])]])
 
 
-def _meta() -> dict[str, Any]:
-    traded = [{"szDecimals": 2, "name": name, "maxLeverage": 50} for name in BY_NAME]
-    return {"universe": [*traded, {"szDecimals": 1, "name": GONE, "maxLeverage": 20, "isDelisted": True}]}
+def _meta(dex: str) -> dict[str, Any]:
+    listed = [listing for name, listing in BY_NAME.items() if dex_of(name) == dex]
+    traded: list[dict[str, Any]] = [
+        {"szDecimals": 2, "name": listing.instrument, "maxLeverage": 50} for listing in listed
+    ]
+    gone = {"": GONE, "xyz": UNTOLD}.get(dex)
+    if gone is not None:
+        traded.append({"szDecimals": 1, "name": gone, "maxLeverage": 20, "isDelisted": True})
+    token = TOKENS[listed[0].quote] if listed else 0
+    return {"universe": traded, "marginTables": [], "collateralToken": token}
 
 
 def _state(interest: str, rate: str, mark: str) -> dict[str, Any]:
@@ -139,6 +184,7 @@ def liquidated(request: Request, market: MarketModel) -> Response:
         .filter((index + pl.col("day").dt.day()) % 2 == 1)
         .select("day", pl.lit(listing.instrument).alias("coin"), "usd", pl.lit(index).alias("place"))
         for index, listing in enumerate(LISTINGS)
+        if not dex_of(listing.instrument)
     ).sort("day", "place")
     return Response(
         {

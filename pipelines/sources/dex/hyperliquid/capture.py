@@ -15,6 +15,7 @@ from pipelines.core.errors import SourceFormatError
 from pipelines.extract.venue import Api, Context, Job, Page, Parsed
 from pipelines.sources import counting
 from pipelines.sources.dex.hyperliquid.wire import NAME, info
+from pipelines.sources.dex.perpetuals import interest
 from pipelines.sources.records import LINE, Field, Record, kept, read_records
 
 CONTEXTS: Final = (
@@ -52,17 +53,7 @@ def parse_contexts(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     open_interest, sentinels = counting.without_sentinels(
         frame, ("oi_base",), ("volume",), stamp="received_at", instrument="instrument"
     )
-    states = open_interest.select(
-        *shared,
-        pl.lit("snapshot").alias("period"),
-        pl.col("received_at").alias("event_at"),
-        "oi_base",
-        pl.col("oi_base").alias("oi_raw"),
-        pl.lit("base").alias("oi_raw_unit"),
-        counting.counting(counting.sides(counting.FACTS[NAME], pl.col("received_at"))),
-        pl.col("received_at").alias("available_at"),
-        LINE,
-    )
+    states = interest(NAME, open_interest, counting.FACTS[NAME], at="received_at", instrument="instrument")
     yield Parsed("open_interest", states, pl.concat([found.rejects, sentinels]))
     predicted = frame.select(
         *shared,

@@ -17,7 +17,19 @@ from pipelines.core.universe import parse_symbol
 from pipelines.extract.paging import paginate_forward
 from pipelines.extract.venue import Api, Context, Job, NotYetPublishedError, Page, Parsed
 from pipelines.sources.dex.hyperliquid.wire import HOUR_MS, NAME, info, root_array
-from pipelines.sources.records import LINE, SUBJECT, Field, at_path, from_ms, read_records, rejected, stamps_of, within
+from pipelines.sources.dex.perpetuals import hourly_candles
+from pipelines.sources.records import (
+    LINE,
+    SUBJECT,
+    Field,
+    Records,
+    at_path,
+    from_ms,
+    read_records,
+    rejected,
+    stamps_of,
+    within,
+)
 
 FUNDING_LIMIT: Final = 500
 CANDLE_LIMIT: Final = 5000
@@ -95,23 +107,7 @@ def parse_candles(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     """Volume is in units of the instrument; the response has no quote volume. A candle received before its close is rejected."""
     found = read_records(pages, root_array, CANDLES)
     frame = found.frame.with_columns(from_ms("at_ms").alias("opened_at"))
-    closed_at = pl.col("opened_at") + timedelta(hours=1)
-    is_open = closed_at > pl.col("received_at")
-    rows = frame.filter(~is_open).select(
-        pl.lit(NAME).alias("venue"),
-        pl.col(SUBJECT).alias("instrument"),
-        pl.lit("perp").alias("market"),
-        pl.lit("1h").alias("period"),
-        "opened_at",
-        *("open", "high", "low", "close", "volume_base", "trades"),
-        closed_at.alias("available_at"),
-        LINE,
-    )
-    early = rejected(
-        frame.filter(is_open), reason="undecodable", stamp="opened_at", field="t",
-        detail="the candle was received before its close",
-    )  # fmt: skip
-    yield Parsed("candles", rows, pl.concat([found.rejects, early]))
+    yield hourly_candles(NAME, Records(frame, found.rejects), "volume_base", "trades")
 
 
 async def fetch_liquidation_totals(api: Api, job: Job) -> AsyncIterator[Page]:

@@ -11,6 +11,8 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import Final
 
+import polars as pl
+
 from pipelines.contract.batch import KnownGap, SourceRules
 from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import (
@@ -28,23 +30,32 @@ from pipelines.extract.venue import (
     Venue,
 )
 from pipelines.sources.counting import FACTS
-from pipelines.sources.dex.hyperliquid import capture, history
-from pipelines.sources.dex.hyperliquid.wire import NAME, WEIGHT, check, info
+from pipelines.sources.dex.hyperliquid import capture, dexes, history
+from pipelines.sources.dex.hyperliquid.wire import NAME, WEIGHT, check, info, request_type
 from pipelines.sources.dex.perpetuals import linear_perpetuals
 from pipelines.sources.instruments import each_instrument, event_rules
-from pipelines.sources.records import Field, at_path, read_records
+from pipelines.sources.records import Field, Records, at_path, read_records
 
+META: Final = "meta"
 UNIVERSE: Final = (Field("name", "instrument", str),)
 
 
 async def fetch_instruments(api: Api, job: Job) -> AsyncIterator[Page]:
-    """All perpetuals ever listed; delisted ones stay in the list."""
-    yield await info(api, {"type": "meta"})
+    """All perpetuals ever listed, those that others deploy too; delisted ones stay in the list."""
+    yield await info(api, {"type": META})
+    async for page in dexes.fetch_lists(api):
+        yield page
 
 
 def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Perpetuals named by coin; kPEPE is 1000 PEPE. Sizes are in units of the instrument."""
-    yield linear_perpetuals(NAME, read_records(pages, at_path("universe"), UNIVERSE))
+    """Perpetuals named by coin; kPEPE is 1000 PEPE. Sizes are in units of the instrument. The venue's own are coins."""
+    own = [page for page in pages if request_type(page) not in (dexes.METAS, dexes.CATEGORIES, dexes.TOKENS)]
+    found = read_records(own, at_path("universe"), UNIVERSE)
+    deployed = dexes.deployed_perpetuals(pages)
+    both = Records(
+        pl.concat([found.frame, deployed.frame], how="diagonal"), pl.concat([found.rejects, deployed.rejects])
+    )
+    yield linear_perpetuals(NAME, both, stated=pl.col("stated"))
 
 
 def _days(first: str, last: str | None = None) -> tuple[date, date]:
@@ -73,6 +84,8 @@ def liquidation_total_rules(spans: Sequence[Span]) -> SourceRules:
 
 OPENED: Final = date(2023, 5, 12)
 """Day of the first settlement in fundingHistory."""
+DEPLOYED: Final = date(2025, 10, 13)
+"""About when the first exchange was deployed (?)."""
 
 VENUE: Final = Venue(
     name=NAME,
@@ -88,7 +101,8 @@ VENUE: Final = Venue(
         Feed(
             name="instruments",
             tables=("instruments",),
-            description="Perpetuals deployed by the venue itself, delisted ones included.",
+            description="Perpetuals of the venue and of the exchanges that others deploy on it (HIP-3), with asset class and "
+            "settlement; delisted ones included.",
             fetch=fetch_instruments,
             parse=parse_instruments,
             retention=Retention(since=OPENED),
@@ -122,6 +136,16 @@ VENUE: Final = Venue(
             parse=capture.parse_contexts,
             counting=FACTS[NAME],
             retention=Retention(since=OPENED),
+            cadence=Capture(),
+        ),
+        Feed(
+            name="dex_contexts",
+            tables=("open_interest", "funding_rates"),
+            description="The same of the exchanges that others deploy on it (HIP-3), one request an exchange.",
+            fetch=dexes.fetch_contexts,
+            parse=dexes.parse_deployed_contexts,
+            counting=FACTS[NAME],
+            retention=Retention(since=DEPLOYED),
             cadence=Capture(),
         ),
         Feed(

@@ -16,10 +16,14 @@ HOUR_MS: Final = 3_600_000
 root_array: Final[RecordsOf] = at_path()
 
 
+class UnknownNameError(RequestRefusedError):
+    """Hyperliquid does not know the coin, or the exchange, that was asked for."""
+
+
 def check(page: Page) -> None:
-    """Raise for a null response, which means that the coin does not exist. Other errors have an error status."""
+    """Raise for a null response, which means that the coin or exchange does not exist. Other errors have an error status."""
     if page.json() is None:
-        raise RequestRefusedError(f"{NAME}: {page.where}: {request_type(page)}: null response, unknown coin.")
+        raise UnknownNameError(f"{NAME}: {page.where}: {request_type(page)}: null response, unknown coin.")
 
 
 def request_type(page: Page) -> str:
