@@ -36,6 +36,9 @@ REFERENCE: Mapping[str, Callable[[MarketModel], dict[Key, Row]]] = {
 }
 # What is known later than the row itself, and the column that says when.
 KNOWN_LATER = {
+    **dict.fromkeys(
+        ("color_value", "color_hex", "color_low_usd", "color_high_usd", "color_available_at"), "color_available_at"
+    ),
     "move_after_1h": "reversal_1h_known_at",
     "reversal_1h": "reversal_1h_known_at",
     "reversal_1h_known_at": "reversal_1h_known_at",

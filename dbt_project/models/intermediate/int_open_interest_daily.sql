@@ -50,28 +50,110 @@ in_asset_units as (
     where i.ended_at is null or o.last_event_at <= i.ended_at
 )
 
+valued as (
+    select
+        o.venue,
+        o.instrument,
+        o.asset,
+        coalesce(o.oi_base, o.oi_usd / p.close_usd) as oi_base,
+        coalesce(o.oi_usd, o.oi_base * p.close_usd) as oi_usd,
+        o.oi_base_mean,
+        o.oi_base_high,
+        o.oi_base_low,
+        o.observations,
+        case
+            when o.oi_base is not null and o.oi_usd is not null then 'stated'
+            when p.close_usd is not null then 'day_close'
+            else 'none'
+        end as price_source,
+        o.period,
+        o.period_minutes,
+        o.source,
+        case
+            when o.oi_base is not null and o.oi_usd is not null then o.available_at
+            else greatest(o.available_at, coalesce(p.available_at, o.available_at))
+        end as available_at,
+        o.trade_date
+    from in_asset_units as o
+    left join prices as p on o.asset = p.asset and o.trade_date = p.trade_date
+),
+
+-- What can speak against a value: the days before, the volume of the day, and what other sources state of it.
+usual as (
+    select
+        *,
+        count(oi_base) over days_before as usual_days,
+        {{ stats_rolling_quantile('oi_base', '0.5e0', 'days_before') }} as usual_oi_base,
+        max(available_at) over days_before as usual_available_at
+    from valued
+    window days_before as (
+        partition by venue, instrument
+        order by trade_date
+        range between interval '{{ threshold("taint_window_days") }}' day preceding and interval '1' day preceding
+    )
+),
+
+volumes as (
+    select venue, instrument, trade_date, volume_base, available_at
+    from {{ ref('int_candles_daily') }}
+    where market = 'perp' and volume_base is not null
+),
+
+statements as (
+    select
+        venue,
+        instrument,
+        trade_date,
+        max(oi_base) / nullif(min(oi_base), 0) as sources_ratio,
+        max(available_at) as available_at
+    from {{ ref('int_open_interest_by_source') }}
+    where oi_base > 0
+    group by venue, instrument, trade_date
+    having count(distinct source) > 1
+),
+
+compared as (
+    select
+        usual.*,
+        volumes.volume_base,
+        statements.sources_ratio,
+        case
+            when usual.usual_days >= {{ threshold('taint_known_days_min') }} and usual.oi_base > 0
+                then greatest(usual.oi_base / nullif(usual.usual_oi_base, 0), usual.usual_oi_base / usual.oi_base)
+        end as jump,
+        greatest(usual.usual_available_at, volumes.available_at, statements.available_at) as judged_at
+    from usual
+    left join volumes
+        on
+            usual.venue = volumes.venue
+            and usual.instrument = volumes.instrument
+            and usual.trade_date = volumes.trade_date
+    left join statements
+        on
+            usual.venue = statements.venue
+            and usual.instrument = statements.instrument
+            and usual.trade_date = statements.trade_date
+)
+
 select
-    o.venue,
-    o.instrument,
-    o.asset,
-    coalesce(o.oi_base, o.oi_usd / p.close_usd) as oi_base,
-    coalesce(o.oi_usd, o.oi_base * p.close_usd) as oi_usd,
-    o.oi_base_mean,
-    o.oi_base_high,
-    o.oi_base_low,
-    o.observations,
+    venue,
+    instrument,
+    asset,
+    oi_base,
+    oi_usd,
+    oi_base_mean,
+    oi_base_high,
+    oi_base_low,
+    observations,
+    price_source,
+    {{ oi_taint_reason('jump', 'abs(oi_base - usual_oi_base)', 'volume_base', 'sources_ratio') }} as taint_reason,
+    period,
+    period_minutes,
+    source,
+    -- What a value in question is judged by was known later than the value.
     case
-        when o.oi_base is not null and o.oi_usd is not null then 'stated'
-        when p.close_usd is not null then 'day_close'
-        else 'none'
-    end as price_source,
-    o.period,
-    o.period_minutes,
-    o.source,
-    case
-        when o.oi_base is not null and o.oi_usd is not null then o.available_at
-        else greatest(o.available_at, coalesce(p.available_at, o.available_at))
+        when jump >= {{ threshold('taint_jump_factor') }} then greatest(available_at, judged_at)
+        else available_at
     end as available_at,
-    o.trade_date
-from in_asset_units as o
-left join prices as p on o.asset = p.asset and o.trade_date = p.trade_date
+    trade_date
+from compared

@@ -23,7 +23,7 @@ coverage as (
     from {{ ref('fct_open_interest_daily') }} as oi
     inner join newest on oi.asset = newest.asset and oi.trade_date = newest.trade_date
     left join heard on oi.venue = heard.venue and oi.asset = heard.asset and oi.trade_date = heard.trade_date
-    where oi.oi_usd is not null
+    where oi.oi_usd is not null and oi.taint_reason is null
     group by oi.asset, oi.trade_date
 ),
 
@@ -81,6 +81,7 @@ select
     newest.venues_expected,
     newest.venue_share,
     newest.oi_change_plausible,
+    newest.excluded_venues,
     greatest(
         newest.available_at,
         coalesce(price.available_at, newest.available_at),
