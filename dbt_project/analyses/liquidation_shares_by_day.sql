@@ -2,8 +2,8 @@
 -- Unit: one row per asset and day: US dollars of position notional, of collateral seized beside it, and the share of
 -- perpetual DEXes in position notional as a fraction.
 -- Trust: positions and collateral are two measures and never added, so lending has no share. The share is null unless
--- both kinds are heard; exchange amounts are lower bounds, and exchange_liquidations_coverage says of how much of the
--- open interest.
+-- both kinds are heard; exchange amounts are lower bounds, and liquidations_coverage says of how much of the open
+-- interest.
 select
     trade_date,
     asset,
@@ -13,7 +13,7 @@ select
     perp_dex_position_notional_usd / nullif(exchange_position_notional_usd + perp_dex_position_notional_usd, 0)
         as perp_dex_share,
     exchange_completeness,
-    exchange_liquidations_coverage
+    liquidations_coverage
 from {{ ref('liquidation_comparison_daily') }}
 where
     exchange_position_notional_usd is not null

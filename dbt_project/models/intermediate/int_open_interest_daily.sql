@@ -48,7 +48,7 @@ in_asset_units as (
     anti join lost as l on o.venue = l.venue and o.instrument = l.instrument and o.trade_date = l.trade_date
     -- The state at the end of the day on which the contract ended is of no contract.
     where i.ended_at is null or o.last_event_at <= i.ended_at
-)
+),
 
 valued as (
     select
@@ -78,25 +78,46 @@ valued as (
     left join prices as p on o.asset = p.asset and o.trade_date = p.trade_date
 ),
 
--- What can speak against a value: the days before, the volume of the day, and what other sources state of it.
-usual as (
-    select
-        *,
-        count(oi_base) over days_before as usual_days,
-        {{ stats_rolling_quantile('oi_base', '0.5e0', 'days_before') }} as usual_oi_base,
-        max(available_at) over days_before as usual_available_at
-    from valued
-    window days_before as (
-        partition by venue, instrument
-        order by trade_date
-        range between interval '{{ threshold("taint_window_days") }}' day preceding and interval '1' day preceding
-    )
-),
-
 volumes as (
     select venue, instrument, trade_date, volume_base, available_at
     from {{ ref('int_candles_daily') }}
     where market = 'perp' and volume_base is not null
+),
+
+-- What can speak against a value: the days before, what was traded, and what other sources state of it.
+usual as (
+    select
+        valued.*,
+        volumes.volume_base,
+        count(valued.oi_base) over days_before as usual_days,
+        {{ stats_rolling_quantile('valued.oi_base', '0.5e0', 'days_before') }} as usual_oi_base,
+        case
+            when lag(valued.trade_date) over by_day = valued.trade_date - 1 then lag(valued.oi_base) over by_day
+        end as oi_base_day_before,
+        case
+            when count(volumes.volume_base) over days_so_far = count(*) over days_so_far
+                then sum(volumes.volume_base) over days_so_far
+        end as volume_base_window,
+        max(valued.available_at) over days_before as usual_available_at,
+        max(volumes.available_at) over days_so_far as volume_available_at
+    from valued
+    left join volumes
+        on
+            valued.venue = volumes.venue
+            and valued.instrument = volumes.instrument
+            and valued.trade_date = volumes.trade_date
+    window
+        by_day as (partition by valued.venue, valued.instrument order by valued.trade_date),
+        days_before as (
+            partition by valued.venue, valued.instrument
+            order by valued.trade_date
+            range between interval '{{ threshold("taint_window_days") }}' day preceding and interval '1' day preceding
+        ),
+        days_so_far as (
+            partition by valued.venue, valued.instrument
+            order by valued.trade_date
+            range between interval '{{ threshold("taint_window_days") }}' day preceding and current row
+        )
 ),
 
 statements as (
@@ -115,19 +136,14 @@ statements as (
 compared as (
     select
         usual.*,
-        volumes.volume_base,
         statements.sources_ratio,
         case
-            when usual.usual_days >= {{ threshold('taint_known_days_min') }} and usual.oi_base > 0
-                then greatest(usual.oi_base / nullif(usual.usual_oi_base, 0), usual.usual_oi_base / usual.oi_base)
+            when usual.usual_days >= {{ threshold('taint_known_days_min') }}
+                then {{ taint_factor('usual.oi_base', 'usual.usual_oi_base') }}
         end as jump,
-        greatest(usual.usual_available_at, volumes.available_at, statements.available_at) as judged_at
+        {{ taint_factor('usual.oi_base', 'usual.oi_base_day_before') }} as jump_1d,
+        greatest(usual.usual_available_at, usual.volume_available_at, statements.available_at) as judged_at
     from usual
-    left join volumes
-        on
-            usual.venue = volumes.venue
-            and usual.instrument = volumes.instrument
-            and usual.trade_date = volumes.trade_date
     left join statements
         on
             usual.venue = statements.venue
@@ -146,7 +162,7 @@ select
     oi_base_low,
     observations,
     price_source,
-    {{ oi_taint_reason('jump', 'abs(oi_base - usual_oi_base)', 'volume_base', 'sources_ratio') }} as taint_reason,
+    {{ oi_taint_reason('compared') }} as taint_reason,
     period,
     period_minutes,
     source,

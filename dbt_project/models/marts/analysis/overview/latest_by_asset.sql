@@ -55,7 +55,7 @@ select
     liquidations.exchange_position_notional_usd_long as liquidated_24h_usd_long,
     liquidations.exchange_position_notional_usd_short as liquidated_24h_usd_short,
     liquidations.exchange_completeness as liquidations_completeness,
-    liquidations.exchange_liquidations_coverage as liquidations_oi_share,
+    liquidations.liquidations_coverage as liquidations_oi_share,
     positioning.account_long_share,
     positioning.account_long_share_percentile_90d,
     positioning.positioning_extreme,

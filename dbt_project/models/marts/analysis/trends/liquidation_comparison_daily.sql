@@ -20,12 +20,12 @@ lags as (
     group by asset, trade_month, counterpart
 ),
 
--- How much of the market is heard: open interest of the day before on the exchanges whose liquidations of the day are
--- known, also if there were none, over that of all exchanges. One small venue that tells everything is a small part.
+-- How much of the market is heard: open interest of the day before on the venues whose liquidations of the day are
+-- known, also if there were none, over that of all venues. One small venue that tells everything is a small part.
 heard as (
     select distinct venue, asset, trade_date
     from {{ ref('int_liquidations_by_venue_daily') }}
-    where venue_kind = 'cex' and measure = 'position_notional' and notional_usd is not null
+    where measure = 'position_notional' and notional_usd is not null
 ),
 
 coverage as (
@@ -33,10 +33,9 @@ coverage as (
         oi.asset,
         oi.trade_date + 1 as trade_date,
         coalesce(sum(oi.oi_base) filter (where heard.venue is not null), 0) / nullif(sum(oi.oi_base), 0)
-            as exchange_liquidations_coverage,
+            as liquidations_coverage,
         max(oi.available_at) as available_at
     from {{ ref('int_oi_by_venue_daily') }} as oi
-    inner join {{ ref('dim_venue') }} as dim_venue on oi.venue = dim_venue.venue and dim_venue.venue_kind = 'cex'
     left join heard on oi.venue = heard.venue and oi.asset = heard.asset and oi.trade_date + 1 = heard.trade_date
     group by oi.asset, oi.trade_date
 ),
@@ -151,7 +150,7 @@ select
     compared.exchange_venues_present,
     compared.exchange_venues_expected,
     compared.exchange_venue_share,
-    coverage.exchange_liquidations_coverage,
+    coverage.liquidations_coverage,
     compared.exchange_unpriced_events,
     compared.exchange_liq_to_oi,
     compared.exchange_liq_to_oi_long,
