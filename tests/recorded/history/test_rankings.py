@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from itertools import pairwise
 
 import duckdb
 import pytest
@@ -65,7 +66,7 @@ def test_the_map_by_price_has_every_bin_and_every_dollar(published: duckdb.DuckD
     query = load_examples(PROJECT_ROOT / "dbt_project")["liquidation_map_by_price"].query
     bins = published.execute(query).fetchall()
     edges = [(low, high) for low, high, *_ in bins]
-    assert all(low == pytest.approx(high, rel=1e-9) for (_, high), (low, _) in zip(edges, edges[1:], strict=False))
+    assert all(low == pytest.approx(high, rel=1e-9) for (_, high), (low, _) in pairwise(edges))
     assert any(usd == 0 for _, _, _, usd, *_ in bins), "bins without liquidations are rows of zero"
     sql = (
         "select sum(notional_usd) from marts.liquidation_heatmap_daily where asset = 'BTC' and trade_date > "
