@@ -32,7 +32,7 @@ select
     newest.trade_date,
     newest.close_usd,
     newest.log_return,
-    newest.realized_vol_30d_daily * sqrt(365e0) as realized_vol_30d_annual,
+    newest.realized_vol_30d_daily * sqrt(365e0) as realized_vol_30d_annualized,
     price.basis,
     newest.oi_base,
     newest.oi_usd,
