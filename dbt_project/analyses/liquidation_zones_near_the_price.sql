@@ -10,7 +10,7 @@ select
     zone_low_usd,
     zone_high_usd,
     distance_to_close,
-    abs(distance_to_close) <= 0.05 as is_within_5_percent,
+    abs(distance_to_close) <= 0.05e0 as is_within_5_percent,
     zone_usd,
     zone_state
 from {{ ref('liquidation_zones_daily') }}

@@ -9,7 +9,7 @@ select
     count(*) as days,
     count(oi.taint_reason) as days_left_out,
     max(case when oi.taint_reason is not null then oi.trade_date end) as last_left_out,
-    string_agg(distinct oi.taint_reason, ', ') as reasons,
+    max(oi.taint_reason) as one_of_the_reasons,
     coalesce(contains(',' || max(latest.excluded_venues) || ',', ',' || oi.venue || ','), false) as is_left_out_now,
     max(latest.oi_change_plausible) as newest_change_plausible
 from {{ ref('fct_open_interest_daily') }} as oi
