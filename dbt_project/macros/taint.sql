@@ -4,17 +4,16 @@
 {#- Why open interest of a day is not believed, null where it is. It is several times the usual one of the days before, or a
     fraction of it, and could not be traded: neither since the day before in a day, nor since the usual value in all of those
     days; or another source of the same day does not show it. Without any volume it takes a factor that no market reaches. -#}
-{% macro oi_taint_reason(relation) -%}
-    {%- set r = relation ~ '.' -%}
+{% macro oi_taint_reason() -%}
     case
-        when {{ r }}jump < {{ threshold('taint_jump_factor') }} then null
+        when jump < {{ threshold('taint_jump_factor') }} then null
         when
-            {{ r }}jump_1d >= {{ threshold('taint_jump_factor') }}
-            and abs({{ r }}oi_base - {{ r }}oi_base_day_before) > {{ r }}volume_base
-            or abs({{ r }}oi_base - {{ r }}usual_oi_base) > {{ r }}volume_base_window
+            jump_1d >= {{ threshold('taint_jump_factor') }}
+            and abs(oi_base - oi_base_day_before) > volume_base
+            or abs(oi_base - usual_oi_base) > volume_base_window
             then 'jump beyond traded volume'
-        when {{ r }}sources_ratio >= {{ threshold('taint_jump_factor') }} then 'jump that another source does not show'
-        when {{ r }}volume_base is null and {{ r }}jump >= {{ threshold('taint_jump_factor_without_volume') }}
+        when sources_ratio >= {{ threshold('taint_jump_factor') }} then 'jump that another source does not show'
+        when volume_base is null and jump >= {{ threshold('taint_jump_factor_without_volume') }}
             then 'jump without known volume'
     end
 {%- endmacro %}

@@ -162,7 +162,7 @@ select
     oi_base_low,
     observations,
     price_source,
-    {{ oi_taint_reason('compared') }} as taint_reason,
+    {{ oi_taint_reason() }} as taint_reason,
     period,
     period_minutes,
     source,

@@ -1,5 +1,5 @@
--- H06: the map of price zones of each day, made of the days before. A zone is a run of adjacent dense steps of the map; a
--- step is a few bins of the heatmap together.
+-- H06: the map of price zones of each day, made of the days before. A zone is a run of adjacent dense steps of the
+-- map; a step is a few bins of the heatmap together.
 with bins as (
     select
         asset,

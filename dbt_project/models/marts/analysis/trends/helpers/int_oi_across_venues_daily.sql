@@ -110,7 +110,7 @@ changes as (
     window by_day as (partition by asset order by trade_date)
 ),
 
--- The step of the level: the change; over implausible days of the only venues none on the day, and all of it after them.
+-- The step of the level: the change. Over implausible days of the only venues it is 0 on the day, and all of it after.
 stepped as (
     select
         *,
