@@ -1,8 +1,8 @@
 -- Question: Which data can not be trusted this month, venue by venue?
--- Unit: one row per venue and table since the first day of the newest month: days expected, missing and partial, and
--- one of the reasons (data_gaps_by_reason has all).
--- Trust: every expected day of every source has a row in data_coverage_daily. A venue with no missing and no partial day
--- is complete as far as its source promises.
+-- Unit: one row per venue and table since the first day of the newest month: days expected, missing and partial,
+-- and one of the reasons (data_gaps_by_reason has all).
+-- Trust: every expected day of every source has a row in data_coverage_daily. A venue with no missing and no
+-- partial day is complete as far as its source promises.
 select
     venue,
     table_name,

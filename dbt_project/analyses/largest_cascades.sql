@@ -1,7 +1,7 @@
 -- Question: Which were the largest cascades of liquidations, and how far did the price move in them?
 -- Unit: one row per cascade, largest first: US dollars, price moves in natural logs.
--- Trust: cascades of minutes and of days are found by different rules (input_grain). Amounts are lower bounds where feeds
--- are throttled. Reversals were known later (reversal_24h_known_at).
+-- Trust: cascades of minutes and of days are found by different rules (input_grain). Amounts are lower bounds where
+-- feeds are throttled. Reversals were known later (reversal_24h_known_at).
 select
     asset,
     started_at,

@@ -1,8 +1,8 @@
 -- Question: Where are the dense zones of liquidations near the price of bitcoin now, within 5% above all? (H06)
 -- Unit: one row per zone of the newest map, nearest first: edges in US dollars, distance a fraction of the close (0
 -- inside, above it plus), dollars liquidated in the 90 days before.
--- Trust: liquidations that happened, not a prediction: that is liquidation_levels_daily. Without ninety known days there
--- is no map and no row.
+-- Trust: liquidations that happened, not a prediction: that is liquidation_levels_daily. Without ninety known days
+-- there is no map and no row.
 select
     asset,
     trade_date,

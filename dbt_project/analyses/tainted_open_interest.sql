@@ -1,8 +1,9 @@
 -- Question: On which days was open interest implausible, and is a total of today still without that venue?
--- Unit: one row per venue and asset, those with implausible days first: days known and days left out, and whether the
--- newest total of the asset lacks the venue.
--- Trust: a value left out stays in fct_open_interest_daily with its taint_reason and is in no total, window or signal. It
--- is judged by what was known that day, so a verdict never changes later; a level that stays is believed in the end.
+-- Unit: one row per venue and asset, those with implausible days first: days known and days left out, and whether
+-- the newest total of the asset lacks the venue.
+-- Trust: a value left out stays in fct_open_interest_daily with its taint_reason and is in no total, window or
+-- signal. It is judged by what was known that day, so a verdict never changes later; a level that stays is believed
+-- in the end.
 select
     oi.asset,
     oi.venue,

@@ -15,4 +15,4 @@ select
     pairs
 from {{ ref('venue_lead_lag_monthly') }}
 qualify row_number() over (partition by asset, venue order by trade_month desc) = 1
-order by asset, lead_difference desc nulls last, venue asc
+order by asset asc, lead_difference desc nulls last, venue asc
