@@ -78,9 +78,9 @@ measured as (
         on
             months.venue = pairs.venue
             and months.asset = pairs.asset
-            and pairs.known_on < months.trade_month
-            and pairs.known_on
-            >= cast(months.trade_month - interval '12' month as date)
+            and months.trade_month > pairs.known_on
+            and cast(months.trade_month - interval '12' month as date)
+            <= pairs.known_on
     group by months.venue, months.asset, months.trade_month
 ),
 
@@ -112,8 +112,10 @@ select
     difference_band,
     case
         when correlation_leads is null or correlation_follows is null then 'too_few_pairs'
-        when floor((correlation_leads - correlation_follows) * 1e12 + 0.5e0) / 1e12 > floor((difference_band) * 1e12 + 0.5e0) / 1e12 then 'leads'
-        when floor((correlation_follows - correlation_leads) * 1e12 + 0.5e0) / 1e12 > floor((difference_band) * 1e12 + 0.5e0) / 1e12 then 'follows'
+        when floor((correlation_leads - correlation_follows) * 1e12 + 0.5e0) / 1e12 > floor((difference_band) * 1e12 + 0.5e0) / 1e12
+            then 'leads'
+        when floor((correlation_follows - correlation_leads) * 1e12 + 0.5e0) / 1e12 > floor((difference_band) * 1e12 + 0.5e0) / 1e12
+            then 'follows'
         else 'not_distinguishable'
     end as verdict,
     available_at
