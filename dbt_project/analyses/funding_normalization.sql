@@ -1,10 +1,10 @@
 -- Question: When funding comes back from an extreme, do small moves liquidate less than before? (H05)
--- Unit: one row per week around a normalization; liquidations a fraction of the open interest of the day before, per
--- unit of move a fraction per 1.0 of absolute log return.
+-- Unit: one row per week around the day on which a normalization was known; liquidations a fraction of the open
+-- interest of the day before, per unit of move a fraction per 1.0 of absolute log return.
 -- Trust: an event needs an extreme, so volatility is higher before it by construction: read liquidated_per_move,
 -- which divides by the move. Only days with liquidations and open interest of the same venues count.
 with events as (
-    select asset, trade_date
+    select asset, cast(available_at - interval '1' microsecond as date) as known_date
     from {{ ref('funding_regimes_daily') }}
     where normalization = 'on'
 ),
@@ -12,7 +12,7 @@ with events as (
 around as (
     select
         events.asset,
-        events.trade_date + cast(days.i as int) as trade_date,
+        events.known_date + cast(days.i as int) as trade_date,
         case when days.i < 0 then '1 week before' else '2 week after' end as span
     from events
     cross join range(-7, 7) as days (i)

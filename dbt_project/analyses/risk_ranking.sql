@@ -8,7 +8,7 @@ select
     systemic_risk_score,
     oi_percentile_365d,
     oi_to_volume,
-    realized_vol_30d_annual,
+    realized_vol_30d_annualized,
     signals_on_names
 from {{ ref('latest_by_asset') }}
 order by systemic_risk_score desc nulls last, oi_percentile_365d desc nulls last, asset asc

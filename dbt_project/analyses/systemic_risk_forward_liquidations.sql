@@ -1,12 +1,12 @@
 -- Question: Does leverage that stands high in its own year precede more liquidations? (H13)
 -- Unit: one row per fifth of the scale of the systemic-risk score; days are counts, liquidations a fraction of the
--- open interest of the day before, mean over the day after.
+-- open interest of the day before, mean over the first day after the score was known.
 -- Trust: the score needs a year of history and all three of its parts, so young assets and years are missing. With a
 -- single venue its concentration part is 50 by construction. It stands higher on weekends.
 with scored as (
     select
         asset,
-        trade_date,
+        available_at,
         least(4, cast(floor(systemic_risk_score / 20) as int)) as fifth
     from {{ ref('leverage_daily') }}
     where systemic_risk_score is not null
@@ -21,7 +21,8 @@ select
     avg(next_day.liq_to_oi_usd_long) as mean_longs_liquidated_share_next_day
 from scored
 inner join {{ ref('leverage_daily') }} as next_day
-    on scored.asset = next_day.asset and scored.trade_date + 1 = next_day.trade_date
+    on scored.asset = next_day.asset
+    and cast(scored.available_at - interval '1' microsecond as date) + 1 = next_day.trade_date
 where next_day.liq_to_oi_usd is not null
 group by scored.fifth
 order by scored.fifth

@@ -7,6 +7,7 @@ with days as (
     select
         liquidations.asset,
         liquidations.trade_date,
+        cast(liquidations.available_at - interval '1' microsecond as date) as known_date,
         abs(prices.log_return) as move,
         ntile(10) over (
             partition by liquidations.asset
@@ -30,6 +31,6 @@ select
 from days
 inner join {{ ref('fct_price_daily') }} as later
     on days.asset = later.asset
-    and later.trade_date between days.trade_date + 1 and days.trade_date + 5
+    and later.trade_date between days.known_date + 1 and days.known_date + 5
 group by days.asset, days.tenth
 order by days.asset, days.tenth

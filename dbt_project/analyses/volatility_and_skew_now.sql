@@ -1,13 +1,13 @@
 -- Question: What does implied volatility cost at 7 and at 30 days, what is the skew, and what was realized?
 -- Unit: one row per asset with options: volatilities are annual fractions.
--- Trust: both sides are annual here: the daily volatility of fct_price_daily is multiplied by the root of 365. A
--- volatility is null where the chain has no expiries on both sides of the term (iv_status_7d, iv_status_30d).
+-- Trust: both sides are per year here. A volatility is null where the chain has no expiries on both sides of the term
+-- (iv_status_7d, iv_status_30d).
 select
     options.asset,
     options.trade_date,
     options.iv_atm_7d,
     options.iv_atm_30d,
-    price.realized_vol_30d_daily * sqrt(365e0) as realized_vol_30d_annual,
+    price.realized_vol_30d_annualized,
     options.skew_25d_7d,
     options.skew_25d_30d,
     options.iv_status_7d,

@@ -92,18 +92,31 @@
     coalesce({{ stated_usd }}, case when {{ quantity_base }} = 0 then 0e0 end, {{ quantity_base }} * {{ close_usd }})
 {%- endmacro %}
 
-{#- The color of a value in [0, 1] as #rrggbb. The ends are those of viridis, the scale most plotting tools begin with: dark
-    purple is read as empty and bright yellow as hot, also in gray and by color-blind readers. Between them every
-    channel is a straight line, which a BI tool can repeat. -#}
+{#- The color of a value in [0, 1] as #rrggbb: nine equally spaced colors from dark purple, which is read as empty, to bright
+    yellow, with straight lines between them. Its lightness rises all the way, also in gray and for color-blind readers. The
+    report draws with the same stops (static/app/theme.js); a test compares. -#}
 {% macro liquidation_color(value) -%}
-    {%- set purple = {'red': 68, 'green': 1, 'blue': 84} -%}
-    {%- set yellow = {'red': 253, 'green': 231, 'blue': 37} -%}
+    {%- set stops = liquidation_color_stops() -%}
+    {%- set steps = (stops | length - 1) -%}
     '#'
-    {%- for channel in ['red', 'green', 'blue'] %}
+    {%- for channel in range(3) %}
     || lpad(lower(hex(cast(floor(
-        {{ purple[channel] }} + {{ value }} * ({{ yellow[channel] - purple[channel] }}) + 0.5e0
+        case
+        {%- for step in range(steps) %}
+            {%- set low, high = stops[step][channel], stops[step + 1][channel] %}
+            {{ 'when ' ~ value ~ ' < ' ~ (step + 1) / steps ~ 'e0 then' if not loop.last else 'else' }}
+                {{ low }} + ({{ value }} - {{ step / steps }}e0) * {{ (high - low) * steps }}
+        {%- endfor %}
+        end + 0.5e0
     ) as bigint))), 2, '0')
     {%- endfor %}
+{%- endmacro %}
+
+{% macro liquidation_color_stops() -%}
+    {{ return([
+        [74, 28, 140], [106, 31, 160], [139, 42, 159], [173, 58, 142], [203, 79, 119],
+        [228, 107, 93], [245, 143, 67], [252, 187, 53], [247, 238, 90],
+    ]) }}
 {%- endmacro %}
 
 {#- The last instant of the price grid of cascades at or before an instant. -#}

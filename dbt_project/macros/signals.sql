@@ -213,12 +213,14 @@
     end
 {%- endmacro %}
 
-{#- How far a signal's percentiles are past the borders of its own comparisons: of two, the one that is less far. -#}
+{#- How far a signal's percentiles are past the borders of its own comparisons, or of what holds it once it is on: of two, the one
+    that is less far. -#}
 {% macro signal_past(signal, percentiles) -%}
     {%- set pasts = [] -%}
     {%- for percentile in percentiles -%}
         {%- set comparison = signal_comparison_of(signal, percentile) -%}
-        {%- set border = signal_border_sql(comparison) -%}
+        {%- set held = var('signals')[signal].get('held_while', [none]) -%}
+        {%- set border = signal_border_sql(held if held[0] == percentile else comparison) -%}
         {%- do pasts.append(
             signal_above(percentile, border) if comparison[1] == '>=' else signal_below(percentile, border)
         ) -%}
@@ -255,28 +257,12 @@
     case when ({{ one }}) <= ({{ other }}) then {{ one }} when ({{ one }}) > ({{ other }}) then {{ other }} end
 {%- endmacro %}
 
-{#- The same for a value held against a threshold that is no percentile: both have one among the values before. A threshold
-    that none of them reached leaves no way to measure: past it the value is the extreme itself. -#}
-{% macro signal_past_level(signal, value, level_percentile) -%}
-    {%- set level = signal_threshold(signal) -%}
-    {%- set percentile = value ~ '_percentile' -%}
+{#- The same for a value that is no percentile: the share of it that is past its border. 0 up to the border, a half at twice the
+    border, towards 1 beyond; it never levels off, so that of two extremes the larger one is ahead. -#}
+{% macro signal_past_level(signal, value, border=none) -%}
+    {%- set level = border or signal_threshold(signal) -%}
     {%- set is_above = signal_comparisons(signal)[0][1] in ('>', '>=') -%}
-    case
-        when
-            {{ level_percentile }} = {{ 100 if is_above else 0 }} and {{ percentile }} is not null
-            and {{ value }} {{ '>' if is_above else '<' }} {{ level }}
-            then 1e0
-        else {{ signal_above(percentile, level_percentile) if is_above else signal_below(percentile, level_percentile) }}
-    end
-{%- endmacro %}
-
-{#- Mid-rank, 0 to 100, of a constant among the values of a full window. -#}
-{% macro signal_level_percentile(value, level, periods, window) -%}
-    {{ stats_where_full(
-        '100 * avg(case when ' ~ value ~ ' < ' ~ level ~ ' then 1e0 when ' ~ value ~ ' = ' ~ level
-        ~ ' then 0.5e0 when ' ~ value ~ ' > ' ~ level ~ ' then 0e0 end) over ' ~ window,
-        value, periods, window
-    ) }}
+    case when {{ value }} {{ '>' if is_above else '<' }} {{ level }} then 1 - {{ level }} / {{ value }} else 0e0 end
 {%- endmacro %}
 
 {#- On, off or unknown where a mart spells a state with one of several words. -#}
@@ -288,9 +274,9 @@
     end
 {%- endmacro %}
 
-{#- Sign of an expected direction: a rising price and falling risk are good news, the others bad. -#}
+{#- Sign of an expected direction: whether more of its subject, the price or risk, is expected or less. -#}
 {% macro signal_sign(direction) -%}
-    case when {{ direction }} in ('up', 'risk_down') then 1 else -1 end
+    case when {{ direction }} in ('up', 'risk_up') then 1 else -1 end
 {%- endmacro %}
 
 {#- An aggregate over the days after the entry of signal_outcomes; null unless all of them are known. -#}

@@ -161,7 +161,7 @@ def _write(
             {
                 "asset": asset, "slug": name, "years": years, "first": str(held.span.first), "last": str(held.span.last),
                 "options": asset in chains, "levels": levels is not None, "history": asset in vintages,
-                "scales": layers.scales(heat, held.span, "notional_usd") if heat is not None else {},
+                "scale": layers.scale(heat) if heat is not None else None,
                 "tops": layers.tops(levels, held.span, "expected_usd") if levels is not None else {},
             }
         )  # fmt: skip

@@ -20,11 +20,13 @@ STRUCTURE: Final = "marts.options_structure_daily"
 MAX_PAIN: Final = "marts.options_max_pain_daily"
 
 SCALE_DAYS: Final = 365
-"""A color scale is taken from so many days up to the last of its year: it stands still while the reader moves the window."""
+"""The scale of predicted levels is taken from so many days up to the last of its year: it stands still while the reader moves
+the window."""
 
 HEAT_SQL: Final = (
     "select asset, trade_date, bin_no, price_low_usd, price_high_usd, notional_usd, long_usd, short_usd, "
-    f"cast(is_dense as int) as is_dense, input_grain from {HEATMAP} where asset in (select unnest($assets)) "
+    "cast(is_dense as int) as is_dense, input_grain, color_low_usd, color_high_usd "
+    f"from {HEATMAP} where asset in (select unnest($assets)) "
     "order by asset, trade_date, bin_no"
 )
 LEVELS_SQL: Final = (
@@ -96,13 +98,10 @@ def encode_bins(frame: pl.DataFrame, begin: int, end: int, columns: Mapping[str,
     }
 
 
-def scales(frame: pl.DataFrame, span: Span, column: str) -> dict[str, dict[str, float]]:
-    """Ends of the realized scale in dollars by year: the 10th and 95th percentile of ln(1 + dollars), as of its last day."""
-    found = {}
-    for year, values in _years(frame, span, column):
-        low, high = np.quantile(np.log1p(values), [0.1, 0.95])
-        found[str(year)] = {"low": plain(float(np.expm1(low))), "high": plain(float(np.expm1(high)))}
-    return found
+def scale(frame: pl.DataFrame) -> dict[str, float]:
+    """Ends of the realized scale in dollars: the mart's, one for all days of an asset."""
+    low, high = frame.select("color_low_usd", "color_high_usd").row(0)
+    return {"low": plain(low), "high": plain(high)}
 
 
 def tops(frame: pl.DataFrame, span: Span, column: str) -> dict[str, float]:

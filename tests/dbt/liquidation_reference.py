@@ -130,15 +130,21 @@ def known_before(series: Sequence[Day], number: int, *, of: int) -> int:
     return sum(held.notional is not None for held in series[max(0, number - of) : number])
 
 
+def color_scale(series: Sequence[Day]) -> tuple[float, float]:
+    """Ends of an asset's scale as ln(1 + dollars), from the 365 days up to its newest day with a bin."""
+    newest = max((number for number, held in enumerate(series) if held.bins), default=0)
+    year = [math.log1p(b.total) for held in series[max(0, newest - 364) : newest + 1] for b in held.bins.values()]
+    return (float(np.quantile(year, 0.1)), float(np.quantile(year, 0.95))) if year else (0.0, 1.0)
+
+
 def heatmap(world: MarketModel) -> dict[Key, Row]:
     rows: dict[Key, Row] = {}
     for asset, series in days(world).items():
+        purple, yellow = color_scale(series)
         for number, held in enumerate(series):
             before = [b.total for other in series[max(0, number - 90) : number] for b in other.bins.values()]
             border = float(np.quantile(before, 0.9)) if before else None
             is_full = known_before(series, number, of=90) == 90
-            brightest = np.quantile([math.log1p(usd) for usd in [*before, *(b.total for b in held.bins.values())]], 0.99)\
-                if held.bins else None  # fmt: skip
             dense = {no for no, b in held.bins.items() if is_full and border is not None and b.total > border}
             for no, b in held.bins.items():
                 low, high = no, no
@@ -146,7 +152,6 @@ def heatmap(world: MarketModel) -> dict[Key, Row]:
                     low -= 1
                 while high + 1 in dense:
                     high += 1
-                assert brightest is not None
                 rows[asset, day(number), no] = {
                     "price_low_usd": edge(no),
                     "price_high_usd": edge(no + 1),
@@ -165,7 +170,9 @@ def heatmap(world: MarketModel) -> dict[Key, Row]:
                     "cluster_usd": sum(held.bins[n].total for n in range(low, high + 1)) if no in dense else None,
                     "close_usd": held.close,
                     "distance_to_close": None if held.close is None else _distance(no, no, held.close),
-                    "color_value": min(1.0, math.log1p(b.total) / float(brightest)),
+                    "color_value": float(np.clip((math.log1p(b.total) - purple) / (yellow - purple), 0, 1)),
+                    "color_low_usd": math.expm1(purple),
+                    "color_high_usd": math.expm1(yellow),
                     "days_known": known_before(series, number, of=90),
                 }
     return rows
@@ -374,6 +381,7 @@ def cascade_days(world: MarketModel) -> dict[Key, Row]:
                     "cascade_usd": held.notional if is_on else 0.0,
                     "assets_at_once": len(on[day(number)]) if is_on else 0,
                     "daily_border_usd": verdict[1],
+                    "border_excess": 1 - verdict[1] / held.notional if is_on and held.notional else None,
                 }
             rows[asset, day(number)] = {**row, "notional_usd": held.notional}
     return rows

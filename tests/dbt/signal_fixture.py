@@ -51,7 +51,7 @@ TABLES: Mapping[str, str] = {
         "perp_dex_completeness"
     ),
     "intermediate.int_liquidation_zones_daily": "zone_state nearest_zone_distance days_known close_usd",
-    "intermediate.int_cascade_days": "state input_grain daily_border_usd",
+    "intermediate.int_cascade_days": "state input_grain daily_border_usd border_excess",
     "intermediate.int_liquidation_days": "notional_usd venues_present venues_expected completeness",
 }
 
@@ -97,6 +97,7 @@ SERIES: Mapping[str, Callable[[random.Random], float]] = {
     "rate_8h_sd_30d": lambda r: round(abs(r.gauss(0.0001, 0.00003)), 6),
     "volume_base": lambda r: float(r.randrange(100, 160)),
     "notional_usd": lambda r: float(r.randrange(0, 200)),
+    "border_excess": lambda r: r.choice([0.0, 0.25, 0.875]),
     "nearest_zone_distance": lambda r: r.choice([0.0, 0.01, -0.015, 0.02, -0.3]),
     "lending_zscore_90d": lambda r: round(r.gauss(0, 1), 1),
     "perp_dex_zscore_90d": lambda r: round(r.gauss(0, 1), 1),
@@ -115,7 +116,7 @@ SILENT: Mapping[tuple[str, str], set[int]] = {
 }
 ASSETS = {"AAA": set(TABLES), "BBB": {"marts.oi_trends_daily", "marts.funding_regimes_daily"}}
 # Without nulls but on one day, else no window of 90 days would ever be full.
-UNBROKEN = {*SERIES} - {"rate_8h_sd_30d", "nearest_zone_distance"}
+UNBROKEN = {*SERIES} - {"rate_8h_sd_30d", "nearest_zone_distance", "border_excess"}
 LATE = {("AAA", "marts.leverage_daily", 150): dt.timedelta(days=4)}
 
 

@@ -13,8 +13,9 @@ from tests.dbt.trend_reference import DAY, days_before, mid_rank, snapped, span
 Key = tuple[str, dt.date, str]
 Number = float | None
 
-SIGN = {"up": 1, "risk_down": 1, "down": -1, "risk_up": -1}
+SIGN = {"up": 1, "risk_up": 1, "down": -1, "risk_down": -1}
 PRICE = {"up", "down"}
+BAD_NEWS = {"down", "risk_up"}
 MART = {
     "oi": "marts.oi_trends_daily",
     "funding": "marts.funding_regimes_daily",
@@ -67,14 +68,12 @@ class Asset:
         value, window = self.told(mart, date, measure), self.window(mart, date, measure, days)
         return None if value is None or window is None else mid_rank(snapped(value), window)
 
-    def past_level(self, mart: str, date: dt.date, measure: Callable[[Row], Number], level: float) -> Number:
-        """How far a value is past a level above it, both as percentiles of 90 days; the extreme where none reached it."""
-        value, window = self.told(mart, date, measure), self.window(mart, date, measure, 90)
-        if value is None or window is None:
-            return None
-        if max(window) < level:
-            return 1.0 if snapped(value) > level else 0.0
-        return above(mid_rank(snapped(value), window), mid_rank(level, window))
+
+def past(value: Number, level: Number) -> Number:
+    """The share of a value that is past a level above it; 0 up to the level."""
+    if value is None or level is None:
+        return None
+    return 1 - level / snapped(value) if snapped(value) > level else 0.0
 
 
 def state_is(word: str, said: str | None) -> str:
@@ -132,16 +131,16 @@ def states_and_pasts(asset: Asset, date: dt.date) -> dict[str, tuple[str, Number
     level = asset.rank("oi", date, lambda row: row["oi_zscore_90d"], 90)
     cell, distance = _cell(level, x), zone.get("nearest_zone_distance")
     healthy = below(asset.rank("funding", date, lambda row: row["rate_8h_sd_30d"], 365), 50)
-    volume = above(asset.rank("oi", date, lambda row: row["volume_base"], 30), 80)
+    volume = past(oi.get("volume_base"), oi.get("volume_high_30d"))
     near = zone.get("zone_state") in ("inside", "near")
     answer: dict[str, tuple[str, Number]] = {
-        "oi_expansion": (oi.get("expansion", "unknown"), asset.past_level("oi", date, _growth, 0.08)),
+        "oi_expansion": (oi.get("expansion", "unknown"), past(asset.told("oi", date, _growth), 0.08)),
         "oi_expansion_confirmed": (oi.get("expansion_confirmed", "unknown"), volume),
         "bought_dip": (
-            state_is("bought_dip", oi.get("divergence")), asset.past_level("oi", date, _sigmas, 0.5)
+            state_is("bought_dip", oi.get("divergence")), past(asset.told("oi", date, _sigmas), 0.5)
         ),
         "deleveraging": (
-            state_is("deleveraging", oi.get("divergence")), asset.past_level("oi", date, _minus_sigmas, 0.5)
+            state_is("deleveraging", oi.get("divergence")), past(asset.told("oi", date, _minus_sigmas), 0.5)
         ),
         "healthy_funding": (funding.get("healthy_market", "unknown"), healthy),
         "funding_normalization": (
@@ -155,13 +154,13 @@ def states_and_pasts(asset: Asset, date: dt.date) -> dict[str, tuple[str, Number
             positioning.get("capitulation", "unknown"), weaker(above(put_call, 90), above(accounts, 70))
         ),
         "upside_setup": (state_is("upside_setup", cell), weaker(above(level, 80), below(x, 20))),
-        "extreme_positive_funding": (state_is("extreme_positive", funding.get("regime")), above(x, 97.5)),
-        "extreme_negative_funding": (state_is("extreme_negative", funding.get("regime")), below(x, 2.5)),
+        "extreme_positive_funding": (state_is("extreme_positive", funding.get("regime")), above(x, 90)),
+        "extreme_negative_funding": (state_is("extreme_negative", funding.get("regime")), below(x, 10)),
         "top_risk": (state_is("top_risk", cell), weaker(above(level, 80), above(x, 80))),
         "bottom_zone": (state_is("bottom_zone", cell), weaker(below(level, 20), below(x, 20))),
         "large_liquidations": (
             asset.row("cascades", date).get("state", "unknown"),
-            above(asset.rank("liquidations", date, lambda row: row["notional_usd"], 90), 97.5),
+            asset.row("cascades", date).get("border_excess"),
         ),
         "systemic_risk": (judged(None if score is None else score >= 72), above(score, 72)),
         "long_crowded": (state_is("long_crowded", positioning.get("positioning_extreme")), above(accounts, 97.5)),
@@ -171,15 +170,15 @@ def states_and_pasts(asset: Asset, date: dt.date) -> dict[str, tuple[str, Number
         lead, own = asset.told("comparison", date, _lead(counterpart)), comparison.get(f"{counterpart}_zscore_90d")
         answer[f"{counterpart}_stress"] = (
             judged(None if lead is None or own is None else lead >= 1 and own > 0),
-            asset.past_level("comparison", date, _lead(counterpart), 1.0),
+            past(lead, 1.0),
         )
     return answer
 
 
-def strength(state: str, past: Number, direction: str) -> Number:
-    if state == "unknown" or past is None:
+def strength(state: str, distance: Number) -> Number:
+    if state == "unknown":
         return None
-    return SIGN[direction] * past if state == "on" else 0.0
+    return 0.01 + 0.99 * (distance or 0.0) if state == "on" else 0.0
 
 
 READS = {
@@ -218,10 +217,10 @@ def signals(world: MarketModel, directions: dict[str, str]) -> dict[Key, Row]:
     answer: dict[Key, Row] = {}
     for name, asset in assets(world).items():
         for date in span(told for mart in SIGNALS_READ for told in asset.rows[mart]):
-            for signal, (state, past) in states_and_pasts(asset, date).items():
+            for signal, (state, distance) in states_and_pasts(asset, date).items():
                 answer[name, date, signal] = {
                     "state": state,
-                    "strength": strength(state, past, directions[signal]),
+                    "strength": strength(state, distance),
                     "available_at": known_at(asset, READS[signal], date),
                 }
     return answer
@@ -241,9 +240,15 @@ def combined(rows: dict[str, Row], directions: dict[str, str]) -> Row:
         return math.fsum(values) / len(values) if values else None
 
     return {
-        "combined_score": mean(list(known.values())),
-        "price_score": mean([value for signal, value in known.items() if directions[signal] in PRICE]),
-        "risk_score": mean([value for signal, value in known.items() if directions[signal] not in PRICE]),
+        "combined_score": mean(
+            [-value if directions[signal] in BAD_NEWS else value for signal, value in known.items()]
+        ),
+        "price_score": mean(
+            [SIGN[directions[signal]] * value for signal, value in known.items() if directions[signal] in PRICE]
+        ),
+        "risk_score": mean(
+            [SIGN[directions[signal]] * value for signal, value in known.items() if directions[signal] not in PRICE]
+        ),
         "strengths_known": len(known),
         "signals_known": sum(row["state"] != "unknown" for row in rows.values()),
         "signals_on": sum(row["state"] == "on" for row in rows.values()),

@@ -6,6 +6,7 @@ And they never look ahead. The market is liquidation_world's, the independent co
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from pipelines.core.settings import PROJECT_ROOT
 from tests.dbt import liquidation_reference
 from tests.dbt.dbt_fixture import DbtIn
 from tests.dbt.liquidation_fixture import MarketModel, Row, invent, known_after
@@ -36,6 +38,9 @@ REFERENCE: Mapping[str, Callable[[MarketModel], dict[Key, Row]]] = {
 }
 # What is known later than the row itself, and the column that says when.
 KNOWN_LATER = {
+    **dict.fromkeys(
+        ("color_value", "color_hex", "color_low_usd", "color_high_usd", "color_available_at"), "color_available_at"
+    ),
     "move_after_1h": "reversal_1h_known_at",
     "reversal_1h": "reversal_1h_known_at",
     "reversal_1h_known_at": "reversal_1h_known_at",
@@ -176,3 +181,11 @@ def test_a_row_is_available_only_after_what_it_tells(build: Build, table: str) -
         for row in build.tables[table].values()
     ]
     assert [end for row, end in zip(build.tables[table].values(), ends, strict=True) if row["available_at"] < end] == []
+
+
+def test_the_colors_of_the_mart_are_those_the_report_draws_with() -> None:
+    theme = (PROJECT_ROOT / "pipelines" / "report" / "static" / "app" / "theme.js").read_text(encoding="utf-8")
+    macros = (PROJECT_ROOT / "dbt_project" / "macros" / "liquidations.sql").read_text(encoding="utf-8")
+    ramp = re.findall(r"#[0-9a-f]{6}", theme.split("const RAMP =")[1].split(";")[0])
+    stops = re.findall(r"\[(\d+), (\d+), (\d+)\]", macros.split("macro liquidation_color_stops()")[1])
+    assert ["#" + "".join(f"{int(part):02x}" for part in stop) for stop in stops] == ramp

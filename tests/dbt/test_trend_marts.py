@@ -165,6 +165,58 @@ def test_history_reads_the_same_when_later_days_do_not_exist_yet(build: Build, t
         assert wrong == []
 
 
+def with_unit_error(world: MarketModel, asset: str, venue: str, date: dt.date) -> MarketModel:
+    """The same world, with a venue's open interest of a day a thousand times too large and found out."""
+    changed = {name: list(rows) for name, rows in world.tables.items()}
+    for name in ("marts.fct_open_interest_daily", "intermediate.int_open_interest_daily"):
+        changed[name] = [
+            row | {"oi_base": row["oi_base"] * 1000, "taint_reason": "jump beyond traded volume"}
+            | ({"oi_usd": row["oi_usd"] * 1000} if "oi_usd" in row else {})
+            if (row["asset"], row["venue"], row["trade_date"]) == (asset, venue, date)
+            else row
+            for row in world.tables[name]
+        ]  # fmt: skip
+    return MarketModel(changed)
+
+
+@pytest.mark.parametrize(("asset", "venue", "unjudged"), [("AAA", "bybit", set[int]()), ("BBB", "binance", {150, 151})])
+def test_an_implausible_value_changes_no_state_of_another_day(
+    build: Build, tmp_path: Path, asset: str, venue: str, unjudged: set[int]
+) -> None:
+    """Of a market of one venue neither the day nor the change after it can be judged; with more venues the others speak."""
+    database = tmp_path / "leverhouse.duckdb"
+    with_unit_error(build.world, asset, venue, day(150)).write(database)
+    with duckdb.connect(str(database)) as connection:
+        for relation, select in build.steps:
+            connection.execute(f"create table {relation} as {select}")
+    marts = read_marts(database)
+    states = ("quadrant", "expansion", "volume_surge", "divergence")
+    changed = {
+        (key[1], column, row[column])
+        for key, row in marts["oi_trends_daily"].items()
+        for column in states
+        if key[0] == asset and key[1] != day(150) and row[column] != build.marts["oi_trends_daily"][key][column]
+    }
+    assert {date for date, _, _ in changed} <= {day(n) for n in unjudged}
+    assert {state for _, _, state in changed} <= {"unknown"}
+    tainted, clean = (each["oi_trends_daily"][asset, day(150)] for each in (marts, build.marts))
+    assert (tainted["venues_excluded"], tainted["excluded_venues"]) == (1, venue)
+    assert tainted["oi_base"] < 1.5 * clean["oi_base"], "the last report is carried"
+    for mart, column in (("oi_trends_daily", "oi_zscore_90d"), ("oi_trends_daily", "oi_percentile_365d")):
+        lost = [
+            key
+            for key, row in marts[mart].items()
+            if row[column] is None and build.marts[mart][key][column] is not None
+        ]
+        assert lost == [], f"no window of {column} is lost"
+    regimes = [
+        key
+        for key, row in marts["funding_regimes_daily"].items()
+        if row["regime"] != build.marts["funding_regimes_daily"][key]["regime"]
+    ]
+    assert regimes == []
+
+
 @pytest.mark.parametrize("mart", DAILY)
 def test_a_row_is_available_only_after_its_day_and_everything_before_it(build: Build, mart: str) -> None:
     latest: dict[str, dt.datetime] = {}

@@ -25,7 +25,7 @@ KIND = {"binance": "cex", "bybit": "cex", "hyperliquid": "perp_dex", "dydx": "pe
 COLUMNS: Mapping[str, Mapping[str, Any]] = {
     "marts.fct_open_interest_daily": {
         "venue": pl.String, "asset": pl.String, "trade_date": pl.Date, "oi_base": pl.Float64, "oi_usd": pl.Float64,
-        "input_grain": pl.String, "sources": pl.String, "available_at": pl.Datetime("us"),
+        "taint_reason": pl.String, "input_grain": pl.String, "sources": pl.String, "available_at": pl.Datetime("us"),
     },
     "marts.fct_price_daily": {
         "asset": pl.String, "trade_date": pl.Date, "close_usd": pl.Float64, "log_return": pl.Float64,
@@ -34,7 +34,7 @@ COLUMNS: Mapping[str, Mapping[str, Any]] = {
     },
     "intermediate.int_open_interest_daily": {
         "venue": pl.String, "instrument": pl.String, "asset": pl.String, "trade_date": pl.Date, "oi_base": pl.Float64,
-        "available_at": pl.Datetime("us"),
+        "taint_reason": pl.String, "available_at": pl.Datetime("us"),
     },
     # Contracts that ended; none has.
     "intermediate.int_instruments": {

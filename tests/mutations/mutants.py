@@ -227,10 +227,24 @@ TIME: Final = (
     ),
     Mutant(
         "liquidation zones: the map of a day holds the day",
-        f"{ANALYSIS}/liquidations/helpers/int_liquidation_zones_daily.sql",
+        f"{ANALYSIS}/liquidations/helpers/int_liquidation_zone_maps_daily.sql",
         "range between interval '{{ threshold(\"zone_window_days\") }}' day preceding and interval '1' day preceding",
         "range between interval '{{ threshold(\"zone_window_days\") }}' day preceding and current row",
         units=("the_map_of_zones_is_that_of_the_days_before",),
+    ),
+    Mutant(
+        "tainted values: the usual open interest holds the day judged",
+        f"{INTERMEDIATE}/int_open_interest_daily.sql",
+        "range between interval '{{ threshold(\"taint_window_days\") }}' day preceding and interval '1' day preceding",
+        "range between interval '{{ threshold(\"taint_window_days\") }}' day preceding and current row",
+        units=("a_jump_is_tainted_if_it_was_not_traded_or_another_source_denies_it",),
+    ),
+    Mutant(
+        "venues that lead: a day later and a day before are swapped",
+        f"{ANALYSIS}/trends/venue_lead_lag_monthly.sql",
+        "        day_after.others_change as others_after,\n",
+        "        day_before.others_change as others_after,\n",
+        units=("a_venue_that_the_others_repeat_a_day_later_leads",),
     ),
 )
 
@@ -327,6 +341,34 @@ GAPS: Final = (
 )
 
 METRICS: Final = (
+    Mutant(
+        "tainted values: an implausible value enters the totals",
+        f"{ANALYSIS}/trends/helpers/int_oi_by_venue_daily.sql",
+        "    where taint_reason is null\n",
+        "    where true\n",
+        ("tests/dbt/test_trend_marts.py::test_an_implausible_value_changes_no_state_of_another_day",),
+    ),
+    Mutant(
+        "strength: a signal at its threshold has none",
+        f"{ANALYSIS}/signals/signals_daily.sql",
+        "            then {{ threshold('signal_strength_min') }}\n                +",
+        "            then 0e0\n                +",
+        ("tests/dbt/test_signal_marts.py::test_a_day_worked_out_by_hand",),
+    ),
+    Mutant(
+        "risk score: less risk is a higher score",
+        f"{ANALYSIS}/signals/signal_matrix_daily.sql",
+        """            "avg(" ~ signal_sign('direction') ~ " * strength) filter (where direction in ('risk_up', 'risk_down'))\"""",
+        """            "avg(-" ~ signal_sign('direction') ~ " * strength) filter (where direction in ('risk_up', 'risk_down'))\"""",
+        units=("a_score_is_the_mean_of_the_known_strengths_and_of_each_half",),
+    ),
+    Mutant(
+        "heatmap: each day has a color scale of its own",
+        f"{ANALYSIS}/liquidations/liquidation_heatmap_daily.sql",
+        "max(trade_date) over (partition by asset) as newest_date",
+        "trade_date as newest_date",
+        ("tests/dbt/test_liquidation_marts.py::test_every_row_agrees_with_an_independent_computation",),
+    ),
     Mutant(
         "max pain is where options pay most",
         f"{ANALYSIS}/options/options_max_pain_daily.sql",

@@ -188,6 +188,7 @@ def _liquidations(con: duckdb.DuckDBPyConnection, asset: str) -> None:
                 "asset": asset, "trade_date": day(n), "bin_no": 1000 + n * 7 + step, "price_low_usd": low,
                 "price_high_usd": low * 1.0025,
                 "notional_usd": usd, "long_usd": usd * 0.25, "short_usd": usd * 0.75, "is_dense": None if n < 60 else step < 2,
+                "color_low_usd": 1e3, "color_high_usd": 1e7,
             })  # fmt: skip
     insert(con, "marts.liquidation_comparison_daily", compared)
     insert(con, "marts.fct_liquidations_daily", facts)

@@ -3,7 +3,7 @@ select
     hypothesis,
     title,
     direction,
-    cast(case when direction in ('up', 'risk_down') then 1 else -1 end as int) as direction_sign,
+    cast(case when direction in ('up', 'risk_up') then 1 else -1 end as int) as direction_sign,
     horizon,
     input_marts,
     case signal

@@ -101,6 +101,12 @@ select
     'Half-width of the band of such a correlation around 0: 5% for the largest of 21 lags.' as description
 union all
 select
+    'venue_lead_band_errors' as name,
+    cast(2.58e0 as double) as value,
+    'standard errors' as unit,
+    'Half-width of the band of the difference between a venue''s correlation with the others a day later and a day before: 1% for one venue.' as description
+union all
+select
     'oi_plausibility_window_days' as name,
     cast(30 as double) as value,
     'days' as unit,
@@ -350,7 +356,7 @@ select
     'heatmap_window_days' as name,
     cast(90 as double) as value,
     'days' as unit,
-    'Window of the heatmap''s borders: of a dense bin and of the top of the color scale.' as description
+    'Window of the border of a dense bin of the heatmap.' as description
 union all
 select
     'heatmap_dense_quantile' as name,
@@ -359,10 +365,22 @@ select
     'A bin is dense strictly above this quantile of the asset''s bins of the window.' as description
 union all
 select
-    'heatmap_color_quantile' as name,
-    cast(0.99e0 as double) as value,
+    'heatmap_color_days' as name,
+    cast(365 as double) as value,
+    'days' as unit,
+    'Days up to the newest one from whose bins the color scale of an asset is taken, one scale for all its days.' as description
+union all
+select
+    'heatmap_color_low_quantile' as name,
+    cast(0.1e0 as double) as value,
     'quantile' as unit,
-    'Quantile of log1p of the bins'' dollars at which the color scale of the heatmap is clipped.' as description
+    'Quantile of the bins'' dollars at which the color scale begins (purple).' as description
+union all
+select
+    'heatmap_color_high_quantile' as name,
+    cast(0.95e0 as double) as value,
+    'quantile' as unit,
+    'Quantile of the bins'' dollars at which the color scale ends (yellow).' as description
 union all
 select
     'zone_window_days' as name,
@@ -459,6 +477,30 @@ select
     cast(1e-06 as double) as value,
     'fraction' as unit,
     'Share of a stated total that must be left beside its two sides to count as liquidations of unknown side; less is rounding.' as description
+union all
+select
+    'taint_window_days' as name,
+    cast(7 as double) as value,
+    'days' as unit,
+    'Days before whose median is the usual open interest of an instrument.' as description
+union all
+select
+    'taint_known_days_min' as name,
+    cast(3 as double) as value,
+    'days' as unit,
+    'Fewest known days among them from which a jump is judged.' as description
+union all
+select
+    'taint_jump_factor' as name,
+    cast(3 as double) as value,
+    'times' as unit,
+    'Open interest this many times the usual one, or this fraction of it, is implausible if it was not traded that day or another source denies it.' as description
+union all
+select
+    'taint_jump_factor_without_volume' as name,
+    cast(20 as double) as value,
+    'times' as unit,
+    'The same where volume is not known: the largest true jump of 83,936 recorded instrument days is 13 times.' as description
 union all
 select
     'venue_expected_days' as name,
@@ -581,10 +623,10 @@ select
     'H08: window of the percentile of put/call by open interest.' as description
 union all
 select
-    'signal_window_days' as name,
-    cast(90 as double) as value,
-    'days' as unit,
-    'H01, H03, H15: window of the percentiles that strength is measured by.' as description
+    'signal_strength_min' as name,
+    cast(0.01e0 as double) as value,
+    'score' as unit,
+    'Strength of a signal that is on and stands at its threshold: off alone is 0.' as description
 union all
 select
     'systemic_risk_high_score' as name,

@@ -35,6 +35,7 @@ paid as (
             s.venue = o.venue
             and s.instrument = o.instrument
             and o.trade_date = cast(s.trade_date - interval '1' day as date)
+            and o.taint_reason is null
 ),
 
 days as (

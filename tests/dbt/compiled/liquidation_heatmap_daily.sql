@@ -44,8 +44,7 @@ measured as (
     select
         *,
         rank() over (partition by asset, trade_date order by judged_usd desc) as density_rank,
-        quantile_cont(judged_usd, 0.9e0) over days_before as dense_usd,
-        quantile_cont(log_usd, 0.99e0) over days_so_far as brightest
+        quantile_cont(judged_usd, 0.9e0) over days_before as dense_usd
     from bins
     window
         days_before as (
@@ -53,12 +52,29 @@ measured as (
             order by trade_date
             range between interval '90' day preceding
             and interval '1' day preceding
-        ),
-        days_so_far as (
-            partition by asset
-            order by trade_date
-            range between interval '90' day preceding and current row
         )
+),
+
+dated as (
+    select
+        asset,
+        trade_date,
+        log_usd,
+        available_at,
+        max(trade_date) over (partition by asset) as newest_date
+    from bins
+),
+
+-- One scale per asset, that of its newest day, so that a color means the same dollars on every day of a picture.
+color_scales as (
+    select
+        asset,
+        percentile_cont(0.1e0) within group (order by log_usd) as log_low,
+        percentile_cont(0.95e0) within group (order by log_usd) as log_high,
+        max(available_at) as available_at
+    from dated
+    where trade_date > newest_date - 365
+    group by asset
 ),
 
 judged as (
@@ -70,10 +86,18 @@ judged as (
             when days.days_known = 90
                 then measured.judged_usd > floor((measured.dense_usd) * 1e6 + 0.5e0) / 1e6
         end as is_dense,
-        least(1e0, measured.log_usd / measured.brightest) as color_value,
+        case
+            when measured.log_usd >= color_scales.log_high then 1e0
+            when measured.log_usd <= color_scales.log_low then 0e0
+            else (measured.log_usd - color_scales.log_low) / (color_scales.log_high - color_scales.log_low)
+        end as color_value,
+        exp(color_scales.log_low) - 1 as color_low_usd,
+        exp(color_scales.log_high) - 1 as color_high_usd,
+        color_scales.available_at as color_available_at,
         greatest(measured.available_at, days.available_at, prices.available_at) as known_at
     from measured
     inner join days on measured.asset = days.asset and measured.trade_date = days.trade_date
+    inner join color_scales on measured.asset = color_scales.asset
     left join prices on measured.asset = prices.asset and measured.trade_date = prices.trade_date
 ),
 
@@ -134,14 +158,68 @@ select
     judged.color_value,
     '#'
     || lpad(lower(hex(cast(floor(
-        68 + judged.color_value * (185) + 0.5e0
+        case
+            when judged.color_value < 0.125e0 then
+                74 + (judged.color_value - 0.0e0) * 256
+            when judged.color_value < 0.25e0 then
+                106 + (judged.color_value - 0.125e0) * 264
+            when judged.color_value < 0.375e0 then
+                139 + (judged.color_value - 0.25e0) * 272
+            when judged.color_value < 0.5e0 then
+                173 + (judged.color_value - 0.375e0) * 240
+            when judged.color_value < 0.625e0 then
+                203 + (judged.color_value - 0.5e0) * 200
+            when judged.color_value < 0.75e0 then
+                228 + (judged.color_value - 0.625e0) * 136
+            when judged.color_value < 0.875e0 then
+                245 + (judged.color_value - 0.75e0) * 56
+            else
+                252 + (judged.color_value - 0.875e0) * -40
+        end + 0.5e0
     ) as bigint))), 2, '0')
     || lpad(lower(hex(cast(floor(
-        1 + judged.color_value * (230) + 0.5e0
+        case
+            when judged.color_value < 0.125e0 then
+                28 + (judged.color_value - 0.0e0) * 24
+            when judged.color_value < 0.25e0 then
+                31 + (judged.color_value - 0.125e0) * 88
+            when judged.color_value < 0.375e0 then
+                42 + (judged.color_value - 0.25e0) * 128
+            when judged.color_value < 0.5e0 then
+                58 + (judged.color_value - 0.375e0) * 168
+            when judged.color_value < 0.625e0 then
+                79 + (judged.color_value - 0.5e0) * 224
+            when judged.color_value < 0.75e0 then
+                107 + (judged.color_value - 0.625e0) * 288
+            when judged.color_value < 0.875e0 then
+                143 + (judged.color_value - 0.75e0) * 352
+            else
+                187 + (judged.color_value - 0.875e0) * 408
+        end + 0.5e0
     ) as bigint))), 2, '0')
     || lpad(lower(hex(cast(floor(
-        84 + judged.color_value * (-47) + 0.5e0
+        case
+            when judged.color_value < 0.125e0 then
+                140 + (judged.color_value - 0.0e0) * 160
+            when judged.color_value < 0.25e0 then
+                160 + (judged.color_value - 0.125e0) * -8
+            when judged.color_value < 0.375e0 then
+                159 + (judged.color_value - 0.25e0) * -136
+            when judged.color_value < 0.5e0 then
+                142 + (judged.color_value - 0.375e0) * -184
+            when judged.color_value < 0.625e0 then
+                119 + (judged.color_value - 0.5e0) * -208
+            when judged.color_value < 0.75e0 then
+                93 + (judged.color_value - 0.625e0) * -208
+            when judged.color_value < 0.875e0 then
+                67 + (judged.color_value - 0.75e0) * -112
+            else
+                53 + (judged.color_value - 0.875e0) * 296
+        end + 0.5e0
     ) as bigint))), 2, '0') as color_hex,
+    judged.color_low_usd,
+    judged.color_high_usd,
+    greatest(judged.color_available_at, judged.known_at) as color_available_at,
     judged.input_grain,
     judged.placed_at_close_usd,
     judged.completeness,

@@ -30,7 +30,7 @@ oi_windows as (
     select
         asset,
         trade_date,
-        case when count(oi_log_change_1d) over month_before = 30 then stddev_samp(oi_log_change_1d) over month_before end as oi_log_change_sd_30d,
+        case when count(oi_log_step) over month_before = 30 then stddev_samp(oi_log_step) over month_before end as oi_log_change_sd_30d,
         case
         when
             count(oi_log_level) over quarter_before = 90
@@ -207,6 +207,8 @@ select
     judged.venues_expected,
     judged.venues_present / cast(nullif(judged.venues_expected, 0) as double) as venue_share,
     judged.oi_base_reported / nullif(judged.oi_base, 0) as oi_reported_share,
+    judged.venues_excluded,
+    judged.excluded_venues,
     judged.oi_base_change_1d,
     judged.oi_base_change_7d,
     judged.oi_base_change_30d,

@@ -10,8 +10,9 @@ grid as (
     from intermediate.int_signal_inputs_daily
 ),
 
--- The pivot, a state and a strength per name. A score is the mean of the known strengths, on a grid so that its last
--- digits are the same in every run; signals speak of the price (up, down) or of risk (risk_up, risk_down).
+-- The pivot, a state and a strength per name. Signals speak of the price (up, down) or of risk (risk_up, risk_down); a
+-- score is the mean of the known strengths of its own, plus where more of it is expected and minus where less. On a
+-- grid, so that its last digits are the same in every run.
 spread as (
     select
         asset,
@@ -54,9 +55,11 @@ spread as (
         max(case when signal = 'lending_stress' then strength end) as lending_stress_strength,
         max(case when signal = 'perp_dex_stress' then state end) as perp_dex_stress_state,
         max(case when signal = 'perp_dex_stress' then strength end) as perp_dex_stress_strength,
-        floor((avg(strength)) * 1e12 + 0.5e0) / 1e12 as combined_score,
-        floor((avg(strength) filter (where direction in ('up', 'down'))) * 1e12 + 0.5e0) / 1e12 as price_score,
-        floor((avg(strength) filter (where direction in ('risk_up', 'risk_down'))) * 1e12 + 0.5e0) / 1e12 as risk_score,
+        floor((avg(case when direction in ('up', 'risk_down') then strength else -strength end)) * 1e12 + 0.5e0) / 1e12
+            as combined_score,
+        floor((avg(case when direction in ('up', 'risk_up') then 1 else -1 end * strength) filter (where direction in ('up', 'down'))) * 1e12 + 0.5e0) / 1e12
+            as price_score,
+        floor((avg(case when direction in ('up', 'risk_up') then 1 else -1 end * strength) filter (where direction in ('risk_up', 'risk_down'))) * 1e12 + 0.5e0) / 1e12 as risk_score,
         cast(count(strength) as int) as strengths_known,
         cast(count(strength) filter (where direction in ('up', 'down')) as int) as price_strengths_known,
         cast(count(strength) filter (where direction in ('risk_up', 'risk_down')) as int) as risk_strengths_known,

@@ -16,16 +16,7 @@ oi_expansion as (
         cast(oi_growth_1d as double) as value,
         cast(0.08e0 as double) as threshold,
         'growth of open interest since the day before >= 0.08, and absolute log return of the day <= 0.5 sigma30' as condition,
-        case
-        when
-            expansion_level_percentile = 100 and oi_growth_1d_percentile is not null
-            and oi_growth_1d > 0.08e0
-            then 1e0
-        else case
-        when oi_growth_1d_percentile <= expansion_level_percentile then 0e0
-        else (oi_growth_1d_percentile - expansion_level_percentile) / nullif(100e0 - expansion_level_percentile, 0)
-    end
-    end as past_threshold,
+        case when oi_growth_1d > 0.08e0 then 1 - 0.08e0 / oi_growth_1d else 0e0 end as past_threshold,
         'open interest,price' as inputs,
         case when oi_base_reported is null then 0 else 1 end
         + case when close_usd is null then 0 else 1 end as inputs_known,
@@ -57,10 +48,7 @@ oi_expansion_confirmed as (
         cast(volume_base as double) as value,
         cast(volume_high_30d as double) as threshold,
         'base volume of the day >= its 0.8 quantile in the 30 days before, and oi_expansion is on' as condition,
-        case
-        when volume_base_percentile <= 100 * 0.8e0 then 0e0
-        else (volume_base_percentile - 100 * 0.8e0) / nullif(100e0 - 100 * 0.8e0, 0)
-    end as past_threshold,
+        case when volume_base > volume_high_30d then 1 - volume_high_30d / volume_base else 0e0 end as past_threshold,
         'open interest,price,volume' as inputs,
         case when oi_base_reported is null then 0 else 1 end
         + case when close_usd is null then 0 else 1 end
@@ -97,16 +85,7 @@ bought_dip as (
         cast(oi_change_sigmas as double) as value,
         cast(0.5e0 as double) as threshold,
         'log change of open interest since the day before > 0.5 sigma_oi, and log return of the day <= -1 sigma30' as condition,
-        case
-        when
-            bought_dip_level_percentile = 100 and oi_change_sigmas_percentile is not null
-            and oi_change_sigmas > 0.5e0
-            then 1e0
-        else case
-        when oi_change_sigmas_percentile <= bought_dip_level_percentile then 0e0
-        else (oi_change_sigmas_percentile - bought_dip_level_percentile) / nullif(100e0 - bought_dip_level_percentile, 0)
-    end
-    end as past_threshold,
+        case when oi_change_sigmas > 0.5e0 then 1 - 0.5e0 / oi_change_sigmas else 0e0 end as past_threshold,
         'open interest,price' as inputs,
         case when oi_base_reported is null then 0 else 1 end
         + case when close_usd is null then 0 else 1 end as inputs_known,
@@ -146,16 +125,7 @@ deleveraging as (
         cast(oi_change_sigmas as double) as value,
         cast(-0.5e0 as double) as threshold,
         'log change of open interest since the day before < -0.5 sigma_oi, and log return of the day <= -1 sigma30' as condition,
-        case
-        when
-            deleveraging_level_percentile = 0 and oi_change_sigmas_percentile is not null
-            and oi_change_sigmas < -0.5e0
-            then 1e0
-        else case
-        when oi_change_sigmas_percentile >= deleveraging_level_percentile then 0e0
-        else (deleveraging_level_percentile - oi_change_sigmas_percentile) / nullif(cast(deleveraging_level_percentile as double), 0)
-    end
-    end as past_threshold,
+        case when oi_change_sigmas < -0.5e0 then 1 - -0.5e0 / oi_change_sigmas else 0e0 end as past_threshold,
         'open interest,price' as inputs,
         case when oi_base_reported is null then 0 else 1 end
         + case when close_usd is null then 0 else 1 end as inputs_known,
@@ -409,8 +379,8 @@ extreme_positive_funding as (
         cast(97.5e0 as double) as threshold,
         'percentile of the excess rate among the 90 days before >= 97.5, and excess rate per 8 h > 0.00001, 3 times in a row; it ends when another regime comes 3 times in a row and none of them has percentile of the excess rate among the 90 days before >= 90' as condition,
         case
-        when excess_rate_percentile_90d <= 97.5e0 then 0e0
-        else (excess_rate_percentile_90d - 97.5e0) / nullif(100e0 - 97.5e0, 0)
+        when excess_rate_percentile_90d <= 90.0e0 then 0e0
+        else (excess_rate_percentile_90d - 90.0e0) / nullif(100e0 - 90.0e0, 0)
     end as past_threshold,
         'funding' as inputs,
         case when excess_rate_8h_at_close is null then 0 else 1 end as inputs_known,
@@ -450,8 +420,8 @@ extreme_negative_funding as (
         cast(2.5e0 as double) as threshold,
         'percentile of the excess rate among the 90 days before <= 2.5, and excess rate per 8 h < -0.00001, 3 times in a row; it ends when another regime comes 3 times in a row and none of them has percentile of the excess rate among the 90 days before <= 10' as condition,
         case
-        when excess_rate_percentile_90d >= 2.5e0 then 0e0
-        else (2.5e0 - excess_rate_percentile_90d) / nullif(cast(2.5e0 as double), 0)
+        when excess_rate_percentile_90d >= 10.0e0 then 0e0
+        else (10.0e0 - excess_rate_percentile_90d) / nullif(cast(10.0e0 as double), 0)
     end as past_threshold,
         'funding' as inputs,
         case when excess_rate_8h_at_close is null then 0 else 1 end as inputs_known,
@@ -600,10 +570,7 @@ large_liquidations as (
         cast(liquidated_usd as double) as value,
         cast(liquidated_border_usd as double) as threshold,
         'liquidated notional of the day > its 0.975 quantile in the 90 days before, or number of cascades by the minute (where single liquidations are known) > 0' as condition,
-        case
-        when liquidated_usd_percentile <= 100 * 0.975e0 then 0e0
-        else (liquidated_usd_percentile - 100 * 0.975e0) / nullif(100e0 - 100 * 0.975e0, 0)
-    end as past_threshold,
+        cascade_border_excess as past_threshold,
         'liquidations' as inputs,
         case when liquidated_usd is null then 0 else 1 end as inputs_known,
         1 as inputs_expected,
@@ -763,16 +730,7 @@ lending_stress as (
         cast(lending_zscore_lead as double) as value,
         cast(1.0e0 as double) as threshold,
         'z-score of lending liquidations less that of exchange liquidations >= 1, and z-score of lending liquidations > 0' as condition,
-        case
-        when
-            lending_level_percentile = 100 and lending_zscore_lead_percentile is not null
-            and lending_zscore_lead > 1.0e0
-            then 1e0
-        else case
-        when lending_zscore_lead_percentile <= lending_level_percentile then 0e0
-        else (lending_zscore_lead_percentile - lending_level_percentile) / nullif(100e0 - lending_level_percentile, 0)
-    end
-    end as past_threshold,
+        case when lending_zscore_lead > 1.0e0 then 1 - 1.0e0 / lending_zscore_lead else 0e0 end as past_threshold,
         'exchange liquidations,lending liquidations' as inputs,
         case when exchange_position_notional_usd is null then 0 else 1 end
         + case when lending_collateral_seized_usd is null then 0 else 1 end as inputs_known,
@@ -811,16 +769,7 @@ perp_dex_stress as (
         cast(perp_dex_zscore_lead as double) as value,
         cast(1.0e0 as double) as threshold,
         'z-score of perpetual DEX liquidations less that of exchange liquidations >= 1, and z-score of perpetual DEX liquidations > 0' as condition,
-        case
-        when
-            perp_dex_level_percentile = 100 and perp_dex_zscore_lead_percentile is not null
-            and perp_dex_zscore_lead > 1.0e0
-            then 1e0
-        else case
-        when perp_dex_zscore_lead_percentile <= perp_dex_level_percentile then 0e0
-        else (perp_dex_zscore_lead_percentile - perp_dex_level_percentile) / nullif(100e0 - perp_dex_level_percentile, 0)
-    end
-    end as past_threshold,
+        case when perp_dex_zscore_lead > 1.0e0 then 1 - 1.0e0 / perp_dex_zscore_lead else 0e0 end as past_threshold,
         'exchange liquidations,perpetual DEX liquidations' as inputs,
         case when exchange_position_notional_usd is null then 0 else 1 end
         + case when perp_dex_position_notional_usd is null then 0 else 1 end as inputs_known,
@@ -895,10 +844,12 @@ select
     signals.value,
     signals.threshold,
     signals.condition,
-    -- Off is 0 once its percentile is known; adding 0 makes -0 of an expected fall a plain 0.
+    -- What is on is never 0: at its threshold, or where the past says nothing, it has the least strength.
     case
-        when signals.state = 'on' then dim_signal.direction_sign * signals.past_threshold + 0e0
-        when signals.state = 'off' then 0 * signals.past_threshold
+        when signals.state = 'on'
+            then 0.01e0
+                + (1 - 0.01e0) * coalesce(signals.past_threshold, 0e0)
+        when signals.state = 'off' then 0e0
     end as strength,
     signals.unknown_reason,
     signals.inputs,

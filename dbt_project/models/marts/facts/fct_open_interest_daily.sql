@@ -20,6 +20,7 @@ days as (
             when bool_or(price_source = 'day_close') then 'day_close'
             else 'stated'
         end as price_source,
+        {{ sorted_list('taint_reason') }} as taint_reason,
         case when bool_or(period = 'snapshot') then 'snapshot' else max_by(period, period_minutes) end as input_grain,
         {{ string_agg_list('source') }} as source_lists,
         max(available_at) as available_at
@@ -41,6 +42,7 @@ select
     d.observations,
     d.instruments,
     d.price_source,
+    d.taint_reason,
     d.input_grain,
     s.tidy as sources,
     d.available_at

@@ -13,7 +13,7 @@ with parts as (
 reported as (
     select asset, trade_date, sum(oi_base) as oi_base_reported
     from {{ ref('fct_open_interest_daily') }}
-    where oi_base is not null
+    where oi_base is not null and taint_reason is null
     group by asset, trade_date
 )
 

@@ -20,7 +20,7 @@
   // A day's total is drawn this high, so that the close over it leaves some of it to be seen; its true bin is thinner.
   const TOTAL_PX = 9;
 
-  // The scale of the year of the window's last day, else of the year before that has one, else of the first.
+  // The top of the year of the window's last day, else of the year before that has one, else of the first.
   function ofYear(byYear, day) {
     const years = Object.keys(byYear).sort();
     if (!years.length) return null;
@@ -66,7 +66,7 @@
       high = Math.min(high, Math.max(highest * 1.2, zone ? zone[1] : -Infinity));
     }
     const last = env.days[env.n - 1];
-    return { layer, days, low, high, zone, scale: ofYear(A.entry.scales, last), top: ofYear(A.entry.tops, last) };
+    return { layer, days, low, high, zone, scale: A.entry.scale, top: ofYear(A.entry.tops, last) };
   }
 
   function priceScale(low, high, height) {
@@ -274,7 +274,7 @@
     const { A, T } = env;
     const L = LH.card.legend;
     const out = [];
-    if (held.layer === "realized") out.push(LH.card.ramp(T.ramp, F.usd(held.scale.low) + " or less", F.usd(held.scale.high) + " and more liquidated (log, 10th to 95th percentile of a year)"));
+    if (held.layer === "realized") out.push(LH.card.ramp(T.ramp, F.usd(held.scale.low) + " or less", F.usd(held.scale.high) + " and more liquidated (log, 10th to 95th percentile of the newest year)"));
     else out.push(LH.card.ramp(T.ramp, "expected $0", F.usd(held.top) + " and more (power 0.7, 0 to 99th percentile)", true));
     out.push(L("fill", T.well, "none (covered)"), L("hatch", "heat", held.layer === "predicted" ? "unknown: no level" : "unknown: no feed"), L("halo", null, "close"));
     if (held.layer !== "predicted") out.push(L("dense", null, "dense zone"));

@@ -30,8 +30,7 @@ measured as (
     select
         *,
         rank() over (partition by asset, trade_date order by judged_usd desc) as density_rank,
-        {{ stats_rolling_quantile('judged_usd', threshold('heatmap_dense_quantile'), 'days_before') }} as dense_usd,
-        {{ stats_rolling_quantile('log_usd', threshold('heatmap_color_quantile'), 'days_so_far') }} as brightest
+        {{ stats_rolling_quantile('judged_usd', threshold('heatmap_dense_quantile'), 'days_before') }} as dense_usd
     from bins
     window
         days_before as (
@@ -39,12 +38,29 @@ measured as (
             order by trade_date
             range between interval '{{ threshold("heatmap_window_days") }}' day preceding
             and interval '1' day preceding
-        ),
-        days_so_far as (
-            partition by asset
-            order by trade_date
-            range between interval '{{ threshold("heatmap_window_days") }}' day preceding and current row
         )
+),
+
+dated as (
+    select
+        asset,
+        trade_date,
+        log_usd,
+        available_at,
+        max(trade_date) over (partition by asset) as newest_date
+    from bins
+),
+
+-- One scale per asset, that of its newest day, so that a color means the same dollars on every day of a picture.
+color_scales as (
+    select
+        asset,
+        percentile_cont({{ threshold('heatmap_color_low_quantile') }}) within group (order by log_usd) as log_low,
+        percentile_cont({{ threshold('heatmap_color_high_quantile') }}) within group (order by log_usd) as log_high,
+        max(available_at) as available_at
+    from dated
+    where trade_date > newest_date - {{ threshold('heatmap_color_days') }}
+    group by asset
 ),
 
 judged as (
@@ -56,10 +72,18 @@ judged as (
             when days.days_known = {{ threshold('heatmap_window_days') }}
                 then measured.judged_usd > {{ liquidation_snap('measured.dense_usd') }}
         end as is_dense,
-        least(1e0, measured.log_usd / measured.brightest) as color_value,
+        case
+            when measured.log_usd >= color_scales.log_high then 1e0
+            when measured.log_usd <= color_scales.log_low then 0e0
+            else (measured.log_usd - color_scales.log_low) / (color_scales.log_high - color_scales.log_low)
+        end as color_value,
+        exp(color_scales.log_low) - 1 as color_low_usd,
+        exp(color_scales.log_high) - 1 as color_high_usd,
+        color_scales.available_at as color_available_at,
         greatest(measured.available_at, days.available_at, prices.available_at) as known_at
     from measured
     inner join days on measured.asset = days.asset and measured.trade_date = days.trade_date
+    inner join color_scales on measured.asset = color_scales.asset
     left join prices on measured.asset = prices.asset and measured.trade_date = prices.trade_date
 ),
 
@@ -115,6 +139,9 @@ select
     end as distance_to_close,
     judged.color_value,
     {{ liquidation_color('judged.color_value') }} as color_hex,
+    judged.color_low_usd,
+    judged.color_high_usd,
+    greatest(judged.color_available_at, judged.known_at) as color_available_at,
     judged.input_grain,
     judged.placed_at_close_usd,
     judged.completeness,

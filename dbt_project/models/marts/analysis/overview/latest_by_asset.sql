@@ -5,25 +5,16 @@ with newest as (
     qualify row_number() over (partition by asset order by trade_date desc) = 1
 ),
 
--- Where liquidations of positions are heard: venues with a row, also of zero, that day.
-heard as (
-    select distinct venue, asset, trade_date
-    from {{ ref('fct_liquidations_daily') }}
-    where measure = 'position_notional'
-),
-
-coverage as (
+largest as (
     select
         oi.asset,
         oi.trade_date,
         sum(oi.oi_usd) as oi_usd,
-        coalesce(sum(oi.oi_usd) filter (where heard.venue is not null), 0e0) as oi_heard_usd,
         max_by(oi.venue, oi.oi_usd) as largest_venue,
         max(oi.oi_usd) as largest_venue_oi_usd
     from {{ ref('fct_open_interest_daily') }} as oi
     inner join newest on oi.asset = newest.asset and oi.trade_date = newest.trade_date
-    left join heard on oi.venue = heard.venue and oi.asset = heard.asset and oi.trade_date = heard.trade_date
-    where oi.oi_usd is not null
+    where oi.oi_usd is not null and oi.taint_reason is null
     group by oi.asset, oi.trade_date
 ),
 
@@ -41,7 +32,7 @@ select
     newest.trade_date,
     newest.close_usd,
     newest.log_return,
-    newest.realized_vol_30d_daily * sqrt(365e0) as realized_vol_30d_annual,
+    newest.realized_vol_30d_daily * sqrt(365e0) as realized_vol_30d_annualized,
     price.basis,
     newest.oi_base,
     newest.oi_usd,
@@ -52,8 +43,8 @@ select
     newest.oi_usd_price_1d,
     newest.oi_usd_cross_1d,
     newest.oi_percentile_365d,
-    coverage.largest_venue,
-    coverage.largest_venue_oi_usd / nullif(coverage.oi_usd, 0) as largest_venue_share,
+    largest.largest_venue,
+    largest.largest_venue_oi_usd / nullif(largest.oi_usd, 0) as largest_venue_share,
     newest.quadrant,
     3 * 365 * funding.rate_8h as funding_rate_annual,
     3 * 365 * funding.excess_rate_8h as excess_rate_annual,
@@ -64,7 +55,7 @@ select
     liquidations.exchange_position_notional_usd_long as liquidated_24h_usd_long,
     liquidations.exchange_position_notional_usd_short as liquidated_24h_usd_short,
     liquidations.exchange_completeness as liquidations_completeness,
-    coverage.oi_heard_usd / nullif(coverage.oi_usd, 0) as liquidations_oi_share,
+    liquidations.liquidations_coverage as liquidations_oi_share,
     positioning.account_long_share,
     positioning.account_long_share_percentile_90d,
     positioning.positioning_extreme,
@@ -81,6 +72,7 @@ select
     newest.venues_expected,
     newest.venue_share,
     newest.oi_change_plausible,
+    newest.excluded_venues,
     greatest(
         newest.available_at,
         coalesce(price.available_at, newest.available_at),
@@ -93,7 +85,7 @@ select
     ) as available_at
 from newest
 left join {{ ref('fct_price_daily') }} as price on newest.asset = price.asset and newest.trade_date = price.trade_date
-left join coverage on newest.asset = coverage.asset and newest.trade_date = coverage.trade_date
+left join largest on newest.asset = largest.asset and newest.trade_date = largest.trade_date
 left join {{ ref('funding_regimes_daily') }} as funding
     on newest.asset = funding.asset and newest.trade_date = funding.trade_date
 left join {{ ref('liquidation_comparison_daily') }} as liquidations

@@ -11,8 +11,9 @@ grid as (
     from {{ ref('int_signal_inputs_daily') }}
 ),
 
--- The pivot, a state and a strength per name. A score is the mean of the known strengths, on a grid so that its last
--- digits are the same in every run; signals speak of the price (up, down) or of risk (risk_up, risk_down).
+-- The pivot, a state and a strength per name. Signals speak of the price (up, down) or of risk (risk_up, risk_down); a
+-- score is the mean of the known strengths of its own, plus where more of it is expected and minus where less. On a
+-- grid, so that its last digits are the same in every run.
 spread as (
     select
         asset,
@@ -21,9 +22,13 @@ spread as (
         max(case when signal = '{{ name }}' then state end) as {{ name }}_state,
         max(case when signal = '{{ name }}' then strength end) as {{ name }}_strength,
         {%- endfor %}
-        {{ stats_snap('avg(strength)') }} as combined_score,
-        {{ stats_snap("avg(strength) filter (where direction in ('up', 'down'))") }} as price_score,
-        {{ stats_snap("avg(strength) filter (where direction in ('risk_up', 'risk_down'))") }} as risk_score,
+        {{ stats_snap("avg(case when direction in ('up', 'risk_down') then strength else -strength end)") }}
+            as combined_score,
+        {{ stats_snap("avg(" ~ signal_sign('direction') ~ " * strength) filter (where direction in ('up', 'down'))") }}
+            as price_score,
+        {{ stats_snap(
+            "avg(" ~ signal_sign('direction') ~ " * strength) filter (where direction in ('risk_up', 'risk_down'))"
+        ) }} as risk_score,
         cast(count(strength) as int) as strengths_known,
         cast(count(strength) filter (where direction in ('up', 'down')) as int) as price_strengths_known,
         cast(count(strength) filter (where direction in ('risk_up', 'risk_down')) as int) as risk_strengths_known,

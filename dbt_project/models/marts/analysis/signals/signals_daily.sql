@@ -11,7 +11,7 @@ oi_expansion as (
         'oi_expansion',
         state='expansion',
         value='oi_growth_1d',
-        past=signal_past_level('oi_expansion', 'oi_growth_1d', 'expansion_level_percentile'),
+        past=signal_past_level('oi_expansion', 'oi_growth_1d'),
         needs={'open interest': 'oi_base_reported', 'price': 'close_usd'},
         otherwise={'too few venues compared': 'oi_compared_share_1d < ' ~ threshold('oi_comparable_share_min')},
         of=['oi'],
@@ -23,7 +23,7 @@ oi_expansion_confirmed as (
         'oi_expansion_confirmed',
         state='expansion_confirmed',
         value='volume_base',
-        past=signal_above('volume_base_percentile', '100 * ' ~ threshold('volume_confirmation_quantile')),
+        past=signal_past_level('oi_expansion_confirmed', 'volume_base', 'volume_high_30d'),
         needs={'open interest': 'oi_base_reported', 'price': 'close_usd', 'volume': 'volume_base'},
         otherwise={'too few venues compared': 'oi_compared_share_1d < ' ~ threshold('oi_comparable_share_min')},
         last_reason='window not full or its venues changed',
@@ -36,7 +36,7 @@ bought_dip as (
         'bought_dip',
         state=signal_state_is('divergence', ['bought_dip']),
         value='oi_change_sigmas',
-        past=signal_past_level('bought_dip', 'oi_change_sigmas', 'bought_dip_level_percentile'),
+        past=signal_past_level('bought_dip', 'oi_change_sigmas'),
         needs={'open interest': 'oi_base_reported', 'price': 'close_usd'},
         otherwise={'too few venues compared': 'oi_compared_share_1d < ' ~ threshold('oi_comparable_share_min')},
         of=['oi'],
@@ -48,7 +48,7 @@ deleveraging as (
         'deleveraging',
         state=signal_state_is('divergence', ['deleveraging']),
         value='oi_change_sigmas',
-        past=signal_past_level('deleveraging', 'oi_change_sigmas', 'deleveraging_level_percentile'),
+        past=signal_past_level('deleveraging', 'oi_change_sigmas'),
         needs={'open interest': 'oi_base_reported', 'price': 'close_usd'},
         otherwise={'too few venues compared': 'oi_compared_share_1d < ' ~ threshold('oi_comparable_share_min')},
         of=['oi'],
@@ -163,7 +163,7 @@ large_liquidations as (
         'large_liquidations',
         state='cascade',
         value='liquidated_usd',
-        past=signal_above('liquidated_usd_percentile', '100 * ' ~ threshold('cascade_daily_quantile')),
+        past='cascade_border_excess',
         needs={'liquidations': 'liquidated_usd'},
         of=['liquidations'],
     ) }}
@@ -208,7 +208,7 @@ lending_stress as (
         'lending_stress',
         state=signal_state('lending_stress'),
         value='lending_zscore_lead',
-        past=signal_past_level('lending_stress', 'lending_zscore_lead', 'lending_level_percentile'),
+        past=signal_past_level('lending_stress', 'lending_zscore_lead'),
         needs={
             'exchange liquidations': 'exchange_position_notional_usd',
             'lending liquidations': 'lending_collateral_seized_usd',
@@ -223,7 +223,7 @@ perp_dex_stress as (
         'perp_dex_stress',
         state=signal_state('perp_dex_stress'),
         value='perp_dex_zscore_lead',
-        past=signal_past_level('perp_dex_stress', 'perp_dex_zscore_lead', 'perp_dex_level_percentile'),
+        past=signal_past_level('perp_dex_stress', 'perp_dex_zscore_lead'),
         needs={
             'exchange liquidations': 'exchange_position_notional_usd',
             'perpetual DEX liquidations': 'perp_dex_position_notional_usd',
@@ -249,10 +249,12 @@ select
     signals.value,
     signals.threshold,
     signals.condition,
-    -- Off is 0 once its percentile is known; adding 0 makes -0 of an expected fall a plain 0.
+    -- What is on is never 0: at its threshold, or where the past says nothing, it has the least strength.
     case
-        when signals.state = 'on' then dim_signal.direction_sign * signals.past_threshold + 0e0
-        when signals.state = 'off' then 0 * signals.past_threshold
+        when signals.state = 'on'
+            then {{ threshold('signal_strength_min') }}
+                + (1 - {{ threshold('signal_strength_min') }}) * coalesce(signals.past_threshold, 0e0)
+        when signals.state = 'off' then 0e0
     end as strength,
     signals.unknown_reason,
     signals.inputs,

@@ -20,6 +20,26 @@ lags as (
     group by asset, trade_month, counterpart
 ),
 
+-- How much of the market is heard: open interest of the day before on the venues whose liquidations of the day are
+-- known, also if there were none, over that of all venues. One small venue that tells everything is a small part.
+heard as (
+    select distinct venue, asset, trade_date
+    from {{ ref('int_liquidations_by_venue_daily') }}
+    where measure = 'position_notional' and notional_usd is not null
+),
+
+coverage as (
+    select
+        oi.asset,
+        oi.trade_date + 1 as trade_date,
+        coalesce(sum(oi.oi_base) filter (where heard.venue is not null), 0) / nullif(sum(oi.oi_base), 0)
+            as liquidations_coverage,
+        max(oi.available_at) as available_at
+    from {{ ref('int_oi_by_venue_daily') }} as oi
+    left join heard on oi.venue = heard.venue and oi.asset = heard.asset and oi.trade_date + 1 = heard.trade_date
+    group by oi.asset, oi.trade_date
+),
+
 -- The pivot: every kind has a row for every day.
 daily as (
     select
@@ -130,6 +150,7 @@ select
     compared.exchange_venues_present,
     compared.exchange_venues_expected,
     compared.exchange_venue_share,
+    coverage.liquidations_coverage,
     compared.exchange_unpriced_events,
     compared.exchange_liq_to_oi,
     compared.exchange_liq_to_oi_long,
@@ -187,8 +208,11 @@ select
     lending_lags.lag_band as exchange_lending_lag_band,
     lending_lags.lag_common_days as exchange_lending_lag_common_days,
     source_lists.tidy as sources,
-    greatest(compared.known_at, perp_dex_lags.available_at, lending_lags.available_at) as available_at
+    greatest(
+        compared.known_at, perp_dex_lags.available_at, lending_lags.available_at, coverage.available_at
+    ) as available_at
 from compared
+left join coverage on compared.asset = coverage.asset and compared.trade_date = coverage.trade_date
 left join source_lists on compared.source_lists = source_lists.gathered
 left join lags as perp_dex_lags
     on compared.asset = perp_dex_lags.asset

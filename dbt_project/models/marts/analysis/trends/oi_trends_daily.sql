@@ -34,8 +34,8 @@ oi_windows as (
         asset,
         trade_date,
         {{ stats_where_full(
-            'stddev_samp(oi_log_change_1d) over month_before',
-            'oi_log_change_1d', threshold('volatility_window_days'), 'month_before'
+            'stddev_samp(oi_log_step) over month_before',
+            'oi_log_step', threshold('volatility_window_days'), 'month_before'
         ) }} as oi_log_change_sd_30d,
         {{ stats_zscore('oi_log_level', threshold('oi_zscore_window_days'), 'quarter_before') }} as oi_zscore_90d
     from oi
@@ -172,6 +172,8 @@ select
     judged.venues_expected,
     judged.venues_present / cast(nullif(judged.venues_expected, 0) as double) as venue_share,
     judged.oi_base_reported / nullif(judged.oi_base, 0) as oi_reported_share,
+    judged.venues_excluded,
+    judged.excluded_venues,
     judged.oi_base_change_1d,
     judged.oi_base_change_7d,
     judged.oi_base_change_30d,

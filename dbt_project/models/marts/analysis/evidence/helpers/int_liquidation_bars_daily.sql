@@ -8,7 +8,7 @@ with oi as (
         oi_base,
         available_at
     from {{ ref('fct_open_interest_daily') }}
-    where oi_base > 0
+    where oi_base > 0 and taint_reason is null
 ),
 
 perps as (

@@ -23,7 +23,8 @@ judgeable as (
     select
         asset,
         trade_date,
-        count(*) filter (where is_hot is null) as minutes_unjudged
+        count(*) filter (where is_hot is null) as minutes_unjudged,
+        max(1 - border_usd / notional_usd) filter (where is_hot) as border_excess
     from {{ ref('int_liquidation_minutes') }}
     group by asset, trade_date
 ),
@@ -64,6 +65,7 @@ judged as (
         hot.long_usd as cascade_long_usd,
         hot.short_usd as cascade_short_usd,
         hot.assets_at_once as minute_assets_at_once,
+        judgeable.border_excess as minute_border_excess,
         case grained.input_grain
             when 'minute'
                 then case
@@ -137,6 +139,11 @@ select
     end as is_market_wide,
     judged.notional_usd,
     case when judged.input_grain = 'daily' then judged.border_usd end as daily_border_usd,
+    case
+        when judged.state <> 'on' then null
+        when judged.input_grain = 'minute' then judged.minute_border_excess
+        else 1 - judged.border_usd / judged.notional_usd
+    end as border_excess,
     cast(judged.event_days_known as int) as event_days_known,
     cast(judged.total_days_known as int) as total_days_known,
     judged.venues_present,

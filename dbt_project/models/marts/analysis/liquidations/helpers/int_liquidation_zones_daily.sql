@@ -1,16 +1,5 @@
--- H06: where the day's close stands on the map of price zones, a map of the days before. A zone is a run of adjacent
--- dense steps of the map; a step is a few bins of the heatmap together.
-with bins as (
-    select
-        asset,
-        trade_date,
-        cast(floor(bin_no / cast({{ threshold('zone_bins') }} as double)) as int) as step_no,
-        sum(notional_usd) as notional_usd
-    from {{ ref('int_liquidation_bins') }}
-    group by asset, trade_date, step_no
-),
-
-days as (
+-- H06: where the day's close stands on the map of price zones: the zone that is nearest, of all that the map has.
+with days as (
     select
         asset,
         trade_date,
@@ -28,155 +17,40 @@ closes as (
         days.trade_date,
         prices.close_usd,
         days.days_known,
+        days.days_known = {{ threshold('zone_window_days') }} and prices.close_usd is not null as is_judged,
         greatest(days.available_at, prices.available_at) as available_at
     from days
     left join {{ ref('fct_price_daily') }} as prices
         on days.asset = prices.asset and days.trade_date = prices.trade_date
 ),
 
-judged_days as (
-    select asset, trade_date, close_usd
-    from closes
-    where days_known = {{ threshold('zone_window_days') }} and close_usd is not null
-),
-
-lasting as (
-    select
-        *,
-        coalesce(
-            lead(trade_date) over (partition by asset, step_no order by trade_date), date '9999-12-31'
-        ) as next_seen
-    from bins
-),
-
--- A step stays on the map for the window's days after it was last hit. Each hit enters with its own day and counts from
--- the day after; other days matter only where they are judged.
-on_map as (
-    select
-        lasting.asset,
-        lasting.step_no,
-        lasting.trade_date + cast(ahead.days as int) as trade_date,
-        case when ahead.days = 0 then lasting.notional_usd end as hit_usd
-    from lasting
-    cross join range(0, {{ threshold('zone_window_days') }} + 1) as ahead (days)
-    where lasting.trade_date + cast(ahead.days as int) < lasting.next_seen
-),
-
-summed as (
-    select
-        on_map.asset,
-        on_map.trade_date,
-        on_map.step_no,
-        judged_days.close_usd,
-        {{ liquidation_snap('sum(on_map.hit_usd) over days_before') }} as step_usd
-    from on_map
-    left join judged_days on on_map.asset = judged_days.asset and on_map.trade_date = judged_days.trade_date
-    where judged_days.asset is not null or on_map.hit_usd is not null
-    window days_before as (
-        partition by on_map.asset, on_map.step_no
-        order by on_map.trade_date
-        range between interval '{{ threshold("zone_window_days") }}' day preceding and interval '1' day preceding
-    )
-),
-
-map_steps as (
-    select
-        asset,
-        trade_date,
-        close_usd,
-        step_no,
-        step_usd
-    from summed
-    where close_usd is not null and step_usd is not null
-),
-
-borders as (
-    select
-        asset,
-        trade_date,
-        percentile_cont({{ threshold('zone_dense_quantile') }}) within group (order by step_usd) as border_usd
-    from map_steps
-    group by asset, trade_date
-),
-
-dense as (
-    select
-        map_steps.*,
-        map_steps.step_no - row_number() over (
-            partition by map_steps.asset, map_steps.trade_date order by map_steps.step_no
-        ) as island
-    from map_steps
-    inner join borders on map_steps.asset = borders.asset and map_steps.trade_date = borders.trade_date
-    where map_steps.step_usd > {{ liquidation_snap('borders.border_usd') }}
-),
-
 zones as (
     select
-        asset,
-        trade_date,
-        island,
-        max(close_usd) as close_usd,
-        {{ liquidation_bin_low('min(step_no) * ' ~ threshold('zone_bins')) }} as low_usd,
-        {{ liquidation_bin_low('(max(step_no) + 1) * ' ~ threshold('zone_bins')) }} as high_usd,
-        -- By bins, not by prices: a close on an edge is in the bin above, whatever the last digits of the edge are.
-        {{ liquidation_bin('max(close_usd)') }} between
-        min(step_no) * {{ threshold('zone_bins') }} and (max(step_no) + 1) * {{ threshold('zone_bins') }} - 1
-            as is_inside,
-        sum(step_usd) as zone_usd
-    from dense
-    group by asset, trade_date, island
-),
-
-measured as (
-    select
         *,
-        case when is_inside then 0e0 else {{ liquidation_distance('low_usd', 'high_usd', 'close_usd') }} end as distance
-    from zones
-),
-
-distances as (
-    select
-        *,
-        {{ stats_snap('abs(distance)') }} as zone_distance
-    from measured
+        cast(count(*) over (partition by asset, trade_date) as int) as zones
+    from {{ ref('int_liquidation_zone_maps_daily') }}
 ),
 
 nearest as (
     select *
-    from distances
+    from zones
     qualify
         row_number() over (
             partition by asset, trade_date order by abs(distance) asc, zone_usd desc, low_usd asc
         ) = 1
-),
-
-maps as (
-    select
-        asset,
-        trade_date,
-        cast(count(*) as int) as zones
-    from zones
-    group by asset, trade_date
 )
 
 select
     closes.asset,
     closes.trade_date,
-    case
-        when judged_days.asset is null then 'unknown'
-        when nearest.is_inside then 'inside'
-        when {{ signal_condition('dense_liquidation_zone', 'nearest') }} then 'near'
-        else 'outside'
-    end as zone_state,
+    case when closes.is_judged then coalesce(nearest.zone_state, 'outside') else 'unknown' end as zone_state,
     nearest.low_usd as nearest_zone_low_usd,
     nearest.high_usd as nearest_zone_high_usd,
     nearest.distance as nearest_zone_distance,
     nearest.zone_usd,
-    case when judged_days.asset is not null then coalesce(maps.zones, 0) end as zones,
+    case when closes.is_judged then coalesce(nearest.zones, 0) end as zones,
     closes.close_usd,
     cast(closes.days_known as int) as days_known,
     closes.available_at
 from closes
-left join judged_days on closes.asset = judged_days.asset and closes.trade_date = judged_days.trade_date
 left join nearest on closes.asset = nearest.asset and closes.trade_date = nearest.trade_date
-left join maps on closes.asset = maps.asset and closes.trade_date = maps.trade_date

@@ -84,25 +84,9 @@ percentiles as (
     select
         asset,
         trade_date,
-        max(value) filter (where measure = 'oi_growth_1d') as oi_growth_1d,
-        max(value) filter (where measure = 'oi_change_sigmas') as oi_change_sigmas,
         max(value) filter (where measure = 'oi_zscore_90d') as oi_zscore_90d,
-        max(value) filter (where measure = 'liquidated_usd') as liquidated_usd,
-        max(value) filter (where measure = 'lending_zscore_lead') as lending_zscore_lead,
-        max(value) filter (where measure = 'perp_dex_zscore_lead') as perp_dex_zscore_lead,
-        max(percentile) filter (where measure = 'volume_base') as volume_base_percentile,
-        max(percentile) filter (where measure = 'oi_growth_1d') as oi_growth_1d_percentile,
-        max(percentile) filter (where measure = 'oi_change_sigmas') as oi_change_sigmas_percentile,
         max(percentile) filter (where measure = 'oi_zscore_90d') as oi_zscore_90d_percentile,
-        max(percentile) filter (where measure = 'rate_8h_sd_30d') as rate_8h_sd_30d_percentile,
-        max(percentile) filter (where measure = 'liquidated_usd') as liquidated_usd_percentile,
-        max(percentile) filter (where measure = 'lending_zscore_lead') as lending_zscore_lead_percentile,
-        max(percentile) filter (where measure = 'perp_dex_zscore_lead') as perp_dex_zscore_lead_percentile,
-        max(high_level_percentile) filter (where measure = 'oi_growth_1d') as expansion_level_percentile,
-        max(high_level_percentile) filter (where measure = 'oi_change_sigmas') as bought_dip_level_percentile,
-        max(low_level_percentile) filter (where measure = 'oi_change_sigmas') as deleveraging_level_percentile,
-        max(high_level_percentile) filter (where measure = 'lending_zscore_lead') as lending_level_percentile,
-        max(high_level_percentile) filter (where measure = 'perp_dex_zscore_lead') as perp_dex_level_percentile
+        max(percentile) filter (where measure = 'rate_8h_sd_30d') as rate_8h_sd_30d_percentile
     from {{ ref('int_signal_percentiles_daily') }}
     group by asset, trade_date
 ),
@@ -146,8 +130,8 @@ daily as (
         oi.volume_base,
         oi.volume_high_30d,
         oi.oi_compared_share_1d,
-        percentiles.oi_growth_1d,
-        percentiles.oi_change_sigmas,
+        {{ stats_snap('oi.oi_growth_1d') }} as oi_growth_1d,
+        {{ stats_snap('oi.oi_log_change_1d / nullif(oi.oi_log_change_sd_30d, 0)') }} as oi_change_sigmas,
         percentiles.oi_zscore_90d,
         coalesce(funding.healthy_market, 'unknown') as healthy_market,
         coalesce(funding.normalization, 'unknown') as normalization,
@@ -174,28 +158,18 @@ daily as (
         comparison.perp_dex_position_notional_usd,
         comparison.lending_zscore_90d,
         comparison.perp_dex_zscore_90d,
-        percentiles.lending_zscore_lead,
-        percentiles.perp_dex_zscore_lead,
+        {{ stats_snap('-comparison.exchange_lending_zscore_divergence') }} as lending_zscore_lead,
+        {{ stats_snap('-comparison.exchange_perp_dex_zscore_divergence') }} as perp_dex_zscore_lead,
         coalesce(zones.zone_state, 'unknown') as zone_state,
         {{ stats_snap('abs(zones.nearest_zone_distance)') }} as zone_distance,
         nullif(zones.days_known, 0) as zone_days_known,
         zones.close_usd as zone_close_usd,
         coalesce(cascades.state, 'unknown') as cascade,
-        percentiles.liquidated_usd,
+        {{ liquidation_snap('liquidations.notional_usd') }} as liquidated_usd,
         cascades.daily_border_usd as liquidated_border_usd,
-        percentiles.volume_base_percentile,
-        percentiles.oi_growth_1d_percentile,
-        percentiles.oi_change_sigmas_percentile,
+        cascades.border_excess as cascade_border_excess,
         percentiles.oi_zscore_90d_percentile,
-        percentiles.rate_8h_sd_30d_percentile,
-        percentiles.liquidated_usd_percentile,
-        percentiles.lending_zscore_lead_percentile,
-        percentiles.perp_dex_zscore_lead_percentile,
-        percentiles.expansion_level_percentile,
-        percentiles.bought_dip_level_percentile,
-        percentiles.deleveraging_level_percentile,
-        percentiles.lending_level_percentile,
-        percentiles.perp_dex_level_percentile
+        percentiles.rate_8h_sd_30d_percentile
     from coverage
     left join percentiles on coverage.asset = percentiles.asset and coverage.trade_date = percentiles.trade_date
     left join {{ ref('oi_trends_daily') }} as oi
@@ -214,6 +188,8 @@ daily as (
         on coverage.asset = zones.asset and coverage.trade_date = zones.trade_date
     left join {{ ref('int_cascade_days') }} as cascades
         on coverage.asset = cascades.asset and coverage.trade_date = cascades.trade_date
+    left join {{ ref('int_liquidation_days') }} as liquidations
+        on coverage.asset = liquidations.asset and coverage.trade_date = liquidations.trade_date
 )
 
 select

@@ -1,9 +1,33 @@
 -- Which venue's open interest enters an asset's day, reported or carried over a short silence, beside what the same
 -- venue held one, seven and thirty days before.
-with reported as (
-    select venue, asset, trade_date, oi_base, oi_usd, input_grain, sources, available_at
+with stated as (
+    select
+        *,
+        count(taint_reason) over (
+            partition by venue, asset order by trade_date rows between unbounded preceding and current row
+        ) as tainted_so_far
     from {{ ref('fct_open_interest_daily') }}
     where oi_base is not null
+),
+
+-- An implausible value is none: the venue counts as silent. If nothing but implausible days lie between two reports,
+-- the later one is beside what it can be held against, so that a level need not start anew.
+reported as (
+    select
+        venue,
+        asset,
+        trade_date,
+        oi_base,
+        oi_usd,
+        cast(tainted_so_far - lag(tainted_so_far) over reports as int) as tainted_between,
+        lag(trade_date) over reports as reported_before,
+        lag(oi_base) over reports as oi_base_reported_before,
+        input_grain,
+        sources,
+        available_at
+    from stated
+    where taint_reason is null
+    window reports as (partition by venue, asset order by trade_date)
 ),
 
 prices as (
@@ -37,6 +61,13 @@ compared as (
         day_before.oi_usd as oi_usd_before_1d,
         week_before.oi_base as oi_base_before_7d,
         month_before.oi_base as oi_base_before_30d,
+        case
+            when
+                today.tainted_between between 1 and {{ threshold('venue_expected_days') }}
+                and today.reported_before = today.trade_date - today.tainted_between - 1
+                then today.oi_base_reported_before
+        end as oi_base_before_taint,
+        cast(null as string) as taint_reason,
         today.input_grain,
         today.sources,
         today.available_at
@@ -67,13 +98,17 @@ carried as (
         cast(null as double) as oi_usd_before_1d,
         cast(null as double) as oi_base_before_7d,
         cast(null as double) as oi_base_before_30d,
+        cast(null as double) as oi_base_before_taint,
+        stated.taint_reason,
         reported.input_grain,
         reported.sources,
-        reported.available_at
+        greatest(reported.available_at, coalesce(stated.available_at, reported.available_at)) as available_at
     from expected
     inner join reported
         on expected.venue = reported.venue and expected.asset = reported.asset
         and expected.reported_on = reported.trade_date
+    left join stated
+        on expected.venue = stated.venue and expected.asset = stated.asset and expected.trade_date = stated.trade_date
     left join prices on expected.asset = prices.asset and expected.trade_date = prices.trade_date
     left join gone on expected.venue = gone.venue and expected.asset = gone.asset
     where
@@ -100,6 +135,8 @@ select
     oi_usd_before_1d,
     oi_base_before_7d,
     oi_base_before_30d,
+    oi_base_before_taint,
+    taint_reason,
     input_grain,
     sources,
     available_at

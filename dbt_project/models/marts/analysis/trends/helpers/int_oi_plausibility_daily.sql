@@ -16,7 +16,8 @@ with changes as (
             today.venue = day_before.venue
             and today.instrument = day_before.instrument
             and today.trade_date - {{ threshold('oi_change_short_days') }} = day_before.trade_date
-    where today.oi_base is not null and day_before.oi_base is not null
+    -- From an implausible value nothing can be said to have changed.
+    where today.oi_base is not null and day_before.oi_base is not null and day_before.taint_reason is null
 ),
 
 volumes as (
