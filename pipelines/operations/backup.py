@@ -103,7 +103,8 @@ def backup(settings: Settings, folder: Path, *, now: datetime, progress: Progres
 
     Landed bytes are compared with the digest in their manifest while they are copied; damaged ones are not taken, and never
     replace what the backup has. Landed files and recorded publications that the home has lost stay in the backup. Fetching and
-    loading may go on meanwhile. A killed backup is continued by the next. Raises ConfigError where `folder` is no backup of this home.
+    loading may go on meanwhile. A killed backup is continued by the next. Raises ConfigError where `folder` is no backup of
+    this home.
     """
     started = time.monotonic()
     folder = folder.expanduser().resolve()

@@ -265,7 +265,8 @@ def _describe_publication(
     fingerprint = hashlib.sha256(f"{edition.code_version}\n{made_of}".encode()).hexdigest()
     con.execute(
         "create table snapshot.meta.publication as select ? as published_at, ? as publication_id, ? as schema_version, "
-        "? as code_version, ? as fingerprint, cast(? as timestamp) as as_of, cast(? as varchar) as clock, version() as duckdb_version, "
+        "? as code_version, ? as fingerprint, cast(? as timestamp) as as_of, "
+        "cast(? as varchar) as clock, version() as duckdb_version, "
         "(select max(load_seq) from ops.loads) as load_seq, ? as parser_versions, ? as mart_tables, ? as mart_rows",
         [
             now,

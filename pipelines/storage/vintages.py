@@ -72,11 +72,6 @@ class Vintage:
         return datetime.strptime(self.id, _STAMP)  # noqa: DTZ007 - naive UTC
 
 
-def history_dir(settings: Settings) -> Path:
-    """The folder of the record."""
-    return settings.root / "history"
-
-
 def next_instant(settings: Settings, now: datetime) -> datetime:
     """The instant of a publication of `now`: later than all recorded ones, also if the clock went back."""
     newest = _newest(settings)
@@ -87,7 +82,7 @@ def next_instant(settings: Settings, now: datetime) -> datetime:
 
 def settle(settings: Settings, shown: str | None) -> None:
     """Finish or undo what a killed publication left: it counts if its snapshot is the one `shown` by the stable name."""
-    for folder in sorted(history_dir(settings).glob(f"{_PENDING}*")):
+    for folder in sorted(settings.history_dir.glob(f"{_PENDING}*")):
         if shown is not None and folder.name.removeprefix(_PENDING) == shown:
             _take(folder)
         else:
@@ -96,7 +91,7 @@ def settle(settings: Settings, shown: str | None) -> None:
 
 def keep(settings: Settings, publication: str) -> None:
     """Add what a publication recorded to the record: its snapshot is shown."""
-    _take(history_dir(settings) / f"{_PENDING}{publication}")
+    _take(settings.history_dir / f"{_PENDING}{publication}")
 
 
 def record(
@@ -106,7 +101,7 @@ def record(
 
     `keys` are those of the marts; one without is not recorded. Raises PublishError if a file of the record cannot be read.
     """
-    root = history_dir(settings)
+    root = settings.history_dir
     pending = root / f"{_PENDING}{vintage.id}"
     con.execute("create schema snapshot.history")
     for mart in _marts(con):
@@ -129,7 +124,7 @@ def merge(con: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     The parts are removed afterwards; what a killed merge left of them is covered by the new file and removed by the next.
     """
     newest = _newest(settings)
-    for folder in sorted({x.parent for x in _files(history_dir(settings))}):
+    for folder in sorted({x.parent for x in _files(settings.history_dir)}):
         for length in _PERIODS:
             _merge(con, folder, length, newest)
         kept = set(uncovered(folder))
@@ -157,7 +152,7 @@ def _files(root: Path) -> Iterator[Path]:
 
 def _newest(settings: Settings) -> str:
     """The newest publication with a file of its own, which every period that is over lies before."""
-    return max((x.stem for x in _files(history_dir(settings)) if "T" in x.stem), default="")
+    return max((x.stem for x in _files(settings.history_dir) if "T" in x.stem), default="")
 
 
 def _take(pending: Path) -> None:

@@ -20,7 +20,7 @@ from pipelines.storage import vintages
 from pipelines.storage.dictionary import MartDictionary
 from pipelines.storage.publish import Edition, publish
 from pipelines.storage.snapshots import current_snapshot
-from pipelines.storage.vintages import VINTAGES, history_dir, uncovered
+from pipelines.storage.vintages import VINTAGES, uncovered
 from pipelines.storage.warehouse import reader, writer
 
 START = datetime(2024, 1, 1, 12)
@@ -102,12 +102,12 @@ def test_the_record_says_what_each_snapshot_said(home: Settings) -> None:
         assert snapshot is not None
         with duckdb.connect(str(snapshot), read_only=True) as con:
             told[now] = con.execute("select * from marts.signals_daily order by 1, 2").fetchall()
-    assert len(uncovered(history_dir(home) / "signals_daily")) <= 7, "days that are over are one file each"
+    assert len(uncovered(home.history_dir / "signals_daily")) <= 7, "days that are over are one file each"
     for now, rows in told.items():
         assert digits(said(home, now)) == digits(rows)
     publish_rows(home, START + timedelta(days=40), [])
     publish_rows(home, START + timedelta(days=80), [])
-    assert [x.stem for x in uncovered(history_dir(home) / "signals_daily")] == ["202401", "20240210T120000000000Z"]
+    assert [x.stem for x in uncovered(home.history_dir / "signals_daily")] == ["202401", "20240210T120000000000Z"]
     for now, rows in told.items():
         assert digits(said(home, now)) == digits(rows)
 
@@ -121,7 +121,7 @@ def test_a_publication_counts_if_its_snapshot_was_shown(
 
     def killed(*_: Any) -> None:
         # As a power cut: nothing is cleaned up, so the folder is put back as it was.
-        shutil.copytree(history_dir(home), home.root / "left")
+        shutil.copytree(home.history_dir, home.root / "left")
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
@@ -131,11 +131,11 @@ def test_a_publication_counts_if_its_snapshot_was_shown(
             patched.setattr(publishing, "_show", killed)
         with pytest.raises(KeyboardInterrupt):
             publish_rows(home, START + timedelta(hours=1), [("BTC", day, "off", 2.0)])
-    shutil.rmtree(history_dir(home))
-    (home.root / "left").rename(history_dir(home))
-    assert len(list(history_dir(home).glob("pending-*"))) == 1
+    shutil.rmtree(home.history_dir)
+    (home.root / "left").rename(home.history_dir)
+    assert len(list(home.history_dir.glob("pending-*"))) == 1
     publish_rows(home, START + timedelta(hours=2), [("BTC", day, "on", 3.0)])
-    assert list(history_dir(home).glob("pending-*")) == []
+    assert list(home.history_dir.glob("pending-*")) == []
     [then] = said(home, START + timedelta(hours=1))
     assert then[2] == ("off" if shown else "on")
 
@@ -143,7 +143,7 @@ def test_a_publication_counts_if_its_snapshot_was_shown(
 def test_a_failed_publication_leaves_no_trace(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     day = datetime(2024, 1, 1).date()
     publish_rows(home, START, [("BTC", day, "on", 1.0)])
-    before = sorted(history_dir(home).rglob("*"))
+    before = sorted(home.history_dir.rglob("*"))
 
     def refuse(*_: Any) -> None:
         raise PublishError("readers would not get it")
@@ -152,7 +152,7 @@ def test_a_failed_publication_leaves_no_trace(home: Settings, monkeypatch: pytes
         patched.setattr(publishing, "_show", refuse)
         with pytest.raises(PublishError):
             publish_rows(home, START + timedelta(hours=1), [("BTC", day, "off", 2.0)])
-    assert sorted(history_dir(home).rglob("*")) == before
+    assert sorted(home.history_dir.rglob("*")) == before
 
 
 def test_columns_and_types_may_change(home: Settings) -> None:
@@ -176,7 +176,10 @@ def test_columns_and_types_may_change(home: Settings) -> None:
         ]
         now = con.execute("select * from as_of_signals(timestamp '2024-01-03') order by 1").fetchall()
         assert now == con.execute("from marts.signals_daily order by 1").fetchall()
-        described = "select column_name, description, key_position from meta.columns where schema_name = 'history' order by position"
+        described = (
+            "select column_name, description, key_position from meta.columns "
+            "where schema_name = 'history' order by position"
+        )
         assert con.execute(described).fetchall()[3:6] == [
             ("is_new", None, None),
             ("state", "A column that marts.signals_daily had before.", None),
@@ -213,9 +216,9 @@ def test_the_record_is_in_the_backup_and_comes_back(home: Settings, tmp_path: Pa
     held = sorted(x.name for x in (tmp_path / "backup" / "history" / "signals_daily").iterdir())
     assert held == ["20240101.parquet", "20240102T120000000000Z.parquet"]
 
-    [damaged] = (history_dir(home) / "signals_daily").glob("*T*.parquet")
+    [damaged] = (home.history_dir / "signals_daily").glob("*T*.parquet")
     damaged.write_bytes(b"damaged")
-    (history_dir(home) / "signals_daily" / "20240101.parquet").unlink()
+    (home.history_dir / "signals_daily" / "20240101.parquet").unlink()
     with pytest.raises(PublishError, match="leverhouse restore"):
         publish_rows(home, START + timedelta(days=2), [("BTC", day, "on", 1.0)])
     lost = backup(home, tmp_path / "backup", now=START)
@@ -231,9 +234,9 @@ def test_the_record_is_in_the_backup_and_comes_back(home: Settings, tmp_path: Pa
 def test_what_is_built_as_of_an_instant_is_no_publication(home: Settings) -> None:
     day = datetime(2024, 1, 1).date()
     publish_rows(home, START, [("BTC", day, "on", 1.0)])
-    before = sorted(history_dir(home).rglob("*"))
+    before = sorted(home.history_dir.rglob("*"))
     publish(home, now=START, edition=Edition(MartDictionary(keys=KEYS), as_of=START, clock="fetched"))
-    assert sorted(history_dir(home).rglob("*")) == before
+    assert sorted(home.history_dir.rglob("*")) == before
     with reader(home) as con:
         assert con.execute("select count(*) from duckdb_tables() where schema_name = 'history'").fetchall() == [(0,)]
 
