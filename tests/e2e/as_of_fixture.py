@@ -27,7 +27,8 @@ class Compared:
 def compare_known(now: Path, then: Path, at: datetime) -> list[Compared]:
     """Every mart that says when its rows were known and has a key: its rows known by `at`, in both published files.
 
-    Doubles are equal to 1e-9 of their size, everything else exactly.
+    Doubles are equal to 1e-9 of their size, or, where sums cancel out to almost nothing, to 1e-12 of the largest of their column or
+    1e-15; everything else is equal exactly.
     """
     con = duckdb.connect()
     try:
@@ -56,7 +57,8 @@ def _compare(
     differs = {
         name: f"n.{name} is distinct from t.{name}"
         + (
-            f" and not coalesce(abs(n.{name} - t.{name}) <= 1e-9 * greatest(abs(n.{name}), abs(t.{name})), false)"
+            f" and not coalesce(abs(n.{name} - t.{name}) <= greatest(1e-9 * greatest(abs(n.{name}), abs(t.{name})), "
+            f"1e-12 * (select max(abs({name})) from now.marts.{mart}), 1e-15), false)"
             if kind == "DOUBLE"
             else ""
         )
