@@ -78,7 +78,8 @@ def require_writable(settings: Settings) -> None:
 def private_folders(settings: Settings) -> tuple[Path, ...]:
     """The folders of the home that nobody else needs."""
     return (
-        settings.raw_dir, settings.inbox_dir, settings.scratch_dir, settings.dbt_target_dir, settings.dagster_home,
+        settings.raw_dir, settings.history_dir, settings.inbox_dir, settings.scratch_dir, settings.dbt_target_dir,
+        settings.dagster_home,
     )  # fmt: skip
 
 

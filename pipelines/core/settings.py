@@ -264,6 +264,11 @@ class Settings(BaseSettings):
         return self.root / "raw"
 
     @property
+    def history_dir(self) -> Path:
+        """The record of what was published; see storage.vintages."""
+        return self.root / "history"
+
+    @property
     def database(self) -> Path:
         """The working database; only writers open it."""
         return self.root / "leverhouse.duckdb"

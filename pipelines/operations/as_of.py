@@ -17,6 +17,7 @@ from typing import Final, Literal
 
 from pipelines.core.errors import ConfigError, LandingError
 from pipelines.core.files import show_folder
+from pipelines.core.home_kind import home_kind, mark_home
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import Clock, Landing, LandingStore, utc_now
@@ -96,6 +97,7 @@ def rebuild_as_of(
     shutil.rmtree(work.home, ignore_errors=True)
     try:
         _link(store, landings, work.home)
+        mark_home(work.home, home_kind(settings.root))
         outcome = load_pending(work, gate=gate, clock=clock, known_by=at, progress=progress)
         outcome.raise_source_failures()
         with writer(work, what="limit coverage") as con:

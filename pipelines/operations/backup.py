@@ -1,4 +1,5 @@
-"""Backups of a warehouse: the landing, its marks and journals, mappings, and Dagster's history, each file with its digest.
+"""Backups of a warehouse: the landing, its marks and journals, mappings, the record of what was published, and Dagster's
+history, each file with its digest.
 
     <backup>/backup.json     every file with its size and digest; what is not listed there is not in the backup
     <backup>/raw/...         the files, under the names they have in the home
@@ -28,6 +29,7 @@ from pipelines.core.files import write_atomically
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
 from pipelines.extract.landing_files import copy_with_digest, file_digest
+from pipelines.storage.vintages import covers
 
 INDEX: Final = "backup.json"
 FORMAT: Final = 1
@@ -43,7 +45,7 @@ _NO_PART: Final = re.compile(
 )
 """Files of the home itself that follow from others, or are of a running process."""
 
-Kind = Literal["payload", "manifest", "mapping", "history", "other"]
+Kind = Literal["payload", "manifest", "mapping", "vintage", "history", "other"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class BackupReport:
         """Raise LandingError naming the files that were not taken."""
         if self.faults:
             raise LandingError(
-                f"{len(self.faults)} file(s) of the landing are damaged and were not taken; what the backup had of them before "
+                f"{len(self.faults)} file(s) of the home are damaged and were not taken; what the backup had of them before "
                 "is still there. See 'leverhouse restore'.\n" + "\n".join(self.faults[:20])
             )
 
@@ -100,8 +102,9 @@ def backup(settings: Settings, folder: Path, *, now: datetime, progress: Progres
     """Bring the backup in `folder` up to date: copies what is new or has changed since the last one.
 
     Landed bytes are compared with the digest in their manifest while they are copied; damaged ones are not taken, and never
-    replace what the backup has. Landed files that the home has lost stay in the backup. Fetching and loading may go on
-    meanwhile. A killed backup is continued by the next. Raises ConfigError where `folder` is no backup of this home.
+    replace what the backup has. Landed files and recorded publications that the home has lost stay in the backup. Fetching and
+    loading may go on meanwhile. A killed backup is continued by the next. Raises ConfigError where `folder` is no backup of
+    this home.
     """
     started = time.monotonic()
     folder = folder.expanduser().resolve()
@@ -211,6 +214,9 @@ class _Backup:
         source, kind = self.settings.root / name, _kind(name)
         try:
             wanted = self._landed_digest(source) if kind == "payload" else None
+            if kind == "vintage" and before is not None:
+                # Written once: another digest is damage.
+                wanted = before.sha256
             if kind == "manifest":
                 orjson.loads(source.read_bytes())
             sha256, size = _copy(source, self.folder / name, kind, wanted=wanted)
@@ -241,12 +247,21 @@ class _Backup:
         for name, entry in self.known.items():
             if name in self.entries or name in self.found:
                 continue
-            if _kind(name) in ("payload", "manifest", "mapping"):
+            if _kind(name) in ("payload", "manifest", "mapping") or (
+                _kind(name) == "vintage" and not self._is_merged(name)
+            ):
                 self.entries[name] = entry
                 only_here.append(name)
             else:
                 (self.folder / name).unlink(missing_ok=True)
         return tuple(sorted(only_here))
+
+    def _is_merged(self, name: str) -> bool:
+        """Whether a file of the record of publications is gone because one of a longer period holds its rows."""
+        folder, _, file = name.rpartition("/")
+        return any(
+            other.rpartition("/")[0] == folder and covers(other.rpartition("/")[2], file) for other in self.found
+        )
 
 
 class _OtherBytesError(Exception):
@@ -265,6 +280,11 @@ def _files(settings: Settings) -> Iterator[tuple[str, tuple[int, int]]]:
                 if _PAYLOAD.search(name) and name + _MANIFEST not in names:
                     continue
                 yield from _stated(root, path / name)
+    for mart in sorted((root / "history").glob("[!.]*")):
+        if not mart.name.startswith("pending-"):
+            for path, names in _walk(mart):
+                for name in names:
+                    yield from _stated(root, path / name)
     for folder in HISTORY:
         for path, names in _walk(root / folder):
             for name in names:
@@ -296,12 +316,14 @@ def _kind(name: str) -> Kind:
         if _PAYLOAD.search(name):
             return "payload"
         return "mapping" if "/_mappings/" in name else "other"
+    if name.startswith("history/"):
+        return "vintage"
     return "history" if name.startswith(HISTORY) else "other"
 
 
 def _order(name: str) -> tuple[int, str]:
     """Bytes before their manifest, so that what is cut off half-way is not landed."""
-    return (("payload", "mapping", "other", "history", "manifest").index(_kind(name)), name)
+    return (("payload", "mapping", "vintage", "other", "history", "manifest").index(_kind(name)), name)
 
 
 def _copy(source: Path, target: Path, kind: Kind, *, wanted: str | None) -> tuple[str, int]:
@@ -317,7 +339,7 @@ def _copy(source: Path, target: Path, kind: Kind, *, wanted: str | None) -> tupl
         else:
             sha256 = _copy_bytes(source, temporary)
         if wanted is not None and sha256 != wanted:
-            raise _OtherBytesError("it was altered after landing")
+            raise _OtherBytesError("it was altered since it was written")
         size = temporary.stat().st_size
         temporary.replace(target)
     finally:
@@ -344,7 +366,7 @@ def _restore(source: Path, target: Path, entry: Entry) -> str | None:
 
 
 def _is_damaged(path: Path, kind: Kind, entry: Entry) -> bool:
-    if kind in ("payload", "mapping"):
+    if kind in ("payload", "mapping", "vintage"):
         return file_digest(path)[0] != entry.sha256
     if kind == "manifest":
         try:

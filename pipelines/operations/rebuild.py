@@ -18,6 +18,7 @@ from pipelines.core.errors import (
     WarehouseBusyError,
     WarehouseDamagedError,
 )
+from pipelines.core.home_kind import home_kind, mark_home
 from pipelines.core.limits import in_force
 from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
@@ -75,6 +76,7 @@ def rebuild(
         shutil.rmtree(rebuilt.home, ignore_errors=True)
         rebuilt.home.mkdir(parents=True)
         (rebuilt.home / "raw").symlink_to(settings.raw_dir, target_is_directory=True)
+        mark_home(rebuilt.home, home_kind(settings.root))
         while True:
             landings = list(store.all())
             with in_force(settings.limits):

@@ -33,6 +33,7 @@ def measure(settings: Settings, now: datetime) -> Measured:
         "landing": settings.raw_dir,
         "working database": settings.database,
         "published": settings.published_dir,
+        "record of published rows": settings.history_dir,
         "scratch": settings.scratch_dir,
         "dbt": settings.dbt_target_dir,
         "runs and events": dagster / "history",

@@ -1,6 +1,6 @@
 """What the published file says of itself: schema meta, derived from dbt's manifest and from the contract.
 
-    meta.columns         one row per column of marts and ops: type, unit, additivity, orientation, place in the key, description
+    meta.columns         one row per column of marts, ops and history: type, unit, additivity, orientation, key, description
     meta.relationships   one row per column of a mart that leads to a row of another
 
 Writes into a database that publish.py has attached as `snapshot`. No file access here.
@@ -18,6 +18,7 @@ import polars as pl
 
 from pipelines.contract.ddl import Contract
 from pipelines.storage.query import execute_with
+from pipelines.storage.vintages import BOOKKEEPING
 
 Manifest = Mapping[str, Any]
 
@@ -26,7 +27,7 @@ _DIMENSIONS: Final = {"assets": "asset", "venues": "venue", "dates": "trade_date
 """Arguments of the test conformed_dimensions, and the column that each is about."""
 
 _COLUMNS: Final = {
-    "schema_name": "Schema of the table: marts or ops.",
+    "schema_name": "Schema of the table: marts, ops or history.",
     "table_name": "Table.",
     "column_name": "Column.",
     "position": "Position in the table, from 1.",
@@ -38,6 +39,10 @@ _COLUMNS: Final = {
     "state: no quantity; null in ops.",
     "orientation": "What a higher value means, where that could be misread.",
     "description": "Meaning, without unit and additivity.",
+}
+_OF_BOOKKEEPING: Final = {
+    name: {"unit": "timestamp_utc" if name.startswith("published_") else "text", "additivity": "state"}
+    for name in BOOKKEEPING
 }
 _RELATIONSHIPS: Final = {
     "table_name": "Mart that refers.",
@@ -118,15 +123,20 @@ class MartDictionary:
 def write_dictionary(con: duckdb.DuckDBPyConnection, dictionary: MartDictionary, contract: Contract) -> None:
     """Create meta.columns and meta.relationships of the attached snapshot, with comments."""
     described = []
-    for schema, table, column, position, data_type in con.execute(
-        "select schema_name, table_name, column_name, column_index, data_type from duckdb_columns() "
-        "where database_name = 'snapshot' and schema_name in ('marts', 'ops') order by all"
+    for schema, table, column, position, data_type, comment in con.execute(
+        "select schema_name, table_name, column_name, column_index, data_type, comment from duckdb_columns() "
+        "where database_name = 'snapshot' and schema_name in ('marts', 'ops', 'history') order by all"
     ).fetchall():
-        facts = dictionary.columns.get((table, column), {}) if schema == "marts" else {}
+        facts = dictionary.columns.get((table, column), {}) if schema != "ops" else {}
         meta = facts.get("config", {}).get("meta", {})
         if schema == "marts":
             key, required = dictionary.keys.get(table, ()), (table, column) in dictionary.required
             description = facts.get("description")
+        elif schema == "history":
+            key = (*dictionary.keys[table], "published_from")
+            required = column in key or column == "publication_id"
+            description = facts.get("description") or comment
+            meta = _OF_BOOKKEEPING.get(column, meta)
         else:
             known = {c.name: c for c in contract.ops[table].columns}[column]
             key, required, description = contract.ops[table].key, not known.nullable, known.comment

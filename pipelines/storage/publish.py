@@ -1,10 +1,10 @@
 """Publishing: an atomic snapshot of the marts for readers, as one DuckDB file and as Parquet.
 
-    published/leverhouse.duckdb      link to the newest snapshot: schemas marts and ops, plus meta.publication
+    published/leverhouse.duckdb      link to the newest snapshot: schemas marts, ops, history and meta
     published/parquet                link to the newest published/parquet-<token>: one file per mart
 
 Readers that have the old file open keep it; later readers get the new file; no reader sees a partial file. The folder
-itself is that of snapshots.py.
+itself is that of snapshots.py, the record of what was published that of vintages.py.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ from pipelines.core.errors import LeverhouseError, PublishError
 from pipelines.core.files import explained, show_folder, sync
 from pipelines.core.lease import confirm_leases
 from pipelines.core.settings import Settings
+from pipelines.storage import vintages
 from pipelines.storage.dictionary import MartDictionary, quoted, write_dictionary
 from pipelines.storage.snapshots import (
     READ_ONLY,
     current_snapshot,
     log_of,
+    publication_id,
     put_away_stray_log,
     record_snapshot,
     remove_old_snapshots,
@@ -48,6 +50,7 @@ STORAGE_VERSION: Final = "v1.2.0"
 
 _PUBLICATION: Final = {
     "published_at": "UTC instant of publication.",
+    "publication_id": "Name of the snapshot without the prefix; rows of schema history name the publication that said them first.",
     "schema_version": "Version of names, types and meanings of tables and columns.",
     "code_version": "Version of the package and digest of the code that made the marts; null where it is not known.",
     "fingerprint": "Digest of the code version and of the landings: equal where the same code read the same bytes.",
@@ -124,28 +127,35 @@ def publish(
     temporary = folder / f".{token}.duckdb"
     parquet = settings.published_dir / f"parquet-{token}"
     snapshot: Path | None = None
+    edition = edition or Edition()
     with writer(settings, what="publish") as con:
         show_folder(settings.published_dir)
         show_folder(folder)
+        _settle_record(settings)
         _remove_leftovers(settings)
+        name = snapshot_name(folder, vintages.next_instant(settings, now))
+        vintage = vintages.Vintage(publication_id(name), edition.code_version)
         try:
-            tables, rows = _copy(con, settings, temporary, parquet, now, edition or Edition(), progress)
+            tables, rows = _copy(con, settings, temporary, parquet, now, vintage, edition, progress)
             _verify(settings, temporary, tables, rows, now)
-            snapshot = temporary.replace(folder / snapshot_name(folder, now))
+            snapshot = temporary.replace(folder / name)
             record_snapshot(snapshot)
             for written in (snapshot, *parquet.iterdir(), parquet, folder):
                 sync(written)
             _show(settings, snapshot, tables, rows, now)
+            vintages.keep(settings, vintage.id)
             swap_link(link, parquet)
             sync(settings.published_dir)
         except BaseException:
             temporary.unlink(missing_ok=True)
+            _settle_record(settings)
             if snapshot is not None and current_snapshot(settings) != snapshot:
                 remove_snapshot(snapshot)
             if not _is_linked(link, parquet):
                 shutil.rmtree(parquet, ignore_errors=True)
             raise
         _remove_leftovers(settings)
+        vintages.merge(con, settings)
     return Publication(
         database=target,
         snapshot=snapshot,
@@ -180,6 +190,7 @@ def _copy(
     temporary: Path,
     parquet: Path,
     now: datetime,
+    vintage: vintages.Vintage,
     edition: Edition,
     progress: Callable[[str, int, int], None] | None,
 ) -> tuple[int, int]:
@@ -208,8 +219,11 @@ def _copy(
                 file = parquet / f"{name}.parquet"
                 con.execute(f"copy snapshot.marts.{name} to '{quoted(str(file))}' (format parquet, compression zstd)")
                 file.chmod(READ_ONLY)
+        if edition.as_of is None:
+            # What is known as of an instant was not published then.
+            vintages.record(con, settings, vintage, edition.dictionary.keys)
         write_dictionary(con, edition.dictionary, load_contract(settings.schema_dir))
-        _describe_publication(con, now, edition, len(marts), rows)
+        _describe_publication(con, now, vintage, edition, len(marts), rows)
         _create_macros(con)
     finally:
         con.execute("detach snapshot")
@@ -230,7 +244,12 @@ def _copy_table(con: duckdb.DuckDBPyConnection, schema: str, name: str, dictiona
 
 
 def _describe_publication(
-    con: duckdb.DuckDBPyConnection, now: datetime, edition: Edition, tables: int, rows: int
+    con: duckdb.DuckDBPyConnection,
+    now: datetime,
+    vintage: vintages.Vintage,
+    edition: Edition,
+    tables: int,
+    rows: int,
 ) -> None:
     made_of = "".join(
         f"{line}\n"
@@ -245,11 +264,13 @@ def _describe_publication(
     )
     fingerprint = hashlib.sha256(f"{edition.code_version}\n{made_of}".encode()).hexdigest()
     con.execute(
-        "create table snapshot.meta.publication as select ? as published_at, ? as schema_version, ? as code_version, "
-        "? as fingerprint, cast(? as timestamp) as as_of, cast(? as varchar) as clock, version() as duckdb_version, "
+        "create table snapshot.meta.publication as select ? as published_at, ? as publication_id, ? as schema_version, "
+        "? as code_version, ? as fingerprint, cast(? as timestamp) as as_of, "
+        "cast(? as varchar) as clock, version() as duckdb_version, "
         "(select max(load_seq) from ops.loads) as load_seq, ? as parser_versions, ? as mart_tables, ? as mart_rows",
         [
             now,
+            vintage.id,
             SCHEMA_VERSION,
             edition.code_version,
             fingerprint,
@@ -313,6 +334,12 @@ def _verify(settings: Settings, database: Path, tables: int, rows: int, now: dat
             f"{database} has {len(names)} tables and {found} rows of {told} instead of {tables} and {rows} of {now}; "
             "the published one is unchanged. Check the disk and publish again."
         )
+
+
+def _settle_record(settings: Settings) -> None:
+    """Finish or undo what the record of published rows has of a publication that did not end."""
+    shown = current_snapshot(settings)
+    vintages.settle(settings, None if shown is None else publication_id(shown.name))
 
 
 def _is_linked(link: Path, target: Path) -> bool:

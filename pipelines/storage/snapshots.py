@@ -66,6 +66,11 @@ def snapshot_name(folder: Path, now: datetime) -> str:
     return f"{_PREFIX}{stamp}.duckdb"
 
 
+def publication_id(name: str) -> str:
+    """What the name of a snapshot says of its publication: the instant."""
+    return Path(name).stem.removeprefix(_PREFIX)
+
+
 def log_of(database: Path) -> Path:
     """Where DuckDB keeps the log of a client that writes to `database`."""
     return database.with_name(database.name + ".wal")

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,11 @@ from pipelines.cli.demo import reachable
 from pipelines.cli.screen import Screen
 from pipelines.core.errors import VenueUnavailableError
 from pipelines.core.settings import PROJECT_ROOT, Settings
+from pipelines.extract.pack import Pack
+from pipelines.operations.as_of import rebuild_as_of
+from pipelines.operations.trace import trace_landing, trace_row
 from scripts import report_pictures
+from tests.e2e.as_of_fixture import compare_known
 
 KINDS = {
     "outage", "unit_error", "late", "restated", "cascade", "expansion", "positive_funding", "negative_funding",
@@ -76,6 +81,37 @@ class TestDemo:
         assert {one["reason"] for one in shown["refused"]} == {"sentinel"}
         assert shown["faults"] == []
         assert all(run["succeeded"] for run in shown["runs"])
+
+    def test_a_number_leads_to_the_answers_it_was_made_of(self, home: Path, shown: dict[str, Any]) -> None:
+        assert shown["faults"] == []
+        settings = Settings(home=home / "demo")
+        trace = trace_row(settings, "fct_open_interest_daily", ["bybit", "AVAX", "2025-05-20"])
+        assert {one.source for one in trace.landings} >= {"bybit.open_interest"}
+        assert {one.fault for one in trace.landings} == {None}
+        [landing] = [one for one in trace.landings if one.source == "bybit.open_interest"]
+        assert {request["subject"] for request in landing.requests} == {"AVAXUSDT"}
+        lines = [line for line in trace.lines if line.landing_id == landing.landing_id]
+        assert len(lines) == landing.tables["open_interest"] == 288
+        pages = list(Pack(settings.root / landing.path).pages(["AVAXUSDT"]))
+        answers = {str(page.request): json.loads(page.body)["result"]["list"] for page in pages}
+        for line in lines[:: len(lines) // 10]:
+            request = line.where.partition(": ")[2]
+            stamp = line.key["event_at"].replace(tzinfo=UTC).timestamp() * 1000
+            assert int(answers[request][line.line - 1]["timestamp"]) == stamp
+        back = trace_landing(settings, landing.landing_id)
+        [mart] = [step for step in back.steps if step.table == "fct_open_interest_daily"]
+        assert (mart.first_day, mart.last_day) == (date(2025, 5, 20), date(2025, 5, 20))
+
+    @pytest.mark.parametrize("at", [datetime(2025, 3, 19, 7), datetime(2025, 4, 22, 21, 30), datetime(2025, 5, 20, 12)])
+    def test_what_was_known_by_an_instant_is_what_a_warehouse_as_of_it_says(
+        self, home: Path, shown: dict[str, Any], at: datetime
+    ) -> None:
+        assert shown["faults"] == []
+        settings = Settings(home=home / "demo")
+        then = rebuild_as_of(settings, at, by="available").publication.database
+        compared = compare_known(settings.published_database.resolve(), then.resolve(), at)
+        assert sum(one.rows for one in compared) > 10_000
+        assert [one for one in compared if not one.is_equal] == []
 
     def test_a_wrong_unit_is_a_finding_of_the_gate(self, shown: dict[str, Any]) -> None:
         findings = [one for one in shown["quality"] if one["by"] == "gate"]

@@ -1,4 +1,4 @@
-"""Which versions and rows count by an instant. A whole rebuild as of an instant is compared with today's marts in the soak."""
+"""Which versions and rows count by an instant. Whole rebuilds are compared with the marts of now by the demo's tests."""
 
 from __future__ import annotations
 

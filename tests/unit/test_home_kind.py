@@ -15,6 +15,7 @@ from pipelines.core.settings import Settings
 from pipelines.extract.landing import LandingStore
 from pipelines.operations.fetch import fetch
 from pipelines.operations.load import import_files, load_pending
+from pipelines.operations.rebuild import rebuild
 from pipelines.storage.warehouse import writer
 from tests.e2e.example_history import write_history
 
@@ -89,3 +90,10 @@ def test_a_simulated_home_asks_emulators_and_no_real_venue(homes: dict[str, Sett
     with pytest.raises(ConfigError, match="api: https"):
         check_endpoints_are_emulated(root, "bybit", {"api": "https://127.0.0.1.example.org"})
     check_endpoints_are_emulated(homes["real"].root, "bybit", {"api": "https://api.bybit.com"})
+
+
+@pytest.mark.parametrize("kind", ["real", "simulated"])
+def test_a_home_of_either_kind_is_rebuilt(homes: dict[str, Settings], kind: str) -> None:
+    report = rebuild(homes[kind], gate=lambda con, inputs: [])
+    assert sum(one.landings for one in report.outcome.reports) == 3
+    assert home_kind(homes[kind].root) == kind

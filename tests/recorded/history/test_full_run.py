@@ -222,3 +222,20 @@ def test_a_second_run_and_an_offline_rebuild_give_the_same_tables(job: Job) -> N
     assert compare(first, job.fingerprints()) == []
     job.run("rebuild", start=("-c", _OFFLINE))
     assert compare(first, job.fingerprints()) == []
+
+
+def test_a_number_leads_to_the_lines_it_was_made_of_and_the_file_back_to_the_number(job: Job) -> None:
+    found = json.loads(job.run("trace", "oi_trends_daily", "BTC", "2022-11-09", "--json"))
+    assert found["row"]["oi_base"] > 0
+    assert [step["table"] for step in found["steps"] if step["kind"] == "clean" and step["rows"]] != []
+    assert all(step["rule"] and step["file"] for step in found["steps"])
+    [landing] = [one for one in found["landings"] if one["part"] == "open_interest.csv"]
+    [line] = [one for one in found["lines"] if one["landing_id"] == landing["landing_id"]]
+    text = (job.home / landing["path"]).read_text(encoding="utf-8").splitlines()[line["line"] - 1]
+    assert text.startswith("2022-11-09,")
+    assert (job.home / landing["read_by"]).suffix == ".toml"
+
+    back = json.loads(job.run("trace", "--landing", landing["landing_id"][:12], "--json"))
+    [mart] = [step for step in back["steps"] if step["table"] == "oi_trends_daily"]
+    assert mart["first_day"] <= "2022-11-09" <= mart["last_day"]
+    assert back["landings"][0]["tables"]["open_interest"] > 80_000
