@@ -1,0 +1,182 @@
+"""Recording: opens the recorders of the chosen venues in one event loop, with their instruments and addresses. Loads nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+import aiohttp
+import polars as pl
+
+from pipelines.core.errors import ConfigError, LeverhouseError, MachineError
+from pipelines.core.home_kind import check_endpoints_are_emulated
+from pipelines.core.limits import in_force
+from pipelines.core.settings import Settings
+from pipelines.extract.landing import Landing, LandingStore
+from pipelines.extract.stream import Stream
+from pipelines.extract.venue import Span, Venue
+from pipelines.operations.fetch import fetch_due
+from pipelines.recorder.session import Recorder
+from pipelines.recorder.state import State, remove_old_states
+from pipelines.recorder.times import Times
+from pipelines.sources import registry
+from pipelines.sources.instruments import INSTRUMENTS
+from pipelines.sources.records import FIRST_TIME
+
+LISTED_AGAIN: Final = timedelta(minutes=55)
+"""How long a landed list of instruments is new enough to follow."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What one recorder did: segments landed, its last state, and the error that ended it."""
+
+    source: str
+    landed: tuple[Landing, ...]
+    state: State
+    error: LeverhouseError | None = None
+
+
+@dataclass
+class Session:
+    """Recorders of several streams, run together until `stop` or for a time."""
+
+    settings: Settings
+    streams: Sequence[tuple[Venue, Stream]]
+    times: Times = field(default_factory=Times)
+    seconds: float | None = None
+    on_state: Callable[[Sequence[State]], None] = lambda states: None
+
+    async def run(self) -> list[Recording]:
+        """Record. A stream whose recorder fails does not stop the others."""
+        store = LandingStore(self.settings.root)
+        name = secrets.token_hex(4)
+        remove_old_states(self.settings.root, self.times.now())
+        loop = asyncio.get_running_loop()
+        async with aiohttp.ClientSession() as http:
+            recorders = [self._recorder(store, venue, stream, name, http) for venue, stream in self.streams]
+
+            def stop() -> None:
+                for one in recorders:
+                    one.stop()
+
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, stop)
+            if self.seconds is not None:
+                loop.call_later(self.seconds, stop)
+            shown = asyncio.create_task(self._show(recorders))
+            try:
+                results = await asyncio.gather(*(one.run() for one in recorders), return_exceptions=True)
+            finally:
+                shown.cancel()
+                for number in (signal.SIGTERM, signal.SIGINT):
+                    loop.remove_signal_handler(number)
+        found = []
+        for one, result in zip(recorders, results, strict=True):
+            error = _first_error(result)
+            found.append(Recording(one.source, tuple(one.landed), one.state, error))
+        return found
+
+    async def _show(self, recorders: Sequence[Recorder]) -> None:
+        while True:
+            await asyncio.sleep(2.0)
+            self.on_state([one.state for one in recorders])
+
+    def _recorder(
+        self, store: LandingStore, venue: Venue, stream: Stream, name: str, http: aiohttp.ClientSession
+    ) -> Recorder:
+        endpoints = {**stream.endpoints, **self.settings.endpoints_of(venue.name)}
+        check_endpoints_are_emulated(self.settings.root, venue.name, endpoints)
+        return Recorder(
+            store,
+            venue.name,
+            stream,
+            Listed(self.settings, venue, store, self.times),
+            name,
+            http,
+            self.times,
+            endpoints,
+        )
+
+
+@dataclass
+class Listed:
+    """The instruments of a venue that are listed now: from its newest landed list, which is fetched if it is not of today."""
+
+    settings: Settings
+    venue: Venue
+    store: LandingStore
+    times: Times
+
+    async def __call__(self) -> pl.DataFrame:
+        return await asyncio.to_thread(self._listed)
+
+    def _listed(self) -> pl.DataFrame:
+        now = self.times.now()
+        error: LeverhouseError | None = None
+        with in_force(self.settings.limits):
+            try:
+                for report in fetch_due(
+                    self.settings, self.venue.name, [INSTRUMENTS], cadence="capture", clock=self.times.now
+                ):
+                    report.raise_failures()
+            except LeverhouseError as failed:
+                error = failed
+            history = registry.instrument_history(self.store, self.venue)
+            found = history.at(Span(FIRST_TIME, now + timedelta(days=1)))
+        if found.is_empty() and error is not None:
+            raise error
+        ended = pl.col("delisted_at").is_not_null() & (pl.col("delisted_at") <= now)
+        return found.filter(~ended)
+
+
+def record(
+    settings: Settings,
+    names: Sequence[str] = (),
+    *,
+    seconds: float | None = None,
+    times: Times | None = None,
+    on_state: Callable[[Sequence[State]], None] = lambda states: None,
+) -> list[Recording]:
+    """Record the streams of the venues `names` (all that have one by default) until a signal, or for some seconds.
+
+    Raises ConfigError for a venue that is unknown or has no stream.
+    """
+    registry.check_endpoints(settings)
+    session = Session(settings, chosen_streams(names), times or Times(), seconds, on_state)
+    with in_force(settings.limits):
+        return asyncio.run(session.run())
+
+
+def chosen_streams(names: Sequence[str]) -> list[tuple[Venue, Stream]]:
+    """The streams of the venues `names`; all of them without names."""
+    every = list(registry.recorded_streams())
+    known = sorted({venue.name for venue, _ in every})
+    for name in names:
+        if name not in known:
+            registry.venue(name)
+            raise ConfigError(
+                f"{name} has no public stream of liquidations that is recorded; those that have: {', '.join(known)}."
+            )
+    return [(venue, stream) for venue, stream in every if not names or venue.name in names]
+
+
+def _first_error(result: BaseException | None) -> LeverhouseError | None:
+    """The error of a recorder; what is no error of this project's is raised."""
+    if result is None:
+        return None
+    if isinstance(result, BaseExceptionGroup):
+        found = result.subgroup(lambda one: isinstance(one, LeverhouseError))
+        if found is not None:
+            return _first_error(next(iter(found.exceptions)))
+        raise result
+    if isinstance(result, LeverhouseError):
+        return result
+    if isinstance(result, OSError):
+        return MachineError(f"the recorder could not work: {result}")
+    raise result
