@@ -155,7 +155,8 @@ class Stream:
 
 async def _fetch_nothing(api: Api, job: Job) -> AsyncIterator[Page]:
     """A stream keeps no past: what was not recorded cannot be fetched."""
-    for page in ():
+    pages: tuple[Page, ...] = ()
+    for page in pages:
         yield page
 
 

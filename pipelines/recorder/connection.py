@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import aiohttp
 
@@ -26,6 +26,11 @@ LARGEST_FRAME: Final = 16 << 20
 
 ALIVE_NOTE_US: Final = 1_000_000
 """How often a sign of life is written down, at most."""
+
+
+if TYPE_CHECKING:
+    # Generic for the type checker only.
+    Socket = aiohttp.ClientWebSocketResponse[Literal[False]]
 
 
 class Sink(Protocol):
@@ -82,7 +87,7 @@ class Connection:
         self._why: str | None = None
         self._to_ask: list[tuple[str, ...]] = []
         self._acknowledged: dict[str, str] = {}
-        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._socket: Socket | None = None
         self._has_life = False
         self._wake = asyncio.Event()
 
@@ -179,7 +184,7 @@ class Connection:
 
     # What is received ------------------------------------------------------------------------------------------------
 
-    async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    async def _receive(self, socket: Socket) -> None:
         sink, name, classify, wall = self.sink, self.name, self.stream.classify, self.times.wall_us
         while True:
             message = await socket.receive()

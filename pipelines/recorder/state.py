@@ -102,8 +102,8 @@ def _read(path: Path) -> State | None:
     try:
         data: dict[str, Any] = orjson.loads(path.read_bytes())
         connections = tuple(_connection(one) for one in data.pop("connections"))
-        times = {name: datetime.fromisoformat(data.pop(name)) for name in ("started_at", "written_at")}
-        return State(**data, **times, connections=connections)
+        data |= {name: datetime.fromisoformat(data[name]) for name in ("started_at", "written_at")}
+        return State(**data, connections=connections)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -251,8 +251,9 @@ def parser_version(source: str) -> int | None:
     if venue_name not in VENUES:
         return None
     owner = venue(venue_name)
-    read = next((feed for feed in (*owner.feeds, *owner.streams) if feed.name == feed_name), None)
-    return None if read is None else READING_VERSION + read.parser_version
+    versions = {one.name: one.parser_version for one in owner.feeds}
+    versions |= {one.name: one.parser_version for one in owner.streams}
+    return READING_VERSION + versions[feed_name] if feed_name in versions else None
 
 
 def reader_version(store: LandingStore, source: str) -> str:

@@ -63,9 +63,10 @@ def classify(payload: bytes) -> Heard:
         return ALIVE
     if content.get("op") == "subscribe":
         request = content.get("req_id") or ""
-        kind = "acknowledged" if content.get("success") else "refused"
         number = int(request) if str(request).isdecimal() else None
-        return Heard(kind, request=number, message=str(content.get("ret_msg", "")))
+        if content.get("success"):
+            return Heard("acknowledged", request=number)
+        return Heard("refused", request=number, message=str(content.get("ret_msg", "")))
     return DATA if "topic" in content else OTHER
 
 
