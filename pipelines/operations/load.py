@@ -16,6 +16,7 @@ import duckdb
 
 from pipelines.clean.expected import Expected, write_expected
 from pipelines.clean.fetch_problems import record_fetch_problems
+from pipelines.clean.listening import write_listening
 from pipelines.clean.load import Connect, LoadReport, find_work, load_source
 from pipelines.clean.parsed import remove_leftovers
 from pipelines.clean.refusals import record_refusals
@@ -195,6 +196,7 @@ def _load_pending(
             record_refusals(con, store, by_source)
     if known_by is None:
         _write_expected(settings, contract, connect, sources, clock())
+        _write_listening(connect, by_source)
         if sources is None:
             store.tokens.note_loaded(landed)
     return LoadOutcome(reports=tuple(r for r in reports if r.landings or r.tables or r.refused), failures=failures)
@@ -231,6 +233,18 @@ def _write_expected(
     if expected:
         with connect() as con, transaction(con):
             write_expected(con, contract, expected)
+
+
+def _write_listening(connect: Connect, by_source: Mapping[str, Sequence[Landing]]) -> None:
+    """How long each recorded stream was listened to. Landings that were refused were heard all the same."""
+    streams = {venue.source(stream): (venue, stream) for venue, stream in registry.recorded_streams()}
+    recorded = [source for source in streams if by_source.get(source)]
+    if not recorded:
+        return
+    with connect() as con:
+        for source in recorded:
+            venue, stream = streams[source]
+            write_listening(con, source, venue.name, stream.tables, by_source[source])
 
 
 def _has_work(con: duckdb.DuckDBPyConnection, store: LandingStore, source: str, landings: Sequence[Landing]) -> bool:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 import signal
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 import aiohttp
@@ -30,6 +32,9 @@ from pipelines.sources.records import FIRST_TIME
 
 LISTED_AGAIN: Final = timedelta(minutes=55)
 """How long a landed list of instruments is new enough to follow."""
+
+
+LONGEST_START: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -67,13 +72,13 @@ class Session:
 
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, stop)
-            if self.seconds is not None:
-                loop.call_later(self.seconds, stop)
             shown = asyncio.create_task(self._show(recorders))
+            timed = asyncio.create_task(self._stop_in_time(recorders, stop))
             try:
                 results = await asyncio.gather(*(one.run() for one in recorders), return_exceptions=True)
             finally:
                 shown.cancel()
+                timed.cancel()
                 for number in (signal.SIGTERM, signal.SIGINT):
                     loop.remove_signal_handler(number)
         found = []
@@ -86,6 +91,16 @@ class Session:
         while True:
             await asyncio.sleep(2.0)
             self.on_state([one.state for one in recorders])
+
+    async def _stop_in_time(self, recorders: Sequence[Recorder], stop: Callable[[], None]) -> None:
+        """Stop after `seconds` of listening: until every stream is heard, or says why not, no time is counted, up to a minute."""
+        if self.seconds is None:
+            return
+        until = self.times.monotonic() + LONGEST_START
+        while self.times.monotonic() < until and not all(_has_begun(one.state) for one in recorders):
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(self.seconds)
+        stop()
 
     def _recorder(
         self, store: LandingStore, venue: Venue, stream: Stream, name: str, http: aiohttp.ClientSession
@@ -153,6 +168,34 @@ def record(
         return asyncio.run(session.run())
 
 
+@dataclass(frozen=True)
+class Trial:
+    """What some seconds of a stream brought: `words` says it in a line, `faults` what is wrong."""
+
+    source: str
+    words: str
+    faults: tuple[str, ...]
+
+
+def try_stream(settings: Settings, venue: Venue, stream: Stream, *, seconds: float = 5.0) -> Trial:
+    """Listen to a stream for some seconds in a home of its own, which is removed: nothing of the real one changes."""
+    with tempfile.TemporaryDirectory(prefix="leverhouse-trial-") as folder:
+        states: dict[str, State] = {}
+
+        def keep(found: Sequence[State]) -> None:
+            # A recorder that has stopped has no connections left to tell of.
+            states.update({one.source: one for one in found if one.connections})
+
+        trial = settings.model_copy(update={"home": Path(folder)})
+        with in_force(settings.limits):
+            (done,) = asyncio.run(Session(trial, [(venue, stream)], Times(), seconds, keep).run())
+        state = states.get(done.source, done.state)
+    faults = [*state.faults(state.written_at), *([str(done.error)] if done.error else [])]
+    heard, wanted = (sum(getattr(one, name) for one in state.connections) for name in ("heard", "wanted"))
+    words = "; ".join(faults) or f"listens to {heard} of {wanted} topics, {state.frames} frames in {seconds:.0f} s"
+    return Trial(done.source, words, tuple(faults))
+
+
 def chosen_streams(names: Sequence[str]) -> list[tuple[Venue, Stream]]:
     """The streams of the venues `names`; all of them without names."""
     every = list(registry.recorded_streams())
@@ -164,6 +207,11 @@ def chosen_streams(names: Sequence[str]) -> list[tuple[Venue, Stream]]:
                 f"{name} has no public stream of liquidations that is recorded; those that have: {', '.join(known)}."
             )
     return [(venue, stream) for venue, stream in every if not names or venue.name in names]
+
+
+def _has_begun(state: State) -> bool:
+    """Whether a recorder listens, or has said what keeps it from it."""
+    return state.problem is not None or any(one.state == "listening" for one in state.connections)
 
 
 def _first_error(result: BaseException | None) -> LeverhouseError | None:

@@ -159,3 +159,16 @@ def _listening(header: Header, connections: dict[str, _Connection]) -> tuple[lis
             start, end = (EPOCH + timedelta(microseconds=at) for at in (start_us, end_us))
             spans.append(HeardSpan(f"{header.recorder}-{one.name}", instruments, start, end, why))
     return sorted(spans, key=lambda span: (span.start, span.connection)), refused
+
+
+def open_spans(path: Path) -> list[HeardSpan]:
+    """The spans of listening that a segment holds so far; its recorder may be writing it."""
+    header, frames = read_segment(path)
+    if header is None:
+        return []
+    connections: dict[str, _Connection] = {}
+    for frame in frames:
+        if frame.kind == "E":
+            one = connections.setdefault(frame.connection, _Connection(frame.connection))
+            one.take(orjson.loads(frame.payload), frame.wall_us)
+    return _listening(header, connections)[0]

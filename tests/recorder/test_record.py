@@ -15,9 +15,11 @@ import polars as pl
 
 from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.extract.landing import LandingStore
+from pipelines.operations.record import record
 from pipelines.recorder.segment import folder_of
 from pipelines.sandbox.emulator import Emulator
 from pipelines.sandbox.market_model import AnalyticMarket
+from pipelines.sandbox.stream_server import StreamFault
 from tests.recorder.recorder_fixture import every, load, query, real_now
 
 
@@ -42,7 +44,7 @@ def wait_for_frames(emulator: Emulator, count: int) -> None:
 
 def test_frames_become_clean_rows(settings: Settings) -> None:
     with Emulator(AnalyticMarket(), ["bybit"], now=real_now, stream_events=every(0.5)) as emulator:
-        process = start(settings, emulator, "bybit", "--for", "8s")
+        process = start(settings, emulator, "bybit", "--for", "4s")
         output, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
         sent = list(emulator.streams.sent)
@@ -84,3 +86,25 @@ def cut_off(path: Path) -> None:
     """A power cut in the middle of a line."""
     with path.open("ab") as file:
         file.write(b'0badc0de c1 1700000000000000 1 1 T {"topic":"all')
+
+
+def test_what_was_listened_to_is_known(settings: Settings) -> None:
+    faults = (StreamFault("bybit", "topic_refused", topic="DOGEUSDT", times=9),)
+    with Emulator(
+        AnalyticMarket(), ["bybit"], now=real_now, stream_events=every(3600), stream_faults=faults
+    ) as emulator:
+        served = settings.model_copy(update={"endpoints": dict(emulator.endpoints)})
+        assert [one.error for one in record(served, ["bybit"], seconds=3.0)] == [None]
+    load(settings)
+    heard = query(settings, "select * from ops.listening order by instrument")
+    by_name = {row["instrument"]: row for row in heard.iter_rows(named=True)}
+    assert 1 < by_name["BTCUSDT"]["listened_seconds"] < 60
+    assert by_name["DOGEUSDT"]["listened_seconds"] == 0
+    assert "handler not found" in by_name["DOGEUSDT"]["refused"]
+    # A quiet day that was hardly heard is no day without liquidations.
+    coverage = query(
+        settings, "select status, reason, detail from ops.coverage where source = 'bybit.liquidation_stream'"
+    )
+    assert set(coverage["reason"]) == {"not heard (recorder)"}
+    assert set(coverage["status"]) <= {"missing", "partial"}
+    assert coverage["detail"][0].startswith("listened ")
