@@ -1,4 +1,4 @@
-"""How the recorders of a home are doing: what status, doctor and Dagster say of them. Reads files, opens no database, asks nobody."""
+"""How the recorders of a home are doing: what status, doctor and Dagster say of them. Reads files, opens no database."""
 
 from __future__ import annotations
 

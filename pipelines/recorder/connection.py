@@ -72,6 +72,8 @@ class Connection:
     heard: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     alive_us: int = 0
+    listening_us: int = 0
+    """When the newest of its topics began to be heard."""
     last_frame_us: int = 0
     opened_at: float = 0.0
     frames: int = 0
@@ -286,7 +288,7 @@ class Connection:
             self.note_alive()
         self.heard |= fresh
         self.state = "listening"
-        self.alive_us = max(self.alive_us, now_us)
+        self.alive_us = self.listening_us = max(self.alive_us, now_us)
         self.note_listening()
         self.on_change()
 

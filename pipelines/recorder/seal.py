@@ -81,7 +81,7 @@ def seal(store: LandingStore, path: Path, *, clock: Clock = utc_now) -> Landing 
     part = f"{start:%H%M%S%f}-{header.recorder}"
     with store.draft(header.source, f"{start:%Y-%m-%d}", part) as draft:
         for page, inside in _pages(header, frames, connections):
-            newest = max(newest, *inside)
+            newest = max([newest, *inside])
             count += len(inside)
             draft.add(page)
         spans, refused = _listening(header, connections)

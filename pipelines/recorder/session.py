@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
@@ -116,6 +117,10 @@ class Writer:
             one.note_listening()
         await self._seal(old)
 
+    def abandon(self) -> None:
+        """Close the segment as it is; the next start seals it."""
+        self._segment.close()
+
     async def close(self) -> None:
         """Seal the last segment."""
         await self._seal(self._segment)
@@ -207,6 +212,8 @@ class Recorder:
             self._write_state()
         except* OSError as errors:
             await asyncio.gather(*(one.leave("disk cannot be written") for one in self._live), return_exceptions=True)
+            if self._writer is not None:
+                self._writer.abandon()
             error = next(iter(errors.exceptions))
             self.problem = f"cannot write: {error}"
             with contextlib.suppress(OSError):
@@ -304,15 +311,23 @@ class Recorder:
         running = self._start(one)
         try:
             while True:
-                lasts = self._lasts(one)
-                done, _ = await asyncio.wait({running}, timeout=lasts)
+                # Looked at each second: a venue may ask to leave at any time.
+                done, _ = await asyncio.wait({running}, timeout=min(1.0, self._lasts(one)))
                 if done:
                     return running.result()
+                if self._lasts(one) > 0:
+                    continue
                 await self._may_connect()
                 successor = self._connection(slot)
                 taking_over = self._start(successor)
                 until = self.times.monotonic() + HANDOVER_SECONDS
-                while not successor.is_settled and not taking_over.done() and self.times.monotonic() < until:
+                # The old one shows a sign of life after the new one listens, so that there is no pause between their spans.
+                while (
+                    not (successor.is_settled and one.alive_us >= successor.listening_us)
+                    and not taking_over.done()
+                    and not running.done()
+                    and self.times.monotonic() < until
+                ):
                     await asyncio.sleep(0.05)
                 if successor.is_settled or running.done():
                     await one.leave("replaced")
@@ -335,7 +350,7 @@ class Recorder:
         if one.asked_to_leave is not None:
             return 0.0
         if self.stream.forced_end is None:
-            return 1.0
+            return math.inf
         end = self.stream.forced_end.total_seconds() - self.overlap.total_seconds()
         left = one.opened_at + end - self.times.monotonic() if one.opened_at else end
         return max(0.0, left)

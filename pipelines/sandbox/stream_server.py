@@ -19,7 +19,7 @@ from aiohttp import WSMsgType, web
 
 from pipelines.sandbox.market_model import Listing, MarketModel
 
-STREAMING: Final = frozenset({"bybit"})
+STREAMING: Final = frozenset({"binance", "bitfinex", "bybit", "deribit", "dydx", "gate", "kraken", "okx"})
 """Venues with a module <venue>_stream in sandbox/venues."""
 
 STEP_SECONDS: Final = 0.2
