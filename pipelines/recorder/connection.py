@@ -220,7 +220,7 @@ class Connection:
                 if self.stream.keep_alive.pong_counts:
                     self._live(now)
             else:
-                self._why = self._why or _end_of(message)
+                self._why = self._why or _end_of(kind, message.data, message.extra)
                 return
 
     def _live(self, now_us: int) -> None:
@@ -361,12 +361,12 @@ class Connection:
                 await self._socket.send_str(text)
 
 
-def _end_of(message: aiohttp.WSMessage) -> str:
+def _end_of(kind: aiohttp.WSMsgType, data: Any, extra: str | None) -> str:
     """Why a connection ended, from the last message that aiohttp gives."""
-    match message.type:
+    match kind:
         case aiohttp.WSMsgType.CLOSE:
-            return f"closed by the venue: {message.data} {message.extra or ''}".strip()
+            return f"closed by the venue: {data} {extra or ''}".strip()
         case aiohttp.WSMsgType.ERROR:
-            return f"broken: {type(message.data).__name__}: {message.data}"
+            return f"broken: {type(data).__name__}: {data}"
         case _:
             return "connection lost"

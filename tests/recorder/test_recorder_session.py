@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import polars as pl
@@ -43,14 +44,14 @@ def listed(venue: str) -> pl.DataFrame:
 
 @contextlib.asynccontextmanager
 async def recording(
-    home: Path, emulator: Emulator, venue: str, stream: Stream, name: str = "r1", **more: object
+    home: Path, emulator: Emulator, venue: str, stream: Stream, name: str = "r1", **more: Any
 ) -> AsyncIterator[Recorder]:
     async def instruments() -> pl.DataFrame:
         return listed(venue)
 
     async with aiohttp.ClientSession() as http:
         endpoints = {"stream": emulator.endpoints[f"{venue}.stream"]}
-        one = Recorder(LandingStore(home), venue, stream, instruments, name, http, endpoints=endpoints, **more)  # type: ignore[arg-type]
+        one = Recorder(LandingStore(home), venue, stream, instruments, name, http, endpoints=endpoints, **more)
         task = asyncio.create_task(one.run())
         try:
             yield one
@@ -84,7 +85,7 @@ def keys(rows: pl.DataFrame) -> list[tuple[str, object]]:
 
 
 def record_for(
-    home: Path, venue: str, seconds: float, faults: Sequence[StreamFault] = (), *, channels: int = 1, **more: object
+    home: Path, venue: str, seconds: float, faults: Sequence[StreamFault] = (), *, channels: int = 1, **more: Any
 ) -> Emulator:
     stream = registry.venue(venue).streams[0]
 

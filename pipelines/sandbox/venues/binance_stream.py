@@ -11,7 +11,7 @@ from typing import Any, Final
 from pipelines.extract.venue import milliseconds
 from pipelines.sandbox.market_model import Listing
 from pipelines.sandbox.stream_server import Client, Event
-from pipelines.sandbox.venues.binance import LISTINGS
+from pipelines.sandbox.venues.binance_archive import LISTINGS
 
 ORDERS: Final = {"long": "SELL", "short": "BUY"}
 
