@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 Venues = Annotated[list[str] | None, typer.Argument(metavar="VENUE...", help="Venues; default: all with a stream.")]
 For = Annotated[str | None, typer.Option("--for", metavar="TIME", help="Stop after this time: 60s, 10m, 24h.")]
 
+Verify = Annotated[
+    str | None,
+    typer.Option("--verify", metavar="VENUE", help="Record nothing; match what was recorded with fetched REST rows."),
+]
+
 _TIME: Final = re.compile(r"(?P<count>\d+(?:\.\d+)?)(?P<unit>[smhd])")
 _SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
@@ -29,15 +34,21 @@ def register(app: typer.Typer) -> None:
     app.command("record")(record)
 
 
-def record(venues: Venues = None, *, duration: For = None) -> None:
+def record(venues: Venues = None, *, duration: For = None, check: Verify = None) -> None:
     """Record liquidations that venues publish on websockets only, until stopped (Ctrl-C, SIGTERM). Needs no key.
 
     Every frame is kept as received and landed each hour; load it with `leverhouse run`. What was listened to is landed too, so that
     a quiet hour and an unheard one differ. Two recorders, on one machine or two, give every event once.
     """
     from pipelines.operations.record import record as run
+    from pipelines.operations.verify_stream import verdict, verify
 
     settings = Settings.load()
+    if check is not None:
+        if venues or duration:
+            raise ConfigError("record: --verify compares what is landed; give it without other arguments.")
+        Screen().text(f"{check}: {verdict(verify(settings, check))}")
+        return
     seconds = None if duration is None else seconds_of(duration)
     screen = Screen()
     shown: dict[str, str] = {}
