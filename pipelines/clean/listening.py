@@ -28,9 +28,18 @@ SCHEMA: Final = {
 
 
 def write_listening(
-    con: duckdb.DuckDBPyConnection, source: str, venue: str, tables: Sequence[str], landings: Sequence[Landing]
+    con: duckdb.DuckDBPyConnection,
+    source: str,
+    venue: str,
+    tables: Sequence[str],
+    landings: Sequence[Landing],
+    *,
+    is_capped: bool = False,
 ) -> None:
-    """Replace the rows of `source` in ops.listening, and set status and reason of its days in ops.coverage by them."""
+    """Replace the rows of `source` in ops.listening, and set status and reason of its days in ops.coverage by them.
+
+    `is_capped`: the venue pushes at most one event per instrument and second.
+    """
     refused = refused_of(landings)
     heard = seconds_heard(list(heard_of(landings)), refused)
     rows = pl.DataFrame(
@@ -53,8 +62,35 @@ def write_listening(
     with transaction(con):
         con.execute("delete from ops.listening where source = ?", [source])
         execute_with(con, rows, "insert into ops.listening by name select * from frame")
+        if is_capped:
+            _estimate_loss(con, source)
         for table in tables:
             _judge(con, source, table)
+
+
+def _estimate_loss(con: duckdb.DuckDBPyConnection, source: str) -> None:
+    """Seconds at the cap, and how many events they let expect if events came independently within an hour: of 3,600 seconds, n have
+    one, so that a second has -ln(1 - n / 3600) on average. An hour without a free second has no estimate."""
+    con.execute(
+        f"""
+        update ops.listening as o
+        set seconds_at_cap = j.seconds_at_cap, expected_events = j.expected_events
+        from (
+            select
+                trade_date, sum(n) as seconds_at_cap,
+                case when max(n) < 3600 then sum(-ln(1 - n / 3600.0) * 3600) end as expected_events
+            from (
+                select trade_date, instrument, date_trunc('hour', occurred_at) as opened_at,
+                    count(distinct date_trunc('second', occurred_at)) as n
+                from clean.liquidations where source = $source
+                group by all
+            )
+            group by trade_date
+        ) as j
+        where o.source = $source and o.instrument = '{EVERY_INSTRUMENT}' and o.trade_date = j.trade_date
+        """,
+        {"source": source},
+    )
 
 
 def _judge(con: duckdb.DuckDBPyConnection, source: str, table: str) -> None:

@@ -244,7 +244,8 @@ def _write_listening(connect: Connect, by_source: Mapping[str, Sequence[Landing]
     with connect() as con:
         for source in recorded:
             venue, stream = streams[source]
-            write_listening(con, source, venue.name, stream.tables, by_source[source])
+            is_capped = stream.rules[-1].per_second == 1.0
+            write_listening(con, source, venue.name, stream.tables, by_source[source], is_capped=is_capped)
 
 
 def _has_work(con: duckdb.DuckDBPyConnection, store: LandingStore, source: str, landings: Sequence[Landing]) -> bool:

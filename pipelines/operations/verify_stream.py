@@ -20,8 +20,8 @@ from pipelines.operations.record import chosen_streams
 from pipelines.sources import registry
 
 TABLE: Final = "liquidations"
-SCHEMA: Final = {
-    "instrument": pl.String, "at": pl.Datetime("us"), "price": pl.Float64, "quantity": pl.Float64, "says": pl.String,
+SCHEMA: Final[dict[str, pl.DataType]] = {
+    "instrument": pl.String(), "at": pl.Datetime("us"), "price": pl.Float64(), "quantity": pl.Float64(), "says": pl.String(),
 }  # fmt: skip
 DIGITS: Final = 10
 
