@@ -8,7 +8,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -21,18 +21,15 @@ from pipelines.core.limits import in_force
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import Landing, LandingStore
 from pipelines.extract.stream import Stream
-from pipelines.extract.venue import Span, Venue
+from pipelines.extract.venue import WHOLE_VENUE, Context, Job, Span, Venue
 from pipelines.operations.fetch import fetch_due
+from pipelines.operations.venue_api import open_venue
 from pipelines.recorder.session import Recorder
 from pipelines.recorder.state import State, remove_old_states
 from pipelines.recorder.times import Times
 from pipelines.sources import registry
-from pipelines.sources.instruments import INSTRUMENTS
+from pipelines.sources.instruments import INSTRUMENTS, InstrumentHistory
 from pipelines.sources.records import FIRST_TIME
-
-LISTED_AGAIN: Final = timedelta(minutes=55)
-"""How long a landed list of instruments is new enough to follow."""
-
 
 LONGEST_START: Final = 60.0
 
@@ -121,7 +118,7 @@ class Session:
 
 @dataclass
 class Listed:
-    """The instruments of a venue that are listed now: from its newest landed list, which is fetched if it is not of today."""
+    """The instruments of a venue that are listed now. What it lists no more, and what has ended, is not among them."""
 
     settings: Settings
     venue: Venue
@@ -132,22 +129,49 @@ class Listed:
         return await asyncio.to_thread(self._listed)
 
     def _listed(self) -> pl.DataFrame:
+        """Lands the list once a day, as fetching does, and again as soon as it has an instrument that no landed list has, since the
+        load reads the landed ones."""
         now = self.times.now()
         error: LeverhouseError | None = None
         with in_force(self.settings.limits):
             try:
-                for report in fetch_due(
-                    self.settings, self.venue.name, [INSTRUMENTS], cadence="capture", clock=self.times.now
-                ):
-                    report.raise_failures()
+                self._land(again=False)
+                listed = asyncio.run(self._ask(now))
             except LeverhouseError as failed:
-                error = failed
-            history = registry.instrument_history(self.store, self.venue)
-            found = history.at(Span(FIRST_TIME, now + timedelta(days=1)))
+                error, listed = failed, frozenset()
+            found = self._landed(now)
+            if listed - set(found["instrument"]):
+                self._land(again=True)
+                found = self._landed(now)
         if found.is_empty() and error is not None:
             raise error
         ended = pl.col("delisted_at").is_not_null() & (pl.col("delisted_at") <= now)
-        return found.filter(~ended)
+        gone = pl.lit(value=False) if not listed else ~pl.col("instrument").is_in(list(listed))
+        return found.filter(~ended, ~gone)
+
+    def _land(self, *, again: bool) -> None:
+        """Capture the list into the landing. Raises LeverhouseError."""
+        reports = fetch_due(
+            self.settings, self.venue.name, [INSTRUMENTS], cadence="capture", again=again, clock=self.times.now
+        )
+        for report in reports:
+            if report.source == f"{self.venue.name}.{INSTRUMENTS}":
+                report.raise_failures()
+
+    def _landed(self, now: datetime) -> pl.DataFrame:
+        history = registry.instrument_history(self.store, self.venue)
+        return history.at(Span(FIRST_TIME, now + timedelta(days=1)))
+
+    async def _ask(self, now: datetime) -> frozenset[str]:
+        """Names of the instruments that the venue lists now; nothing is landed."""
+        feed = self.venue.feed(INSTRUMENTS)
+        span = Span(now, now + timedelta(hours=1))
+        newest = self.store.newest_stamp(self.venue.source(feed))
+        async with open_venue(self.settings, self.venue, retry=None, clock=self.times.now, newest_stamp=newest) as api:
+            pages = [page async for page in feed.fetch(api, Job(WHOLE_VENUE, span))]
+        context = Context(self.venue.name, now, span, InstrumentHistory.none())
+        rows = [parsed.rows for parsed in feed.parse(pages, context) if parsed.table == INSTRUMENTS]
+        return frozenset(name for frame in rows for name in frame["instrument"])
 
 
 def record(
