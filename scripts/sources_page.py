@@ -12,6 +12,7 @@ from datetime import date
 from pathlib import Path
 
 from pipelines.extract.rate_limits import Limit
+from pipelines.extract.stream import Stream
 from pipelines.extract.venue import ALL_DAYS, Daily, Feed, Venue
 from pipelines.sources import registry
 from pipelines.sources.chain.evm import gmx
@@ -34,7 +35,8 @@ differences.
 
 Columns. *Since*: the first day that is fetched. *Retention*: how far back the venue's history goes; older data is lost unless it
 was captured. *Cadence*: `daily` feeds fetch whole UTC days; a day is *final* the stated time after it ends and is fetched again
-until then. `captured` feeds record the current state. *Completeness*: how much of the events the venue publishes (`full`,
+until then. `captured` feeds record the current state, `recorded` ones what a websocket said while `leverhouse record`
+listened ([recorder.md](recorder.md)). *Completeness*: how much of the events the venue publishes (`full`,
 `throttled` or `sampled`).
 
 If two sources have the same data, both are kept, and `dbt_project/seeds/source_precedence.csv` decides which one the marts use.
@@ -111,6 +113,7 @@ def _venue(venue: Venue) -> Iterator[str]:
     yield "| feed | clean tables | description | since | retention | cadence | completeness |"
     yield "|---|---|---|---|---|---|---|"
     yield from (_feed(feed) for feed in venue.feeds)
+    yield from (_stream(stream) for stream in venue.streams)
     yield ""
 
 
@@ -128,6 +131,12 @@ def _feed(feed: Feed) -> str:
     since = f"{feed.retention.since}" + (f" to {feed.retention.until}" if feed.retention.until else "")
     cells = [f"`{feed.name}`", ", ".join(feed.tables) or "none", feed.description, since, retention, cadence]
     return "| " + " | ".join([*cells, feed.completeness]) + " |"
+
+
+def _stream(stream: Stream) -> str:
+    addresses = ", ".join(stream.endpoints.values())
+    cells = [f"`{stream.name}`", ", ".join(stream.tables), stream.description, f"{stream.since}", "none"]
+    return "| " + " | ".join([*cells, f"recorded from {addresses}", stream.completeness]) + " |"
 
 
 def _limit(limit: Limit) -> str:

@@ -67,7 +67,10 @@ def register(app: typer.Typer) -> None:
 def doctor(
     *,
     live: Annotated[
-        bool, typer.Option("--live", help="Check the venues instead: one small request to every feed.")
+        bool,
+        typer.Option(
+            "--live", help="Check the venues instead: a small request to every feed, seconds of every stream."
+        ),
     ] = False,
     repair: Annotated[
         bool,
@@ -77,7 +80,8 @@ def doctor(
 ) -> None:
     """Check versions, home, permissions, disk, lock, mappings, landings, database, runs and snapshot for problems.
 
-    With --live, check whether the venues respond as their modules expect: reachable, format, newest day, oldest day. With
+    With --live, check whether the venues respond as their modules expect: reachable, format, newest day, oldest day; and listen to
+    each stream for some seconds. With
     --repair, ask the venues of lost and altered landings whether they still have them. Changes nothing. The exit code is 1 if
     something is wrong.
     """
@@ -100,6 +104,7 @@ def doctor(
 def check_live(settings: Settings, progress: Callable[[str, int, int], None]) -> Iterator[Finding]:
     """Results of one small request to every feed of the followed venues."""
     from pipelines.operations.healthcheck import check_venue
+    from pipelines.operations.record import try_stream
     from pipelines.sources.registry import VENUES, followed_venues
 
     venues = followed_venues(settings)
@@ -110,6 +115,10 @@ def check_live(settings: Settings, progress: Callable[[str, int, int], None]) ->
             verdict: Verdict = "ok" if result.verdict == "as expected" else "wrong"
             step = "" if verdict == "ok" else f"compare {module} with the venue's documentation"
             yield Finding(f"{result.source} {result.asked}", verdict, result.found, step)
+        for stream in venue.streams:
+            heard = try_stream(settings, venue, stream)
+            step = f"compare {module} with the venue's documentation" if heard.faults else ""
+            yield Finding(f"{heard.source} stream", "wrong" if heard.faults else "ok", heard.words, step)
 
 
 def check_repair(settings: Settings, progress: Callable[[str, int, int], None]) -> Iterator[Finding]:
@@ -142,10 +151,20 @@ def check_local(settings: Settings, progress: Callable[[str, int, int], None]) -
         "refused landings": lambda: [_refused(settings)],
         "database": lambda: [_database(settings)],
         "runs": lambda: [_runs(settings)],
+        "recorders": lambda: _recorders(settings),
         "snapshot": lambda: check_published(settings),
     }
     for name, check in checks.items():
         yield from _whatever_happens(name, check, settings)
+
+
+def _recorders(settings: Settings) -> Iterator[Finding]:
+    """A result per recorder that runs or ran in the last week; none where nothing is recorded."""
+    from pipelines.operations.recorders import recorder_reports
+
+    for report in recorder_reports(settings, utc_now()):
+        step = "see docs/recorder.md; start it again if it is to run" if report.faults else ""
+        yield Finding("recorder", "wrong" if report.faults else "ok", report.line, step)
 
 
 def _whatever_happens(name: str, check: Callable[[], Iterable[Finding]], settings: Settings) -> Iterator[Finding]:

@@ -37,7 +37,9 @@ def status(
     *, as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document for programs.")] = False
 ) -> None:
     """Show what the published file contains, how fresh it is, and what is missing."""
+    from pipelines.extract.landing import utc_now
     from pipelines.operations.diagnostics import refused_landings
+    from pipelines.operations.recorders import recorder_reports
     from pipelines.storage.snapshots import inspect_snapshots
     from pipelines.storage.status import published_status
     from pipelines.storage.warehouse import reader
@@ -55,10 +57,12 @@ def status(
             screen.note(f"{fault.what}; {fault.next_step}")
     with reader(settings) as con:
         found = published_status(con, str(settings.published_database))
+    recorders = recorder_reports(settings, utc_now())
     if as_json:
         screen.json(
             {
                 **plain(found),
+                "recorders": [plain(one) for one in recorders],
                 "newest_day": found.newest_day,
                 "refused_landings": [plain(one) for one in refused],
                 "snapshot_faults": [plain(fault) for fault in faults],
@@ -71,6 +75,8 @@ def status(
     )
     screen.table("Loaded", [vars(holding) for holding in found.holdings], empty="nothing")
     screen.table("Marts", [{"mart": name, "rows": rows} for name, rows in found.marts.items()])
+    for one in recorders:
+        screen.text(one.line)
     print_refused(screen, found)
     print_refused_landings(screen, refused)
     print_missing(screen, found)

@@ -23,7 +23,7 @@ def build_mart_checks(settings: Settings, marts: Collection[dg.AssetKey]) -> lis
     """The checks whose marts exist. They only warn: missing data must not block the publication of existing data."""
     checks = []
     if FRESHNESS in marts:
-        checks.append(_newest_day(settings))
+        checks += [_newest_day(settings), _recorders(settings)]
     if COVERAGE in marts:
         checks.append(_coverage(settings))
     return checks
@@ -41,6 +41,26 @@ def _newest_day(settings: Settings) -> dg.AssetChecksDefinition:
         return check_newest_day(settings)
 
     return newest_day
+
+
+def _recorders(settings: Settings) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=FRESHNESS,
+        name="recorders",
+        description="Every recorder that ran in the last week runs, listens, and does not reconnect all the time.",
+    )
+    def recorders() -> dg.AssetCheckResult:
+        from pipelines.extract.landing import utc_now
+        from pipelines.operations.recorders import recorder_reports
+
+        found = recorder_reports(settings, utc_now())
+        return dg.AssetCheckResult(
+            passed=not any(report.faults for report in found),
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={report.source: report.line for report in found},
+        )
+
+    return recorders
 
 
 def _coverage(settings: Settings) -> dg.AssetChecksDefinition:

@@ -21,6 +21,8 @@ from pipelines.extract.rate_limits import Limit
 if TYPE_CHECKING:
     import polars as pl
 
+    from pipelines.extract.stream import Stream
+
 
 CadenceName = Literal["daily", "capture"]
 
@@ -396,12 +398,14 @@ class Venue:
     ignored_in_digest: re.Pattern[bytes] | None = None
     turnover: Callable[[Sequence[Page]], Mapping[str, float]] | None = None
     notes: str = ""
+    streams: tuple[Stream, ...] = ()
+    """Public websocket streams, which pipelines.recorder listens to; nothing of them can be fetched."""
 
     def feed(self, name: str) -> Feed:
         """The feed `name`. Raises KeyError."""
         return {feed.name: feed for feed in self.feeds}[name]
 
-    def source(self, feed: Feed) -> str:
+    def source(self, feed: Feed | Stream) -> str:
         return f"{self.name}.{feed.name}"
 
 

@@ -16,6 +16,7 @@ import duckdb
 
 from pipelines.clean.expected import Expected, write_expected
 from pipelines.clean.fetch_problems import record_fetch_problems
+from pipelines.clean.listening import write_listening
 from pipelines.clean.load import Connect, LoadReport, find_work, load_source
 from pipelines.clean.parsed import remove_leftovers
 from pipelines.clean.refusals import record_refusals
@@ -203,6 +204,7 @@ def _load_pending(
     until = None
     if known_by is None:
         until = _write_expected(settings, contract, connect, sources, clock())
+        _write_listening(connect, by_source)
         if sources is None:
             store.tokens.note_loaded(landed)
     told = tuple(report for report in reports if report.landings or report.tables or report.refused)
@@ -245,6 +247,19 @@ def _write_expected(
         with connect() as con, transaction(con):
             write_expected(con, contract, expected)
     return min((changes_at(state.feed, now) for state in states), default=None)
+
+
+def _write_listening(connect: Connect, by_source: Mapping[str, Sequence[Landing]]) -> None:
+    """How long each recorded stream was listened to. Landings that were refused were heard all the same."""
+    streams = {venue.source(stream): (venue, stream) for venue, stream in registry.recorded_streams()}
+    recorded = [source for source in streams if by_source.get(source)]
+    if not recorded:
+        return
+    with connect() as con:
+        for source in recorded:
+            venue, stream = streams[source]
+            is_capped = stream.rules[-1].per_second == 1.0
+            write_listening(con, source, venue.name, stream.tables, by_source[source], is_capped=is_capped)
 
 
 def _has_work(con: duckdb.DuckDBPyConnection, store: LandingStore, source: str, landings: Sequence[Landing]) -> bool:

@@ -1,4 +1,5 @@
-"""A loopback HTTP server that emulates venues, with injected faults and a log of the requests.
+"""A loopback HTTP server that emulates venues, with injected faults and a log of the requests. Their websockets are served by
+stream_server.py.
 
 Each venue's responses are in sandbox/venues. To the pipeline only the base URLs differ from the real venues.
 """
@@ -20,6 +21,7 @@ import orjson
 from aiohttp import web
 
 from pipelines.sandbox.market_model import MarketModel
+from pipelines.sandbox.stream_server import STREAMING, EventsOf, StreamFault, StreamServer
 
 FaultKind = Literal["status", "reset", "slow", "truncated", "html", "body", "rewrite"]
 """status: `status` with `headers` and `body`; reset: the connection breaks in the middle of the body; slow: the body pauses for
@@ -114,6 +116,8 @@ class Emulator:
         faults: Sequence[Fault] = (),
         latency: float = 0.0,
         routes: Mapping[str, Sequence[Route]] | None = None,
+        stream_faults: Sequence[StreamFault] = (),
+        stream_events: EventsOf | None = None,
     ) -> None:
         self.market = market
         self.now = now
@@ -122,6 +126,7 @@ class Emulator:
         self.hits: list[Hit] = []
         self.endpoints: dict[str, str] = {}
         self._routes = {venue: (routes or {}).get(venue) or _routes(venue) for venue in venues}
+        self.streams = StreamServer(market, now, stream_faults, stream_events)
         self._seen: dict[int, int] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -166,6 +171,9 @@ class Emulator:
                 for route in routes
             }
         )
+        self.endpoints.update(
+            {f"{venue}.stream": f"http://127.0.0.1:{port}/{venue}/stream" for venue in STREAMING & set(self._routes)}
+        )
         ready.set()
         try:
             loop.run_forever()
@@ -177,6 +185,8 @@ class Emulator:
     def _application(self) -> web.Application:
         application = web.Application(client_max_size=1 << 24)
         for venue, routes in self._routes.items():
+            if venue in STREAMING:
+                self.streams.add_routes(application, venue)
             for route in routes:
                 application.router.add_route(
                     route.method, f"/{venue}/{route.endpoint}{route.path}", self._handler(venue, route)

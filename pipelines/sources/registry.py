@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from pipelines.contract.batch import Captures, LeftOut, ParsedBatch, SourceRules, no_rejects
+from pipelines.contract.batch import Captures, CoverageSpan, LeftOut, ParsedBatch, SourceRules, no_rejects
 from pipelines.contract.ddl import Contract
 from pipelines.contract.versions import READING_VERSION
 from pipelines.core.errors import ConfigError
@@ -28,7 +28,9 @@ from pipelines.extract import fetch_log
 from pipelines.extract.answers import UNREADABLE
 from pipelines.extract.fetch import span_of
 from pipelines.extract.landing import Landing, LandingStore, Parser
+from pipelines.extract.listening import heard_of
 from pipelines.extract.pack import Pack
+from pipelines.extract.stream import Stream
 from pipelines.extract.venue import Capture, Context, Feed, Job, Span, Venue
 from pipelines.sources.account import Account
 from pipelines.sources.chain.evm.chains import CHAINS
@@ -104,7 +106,8 @@ def check_endpoints(settings: Settings) -> None:
     for key in settings.endpoints:
         venue_name, _, name = key.partition(".")
         owner = venue(venue_name)
-        known, optional = owner.endpoints, owner.optional_endpoints
+        known = {**owner.endpoints, **{key: url for stream in owner.streams for key, url in stream.endpoints.items()}}
+        optional = owner.optional_endpoints
         if name not in known and not (optional and optional.fullmatch(name)):
             raise ConfigError(
                 f"settings: {venue_name} has no endpoint {name!r}; it has {', '.join(known)}.{nearest(name, known)}"
@@ -172,6 +175,10 @@ def open_source(store: LandingStore, contract: Contract, source: str, landings: 
             f"no module of pipelines/sources reads {source!r}; landings of a removed source can be moved out of raw/."
         )
     owner = venue(venue_name)
+    stream = next((stream for stream in owner.streams if stream.name == feed_name), None)
+    if stream is not None:
+        parse = _parser(contract, owner, stream.feed, instrument_history(store, owner))
+        return OpenSource(parse, stream_rules(owner, stream, landings), reader_version(store, source))
     feed = next((feed for feed in owner.feeds if feed.name == feed_name), None)
     if feed is None:
         raise ConfigError(
@@ -195,6 +202,21 @@ def open_source(store: LandingStore, contract: Contract, source: str, landings: 
         )
     history = instrument_history(store, owner)
     return OpenSource(_parser(contract, owner, feed, history), rules, reader_version(store, source))
+
+
+def stream_rules(owner: Venue, stream: Stream, landings: Sequence[Landing]) -> SourceRules:
+    """Coverage of a recorded stream: every day from the first to the last that was listened to. How much of each was heard is
+    written afterwards, by clean.listening."""
+    days = sorted({day for one in heard_of(landings) for day in one.days})
+    if not days:
+        return SourceRules()
+    return SourceRules(spans=tuple(CoverageSpan(table, owner.name, days[0], days[-1]) for table in stream.tables))
+
+
+def recorded_streams() -> Iterator[tuple[Venue, Stream]]:
+    """Every stream that can be recorded, with its venue."""
+    for name in VENUES:
+        yield from ((venue(name), stream) for stream in venue(name).streams)
 
 
 def with_named(
@@ -240,8 +262,10 @@ def parser_version(source: str) -> int | None:
         return READING_VERSION + files.PARSER_VERSION
     if venue_name not in VENUES:
         return None
-    feed = next((feed for feed in venue(venue_name).feeds if feed.name == feed_name), None)
-    return None if feed is None else READING_VERSION + feed.parser_version
+    owner = venue(venue_name)
+    versions = {one.name: one.parser_version for one in owner.feeds}
+    versions |= {one.name: one.parser_version for one in owner.streams}
+    return READING_VERSION + versions[feed_name] if feed_name in versions else None
 
 
 def reader_version(store: LandingStore, source: str) -> str:

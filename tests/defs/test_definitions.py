@@ -189,7 +189,7 @@ def test_the_checks_of_a_clean_table_and_of_a_mart(definitions: dg.Definitions) 
         names.setdefault(key.asset_key.to_user_string(), set()).add(key.name)
     assert names["clean/candles"] == {"gate", "reconciliation", "coverage"}
     assert names["marts/fct_price_daily"] == {"dbt_tests"}
-    assert names["marts/source_freshness"] == {"dbt_tests", "newest_day"}
+    assert names["marts/source_freshness"] == {"dbt_tests", "newest_day", "recorders"}
     assert names["marts/data_coverage_daily"] == {"dbt_tests", "coverage"}
 
 

@@ -34,6 +34,7 @@ from pipelines.extract.venue import (
     Venue,
 )
 from pipelines.sources.account import leave_out
+from pipelines.sources.cex.bitfinex_stream import STREAM
 from pipelines.sources.instruments import each_instrument, parse_symbols
 from pipelines.sources.records import (
     LINE,
@@ -322,4 +323,5 @@ VENUE: Final = Venue(
             subjects=each_instrument(),
         ),
     ),
+    streams=(STREAM,),
 )

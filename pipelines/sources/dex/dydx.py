@@ -28,6 +28,7 @@ from pipelines.extract.venue import (
     Venue,
     milliseconds,
 )
+from pipelines.sources.dex.dydx_stream import STREAM
 from pipelines.sources.dex.perpetuals import linear_perpetuals
 from pipelines.sources.instruments import each_instrument
 from pipelines.sources.records import (
@@ -368,4 +369,5 @@ VENUE: Final = Venue(
             subjects=each_instrument(),
         ),
     ),
+    streams=(STREAM,),
 )

@@ -19,7 +19,7 @@ from pipelines.core.universe import split_quote, spot_symbol
 from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import Api, Capture, Context, Feed, Job, Page, Parsed, Partitioning, Retention, Venue
 from pipelines.sources.asset_class import CRYPTO, OTHER, asset_class, with_asset_class
-from pipelines.sources.cex.binance import capture, history
+from pipelines.sources.cex.binance import capture, history, streams
 from pipelines.sources.cex.binance.wire import (
     CASH,
     CM,
@@ -212,4 +212,5 @@ VENUE: Final = Venue(
             cadence=Capture(),
         ),
     ),
+    streams=(streams.STREAM,),
 )

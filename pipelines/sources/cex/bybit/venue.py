@@ -1,7 +1,7 @@
 """Bybit v5: the venue, its feeds, its instruments and their turnover ranking. Public endpoints of api.bybit.com; no key.
 
-Facts from Bybit's v5 documentation; anything not verified live is marked "?". Liquidations are published on the websocket only,
-which this module does not read.
+Facts from Bybit's v5 documentation; anything not verified live is marked "?". Liquidations are published on the websocket only
+(streams.py).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pipelines.extract.venue import (
     Venue,
 )
 from pipelines.sources.asset_class import CRYPTO, asset_class, with_asset_class
-from pipelines.sources.cex.bybit import capture, history
+from pipelines.sources.cex.bybit import capture, history, streams
 from pipelines.sources.cex.bybit.wire import NAME, check, result_list
 from pipelines.sources.counting import FACTS
 from pipelines.sources.instruments import each_instrument, parse_symbols
@@ -247,4 +247,5 @@ VENUE: Final = Venue(
             cadence=Capture(),
         ),
     ),
+    streams=(streams.STREAM,),
 )

@@ -21,7 +21,7 @@ from pipelines.extract.venue import (
     Retention,
     Venue,
 )
-from pipelines.sources.cex.deribit import capture, history, wire
+from pipelines.sources.cex.deribit import capture, history, streams, wire
 from pipelines.sources.instruments import each_instrument, parse_symbols
 from pipelines.sources.records import LINE, Field, from_ms, having, kept, read_records, rejected
 
@@ -165,4 +165,5 @@ VENUE: Final = Venue(
             cadence=Capture(),
         ),
     ),
+    streams=(streams.STREAM,),
 )

@@ -16,7 +16,7 @@ import polars as pl
 from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import Api, Capture, Context, Feed, Job, Page, Parsed, Partitioning, Retention, Venue
 from pipelines.sources.asset_class import asset_class, with_asset_class
-from pipelines.sources.cex.gate import capture, history
+from pipelines.sources.cex.gate import capture, history, streams
 from pipelines.sources.cex.gate.wire import NAME, SETTLEMENTS, check, root_array
 from pipelines.sources.counting import FACTS
 from pipelines.sources.instruments import each_instrument, parse_symbols
@@ -150,4 +150,5 @@ VENUE: Final = Venue(
             subjects=each_instrument(IS_PERPETUAL),
         ),
     ),
+    streams=(streams.STREAM,),
 )

@@ -30,7 +30,7 @@ from pipelines.extract.venue import (
     Venue,
 )
 from pipelines.sources.asset_class import CRYPTO, OTHER, with_asset_class
-from pipelines.sources.cex.kraken import capture, history
+from pipelines.sources.cex.kraken import capture, history, streams
 from pipelines.sources.cex.kraken.wire import NAME, PERPETUAL, check, iso_instant
 from pipelines.sources.instruments import each_instrument, parse_symbols
 from pipelines.sources.records import LINE, Field, at_path, having, kept, read_records, rejected
@@ -155,4 +155,5 @@ VENUE: Final = Venue(
             subjects=each_instrument(),
         ),
     ),
+    streams=(streams.STREAM,),
 )

@@ -24,7 +24,7 @@ from pipelines.extract.venue import (
     Venue,
 )
 from pipelines.sources.asset_class import asset_class, with_asset_class
-from pipelines.sources.cex.okx import archive, capture, history, wire
+from pipelines.sources.cex.okx import archive, capture, history, streams, wire
 from pipelines.sources.instruments import each_instrument, parse_symbols
 from pipelines.sources.records import LINE, Field, from_ms, read_records, rejected
 
@@ -236,4 +236,5 @@ VENUE: Final = Venue(
             cadence=Capture(),
         ),
     ),
+    streams=(streams.STREAM,),
 )
