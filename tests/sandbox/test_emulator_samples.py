@@ -248,7 +248,7 @@ ROWS: Final = (
 )  # fmt: skip
 
 VENDOR: Final = "a vendor's own format, which no source reads"
-PUSHED: Final = "pushed over a websocket; recordings of it are imported as files (docs/mappings)"
+PUSHED: Final = "pushed over a websocket; recordings of it are imported as files (sources/files/vendors)"
 NOT_EMULATED: Final = "no source reads this venue"
 
 WITHOUT: Final[Mapping[str, str]] = {

@@ -148,7 +148,7 @@ TimeFormats = Annotated[
 
 
 class Time(Part):
-    """How a time cell is read: `column`, or `template`, a text of several columns ("{Date} {Time}").
+    """How a time cell is read: `column`, or `template`, a text of several columns ("{Date} {Time}"); `extract` takes a part.
 
     `format`: date, iso, epoch_s, epoch_ms, epoch_us, epoch_ns, epoch (each cell's unit is told by its size), typed (Parquet,
     Feather), or strptime patterns tried in order. `zone` applies to texts without an offset. `ambiguous` resolves the hour that
@@ -158,6 +158,7 @@ class Time(Part):
 
     column: str | None = None
     template: str | None = None
+    extract: LinearRegex | None = None
     format: TimeFormats
     zone: Zone | None = None
     ambiguous: Literal["earliest", "latest"] | None = None

@@ -43,7 +43,10 @@ def to_instants(cells: pl.Series, time: Time) -> pl.Series:
 def file_instants(records: pl.DataFrame, time: Time) -> pl.Series:
     """The instants of `time` for each of `records`."""
     if time.column is not None:
-        return to_instants(records[time.column], time)
+        cells = records[time.column]
+        if time.extract is not None:
+            cells = cells.cast(pl.String).str.extract(time.extract, 1 if re.compile(time.extract).groups else 0)
+        return to_instants(cells, time)
     names = fields_of(time.template or "")
     text = pl.format(
         re.sub(r"\{[^{}]*\}", "{}", time.template or ""), *(pl.col(name).cast(pl.String) for name in names)
