@@ -178,7 +178,13 @@ def _csv(text: str, settings: dict[str, Any], name: str) -> Sample:
     if not plain:
         raise SourceFormatError(f"{name}: the file is empty.")
     counts = {mark: Counter(line.count(mark) for line in plain[1:] or plain) for mark in (",", ";", "\t", "|")}
-    delimiter = max(counts, key=lambda mark: (counts[mark].most_common(1)[0][0] > 0, counts[mark].most_common(1)[0][1], counts[mark].most_common(1)[0][0]))  # fmt: skip
+
+    def fitness(mark: str) -> tuple[bool, int, int]:
+        """How many lines agree on how many of the mark they have."""
+        number, lines_alike = counts[mark].most_common(1)[0]
+        return number > 0, lines_alike, number
+
+    delimiter = max(counts, key=fitness)
     if delimiter != ",":
         settings["delimiter"] = delimiter
     if len(plain) < len([line for line in lines if line.strip()]):
