@@ -96,9 +96,13 @@ def test_both_topics_of_bybit_have_the_side_of_the_position(samples_dir: Path, t
     assert got["rejects"].is_empty()
 
 
-def test_a_message_without_a_liquidation_goes_to_quarantine(samples_dir: Path, tmp_path: Path) -> None:
+def test_answers_to_subscriptions_are_ignored_and_other_messages_go_to_quarantine(
+    samples_dir: Path, tmp_path: Path
+) -> None:
     lines = (samples_dir / "cex" / "bybit_ws_liquidations.jsonl").read_text().splitlines(keepends=True)
-    ack = '{"success":true,"op":"subscribe"}\n'
+    ack = '{"success":true,"op":"subscribe"}\n{"success":true}\n'
     got = imported(tmp_path, "bybit_recordings", {"liquidation.GALAUSDT.jsonl": ack + lines[1]})
     assert got["liquidations"].height == 1
-    assert got["rejects"].select("line", "reason", "detail").rows() == [(1, "unparsable", "no record at data")]
+    assert got["rejects"].select("line", "reason", "detail").rows() == [
+        (2, "unparsable", "no record at data or msg.data")
+    ]

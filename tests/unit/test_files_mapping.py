@@ -49,7 +49,7 @@ def test_a_missing_key_is_named_with_its_path(tmp_path: Path) -> None:
 
 
 def test_an_invalid_choice_lists_the_allowed_values(tmp_path: Path) -> None:
-    message = broken(tmp_path, 'format = "csv"', 'format = "xlsx"')
+    message = broken(tmp_path, 'format = "csv"', 'format = "docx"')
     assert "file.0.format" in message
     assert "'csv', 'parquet', 'feather', 'xlsx', 'json' or 'jsonl'" in message
 

@@ -126,6 +126,7 @@ class _Text:
                 try:
                     block.decode("utf-8")
                 except UnicodeDecodeError as error:
+                    self.needs_utf_8 = self.needs_utf_8 or not block[: error.start].isascii()
                     position, reason = error.start, f"byte 0x{block[error.start]:02x} is not UTF-8"
                 else:
                     self.needs_utf_8 = True
