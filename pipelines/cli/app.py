@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from pipelines.cli import backup, demo, doctor, evaluate, ingest, landings, read, record, report_pages, serve, trace
+from pipelines.cli import backup, demo, doctor, evaluate, ingest, landings, mappings, read, record, report_pages, serve, trace
 from pipelines.cli.grid import printable
 from pipelines.core import redaction
 from pipelines.core.errors import LeverhouseError
@@ -85,7 +85,7 @@ def options(
     """Global options."""
 
 
-for module in (ingest, record, landings, backup, demo, evaluate, read, trace, report_pages, doctor, serve):
+for module in (ingest, mappings, record, landings, backup, demo, evaluate, read, trace, report_pages, doctor, serve):
     module.register(app)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from pipelines.cli.mappings import chosen_mapping
 from pipelines.cli.report import print_nothing_new, print_run
 from pipelines.cli.screen import Screen
 from pipelines.cli.session import Session, open_session
@@ -57,15 +58,18 @@ def import_(
     ] = None,
     *,
     mapping: Annotated[
-        Path,
+        Path | None,
         typer.Option("--mapping", "-m", exists=True, dir_okay=False, help="Mapping (TOML) that describes the files."),
-    ],
+    ] = None,
+    vendor: Annotated[
+        str | None, typer.Option("--vendor", help="Built-in mapping instead; 'leverhouse mapping vendors' lists them.")
+    ] = None,
     root: Root = None,
     as_json: Json = False,
 ) -> None:
     """Land files and load them into the clean tables. Importing the same file again changes nothing."""
     settings = Settings.load()
-    dataset = read_dataset(mapping.resolve())
+    dataset = read_dataset(chosen_mapping(mapping, vendor))
     if dataset.fault is not None:
         raise MappingError(dataset.fault)
     if bool(files) == (root is not None):

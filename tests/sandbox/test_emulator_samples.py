@@ -249,7 +249,7 @@ ROWS: Final = (
 )  # fmt: skip
 
 VENDOR: Final = "a vendor's own format, which no source reads"
-PUSHED: Final = "pushed over a websocket; recordings of it are imported as files (docs/mappings)"
+PUSHED: Final = "pushed over a websocket; recordings of it are imported as files (sources/files/vendors)"
 NOT_EMULATED: Final = "no source reads this venue"
 
 WITHOUT: Final[Mapping[str, str]] = {
@@ -273,7 +273,7 @@ WITHOUT: Final[Mapping[str, str]] = {
 
 
 WITHOUT_FOLDERS: Final[Mapping[str, str]] = {
-    "cex_more": "excerpts with fields cut; the parsers read them in place (test_more_venues.py and test_more_dexes.py in tests/sources)",
+    "cex_more": "excerpts with fields cut; read in place by test_more_venues.py and test_more_dexes.py in tests/sources",
     "streams": PUSHED,
     "vendor_files": "files of vendors, for imports",
 }

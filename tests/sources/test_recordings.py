@@ -1,4 +1,4 @@
-"""Websocket recordings imported with the example mappings of docs/mappings; sides, amounts and times computed by hand."""
+"""Websocket recordings imported with the built-in mappings; sides, amounts and times computed by hand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.extract.landing import LandingStore
 from pipelines.sources.files.source import land_matches, open_landings
 
-EXAMPLES = PROJECT_ROOT / "docs" / "mappings"
+EXAMPLES = PROJECT_ROOT / "pipelines" / "sources" / "files" / "vendors"
 COLUMNS = ("instrument", "occurred_at", "side", "price", "quantity_base", "notional_usd", "completeness")
 
 
@@ -44,7 +44,7 @@ def test_forced_orders_of_binance_are_sides_of_orders_filled_at_their_average(
     ether = perpetual | {"s": "ETHUSD_PERP", "S": "BUY", "ap": "240.00"}
     coin = [lines[3], json.dumps({"e": "forceOrder", "E": 1, "o": perpetual}) + "\n", json.dumps({"o": ether}) + "\n"]
     got = imported(
-        tmp_path, "binance_force_orders", {"um_orders.jsonl": "".join(lines[:3]), "cm_orders.jsonl": "".join(coin)}
+        tmp_path, "binance_recordings", {"um_orders.jsonl": "".join(lines[:3]), "cm_orders.jsonl": "".join(coin)}
     )
     # A forced sell closed a long. Filled at 39,021.00 and not at the limit of 38,886.54: 0.288 × 39,021 = 11,238.048.
     # Three contracts of 100 dollars are 300 / 9,352.7 bitcoin; of ten dollars 30 / 240 ether.
@@ -61,7 +61,7 @@ def test_forced_orders_of_binance_are_sides_of_orders_filled_at_their_average(
 
 def test_forced_orders_of_binance_as_csv(samples_dir: Path, tmp_path: Path) -> None:
     text = (samples_dir / "cex" / "binance_um_forceOrder_capture_2023-12-07.csv").read_text()
-    got = imported(tmp_path, "binance_force_orders", {"um_BTCUSDT.csv": text})["liquidations"]
+    got = imported(tmp_path, "binance_recordings", {"um_BTCUSDT.csv": text})["liquidations"]
     # 1701914938065 is 02:08:58.065 of 2023-12-07; 0.017 × 44,127.77 = 750.17209.
     assert got.height == 3
     assert got.select(COLUMNS).row(0) == (
@@ -76,7 +76,7 @@ def test_both_topics_of_bybit_have_the_side_of_the_position(samples_dir: Path, t
                                                           inner | {"s": "BTCUSD", "v": "60", "p": "60000"}]}  # fmt: skip
     got = imported(
         tmp_path,
-        "bybit_liquidations",
+        "bybit_recordings",
         {
             "liquidation.XRPUSD.jsonl": lines[0],
             "liquidation.GALAUSDT.jsonl": lines[1],
@@ -96,9 +96,13 @@ def test_both_topics_of_bybit_have_the_side_of_the_position(samples_dir: Path, t
     assert got["rejects"].is_empty()
 
 
-def test_a_message_without_a_liquidation_goes_to_quarantine(samples_dir: Path, tmp_path: Path) -> None:
+def test_answers_to_subscriptions_are_ignored_and_other_messages_go_to_quarantine(
+    samples_dir: Path, tmp_path: Path
+) -> None:
     lines = (samples_dir / "cex" / "bybit_ws_liquidations.jsonl").read_text().splitlines(keepends=True)
-    ack = '{"success":true,"op":"subscribe"}\n'
-    got = imported(tmp_path, "bybit_liquidations", {"liquidation.GALAUSDT.jsonl": ack + lines[1]})
+    ack = '{"success":true,"op":"subscribe"}\n{"success":true}\n'
+    got = imported(tmp_path, "bybit_recordings", {"liquidation.GALAUSDT.jsonl": ack + lines[1]})
     assert got["liquidations"].height == 1
-    assert got["rejects"].select("line", "reason", "detail").rows() == [(1, "unparsable", "no record at data")]
+    assert got["rejects"].select("line", "reason", "detail").rows() == [
+        (2, "unparsable", "no record at data or msg.data")
+    ]

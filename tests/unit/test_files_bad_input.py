@@ -191,8 +191,21 @@ def test_a_quote_that_never_ends_is_an_error_with_its_line(tmp_path: Path) -> No
 
 
 def test_bytes_that_are_not_text_are_an_error_with_line_and_byte(tmp_path: Path) -> None:
-    with pytest.raises(SourceFormatError, match=r"data\.csv, line 3, byte 5: byte 0xff is not UTF-8"):
-        parse_content(tmp_path, (LONG_HEADER + GOOD_ROW).encode() + b"BTCU\xffDT,2024-01-01 00:10:00,1,1\n")
+    with pytest.raises(SourceFormatError, match=r"data\.csv, line 3, byte 5: byte 0x81 is not UTF-8"):
+        parse_content(tmp_path, (LONG_HEADER + GOOD_ROW).encode() + b"BTCU\x81DT,2024-01-01 00:10:00,1,1\n")
+
+
+def test_text_of_windows_is_read_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    bad = b"BTCU\xffDT,2024-01-01 00:10:00,1,1\n"
+    parsed = parse_content(tmp_path, (LONG_HEADER + GOOD_ROW).encode() + bad + GOOD_ROW.replace(":05", ":15").encode())
+    assert parsed.rows["open_interest"]["_line"].to_list() == [2, 4]
+    assert "BTCU\u00ffDT" in parsed.only_rejects()["raw"].item()
+    assert "line 3: the text is not UTF-8; it is read as cp1252" in caplog.text
+
+
+def test_after_text_of_utf_8_a_byte_that_is_none_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SourceFormatError, match=r"data\.csv, line 3, byte 1: byte 0xff is not UTF-8"):
+        parse_content(tmp_path, LONG_HEADER.encode() + "\u00e9,2024-01-01 00:05:00,1,1\n".encode() + b"\xff,a,b,c\n")
 
 
 def test_a_file_in_utf_16_is_an_error(tmp_path: Path) -> None:

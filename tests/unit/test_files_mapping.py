@@ -49,9 +49,9 @@ def test_a_missing_key_is_named_with_its_path(tmp_path: Path) -> None:
 
 
 def test_an_invalid_choice_lists_the_allowed_values(tmp_path: Path) -> None:
-    message = broken(tmp_path, 'format = "csv"', 'format = "xlsx"')
+    message = broken(tmp_path, 'format = "csv"', 'format = "docx"')
     assert "file.0.format" in message
-    assert "'csv', 'parquet', 'json' or 'jsonl'" in message
+    assert "'csv', 'parquet', 'feather', 'xlsx', 'json' or 'jsonl'" in message
 
 
 @pytest.mark.parametrize(
@@ -61,13 +61,13 @@ def test_an_invalid_choice_lists_the_allowed_values(tmp_path: Path) -> None:
         ('zone = "UTC"', 'zone = "Mars/Olympus"', "file.0.time.zone: not an IANA time zone"),
         ('lag = "5m"', 'lag = "5 minutes"', "rows.0.available.lag: a duration is a number and one of s, m, h, d"),
         ("(?P<base>[A-Z0-9]+)USDT", "(?P<base>[A-Z0-9]+USDT", "instrument.0.name: not a regular expression"),
-        ('oi_base = "oi"', "oi_base = { scale = 2.0 }", "give exactly one of column, template, digest, time"),
+        ('oi_base = "oi"', "oi_base = { scale = 2.0 }", "give exactly one of column, template, sum, digest, time"),
         ('oi_base = "oi"', 'oi_base = { column = "oi", scale = 0.0 }', "scale 0 would erase the value"),
         ('contract_type = "linear"', 'contract_type = "linear"\ncontract_size = 1.0', "go together"),
         ('format = "csv"', 'format = "csv"\nrecord_path = "x"', "record_path belongs to formats json and jsonl"),
         ('format = "csv"', 'format = "csv"\ndecode = "x"', "decode is one of aave_liquidation_call"),
-        ('format = "%Y-%m-%d %H:%M:%S"', 'format = "typed"', "time format typed belongs to format parquet"),
-        ('lag = "5m" }', 'lag = "5m" }\nwhere = {}', "a condition needs cells, instrument, from or before"),
+        ('format = "%Y-%m-%d %H:%M:%S"', 'format = "typed"', "time format typed belongs to formats parquet and feather"),
+        ('lag = "5m" }', 'lag = "5m" }\nwhere = {}', "a condition needs cells, like, unlike, empty, instrument"),
     ],
 )
 def test_an_invalid_value_is_refused_with_the_reason(tmp_path: Path, old: str, new: str, message: str) -> None:

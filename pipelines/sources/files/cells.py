@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import polars as pl
 
 from pipelines.contract.ddl import Column
-from pipelines.sources.files.mapping import Cell
-from pipelines.sources.files.times import to_instants
+from pipelines.sources.files.mapping import Cell, fields_of
+from pipelines.sources.files.numbers import cleaned
+from pipelines.sources.files.times import file_instants
 
 SIZE = "_size"
 """Column with the contract size of the row's instrument in base units; null if it has none."""
@@ -54,7 +55,7 @@ def prepare(frame: pl.DataFrame, cells: Mapping[str, Cell]) -> pl.DataFrame:
     extra: list[pl.Series] = []
     for name, cell in cells.items():
         if cell.time is not None:
-            extra.append(to_instants(frame[cell.time.column], cell.time).alias(f"#{name}"))
+            extra.append(file_instants(frame, cell.time).alias(f"#{name}"))
         elif cell.digest is not None:
             extra.append(_digest(frame, cell.digest).alias(f"#{name}"))
     return frame.with_columns(extra) if extra else frame
@@ -65,11 +66,13 @@ def value_of(cell: Cell, column: Column, *, null_rule: NullRule, shaped: str, fa
     if cell.time is not None or cell.digest is not None:
         return _prepared(cell, column, shaped)
     if cell.template is not None:
-        names = re.findall(r"\{([^{}]*)\}", cell.template)
+        names = fields_of(cell.template)
         text = pl.format(re.sub(r"\{[^{}]*\}", "{}", cell.template), *(pl.col(name).cast(pl.String) for name in names))
         return _text(
             cell, column, raw=text, source=names[0] if names else column.name, null_rule=NullRule(()), shaped=shaped
         )
+    if cell.sum is not None:
+        return _sum(cell, column, null_rule=null_rule, shaped=shaped, factor=factor)
     assert cell.column is not None  # noqa: S101 - the model demands one origin
     raw = pl.col(cell.column)
     if column.type == "DOUBLE":
@@ -85,7 +88,7 @@ def value_of(cell: Cell, column: Column, *, null_rule: NullRule, shaped: str, fa
 def text_of(cell: Cell) -> pl.Expr:
     """The text of a cell rule, or null; used for instrument names."""
     if cell.template is not None:
-        names = re.findall(r"\{([^{}]*)\}", cell.template)
+        names = fields_of(cell.template)
         return _transformed(
             cell,
             pl.format(re.sub(r"\{[^{}]*\}", "{}", cell.template), *(pl.col(name).cast(pl.String) for name in names)),
@@ -96,9 +99,41 @@ def text_of(cell: Cell) -> pl.Expr:
 def _number(
     cell: Cell, column: Column, *, raw: pl.Expr, null_rule: NullRule, shaped: str, factor: pl.Expr | None
 ) -> Value:
-    value = raw.cast(pl.Float64, strict=False)
+    value = _plain_number(cell, raw, null_rule)
+    return _finished(cell, column, value, raw=raw, null_rule=null_rule, shaped=shaped, factor=factor)
+
+
+def _sum(cell: Cell, column: Column, *, null_rule: NullRule, shaped: str, factor: pl.Expr | None) -> Value:
+    """The sum of several columns: null where all are absent, wrong where one is no number, or absent beside one that is not."""
+    parts = [pl.col(name) for name in cell.sum or ()]
+    value = pl.sum_horizontal((_plain_number(cell, raw, null_rule) for raw in parts), ignore_nulls=False)
+    absent = pl.all_horizontal(null_rule.holds(raw) for raw in parts)
+    raw = pl.when(absent).then(pl.lit("")).otherwise(pl.concat_str((x.cast(pl.String) for x in parts), separator=" + "))
+    rule = NullRule(("",)) if null_rule.texts else NullRule(())
+    return _finished(cell, column, value, raw=raw, null_rule=rule, shaped=shaped, factor=factor)
+
+
+def _plain_number(cell: Cell, raw: pl.Expr, null_rule: NullRule) -> pl.Expr:
+    text = _transformed(cell, raw) if cell.extract is not None or cell.translate is not None else raw
+    value = cleaned(text.cast(pl.String), cell.clean) if cell.clean else text.cast(pl.Float64, strict=False)
     if null_rule.numbers:
         value = pl.when(raw.cast(pl.String).is_in(null_rule.numbers)).then(None).otherwise(value)
+    if cell.absent_as is not None:
+        value = pl.when(null_rule.holds(raw)).then(pl.lit(cell.absent_as)).otherwise(value)
+    return value
+
+
+def _finished(
+    cell: Cell,
+    column: Column,
+    value: pl.Expr,
+    *,
+    raw: pl.Expr,
+    null_rule: NullRule,
+    shaped: str,
+    factor: pl.Expr | None,
+) -> Value:
+    source = cell.sources[0]
     if cell.scale != 1:
         value = value * cell.scale
     if factor is not None:
@@ -117,8 +152,13 @@ def _number(
     partners = [name for name in (cell.times, cell.over) if name is not None]
     suffix = f" (with {' and '.join(partners)})" if partners else ""
     suffix += " or its instrument has no contract size in base" if cell.contracts else ""
+    if cell.extract is not None:
+        suffix = f" after {cell.extract}{suffix}"
+    elif cell.translate is not None:
+        suffix = f", by {', '.join(cell.translate)}{suffix}"
+    suffix = f" written as {', '.join(cell.clean)}{suffix}" if cell.clean else suffix
     return Value(
-        value, wrong, cell.column or "", cell_message(cell.column or "", raw, f"is not a finite number{suffix}")
+        value, wrong, source, cell_message(" + ".join(cell.sum or (source,)), raw, f"is not a finite number{suffix}")
     )
 
 
@@ -158,6 +198,8 @@ def _transformed(cell: Cell, raw: pl.Expr) -> pl.Expr:
         text = text.str.extract(cell.extract, 1 if re.compile(cell.extract).groups else 0)
     if cell.lower:
         text = text.str.to_lowercase()
+    if cell.upper:
+        text = text.str.to_uppercase()
     if cell.translate is not None:
         text = text.replace_strict(cell.translate, default=None, return_dtype=pl.String)
     return text

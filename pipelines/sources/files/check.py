@@ -112,7 +112,7 @@ def _table_faults(file: File, rows: Rows, table: Table) -> list[str]:
         faults.append(f"distrust.where.instrument: {table.name} has no instruments")
     if "instrument" in types and not (file.wide or file.instrument):
         faults.append(f"table: {table.name} needs [file.instrument] or a wide file")
-    if rows.available.after == "period" and rows.set.get("period") not in PERIODS:
+    if rows.available.after == "period" and rows.set.get("period") not in PERIODS and "period" not in rows.columns:
         faults.append(f"available.after: period needs set.period, one of {', '.join(PERIODS)}")
     return faults
 
@@ -121,9 +121,13 @@ def _cell_faults(cell: Cell, column_type: str) -> list[str]:
     """Settings of a cell rule that do not apply to a column of this type and would be ignored silently."""
     numeric = [key for key in ("times", "over", "as_") if getattr(cell, key) is not None]
     numeric += ["contracts"] * cell.contracts + ["scale"] * (cell.scale != 1)
-    textual = [key for key in ("extract", "translate") if getattr(cell, key) is not None] + ["lower"] * cell.lower
+    numeric += [key for key in ("sum", "clean", "absent_as") if getattr(cell, key) not in {None, ()}]
+    textual = [key for key in ("extract", "translate") if getattr(cell, key) is not None]
+    textual += ["lower"] * cell.lower + ["upper"] * cell.upper
     is_text = column_type in {"VARCHAR", "BOOLEAN"}
     wrong = [] if column_type == "DOUBLE" else numeric
+    if column_type == "DOUBLE" and cell.column is not None:
+        textual = [key for key in textual if key not in {"extract", "translate"}]
     wrong += [] if is_text else [*textual, *(key for key in ("template", "digest") if getattr(cell, key) is not None)]
     if (cell.time is not None) != (column_type in {"DATE", "TIMESTAMP"}):
         wrong.append("time" if cell.time is not None else "column, for a time needs { time = … }")

@@ -7,7 +7,8 @@ orjson then parses one part after the other.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -28,12 +29,25 @@ _KINDS: Final = bytes(
 _SPACE: Final = re.compile(rb"[ \t\r\n]*")
 _KEY: Final = re.compile(rb'[ \t\r\n]*("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
 
+_SCALAR: Final = re.compile(rb'"(?:[^"\\\\]|\\\\.)*"|-?[0-9][-+0-9.eE]*|true|false|null', re.DOTALL)
+
 Positions = npt.NDArray[np.int64]
 
 
-def array_at(text: bytes, record_path: Sequence[str], *, name: str) -> tuple[int, int] | None:
-    """Start and end (behind its bracket) of the array at the first path of `record_path` that exists and is not null; of the
-    document itself for an empty `record_path`. None if there is no array.
+@dataclass(frozen=True)
+class ArrayPlace:
+    """Where an array stands (`end` is behind its bracket), what is left of the path in each of its elements, and the wanted
+    fields of the objects around it."""
+
+    start: int
+    end: int
+    rest: tuple[str, ...] = ()
+    around: Mapping[str, Any] = field(default_factory=dict)
+
+
+def array_on(text: bytes, record_path: Sequence[str], wanted: Collection[str], *, name: str) -> ArrayPlace | None:
+    """The first array on the first path of `record_path` that exists and is not null; the document itself for an empty
+    `record_path`. None if there is no array.
 
     Raises SourceFormatError for a document that is cut off or goes on behind its end, LimitError for one nested too deeply.
     """
@@ -48,14 +62,22 @@ def array_at(text: bytes, record_path: Sequence[str], *, name: str) -> tuple[int
     behind = _skip_space(text, end)
     if behind < len(text):
         raise _not_json(text, behind, "data behind the end", name)
-    if not record_path:
-        return (root, end) if text[root : root + 1] == b"[" else None
+    if text[root : root + 1] == b"[":
+        return ArrayPlace(root, end, tuple(record_path))
     for path in record_path:
         found: int | None = root
-        for key in path.split("."):
-            found = None if found is None else _value_of(text, found, key, name)
-        if found is not None and text[found : found + 4] != b"null":
-            return (found, _end(text, found, name)) if text[found : found + 1] == b"[" else None
+        keys = path.split(".")
+        around: dict[str, Any] = {}
+        while found is not None and keys and text[found : found + 1] == b"{":
+            inner, fields = _fields_of(text, found, keys[0], wanted, name)
+            around |= fields
+            found, keys = inner, keys[1:]
+        if found is None or text[found : found + 4] == b"null":
+            continue
+        is_array = text[found : found + 1] == b"["
+        return (
+            ArrayPlace(found, _end(text, found, name), (".".join(keys),) if keys else (), around) if is_array else None
+        )
     return None
 
 
@@ -98,11 +120,13 @@ def _cuts(text: bytes, start: int, end: int, name: str) -> Iterator[int]:
         yield end - 1
 
 
-def _value_of(text: bytes, start: int, key: str, name: str) -> int | None:
-    """Where the value of `key` begins in the object at `start`; None if it has none, or is no object."""
-    if text[start : start + 1] != b"{":
-        return None
+def _fields_of(
+    text: bytes, start: int, key: str, wanted: Collection[str], name: str
+) -> tuple[int | None, dict[str, Any]]:
+    """Where the value of `key` begins in the object at `start` (None if it has none), and its wanted fields that are no lists and
+    no objects."""
     found, keys = None, 0
+    fields: dict[str, Any] = {}
     before = [start]
     for commas, _ in _walk(text, start, name):
         keys += commas.size
@@ -110,10 +134,13 @@ def _value_of(text: bytes, start: int, key: str, name: str) -> int | None:
             raise exceeded(name, "columns", f"an object around the records has {keys:,} keys or more")
         for position in (*before, *commas.tolist()):
             match = _KEY.match(text, position + 1)
-            if match and orjson.loads(match[1]) == key:
+            named = orjson.loads(match[1]) if match else None
+            if match and named == key:
                 found = match.end()
+            elif match and isinstance(named, str) and named in wanted and (scalar := _SCALAR.match(text, match.end())):
+                fields[named] = orjson.loads(scalar[0])
         before = []
-    return found
+    return found, fields
 
 
 def _end(text: bytes, start: int, name: str) -> int:

@@ -5,6 +5,8 @@ Where the records of a document are is found in json_arrays.py.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,9 +16,12 @@ import polars as pl
 
 from pipelines.core.errors import SourceFormatError
 from pipelines.core.limits import MIB, current, exceeded
-from pipelines.sources.files.json_arrays import array_at, elements
-from pipelines.sources.files.records import LINE, Columns, Records, broken_lines, in_batches
-from pipelines.sources.files.text_blocks import BYTE_ORDER_MARK, text_blocks
+from pipelines.sources.files.json_arrays import array_on, elements
+from pipelines.sources.files.json_paths import Inside, columnar_rows
+from pipelines.sources.files.mapping import File
+from pipelines.sources.files.patterns import LONGEST_TEXT
+from pipelines.sources.files.records import LINE, SKIPPED, Columns, Records, broken_lines, in_batches
+from pipelines.sources.files.text_blocks import BYTE_ORDER_MARK, Transcoded, text_blocks
 from pipelines.sources.files.unpack import ByteStream, Member
 
 LINES_BYTES: Final = 2 * MIB
@@ -35,12 +40,16 @@ Broken = list[tuple[int, str, str]]
 
 
 def read_json_lines(
-    stream: ByteStream, member: Member, record_path: Sequence[str], columns: Columns, first_line: int
+    stream: ByteStream, member: Member, file: File, columns: Columns, first_line: int
 ) -> Iterator[tuple[Records, int]]:
     line = first_line
     batch = _Batch(member, columns)
     found = False
-    for block in text_blocks(stream, member, size=LINES_BYTES, quotes=False):
+    skip = None if file.skip_line is None else re.compile(file.skip_line)
+    prefix = None if file.prefix is None else re.compile(file.prefix)
+    inside = Inside(file.record_path, columns)
+    why = f"no record at {' or '.join(file.record_path)}" if file.record_path else "not a JSON object"
+    for block in text_blocks(stream, member, size=LINES_BYTES, quotes=False, encoding=file.encoding):
         texts = (block.data.removeprefix(BYTE_ORDER_MARK) if block.line == 1 else block.data).split(b"\n")
         rows: list[Mapping[str, Any]] = []
         lines: list[int] = []
@@ -48,8 +57,19 @@ def read_json_lines(
         for number, text in enumerate(texts, start=line):
             if not text.strip():
                 continue
+            if skip is not None and skip.fullmatch(text[:LONGEST_TEXT].decode(errors="replace").rstrip("\r")):
+                batch.ignored[SKIPPED] += 1
+                continue
+            groups: Mapping[str, Any] = {}
+            content = text
+            if prefix is not None:
+                match = prefix.match(text[:LONGEST_TEXT].decode(errors="replace"))
+                if match is None:
+                    broken.append((number, "does not begin with the prefix", orjson.dumps(text.decode()).decode()))
+                    continue
+                groups, content = match.groupdict(), text[len(match[0].encode()) :]
             try:
-                row = orjson.loads(text)
+                row = orjson.loads(content)
             except orjson.JSONDecodeError as error:
                 if block.is_last and number == line + len(texts) - 1:
                     raise SourceFormatError(
@@ -58,16 +78,14 @@ def read_json_lines(
                     ) from error
                 broken.append((number, f"not JSON: {error}", orjson.dumps(text.decode()).decode()))
                 continue
-            inner = _at_path(row, record_path)
-            records = inner if record_path and isinstance(inner, list) else [inner]
-            if any(not isinstance(record, dict) for record in records):
-                why = f"no record at {' or '.join(record_path)}" if record_path else "not a JSON object"
+            records = inside.records(row)
+            if records is None:
                 broken.append((number, why, orjson.dumps(text.decode()).decode()))
                 continue
-            rows += records
+            rows += [{**groups, **record} for record in records] if groups else records
             lines += [number] * len(records)
         line += block.ends + (not block.data.endswith(b"\n"))
-        found = found or bool(rows or broken)
+        found = found or bool(rows or broken or batch.ignored)
         for part in batch.add(rows, lines, broken):
             yield part, line
     if not found:
@@ -77,33 +95,65 @@ def read_json_lines(
 
 
 def read_json_document(
-    stream: ByteStream, member: Member, record_path: Sequence[str], columns: Columns, first_line: int
+    stream: ByteStream, member: Member, file: File, columns: Columns, first_line: int
 ) -> Iterator[tuple[Records, int]]:
+    stream = stream if file.encoding is None else Transcoded(stream, file.encoding, member.name)
     text = _document(stream, member).removeprefix(BYTE_ORDER_MARK)
-    place = array_at(text, record_path, name=member.name)
-    if place is None:
-        raise SourceFormatError(
-            f"{member.name}: expected an array of records at {' or '.join(record_path) or 'the top level'}. Correct record_path."
-        )
     batch = _Batch(member, columns)
     number = first_line
-    for found in elements(text, *place, name=member.name):
-        rows = [row for row in found if isinstance(row, dict)]
-        if number == first_line and not rows:
+    if file.columnar:
+        parts: Iterator[list[Any]] = columnar_rows(text, file.record_path, name=member.name)
+        inside = Inside((), columns)
+    else:
+        place = array_on(text, file.record_path, columns.used | columns.optional, name=member.name)
+        if place is None:
+            raise _no_array(member, file, text)
+        parts = elements(text, place.start, place.end, name=member.name)
+        inside = Inside(place.rest, columns, around=(place.around,) if place.around else ())
+    for found in parts:
+        rows: list[Mapping[str, Any]] = []
+        lines: list[int] = []
+        broken: Broken = []
+        for line, element in enumerate(found, start=number):
+            records = inside.records(element)
+            if records is None:
+                why = f"no record at {' or '.join(place.rest)}" if inside.paths and place else "not a JSON object"
+                broken.append((line, why, orjson.dumps(element).decode()))
+                continue
+            rows += records
+            lines += [line] * len(records)
+        if number == first_line and len(broken) == len(found):
             raise SourceFormatError(
                 f"{member.name}: none of the first {len(found):,} elements of the array is a record. Correct record_path."
             )
-        lines = [line for line, row in enumerate(found, start=number) if isinstance(row, dict)]
-        broken = [
-            (line, "not a JSON object", orjson.dumps(row).decode())
-            for line, row in enumerate(found, start=number)
-            if not isinstance(row, dict)
-        ]
         number += len(found)
         for part in batch.add(rows, lines, broken):
             yield part, number
+    if number == first_line and inside.paths:
+        raise _no_array(member, file, text)
     for part in batch.rest():
         yield part, number
+
+
+def _no_array(member: Member, file: File, text: bytes) -> SourceFormatError:
+    place = " or ".join(file.record_path) or "the top level"
+    return SourceFormatError(
+        f"{member.name}: expected an array of records at {place}.{_said(text)} Correct record_path."
+    )
+
+
+def _said(text: bytes) -> str:
+    """What an API's answer says instead of data."""
+    if len(text) > SAID_BYTES:
+        return ""
+    content = orjson.loads(text)
+    said = {key: content[key] for key in ("code", "status", "msg", "message", "error") if content.get(key) is not None} \
+        if isinstance(content, dict) else {}  # fmt: skip
+    return f" It says {orjson.dumps(said).decode()[:200]}." if said else ""
+
+
+SAID_BYTES: Final = 4_000
+"""Bytes of a document that may be an API's complaint."""
 
 
 def _document(stream: ByteStream, member: Member) -> bytes:
@@ -137,9 +187,12 @@ class _Batch:
     broken: Broken = field(default_factory=list)
     size: int = 0
     first: int | None = None
+    ignored: Counter[str] = field(default_factory=Counter)
 
     def add(self, rows: Sequence[Mapping[str, Any]], lines: Sequence[int], broken: Broken) -> Iterator[Records]:
         """Take up records; gives a batch whenever one is full."""
+        if self.columns.rename:
+            rows = [dict(zip(self.columns.renamed(list(row)), row.values(), strict=True)) for row in rows]
         self._see(rows, lines)
         self.broken += broken
         if len(self.broken) >= BROKEN_ROWS:
@@ -169,7 +222,7 @@ class _Batch:
         if rows and self.first is None:
             self.first = lines[0]
         new = list(self.seen)[known:]
-        unknown = [] if self.columns.wide else [x for x in new if x not in self.columns.used | self.columns.ignored]
+        unknown = [] if self.columns.takes_any else [x for x in new if x not in self.columns.known]
         if unknown:
             place = f"{self.member.name}, record {self.seen[unknown[0]]}"
             self.columns.check([unknown[0]], place=place, complete=False)
@@ -179,21 +232,9 @@ class _Batch:
         missing = sorted(self.columns.used - set(frame.columns))
         frame = frame.with_columns(pl.lit(None, dtype=pl.String).alias(name) for name in missing)
         broken = broken_lines(self.broken)
-        self.frames, self.broken, self.size = [], [], 0
-        yield from in_batches(Records(frame, broken))
-
-
-def _at_path(content: Any, record_path: Sequence[str]) -> Any:
-    """The value at the first existing path of `record_path`, None if none exists; `content` itself for an empty `record_path`."""
-    if not record_path:
-        return content
-    for path in record_path:
-        inner = content
-        for key in path.split("."):
-            inner = inner.get(key) if isinstance(inner, dict) else None
-        if inner is not None:
-            return inner
-    return None
+        ignored = dict(self.ignored)
+        self.frames, self.broken, self.size, self.ignored = [], [], 0, Counter()
+        yield from in_batches(Records(frame, broken, ignored))
 
 
 def _json_frame(rows: Sequence[Mapping[str, Any]], lines: Sequence[int], names: Iterable[str]) -> pl.DataFrame:

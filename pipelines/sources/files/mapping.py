@@ -5,13 +5,16 @@ Loading and checking a mapping is in check.py, reading files in reader.py, shapi
 
 from __future__ import annotations
 
+import codecs
 import re
+from collections.abc import Sequence
 from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import polars as pl
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from pipelines.contract.batch import AcceptedException, CoverageSpan, KnownGap, SourceRules
@@ -35,12 +38,29 @@ PERIODS: Final = {
 EVENTS: Final = {event.name: event for event in (aave.LIQUIDATION_CALL,)}
 """Events of EVM chains that `decode` can name."""
 
+NAMED_FORMATS: Final = ("date", "iso", "epoch", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns", "typed")
+
+_FIELD: Final = re.compile(r"\{([^{}]*)\}")
+
 _DURATION: Final = re.compile(r"(?P<sign>-?)(?P<number>\d+)(?P<unit>[smhd])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _SQL_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 Text = str
 Scalar = bool | int | float | str
+
+
+def fields_of(template: str) -> list[str]:
+    """The columns named in a template, in their order."""
+    return _FIELD.findall(template)
+
+
+def whole_pattern(pattern: str) -> tuple[str, str]:
+    """A time pattern that the parser can read, and what is added to each text for it: an hour alone is no time to it."""
+    hours = "%H" in pattern or "%I" in pattern or "%k" in pattern or "%l" in pattern
+    if hours and not any(x in pattern for x in ("%M", "%T", "%R", "%X", "%c")):
+        return pattern + ":%M", ":00"
+    return pattern, ""
 
 
 def _duration(value: object) -> timedelta:
@@ -92,50 +112,131 @@ Days = tuple[date, date]
 Texts = Annotated[tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 
 
+def _encoding(value: str) -> str:
+    try:
+        return codecs.lookup(value).name
+    except LookupError as error:
+        raise ValueError("not an encoding, for example utf-8, cp1252 or utf-16") from error
+
+
+Encoding = Annotated[str, AfterValidator(_encoding)]
+
+
 class Part(BaseModel):
     """Base of every section: immutable, and unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Time(Part):
-    """How a time cell is read.
+def _time_format(value: str) -> str:
+    if value in NAMED_FORMATS or "%" not in value:
+        if value not in NAMED_FORMATS:
+            raise ValueError(f"a time format is one of {', '.join(NAMED_FORMATS)}, or a pattern such as %Y-%m-%d %H:%M")
+        return value
+    pattern, _ = whole_pattern(value)
+    try:
+        pl.Series(["2020-01-02"]).str.to_datetime(pattern, strict=False)
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"not a time pattern: {str(error).splitlines()[0]}") from error
+    return value
 
-    `format`: date, iso, epoch_s, epoch_ms, epoch_us, typed (Parquet), or strptime patterns tried in order. `zone` applies to
-    texts without an offset. `ambiguous` resolves the hour that occurs twice when clocks go back; without it such a row is
-    rejected, as is an hour that does not exist. `shift` moves the label to the actual instant; `round` removes jitter.
+
+TimeFormats = Annotated[
+    tuple[Annotated[str, AfterValidator(_time_format)], ...],
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+]
+
+
+class Time(Part):
+    """How a time cell is read: `column`, or `template`, a text of several columns ("{Date} {Time}"); `extract` takes a part.
+
+    `format`: date, iso, epoch_s, epoch_ms, epoch_us, epoch_ns, epoch (each cell's unit is told by its size), typed (Parquet,
+    Feather), or strptime patterns tried in order. `zone` applies to texts without an offset. `ambiguous` resolves the hour that
+    occurs twice when clocks go back; without it such a row is rejected, as is an hour that does not exist. `shift` moves the
+    label to the actual instant; `round` removes jitter.
     """
 
-    column: str
-    format: Texts
+    column: str | None = None
+    template: str | None = None
+    extract: LinearRegex | None = None
+    format: TimeFormats
     zone: Zone | None = None
     ambiguous: Literal["earliest", "latest"] | None = None
     shift: Duration = timedelta()
     round: Duration | None = None
 
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.column is None) == (self.template is None):
+            raise ValueError("give exactly one of column and template")
+        return self
+
+    @cached_property
+    def sources(self) -> tuple[str, ...]:
+        """The file's columns that the time is made of."""
+        return (self.column,) if self.column is not None else tuple(fields_of(self.template or ""))
+
+    @property
+    def label(self) -> str:
+        """The time's columns, as messages name them."""
+        return " ".join(self.sources)
+
 
 class TimeChange(Part):
-    """Changes that one table makes to its file's time."""
+    """Changes that one table makes to its file's time: a shift, a rounding, or another time altogether (`column` or `template`
+    with `format`, as in [file.time])."""
 
+    column: str | None = None
+    template: str | None = None
+    format: TimeFormats = ()
+    zone: Zone | None = None
+    ambiguous: Literal["earliest", "latest"] | None = None
     shift: Duration = timedelta()
     round: Duration | None = None
 
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.column is not None or self.template is not None) != bool(self.format):
+            raise ValueError("another time needs column or template, and format")
+        if self.format:
+            _ = self.own
+        return self
+
+    @cached_property
+    def own(self) -> Time | None:
+        """The table's own time, if it does not take the file's."""
+        if not self.format:
+            return None
+        return Time.model_validate(self.model_dump() | {"shift": "0s", "round": None})
+
+
+Cleaning = Literal["currency", "percent", "thousands", "decimal_comma", "suffix"]
+
 
 class Cell(Part):
-    """The source of a value (one cell, or text built from several) and its transformations, applied in this order:
+    """The source of a value (one cell, text built from several, or the `sum` of several) and its transformations, applied in
+    this order:
 
-    `extract` (a regular expression: its first group, or the whole match), `lower`, `translate` (other texts are rejected); for
-    numbers `scale`, `times` and `over` (multiply and divide by other columns of the row), `contracts` (multiply by the
-    instrument's contract size in base), `as = "long_share"` (ratio / (1 + ratio)).
+    `extract` (a regular expression: its first group, or the whole match), `lower`, `upper`, `translate` (other texts are
+    rejected); for numbers `clean` (below), `scale` (-1 turns the sign), `times` and `over` (multiply and divide by other columns
+    of the row), `contracts` (multiply by the instrument's contract size in base), `as = "long_share"` (ratio / (1 + ratio)).
+    `absent_as` is the number of a cell that `absent` names: 0 says that nothing happened; without it nothing is known.
+
+    `clean` names how numbers are written for people: currency ($, €, USD before or behind), percent (cells end in % and are
+    divided by 100), thousands (1,234,567.8), decimal_comma (1234,5; with thousands 1.234,5), suffix (1.5K, 2M, 3B, 4T).
     """
 
     column: str | None = None
     template: str | None = None
+    sum: tuple[str, ...] | None = None
     digest: tuple[str, ...] | None = None
     time: Time | None = None
     extract: LinearRegex | None = None
     lower: bool = False
+    upper: bool = False
     translate: dict[str, str] | None = None
+    clean: Annotated[tuple[Cleaning, ...], BeforeValidator(lambda x: [x] if isinstance(x, str) else x)] = ()
+    absent_as: float | None = None
     scale: float = 1.0
     times: str | None = None
     over: str | None = None
@@ -144,19 +245,25 @@ class Cell(Part):
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        origins = [x for x in ("column", "template", "digest", "time") if getattr(self, x) is not None]
+        origins = [x for x in ("column", "template", "sum", "digest", "time") if getattr(self, x) is not None]
         if len(origins) != 1:
-            raise ValueError("give exactly one of column, template, digest, time")
+            raise ValueError("give exactly one of column, template, sum, digest, time")
+        if self.sum is not None and len(self.sum) < 2:
+            raise ValueError("a sum needs two columns or more")
         if self.scale == 0:
             raise ValueError("scale 0 would erase the value")
         return self
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the value is its own cell's, but for its scale and how the number is written."""
+        return self.times is None and self.over is None and not self.contracts and self.as_ is None and not self.extract
+
     @cached_property
     def sources(self) -> tuple[str, ...]:
         """The file's columns that the rule reads."""
-        named = [self.column, self.times, self.over, self.time.column if self.time else None]
-        if self.template is not None:
-            named += re.findall(r"\{([^{}]*)\}", self.template)
+        named = [self.column, self.times, self.over, *(self.time.sources if self.time else ()), *(self.sum or ())]
+        named += fields_of(self.template or "")
         return tuple(x for x in (*named, *(self.digest or ())) if x is not None)
 
 
@@ -168,19 +275,28 @@ Cells = dict[str, Annotated[Cell, BeforeValidator(_cell)]]
 
 
 class Where(Part):
-    """A row condition: every column in `cells` has one of the given texts, `instrument` is one of the venue's symbols, and the
-    time (UTC, after shifting) is in [from, before)."""
+    """A row condition: every column in `cells` has one of the given texts, those in `like` match their regular expression, those
+    in `unlike` do not, those of `empty` hold nothing, `instrument` is one of the venue's symbols, and the time (UTC, after
+    shifting) is in [from, before)."""
 
     cells: dict[str, Texts] = Field(default_factory=dict)
+    like: dict[str, LinearRegex] = Field(default_factory=dict)
+    unlike: dict[str, LinearRegex] = Field(default_factory=dict)
+    empty: Texts = ()
     instrument: Texts | None = None
     from_: date | None = Field(default=None, alias="from")
     before: date | None = None
 
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
-        if not self.cells and self.instrument is None and self.from_ is None and self.before is None:
-            raise ValueError("a condition needs cells, instrument, from or before")
+        if not self.columns and self.instrument is None and self.from_ is None and self.before is None:
+            raise ValueError("a condition needs cells, like, unlike, empty, instrument, from or before")
         return self
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The file's columns that the condition reads."""
+        return tuple(dict.fromkeys((*self.cells, *self.like, *self.unlike, *self.empty)))
 
 
 class Adjust(Part):
@@ -199,15 +315,30 @@ class Available(Part):
 
 
 class Rows(Part):
-    """One table that a file feeds. Rows that do not meet `where` are left to other rules."""
+    """One table that a file feeds. Rows that do not meet `where` are left to other rules. With `optional` a file that lacks one
+    of the rule's columns does not feed the table."""
 
     table: str
+    optional: bool = False
     where: Where | None = None
     time: TimeChange = TimeChange()
     available: Available
     set: dict[str, Scalar] = Field(default_factory=dict)
     columns: Cells
     adjust: tuple[Adjust, ...] = ()
+
+
+class Skip(Part):
+    """Rows left out on purpose and counted as ignored, not as faults: filler before a listing, sums over the other rows."""
+
+    where: Where
+    because: Annotated[str, Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _of_cells(self) -> Self:
+        if self.where.instrument is not None:
+            raise ValueError("a symbol is known only inside a rule; use the cells it is made of")
+        return self
 
 
 class Distrust(Part):
@@ -233,23 +364,54 @@ class Wide(Part):
 class File(Part):
     """Files with the same structure. `pattern` and `member` (inside a zip) are shell patterns for names.
 
+    `folders` says how many of its folders belong to a file's name; `from_name` is a regular expression that matches the name
+    (with those folders), and its named groups are columns of every row, for example (?P<symbol>.+)-1h\\.csv.
+
+    CSV: `delimiter`; `header` is first (line 1, or the first behind `skip_lines`), find (the first line with the columns that
+    the mapping needs; those before it are ignored), none, or auto (there is none if the first cell is a number); without a header
+    `names` names the columns in order. `comment` begins lines that are ignored. `encoding` is that of the text; without it
+    UTF-8 is read, else Windows' cp1252 with a warning. `skip_line` is a regular expression for lines of CSV and JSON lines that
+    are ignored, `prefix` one for what stands before the JSON of a line; its named groups are columns.
+
     `record_path` locates the records of a JSON document, or the record or records of a JSON line; the first existing path is
-    used, and data outside it is not read. `absent` lists the cell texts that mean null (the empty string covers null cells too).
-    Every column must be used or listed in `ignore`, so that a new column is an error instead of silently lost.
+    used, and lists on the way are gone through. Data outside it is not read, but for columns that the mapping uses and a record
+    lacks: those are taken from the objects around it. A record may be an array: its columns are 0, 1, 2 …. With `columnar` the
+    records are the rows of an object of lists: those of an object inside are columns such as data_map.Binance.
+
+    `absent` lists the cell texts that mean null (the empty string covers null cells too). Every column must be used or listed
+    in `ignore`, so that a new column is an error instead of silently lost; `ignore = ["*"]` gives that up. `optional` columns
+    may be missing, and are empty then. `rename` gives columns that match a regular expression a name. `last = "drop"` ignores
+    the rows of the newest time: an API's newest period is still forming when it is asked.
     """
 
     pattern: str
     required: bool = True
-    format: Literal["csv", "parquet", "json", "jsonl"]
+    format: Literal["csv", "parquet", "feather", "xlsx", "json", "jsonl"]
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    header: Literal["first", "find", "none", "auto"] = "first"
+    skip_lines: Annotated[int, Field(ge=0, le=1_000)] = 0
+    names: Texts = ()
+    comment: str | None = None
+    encoding: Encoding | None = None
+    skip_line: LinearRegex | None = None
+    prefix: LinearRegex | None = None
+    sheet: str | None = None
     member: str = "*"
+    ignore_members: Texts = ()
+    folders: Annotated[int, Field(ge=0, le=5)] = 0
+    from_name: LinearRegex | None = None
     record_path: Texts = ()
+    columnar: bool = False
     decode: str | None = None
     wide: Wide | None = None
     time: Time
     instrument: Annotated[Cell, BeforeValidator(_cell)] | None = None
     absent: Texts = ()
     ignore: Texts = ()
+    optional: Texts = ()
+    rename: dict[LinearRegex, str] = Field(default_factory=dict)
+    last: Literal["keep", "drop"] = "keep"
+    skip: tuple[Skip, ...] = ()
     rows: tuple[Rows, ...]
     distrust: tuple[Distrust, ...] = ()
 
@@ -263,24 +425,69 @@ class File(Part):
             raise ValueError(f"decode is one of {', '.join(EVENTS)}")
         if self.wide and self.instrument:
             raise ValueError("a wide file takes its instruments from column names; leave out instrument")
-        if "typed" in self.time.format and self.format != "parquet":
-            raise ValueError("time format typed belongs to format parquet")
+        if "typed" in self.time.format and self.format not in {"parquet", "feather"}:
+            raise ValueError("time format typed belongs to formats parquet and feather")
+        if (self.header in {"none", "auto"}) != bool(self.names):
+            raise ValueError("names belong to header none or auto, which need them")
+        if self.columnar and self.format != "json":
+            raise ValueError("columnar belongs to format json")
+        if self.prefix is not None and self.format != "jsonl":
+            raise ValueError("prefix belongs to format jsonl")
+        if self.sheet is not None and self.format != "xlsx":
+            raise ValueError("sheet belongs to format xlsx")
+        csv = {"header": self.header != "first", "skip_lines": self.skip_lines > 0, "comment": self.comment is not None}
+        if self.format != "csv" and any(csv.values()):
+            raise ValueError(f"{next(key for key, given in csv.items() if given)} belongs to format csv")
+        if self.format not in {"csv", "jsonl", "json"} and (self.skip_line is not None or self.encoding is not None):
+            raise ValueError("skip_line and encoding belong to formats of text")
         return self
+
+    @cached_property
+    def prefixed(self) -> frozenset[str]:
+        """Columns that the prefix of a line gives."""
+        return frozenset(re.compile(self.prefix).groupindex) if self.prefix else frozenset()
+
+    @cached_property
+    def derived(self) -> frozenset[str]:
+        """Columns that do not stand in the records: groups of `from_name` and `prefix`."""
+        patterns = [pattern for pattern in (self.from_name, self.prefix) if pattern is not None]
+        return frozenset(name for pattern in patterns for name in re.compile(pattern).groupindex)
 
     @cached_property
     def used(self) -> frozenset[str]:
         """The file's columns that any rule reads."""
-        names = {self.time.column}
-        cells = [cell for rows in self.rows for cell in rows.columns.values()]
+        return self._plain(self._read(self.rows))
+
+    @cached_property
+    def needed(self) -> frozenset[str]:
+        """Those that every file must have."""
+        always = [rows for rows in self.rows if not rows.optional]
+        return self._plain(self._read(always)) - set(self.optional)
+
+    def _read(self, rules: Sequence[Rows]) -> set[str]:
+        names = set(self.time.sources)
         if self.instrument:
-            cells.append(self.instrument)
-        wheres = [rows.where for rows in self.rows] + [x.where for rows in self.rows for x in rows.adjust]
-        wheres += [distrust.where for distrust in self.distrust]
-        names.update(name for cell in cells for name in cell.sources)
-        names.update(name for where in wheres if where for name in where.cells)
+            names.update(self.instrument.sources)
+        for rows in rules:
+            names.update(columns_of(rows))
+        wheres = [*(skip.where for skip in self.skip), *(distrust.where for distrust in self.distrust)]
+        names.update(name for where in wheres for name in where.columns)
+        return names
+
+    def _plain(self, names: set[str]) -> frozenset[str]:
+        names = names - self.derived
         if self.decode:
             return frozenset((names - set(decoded_columns(EVENTS[self.decode]))) | set(LOG_COLUMNS))
         return frozenset(names - {"instrument", *self.wide.metrics} if self.wide else names)
+
+
+def columns_of(rows: Rows) -> set[str]:
+    """The file's columns that one rule reads."""
+    names = {name for cell in rows.columns.values() for name in cell.sources}
+    wheres = [rows.where, *(x.where for x in rows.adjust)]
+    names.update(name for where in wheres if where for name in where.columns)
+    names.update(rows.time.own.sources if rows.time.own else ())
+    return names
 
 
 class Ignored(Part):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ from pipelines.sources.files.csv_reader import read_csv
 from pipelines.sources.files.json_reader import read_json_document, read_json_lines
 from pipelines.sources.files.mapping import File
 from pipelines.sources.files.records import BATCH_ROWS, LINE, Columns, Records, no_broken
+from pipelines.sources.files.sheets import read_sheet
 from pipelines.sources.files.unpack import open_members
 
 TEXT_BYTES: Final = 64 * MIB
@@ -27,34 +29,50 @@ def read_records(path: Path, file: File, name: str, columns: Columns) -> Iterato
     Raises SourceFormatError for a structural fault: an unsafe archive, a missing or unknown column, a truncated file, or bytes
     that are not text. Raises LimitError for what exceeds a limit.
     """
-    if file.format == "parquet":
-        yield from _parquet(path, name, columns)
+    for records in _raw_records(path, file, name, columns):
+        lacking = columns.optional - set(records.frame.columns)
+        if not lacking:
+            yield records
+            continue
+        frame = records.frame.with_columns(pl.lit(None, dtype=pl.String).alias(column) for column in sorted(lacking))
+        yield replace(records, frame=frame, missing=lacking)
+
+
+def _raw_records(path: Path, file: File, name: str, columns: Columns) -> Iterator[Records]:
+    if file.format in {"parquet", "feather"}:
+        yield from _table(path, file.format, name, columns)
+        return
+    if file.format == "xlsx":
+        yield from read_sheet(path, file.sheet, name, columns)
         return
     first_line = 1
-    for member in open_members(path, name=name, pattern=file.member):
+    for member in open_members(path, name=name, pattern=file.member, ignored=file.ignore_members):
         with closing(member.stream) as stream:
-            if file.format == "csv":
-                reader = read_csv(stream, member, file.delimiter, columns, first_line)
-            elif file.format == "jsonl":
-                reader = read_json_lines(stream, member, file.record_path, columns, first_line)
-            else:
-                reader = read_json_document(stream, member, file.record_path, columns, first_line)
-            for records, next_line in reader:
+            readers = {"csv": read_csv, "jsonl": read_json_lines, "json": read_json_document}
+            for records, next_line in readers[file.format](stream, member, file, columns, first_line):
                 first_line = next_line
                 yield records
 
 
-def _parquet(path: Path, name: str, columns: Columns) -> Iterator[Records]:
+KINDS: Final = {"parquet": "Parquet", "feather": "Feather (Arrow IPC)"}
+
+
+def _table(path: Path, kind: str, name: str, columns: Columns) -> Iterator[Records]:
     limits = current()
     try:
-        scan = pl.scan_parquet(path, glob=False)
+        scan = pl.scan_parquet(path, glob=False) if kind == "parquet" else pl.scan_ipc(path)
         schema = scan.collect_schema()
-        columns.check(schema.names(), place=name)
+        if not schema:
+            raise SourceFormatError(f"{name}: the file has no columns. Obtain it again.")
+        names = dict(zip(schema.names(), columns.renamed(schema.names()), strict=True))
+        columns.check(list(names.values()), place=name)
         rows = scan.select(pl.len()).collect().item()
         if rows > limits.landing_rows:
             raise exceeded(name, "landing_rows", f"{rows:,} rows", advice="Split the file.")
         wanted = [
-            _flat(x, schema[x], name, columns) for x in schema if columns.wide or x in columns.used | columns.ignored
+            _flat(x, schema[x], name, columns).alias(names[x])
+            for x in schema
+            if columns.takes_any or names[x] in columns.known
         ]
         held = 0
         for start in range(0, max(rows, 1), BATCH_ROWS):
@@ -65,13 +83,14 @@ def _parquet(path: Path, name: str, columns: Columns) -> Iterator[Records]:
                 raise exceeded(
                     name, "unpacked_ratio", f"its texts unpack to {held:,} bytes or more, as a decompression bomb does"
                 )
+            frame = frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
             numbers = pl.int_range(start + 1, start + frame.height + 1, dtype=pl.Int64, eager=True).alias(LINE)
             frame = frame.with_columns(numbers)
             step = max(1, BATCH_ROWS // max(1, texts // TEXT_BYTES))
             for part in frame.iter_slices(step) if frame.height else (frame,):
                 yield Records(part, no_broken())
-    except (pl.exceptions.ComputeError, OSError) as error:
-        raise SourceFormatError(f"{name}: not a readable Parquet file ({error}). Obtain it again.") from error
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise SourceFormatError(f"{name}: not a readable {KINDS[kind]} file ({error}). Obtain it again.") from error
 
 
 def _flat(column: str, dtype: pl.DataType, name: str, columns: Columns) -> pl.Expr:
@@ -84,7 +103,7 @@ def _flat(column: str, dtype: pl.DataType, name: str, columns: Columns) -> pl.Ex
         inner = [x for one in inner for x in _inner(one)]
     if inner:
         raise exceeded(name, "nesting", f"column {column!r} has values nested more than {current().nesting} deep")
-    if column not in columns.ignored:
+    if column in columns.used | columns.optional or not (column in columns.ignored or columns.takes_any):
         raise SourceFormatError(
             f"{name}: column {column!r} holds lists or structs. Write its values into columns of their own, or list it in ignore."
         )
@@ -105,7 +124,7 @@ def _text_bytes(frame: pl.DataFrame, name: str) -> int:
     """
     total = 0
     for series in frame.select(pl.col(pl.String, pl.Categorical, pl.Enum, pl.Binary)):
-        named = series.unique().cast(pl.String) if series.dtype in {pl.Categorical, pl.Enum} else series
+        named = series.unique().cast(pl.String) if isinstance(series.dtype, pl.Categorical | pl.Enum) else series
         sizes = named.bin.size() if named.dtype == pl.Binary else named.str.len_bytes()
         longest = int(sizes.max() or 0)  # type: ignore[arg-type]
         if longest > current().record_bytes:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import polars as pl
@@ -14,15 +15,22 @@ from pipelines.core.limits import current, exceeded
 
 BATCH_ROWS: Final = 1_000_000
 LINE: Final = "_line"
+SKIPPED: Final = "lines that skip_line matches"
+"""What such lines count as."""
+EVERY: Final = "*"
+"""In `ignore`: every column that no rule reads."""
 
 
 @dataclass(frozen=True)
 class Records:
     """A batch of records: every column as text (or null) except typed Parquet columns, and `_line`. `broken` holds lines that are
-    not valid records (too few or too many cells): line, detail, raw."""
+    not valid records (too few or too many cells): line, detail, raw. `ignored` counts lines that a rule leaves out, by the
+    rule; `missing` are optional columns that the file lacks, which are null in the frame."""
 
     frame: pl.DataFrame
     broken: pl.DataFrame
+    ignored: Mapping[str, int] = field(default_factory=dict)
+    missing: frozenset[str] = frozenset()
 
 
 BROKEN_SCHEMA: Final[dict[str, pl.DataType]] = {"line": pl.Int64(), "detail": pl.String(), "raw": pl.String()}
@@ -30,11 +38,29 @@ BROKEN_SCHEMA: Final[dict[str, pl.DataType]] = {"line": pl.Int64(), "detail": pl
 
 @dataclass(frozen=True)
 class Columns:
-    """Required and allowed columns of a file."""
+    """Required and allowed columns of a file. `rename` pairs regular expressions with the names that columns get."""
 
     used: frozenset[str]
     ignored: frozenset[str]
     wide: bool
+    optional: frozenset[str] = frozenset()
+    rename: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def known(self) -> frozenset[str]:
+        """All columns of the mapping."""
+        return self.used | self.ignored | self.optional
+
+    @property
+    def takes_any(self) -> bool:
+        """Whether other columns may come, too."""
+        return self.wide or EVERY in self.ignored
+
+    def renamed(self, names: Sequence[str]) -> list[str]:
+        """`names` as the mapping calls them."""
+        if not self.rename:
+            return list(names)
+        return [next((to for pattern, to in self.rename if re.fullmatch(pattern, name)), name) for name in names]
 
     def check(self, found: Sequence[str], *, place: str, hint: str = "", complete: bool = True) -> None:
         """Raise SourceFormatError if `found` does not match the mapping, LimitError if there are too many. Wide columns are
@@ -52,8 +78,8 @@ class Columns:
                 f"{place}: column {missing[0]!r} is missing{hint}; found {_some(found)}."
                 " Correct the file or the mapping."
             )
-        known = self.used | self.ignored
-        unknown = [] if self.wide else [name for name in found if name not in known]
+        known = self.known
+        unknown = [] if self.takes_any else [name for name in found if name not in known]
         if unknown:
             raise SourceFormatError(
                 f"{place}: column {unknown[0]!r} is not in the mapping. Use it in a rule or list it in ignore."
@@ -62,7 +88,7 @@ class Columns:
 
 def in_batches(records: Records) -> Iterator[Records]:
     """`records` in batches of at most BATCH_ROWS; broken lines are in the first batch, which may have no rows."""
-    yield Records(records.frame.head(BATCH_ROWS), records.broken)
+    yield Records(records.frame.head(BATCH_ROWS), records.broken, records.ignored)
     for start in range(BATCH_ROWS, records.frame.height, BATCH_ROWS):
         yield Records(records.frame.slice(start, BATCH_ROWS), no_broken())
 

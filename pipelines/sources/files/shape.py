@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import polars as pl
 
-from pipelines.contract.batch import NULL_CELLS_SCHEMA, REJECT_SCHEMA, ParsedBatch
+from pipelines.contract.batch import NULL_CELLS_SCHEMA, REJECT_SCHEMA, LeftOut, ParsedBatch
 from pipelines.contract.ddl import Contract, Table, polars_type
 from pipelines.sources.files.cells import SIZE, NullRule, cell_message, prepare, text_of, value_of
 from pipelines.sources.files.check import constant
 from pipelines.sources.files.instruments import InstrumentBook
-from pipelines.sources.files.mapping import PERIODS, File, Rows, Where
+from pipelines.sources.files.mapping import PERIODS, Cell, File, Rows, Where, columns_of
 from pipelines.sources.files.records import LINE
-from pipelines.sources.files.times import adjusted, to_instants, within_history
+from pipelines.sources.files.times import adjusted, file_instants, within_history
 from pipelines.sources.files.wide import FIELD, INSTRUMENT
+
+FORMING = "the newest period, still forming"
+"""What the rows of the newest time count as where the mapping drops them."""
 
 _EVENT = "_event"
 _SYMBOL = "_symbol"
@@ -51,31 +55,54 @@ class Shaper:
     book: InstrumentBook
     landing_id: str
     wide_names: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    missing: frozenset[str] = frozenset()
+    forming: datetime | None = None
 
     def batches(self, records: pl.DataFrame, raw: pl.Expr) -> Iterator[ParsedBatch]:
         """One batch per rule with rows. `records` has the cells, `_line` and `_field`; `raw` gives a rejected row as received, as
-        JSON. A row that no rule covers is rejected under the first rule's table."""
-        labeled = records.with_columns(to_instants(records[self.file.time.column], self.file.time).alias(_EVENT))
+        JSON. A row that no rule covers is rejected under the first rule's table; one that the mapping skips is counted."""
+        labeled = records.with_columns(file_instants(records, self.file.time).alias(_EVENT))
+        for reason, condition in self._skipped():
+            chosen = labeled.select(condition.fill_null(value=False)).to_series()
+            if chosen.any():
+                yield self.left_out({reason: int(chosen.sum())})
+                labeled = labeled.filter(~chosen)
         covered = pl.lit(value=False)
-        for rows in self.file.rows:
+        rules = [rows for rows in self.file.rows if not (rows.optional and columns_of(rows) & self.missing)]
+        if not rules and labeled.height:
+            fault = Fault(pl.lit(value=True), None, "unparsable", pl.lit("the file lacks columns of every rule"))
+            yield self.reject(labeled, fault, raw)
+            return
+        for rows in rules:
             part = labeled
             if rows.where is not None:
-                chosen = _meets(rows.where)
-                covered = covered | chosen
-                part = labeled.filter(chosen)
+                covering = _meets(rows.where)
+                covered = covered | covering
+                part = labeled.filter(covering)
             if part.height:
                 yield self._apply(rows, part, raw)
-        if all(rows.where is not None for rows in self.file.rows):
+        if all(rows.where is not None for rows in rules):
             uncovered = labeled.filter(~covered)
             if uncovered.height:
                 fault = Fault(pl.lit(value=True), None, "unparsable", pl.lit("no rule of the mapping covers this row"))
                 yield self.reject(uncovered, fault, raw)
 
+    def _skipped(self) -> Iterator[tuple[str, pl.Expr]]:
+        if self.forming is not None:
+            yield FORMING, pl.col(_EVENT) == self.forming
+        for skip in self.file.skip:
+            yield skip.because, _meets(skip.where)
+
+    def left_out(self, ignored: Mapping[str, int]) -> ParsedBatch:
+        """Records that are no rows, counted under the first rule's table."""
+        table = self.file.rows[0].table
+        return ParsedBatch(table, self.landing_id, _no_rows(), left_out=LeftOut(ignored=dict(ignored)))
+
     def reject(self, records: pl.DataFrame, fault: Fault, raw: pl.Expr) -> ParsedBatch:
         """Reject all of `records` for one reason, under the first rule's table."""
         table = self.contract.table(self.file.rows[0].table)
         if _EVENT not in records.columns:
-            event = to_instants(records[self.file.time.column], self.file.time)
+            event = file_instants(records, self.file.time)
             records = records.with_columns(event.alias(_EVENT))
         rejects = self._rejects(_flagged(records, [fault]), [fault], table, raw)
         return ParsedBatch(table=table.name, landing_id=self.landing_id, rows=_no_rows(), rejects=rejects)
@@ -84,7 +111,7 @@ class Shaper:
         """Records of a wide file without any value, counted per day and instrument under the first rule's table."""
         rows = self.file.rows[0]
         table = self.contract.table(rows.table)
-        label = to_instants(records[self.file.time.column], self.file.time)
+        label = file_instants(records, self.file.time)
         event = adjusted(label, shift=rows.time.shift, rounding=rows.time.round)
         named = self._named(rows, table, records.with_columns(event.alias(_EVENT)))
         counted = named.group_by(
@@ -97,7 +124,8 @@ class Shaper:
 
     def _apply(self, rows: Rows, part: pl.DataFrame, raw: pl.Expr) -> ParsedBatch:
         table = self.contract.table(rows.table)
-        event = within_history(adjusted(part[_EVENT], shift=rows.time.shift, rounding=rows.time.round))
+        label = part[_EVENT] if rows.time.own is None else file_instants(part, rows.time.own)
+        event = within_history(adjusted(label, shift=rows.time.shift, rounding=rows.time.round))
         work = prepare(self._named(rows, table, part.with_columns(event.alias(_EVENT))), rows.columns)
         values, faults = self._read(rows, table)
         shaped = _flagged(
@@ -125,31 +153,40 @@ class Shaper:
 
     def _read(self, rows: Rows, table: Table) -> tuple[dict[str, pl.Expr], list[Fault]]:
         """Expressions per column of the table, in table order, and possible faults in order of priority."""
-        time = self.file.time
+        time = rows.time.own or self.file.time
         wanted = f"is not a time in {' or '.join(time.format)} from 2009 to 2100"
-        no_time = cell_message(time.column, pl.col(time.column), wanted)
+        cells = pl.concat_str((pl.col(name).cast(pl.String) for name in time.sources), separator=" ", ignore_nulls=True)
+        no_time = cell_message(time.label, cells, wanted)
         faults = [Fault(_meets(x.where), None, "sentinel", pl.lit(x.because)) for x in self.file.distrust]
-        faults.append(Fault(pl.col(_EVENT).is_null(), time.column, "unparsable", no_time))
+        faults.append(Fault(pl.col(_EVENT).is_null(), time.sources[0], "unparsable", no_time))
         values: dict[str, pl.Expr] = {}
+        filled = self._filled(rows, table)
         for column in table.wire_columns:
             name = column.name
             if name == table.day_column:
                 values[name] = pl.col(_EVENT)
             elif name == "available_at":
                 values[name] = pl.col(_EVENT) + self._known_after(rows)
+                if rows.available.after == "period" and "period" not in rows.set:
+                    period = text_of(rows.columns["period"])
+                    detail = cell_message("period", period, f"is none of {', '.join(PERIODS)}")
+                    no_period = pl.col("=available_at").is_null()
+                    faults.append(Fault(no_period, rows.columns["period"].sources[0], "unparsable", detail))
             elif name == "instrument":
                 values[name] = pl.col(_SYMBOL)
                 detail = pl.format("no [[instrument]] rule of the mapping knows {}", pl.col(_NAME).fill_null("(empty)"))
                 faults.append(Fault(pl.col(_SYMBOL).is_null(), None, "unknown_instrument", detail))
-            elif name in rows.columns:
+            elif name in filled:
                 value = value_of(
-                    rows.columns[name],
+                    filled[name],
                     column,
                     null_rule=NullRule(self.file.absent),
                     shaped=f"={name}",
                     factor=_factor(rows, name),
                 )
                 values[name] = value.expression
+                if name not in rows.columns:
+                    continue
                 faults.append(Fault(value.wrong, value.source, "unparsable", value.detail))
             elif (fixed := _constant(rows, name, column.type)) is not None:
                 values[name] = fixed
@@ -157,7 +194,27 @@ class Shaper:
 
     def _known_after(self, rows: Rows) -> pl.Expr:
         lag = rows.available.lag
-        return pl.lit(lag + PERIODS[str(rows.set["period"])] if rows.available.after == "period" else lag)
+        if rows.available.after == "event":
+            return pl.lit(lag)
+        if "period" in rows.set:
+            return pl.lit(lag + PERIODS[str(rows.set["period"])])
+        known = {name: length + lag for name, length in PERIODS.items()}
+        period = text_of(rows.columns["period"])
+        return period.replace_strict(known, default=None, return_dtype=pl.Duration("us"))
+
+    def _filled(self, rows: Rows, table: Table) -> Mapping[str, Cell]:
+        """The rule's cells, and the total of both sides where it gives the sides alone."""
+        sides = [rows.columns.get(name) for name in ("long_usd", "short_usd")]
+        names = [cell.column for cell in sides if cell is not None and cell.is_plain and cell.column is not None]
+        if len(names) < 2 or "total_usd" in {*rows.columns, *rows.set} or "total_usd" not in table.column_names:
+            return rows.columns
+        if any({"long_usd", "short_usd"} & set(x.scale) for x in rows.adjust):
+            return rows.columns
+        alike = {(cell.scale, cell.clean, cell.absent_as) for cell in sides if cell is not None}
+        if len(alike) > 1:
+            return rows.columns
+        scale, clean, absent_as = alike.pop()
+        return {**rows.columns, "total_usd": Cell(sum=tuple(names), scale=scale, clean=clean, absent_as=absent_as)}
 
     def _rejects(self, rejected: pl.DataFrame, faults: list[Fault], table: Table, raw: pl.Expr) -> pl.DataFrame:
         if rejected.is_empty():
@@ -197,6 +254,11 @@ def _flagged(frame: pl.DataFrame, faults: list[Fault]) -> pl.DataFrame:
 
 def _meets(where: Where) -> pl.Expr:
     conditions = [pl.col(name).cast(pl.String).is_in(texts) for name, texts in where.cells.items()]
+    conditions += [pl.col(name).cast(pl.String).str.contains(_whole(text)) for name, text in where.like.items()]
+    conditions += [
+        ~pl.col(name).cast(pl.String).fill_null("").str.contains(_whole(text)) for name, text in where.unlike.items()
+    ]
+    conditions += [pl.col(name).cast(pl.String).fill_null("").str.strip_chars() == "" for name in where.empty]
     if where.instrument is not None:
         conditions.append(pl.col(_SYMBOL).is_in(where.instrument))
     if where.from_ is not None:
@@ -204,6 +266,10 @@ def _meets(where: Where) -> pl.Expr:
     if where.before is not None:
         conditions.append(pl.col(_EVENT) < pl.lit(where.before).cast(pl.Datetime("us")))
     return pl.all_horizontal(conditions).fill_null(value=False)
+
+
+def _whole(pattern: str) -> str:
+    return rf"\A(?:{pattern})\z"
 
 
 def _factor(rows: Rows, name: str) -> pl.Expr | None:

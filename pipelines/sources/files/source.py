@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
@@ -25,9 +26,11 @@ from pipelines.sources.files.cells import NullRule
 from pipelines.sources.files.check import check_mapping, load_mapping
 from pipelines.sources.files.instruments import InstrumentBook
 from pipelines.sources.files.mapping import EVENTS, File, Mapping
+from pipelines.sources.files.patterns import full_matches
 from pipelines.sources.files.reader import read_records
 from pipelines.sources.files.records import LINE, Columns, Records
 from pipelines.sources.files.shape import Fault, Shaper, as_json
+from pipelines.sources.files.times import file_instants
 from pipelines.sources.files.wide import FIELD, INSTRUMENT, WideLayout, lengthen, wide_layout
 
 __all__ = ["FileMatch", "Mapping", "land_matches", "load_mapping", "match_files", "open_landings", "parse"]
@@ -62,7 +65,7 @@ def match_files(mapping: Mapping, root: Path) -> list[FileMatch]:
     for path in paths:
         section = _section(mapping, path.name)
         if section is not None:
-            matches.append(FileMatch(path, path.name, section))
+            matches.append(FileMatch(path, _part(path, section), section))
         elif not any(fnmatchcase(path.name, ignored.pattern) for ignored in mapping.ignore):
             patterns = ", ".join(file.pattern for file in mapping.file)
             raise SourceFormatError(
@@ -121,7 +124,7 @@ def land_matches(
     return tuple(landed)
 
 
-PARSER_VERSION: Final = 1
+PARSER_VERSION: Final = 2
 """Raised by one when the same file and mapping give other rows, or what was refused can be read; see Feed.parser_version."""
 
 
@@ -163,15 +166,24 @@ def parse(landing: Landing, mapping: Mapping, contract: Contract) -> Iterator[Pa
             " Add a [[file]] for it."
         )
     book = InstrumentBook(mapping.instrument)
-    columns = Columns(used=file.used, ignored=frozenset(file.ignore), wide=file.wide is not None)
+    columns = columns_for(file)
     shaper = Shaper(file, contract, book, landing.landing_id)
+    named = names_in(file, landing.part, landing.original_name)
+    if file.last == "drop":
+        shaper = replace(shaper, forming=_newest(landing, file, columns, named))
     layout: WideLayout | None = None
     known: frozenset[str] = frozenset()
     for records in read_records(landing.path, file, landing.original_name, columns):
         if records.broken.height:
             yield _broken(records, file, landing)
+        if records.ignored:
+            yield shaper.left_out(records.ignored)
         if records.frame.is_empty():
             continue
+        if named:
+            records = replace(records, frame=records.frame.with_columns(named))
+        if records.missing != shaper.missing:
+            shaper = replace(shaper, missing=records.missing)
         if file.wide is None:
             yield from _long(records.frame, file, shaper)
             continue
@@ -180,15 +192,52 @@ def parse(landing: Landing, mapping: Mapping, contract: Contract) -> Iterator[Pa
             layout = wide_layout(
                 records.frame.columns,
                 file.wide,
-                used=file.used,
+                used=file.used | file.derived,
                 ignored=frozenset(file.ignore),
                 place=landing.original_name,
             )
-            shaper = Shaper(file, contract, book, landing.landing_id, layout.names)
+            shaper = replace(shaper, wide_names=layout.names)
         yield from _wide(records.frame, file, shaper, layout)
     instruments = book.rows()
     if instruments.height:
         yield ParsedBatch(table="instruments", landing_id=landing.landing_id, rows=instruments)
+
+
+def columns_for(file: File) -> Columns:
+    """The columns that files of a section must have, and may have."""
+    return Columns(
+        used=file.needed,
+        ignored=frozenset(file.ignore),
+        wide=file.wide is not None,
+        optional=(file.used - file.needed) | file.prefixed,
+        rename=tuple(file.rename.items()),
+    )
+
+
+def names_in(file: File, part: str, name: str) -> list[pl.Expr]:
+    """The columns that a file's name gives. Raises SourceFormatError if it does not match."""
+    if file.from_name is None:
+        return []
+    whole = part if file.folders else name
+    [found] = full_matches(file.from_name, [whole], place=f"{whole}, from_name")
+    if found is None:
+        raise SourceFormatError(f"{whole}: the name does not match from_name {file.from_name!r}. Correct one of them.")
+    return [pl.lit(text, dtype=pl.String).alias(group) for group, text in found.items()]
+
+
+def _newest(landing: Landing, file: File, columns: Columns, named: Sequence[pl.Expr]) -> datetime | None:
+    """The newest time of a file: its period is still forming."""
+    newest: datetime | None = None
+    for records in read_records(landing.path, file, landing.original_name, columns):
+        if records.frame.height:
+            found = file_instants(records.frame.with_columns(named), file.time).max()
+            newest = max((x for x in (newest, found) if isinstance(x, datetime)), default=None)
+    return newest
+
+
+def _part(path: Path, file: File) -> str:
+    """A file's name within the landing, with as many of its folders as its section says."""
+    return "/".join(path.absolute().parts[-1 - file.folders :])
 
 
 def _long(frame: pl.DataFrame, file: File, shaper: Shaper) -> Iterator[ParsedBatch]:

@@ -5,6 +5,8 @@ Shared by all line-based formats; independent of delimiters.
 
 from __future__ import annotations
 
+import codecs
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +17,16 @@ from pipelines.sources.files.unpack import ByteStream, Member
 
 BLOCK_BYTES: Final = 16 * MIB
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+
+_LOG: Final = logging.getLogger(__name__)
+
+# Bytes that cp1252 does not know, and control characters, which no text holds.
+_NO_CP1252: Final = bytes(
+    ord("?") + (byte == ord("?"))
+    if byte in {0x81, 0x8D, 0x8F, 0x90, 0x9D} or (byte < 0x20 and byte not in {9, 10, 13})
+    else byte
+    for byte in range(256)
+)
 
 
 @dataclass(frozen=True)
@@ -28,9 +40,16 @@ class Block:
     is_last: bool
 
 
-def text_blocks(stream: ByteStream, member: Member, *, size: int | None = None, quotes: bool = True) -> Iterator[Block]:
-    """The stream in blocks of about `size` bytes (None: BLOCK_BYTES) of whole lines. With `quotes`, a quoted cell that spans
-    lines is never split."""
+def text_blocks(
+    stream: ByteStream, member: Member, *, size: int | None = None, quotes: bool = True, encoding: str | None = None
+) -> Iterator[Block]:
+    """The stream in blocks of about `size` bytes (None: BLOCK_BYTES) of whole lines, as UTF-8. With `quotes`, a quoted cell that
+    spans lines is never split.
+
+    Without an `encoding`, bytes that are no UTF-8 are read as cp1252 if nothing before them needed UTF-8, with a warning.
+    """
+    stream = stream if encoding in {None, "utf-8"} else Transcoded(stream, encoding or "", member.name)
+    text = _Text(member, guess=encoding is None)
     rest = b""
     line = 1
     while True:
@@ -38,8 +57,7 @@ def text_blocks(stream: ByteStream, member: Member, *, size: int | None = None, 
         block = rest + chunk
         if not chunk:
             if block:
-                _check_text(block, member, line)
-                yield Block(block, line, block.count(b"\n"), is_last=True)
+                yield Block(text.checked(block, line), line, block.count(b"\n"), is_last=True)
             return
         _check_lines(block, member, line)
         cut = _cut(block) if quotes else block.rfind(b"\n") + 1
@@ -52,7 +70,7 @@ def text_blocks(stream: ByteStream, member: Member, *, size: int | None = None, 
             rest = block
             continue
         whole, rest = block[:cut], block[cut:]
-        _check_text(whole, member, line)
+        whole = text.checked(whole, line)
         ends = whole.count(b"\n")
         rest = rest or stream.read(1)  # the stream may end here: look ahead to mark the last block
         yield Block(whole, line, ends, is_last=not rest)
@@ -87,22 +105,75 @@ def _check_lines(block: bytes, member: Member, line: int) -> None:
         position = end + 1
 
 
-def _check_text(block: bytes, member: Member, line: int) -> None:
-    _check_lines(block, member, line)
-    position = block.find(b"\0")
-    reason = "a NUL byte"
-    if position < 0:
-        if block.isascii():
-            return
-        try:
-            block.decode("utf-8")
-        except UnicodeDecodeError as error:
-            position, reason = error.start, f"byte 0x{block[error.start]:02x} is not UTF-8"
-        else:
-            return
-    number = line + block.count(b"\n", 0, position)
-    column = position - block.rfind(b"\n", 0, position)
-    raise SourceFormatError(
-        f"{member.name}, line {number}, byte {column}: {reason}, near {block[max(position - 20, 0) : position + 20]!r}."
-        " Save the file as UTF-8 or obtain it again."
-    )
+@dataclass
+class _Text:
+    """The text of a stream: UTF-8, or from its first byte that is none on cp1252."""
+
+    member: Member
+    guess: bool
+    needs_utf_8: bool = False
+    is_cp1252: bool = False
+
+    def checked(self, block: bytes, line: int) -> bytes:
+        """`block` as UTF-8. Raises SourceFormatError for what is no text."""
+        _check_lines(block, self.member, line)
+        position = block.find(b"\0")
+        reason = "a NUL byte"
+        if position < 0:
+            if block.isascii():
+                return block
+            if not self.is_cp1252:
+                try:
+                    block.decode("utf-8")
+                except UnicodeDecodeError as error:
+                    self.needs_utf_8 = self.needs_utf_8 or not block[: error.start].isascii()
+                    position, reason = error.start, f"byte 0x{block[error.start]:02x} is not UTF-8"
+                else:
+                    self.needs_utf_8 = True
+                    return block
+            if self.guess and not self.needs_utf_8 and block.translate(_NO_CP1252) == block:
+                if not self.is_cp1252:
+                    self.is_cp1252 = True
+                    number = line + block.count(b"\n", 0, max(position, 0))
+                    _LOG.warning(
+                        "%s, line %d: the text is not UTF-8; it is read as cp1252 (Windows). "
+                        'Give encoding = "cp1252" in the mapping if that is right.',
+                        self.member.name, number,
+                    )  # fmt: skip
+                return block.decode("cp1252").encode()
+            position = max(position, 0)
+        number = line + block.count(b"\n", 0, position)
+        column = position - block.rfind(b"\n", 0, position)
+        raise SourceFormatError(
+            f"{self.member.name}, line {number}, byte {column}: {reason}, near "
+            f"{block[max(position - 20, 0) : position + 20]!r}. Save the file as UTF-8, give its encoding in the mapping, or"
+            " obtain it again."
+        )
+
+
+class Transcoded:
+    """A stream of text in another encoding, as UTF-8."""
+
+    def __init__(self, inner: ByteStream, encoding: str, name: str) -> None:
+        self._inner = inner
+        self._decoder = codecs.getincrementaldecoder(encoding)()
+        self._encoding = encoding
+        self._name = name
+        self._held = b""
+        self._ended = False
+
+    def read(self, size: int = -1, /) -> bytes:
+        while not self._ended and (size < 0 or len(self._held) < size):
+            chunk = self._inner.read(size)
+            self._ended = not chunk
+            try:
+                self._held += self._decoder.decode(chunk, final=self._ended).encode()
+            except (UnicodeError, ValueError) as error:
+                raise SourceFormatError(
+                    f"{self._name}: the text is not {self._encoding} ({error}). Correct encoding in the mapping."
+                ) from error
+        taken, self._held = (self._held, b"") if size < 0 else (self._held[:size], self._held[size:])
+        return taken
+
+    def close(self) -> None:
+        self._inner.close()

@@ -10,11 +10,13 @@ import gzip
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Final, Protocol
+
+import pyarrow as pa
 
 from pipelines.core.archives import check_members
 from pipelines.core.errors import SourceFormatError
@@ -27,6 +29,9 @@ times, zeros 1,000 times."""
 _GZIP: Final = b"\x1f\x8b"
 _ZIP: Final = b"PK\x03\x04"
 _EMPTY_ZIP: Final = b"PK\x05\x06"
+_CODECS: Final = {b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
+_SYSTEM_FILES: Final = ("._*", ".DS_Store", "Thumbs.db", "desktop.ini")
+"""What file managers put into archives beside the files."""
 
 
 class ByteStream(Protocol):
@@ -45,8 +50,9 @@ class Member:
     stream: ByteStream
 
 
-def open_members(path: Path, *, name: str, pattern: str) -> Iterator[Member]:
-    """The streams in `path`, originally named `name`, ordered by name. The container is detected from its first bytes.
+def open_members(path: Path, *, name: str, pattern: str, ignored: Sequence[str] = ()) -> Iterator[Member]:
+    """The streams in `path`, originally named `name`, ordered by name. The container is detected from its first bytes: gzip, zip,
+    Zstandard, LZ4 frames, or none. Members that match one of `ignored`, and what systems add to archives, are left out.
 
     Raises SourceFormatError for an archive that is damaged or unsafe, or has a member that does not match `pattern`.
     """
@@ -60,12 +66,19 @@ def open_members(path: Path, *, name: str, pattern: str) -> Iterator[Member]:
             stream = _Guarded(gzip.GzipFile(fileobj=packed), name=name, packed=path.stat().st_size)
             yield Member(name, stream)
     elif magic in {_ZIP, _EMPTY_ZIP}:
-        yield from _zip_members(path, name, pattern)
+        yield from _zip_members(path, name, pattern, ignored)
+    elif magic in _CODECS:
+        # Neither engine takes these for JSON lines, and only one of them for CSV.
+        try:
+            packed_stream = pa.CompressedInputStream(pa.OSFile(str(path)), _CODECS[magic])
+        except (OSError, pa.ArrowException) as error:
+            raise SourceFormatError(f"{name}: cannot be unpacked ({error}). Obtain it again.") from error
+        yield Member(name, _Guarded(packed_stream, name=name, packed=path.stat().st_size))
     else:
         yield Member(name, path.open("rb"))
 
 
-def _zip_members(path: Path, name: str, pattern: str) -> Iterator[Member]:
+def _zip_members(path: Path, name: str, pattern: str, ignored: Sequence[str]) -> Iterator[Member]:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
@@ -77,6 +90,7 @@ def _zip_members(path: Path, name: str, pattern: str) -> Iterator[Member]:
         check_members(archive, entries, name=name, members="archive_members", unpacked="unpacked_bytes")
         for entry in entries:
             _check_safe(entry, name)
+        entries = [x for x in entries if not _is_left_out(x.filename, ignored)]
         wrong = [entry.filename for entry in entries if not fnmatchcase(PurePosixPath(entry.filename).name, pattern)]
         if wrong or not entries:
             raise SourceFormatError(
@@ -91,6 +105,12 @@ def _zip_members(path: Path, name: str, pattern: str) -> Iterator[Member]:
                 raise SourceFormatError(f"{name}, member {entry.filename!r}: cannot be opened ({error}).") from error
             label = f"{name}, member {entry.filename!r}"
             yield Member(label, _Guarded(stream, name=label, packed=max(entry.compress_size, 1)))
+
+
+def _is_left_out(member: str, ignored: Sequence[str]) -> bool:
+    path = PurePosixPath(member)
+    is_system = "__MACOSX" in path.parts or any(fnmatchcase(path.name, x) for x in _SYSTEM_FILES)
+    return is_system or any(fnmatchcase(path.name, x) or fnmatchcase(member, x) for x in ignored)
 
 
 def _check_safe(entry: zipfile.ZipInfo, name: str) -> None:
