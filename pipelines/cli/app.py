@@ -8,7 +8,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from pipelines.cli import backup, demo, doctor, evaluate, ingest, landings, mappings, read, record, report_pages, serve, trace
+from pipelines.cli import (
+    backup,
+    demo,
+    doctor,
+    evaluate,
+    ingest,
+    landings,
+    mappings,
+    read,
+    record,
+    report_pages,
+    serve,
+    trace,
+)
 from pipelines.cli.grid import printable
 from pipelines.core import redaction
 from pipelines.core.errors import LeverhouseError

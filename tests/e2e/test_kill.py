@@ -75,6 +75,8 @@ def fingerprints_but_when_known(home: Path) -> dict[str, Fingerprint]:
                 columns = [row[0] for row in con.execute(f"describe {schema}.{name}").fetchall()]
                 kept = ", ".join(f'"{column}"' for column in columns if column != "available_at")
                 con.execute(f"create table memory_of_{schema}.{name} as select {kept} from {schema}.{name}")
+        # Outcomes are measured from when a signal was known.
+        con.execute("drop table memory_of_marts.signal_outcomes")
         found = fingerprint_schemas(con, "memory_of_clean", "memory_of_marts")
         for schema in ("clean", "marts"):
             con.execute(f"drop schema memory_of_{schema} cascade")

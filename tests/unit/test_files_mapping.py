@@ -66,7 +66,11 @@ def test_an_invalid_choice_lists_the_allowed_values(tmp_path: Path) -> None:
         ('contract_type = "linear"', 'contract_type = "linear"\ncontract_size = 1.0', "go together"),
         ('format = "csv"', 'format = "csv"\nrecord_path = "x"', "record_path belongs to formats json and jsonl"),
         ('format = "csv"', 'format = "csv"\ndecode = "x"', "decode is one of aave_liquidation_call"),
-        ('format = "%Y-%m-%d %H:%M:%S"', 'format = "typed"', "time format typed belongs to formats parquet and feather"),
+        (
+            'format = "%Y-%m-%d %H:%M:%S"',
+            'format = "typed"',
+            "time format typed belongs to formats parquet and feather",
+        ),
         ('lag = "5m" }', 'lag = "5m" }\nwhere = {}', "a condition needs cells, like, unlike, empty, instrument"),
     ],
 )
