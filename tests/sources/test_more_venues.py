@@ -357,7 +357,7 @@ def test_mexc_samples(samples_dir: Path) -> None:
         samples_dir, "mexc/kline.json", feed="candles", subject="ETH_USDT", known=linear("mexc", "ETH_USDT", 0.01)
     )
     assert candles.rows.select("open", "close", "volume_base", "volume_quote").row(0) == (
-        3492.2, 3491.3, 17.4, 60793.623,
+        3492.2, 3491.3, 1740 * 0.01, 60793.623,
     )  # fmt: skip
 
 

@@ -143,7 +143,7 @@ async def fetch_instruments(api: Api, job: Job) -> AsyncIterator[Page]:
     yield await api.get("/swap-api/v1/swap_contract_info")
 
 
-def labelled(page: Page) -> Sequence[Record]:
+def labeled(page: Page) -> Sequence[Record]:
     """Contracts with the class that their labels say: the first that is known, of tradfi_labels before labels; coins have none."""
 
     def class_of(record: Any) -> str | None:
@@ -157,9 +157,9 @@ def labelled(page: Page) -> Sequence[Record]:
 
 
 def parse_instruments(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
-    """Swaps that are traded now; contract_size is coin per contract, of contracts in coin dollars. An ETF that is labelled
+    """Swaps that are traded now; contract_size is coin per contract, of contracts in coin dollars. An ETF that is labeled
     as share and index is an index."""
-    found = read_records(pages, labelled, INSTRUMENTS, needed=having("contract_code", r"^[^-]+-[A-Z]+$"))
+    found = read_records(pages, labeled, INSTRUMENTS, needed=having("contract_code", r"^[^-]+-[A-Z]+$"))
     traded = kept(found.frame, pl.col("status") == LISTED, "delisted")
     frame = with_asset_class(perpetuals.named(NAME, traded), pl.col("stated"))
     yield perpetuals.instruments(
