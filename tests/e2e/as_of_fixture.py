@@ -40,7 +40,7 @@ def compare_known(now: Path, then: Path, at: datetime) -> list[Compared]:
             "from now.meta.columns where schema_name = 'marts' group by table_name "
             "having bool_or(column_name = 'available_at') and count(key_position) > 0 order by 1"
         ).fetchall()
-        return [_compare(con, *mart, at) for mart in marts]
+        return [_compare(con, name, key, columns, kinds, at) for name, key, columns, kinds in marts]
     finally:
         con.close()
 
