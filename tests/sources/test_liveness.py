@@ -24,7 +24,8 @@ from pipelines.sources import registry
 from pipelines.sources.instruments import INSTRUMENTS
 from tests.sources.conftest import FAST_RETRY, Clock
 from tests.sources.fuzz_fixture import emptied
-from tests.sources.venue_cases import VENUE_CASES, VenueCase
+from tests.sources.venue_case import VenueCase
+from tests.sources.venue_cases import VENUE_CASES
 
 MARKET = AnalyticMarket()
 CASES = {case.venue: case for case in VENUE_CASES}

@@ -172,19 +172,19 @@ def test_an_array_in_parts_is_the_array(records: list[Any], before: Any, size: i
         patch.setattr(json_arrays, "PART_BYTES", size)
         patch.setattr(json_arrays, "_SCAN_BYTES", size)
         text = orjson.dumps(document, option=option)
-        place = json_arrays.array_at(text, ["none.list", 'k"ey.list'], name="x")
-        assert place is not None
-        assert [one for part in json_arrays.elements(text, *place, name="x") for one in part] == records
+        place = json_arrays.array_on(text, ["none.list", 'k"ey.list'], (), name="x")
+        assert place is not None and place.rest == ()
+        assert [one for part in json_arrays.elements(text, place.start, place.end, name="x") for one in part] == records
         text = orjson.dumps(records, option=option)
-        assert json_arrays.array_at(text, [], name="x") == (0, len(text))
+        assert json_arrays.array_on(text, [], (), name="x") == json_arrays.ArrayPlace(0, len(text))
 
 
 @pytest.mark.parametrize("text", ["[1,2", "[1,2]]", "[1,,2]", "[1,]", '[{"a":1]', "[1 2]", '["a]'])
 def test_what_is_not_json_is_an_error_in_parts_too(text: str) -> None:
     def read() -> None:
-        place = json_arrays.array_at(text.encode(), [], name="x")
+        place = json_arrays.array_on(text.encode(), [], (), name="x")
         assert place is not None
-        list(json_arrays.elements(text.encode(), *place, name="x"))
+        list(json_arrays.elements(text.encode(), place.start, place.end, name="x"))
 
     with pytest.raises(SourceFormatError, match=r"x, line 1, byte \d+: not JSON"):
         read()

@@ -29,7 +29,7 @@ _KINDS: Final = bytes(
 _SPACE: Final = re.compile(rb"[ \t\r\n]*")
 _KEY: Final = re.compile(rb'[ \t\r\n]*("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
 
-_SCALAR: Final = re.compile(rb'"(?:[^"\\\\]|\\\\.)*"|-?[0-9][-+0-9.eE]*|true|false|null', re.DOTALL)
+_SCALAR: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9][-+0-9.eE]*|true|false|null', re.DOTALL)
 
 Positions = npt.NDArray[np.int64]
 

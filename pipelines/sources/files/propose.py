@@ -238,10 +238,10 @@ class _Proposal:
             if cells.is_empty():
                 continue
             for format_ in ("epoch", "iso", *_FORMATS):
-                for zone in (None, "UTC"):
-                    time = Time.model_validate({"column": name, "format": format_, "zone": zone})
+                for assumed in (None, "UTC"):
+                    time = Time.model_validate({"column": name, "format": format_, "zone": assumed})
                     if to_instants(cells, time).null_count() == 0:
-                        local = f', zone = "{self._zone(asked)}"' if zone else ""
+                        local = f', zone = "{self._zone(asked)}"' if assumed else ""
                         return f'{{ column = "{name}", format = "{format_}"{local} }}', [name], time
         asked.append("no column holds times in one known format: write [file.time] by hand")
         return "", [], None

@@ -138,7 +138,7 @@ def _rows(document: Any, path: str = "") -> tuple[str, list[Mapping[str, Any]]] 
             inner = next((key for key, value in document[0].items() if isinstance(value, list) and value), None)
             if inner is not None and isinstance(document[0][inner][0], dict):
                 around = {key: value for key, value in document[0].items() if not isinstance(value, list | dict)}
-                below = [{**around, **row} for row in document[0][inner][:SAMPLE_ROWS]]
+                below: list[Mapping[str, Any]] = [{**around, **row} for row in document[0][inner][:SAMPLE_ROWS]]
                 return (f"{path}.{inner}".lstrip("."), below)
             return path, document[:SAMPLE_ROWS]
         if isinstance(document[0], list):
