@@ -31,7 +31,16 @@ from pipelines.sources.files.records import LINE, Columns, Records
 from pipelines.sources.files.shape import Fault, Shaper, as_json
 from pipelines.sources.files.wide import FIELD, INSTRUMENT, WideLayout, lengthen, wide_layout
 
-__all__ = ["FileMatch", "Mapping", "land_matches", "load_mapping", "match_files", "open_landings", "parse"]
+__all__ = [
+    "FileMatch",
+    "Mapping",
+    "covered_files",
+    "land_matches",
+    "load_mapping",
+    "match_files",
+    "open_landings",
+    "parse",
+]
 
 PARTITION: Final = "history"
 """The single partition of imported files, which are not scheduled by day."""
@@ -80,6 +89,45 @@ def match_files(mapping: Mapping, root: Path) -> list[FileMatch]:
             )
     _check_unique_names(mapping, matches)
     return matches
+
+
+def covered_files(mapping: Mapping, paths: Sequence[Path]) -> tuple[list[FileMatch], list[Path]]:
+    """The files at `paths` (files, or folders to search) that `mapping` imports, and those that it says nothing about.
+
+    Raises SourceFormatError if there is none to import, or if a folder lacks a file for a required pattern.
+    """
+    matches: dict[Path, FileMatch] = {}
+    uncovered: list[Path] = []
+    for root in paths:
+        if not root.exists():
+            raise SourceFormatError(f"{mapping.source}: {root} does not exist. Check the path.")
+        found = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
+        for path in found:
+            if any(part.startswith(".") for part in path.relative_to(root).parts):
+                continue
+            one = match_files(mapping, path) if is_covered(mapping, path.name) else []
+            matches.update({match.path: match for match in one})
+            if not one and not any(fnmatchcase(path.name, ignored.pattern) for ignored in mapping.ignore):
+                uncovered.append(path)
+        held = {match.file.pattern for path, match in matches.items() if path.is_relative_to(root)}
+        lacking = [file.pattern for file in mapping.file if file.required and file.pattern not in held]
+        if root.is_dir() and lacking:
+            raise SourceFormatError(
+                f"{mapping.source}: no file in {root} matches {lacking[0]!r}. Add the file, or set required = false."
+            )
+    _check_unique_names(mapping, list(matches.values()))
+    if not matches:
+        patterns = ", ".join(file.pattern for file in mapping.file)
+        named = f"{uncovered[0]} matches no pattern of" if uncovered else "nothing to import matches"
+        raise SourceFormatError(
+            f"{mapping.source}: {named} {mapping.path.name} ({patterns}). Add a [[file]] for it, or an [[ignore]] with the reason."
+        )
+    return list(matches.values()), uncovered
+
+
+def is_covered(mapping: Mapping, name: str) -> bool:
+    """Whether a file of this name is imported."""
+    return any(fnmatchcase(name, file.pattern) for file in mapping.file)
 
 
 def land_matches(
