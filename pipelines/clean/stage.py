@@ -170,7 +170,7 @@ class Stage:
                 min(line) as line, arg_min(detail, coalesce(line, 0)) as detail, arg_min(raw, coalesce(line, 0)) as raw
             from stage_rejects
             group by table_name, reason, field
-            order by rows desc, all
+            order by rows desc, 1, 2, 3
             limit {REJECT_KINDS}
         """).pl()
         return [{**row, "file": names.get(row["file"], row["file"])} for row in found.iter_rows(named=True)]

@@ -176,8 +176,8 @@ def check_venues(data_set: DataSet, known: Collection[str]) -> None:
         if isinstance(name, str) and name not in known and name not in declared:
             faults.append(
                 f"{place}: no venue {name!r} is known; known are {', '.join(sorted({*known, *declared}))}."
-                f"{nearest(name.lower(), {*known, *declared})} If it is another one, declare it: "
-                f'[[venue]] with name = "{name.lower()}" and because = "what it is"'
+                f"{nearest(name.lower(), {*known, *declared})} A new one is declared in the mapping: "
+                '[[venue]] with name = "its id in lower case" and because = "what it is"'
             )
 
     for number, rule in enumerate(data_set.instrument):
