@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 import polars as pl
@@ -31,6 +31,13 @@ from pipelines.storage.query import exactly, execute_with, first_row, scalar, tr
 
 STAGE_ROWS_PER_PASS: Final = 5_000_000
 """Keys compared per pass: bounds the memory of deduplication (8 bytes per row, plus a set of the same size)."""
+
+
+REJECT_KINDS: Final = 25
+"""Kinds of rejected rows that are shown one by one."""
+
+PREVIEW_ROWS: Final = 20
+"""Rows of a table that a trial shows as they would be."""
 
 
 class Stage:
@@ -155,6 +162,54 @@ class Stage:
                       duplicates=duplicates, quarantined=quarantined)
             for name, (received, accepted, duplicates, quarantined) in sorted(self._totals().items())
         ]  # fmt: skip
+
+    def quarantine(self) -> pl.DataFrame:
+        """Every rejected row, with the columns of ops.quarantine."""
+        return self.con.sql(
+            "select table_name, trade_date, landing_id, line, field, instrument, reason, detail, raw from stage_rejects "
+            "order by all"
+        ).pl()
+
+    def reject_counts(self, names: Mapping[str, str]) -> list[Mapping[str, Any]]:
+        """Rejected rows by table, reason and column, the most first, with file, line, message and content of the first of each.
+
+        `names` are the names of the files by landing.
+        """
+        found = self.con.sql(f"""
+            select
+                table_name as "table", reason, field as "column", count(*) as rows, arg_min(landing_id, coalesce(line, 0)) as file,
+                min(line) as line, arg_min(detail, coalesce(line, 0)) as detail, arg_min(raw, coalesce(line, 0)) as raw
+            from stage_rejects
+            group by table_name, reason, field
+            order by rows desc, 1, 2, 3
+            limit {REJECT_KINDS}
+        """).pl()
+        return [{**row, "file": names.get(row["file"], row["file"])} for row in found.iter_rows(named=True)]
+
+    def counts(self) -> list[Mapping[str, Any]]:
+        """Rows by table and outcome, and the days they are of."""
+        found: list[Mapping[str, Any]] = []
+        for name, (received, accepted, duplicates, quarantined) in sorted(self._totals().items()):
+            first, last = first_row(self.con, f"select min(trade_date), max(trade_date) from accepted_{name}")
+            ignored = sum(x.left_out[name].records for x in self.pending if name in x.left_out)
+            found.append({
+                "table": name, "received": received, "accepted": accepted, "duplicates": duplicates,
+                "quarantined": quarantined, "ignored": ignored, "first_day": first, "last_day": last,
+            })  # fmt: skip
+        return found
+
+    def preview(self) -> dict[str, tuple[Mapping[str, Any], ...]]:
+        """Some accepted rows of every table, without what the loader adds."""
+        return {
+            name: tuple(
+                self.con.sql(
+                    f"select * exclude (source, landing_id, loaded_at) from accepted_{name} limit {PREVIEW_ROWS}"
+                )
+                .pl()
+                .iter_rows(named=True)
+            )
+            for name in sorted(self.tables)
+        }
 
     def commit(
         self, load_seq: int, work: Work, rules: SourceRules, results: Sequence[CheckResult]

@@ -147,6 +147,7 @@ def check_local(settings: Settings, progress: Callable[[str, int, int], None]) -
         "writer lock": lambda: [_lock(settings)],
         "mappings": lambda: _mappings(settings),
         "inbox": lambda: [_inbox(settings)],
+        "imports": lambda: _refused_imports(settings),
         "landings": lambda: [_landings(settings, progress)],
         "refused landings": lambda: [_refused(settings)],
         "database": lambda: [_database(settings)],
@@ -295,13 +296,31 @@ def _mappings(settings: Settings) -> Iterator[Finding]:
 
 
 def _inbox(settings: Settings) -> Finding:
-    from pipelines.operations.datasets import refused_in_inbox
+    from pipelines.operations.datasets import find_datasets, refused_in_inbox, uncovered_in_inbox
 
     refused = refused_in_inbox(settings)
     if refused:
         found = f"{len(refused)} links or special files are not imported: {refused[0]}"
         return Finding("inbox", "wrong", found, "put the files themselves there")
-    return Finding("inbox", "ok", "no links or special files")
+    uncovered = uncovered_in_inbox(settings, find_datasets(settings))
+    if uncovered:
+        found = f"{len(uncovered)} file(s) are not imported because no mapping covers them: {uncovered[0]}"
+        return Finding("inbox", "wrong", found, "write a mapping, add an [[ignore]], or take them out of the inbox")
+    return Finding("inbox", "ok", "nothing that cannot be imported")
+
+
+def _refused_imports(settings: Settings) -> Iterator[Finding]:
+    from pipelines.operations.import_check import refused_imports
+
+    found = refused_imports(settings)
+    for one in found:
+        sample = f" Sample: {'; '.join(one.sample[:3])}" if one.sample else ""
+        yield Finding(
+            "import", "wrong", f"{one.source} {one.part} was refused ({one.reason}): {one.detail}{sample}",
+            f"correct it and import it again, or 'leverhouse forget {one.source.removeprefix('files.')}'",
+        )  # fmt: skip
+    if not found:
+        yield Finding("imports", "ok", "none refused")
 
 
 def _landings(settings: Settings, progress: Callable[[str, int, int], None]) -> Finding:

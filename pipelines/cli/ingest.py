@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 from pipelines.cli.mappings import chosen_mapping
-from pipelines.cli.report import print_nothing_new, print_run
+from pipelines.cli.report import print_nothing_new, print_run, print_trial, uncovered_note
 from pipelines.cli.screen import Screen
 from pipelines.cli.session import Session, open_session
 from pipelines.core.errors import ConfigError, MappingError
@@ -26,6 +26,7 @@ from pipelines.operations.datasets import (
     find_datasets,
     read_dataset,
     refused_in_inbox,
+    uncovered_in_inbox,
     waiting_files,
 )
 
@@ -40,6 +41,10 @@ Assets = Annotated[str | None, typer.Option("--assets", help="Comma-separated as
 AsOfClock = Literal["fetched", "available"]
 Force = Annotated[bool, typer.Option("--force", help="Build everything, also what has not changed.")]
 Again = Annotated[bool, typer.Option("--again", help="Fetch again what is landed and final.")]
+
+
+UNCOVERED_EXIT_CODE: Final = 1
+"""Exit code of a command that did everything but import files that no mapping covers."""
 
 
 def register(app: typer.Typer) -> None:
@@ -65,23 +70,78 @@ def import_(
         str | None, typer.Option("--vendor", help="Built-in mapping instead; 'leverhouse mapping vendors' lists them.")
     ] = None,
     root: Root = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Check only: show rows, rejected rows and warnings; land and load nothing."),
+    ] = False,
+    accept: Annotated[
+        str | None,
+        typer.Option("--accept", metavar="WHY", help="Take files that the checks refuse; why is kept with them."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Land files and load them into the clean tables. Importing the same file again changes nothing."""
+    """Check files, land those that pass, and load them into the clean tables. Importing the same file again changes nothing.
+
+    The mapping is compared with the tables, the files are parsed and judged, and rejected rows and warnings are shown with file,
+    line and value. A refused file is not landed and stays where it is; 'leverhouse status' keeps saying why. A corrected mapping
+    is used for every file of its data set, those landed before too; 'leverhouse forget' undoes an import.
+    """
     settings = Settings.load()
-    dataset = read_dataset(chosen_mapping(mapping, vendor))
-    if dataset.fault is not None:
-        raise MappingError(dataset.fault)
     if bool(files) == (root is not None):
         raise ConfigError("import: give either files or a folder with --root.")
+    dataset = _checked_mapping(settings, chosen_mapping(mapping, vendor))
+    if dry_run:
+        _try_import(
+            settings, dataset, [root.resolve()] if root else [f.resolve() for f in files or []], as_json=as_json
+        )
+        return
     config: dict[str, Any] = (
         {"root": str(root.resolve())} if root else {"files": [str(f.resolve()) for f in files or []]}
     )
+    if accept is not None:
+        config["accept"] = accept
     screen = Screen()
     with open_session(settings, screen, mappings=[dataset.mapping]) as session:
         _ingest(session, {dataset.name: config})
     print_run(screen, session, as_json=as_json)
     session.raise_errors()
+    _leave_uncovered([path for report in session.record.imports for path in report.uncovered])
+
+
+def _checked_mapping(settings: Settings, path: Path) -> Dataset:
+    """The data set of a mapping that fits the tables. Raises MappingError at once, before anything is opened."""
+    from pipelines.contract.ddl import load_contract
+    from pipelines.operations.import_check import check_venues, known_venues
+    from pipelines.sources.files.source import load_mapping
+
+    dataset = read_dataset(path)
+    loaded = load_mapping(path, contract=load_contract(settings.schema_dir))
+    check_venues(loaded, known_venues(settings))
+    if dataset.fault is not None:
+        raise MappingError(dataset.fault)
+    return dataset
+
+
+def _try_import(settings: Settings, dataset: Dataset, paths: Sequence[Path], *, as_json: bool) -> None:
+    """Check files without landing or loading them."""
+    from pipelines.cli.screen import Bar
+    from pipelines.core.paths import prepare_home
+    from pipelines.operations.import_check import import_checked
+    from pipelines.operations.load import LoadOutcome
+
+    screen = Screen()
+    prepare_home(settings)
+    with Bar(screen) as bar, screen.quiet(settings.dagster_home / "logs" / "leverhouse.log"):
+        report = import_checked(settings, dataset.mapping, paths=paths, dry_run=True, progress=bar.show)
+    print_trial(screen, report, as_json=as_json)
+    LoadOutcome((report.load,), {}).raise_failures()
+    _leave_uncovered(report.uncovered)
+
+
+def _leave_uncovered(uncovered: Sequence[Path]) -> None:
+    """Exit with 1 where files were left alone because no mapping covers them. They were named already."""
+    if uncovered:
+        raise typer.Exit(UNCOVERED_EXIT_CODE)
 
 
 def run(*, root: Root = None, force: Force = False, as_json: Json = False) -> None:
@@ -264,7 +324,7 @@ def _run(settings: Settings, *, root: Path | None, force: bool, as_json: bool) -
             return
     seen = seen_now(settings)
     datasets = find_datasets(settings)
-    configs, notes = _waiting(settings, datasets) if root is None else _claimed(datasets, root.resolve())
+    configs, notes, uncovered = _waiting(settings, datasets) if root is None else _claimed(datasets, root.resolve())
     with open_session(settings, screen) as session:
         from pipelines.defs.jobs import BUILD
 
@@ -279,6 +339,7 @@ def _run(settings: Settings, *, root: Path | None, force: bool, as_json: bool) -
         screen.note(text)
     print_run(screen, session, as_json=as_json)
     session.raise_errors()
+    _leave_uncovered([*uncovered, *(path for report in session.record.imports for path in report.uncovered)])
 
 
 def _note_current(session: Session, seen: Mapping[str, str]) -> None:
@@ -292,20 +353,23 @@ def _note_current(session: Session, seen: Mapping[str, str]) -> None:
     note(session.settings, seen, landing=loaded.found, until=loaded.until, now=utc_now())
 
 
-def _waiting(settings: Settings, datasets: Sequence[Dataset]) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """Data sets with files in their inbox, and notes on the folders of the inbox that belong to none."""
+Waiting = tuple[dict[str, dict[str, Any]], list[str], list[Path]]
+"""Configurations of data sets to import, notes on what is not imported, and the files that no mapping covers."""
+
+
+def _waiting(settings: Settings, datasets: Sequence[Dataset]) -> Waiting:
+    """Data sets with files in their inbox, and what in the inbox belongs to none."""
     now = time.time()
-    waiting = {dataset.name: waiting_files(settings, dataset.name, now=now) for dataset in datasets}
-    folders = [path for path in settings.inbox_dir.glob("*") if path.is_dir()] if settings.inbox_dir.is_dir() else []
-    unknown = sorted(path for path in folders if path.name not in waiting and any(path.rglob("*")))
-    notes = [f"not imported: {path}: no mapping for data set {path.name!r}" for path in unknown]
-    notes += [
-        f"not imported: {path} is no regular file; put the file itself there" for path in refused_in_inbox(settings)
-    ]
-    return {name: {"files": [str(file) for file in files]} for name, files in waiting.items() if files}, notes
+    waiting = {dataset.name: waiting_files(settings, dataset, now=now) for dataset in datasets}
+    refused = refused_in_inbox(settings)
+    uncovered = [path for path in uncovered_in_inbox(settings, datasets) if path not in refused]
+    notes = [uncovered_note(settings, path, waiting) for path in uncovered]
+    notes += [f"not imported: {path} is no regular file; put the file itself there" for path in refused]
+    configs = {name: {"files": [str(file) for file in files]} for name, files in waiting.items() if files}
+    return configs, notes, uncovered
 
 
-def _claimed(datasets: Sequence[Dataset], root: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
+def _claimed(datasets: Sequence[Dataset], root: Path) -> Waiting:
     """Data sets with folders below `root`, and notes on the folders that match no mapping."""
     claims = claim_folders(datasets, root)
     if not claims.folders:
@@ -316,7 +380,8 @@ def _claimed(datasets: Sequence[Dataset], root: Path) -> tuple[dict[str, dict[st
     notes = [f"not imported: {path}: no mapping matches all of its files" for path in claims.unclaimed if path != root]
     notes += [f"no files for {d.name}: {d.fault or 'no folder below the root matches its mapping'}" for d in datasets
               if d.name not in claims.folders]  # fmt: skip
-    return {name: {"files": [str(folder) for folder in folders]} for name, folders in claims.folders.items()}, notes
+    configs = {name: {"files": [str(folder) for folder in folders]} for name, folders in claims.folders.items()}
+    return configs, notes, []
 
 
 def _ingest(session: Session, configs: dict[str, dict[str, Any]]) -> None:

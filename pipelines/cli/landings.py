@@ -128,9 +128,16 @@ def forget_data_set(
     because: Reason,
 ) -> None:
     """Undo an import: treat every landing of a data set as never landed. The next load removes its rows."""
-    store = _writable_store()
+    from pipelines.operations.import_check import forget_refusals, refused_imports
+
+    settings, store = Settings.load(), _writable_store()
     source = data_set if "." in data_set else f"files.{data_set}"
     chosen = store.all(source)
+    refused = [x for x in refused_imports(settings) if x.source == source]
+    forget_refusals(settings, source)
+    if not chosen and refused:
+        Screen().note(f"{len(refused)} refused import(s) of {source} forgotten; nothing of it is landed")
+        return
     if not chosen:
         known = sorted({one.source for one in store.all()})
         raise ConfigError(f"nothing is landed of {source}; there are landings of {', '.join(known) or 'no source'}.")

@@ -11,7 +11,13 @@ import typer
 from rich.markup import escape
 
 from pipelines.cli.grid import printable, records, spreadsheet_safe, table
-from pipelines.cli.report import print_missing, print_refused, print_refused_landings
+from pipelines.cli.report import (
+    print_missing,
+    print_refused,
+    print_refused_imports,
+    print_refused_landings,
+    uncovered_note,
+)
 from pipelines.cli.screen import Screen, plain, shown
 from pipelines.core.errors import ConfigError, PermanentError
 from pipelines.core.files import is_machine_fault
@@ -38,7 +44,9 @@ def status(
 ) -> None:
     """Show what the published file contains, how fresh it is, and what is missing."""
     from pipelines.extract.landing import utc_now
+    from pipelines.operations.datasets import find_datasets, uncovered_in_inbox
     from pipelines.operations.diagnostics import refused_landings
+    from pipelines.operations.import_check import refused_imports
     from pipelines.operations.recorders import recorder_reports
     from pipelines.storage.snapshots import inspect_snapshots
     from pipelines.storage.status import published_status
@@ -47,9 +55,16 @@ def status(
     settings = Settings.load()
     screen = Screen()
     refused = refused_landings(settings)
-    if not settings.published_database.exists() and refused and not as_json:
+    imports = refused_imports(settings)
+    uncovered = uncovered_in_inbox(settings, find_datasets(settings))
+    if not settings.published_database.exists() and not as_json:
         # What was refused must be readable before anything was ever published.
         print_refused_landings(screen, refused)
+        print_refused_imports(screen, imports)
+    if not as_json:
+        mapped = {dataset.name for dataset in find_datasets(settings)}
+        for path in uncovered:
+            screen.note(uncovered_note(settings, path, mapped))
     faults = list(inspect_snapshots(settings, full=False))
     if not as_json:
         # Before the file is opened, which what a client did to it may prevent.
@@ -65,6 +80,8 @@ def status(
                 "recorders": [plain(one) for one in recorders],
                 "newest_day": found.newest_day,
                 "refused_landings": [plain(one) for one in refused],
+                "refused_imports": [plain(one) for one in imports],
+                "uncovered": [str(path) for path in uncovered],
                 "snapshot_faults": [plain(fault) for fault in faults],
             }
         )
@@ -79,6 +96,7 @@ def status(
         screen.text(one.line)
     print_refused(screen, found)
     print_refused_landings(screen, refused)
+    print_refused_imports(screen, imports)
     print_missing(screen, found)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 from rich.markup import escape
@@ -12,10 +13,19 @@ from pipelines.cli.screen import Screen, plain, shown
 from pipelines.cli.session import Session
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import Refusal
+from pipelines.operations.import_check import ImportReport
+from pipelines.quality.batch import CheckResult
+from pipelines.quality.suites import SUITES
 from pipelines.storage.status import Missing, Refused, Status
 
 LINES: Final = 25
 """Maximum rows of a table on the screen; --json prints all."""
+
+SAMPLES: Final = 3
+"""Offending rows of a check on the screen."""
+
+RAW_LENGTH: Final = 120
+"""Characters of a rejected record on the screen."""
 
 
 def print_run(screen: Screen, session: Session, *, as_json: bool) -> None:
@@ -51,6 +61,23 @@ def print_run(screen: Screen, session: Session, *, as_json: bool) -> None:
                 "loaded": loads,
                 "failed": {source: str(error) for source, error in record.failures.items()},
                 "refused_landings": [plain(one) for one in record.refused],
+                "rejects": [{"source": x.source, **row} for x in record.imports for row in x.load.rejects],
+                "warnings": [
+                    *({"source": x.source, "note": note} for x in record.imports for note in x.notes),
+                    *(
+                        {
+                            "source": x.source,
+                            "check": f"{c.table}.{c.check_name}",
+                            "cause": c.cause,
+                            "observed": c.observed,
+                            "sample": c.sample,
+                        }
+                        for x in record.reports
+                        for c in x.checks
+                        if not c.passed
+                    ),
+                ],
+                "uncovered": [str(path) for x in record.imports for path in x.uncovered],
                 "build": _build(session),
                 "compared": {
                     tables: {"tables": one.tables, "differences": list(one.differences), "pending": one.pending}
@@ -63,7 +90,12 @@ def print_run(screen: Screen, session: Session, *, as_json: bool) -> None:
         )
         return
     screen.table("Loaded", loads, empty="nothing was pending")
-    print_refused_landings(screen, record.refused)
+    for report in record.imports:
+        print_import(screen, report)
+    for load in record.reports:
+        print_warnings(screen, load.source, load.checks)
+    imported = {refusal.landing_id for report in record.imports for refusal in report.load.refused}
+    print_refused_landings(screen, [x for x in record.refused if x.landing_id not in imported])
     for source, error in record.failures.items():
         screen.out.print(f"[red]not loaded[/red] {escape(shown(source))}: ", end="")
         screen.out.print(shown(str(error), keep="\n"), markup=False)
@@ -97,6 +129,66 @@ def print_nothing_new(screen: Screen, settings: Settings, since: datetime, *, as
     )
 
 
+def print_import(screen: Screen, report: ImportReport) -> None:
+    """What an import found: rejected rows, what is left open, and the files that no mapping covers."""
+    rejects = [
+        {**row, "raw": None if row["raw"] is None else row["raw"][:RAW_LENGTH]} for row in report.load.rejects[:LINES]
+    ]
+    if rejects:
+        screen.table(f"Rejected rows of {report.source}, with the first of each kind", rejects)
+    for note in report.notes:
+        screen.out.print(f"[yellow]warning[/yellow] {escape(shown(note))}")
+    for path in report.uncovered:
+        screen.note(f"not imported: {path}: the mapping has no pattern for it")
+    for refusal in report.load.refused:
+        screen.out.print(f"[red]refused[/red] {escape(shown(refusal.part))}: ", end="")
+        screen.out.print(shown(refusal.detail), markup=False)
+        for value in refusal.sample[:SAMPLES]:
+            screen.out.print(f"  {shown(value)}", markup=False)
+
+
+def print_warnings(screen: Screen, source: str, checks: Sequence[CheckResult]) -> None:
+    """Failed checks that did not refuse anything, with what they mean and samples."""
+    for check in [x for x in checks if not x.passed][:LINES]:
+        meaning = next((x.catches for x in SUITES[check.table] if x.name == check.check_name), "")
+        observed = ", ".join(f"{name} {value}" for name, value in check.observed.items())
+        text = f"{source} {check.table}.{check.check_name}: {check.cause or meaning} ({observed})"
+        screen.out.print(f"[yellow]warning[/yellow] {escape(shown(text))}")
+        for value in check.sample[:SAMPLES]:
+            screen.out.print(f"  {shown(str(value))}", markup=False)
+
+
+def print_trial(screen: Screen, report: ImportReport, *, as_json: bool) -> None:
+    """What an import would do."""
+    load = report.load
+    failed = [plain(check) for check in load.checks if not check.passed]
+    if as_json:
+        screen.json(
+            {
+                "source": report.source, "unchanged": [x.part for x in report.unchanged], "counts": list(load.counts),
+                "rows": load.preview, "rejects": list(load.rejects), "warnings": [*report.notes, *failed],
+                "refused": [plain(x) for x in load.refused], "uncovered": [str(path) for path in report.uncovered],
+            }
+        )  # fmt: skip
+        return
+    for table, rows in load.preview.items():
+        screen.table(f"{table}: {len(rows)} rows as they would be", rows)
+    print_import(screen, report)
+    print_warnings(screen, report.source, load.checks)
+    for one in report.unchanged:
+        screen.note(f"{one.part} is imported already, with this mapping")
+    screen.table(f"Would be loaded of {report.source}", load.counts)
+    screen.note("nothing was landed or loaded")
+
+
+def uncovered_note(settings: Settings, path: Path, mapped: Collection[str]) -> str:
+    """Why a file of the inbox is not imported."""
+    folder = path.relative_to(settings.inbox_dir).parts[0]
+    if folder in mapped:
+        return f"not imported: {path}: the mapping of {folder!r} has no pattern for it"
+    return f"not imported: {path}: no mapping for data set {folder!r}"
+
+
 def print_refused(screen: Screen, status: Status) -> None:
     """Quarantined rows by reason."""
     _print_first(screen, "In quarantine", status.refused, empty="no rows")
@@ -121,6 +213,22 @@ def print_refused_landings(screen: Screen, refusals: Sequence[Refusal]) -> None:
     screen.table(f"Refused landings{more}", rows)
     screen.note(
         "'leverhouse landing show ID' shows one; accept it if its data is right, forget it, or correct its mapping"
+    )
+
+
+def print_refused_imports(screen: Screen, refusals: Sequence[Refusal]) -> None:
+    """Files that were not imported because something in them is wrong, and what to do."""
+    if not refusals:
+        return
+    rows = [
+        {"source": x.source, "file": x.part, "reason": x.reason, "detail": x.detail,
+         "sample": "; ".join(x.sample[:SAMPLES]), "refused_at": x.refused_at}
+        for x in refusals[:LINES]
+    ]  # fmt: skip
+    more = f" (the first {LINES} of {len(refusals)})" if len(refusals) > LINES else ""
+    screen.table(f"Refused imports{more}", rows)
+    screen.note(
+        "correct the mapping or the file and import it again; its rejected rows are in the home's folder refused"
     )
 
 

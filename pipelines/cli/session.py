@@ -28,10 +28,11 @@ from pipelines.operations.observer import Observer
 if TYPE_CHECKING:
     import dagster as dg
 
-    from pipelines.clean.load import TableLoad
+    from pipelines.clean.load import LoadReport, TableLoad
     from pipelines.extract.fetch import FetchReport
-    from pipelines.extract.landing import Landing, Refusal
+    from pipelines.extract.landing import Refusal
     from pipelines.operations.build_report import BuildReport
+    from pipelines.operations.import_check import ImportReport
     from pipelines.operations.load import LoadOutcome
     from pipelines.operations.rebuild import Comparison
     from pipelines.report.build import Report
@@ -52,6 +53,8 @@ class Record(Observer):
     landings: dict[str, tuple[int, int]] = field(default_factory=dict)
     loads: list[tuple[str, TableLoad]] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
+    imports: list[ImportReport] = field(default_factory=list)
+    reports: list[LoadReport] = field(default_factory=list)
     failures: dict[str, LeverhouseError] = field(default_factory=dict)
     errors: list[tuple[str, BaseException]] = field(default_factory=list)
     outcome: LoadOutcome | None = None
@@ -63,10 +66,12 @@ class Record(Observer):
     def progress(self, what: str, done: int, total: int) -> None:
         self.bar.show(what, done, total)
 
-    def landed(self, dataset: str, landings: Sequence[Landing], *, new: int) -> None:
-        self.landings[dataset] = (len(landings), new)
-        if landings:
-            self.bar.line(f"landed {dataset}: {new} new of {len(landings)} files")
+    def imported(self, dataset: str, report: ImportReport) -> None:
+        files = len(report.landed) + len(report.unchanged) + len(report.load.refused)
+        self.landings[dataset] = (files, len(report.landed))
+        self.imports.append(report)
+        self._loaded_source(report.load)
+        self.bar.line(f"landed {dataset}: {len(report.landed)} new of {files} files")
 
     def fetched(self, reports: Sequence[FetchReport]) -> None:
         for report in reports:
@@ -88,14 +93,19 @@ class Record(Observer):
     def loaded(self, outcome: LoadOutcome) -> None:
         self.outcome = outcome
         for report in outcome.reports:
-            self.loads += [(report.source, load) for load in report.tables]
-            rows = sum(load.accepted for load in report.tables)
-            again = f", {report.reread} of them read again because the parser has changed" if report.reread else ""
-            self.bar.line(f"loaded {report.source}: {rows:,} rows from {report.landings} files{again}")
-        self.refused += outcome.refused
+            self._loaded_source(report)
         self.failures.update(outcome.failures)
         if not outcome.reports and not outcome.failures:
             self.bar.line("nothing pending: every landing is loaded")
+
+    def _loaded_source(self, report: LoadReport) -> None:
+        self.reports.append(report)
+        self.loads += [(report.source, load) for load in report.tables]
+        self.refused += report.refused
+        rows = sum(load.accepted for load in report.tables)
+        again = f", {report.reread} of them read again because the parser has changed" if report.reread else ""
+        if report.landings:
+            self.bar.line(f"loaded {report.source}: {rows:,} rows from {report.landings} files{again}")
 
     def compared(self, tables: str, comparison: Comparison | None) -> None:
         if comparison is None:

@@ -58,6 +58,11 @@ class LeftOut:
     outside: int = 0
     ignored: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def records(self) -> int:
+        """How many they are."""
+        return self.outside + sum(self.ignored.values())
+
     def __add__(self, other: LeftOut) -> LeftOut:
         rules = sorted({*self.ignored, *other.ignored})
         ignored = {rule: self.ignored.get(rule, 0) + other.ignored.get(rule, 0) for rule in rules}

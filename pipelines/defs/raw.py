@@ -1,17 +1,21 @@
-"""Landing assets of imported files, one per data set; operations.load.import_files does the work."""
+"""Landing assets of imported files, one per data set; operations.import_check does the work."""
 
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
 from pipelines.core.errors import MappingError
 from pipelines.core.settings import Settings
-from pipelines.defs.common import OWNERS, raw_key, step, table_metadata
+from pipelines.defs.common import OWNERS, WRITER_POOL, raw_key, step, table_metadata
 from pipelines.operations.datasets import Dataset, waiting_files
 from pipelines.operations.observer import Observer
+
+if TYPE_CHECKING:
+    from pipelines.extract.landing import Landing
 
 
 class FilesConfig(dg.Config):
@@ -19,6 +23,9 @@ class FilesConfig(dg.Config):
 
     files: list[str] = Field(default=[], description="Paths of single files.")
     root: str | None = Field(default=None, description="Folder to search for files that match the mapping.")
+    accept: str | None = Field(
+        default=None, description="Why the files are right, to take them although the gate refuses them."
+    )
 
 
 def build_raw_assets(
@@ -36,32 +43,36 @@ def _raw_asset(settings: Settings, dataset: Dataset, observer: Observer) -> dg.A
         group_name="landing",
         owners=OWNERS,
         kinds={"file"},
-        description=f"{description} Bytes as received, each with a manifest; place files in inbox/{dataset.name}/.",
+        pool=WRITER_POOL,
+        description=f"{description} Files are checked, then landed and loaded; place them in inbox/{dataset.name}/.",
         metadata={"mapping": dg.MetadataValue.path(dataset.mapping), "source": dataset.source},
     )
     def landing(context: dg.AssetExecutionContext, config: FilesConfig) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        from pipelines.extract.landing import LandingStore, utc_now
-        from pipelines.operations.load import import_files
+        from pipelines.extract.landing import LandingStore
+        from pipelines.operations.import_check import import_checked
+        from pipelines.operations.load import LoadOutcome
 
         with step(context, settings, observer):
             if dataset.fault is not None:
                 raise MappingError(dataset.fault)
-            started = utc_now()
-            waiting = waiting_files(settings, dataset.name, now=time.time())
+            waiting = waiting_files(settings, dataset, now=time.time())
             root = Path(config.root) if config.root else None
             files = [Path(file) for file in config.files] or ([] if root else list(waiting))
-            landings = (
-                import_files(settings, dataset.mapping, files=files or None, root=root, progress=observer.progress)
-                if files or root
-                else ()
-            )
-            new = [landing for landing in landings if landing.fetched_at >= started]
-            observer.landed(dataset.name, landings, new=len(new))
+            new: Sequence[Landing] = ()
+            unchanged = 0
+            if files or root:
+                report = import_checked(
+                    settings, dataset.mapping, paths=[*files, *([root] if root else [])], accept=config.accept,
+                    progress=observer.progress,
+                )  # fmt: skip
+                new, unchanged = report.landed, len(report.unchanged)
+                observer.imported(dataset.name, report)
+                LoadOutcome((report.load,), {}).raise_failures()
             held = LandingStore(settings.root).current(dataset.source)
             return dg.MaterializeResult(
                 metadata={
                     "landed": len(new),
-                    "unchanged": len(landings) - len(new),
+                    "unchanged": unchanged,
                     "current_landings": len(held),
                     "current_bytes": sum(landing.bytes for landing in held),
                     "files": table_metadata(

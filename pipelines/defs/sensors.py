@@ -77,7 +77,7 @@ def _inbox_sensor(
         present: dict[str, tuple[int, int]] = {}
         requests = []
         for dataset in datasets:
-            files = waiting_files(settings, dataset.name, now=now())
+            files = waiting_files(settings, dataset, now=now())
             changed = changed_files(files, seen)
             present |= {str(path): state for path, state in changed_files(files, {}).items()}
             if changed:

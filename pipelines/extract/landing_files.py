@@ -31,11 +31,18 @@ def canonical(request: Mapping[str, Any]) -> str:
 
 def file_digest(path: Path) -> tuple[str, int]:
     """SHA-256 and size of a file."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest(), path.stat().st_size
+        return stream_digest(file)[0], path.stat().st_size
+
+
+def stream_digest(file: BinaryIO) -> tuple[str, int]:
+    """SHA-256 and size of what is left of an open file."""
+    digest = hashlib.sha256()
+    size = 0
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+        size += len(chunk)
+    return digest.hexdigest(), size
 
 
 def copy_with_digest(source: BinaryIO, sink: BinaryIO) -> tuple[str, int]:

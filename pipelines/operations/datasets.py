@@ -17,6 +17,9 @@ from typing import Final
 from pipelines.core.files import is_plain_file
 from pipelines.core.settings import Settings
 
+DOCUMENTS: Final = frozenset({".md", ".pdf", ".html", ".rst", ".docx"})
+"""Suffixes of files that describe data and hold none."""
+
 SETTLED_SECONDS: Final = 10.0
 """A file modified less than this ago may still be being written."""
 
@@ -44,6 +47,14 @@ class Dataset:
     @property
     def source(self) -> str:
         return f"files.{self.name}"
+
+    def names(self, file: str) -> bool:
+        """Whether the mapping says what to do with a file of this name: import it, or ignore it."""
+        return any(fnmatchcase(file, pattern) for pattern in (*self.required, *self.optional, *self.ignored))
+
+    def imports(self, file: str) -> bool:
+        """Whether the mapping imports a file of this name."""
+        return any(fnmatchcase(file, pattern) for pattern in (*self.required, *self.optional))
 
 
 def find_datasets(settings: Settings, *, extra: Iterable[Path] = ()) -> tuple[Dataset, ...]:
@@ -114,22 +125,42 @@ def claim_folders(datasets: Iterable[Dataset], root: Path) -> Claims:
 
 
 def _matches_folder(dataset: Dataset, names: Sequence[str]) -> bool:
-    patterns = (*dataset.required, *dataset.optional)
-    all_match = all(any(fnmatchcase(name, pattern) for pattern in (*patterns, *dataset.ignored)) for name in names)
+    all_match = all(dataset.names(name) or _is_document(name) for name in names)
     complete = all(any(fnmatchcase(name, pattern) for name in names) for pattern in dataset.required)
-    return all_match and complete and any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
+    return all_match and complete and any(dataset.imports(name) for name in names)
 
 
-def waiting_files(settings: Settings, dataset: str, *, now: float) -> tuple[Path, ...]:
-    """Files in the inbox of `dataset` that are no longer being written, sorted by name.
+def _is_document(name: str) -> bool:
+    """Whether a file is one that lies beside data, and no data."""
+    return Path(name).suffix.lower() in DOCUMENTS or Path(name).stem.upper() in {"README", "LICENSE"}
 
-    `now` is in seconds since the epoch. Hidden files are skipped as temporary files, and so is what `refused_in_inbox` names.
+
+def waiting_files(settings: Settings, dataset: Dataset, *, now: float) -> tuple[Path, ...]:
+    """Files in the inbox of `dataset` that its mapping imports and that are no longer being written, sorted by name.
+
+    `now` is in seconds since the epoch. Hidden files are skipped as temporary files, and so is what `refused_in_inbox` and
+    `uncovered_in_inbox` name. Of a data set whose mapping cannot be read, all files wait.
     """
-    folder = settings.inbox_dir / dataset
+    folder = settings.inbox_dir / dataset.name
     if not folder.is_dir() or folder.is_symlink():
         return ()
-    found = (path for path in _files(folder) if is_plain_file(path))
+    imported = (path for path in _files(folder) if dataset.fault is not None or dataset.imports(path.name))
+    found = (path for path in imported if is_plain_file(path))
     return tuple(path for path in found if now - path.stat().st_mtime > SETTLED_SECONDS)
+
+
+def uncovered_in_inbox(settings: Settings, datasets: Iterable[Dataset]) -> tuple[Path, ...]:
+    """Files of the inbox that no mapping covers: in the folder of a data set those without a pattern, and all of every other
+    folder. They are left alone. Of a data set whose mapping cannot be read nothing is known, and nothing is named."""
+    if not settings.inbox_dir.is_dir():
+        return ()
+    known = {dataset.name: dataset for dataset in datasets}
+    found = []
+    for path in _files(settings.inbox_dir):
+        dataset = known.get(path.relative_to(settings.inbox_dir).parts[0])
+        if dataset is None or (dataset.fault is None and not dataset.names(path.name)):
+            found.append(path)
+    return tuple(found)
 
 
 def refused_in_inbox(settings: Settings) -> tuple[Path, ...]:

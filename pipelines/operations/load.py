@@ -188,7 +188,7 @@ def _load_pending(
                 now=clock(),
                 reader_version=opened.version,
                 known_by=known_by,
-                made_by=MadeBy(code, SCHEMA_VERSION, registry.parser_version(source)),
+                made_by=MadeBy(code, SCHEMA_VERSION, registry.parser_version(source, by_source[source])),
                 progress=progress,
             )
         except (MachineError, NotPermittedError):
@@ -267,5 +267,5 @@ def _has_work(con: duckdb.DuckDBPyConnection, store: LandingStore, source: str, 
     version = registry.reader_version(store, source)
     refused = {x for x, refusal in store.refusals(landings).items() if refusal.reader_version == version}
     return not find_work(
-        con, source, landings, refused=refused, parser_version=registry.parser_version(source)
+        con, source, landings, refused=refused, parser_version=registry.parser_version(source, landings)
     ).is_empty

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipelines.extract.fetch import FetchReport
-    from pipelines.extract.landing import Landing
     from pipelines.operations.build_report import BuildReport
+    from pipelines.operations.import_check import ImportReport
     from pipelines.operations.load import LoadOutcome
     from pipelines.operations.rebuild import Comparison
     from pipelines.report.build import Report
@@ -24,8 +24,8 @@ class Observer:
     def progress(self, what: str, done: int, total: int) -> None:
         """`done` of `total` parts of `what` are finished; a total of 0 means unknown."""
 
-    def landed(self, dataset: str, landings: Sequence[Landing], *, new: int) -> None:
-        """The files of a data set are landed; `new` of the landings are new."""
+    def imported(self, dataset: str, report: ImportReport) -> None:
+        """The files of a data set were checked; those that passed are landed and loaded."""
 
     def fetched(self, reports: Sequence[FetchReport]) -> None:
         """The feeds of a venue were fetched, with the failures in the reports."""

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """Result of one check: what was observed, and up to ten offending values or rows."""
+    """Result of one check: what was observed, and up to ten offending values or rows; `cause` is what probably is wrong, where
+    it could be told."""
 
     table: str
     check_name: str
@@ -25,6 +26,7 @@ class CheckResult:
     passed: bool
     observed: Mapping[str, Any]
     sample: list[Any]
+    cause: str | None = None
 
 
 @dataclass(frozen=True)

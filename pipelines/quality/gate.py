@@ -172,8 +172,10 @@ def _result(table: str, check: Check, rows: pd.DataFrame, result: Any) -> CheckR
     }
     checked = [check.kwargs[key] for key in ("column", "column_A", "column_B") if key in check.kwargs]
     shown = list(dict.fromkeys([*measures.identity(table, check.frame), *checked])) or list(rows.columns)
+    why = f"why_{column}"
+    cause = str(rows.at[index[0], why]) if not passed and len(index) and why in rows.columns else None
     sample = [] if passed else [{name: _plain(rows.at[label, name]) for name in shown} for label in index]
-    return CheckResult(table, check.name, check.severity, passed, observed, sample)
+    return CheckResult(table, check.name, check.severity, passed, observed, sample, cause)
 
 
 def _outside(check: Check, values: pd.Series) -> list[Any]:

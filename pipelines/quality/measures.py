@@ -24,6 +24,7 @@ from pipelines.quality.suites import (
     WIDESPREAD,
     Frame,
 )
+from pipelines.quality.units import IMPORTED, units_frame
 from pipelines.storage.query import first_row
 
 if TYPE_CHECKING:
@@ -101,6 +102,10 @@ def frames(
             "series": con.sql(_series_sql(profile, batch, staged_tables or {})).df(),
             "rows": con.sql(_rows_sql(con, profile, batch)).df(),
         }
+        if batch.source.startswith(IMPORTED):
+            units = units_frame(con, batch, staged_tables or {})
+            if units is not None:
+                found["units"] = units
         if profile.stamps is not None:
             found["stamps"] = _stamps_frame(con, profile, profile.stamps, batch)
     finally:
@@ -119,6 +124,8 @@ def identity(table: str, frame: Frame) -> tuple[str, ...]:
         return profile.key
     if frame == "series":
         return profile.series
+    if frame == "units":
+        return profile.series[:3] if table.startswith("lending") else ("venue", "instrument", "asset")
     return ()
 
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 
 Severity = Literal["error", "warn"]
-Frame = Literal["shape", "batch", "nulls", "series", "stamps", "rows"]
+Frame = Literal["shape", "batch", "nulls", "series", "stamps", "units", "rows"]
 
 SAMPLE_ROWS: Final = 100_000
 """Maximum rows of a table that Great Expectations checks one by one; above it, the rows whose key hash falls in 1 of n."""
@@ -138,6 +138,24 @@ venue on 2025-10-10. A wrong unit is UNIT_JUMP times off."""
 
 LARGEST_EVENT_USD: Final = 1e9
 """No single liquidation on record reached a billion dollars."""
+
+LOAN_USD: Final = 1e10
+"""No liquidated loan reached a billion dollars; ten is not a record but a unit."""
+
+OI_OVER_VOLUME: Final = 300.0
+"""Open interest over a day's traded volume: 0.1 to 10 for perpetuals that are traded, 30 for quiet ones."""
+
+TRADED_OVER_SUPPLY: Final = 10.0
+"""Small coins trade their supply in a day of a squeeze; large ones a tenth of it."""
+
+LIQUIDATED_OVER_VOLUME: Final = 1.0
+"""A liquidation is a trade: what is liquidated on a typical day is far below what is traded."""
+
+LIQUIDATED_NOTICE: Final = 0.2
+"""Share of the traded volume that is liquidated on a typical day: below 0.05 even at small venues."""
+
+LIQUIDATED_USD_A_DAY: Final = 2e9
+"""Liquidations of one instrument on a typical day; of all markets together they are a few hundred million dollars."""
 
 ONE_SIDED: Final = 0.02
 """At least two of a hundred liquidations of a venue are of the other side, unless the side is decoded wrongly."""
@@ -329,6 +347,38 @@ _CANDLES_AGREE: Final = (
 )  # fmt: skip
 
 
+_UNITS: Final = (
+    _at_most("dollars_not_coins", "error", "units", "dollars_as_coins",
+             "of an imported file: dollars mapped as coins, the implied price is 1", high=0),
+    _at_most("price_of_asset", "warn", "units", "price_off",
+             "of an imported file: the price it implies is not that of candles of any source", high=PRICE_GAP),
+    _at_most("price_unit_of_asset", "error", "units", "price_off_widespread",
+             "of an imported file: the price it implies is that of another unit, or of another coin with the ticker",
+             high=UNIT_JUMP),
+    _at_most("dates_in_step", "error", "units", "days_off",
+             "of an imported file: its prices are those of candles of the day before or after", high=0),
+)  # fmt: skip
+"""Only imported files are judged so; see units.py."""
+
+
+def _amounts(*, supply: float, volume: float, notice: float, usd: float | None = None) -> tuple[Check, ...]:
+    """Limits on amounts of imported files, as multiples of the supply and of a day's traded volume, and in dollars a day."""
+    found = [
+        _at_most("within_supply", "error", "units", "over_supply",
+                 "of an imported file: more coins than there are", high=supply),
+        _at_most("within_volume", "error", "units", "over_volume",
+                 "of an imported file: an amount many times the traded volume", high=volume),
+        _at_most("near_volume", "warn", "units", "over_volume",
+                 "of an imported file: an amount large against the traded volume", high=notice),
+    ]  # fmt: skip
+    if usd is not None:
+        found.append(
+            _at_most("dollars_a_day", "error", "units", "usd_a_day",
+                     "of an imported file: a typical day above that of all markets together", high=usd)
+        )  # fmt: skip
+    return tuple(found)
+
+
 def _keys(*columns: str) -> Check:
     return Check("keys_unique", "error", "rows", "ExpectCompoundColumnsToBeUnique",
                  "two rows with the same key after deduplication", {"column_list": list(columns)})  # fmt: skip
@@ -376,6 +426,12 @@ def _day_jump(level: str, high: float) -> Check:
                    high=high, strict=True)  # fmt: skip
 
 
+_LOAN: Final = _at_most(
+    "loan_in_dollars", "error", "units", "largest_usd",
+    "of an imported file: a loan of tens of billions, raw units of a token read as dollars", high=LOAN_USD,
+)  # fmt: skip
+
+
 _SUITES: Final[dict[str, tuple[Check, ...]]] = {
     "open_interest": (
         *_VOLUME, *_REPEATS, *_NULLS, *_STAMPED, *_FILED, *_CADENCE, *_FROZEN, *_CANDLES_AGREE,
@@ -388,6 +444,7 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         _at_most("zeros_are_rare", "warn", "series", "zero_share",
                 "zeros within an active series: sentinel rows of one instrument", high=ZERO_NOTICE),
         _agrees(AGREE_STATE),
+        *_UNITS, *_amounts(supply=1.0, volume=OI_OVER_VOLUME, notice=OI_OVER_VOLUME / 10),
     ),
     "candles": (
         *_VOLUME, *_REPEATS, *_NULLS, *_STAMPED, *_FILED, *_CADENCE, *_FROZEN,
@@ -404,6 +461,7 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
                 "taker buys exceed the volume: columns swapped or units mixed", high=1.000001, share=0.999),
         _at_most("candle_range", "warn", "rows", "high_over_low", "a bad tick in a high or a low", high=CANDLE_RANGE),
         _agrees(AGREE_PRICE),
+        *_UNITS, *_amounts(supply=TRADED_OVER_SUPPLY, volume=OI_OVER_VOLUME, notice=OI_OVER_VOLUME / 10),
     ),
     "funding_rates": (
         *_VOLUME, *_REPEATS, *_NULLS, *_STAMPED, *_FILED, *_CADENCE, *_CANDLES_AGREE,
@@ -422,6 +480,7 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
                 "settlements are closer together than the stated interval", high=SHORT_GAP_NOTICE),
         _no_rows("no_all_zero_stamps", "warn", "stamps", "zero for every instrument at one settlement: a placeholder"),
         _agrees(AGREE_RATE),
+        *_UNITS,
     ),
     "long_short_ratios": (
         *_VOLUME, *_REPEATS, *_NULLS, *_STAMPED, *_FILED, *_CADENCE, *_FROZEN,
@@ -452,6 +511,8 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
                 "all events of a venue on one side: the side is decoded wrongly", low=ONE_SIDED, high=1 - ONE_SIDED),
         _at_most("events_not_repeated", "warn", "series", "repeated_share",
                 "the feed replays events under new ids", high=REPEATED_NOTICE),
+        *_UNITS,
+        *_amounts(supply=1.0, volume=LIQUIDATED_OVER_VOLUME, notice=LIQUIDATED_NOTICE, usd=LIQUIDATED_USD_A_DAY),
     ),
     "liquidation_totals": (
         *_VOLUME, *_REPEATS, *_NULLS, *_STAMPED, *_FILED, *_CADENCE, *_CANDLES_AGREE,
@@ -467,6 +528,8 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         _at_most("sides_differ", "warn", "series", "equal_sides_share",
                 "long and short are the same numbers: both read from one column", high=EQUAL_SIDES),
         _agrees(AGREE_TOTAL),
+        *_UNITS,
+        *_amounts(supply=1.0, volume=LIQUIDATED_OVER_VOLUME, notice=LIQUIDATED_NOTICE, usd=LIQUIDATED_USD_A_DAY),
     ),
     "lending_liquidations": (
         *_VOLUME, *_REPEATS, *_NULLS, *_STAMPED, *_FILED,
@@ -480,6 +543,7 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
                 high=UNIT_JUMP, strict=True),
         _at_most("largest_event", "warn", "rows", "collateral_usd",
                 "a single event larger than any on record", high=LARGEST_EVENT_USD),
+        _LOAN,
         *_spelling(),
         _at_most("blocks_in_order", "warn", "series", "block_disorder",
                 "time decreases along block numbers: a wrong clock or chain", high=BLOCK_DISORDER),
@@ -491,6 +555,7 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         _keys("chain", "event_id"),
         _at_most("largest_event", "warn", "rows", "debt_usd",
                 "a single event larger than any on record", high=LARGEST_EVENT_USD),
+        _LOAN,
         *_spelling(),
     ),
     "option_chain": (
@@ -555,6 +620,8 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         Check("asset_spelled", "warn", "rows", "ExpectColumnValuesToMatchRegex",
               "an asset that is not a canonical ticker: lower case, a pair or a contract name",
               {"column": "asset", "regex": r"^[^a-z\s/_:-]+$"}),
+        _at_most("asset_is_no_pair", "error", "units", "pair_as_asset",
+                 "of an imported file: an asset spelled like a pair", high=0),
         Check("asset_steady", "warn", "rows", "ExpectColumnPairValuesToBeEqual",
               "an instrument whose asset changed",
               {"column_A": "asset", "column_B": "loaded_asset", "ignore_row_if": "either_value_is_missing"}),

@@ -252,14 +252,15 @@ def _following(feed: Feed) -> Iterator[tuple[Venue, Feed]]:
                 yield there, other
 
 
-def parser_version(source: str) -> int | None:
+def parser_version(source: str, landings: Sequence[Landing] = ()) -> int | None:
     """Version of everything that decides which rows are read from a landing of `source`; None for a source that is no more.
 
-    The one number by which landings are read again, those that were refused and those that were loaded.
+    The one number by which landings are read again, those that were refused and those that were loaded. Of files it depends on
+    the mappings of `landings`, all those of the source.
     """
     venue_name, _, feed_name = source.partition(".")
     if venue_name == "files":
-        return READING_VERSION + files.PARSER_VERSION
+        return READING_VERSION + files.reading_version(landings)
     if venue_name not in VENUES:
         return None
     owner = venue(venue_name)

@@ -11,7 +11,13 @@ import pytest
 
 from pipelines.core.errors import LandingError, MappingError, SourceFormatError
 from pipelines.extract.landing import LandingStore
-from pipelines.sources.files.source import land_matches, load_mapping, match_files, open_landings
+from pipelines.sources.files.source import (
+    land_matches,
+    load_mapping,
+    match_files,
+    open_landings,
+    reading_version,
+)
 from tests.unit import files_fixture as fixture
 from tests.unit.files_fixture import GOOD_ROW, LONG, LONG_HEADER, parse_content
 
@@ -206,3 +212,25 @@ def test_a_landing_without_a_mapping_is_an_error(tmp_path: Path) -> None:
     landing = store.land_file(path, source="files.example", partition="history", part="a.csv", request={})
     with pytest.raises(LandingError, match="names no mapping"):
         open_landings(store, fixture.contract(), [landing])
+
+
+def test_a_file_is_read_with_the_newest_mapping_that_has_a_pattern_for_it(tmp_path: Path) -> None:
+    store = LandingStore(tmp_path / "home")
+    folder = folder_with(tmp_path, "a.csv", "b.csv")
+    wrong = LONG.replace('table = "open_interest"', 'table = "nothing"')
+    land_matches(store, mapping_file(tmp_path, wrong), root=folder)
+    landings = store.all()
+    parse, rules = open_landings(store, fixture.contract(), landings)
+    assert rules.gaps == ()
+    with pytest.raises(MappingError, match="no clean table 'nothing'"):
+        list(parse(landings[0]))
+    # The right mapping comes with another file: it reads those that it has a pattern for.
+    right = LONG.replace('pattern = "*.csv"', 'pattern = "[ac].csv"')
+    land_matches(store, mapping_file(tmp_path, right), files=[folder_with(tmp_path, "c.csv") / "c.csv"])
+    landings = store.all()
+    parse, _ = open_landings(store, fixture.contract(), landings)
+    tables = {x.part: [batch.table for batch in parse(x)] for x in landings if x.part != "b.csv"}
+    assert tables == {name: ["open_interest", "instruments"] for name in ("a.csv", "c.csv")}
+    with pytest.raises(MappingError, match="no clean table 'nothing'"):
+        list(parse(next(x for x in landings if x.part == "b.csv")))
+    assert reading_version(landings[:2]) == reading_version(landings[2:]) != reading_version(landings)

@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.core.errors import MappingError
 from pipelines.sources.files.source import load_mapping
+from pipelines.sources.files.toml_lines import places
 from tests.unit import files_fixture as fixture
 from tests.unit.files_fixture import LONG, WIDE
 
@@ -85,7 +86,7 @@ def test_an_invalid_value_is_refused_with_the_reason(tmp_path: Path, old: str, n
         ('oi_base = "oi"', 'oi_bas = "oi"', "columns.oi_bas: open_interest takes counting, oi_base"),
         ('oi_base = "oi"', 'event_at = "oi"', "columns.event_at: open_interest takes"),
         ('oi_base = "oi"', 'available_at = "oi"', "columns.available_at: open_interest takes"),
-        (', oi_raw_unit = "base"', "", "open_interest needs oi_raw_unit as a column or a constant"),
+        (', oi_raw_unit = "base"', "", "open_interest needs oi_raw_unit (one of base, usd, quote, contracts) as"),
         ('counting = "one_sided"', "counting = 1", "set.counting: 1 is not a constant of type VARCHAR"),
         (
             'counting = "one_sided"',
@@ -111,7 +112,16 @@ def test_an_invalid_value_is_refused_with_the_reason(tmp_path: Path, old: str, n
             "where.instrument: a symbol is known only inside",
         ),
         ('symbol = "{base}USDT"', 'symbol = "{bse}USDT"', "instrument.0.symbol: name has no group 'bse'"),
-        ('after = "event"', 'after = "period"', None),
+        (
+            'after = "event"',
+            'after = "period"',
+            "line 22: file.0.rows.0.available.after: open_interest holds states of an",
+        ),
+        (
+            'period = "5m"',
+            'period = "5min"',
+            "'5min' is none of 5m, 15m, 30m, 1h, 4h, 8h, 1d, snapshot. Did you mean 5m?",
+        ),
         (
             'lag = "5m" }',
             'lag = "5m" }\nadjust = [{ where = { instrument = "X" }, set = { oi = 1.0 } }]',
@@ -119,15 +129,30 @@ def test_an_invalid_value_is_refused_with_the_reason(tmp_path: Path, old: str, n
         ),
     ],
 )
-def test_a_mapping_is_checked_against_the_contract(tmp_path: Path, old: str, new: str, message: str | None) -> None:
-    if message is None:  # a period of the contract is enough to compute its end
-        assert fixture.mapping(tmp_path, LONG.replace(old, new)).file[0].rows[0].available.after == "period"
-    else:
-        assert message in broken(tmp_path, old, new)
+def test_a_mapping_is_checked_against_the_contract(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert message in broken(tmp_path, old, new)
+
+
+def test_a_fault_is_named_with_its_line(tmp_path: Path) -> None:
+    number = LONG.split("\n").index('table = "open_interest"') + 1
+    message = broken(tmp_path, 'table = "open_interest"', 'table = "funding"')
+    assert f"line {number}: file.0.rows.0.table: no clean table 'funding'" in message
+
+
+def test_lines_of_a_mapping_are_found_whatever_its_layout() -> None:
+    text = (
+        'dataset = "x" # a = 1\n[[file]]\nadjust = [\n  { where = { cells = { a = "]" } } },\n  { set = { kind = "b" } },\n]\n'
+        '[[file]]\n"odd key" = """\nb = 2\n"""\n[[file.rows]]\n[[file.rows]]\nset = { kind = "a" }\n'
+    )
+    found = places(text)
+    assert found["file", 0, "adjust", 1, "set", "kind"] == 5
+    assert found["file", 1, "odd key"] == 8
+    assert found["file", 1, "rows", 1, "set", "kind"] == 13
+    assert ("file", 1, "b") not in found and ("a",) not in found
 
 
 def test_availability_after_a_period_needs_a_period_of_the_contract(tmp_path: Path) -> None:
-    text = LONG.replace('after = "event"', 'after = "period"').replace('period = "5m"', 'period = "snapshot"')
+    text = WIDE.replace('period = "1d", ', "").replace('long_base = "long"', 'period = "metric", long_base = "long"')
     with pytest.raises(MappingError, match=r"available\.after: period needs set\.period, one of 1m, 5m"):
         fixture.mapping(tmp_path, text)
 

@@ -1,27 +1,43 @@
 """Loads a mapping and checks it against its model and against the contract of the clean tables.
 
-A wrong mapping raises one MappingError that names the file, every wrong key and the allowed values.
+A wrong mapping raises one MappingError that names the file and, of every wrong key, its line and the allowed values.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterable
+from collections.abc import Mapping as Dictionary
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from pipelines.contract.ddl import Contract, Table
 from pipelines.core.errors import ContractError, MappingError
 from pipelines.core.limits import current, exceeded
+from pipelines.core.words import nearest
 from pipelines.sources.files.mapping import PERIODS, Cell, File, Instrument, Mapping, Rows, Scalar
+from pipelines.sources.files.toml_lines import places
+
+_CHOICES: Final = re.compile(r"\(?\"?(?P<column>\w+)\"? IN \((?P<values>'[^()]*')\)\)?")
+_NUMBER: Final = re.compile(r"\d+")
+
+EXAMPLES: Final[Dictionary[str, str]] = {
+    "available": 'for example { after = "event", lag = "1m" }; after is event or period, lag a number and one of s, m, h, d',
+    "time": 'for example { column = "time", format = "iso", zone = "UTC" }',
+    "columns": 'for example { rate = "funding rate" }: a column of the table, and the column of the file that fills it',
+    "format": "one of csv, parquet, json, jsonl",
+    "table": "a clean table, such as candles, funding_rates, open_interest or liquidations",
+}
+"""What a missing key wants, by its name."""
 
 
 def load_mapping(path: Path, *, contract: Contract | None = None) -> Mapping:
     """Read the mapping at `path`; with `contract`, check tables and columns too.
 
-    Raises MappingError naming the file, every wrong key and the allowed values.
+    Raises MappingError naming the file, every wrong key with its line, and the allowed values.
     """
     try:
         with path.open("rb") as file:
@@ -37,7 +53,7 @@ def load_mapping(path: Path, *, contract: Contract | None = None) -> Mapping:
     try:
         mapping = Mapping.model_validate({**data, "path": path, "text": text})
     except ValidationError as error:
-        raise MappingError(f"mapping {path}: " + "; ".join(_fault(fault) for fault in error.errors())) from error
+        raise mapping_error(path, text, (_fault(fault) for fault in error.errors())) from error
     if contract is not None:
         check_mapping(mapping, contract)
     return mapping
@@ -62,7 +78,27 @@ def check_mapping(mapping: Mapping, contract: Contract) -> None:
     for position, rule in enumerate(mapping.instrument):
         faults += [f"instrument.{position}.{fault}" for fault in _template_faults(rule)]
     if faults:
-        raise MappingError(f"mapping {mapping.path}: " + "; ".join(faults))
+        raise mapping_error(mapping.path, mapping.text, faults)
+
+
+def mapping_error(path: Path, text: bytes, faults: Iterable[str]) -> MappingError:
+    """One error of every fault of a mapping. A fault begins with the place of its key (file.0.rows.0.set.kind), which is looked
+    up in the text."""
+    found = list(faults)
+    lines = places(text.decode("utf-8", errors="replace"))
+
+    def with_line(fault: str) -> str:
+        parts = [int(x) if _NUMBER.fullmatch(x) else x for x in fault.partition(":")[0].split(".")]
+        line = next((lines[place] for n in range(len(parts), 0, -1) if (place := tuple(parts[:n])) in lines), None)
+        return fault if line is None else f"line {line}: {fault}"
+
+    return MappingError(f"mapping {path}: " + "; ".join(dict.fromkeys(map(with_line, found))))
+
+
+def choices(table: Table) -> dict[str, tuple[str, ...]]:
+    """The allowed texts of columns that the contract limits to a list."""
+    found = (match for check in table.checks if (match := _CHOICES.fullmatch(check)))
+    return {match["column"]: tuple(re.findall(r"'([^']*)'", match["values"])) for match in found}
 
 
 def constant(value: Scalar, column_type: str) -> object:
@@ -86,9 +122,12 @@ def _table_faults(file: File, rows: Rows, table: Table) -> list[str]:
     resolved = {"available_at", table.day_column, *(("instrument",) if "instrument" in types else ())}
     settable = sorted(set(types) - resolved)
     given = set(rows.columns) | set(rows.set)
+    allowed = choices(table)
     for key, names in (("columns", rows.columns), ("set", rows.set)):
         faults += [
-            f"{key}.{name}: {table.name} takes {', '.join(settable)} here" for name in names if name not in settable
+            f"{key}.{name}: {table.name} takes {', '.join(settable)} here.{nearest(name, settable)}"
+            for name in names
+            if name not in settable
         ]
     for adjust in rows.adjust:
         unknown = (set(adjust.set) - set(settable)) | (set(adjust.scale) - set(rows.columns))
@@ -99,10 +138,20 @@ def _table_faults(file: File, rows: Rows, table: Table) -> list[str]:
             try:
                 constant(value, types[name])
             except ValueError as error:
-                faults.append(f"set.{name}: {error}")
+                faults.append(f"set.{name}: {error}{_one_of(allowed.get(name))}")
+            else:
+                if name in allowed and value not in allowed[name]:
+                    faults.append(
+                        f"set.{name}: {value!r} is none of {', '.join(allowed[name])}.{nearest(str(value), allowed[name])}"
+                    )
+    for name, cell in rows.columns.items():
+        for text in sorted(set((cell.translate or {}).values()) - set(allowed.get(name, ()))):
+            if name in allowed:
+                faults.append(f"columns.{name}.translate: {text!r} is none of {', '.join(allowed[name])}")
     needed = {column.name for column in table.wire_columns if not column.nullable} - resolved
     if missing := sorted(needed - given):
-        faults.append(f"columns: {table.name} needs {', '.join(missing)} as a column or a constant")
+        wanted = [name + (f" (one of {', '.join(allowed[name])})" if name in allowed else "") for name in missing]
+        faults.append(f"columns: {table.name} needs {', '.join(wanted)} as a column or a constant")
     for name, cell in rows.columns.items():
         if name in settable:
             faults += [f"columns.{name}: {fault}" for fault in _cell_faults(cell, types[name])]
@@ -112,7 +161,12 @@ def _table_faults(file: File, rows: Rows, table: Table) -> list[str]:
         faults.append(f"distrust.where.instrument: {table.name} has no instruments")
     if "instrument" in types and not (file.wide or file.instrument):
         faults.append(f"table: {table.name} needs [file.instrument] or a wide file")
-    if rows.available.after == "period" and rows.set.get("period") not in PERIODS and "period" not in rows.columns:
+    if table.day_is_state and rows.available.after == "period":
+        faults.append(
+            f'available.after: {table.name} holds states of an instant: give after = "event". Where the file labels a period by '
+            'its start, move the label to its end with shift, as in time = { ..., shift = "1d" }'
+        )
+    elif rows.available.after == "period" and rows.set.get("period") not in PERIODS and "period" not in rows.columns:
         faults.append(f"available.after: period needs set.period, one of {', '.join(PERIODS)}")
     return faults
 
@@ -141,7 +195,8 @@ def _template_faults(rule: Instrument) -> list[str]:
     faults = []
     for key in ("symbol", "base", "quote"):
         unknown = sorted(set(re.findall(r"\{([^{}]*)\}", getattr(rule, key))) - {"name", *groups})
-        faults += [f"{key}: name has no group {group!r}" for group in unknown]
+        known = ", ".join(sorted({"name", *groups}))
+        faults += [f"{key}: name has no group {group!r}; a template can use {known}" for group in unknown]
     return faults
 
 
@@ -149,4 +204,35 @@ def _fault(fault: Any) -> str:
     where = ".".join(str(part) for part in fault["loc"] if part not in {"path", "text"})
     shown = fault.get("input")
     value = f" (found {shown!r})" if isinstance(shown, str | int | float | bool) else ""
-    return f"{where or 'top level'}: {fault['msg'].removeprefix('Value error, ')}{value}"
+    help_ = ""
+    key = str(fault["loc"][-1]) if fault["loc"] else ""
+    if fault["type"] == "extra_forbidden":
+        allowed = _keys_beside(Mapping, fault["loc"])
+        help_ = f"; the keys here are {', '.join(allowed)}.{nearest(key, allowed)}" if allowed else ""
+    elif fault["type"] == "missing":
+        help_ = f"; {EXAMPLES[key]}" if key in EXAMPLES else ""
+    return f"{where or 'top level'}: {fault['msg'].removeprefix('Value error, ')}{value}{help_}"
+
+
+def _one_of(values: Iterable[str] | None) -> str:
+    return f"; it is one of {', '.join(values)}" if values else ""
+
+
+def _keys_beside(model: type[BaseModel], place: tuple[str | int, ...]) -> list[str]:
+    """The keys of the section in which the last key of `place` was not known; none if it is not one of the model's sections."""
+    section: type[BaseModel] | None = model
+    for part in place[:-1]:
+        if section is None:
+            return []
+        if isinstance(part, str) and part in section.model_fields:
+            section = _section_in(section.model_fields[part].annotation)
+    if section is None:
+        return []
+    return sorted(field.alias or name for name, field in section.model_fields.items() if name not in {"path", "text"})
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    """The section that a field holds, alone, in a list or by name."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for inner in get_args(annotation) if (found := _section_in(inner)) is not None), None)

@@ -517,6 +517,13 @@ class Instrument(Part):
         return self
 
 
+class DeclaredVenue(Part):
+    """A venue or protocol that the project does not know: its id in the tables, and what it is, in words."""
+
+    name: Name
+    because: Annotated[str, Field(min_length=1)]
+
+
 class Gap(Part):
     """Days known to be missing or unreliable."""
 
@@ -555,6 +562,7 @@ class Mapping(Part):
     file: tuple[File, ...]
     ignore: tuple[Ignored, ...] = ()
     instrument: tuple[Instrument, ...] = ()
+    venue: tuple[DeclaredVenue, ...] = ()
     gap: tuple[Gap, ...] = ()
     span: tuple[Span, ...] = ()
     accept: tuple[Accept, ...] = ()

@@ -7,7 +7,7 @@ mapping.py, file reading in reader.py, row shaping in shape.py.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -33,7 +33,16 @@ from pipelines.sources.files.shape import Fault, Shaper, as_json
 from pipelines.sources.files.times import file_instants
 from pipelines.sources.files.wide import FIELD, INSTRUMENT, WideLayout, lengthen, wide_layout
 
-__all__ = ["FileMatch", "Mapping", "land_matches", "load_mapping", "match_files", "open_landings", "parse"]
+__all__ = [
+    "FileMatch",
+    "Mapping",
+    "covered_files",
+    "land_matches",
+    "load_mapping",
+    "match_files",
+    "open_landings",
+    "parse",
+]
 
 PARTITION: Final = "history"
 """The single partition of imported files, which are not scheduled by day."""
@@ -84,6 +93,45 @@ def match_files(mapping: Mapping, root: Path) -> list[FileMatch]:
     return matches
 
 
+def covered_files(mapping: Mapping, paths: Sequence[Path]) -> tuple[list[FileMatch], list[Path]]:
+    """The files at `paths` (files, or folders to search) that `mapping` imports, and those that it says nothing about.
+
+    Raises SourceFormatError if there is none to import, or if a folder lacks a file for a required pattern.
+    """
+    matches: dict[Path, FileMatch] = {}
+    uncovered: list[Path] = []
+    for root in paths:
+        if not root.exists():
+            raise SourceFormatError(f"{mapping.source}: {root} does not exist. Check the path.")
+        found = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
+        for path in found:
+            if any(part.startswith(".") for part in path.relative_to(root).parts):
+                continue
+            one = match_files(mapping, path) if is_covered(mapping, path.name) else []
+            matches.update({match.path: match for match in one})
+            if not one and not any(fnmatchcase(path.name, ignored.pattern) for ignored in mapping.ignore):
+                uncovered.append(path)
+        held = {match.file.pattern for path, match in matches.items() if path.is_relative_to(root)}
+        lacking = [file.pattern for file in mapping.file if file.required and file.pattern not in held]
+        if root.is_dir() and lacking:
+            raise SourceFormatError(
+                f"{mapping.source}: no file in {root} matches {lacking[0]!r}. Add the file, or set required = false."
+            )
+    _check_unique_names(mapping, list(matches.values()))
+    if not matches:
+        patterns = ", ".join(file.pattern for file in mapping.file)
+        named = f"{uncovered[0]} matches no pattern of" if uncovered else "nothing to import matches"
+        raise SourceFormatError(
+            f"{mapping.source}: {named} {mapping.path.name} ({patterns}). Add a [[file]] for it, or an [[ignore]] with the reason."
+        )
+    return list(matches.values()), uncovered
+
+
+def is_covered(mapping: Mapping, name: str) -> bool:
+    """Whether a file of this name is imported."""
+    return any(fnmatchcase(name, file.pattern) for file in mapping.file)
+
+
 def land_matches(
     store: LandingStore,
     mapping: Path,
@@ -127,29 +175,80 @@ def land_matches(
 PARSER_VERSION: Final = 2
 """Raised by one when the same file and mapping give other rows, or what was refused can be read; see Feed.parser_version."""
 
+_VERSIONS: Final = 1000
+"""More than PARSER_VERSION and READING_VERSION will ever be: the part of a version above it tells mappings apart."""
+
 
 def open_landings(store: LandingStore, contract: Contract, landings: Sequence[Landing]) -> tuple[Parser, SourceRules]:
-    """Parser of a data set's landings, each with the mapping it was landed with; rules of the newest mapping."""
-    mappings: dict[str, Mapping] = {}
-    for landing in landings:
-        digest = landing.request.get(MAPPING_KEY)
-        if not isinstance(digest, str):
-            raise LandingError(
-                f"{landing.source}: landing {landing.landing_id} names no mapping. Import the file again."
-            )
-        if digest not in mappings:
-            mappings[digest] = load_mapping(store.mapping_path(landing.source, digest), contract=contract)
-            if hashlib.sha256(mappings[digest].text).hexdigest() != digest:
-                raise LandingError(
-                    f"{landing.source}: the mapping kept for landing {landing.landing_id} was altered; restore "
-                    f"{mappings[digest].path}, or import the file again."
-                )
+    """Parser of a data set's landings and its rules, both of the newest mapping: a corrected one repairs what is landed.
+
+    A landing that the newest mapping has no pattern for is read with the one it was landed with. A mapping that is wrong or gone
+    is the fault of each landing that is read with it, and of no other.
+    """
+    opened: dict[str, Mapping] = {}
+
+    def of(landing: Landing, digest: str) -> Mapping:
+        if digest not in opened:
+            opened[digest] = _kept_mapping(store, contract, landing, digest)
+        return opened[digest]
+
+    newest = newest_mapping(landings)
 
     def parser(landing: Landing) -> Iterator[ParsedBatch]:
-        return parse(landing, mappings[landing.request[MAPPING_KEY]], contract)
+        own = mapping_digest(landing)
+        mapping = of(landing, newest or own)
+        if own != newest and _section(mapping, landing.original_name) is None:
+            mapping = of(landing, own)
+        return parse(landing, mapping, contract)
 
-    newest = max(landings, key=lambda landing: (landing.fetched_at, landing.landing_id), default=None)
-    return parser, mappings[newest.request[MAPPING_KEY]].rules if newest else SourceRules()
+    if newest is None:
+        return parser, SourceRules()
+    try:
+        return parser, of(max(landings, key=_age), newest).rules
+    except (MappingError, LandingError):
+        # Each landing is refused because of it.
+        return parser, SourceRules()
+
+
+def newest_mapping(landings: Iterable[Landing]) -> str | None:
+    """The digest of the mapping that was imported last."""
+    newest = max(landings, key=_age, default=None)
+    return None if newest is None else mapping_digest(newest)
+
+
+def mapping_digest(landing: Landing) -> str:
+    """The digest of the mapping that a file was landed with. Raises LandingError if it names none."""
+    digest = landing.request.get(MAPPING_KEY)
+    if not isinstance(digest, str):
+        raise LandingError(f"{landing.source}: landing {landing.landing_id} names no mapping. Import the file again.")
+    return digest
+
+
+def reading_version(landings: Sequence[Landing]) -> int:
+    """Version of what a data set is read with: PARSER_VERSION and, where its landings name several mappings, the newest one.
+
+    Where it has changed, what was loaded is read again.
+    """
+    digests = {landing.request.get(MAPPING_KEY) for landing in landings}
+    newest = max(landings, key=_age, default=None)
+    if newest is None or len(digests) == 1:
+        return PARSER_VERSION
+    digest = hashlib.sha256(str(newest.request.get(MAPPING_KEY)).encode()).digest()
+    return PARSER_VERSION + _VERSIONS * (1 + int.from_bytes(digest[:4], "big"))
+
+
+def _age(landing: Landing) -> tuple[datetime, str]:
+    return landing.fetched_at, landing.landing_id
+
+
+def _kept_mapping(store: LandingStore, contract: Contract, landing: Landing, digest: str) -> Mapping:
+    mapping = load_mapping(store.mapping_path(landing.source, digest), contract=contract)
+    if hashlib.sha256(mapping.text).hexdigest() != digest:
+        raise LandingError(
+            f"{landing.source}: the mapping kept for landing {landing.landing_id} was altered; restore "
+            f"{mapping.path}, or import the file again."
+        )
+    return mapping
 
 
 def parse(landing: Landing, mapping: Mapping, contract: Contract) -> Iterator[ParsedBatch]:
