@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipelines.core.errors import ContractError
 from pipelines.quality.batch import GateInput
-from pipelines.quality.profiles import DAYS, PROFILES, Agreement, Profile, StampRule
-from pipelines.quality.suites import (
+from pipelines.quality.bounds import (
     CONSTANT_ROWS,
     FEW_SERIES,
     NEIGHBOR_DAYS,
@@ -22,8 +21,9 @@ from pipelines.quality.suites import (
     SETTLED_DAYS,
     SMALL_BATCH,
     WIDESPREAD,
-    Frame,
 )
+from pipelines.quality.profiles import DAYS, PROFILES, Agreement, Profile, StampRule
+from pipelines.quality.suites import Frame
 from pipelines.quality.units import IMPORTED, units_frame
 from pipelines.storage.query import first_row
 

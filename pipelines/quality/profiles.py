@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from pipelines.core.periods import period_sql
-from pipelines.quality.suites import (
+from pipelines.quality.bounds import (
     FLAT_SET,
     NEIGHBOR_DAYS,
     RATE_ROWS,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipelines.core.universe import QUOTES
 from pipelines.quality.batch import GateInput
+from pipelines.quality.bounds import FEW_SERIES, UNIT_JUMP, WIDESPREAD
 from pipelines.quality.profiles import DAYS
-from pipelines.quality.suites import FEW_SERIES, UNIT_JUMP, WIDESPREAD
 from pipelines.quality.supply import AS_OF, SUPPLY
 
 if TYPE_CHECKING:

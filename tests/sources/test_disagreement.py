@@ -12,7 +12,7 @@ import pytest
 from pipelines.core.settings import Settings
 from pipelines.operations.fetch import fetch
 from pipelines.operations.load import load_pending
-from pipelines.quality.suites import AGREE_STATE
+from pipelines.quality.bounds import AGREE_STATE
 from pipelines.sandbox.market_model import AnalyticMarket, Listing
 from pipelines.storage.publish import OPS_TABLES
 from pipelines.storage.warehouse import writer
