@@ -47,8 +47,8 @@ LISTED: Final = ("bybit", "binance_archive", "binance")
 LISTED_AT: Final = time(3, CAPTURE_MINUTE)
 """When the instruments of the venues of DAILY are captured; CAPTURED captures its own with its first capture of the day."""
 
-DROPPED: Final = ("binance_archive", "ETHUSDT")
-"""Venue and instrument that the venue drops for good."""
+DROPPED: Final = ("binance", "ETHUSDT")
+"""Venue of the listing, and instrument, of which its archive has nothing any more."""
 
 SHORT_RETENTION: Final = "binance"
 """Keeps the last 29 days only."""

@@ -438,7 +438,7 @@ def check_the_lost_hour(soaked: Soaked) -> None:
 def check_coverage_is_the_truth(soaked: Soaked) -> None:
     """Of days whose data the venues still had, everything but the dropped symbol is complete, and its days say why they are
     missing."""
-    venue, instrument = DROPPED
+    _, instrument = DROPPED
     gaps = rows(
         soaked.disturbed,
         "select distinct source, instrument, trade_date, status, reason from ops.coverage where status in ('missing', 'partial') "
@@ -446,7 +446,7 @@ def check_coverage_is_the_truth(soaked: Soaked) -> None:
     )
     first = soaked.plan.days if soaked.plan.dropped is None else soaked.plan.dropped
     assert gaps == [
-        (f"{venue}.um_metrics", instrument, soaked.plan.day(number), "missing", "not in the source")
+        ("binance_archive.um_metrics", instrument, soaked.plan.day(number), "missing", "not in the source")
         for number in range(first, soaked.plan.days)
     ]
 
