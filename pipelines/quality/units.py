@@ -135,11 +135,20 @@ def _priced_sql(batch: GateInput, staged_tables: Mapping[str, str]) -> str:
             join market as c on c.asset = d.asset and c.trade_date = d.trade_date
             group by d.venue, d.instrument, d.trade_date
         ),
-        elsewhere as (
-            select d.venue, d.instrument, coalesce(median(c.price) filter (where {own}), median(c.price) filter (where {others}))
-                as price
+        peers as (
+            select d.venue, d.instrument, median(k.price) as price
             from (select distinct venue, instrument, asset from known) as d
-            join market as c on c.asset = d.asset
+            join known as k on k.asset = d.asset and not (k.venue = d.venue and k.instrument = d.instrument)
+            group by d.venue, d.instrument
+        ),
+        elsewhere as (
+            select d.venue, d.instrument,
+                coalesce(
+                    median(c.price) filter (where {own}), median(c.price) filter (where {others}), any_value(p.price)
+                ) as price
+            from (select distinct venue, instrument, asset from known) as d
+            left join market as c on c.asset = d.asset
+            left join peers as p on p.venue = d.venue and p.instrument = d.instrument
             group by d.venue, d.instrument
         ),
         lagged as (

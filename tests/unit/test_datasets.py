@@ -9,10 +9,12 @@ import pytest
 
 from pipelines.core.settings import Settings
 from pipelines.operations.datasets import (
+    Dataset,
     claim_folders,
     find_datasets,
     read_dataset,
     refused_in_inbox,
+    uncovered_in_inbox,
     waiting_files,
 )
 
@@ -45,6 +47,22 @@ def write_mapping(path: Path, name: str = "example") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(MAPPING.replace("{name}", name), encoding="utf-8")
     return path
+
+
+def of(settings: Settings, name: str) -> Dataset:
+    """The data set of this name, or one whose mapping cannot be read."""
+    found = [dataset for dataset in find_datasets(settings) if dataset.name == name]
+    return found[0] if found else Dataset(name=name, mapping=settings.mappings_dir / f"{name}.toml", fault="gone")
+
+
+def test_a_document_beside_the_data_stops_no_folder(home: Settings, tmp_path: Path) -> None:
+    folder = write_files(home.inbox_dir / "example", "prices.csv", "README.md", "notes.txt")
+    other = write_files(home.inbox_dir / "no_mapping", "x.csv")
+    later = (folder / "prices.csv").stat().st_mtime + 60
+    assert waiting_files(home, of(home, "example"), now=later) == (folder / "prices.csv",)
+    assert uncovered_in_inbox(home, find_datasets(home)) == (folder / "README.md", other / "x.csv")
+    bought = write_files(tmp_path / "root" / "bought", "prices.csv", "README.md")
+    assert claim_folders(find_datasets(home), tmp_path / "root").folders == {"example": (bought,)}
 
 
 def write_files(folder: Path, *names: str) -> Path:
@@ -107,12 +125,12 @@ def test_a_folder_that_matches_no_mapping_is_reported(home: Settings, tmp_path: 
 def test_a_file_waits_until_it_has_not_changed_for_ten_seconds(home: Settings) -> None:
     folder = write_files(home.inbox_dir / "example", "prices.csv")
     os.utime(folder / "prices.csv", (1000.0, 1000.0))
-    assert waiting_files(home, "example", now=1009.0) == ()
-    assert waiting_files(home, "example", now=1011.0) == (folder / "prices.csv",)
+    assert waiting_files(home, of(home, "example"), now=1009.0) == ()
+    assert waiting_files(home, of(home, "example"), now=1011.0) == (folder / "prices.csv",)
 
 
 def test_a_data_set_without_inbox_has_no_waiting_files(home: Settings) -> None:
-    assert waiting_files(home, "example", now=0.0) == ()
+    assert waiting_files(home, of(home, "example"), now=0.0) == ()
 
 
 def test_links_and_special_files_in_an_inbox_are_refused_by_name(home: Settings, tmp_path: Path) -> None:
@@ -127,8 +145,8 @@ def test_links_and_special_files_in_an_inbox_are_refused_by_name(home: Settings,
     os.mkfifo(folder / "pipe.csv")
     (home.inbox_dir / "other").symlink_to(tmp_path / "outside", target_is_directory=True)
     later = (folder / "sub" / "prices.csv").stat().st_mtime + 60
-    assert waiting_files(home, "example", now=later) == (folder / "sub" / "prices.csv",)
-    assert waiting_files(home, "other", now=later) == ()
+    assert waiting_files(home, of(home, "example"), now=later) == (folder / "sub" / "prices.csv",)
+    assert waiting_files(home, of(home, "other"), now=later) == ()
     assert refused_in_inbox(home) == (
         folder / "broken.csv", folder / "link.csv", folder / "linked", folder / "pipe.csv", home.inbox_dir / "other",
     )  # fmt: skip
