@@ -10,7 +10,8 @@ from pydantic import Field
 
 from pipelines.core.errors import MappingError
 from pipelines.core.settings import Settings
-from pipelines.defs.common import OWNERS, WRITER_POOL, raw_key, step, table_metadata
+from pipelines.defs.clean import table_load_metadata
+from pipelines.defs.common import OWNERS, WRITER_POOL, clean_key, raw_key, step, table_metadata
 from pipelines.operations.datasets import Dataset, waiting_files
 from pipelines.operations.observer import Observer
 
@@ -49,6 +50,7 @@ def _raw_asset(settings: Settings, dataset: Dataset, observer: Observer) -> dg.A
     )
     def landing(context: dg.AssetExecutionContext, config: FilesConfig) -> dg.MaterializeResult:  # type: ignore[type-arg]
         from pipelines.extract.landing import LandingStore
+        from pipelines.operations.diagnostics import inspect_clean
         from pipelines.operations.import_check import import_checked
         from pipelines.operations.load import LoadOutcome
 
@@ -67,7 +69,14 @@ def _raw_asset(settings: Settings, dataset: Dataset, observer: Observer) -> dg.A
                 )  # fmt: skip
                 new, unchanged = report.landed, len(report.unchanged)
                 observer.imported(dataset.name, report)
-                LoadOutcome((report.load,), {}).raise_failures()
+                outcome = LoadOutcome((report.load,), {})
+                if report.load.tables:
+                    # The load that follows finds these rows loaded, and does not run where another data set fails.
+                    states, _ = inspect_clean(settings)
+                    for name in sorted({loaded.table for loaded in report.load.tables}):
+                        metadata = table_load_metadata(name, outcome, states[name])
+                        context.log_event(dg.AssetMaterialization(clean_key(name), metadata=metadata))
+                outcome.raise_failures()
             held = LandingStore(settings.root).current(dataset.source)
             return dg.MaterializeResult(
                 metadata={

@@ -222,8 +222,8 @@ def test_everything_that_writes_the_warehouse_is_in_the_pool(definitions: dg.Def
     nodes = definitions.resolve_job_def("everything").nodes
     pools = {node.name: node.definition.pools for node in nodes}
     outside = {name for name, pool_names in pools.items() if pool_names != {WRITER_POOL}}
-    # Landing files, and drawing what is published, leave the warehouse as it is.
-    assert outside == {"raw__files__example", "published__report"}
+    # Asking recorders how they are, and drawing what is published, leave the warehouse as it is.
+    assert outside == {"marts__source_freshness_recorders", "published__report"}
 
 
 def test_the_pool_has_a_limit_and_a_failed_step_is_not_retried_by_default(home: Settings) -> None:

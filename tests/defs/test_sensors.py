@@ -46,7 +46,10 @@ def add_file(home: Settings) -> Callable[[str, float], Path]:
 
 @pytest.fixture
 def inbox(home: Settings) -> dg.SensorDefinition:
-    datasets = [Dataset(name=name, mapping=home.mappings_dir / f"{name}.toml") for name in ("example", "other")]
+    datasets = [
+        Dataset(name=name, mapping=home.mappings_dir / f"{name}.toml", required=("*.csv",))
+        for name in ("example", "other")
+    ]
     return build_sensors(home, datasets, ["candles"], now=lambda: NOW)[0]
 
 
