@@ -148,7 +148,7 @@ def _priced_steps(batch: GateInput, staged_tables: Mapping[str, str]) -> dict[st
             join market as c on c.asset = d.asset and c.trade_date = d.trade_date
             group by d.venue, d.instrument, d.trade_date
         """,
-        "peers": f"""
+        "peers": """
             select d.venue, d.instrument, median(k.price) as price
             from (select distinct venue, instrument, asset from known) as d
             join known as k on k.asset = d.asset and not (k.venue = d.venue and k.instrument = d.instrument)

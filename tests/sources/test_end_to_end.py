@@ -37,6 +37,7 @@ by_venue: Final = pytest.mark.parametrize("case", VENUE_CASES, ids=lambda case: 
 OPTION_COINS: Final = ("BTC", "ETH", "XRP")
 NO_EXCHANGES: Final = {
     "defillama": "token prices, which belong to no listing; tested end to end in test_defillama",
+    "kamino": "a chain's lender without listings; tested end to end in test_kamino",
     "hyperliquid_fills": "a second source of Hyperliquid, liquidations only; tested end to end in test_hyperliquid_fills",
 }
 """Venues other than chains without listings, and the reason."""
