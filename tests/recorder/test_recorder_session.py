@@ -190,6 +190,7 @@ def test_segments_are_sealed_by_size_and_nothing_is_lost_or_doubled_between_them
     assert heard["BTCUSDT"].spans == 1
 
 
+@pytest.mark.slow  # A real clock: on a busy machine frames come late.
 def test_the_next_connection_is_there_before_a_forced_end(tmp_path: Path) -> None:
     stream = replace(registry.venue("kraken").streams[0], forced_end=timedelta(seconds=2))
 

@@ -119,7 +119,7 @@ def positions(listing: Listing, market: MarketModel, now: datetime) -> int:
         return 0
     row = states.sort("event_at").row(-1, named=True)
     amount = row["oi_usd" if listing.contract_type == "inverse" else "oi_base"]
-    return round(amount / (listing.contract_size or 1.0))
+    return round(float(amount) / (listing.contract_size or 1.0))
 
 
 def sides(moment: datetime) -> int:
