@@ -29,6 +29,10 @@ from pipelines.sources import registry
 from pipelines.sources.instruments import SCHEMA
 from tests.recorder.recorder_fixture import every, real_now
 
+pytestmark = pytest.mark.slow
+"""Heartbeats and overlaps on a real clock: on a busy machine frames come late, and a test says so that proves nothing. What a
+recording becomes is in test_record.py, what frames mean in test_stream_payloads.py."""
+
 FAST = KeepAlive(every=0.4, stalled_after=1.2)
 
 
@@ -190,7 +194,6 @@ def test_segments_are_sealed_by_size_and_nothing_is_lost_or_doubled_between_them
     assert heard["BTCUSDT"].spans == 1
 
 
-@pytest.mark.slow  # A real clock: on a busy machine frames come late.
 def test_the_next_connection_is_there_before_a_forced_end(tmp_path: Path) -> None:
     stream = replace(registry.venue("kraken").streams[0], forced_end=timedelta(seconds=2))
 
