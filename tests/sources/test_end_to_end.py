@@ -33,7 +33,6 @@ from tests.sources.venue_case import YEAR, FeedCase, VenueCase
 from tests.sources.venue_cases import VENUE_CASES
 
 MARKET: Final = AnalyticMarket()
-by_venue: Final = pytest.mark.parametrize("case", VENUE_CASES, ids=lambda case: case.venue)
 OPTION_COINS: Final = ("BTC", "ETH", "XRP")
 NO_EXCHANGES: Final = {
     "defillama": "token prices, which belong to no listing; tested end to end in test_defillama",
