@@ -241,5 +241,5 @@ def _existing_checks(con: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:
 
 
 def _comparable(check: str) -> str:
-    """A check with the types of its casts as DuckDB prints them of a table read from a file: before, they are in quotes or small."""
+    """A check with the types of its casts as DuckDB prints them of a table that was read from a file."""
     return _CAST.sub(lambda cast: f"AS {cast[1].upper()}", check)
