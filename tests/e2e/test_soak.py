@@ -26,6 +26,7 @@ import pytest
 from pipelines.contract.ddl import load_contract
 from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.extract.landing import LandingStore
+from pipelines.operations.build import HOLDER
 from pipelines.sandbox.emulator import Fault
 from pipelines.sandbox.venues.evm import Log
 from pipelines.storage.fingerprint import Fingerprint, compare, fingerprint_table
