@@ -25,6 +25,7 @@ from pipelines.core.errors import (
 )
 from pipelines.core.gap_reasons import GAP_REASONS, GapReason
 from pipelines.extract.due import (
+    UNCOUNTED_AT_ONCE,
     Held,
     Missing,
     Plan,
@@ -227,13 +228,69 @@ def test_a_refused_landing_is_missing_and_not_asked_for_again() -> None:
 
 def test_a_file_that_never_came_is_given_up_after_thirty_days() -> None:
     span = Span.of_days(START, START)
-    held = {("2024-03-01", "all"): Held(span, {"A": "not_yet_published"}, datetime(2024, 3, 5))}
     early, late = (
-        missing(DAILY, held, {}, now, plan=Plan(None, subjects_of))[0]
-        for now in (datetime(2024, 3, 20), datetime(2024, 4, 20))
-    )
+        missing(
+            DAILY, {("2024-03-01", "all"): Held(span, {"A": "not_yet_published"}, asked)}, {}, datetime(2024, 4, 21),
+            plan=Plan(None, subjects_of),
+        )[0]
+        for asked in (datetime(2024, 3, 20), datetime(2024, 4, 20))
+    )  # fmt: skip
     assert (early.reason, early.can_be_had) == ("not yet published", True)
     assert (late.reason, late.can_be_had) == ("no file at the venue", False)
+
+
+def test_what_was_asked_for_too_early_is_asked_for_once_more_after_a_pause(tmp_path: Path) -> None:
+    """One night before the file came, forty days without any run: the next fetch asks, and what is still not there is given up."""
+
+    async def fetch(api: Api, job: Job) -> AsyncIterator[Page]:
+        asked.append((job.span.start.date(), job.subject))
+        if job.subject == "C" or (job.subject == "B" and venue.now < datetime(2024, 3, 3)):
+            raise NotYetPublishedError
+        yield Page(job.subject, {"path": "/x"}, 200, venue.now, b"[1]")
+
+    asked: list[tuple[date, str]] = []
+    venue = VenueLog(tmp_path, DAILY)
+    venue.feed = replace(venue.feed, fetch=fetch)
+    venue.run()
+    assert {(one.subject, one.reason) for one in venue.missing()} == {
+        ("B", "not yet published"), ("C", "not yet published")
+    }  # fmt: skip
+    venue.now += timedelta(days=40)
+    assert {(one.subject, one.reason) for one in venue.due() if one.day == START} == {
+        ("B", "not yet published"), ("C", "not yet published")
+    }  # fmt: skip
+    asked.clear()
+    venue.run()
+    assert {name for day, name in asked if day == START} >= {"B", "C"}
+    assert [(one.subject, one.reason, one.can_be_had) for one in venue.missing() if one.day == START] == [
+        ("C", "no file at the venue", False)
+    ]
+    venue.now += timedelta(days=1)
+    asked.clear()
+    venue.run()
+    assert START not in {day for day, _ in asked}
+
+
+def test_months_whose_days_nobody_counted_are_asked_for_once_more_some_at_a_time() -> None:
+    since = replace(KINDS["past months"], retention=Retention(since=date(2020, 1, 1)))
+    counts = replace(since, lacks=lambda pages, job: False)
+    months = {
+        (f"{year}-{month:02}", "all"): Held(
+            Span.of_days(first := date(year, month, 1), (first + timedelta(days=32)).replace(day=1) - timedelta(days=1)),
+            {"A": "complete"}, datetime(2024, 2, 20), days_counted=(year, month) == (2023, 12),
+        )
+        for year in (2022, 2023) for month in range(1, 13)
+    }  # fmt: skip
+    days = {
+        ("2021-12-31", "all"): replace(
+            next(iter(months.values())), span=Span.of_days(date(2021, 12, 31), date(2021, 12, 31))
+        )
+    }
+    asks = partitions_to_ask(counts, months | days, {}, datetime(2024, 3, 1), plan=Plan(None, subjects_of))
+    assert [(ask.partition.name, ask.named) for ask in asks] == [
+        (f"2023-{month:02}", frozenset({"A"})) for month in range(12 - UNCOUNTED_AT_ONCE, 12)
+    ]
+    assert partitions_to_ask(since, months, {}, datetime(2024, 3, 1), plan=Plan(None, subjects_of)) == []
 
 
 def test_a_day_without_the_instrument_is_missing_for_that_reason_and_not_asked_for() -> None:
