@@ -287,8 +287,10 @@ class _State:
     ) -> tuple[GapReason, str | None]:
         if outcome in INCOMPLETE:
             # Given up is what was asked for late enough, not what nobody has asked for since.
-            last_asked = self.now if held is None else held.checked
-            return ("not yet published" if is_awaited(self.feed, unit, at=last_asked) else "no file at the venue"), None
+            if not is_awaited(self.feed, unit, at=self.now if held is None else held.checked):
+                return "no file at the venue", None
+            failures = (question.failures[subject] for question in reversed(asked) if subject in question.failures)
+            return next(failures, ("not yet published", None))
         if outcome is not None:
             return OUTCOME_REASONS.get(outcome, "fetch failed"), None
         for question in reversed(asked):

@@ -1,5 +1,5 @@
--- int_liquidation_totals_by_source, but of days inside which a contract began or ended only the periods in between. A period that
--- the instant cuts counts whole: part of it is of the contract.
+-- int_liquidation_totals_by_source, but of days inside which a contract began or ended only the periods in between. A
+-- period that the instant cuts counts whole: part of it is of the contract.
 -- A view: days with an edge are few, and all others are copies.
 {{ config(materialized='view') }}
 with days as (

@@ -22,7 +22,8 @@ states as (
         s.available_at,
         s.trade_date,
         e.outside_at,
-        (e.ended_at is null or s.event_at <= e.ended_at) and (e.began_at is null or s.event_at > e.began_at) as is_counted
+        (e.ended_at is null or s.event_at <= e.ended_at)
+        and (e.began_at is null or s.event_at > e.began_at) as is_counted
     from {{ ref('stg_long_short_ratios') }} as s
     inner join edges as e
         on

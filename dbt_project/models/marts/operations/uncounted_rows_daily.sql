@@ -10,8 +10,8 @@ with lives as (
     from {{ ref('int_instrument_lives') }}
 ),
 
--- An open interest and a settlement are of an instant, which may lie on the last day and after the end; of ratios and liquidations
--- the rows of such a day are counted apart.
+-- An open interest and a settlement are of an instant, which may lie on the last day and after the end; of ratios and
+-- liquidations the rows of such a day are counted apart.
 kept as (
     select
         'candles' as table_name,

@@ -1,4 +1,5 @@
--- The events of the sources that the day's totals chose, by the minute in which the contract lived, and the border a minute of a cascade must pass.
+-- The events of the sources that the day's totals chose, by the minute in which the contract lived, and the border a
+-- minute of a cascade must pass.
 with minutes as (
     select * from {{ ref('int_liquidation_minutes_by_source') }}
 ),
