@@ -287,7 +287,8 @@ class _State:
     ) -> tuple[GapReason, str | None]:
         if outcome in INCOMPLETE:
             # Given up is what was asked for late enough, not what nobody has asked for since.
-            if not is_awaited(self.feed, unit, at=self.now if held is None else held.checked):
+            asked_for, at = (unit, self.now) if held is None else (held.span, held.checked)
+            if not is_awaited(self.feed, asked_for, at=at):
                 return "no file at the venue", None
             failures = (question.failures[subject] for question in reversed(asked) if subject in question.failures)
             return next(failures, ("not yet published", None))
