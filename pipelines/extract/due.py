@@ -290,8 +290,9 @@ class _State:
             asked_for, at = (unit, self.now) if held is None else (held.span, held.checked)
             if not is_awaited(self.feed, asked_for, at=at):
                 return "no file at the venue", None
-            failures = (question.failures[subject] for question in reversed(asked) if subject in question.failures)
-            return next(failures, ("not yet published", None))
+            # A failure of the same question came after what is landed; others may be older.
+            same = (question for question in asked if question.span == asked_for and subject in question.failures)
+            return next((question.failures[subject] for question in same), ("not yet published", None))
         if outcome is not None:
             return OUTCOME_REASONS.get(outcome, "fetch failed"), None
         for question in reversed(asked):
