@@ -170,7 +170,7 @@ def test_every_feed_with_history_has_a_case_or_a_reason_for_none() -> None:
 
 def capped(case: Case, keeps: str, handler: Handler, caught: list[int]) -> Handler:
     def sized(request: Request, market: MarketModel) -> Response:
-        if case.size not in request.params:
+        if case.size is None or case.size not in request.params:
             return handler(request, market)
         answer = handler(replace(request, params={**request.params, case.size: str(case.cap)}), market)
         rows: Any = orjson.loads(answer.body)

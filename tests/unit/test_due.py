@@ -202,7 +202,7 @@ nights = st.lists(
 
 @pytest.mark.parametrize("kind", KINDS)
 @patch("pipelines.extract.fetch.GIVE_UP_AFTER", GIVEN_UP_AFTER)
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     nights=nights,
     pause=st.integers(0, 3),
