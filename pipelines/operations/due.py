@@ -8,7 +8,7 @@ from datetime import datetime
 
 from pipelines.core.settings import Settings
 from pipelines.extract.due import Held, Landed, Missing, Plan, missing
-from pipelines.extract.fetch import JobsOf, span_of
+from pipelines.extract.fetch import DAYS_COUNTED, JobsOf, span_of
 from pipelines.extract.fetch_log import FOLDER, Journal, read_journal
 from pipelines.extract.landing import Landing, LandingStore
 from pipelines.extract.plan_start import planned_since, planned_sources
@@ -48,7 +48,8 @@ def landed_of(store: LandingStore, source: str) -> dict[tuple[str, str], Held]:
         is_refused = all(store.refusal(landing) is not None for landing in of_part)
         covers = newest.request.get("covers", {})
         unchecked = frozenset(newest.request.get("unchecked", ()))
-        found[key] = Held(span_of(newest), covers, store.checked_at(newest), is_refused, unchecked)
+        counted = DAYS_COUNTED in newest.request
+        found[key] = Held(span_of(newest), covers, store.checked_at(newest), is_refused, unchecked, counted)
     return found
 
 

@@ -445,6 +445,24 @@ def check_coverage_is_the_truth(soaked: Soaked) -> None:
         "select distinct source, instrument, trade_date, status, reason from ops.coverage where status in ('missing', 'partial') "
         "and table_name in ('open_interest', 'long_short_ratios', 'funding_rates', 'candles') order by all",
     )
+    # Every day of every instrument has its rows, whatever arrived of it.
+    judged: dict[tuple[str, str, str], set[date]] = {}
+    for source, table, name, day in rows(
+        soaked.disturbed,
+        "select distinct source, table_name, instrument, trade_date from ops.coverage where table_name in "
+        "('open_interest', 'long_short_ratios', 'funding_rates', 'candles')",
+    ):
+        judged.setdefault((source, table, name), set()).add(day)
+    tables_of = {(source, table) for source, table, _ in judged}
+    assert {source for source, _ in tables_of} == {
+        f"{venue}.{feed}" for venue, feeds in DAILY.items() for feed in feeds if not venue.startswith("evm_")
+    }
+    last = soaked.plan.days - 1
+    for source, table in tables_of:
+        since = max(0, last - 26) if source.startswith(f"{SHORT_RETENTION}.") else 0
+        wanted = {soaked.plan.day(number) for number in range(since, soaked.plan.days)}
+        for name in ("BTCUSDT", "ETHUSDT"):
+            assert judged.get((source, table, name), set()) >= wanted, (source, table, name)
     first = soaked.plan.days if soaked.plan.dropped is None else soaked.plan.dropped
     assert gaps == [
         ("binance_archive.um_metrics", instrument, soaked.plan.day(number), "missing", "not in the source")

@@ -1,11 +1,13 @@
 -- A view: one model reads it, and reads it once.
 {{ config(materialized='view') }}
 with events as (
-    select * from {{ ref('int_liquidation_events_by_source') }}
+    select * from {{ ref('int_liquidation_events_counted') }}
+    where events > 0
 ),
 
 totals as (
-    select * from {{ ref('int_liquidation_totals_by_source') }}
+    select * from {{ ref('int_liquidation_totals_counted') }}
+    where periods_present > 0
 ),
 
 lending as (

@@ -28,6 +28,7 @@ from pipelines.extract.venue import (
     Retention,
     Venue,
 )
+from pipelines.sources import counting
 from pipelines.sources.dex.perpetuals import Ids, hourly_candles, interest, linear_perpetuals
 from pipelines.sources.instruments import each_instrument
 from pipelines.sources.records import (
@@ -52,7 +53,11 @@ CONTRACTS: Final = (
     Field("isStock", "is_stock", bool, optional=True),
     Field("isFx", "is_fx", bool, optional=True),
 )
-TICKER: Final = (Field("openInterest", "oi_base", float), Field("contractName", "instrument", str))
+TICKER: Final = (
+    Field("openInterest", "oi_base", float),
+    Field("contractName", "instrument", str),
+    Field("size", "volume", float, optional=True),
+)
 RATES: Final = (
     Field("fundingTime", "at_ms", int),
     Field("fundingRate", "rate", float),
@@ -130,8 +135,11 @@ async def fetch_ticker(api: Api, job: Job) -> AsyncIterator[Page]:
 def parse_ticker(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     """Open interest in coin, of unknown counting, at the time of receipt: the stamps are those of the day's statistics."""
     found = read_records(pages, at_path("data"), TICKER)
-    rows = interest(NAME, found.frame, COUNTING, at="received_at", instrument="instrument")
-    yield Parsed("open_interest", rows, found.rejects)
+    alive, sentinels = counting.without_sentinels(
+        found.frame, ("oi_base",), ("volume",), stamp="received_at", instrument="instrument"
+    )
+    rows = interest(NAME, alive, COUNTING, at="received_at", instrument="instrument")
+    yield Parsed("open_interest", rows, pl.concat([found.rejects, sentinels]))
 
 
 async def _rows(api: Api, job: Job, path: str, params: Mapping[str, str | int]) -> AsyncIterator[Page]:
