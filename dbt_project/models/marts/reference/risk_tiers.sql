@@ -88,7 +88,6 @@ versions as (
         version,
         min(snapshot_at) as valid_from,
         max(snapshot_at) as last_observed_at,
-        max(capture) as last_capture,
         max(next_snapshot_at) filter (where is_last) as valid_to,
         max(lower_bound) as lower_bound,
         max(upper_bound) as upper_bound,

@@ -35,16 +35,20 @@ async def fetch_risk_tiers(api: Api, job: Job) -> AsyncIterator[Page]:
 
 
 def levels(page: Page) -> Sequence[Record]:
-    """Every level of every table of every contract, with the name of the table. `marginSchedules` are by region and client
-    (europa.retail), and are read where the two lists beside them are absent."""
-    return [
-        {**level, "symbol": contract.get("symbol"), "schedule": name}
-        for contract in instruments(page)
-        if isinstance(contract, Mapping)
-        for name, table in _tables(contract)
-        for level in table
-        if isinstance(level, Mapping)
-    ]
+    """Every level of every table of every contract, with the name of the table; one without levels for a contract without any.
+    `marginSchedules` are by region and client (europa.retail), and are read where the two lists beside them are absent."""
+    records: list[Mapping[str, Any]] = []
+    for contract in instruments(page):
+        if isinstance(contract, Mapping):
+            named = {"symbol": contract.get("symbol")}
+            found = [
+                {**level, **named, "schedule": name}
+                for name, table in _tables(contract)
+                for level in table
+                if isinstance(level, Mapping)
+            ]
+            records += found or [{**named, "schedule": DEFAULT_SCHEDULE}]
+    return records
 
 
 def _tables(contract: Mapping[str, Any]) -> Iterator[tuple[str, Sequence[Any]]]:
