@@ -52,6 +52,12 @@ nothing is traded. Such an answer is a failure (`the host answers but is dead`),
 <dead>
 What cannot be had of a venue stands in its notes below.
 
+## Risk limits
+
+Leverage and margin by size of the position (`risk_tiers`) are captured where they are public without a key. Not captured: Binance
+and Aster (their brackets need a key), KuCoin (most clients sign the request), Deribit (margin is a formula in its documents, its API
+has no table). Of the other venues no document of a public table was read.
+
 ## Terms
 
 This warehouse keeps what was fetched for its owner. What a venue's terms allow to store and to publish again is stated where a

@@ -135,6 +135,14 @@ def test_hyperliquid_maintenance_is_half_and_deductions_follow_from_the_bounds()
     assert found["maintenance_deduction"].to_list() == pytest.approx([0, 150e6 * 0.0125, 0, 70e6 * 0.025, 0])
 
 
+def test_a_contract_of_edgex_without_tiers_is_rejected_and_leaves_the_others() -> None:
+    known = contract("edgex", "BTCUSDC", contract_type="linear", quote="USDC", multiplier=1.0)
+    [found] = parsed("edgex", RISK_TIERS, evidence("edgex", RISK_TIERS, "meta"), instruments=known)
+    assert found.rows.select(MARGIN).rows() == [(1, 100.0, None, 0.005, None), (2, 90.0, None, 0.006, None)]
+    assert found.rows.select("lower_bound_usd", "upper_bound_usd").rows() == [(0.0, 50_000.0), (50_000.0, 100_000.0)]
+    assert found.rejects is not None and found.rejects["line"].to_list() == [3]
+
+
 def test_kraken_keeps_the_tables_of_retail_clients_apart() -> None:
     linear = {
         "contract_type": "linear",

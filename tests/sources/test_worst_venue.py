@@ -33,6 +33,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "DEFAULT_RETRY", HURRIED)
 
 
+@pytest.mark.slow
 def test_half_of_the_venues_fail_and_everything_else_is_landed_and_loaded_in_bounded_time(
     settings: Settings, serve: Serve, clock: Clock
 ) -> None:

@@ -451,7 +451,10 @@ EDGEX: Final = VenueCase(
         FeedCase("funding", "funding_rates", expected.funding("interval_hours", "mark_price"), days=52),
         FeedCase("candles", "candles", expected.candles(*VOLUMES, "trades"), days=52),
     ),
-    captured=(FeedCase("ticker", "open_interest", expected.open_interest_now(60, units="base")),),
+    captured=(
+        FeedCase("ticker", "open_interest", expected.open_interest_now(60, units="base")),
+        FeedCase("risk_tiers", "risk_tiers", expected.risk_tiers(initial=False, deduction=False), whole=True),
+    ),
 )  # fmt: skip
 
 PARADEX: Final = VenueCase(
