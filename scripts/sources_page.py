@@ -55,7 +55,7 @@ What cannot be had of a venue stands in its notes below.
 ## Risk limits
 
 Leverage and margin by size of the position (`risk_tiers`) are captured where they are public without a key. Not captured: Binance
-and Aster (their brackets need a key), KuCoin (most clients sign the request), Deribit (margin is a formula in its documents, and its
+and Aster (brackets need a key), KuCoin (most clients sign the request), Deribit (margin is a formula in its documents, and its
 API has no table). Of the other venues no document of a public table was read.
 
 ## Terms
