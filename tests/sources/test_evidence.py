@@ -174,13 +174,13 @@ def test_a_ranking_without_a_list_of_contracts_is_held_against_the_instruments(m
     page = page_of("/v5/market/tickers", {"retCode": 0, "result": {"category": "linear", "list": tickers}})
     assets = ("BTC", "SOL", "NET", "NET.STOCK", "XAU.COMMODITY", "EURUSD.FOREX", "TSLA.STOCK")
     listed = pl.concat(contract("bybit", asset, asset=asset) for asset in assets)
-    capture = SimpleNamespace(partition="2026-10-01", path=Path("ranking"), fetched_at=AT)
-    store = SimpleNamespace(current=lambda source: [capture])
+    capture: Any = SimpleNamespace(partition="2026-10-01", path=Path("ranking"), fetched_at=AT)
+    store: Any = SimpleNamespace(current=lambda source: [capture])
     monkeypatch.setattr(registry, "Pack", lambda path: SimpleNamespace(pages=lambda: [page]))
     monkeypatch.setattr(
         registry, "instrument_history", lambda store, venue: InstrumentHistory(lambda: [(capture, listed)])
     )
-    assert registry.followed_assets(store, Settings()) == ("BTC", "NET", "SOL", "AVAX")  # type: ignore[arg-type]
+    assert registry.followed_assets(store, Settings()) == ("BTC", "NET", "SOL", "AVAX")
 
 
 def page_of(path: str, answer: object) -> Page:
