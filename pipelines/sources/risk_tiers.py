@@ -86,12 +86,14 @@ def risk_tiers(
         amount = pl.col(bound) * pl.col("multiplier")
         return pl.when(base).then(amount).when(contracts & (size_unit == "base")).then(amount * size)
 
+    # The pages of a table are received one after the other, and are one snapshot.
+    captured = pl.col("received_at").max().over("instrument", "schedule")
     rows = listed.select(
         pl.lit(venue).alias("venue"),
         "instrument",
         "schedule",
-        pl.col("lower").rank("ordinal").over("instrument", "schedule", "received_at").cast(pl.Int32).alias("tier"),
-        pl.col("received_at").alias("snapshot_at"),
+        pl.col("lower").rank("ordinal").over("instrument", "schedule").cast(pl.Int32).alias("tier"),
+        captured.alias("snapshot_at"),
         pl.col("lower").alias("lower_bound"),
         pl.col("upper").alias("upper_bound"),
         "bound_unit",
@@ -103,7 +105,7 @@ def risk_tiers(
         pl.col("initial").alias("initial_margin_rate"),
         pl.col("maintenance").alias("maintenance_margin_rate"),
         pl.col("deduction").alias("maintenance_deduction"),
-        pl.col("received_at").alias("available_at"),
+        captured.alias("available_at"),
         LINE,
     )
     unknown = rejected(

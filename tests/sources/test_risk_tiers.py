@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Final
 
+import orjson
 import polars as pl
 import pytest
 from polars import selectors
@@ -92,6 +94,20 @@ def test_bybit_numbers_tiers_by_size_and_its_rates_are_fractions() -> None:
     assert found.select(MARGIN).rows() == [(1, 75.0, 0.0133, 0.01, 0.0), (2, 50.0, 0.02, 0.015, 1000.0)]
     assert found.select(BOUNDS).rows() == [
         (0.0, 200_000.0, "quote", 0.0, 200_000.0, None), (200_000.0, 1_000_000.0, "quote", 200_000.0, 1_000_000.0, None),
+    ]  # fmt: skip
+
+
+def test_the_pages_of_a_table_are_one_snapshot() -> None:
+    known = contract("bybit", "ADAUSDT", contract_type="linear", quote="USDT", multiplier=1.0)
+    whole = evidence("bybit", RISK_TIERS, "linear", subject="ADAUSDT")
+    second, first = whole.json()["result"]["list"]
+    pages = [
+        replace(whole, body=orjson.dumps({"retCode": 0, "result": {"list": [tier]}}), received_at=at)
+        for tier, at in ((first, NOW), (second, NOW + timedelta(milliseconds=13)))
+    ]
+    [found] = parsed("bybit", RISK_TIERS, *pages, instruments=known)
+    assert found.rows.sort("tier").select("tier", "lower_bound", "snapshot_at").rows() == [
+        (1, 0.0, NOW + timedelta(milliseconds=13)), (2, 200_000.0, NOW + timedelta(milliseconds=13)),
     ]  # fmt: skip
 
 
