@@ -1,7 +1,8 @@
--- Question: What leverage does each venue allow on ten million dollars of bitcoin, at what move is it liquidated, and since when?
+-- Question: What leverage does each venue allow on ten million dollars of bitcoin, and at what move is it liquidated?
 -- Unit: one row per venue, instrument and version of its limits; rates are fractions of the position's value.
--- Trust: rows with limits in coins or contracts use the newest close of bitcoin at any venue. The distance to liquidation is that of
--- a single position in isolated margin at the largest leverage, before fees and funding. Nothing is known before the first capture.
+-- Trust: rows with limits in coins or contracts use the newest close of bitcoin at any venue. The distance to
+-- liquidation is that of a single position in isolated margin at the largest leverage, before fees and funding. A
+-- version holds from valid_from to valid_to; nothing is known before the first capture.
 with price as (
     select max_by(close_usd, trade_date) as close_usd
     from {{ ref('fct_price_daily') }}
