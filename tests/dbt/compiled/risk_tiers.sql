@@ -31,7 +31,9 @@ captures as (
         max(available_at) as available_at,
         row_number() over (partition by venue, instrument, schedule order by snapshot_at) as capture,
         lead(snapshot_at) over (partition by venue, instrument, schedule order by snapshot_at) as next_snapshot_at,
-        lead(max(available_at)) over (partition by venue, instrument, schedule order by snapshot_at) as next_available_at
+        lead(max(available_at)) over (
+            partition by venue, instrument, schedule order by snapshot_at
+        ) as next_available_at
     from one_source
     group by venue, instrument, schedule, snapshot_at
 ),
@@ -51,25 +53,39 @@ captured as (
             and t.snapshot_at = c.snapshot_at
 ),
 
--- A tier begins anew where the capture before it lacks the tier or states other numbers.
+with_before as (
+    select
+        *,
+        lag(capture) over one_tier as capture_before,
+        lag(lower_bound) over one_tier as lower_bound_before,
+        lag(upper_bound) over one_tier as upper_bound_before,
+        lag(bound_unit) over one_tier as bound_unit_before,
+        lag(max_leverage) over one_tier as max_leverage_before,
+        lag(initial_margin_rate) over one_tier as initial_margin_rate_before,
+        lag(maintenance_margin_rate) over one_tier as maintenance_margin_rate_before,
+        lag(maintenance_deduction) over one_tier as maintenance_deduction_before
+    from captured
+    window one_tier as (partition by venue, instrument, schedule, tier order by snapshot_at)
+),
+
+-- A tier begins anew where the capture before it lacks the tier or states other numbers. None of them is below 0.
 marked as (
     select
         *,
         case
             when
-                lag(capture) over one_tier = capture - 1
-                and lag(lower_bound) over one_tier = lower_bound
-                and lag(upper_bound) over one_tier is not distinct from upper_bound
-                and lag(bound_unit) over one_tier = bound_unit
-                and lag(max_leverage) over one_tier = max_leverage
-                and lag(initial_margin_rate) over one_tier is not distinct from initial_margin_rate
-                and lag(maintenance_margin_rate) over one_tier = maintenance_margin_rate
-                and lag(maintenance_deduction) over one_tier is not distinct from maintenance_deduction
+                capture_before = capture - 1
+                and lower_bound_before = lower_bound
+                and coalesce(upper_bound_before, -1) = coalesce(upper_bound, -1)
+                and bound_unit_before = bound_unit
+                and max_leverage_before = max_leverage
+                and coalesce(initial_margin_rate_before, -1) = coalesce(initial_margin_rate, -1)
+                and maintenance_margin_rate_before = maintenance_margin_rate
+                and coalesce(maintenance_deduction_before, -1) = coalesce(maintenance_deduction, -1)
                 then 0
             else 1
         end as is_new
-    from captured
-    window one_tier as (partition by venue, instrument, schedule, tier order by snapshot_at)
+    from with_before
 ),
 
 numbered as (
@@ -105,7 +121,9 @@ versions as (
     from (
         select
             *,
-            row_number() over (partition by venue, instrument, schedule, tier, version order by snapshot_at desc) = 1 as is_last
+            row_number() over (
+                partition by venue, instrument, schedule, tier, version order by snapshot_at desc
+            ) = 1 as is_last
         from numbered
     ) as of_version
     group by venue, instrument, schedule, tier, version
