@@ -52,7 +52,7 @@ def open_facts(name: str) -> tuple[OpenFact, ...]:
 def _declared(owner: Venue, feed: Feed) -> Iterator[OpenFact]:
     """What the declaration of a feed leaves open."""
     if UNVERIFIED.search(feed.description):
-        text = f"{feed.retention.since} is the first day that it has"
+        text = f"its history begins on {feed.retention.since} or before"
         yield OpenFact(owner.name, feed.name, "depth", text, "")
     if feed.counting and feed.counting[-1].sides == "unknown":
         yield OpenFact(owner.name, feed.name, "counting", f"which sides it counts: {feed.counting[-1].known_by}", "")
@@ -129,4 +129,4 @@ def _open_sentences(text: str) -> Iterator[str]:
         return
     for sentence in _SENTENCE.split(text):
         if MARK in sentence:
-            yield " ".join(sentence.replace(MARK, "").split()).replace(" ,", ",").replace(" .", ".").rstrip(".:;, ")
+            yield " ".join(sentence.replace(MARK, "").split()).replace(" ,", ",").replace(" .", ".").replace(" :", ":").rstrip(".:;, ")
