@@ -60,6 +60,9 @@ QUIET: Final = ("--log-level", "none", "--log-level-file", "info", "--no-use-col
 _TOTALS: Final = {"LogModelResult": "total", "LogSeedResult": "total", "LogTestResult": "num_models"}
 """dbt events at the end of a node, and the field of each with the number of nodes."""
 
+HOLDER: Final = "dbt build"
+"""What a build is called where others wait for the writer lock."""
+
 _NOT_SOURCES: Final = {"target", "logs", "dbt_packages"}
 
 
@@ -215,7 +218,7 @@ class _Build:
         # dbt reads the tables of clean and ops, which a new warehouse does not have yet.
         with writer(settings, what="prepare dbt"):
             pass
-        with writer_lock(settings, what="dbt"):
+        with writer_lock(settings, what=HOLDER):
             yield cls(settings, load_parsed(path), progress)
 
     def run(self, command: str, nodes: Sequence[str]) -> BuildReport:
