@@ -129,4 +129,4 @@ def _open_sentences(text: str) -> Iterator[str]:
         return
     for sentence in _SENTENCE.split(text):
         if MARK in sentence:
-            yield " ".join(sentence.replace(MARK, "").split()).replace(" ,", ",").replace(" .", ".").replace(" :", ":").rstrip(".:;, ")
+            yield re.sub(r" ([,.:])", r"\1", " ".join(sentence.replace(MARK, "").split())).rstrip(".:;, ")
