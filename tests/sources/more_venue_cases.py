@@ -43,6 +43,7 @@ BITGET: Final = VenueCase(
     captured=(
         FeedCase("open_interest", "open_interest", SNAPSHOT, whole=True),
         FeedCase("account_ratio", "long_short_ratios", newest_shares(bitget.RATIO_HOURS, "account_global")),
+        FeedCase("risk_tiers", "risk_tiers", expected.risk_tiers(initial=False, deduction=False)),
     ),
     day=NEW_DAY,
 )  # fmt: skip
