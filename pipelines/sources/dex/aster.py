@@ -29,6 +29,7 @@ from pipelines.extract.venue import (
     Venue,
 )
 from pipelines.sources.asset_class import CRYPTO, OTHER
+from pipelines.sources.dex.aster_stream import STREAM
 from pipelines.sources.dex.perpetuals import HOUR_MS, hourly_candles, interest, linear_perpetuals
 from pipelines.sources.instruments import each_instrument
 from pipelines.sources.records import (
@@ -276,4 +277,5 @@ VENUE: Final = Venue(
             subjects=each_instrument(),
         ),
     ),
+    streams=(STREAM,),
 )

@@ -31,6 +31,7 @@ from pipelines.extract.venue import (
     Venue,
 )
 from pipelines.sources import counting
+from pipelines.sources.dex.lighter_stream import STREAM
 from pipelines.sources.dex.perpetuals import HOUR_MS, Ids, hourly_candles, interest, linear_perpetuals
 from pipelines.sources.instruments import each_instrument
 from pipelines.sources.records import (
@@ -308,4 +309,5 @@ VENUE: Final = Venue(
             subjects=each_instrument(), partitioning=Partitioning(months="past"),
         ),
     ),
+    streams=(STREAM,),
 )  # fmt: skip
