@@ -39,6 +39,7 @@ from pipelines.extract.venue import (
 )
 from pipelines.sources.asset_class import CRYPTO, OTHER, asset_class, with_asset_class
 from pipelines.sources.cex import perpetuals
+from pipelines.sources.cex.bitget_stream import STREAM
 from pipelines.sources.cex.perpetuals import HOUR_MS, instant
 from pipelines.sources.counting import FACTS, without_sentinels
 from pipelines.sources.instruments import each_instrument
@@ -441,4 +442,5 @@ VENUE: Final = Venue(
             fetch_risk_tiers, parse_risk_tiers, what="of perpetuals", subjects=each_instrument(perpetuals.IS_LINEAR)
         ),
     ),
+    streams=(STREAM,),
 )
