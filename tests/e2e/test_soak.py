@@ -26,6 +26,7 @@ import pytest
 from pipelines.contract.ddl import load_contract
 from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.extract.landing import LandingStore
+from pipelines.operations.build import HOLDER
 from pipelines.sandbox.emulator import Fault
 from pipelines.sandbox.venues.evm import Log
 from pipelines.storage.fingerprint import Fingerprint, compare, fingerprint_table
@@ -246,7 +247,7 @@ def _kill(deployment: Deployment, chance: random.Random, what: str, day: date) -
     """Start the night in a subprocess and kill it in the stage `what`."""
     deployment.clock.now = datetime.combine(day + timedelta(days=1), DAILY_AT)
     requests = len(deployment.emulator.hits) + chance.randint(2, 12)
-    held_for = {"load": "load", "build": "dbt build"}.get(what)
+    held_for = {"load": "load", "build": HOLDER}.get(what)
     stage = "build" if what == "build" else "night"
     process = _start(deployment.settings, stage, day, deployment.days)
     deadline = clock_time.monotonic() + 300
