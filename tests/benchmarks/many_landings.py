@@ -88,7 +88,7 @@ def land(settings: Settings, landing: Landing) -> None:
         file.write(orjson.dumps(common | asked) + b"\n" + orjson.dumps(common | failed) + b"\n")
 
 
-def _row(settings: Settings, landing: Landing, parser_version: int) -> dict[str, Any]:
+def _row(settings: Settings, landing: Landing, parser_version: int | None) -> dict[str, Any]:
     names = (
         "landing_id", "source", "partition", "part", "version", "original_name", "sha256", "bytes", "fetched_at",
         "completeness",
