@@ -255,9 +255,8 @@ class _State:
         if self._is_planned(day) and not (is_whole and is_final):
             # Whoever is listed later than a final landing was not asked for then.
             names |= set(self._wanted(held.span if held else self._unit(day)))
-        for name in sorted(names):
-            if covers.get(name) not in ANSWERED:
-                yield self._missing_day(at, name, covers.get(name), asked, held)
+        for name in sorted(name for name in names if covers.get(name) not in ANSWERED):
+            yield self._missing_day(at, name, covers.get(name), asked, held)
 
     def _missing_day(
         self, at: datetime, subject: str, outcome: Outcome | None, asked: Sequence[Question], held: Held | None
@@ -328,11 +327,11 @@ class _State:
             yield Missing(start, WHOLE_VENUE, "never asked", None, self._slot_forgotten_on(start), is_open)
             return
         covers = held.covers if held else {}
-        for name in sorted({*covers, *(asked.subjects if asked else ())}):
-            if covers.get(name) not in ANSWERED:
-                questions = [asked] if asked else []
-                reason, detail = self._reason(name, covers.get(name), questions, Span(start, start), held)
-                yield Missing(start, name, reason, detail, self._slot_forgotten_on(start), is_open)
+        names = {*covers, *(asked.subjects if asked else ())}
+        for name in sorted(name for name in names if covers.get(name) not in ANSWERED):
+            questions = [asked] if asked else []
+            reason, detail = self._reason(name, covers.get(name), questions, Span(start, start), held)
+            yield Missing(start, name, reason, detail, self._slot_forgotten_on(start), is_open)
 
     def _slot_forgotten_on(self, start: datetime) -> date:
         hours = self.feed.cadence.every_hours if isinstance(self.feed.cadence, Capture) else 0

@@ -74,11 +74,6 @@ class Statistics:
     levels: Fitted
 
 
-def manifest_is_current(settings: Settings) -> bool:
-    """Whether the prepared manifest is that of the current dbt project."""
-    return _is_parsed(_manifest_path(settings))
-
-
 def ensure_manifest(settings: Settings) -> Path:
     """Path of dbt's manifest of the current project; parses the project only if it has changed.
 

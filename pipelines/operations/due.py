@@ -38,18 +38,21 @@ class FeedState:
 def landed_of(store: LandingStore, source: str) -> dict[tuple[str, str], Held]:
     """The newest landing of every partition of a source. It counts as refused if no version of it is loaded."""
     versions: dict[tuple[str, str], list[Landing]] = {}
-    for landing in store.all(source):
+    landings = store.all(source)
+    refused, checked = store.refusals(landings), store.checked(landings)
+    for landing in landings:
         # Answers that could not be read are landed apart, and cover nothing.
         if "covers" in landing.request:
             versions.setdefault((landing.partition, landing.part), []).append(landing)
     found = {}
     for key, of_part in versions.items():
         newest = max(of_part, key=lambda landing: landing.version)
-        is_refused = all(store.refusal(landing) is not None for landing in of_part)
+        is_refused = all(landing.landing_id in refused for landing in of_part)
         covers = newest.request.get("covers", {})
         unchecked = frozenset(newest.request.get("unchecked", ()))
         counted = DAYS_COUNTED in newest.request
-        found[key] = Held(span_of(newest), covers, store.checked_at(newest), is_refused, unchecked, counted)
+        checked_at = checked.get(newest.landing_id, newest.fetched_at)
+        found[key] = Held(span_of(newest), covers, checked_at, is_refused, unchecked, counted)
     return found
 
 
