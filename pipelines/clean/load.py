@@ -186,6 +186,8 @@ class _Load:
     rejects: list[Mapping[str, Any]] = field(default_factory=list)
     quarantine: dict[str, pl.DataFrame] = field(default_factory=dict)
     counts: list[Mapping[str, Any]] = field(default_factory=list)
+    passed: list[Landing] = field(default_factory=list)
+    """Candidates that were judged right where nothing is landed."""
     preview: dict[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
 
     def run(self) -> LoadReport:
@@ -204,6 +206,10 @@ class _Load:
             source, self.loaded, self.reread, tuple(self.done), tuple(self.checks), tuple(self.new_refusals),
             tuple(self.rejects), self.quarantine, tuple(self.counts), self.preview,
         )  # fmt: skip
+
+    def _is_measured(self, landing: Landing) -> bool:
+        """Whether a file is held against prices: files with candles come first, so that nothing is loaded before they can tell."""
+        return "candles" not in self.parsed.landings[landing.landing_id].tables
 
     def _is_candidate(self, landing: Landing) -> bool:
         return landing.landing_id in self.candidates.ids
@@ -226,6 +232,8 @@ class _Load:
                 work.pending, f"with this mapping {lost[0].original_name}, which is loaded, cannot be read"
             )
         readable = [x for x in work.pending if x.landing_id not in self.refused]
+        if self.candidates.ids:
+            readable.sort(key=self._is_measured)
         batches = [readable] if readable or (work.superseded and not self.candidates.ids) else []
         while batches:
             batch = batches.pop()
@@ -281,7 +289,8 @@ class _Load:
 
     def _try(self, batch: Sequence[Landing]) -> _Faults | None:
         """Load a batch; return why it cannot be loaded, with the database as it was, or None."""
-        ids = [landing.landing_id for landing in batch]
+        # What was found right and is not landed stands beside the rest, so that a file is held against the candles of another.
+        ids = [landing.landing_id for landing in (*self.passed, *batch)]
         while True:
             with self.connect() as con:
                 work = self._work(con, only=ids)
@@ -328,12 +337,13 @@ class _Load:
         results += [found for batch_of in inputs if (found := check_level(con, batch_of)) is not None]
         if self.candidates.ids:
             names = {x.landing_id: x.original_name for x in self.landings}
-            self.rejects += stage.reject_counts(names)
             if self.candidates.land is None:
-                self.counts += stage.counts()
+                self.rejects = list(stage.reject_counts(names))
+                self.counts, self.checks = list(stage.counts()), list(results)
                 self.preview |= {name: rows for name, rows in stage.preview().items() if name not in self.preview}
-                self.checks += results
+                self.passed += batch
                 return None
+            self.rejects += stage.reject_counts(names)
             work = self._landed(work, batch)
         self.done += stage.commit(load_seq, work, self.rules, results)
         self.reread += len(work.reread)

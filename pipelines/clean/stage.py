@@ -157,9 +157,14 @@ class Stage:
 
     def gate_inputs(self) -> list[GateInput]:
         """The batches as input of the gate."""
+        distrusted = dict(
+            self.con.execute(
+                "select table_name, count(*) from stage_rejects where reason = 'sentinel' group by all"
+            ).fetchall()
+        )
         return [
             GateInput(table=name, source=self.source, staged=f"accepted_{name}", received=received, accepted=accepted,
-                      duplicates=duplicates, quarantined=quarantined)
+                      duplicates=duplicates, quarantined=quarantined, distrusted=distrusted.get(name, 0))
             for name, (received, accepted, duplicates, quarantined) in sorted(self._totals().items())
         ]  # fmt: skip
 

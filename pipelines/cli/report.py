@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.markup import escape
 
 from pipelines.cli.screen import Screen, plain, shown
 from pipelines.cli.session import Session
 from pipelines.core.settings import Settings
-from pipelines.extract.landing import Refusal
-from pipelines.operations.import_check import ImportReport
-from pipelines.quality.batch import CheckResult
-from pipelines.quality.suites import SUITES
-from pipelines.storage.status import Missing, Refused, Status
+
+if TYPE_CHECKING:
+    from pipelines.extract.landing import Refusal
+    from pipelines.operations.import_check import ImportReport
+    from pipelines.quality.batch import CheckResult
+    from pipelines.storage.status import Missing, Refused, Status
 
 LINES: Final = 25
 """Maximum rows of a table on the screen; --json prints all."""
@@ -149,6 +150,8 @@ def print_import(screen: Screen, report: ImportReport) -> None:
 
 def print_warnings(screen: Screen, source: str, checks: Sequence[CheckResult]) -> None:
     """Failed checks that did not refuse anything, with what they mean and samples."""
+    from pipelines.quality.suites import SUITES
+
     for check in [x for x in checks if not x.passed][:LINES]:
         meaning = next((x.catches for x in SUITES[check.table] if x.name == check.check_name), "")
         observed = ", ".join(f"{name} {value}" for name, value in check.observed.items())

@@ -161,10 +161,14 @@ def _parser(
     return parser, data_set.rules
 
 
+AGGREGATES: Final = frozenset({"aggregate", "amberdata", "coinalyze", "coinglass", "laevitas", "velo"})
+"""Names for what a vendor adds up over several venues: no venue, and in no total beside the venues' own rows."""
+
+
 def known_venues(settings: Settings) -> frozenset[str]:
-    """Venues and lending protocols that the project knows (seed venues)."""
+    """Venues and lending protocols that the project knows (seed venues), and AGGREGATES."""
     with (settings.dbt_project_dir / "seeds" / "venues.csv").open(encoding="utf-8", newline="") as file:
-        return frozenset(row["venue"] for row in csv.DictReader(file))
+        return AGGREGATES | frozenset(row["venue"] for row in csv.DictReader(file))
 
 
 def check_venues(data_set: DataSet, known: Collection[str]) -> None:

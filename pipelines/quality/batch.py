@@ -44,6 +44,8 @@ class GateInput:
     accepted: int
     duplicates: int
     quarantined: int
+    distrusted: int = 0
+    """Of the quarantined rows, those that the source's mapping or module distrusts on purpose: no sign of a misread format."""
 
 
 Gate = Callable[["duckdb.DuckDBPyConnection", Sequence[GateInput]], list[CheckResult]]

@@ -195,7 +195,7 @@ def _batch_frame(con: duckdb.DuckDBPyConnection, profile: Profile, batch: GateIn
         "unaccounted": abs(batch.received - batch.accepted - batch.duplicates - batch.quarantined),
         "staged_minus_accepted": abs(staged - batch.accepted),
         "foreign_rows": foreign,
-        "quarantined_share": batch.quarantined / batch.received if large else None,
+        "quarantined_share": (batch.quarantined - batch.distrusted) / batch.received if large else None,
         "duplicates_share": batch.duplicates / batch.received if large else None,
         "first_year": first_year,
         "hours_ahead": hours_ahead,

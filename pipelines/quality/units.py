@@ -72,7 +72,7 @@ def units_frame(
 ) -> pd.DataFrame | None:
     """What a batch of an imported file implies, one row per instrument, token or asset; None for tables without units."""
     if batch.table in _PRICED:
-        return _causes(con.sql(_priced_sql(batch, staged_tables)).df(), _PRICED_CAUSES[batch.table])
+        return _causes(_priced(con, _priced_steps(batch, staged_tables)), _PRICED_CAUSES[batch.table])
     if batch.table in {"lending_liquidations", "lending_bad_debt"}:
         return _causes(con.sql(_lending_sql(batch)).df(), {"largest_usd": _raw_units})
     if batch.table == "instruments":
@@ -80,7 +80,21 @@ def units_frame(
     return None
 
 
-def _priced_sql(batch: GateInput, staged_tables: Mapping[str, str]) -> str:
+def _priced(con: duckdb.DuckDBPyConnection, steps: Mapping[str, str]) -> pd.DataFrame:
+    """The answer of the steps, each written before the next is planned: as one query of common table expressions their joins
+    are put into an order that runs out of memory on two years of a hundred instruments."""
+    names = [name for name in steps if name]
+    try:
+        for name in names:
+            con.execute(f"create or replace temp table {name} as {steps[name]}")
+        return con.sql(steps[""]).df()
+    finally:
+        for name in names:
+            con.execute(f"drop table if exists {name}")
+
+
+def _priced_steps(batch: GateInput, staged_tables: Mapping[str, str]) -> dict[str, str]:
+    """The query of what a batch implies in steps, each a table that the later ones read; the last is the answer."""
     instruments = "select venue, instrument, valid_from, asset, multiplier, quote, 1 as rank from clean.instruments"
     if "instruments" in staged_tables:
         instruments += (
@@ -103,30 +117,29 @@ def _priced_sql(batch: GateInput, staged_tables: Mapping[str, str]) -> str:
     own, others = (f"not ({same})", f"not ({same})") if batch.table == "candles" else (same, "true")
     supply = ", ".join(f"('{asset}', {amount!r})" for asset, amount in SUPPLY.items())
     dollars = ", ".join(f"'{quote}'" for quote in _DOLLARS)
-    return f"""
-        with
-        amounts as ({_PRICED[batch.table].format(days=DAYS, staged=batch.staged)}),
-        listed as (
+    return {
+        "amounts": f"{_PRICED[batch.table].format(days=DAYS, staged=batch.staged)}",
+        "listed": f"""
             select venue, instrument, asset, multiplier, quote
             from ({instruments})
             qualify row_number() over (partition by venue, instrument order by rank, valid_from desc) = 1
-        ),
-        market as (
+        """,
+        "market": f"""
             select c.venue, c.instrument, c.trade_date, l.asset, median(c.close / l.multiplier) as price,
                 max(c.volume * l.multiplier) as volume
             from ({" union all ".join(candles)}) as c
             join listed as l on l.venue = c.venue and l.instrument = c.instrument
             where l.quote in ({dollars})
             group by c.venue, c.instrument, c.trade_date, l.asset
-        ),
-        known as (
+        """,
+        "known": f"""
             select d.venue, d.instrument, d.trade_date, l.asset, d.price / l.multiplier as price,
                 d.base * l.multiplier as base, d.usd
             from amounts as d
             join listed as l on l.venue = d.venue and l.instrument = d.instrument
             where l.quote in ({dollars})
-        ),
-        compared as (
+        """,
+        "compared": f"""
             select
                 d.venue, d.instrument, d.trade_date,
                 coalesce(median(c.price) filter (where {own}), median(c.price) filter (where {others})) as price,
@@ -134,14 +147,14 @@ def _priced_sql(batch: GateInput, staged_tables: Mapping[str, str]) -> str:
             from known as d
             join market as c on c.asset = d.asset and c.trade_date = d.trade_date
             group by d.venue, d.instrument, d.trade_date
-        ),
-        peers as (
+        """,
+        "peers": """
             select d.venue, d.instrument, median(k.price) as price
             from (select distinct venue, instrument, asset from known) as d
             join known as k on k.asset = d.asset and not (k.venue = d.venue and k.instrument = d.instrument)
             group by d.venue, d.instrument
-        ),
-        elsewhere as (
+        """,
+        "elsewhere": f"""
             select d.venue, d.instrument,
                 coalesce(
                     median(c.price) filter (where {own}), median(c.price) filter (where {others}), any_value(p.price)
@@ -150,8 +163,8 @@ def _priced_sql(batch: GateInput, staged_tables: Mapping[str, str]) -> str:
             left join market as c on c.asset = d.asset
             left join peers as p on p.venue = d.venue and p.instrument = d.instrument
             group by d.venue, d.instrument
-        ),
-        lagged as (
+        """,
+        "lagged": f"""
             select venue, instrument,
                 case when count(*) >= {LAG_DAYS} and min(off_before) < 0.25 * min(off_same) then -1
                     when count(*) >= {LAG_DAYS} and min(off_after) < 0.25 * min(off_same) then 1 else 0 end as lag_days
@@ -168,8 +181,8 @@ def _priced_sql(batch: GateInput, staged_tables: Mapping[str, str]) -> str:
                 window w as (partition by d.venue, d.instrument)
             )
             group by venue, instrument
-        ),
-        judged as (
+        """,
+        "judged": f"""
             select
                 d.venue, d.instrument, d.asset, median(d.price) as price, coalesce(median(c.price), any_value(e.price)) as market,
                 coalesce(
@@ -186,16 +199,18 @@ def _priced_sql(batch: GateInput, staged_tables: Mapping[str, str]) -> str:
             left join lagged as g using (venue, instrument)
             left join (values {supply}) as s (asset, supply) on s.asset = d.asset
             group by d.venue, d.instrument, d.asset
-        )
-        select
-            *,
-            case when abs(ln(price)) < 0.05 and abs(ln(market)) > 0.4 then 1.0 else 0.0 end as dollars_as_coins,
-            case when count(price_off) over () <= {FEW_SERIES}
-                or count(*) filter (where price_off > {UNIT_JUMP}) over () >= {WIDESPREAD} * count(price_off) over ()
-                then price_off end as price_off_widespread
-        from judged
-        order by venue, instrument
-    """
+        """,
+        "": f"""
+            select
+                *,
+                case when abs(ln(price)) < 0.05 and abs(ln(market)) > 0.4 then 1.0 else 0.0 end as dollars_as_coins,
+                case when count(price_off) over () <= {FEW_SERIES}
+                    or count(*) filter (where price_off > {UNIT_JUMP}) over () >= {WIDESPREAD} * count(price_off) over ()
+                    then price_off end as price_off_widespread
+            from judged
+            order by venue, instrument
+        """,
+    }
 
 
 _LOAN: Final = "greatest(coalesce(collateral_usd, 0), coalesce(debt_usd, 0))"

@@ -76,9 +76,9 @@ class Dbt:
         assert outcome.success, outcome.errors
 
     def results(self) -> Sequence[Mapping[str, Any]]:
-        """What the last command did with each node."""
+        """What the last command did with each node, without its hooks."""
         results: list[dict[str, Any]] = json.loads((self.target / "run_results.json").read_bytes())["results"]
-        return results
+        return [result for result in results if not result["unique_id"].startswith("operation.")]
 
     def manifest(self) -> Mapping[str, Any]:
         manifest: dict[str, Any] = json.loads(self.parsed.read_bytes())

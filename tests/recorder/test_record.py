@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.extract.landing import LandingStore
@@ -60,6 +61,7 @@ def test_frames_become_clean_rows(settings: Settings) -> None:
     assert not list(folder_of(settings.root, "bybit.liquidation_stream").glob("*.segment"))
 
 
+@pytest.mark.slow
 def test_a_killed_recorder_loses_at_most_its_last_second(settings: Settings) -> None:
     source = "bybit.liquidation_stream"
     with Emulator(AnalyticMarket(), ["bybit"], now=real_now, stream_events=every(0.25)) as emulator:

@@ -29,6 +29,10 @@ from pipelines.sources import registry
 from pipelines.sources.instruments import SCHEMA
 from tests.recorder.recorder_fixture import every, real_now
 
+pytestmark = pytest.mark.slow
+"""Heartbeats and overlaps on a real clock: on a busy machine frames come late, and a test says so that proves nothing. What a
+recording becomes is in test_record.py, what frames mean in test_stream_payloads.py."""
+
 FAST = KeepAlive(every=0.4, stalled_after=1.2)
 
 

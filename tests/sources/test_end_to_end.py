@@ -33,13 +33,16 @@ from tests.sources.venue_case import YEAR, FeedCase, VenueCase
 from tests.sources.venue_cases import VENUE_CASES
 
 MARKET: Final = AnalyticMarket()
-by_venue: Final = pytest.mark.parametrize("case", VENUE_CASES, ids=lambda case: case.venue)
 OPTION_COINS: Final = ("BTC", "ETH", "XRP")
 NO_EXCHANGES: Final = {
     "defillama": "token prices, which belong to no listing; tested end to end in test_defillama",
+    "kamino": "a chain's lender without listings; tested end to end in test_kamino",
     "hyperliquid_fills": "a second source of Hyperliquid, liquidations only; tested end to end in test_hyperliquid_fills",
 }
 """Venues other than chains without listings, and the reason."""
+OWN_DAY: Final = {"aster", "bingx", "bitget", "cftc", "edgex", "kucoin", "mexc", "paradex", "phemex"}
+"""Venues whose day fails only with their own module, built of parts that the days of the others try; `make test-slow` runs it."""
+
 YEAR_WITH_EVERY_CHANGE: Final = {"binance_archive", "bybit", "okx"}
 """Venues whose year runs with every change, because it takes what venues share through its paces: files by day and month, cursors,
 pages that go backward. A year of another venue fails only with that venue's module; `make test-slow` runs it."""
@@ -160,7 +163,13 @@ def test_a_year_of_the_largest_feeds_matches_the_market(case: VenueCase, setting
     check_year(settings, case, [feed_case for feed_case in case.feed_cases if feed_case.feed in case.slow_feeds])
 
 
-@by_venue
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=case.venue, marks=[pytest.mark.slow] if case.venue in OWN_DAY else [])
+        for case in VENUE_CASES
+    ],
+)
 def test_a_day_of_two_hundred_perpetuals_matches_the_market(
     case: VenueCase, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

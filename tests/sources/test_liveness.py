@@ -35,6 +35,13 @@ VENDORS = ("binance_archive", "cftc", "coinalyze")
 """Files, a weekly report and a vendor: they name what they lack."""
 
 
+SAID_OTHERWISE = {
+    "htx.open_interest": "an answer without its list cannot be read, and is not landed as empty for that reason",
+    "kucoin.open_interest": "an empty list is how it says that it keeps a day no more",
+}
+"""Daily feeds at which an answer without rows means something else, and what."""
+
+
 def feeds_of(case: VenueCase, *, captured: bool) -> list[Feed]:
     """The feeds of a venue that tell states, captured or by day."""
     return [
@@ -57,7 +64,9 @@ DAILY = {
     f"{case.venue}.{feed.name}": feed.name
     for case in VENUE_CASES
     for feed in feeds_of(case, captured=False)
-    if case.venue not in VENDORS and (case.venue != "okx" or feed.name == "candles")
+    if case.venue not in VENDORS
+    and (case.venue != "okx" or feed.name == "candles")
+    and f"{case.venue}.{feed.name}" not in SAID_OTHERWISE
 }
 
 

@@ -153,16 +153,20 @@ def test_no_secret_is_kept_of_a_fetch_in_which_every_request_fails(
         planted.secrets["COINALYZE_API_KEY"] = os.environ["COINALYZE_API_KEY"]
         served = settings.model_copy(update={"endpoints": endpoints(planted)})
         failed, texts = set(), []
-        yesterday = (now() - timedelta(days=1)).date()
+        # Published at every venue, at whatever hour this runs.
+        day = (now() - timedelta(days=2)).date()
         asked = registry.VENUES if kind == "echo" else ("bybit", "coinalyze", "defillama", "evm_ethereum")
         for name in asked:
-            for report in fetch(served, name, first=yesterday, last=yesterday, retry=NO_PATIENCE, clock=now):
+            for report in fetch(served, name, first=day, last=day, retry=NO_PATIENCE, clock=now):
                 for error in report.failures.values():
                     failed.add(name)
                     logging.getLogger("any").error("failed: %s", error, exc_info=error)
                     texts += [repr(error), redaction.format_error(error)]
-    # Of these two, one has nothing to ask, and one takes the error object under status 200 for its list of markets.
-    assert failed >= set(asked) - {"hyperliquid_fills", "dydx"}
+    # Of these two, one has nothing to ask, and one takes the error object under status 200 for its list of markets. A portal that
+    # answers 404 says that a day is not published yet.
+    portals = {name for name in asked if name == "kamino" or name.startswith("evm_")}
+    assert failed >= set(asked) - {"hyperliquid_fills", "dydx"} - (portals if kind == "echo" else set())
+    assert failed & portals
     assert bool(sent) == (kind == "echo")
     load_pending(served, clock=now)
     shown = {**bytes_of(settings.root), "ops": rows_of(settings), "errors": "\n".join(texts).encode()}

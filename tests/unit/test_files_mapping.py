@@ -152,7 +152,7 @@ def test_lines_of_a_mapping_are_found_whatever_its_layout() -> None:
 
 
 def test_availability_after_a_period_needs_a_period_of_the_contract(tmp_path: Path) -> None:
-    text = WIDE.replace('period = "1d", ', "").replace('long_base = "long"', 'period = "metric", long_base = "long"')
+    text = WIDE.replace('period = "1d", ', "")
     with pytest.raises(MappingError, match=r"available\.after: period needs set\.period, one of 1m, 5m"):
         fixture.mapping(tmp_path, text)
 

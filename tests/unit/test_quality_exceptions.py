@@ -152,8 +152,11 @@ def test_a_refused_move_loads_once_the_mapping_declares_it(tmp_path: Path) -> No
         for level in ("oi_base", "oi_usd")
     )
     mapping.write_text(mapping.read_text(encoding="utf-8") + declared, encoding="utf-8")
-    import_files(settings, mapping, files=[tmp_path / "move.csv"])
-    load_pending(settings).raise_failures()
+    # In a home of its own: a changed mapping has all files of its data set read again, and judged together.
+    settings = Settings(home=tmp_path / "declared")
+    for name in ("calm.csv", "move.csv"):
+        import_files(settings, mapping, files=[tmp_path / name])
+        load_pending(settings).raise_failures()
     with writer(settings, what="test") as con:
         loaded = con.execute("select count(*) from clean.open_interest where trade_date = date '2024-01-31'").fetchall()
         accepted = con.execute(

@@ -60,7 +60,8 @@ def history(home: Settings) -> list[Row]:
 
 
 def digits(rows: list[Row]) -> list[Row]:
-    return [tuple(f"{x:.8e}" if isinstance(x, float) else x for x in row) for row in rows]
+    """Doubles in nine digits; a zero has no sign, as for the record."""
+    return [tuple(f"{x + 0.0:.8e}" if isinstance(x, float) else x for x in row) for row in rows]
 
 
 def test_a_row_is_recorded_when_it_is_new_changed_or_withdrawn_and_not_otherwise(home: Settings) -> None:

@@ -112,14 +112,15 @@ def contracts(request: Request, market: MarketModel, *, settled_in: str) -> Resp
     )
 
 
-def positions(listing: Listing, market: MarketModel, now: datetime) -> int:
+def positions(listing: Listing, market: MarketModel, now: datetime) -> float:
     """Contracts held now, counted one-sided, unlike the open interest of contract_stats."""
     states = market.open_interest(listing, 5, now - timedelta(minutes=10), now + timedelta(minutes=5))
     if states.is_empty():
         return 0
     row = states.sort("event_at").row(-1, named=True)
     amount = row["oi_usd" if listing.contract_type == "inverse" else "oi_base"]
-    return round(amount / (listing.contract_size or 1.0))
+    held = float(amount) / (listing.contract_size or 1.0)
+    return round(held) if held >= 1 else held
 
 
 def sides(moment: datetime) -> int:

@@ -48,15 +48,15 @@ def test_the_run_reports_loaded_and_rejected_rows_and_the_path_of_the_database(j
         assert word.lower() in job.output.lower()
 
 
-def test_the_run_uses_less_than_2_gb_of_memory(job: Job) -> None:
+def test_the_run_uses_less_than_3_gb_of_memory(job: Job) -> None:
     assert job.output
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    assert peak < 2_000_000_000
+    assert peak < 3_000_000_000
 
 
-def test_the_run_uses_less_than_5_minutes_of_cpu_time(job: Job) -> None:
+def test_the_run_uses_less_than_7_minutes_of_cpu_time(job: Job) -> None:
     """CPU time, because wall time depends on the machine's other load."""
-    assert 0 < job.cpu < 300
+    assert 0 < job.cpu < 420
 
 
 def test_every_data_set_is_loaded_into_every_table_of_its_mapping(published: duckdb.DuckDBPyConnection) -> None:
