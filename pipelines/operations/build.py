@@ -173,6 +173,8 @@ def fit_statistics(settings: Settings, *, progress: Progress = no_progress) -> S
 
     A step that is killed or fails leaves the last fit in force. Raises WarehouseBusyError while another process writes.
     """
+    # Its linear algebra is limited below, which reaches only libraries that are loaded by then.
+    import numpy as np  # noqa: F401
     from threadpoolctl import threadpool_limits
 
     from pipelines.evidence.levels import write_levels

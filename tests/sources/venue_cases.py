@@ -437,7 +437,7 @@ EDGEX: Final = VenueCase(
 PARADEX: Final = VenueCase(
     "paradex", paradex, paradex.LISTINGS, crowd("paradex", "{}-USD-PERP", quote="USD", interval_hours=1)[:6],
     (
-        FeedCase("open_interest", "open_interest", expected.open_interest(60, units="base"), days=233),
+        FeedCase("open_interest", "open_interest", expected.open_interest(60, units="base"), days=234),
         # The rate is a difference of sums.
         FeedCase("funding", "funding_rates", expected.funding("interval_hours", "mark_price"), rel_tol=1e-6, abs_tol=1e-13),
         FeedCase("candles", "candles", expected.candles()),
