@@ -73,7 +73,8 @@ class Copy:
         report.unlink(missing_ok=True)
         done = self._python("-m", "pytest", "-n", "0", "-q", f"--junitxml={report}", *tests)
         assert report.is_file(), done.stdout[-2000:] + done.stderr[-2000:]
-        passed, failed, skipped = set(), {}, set()
+        passed, skipped = set[str](), set[str]()
+        failed: dict[str, str] = {}
         for case in ET.parse(report).iter("testcase"):  # noqa: S314 - written by our own pytest
             name = f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name', '')}"
             names = {name, name.partition("[")[0]}

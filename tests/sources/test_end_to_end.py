@@ -191,7 +191,7 @@ def test_a_day_of_forty_perpetuals_matches_the_market(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "case", [case for case in VENUE_CASES if fewer(case.crowd, 40) != case.crowd], ids=lambda case: case.venue
+    "case", [case for case in VENUE_CASES if len(fewer(case.crowd, 40)) < len(case.crowd)], ids=lambda case: case.venue
 )
 def test_a_day_of_two_hundred_perpetuals_matches_the_market(
     case: VenueCase, settings: Settings, monkeypatch: pytest.MonkeyPatch

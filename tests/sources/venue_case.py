@@ -157,7 +157,7 @@ def chains(*assets: str) -> Callable[[Listings], Listings]:
     return named(**{asset: asset for asset in assets})
 
 
-def fewer(listings: tuple[Listing, ...], perpetuals: int) -> tuple[Listing, ...]:
+def fewer(listings: Sequence[Listing], perpetuals: int) -> tuple[Listing, ...]:
     """The crowd's first perpetuals of every kind of name, and whatever is no part of it."""
     number = {x.asset: int(x.asset[1:]) for x in listings if re.fullmatch(r"C\d{3}", x.asset)}
     return tuple(x for x in listings if number.get(x.asset, 0) < perpetuals)

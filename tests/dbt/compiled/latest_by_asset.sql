@@ -22,9 +22,8 @@ largest as (
 verdicts as (
     select
         signal,
-        concat(
-            signal, ' (', replace(verdict, '_', ' '), '; ', cast(coalesce(n_events, 0) as TEXT), ' events)'
-        ) as spoken,
+        signal || ' (' || replace(verdict, '_', ' ') || '; ' || cast(coalesce(n_events, 0) as string)
+        || ' events)' as spoken,
         available_at
     from marts.signal_scorecard_latest
     where family = 'primary'

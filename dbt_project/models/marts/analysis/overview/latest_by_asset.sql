@@ -22,9 +22,8 @@ largest as (
 verdicts as (
     select
         signal,
-        concat(
-            signal, ' (', replace(verdict, '_', ' '), '; ', cast(coalesce(n_events, 0) as {{ dbt.type_string() }}), ' events)'
-        ) as spoken,
+        signal || ' (' || replace(verdict, '_', ' ') || '; ' || cast(coalesce(n_events, 0) as string)
+        || ' events)' as spoken,
         available_at
     from {{ ref('signal_scorecard_latest') }}
     where family = 'primary'
