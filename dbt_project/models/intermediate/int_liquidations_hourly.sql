@@ -1,6 +1,6 @@
 -- Liquidations by the hour of the feeds that tell hours apart: sources, sides, units and prices of the daily models. Of
--- days inside which a contract began or ended only its hours. Hours in which nothing is reported have no row; whether they
--- are zero is liquidation_comparison_hourly's.
+-- days inside which a contract began or ended only its hours. Hours in which nothing is reported have no row;
+-- liquidation_comparison_hourly says whether they are zero.
 with feeds as (
     select * from {{ ref('int_liquidation_feeds_daily') }}
     where hours_known_by <> 'none'
