@@ -146,7 +146,10 @@ def _said(text: bytes) -> str:
     """What an API's answer says instead of data."""
     if len(text) > SAID_BYTES:
         return ""
-    content = orjson.loads(text)
+    try:
+        content = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        return f" It is no JSON either ({error})."
     said = {key: content[key] for key in ("code", "status", "msg", "message", "error") if content.get(key) is not None} \
         if isinstance(content, dict) else {}  # fmt: skip
     return f" It says {orjson.dumps(said).decode()[:200]}." if said else ""
