@@ -106,6 +106,14 @@ def recognized(sample: Sample, name: str) -> str | None:
         )
     elif {"instrument", "mark_iv", "underlying_price"} <= columns or {"instrument_name", "mark_iv"} <= columns:
         found_name = "laevitas"
+    elif {"sumopeninterest", "sumopeninterestvalue"} <= columns and sample.format == "json":
+        found_name = "binance_rest"
+    elif "openinterestamount" in columns:
+        found_name = "ccxt"
+    elif {"instrument", "exchangetimestamp"} <= columns:
+        found_name = "amberdata"
+    elif {"blockchain", "project", "transaction_type", "tx_hash"} <= columns:
+        found_name = "dune"
     elif '"forceOrder"' in sample.head:
         found_name = "binance_recordings"
     elif '"allLiquidation.' in sample.head or '"liquidation.' in sample.head:
