@@ -18,6 +18,7 @@ from pipelines.sources import registry
 from pipelines.sources.chain.evm import gmx
 from pipelines.sources.chain.evm.venue import FAMILIES
 from pipelines.sources.instruments import EVENT_TABLES
+from pipelines.sources.open_facts import open_facts
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "sources.md"
@@ -49,9 +50,30 @@ said of any instrument; captures that are equal to the digit for 24 hours; a day
 nothing is traded. Such an answer is a failure (`the host answers but is dead`), the day stays missing, and the next run asks again.
 
 <dead>
-What cannot be had of a venue stands in its notes below. What its terms allow to store and to publish again was not verified for any
-venue: this warehouse keeps what was fetched for its owner. Read the terms of a venue before you publish rows of it.
+What cannot be had of a venue stands in its notes below.
+
+## Risk limits
+
+Leverage and margin by size of the position (`risk_tiers`) are captured where they are public without a key. Not captured: Binance
+and Aster (brackets need a key), KuCoin (most clients sign the request), Deribit (margin is a formula in its documents, and its
+API has no table). Of the other venues no document of a public table was read.
+
+## Terms
+
+This warehouse keeps what was fetched for its owner. What a venue's terms allow to store and to publish again is stated where a
+document was read; of every other venue it was *not checked*. Read the terms of a venue before you publish rows of it.
+
+<terms>
 """
+
+TERMS = {
+    "binance_archive": "The repository of the archive says MIT. Whether that covers the data was asked there several times in 2026 "
+    "(binance/binance-public-data, issues 473, 478, 481, 482) and not answered.",
+    "cftc": "Public domain: may be stored and published.",
+    "okx": "The API agreement of 2026-03-26 counts market data of public endpoints among OKX's materials (1.8, 1.9), so it applies "
+    "to them, also without a key. What it allows: not checked.",
+}  # fmt: skip
+"""What is known of the terms of venues. Every other one was not checked."""
 
 
 DEAD = {
@@ -73,7 +95,43 @@ def page() -> str:
     """The page as Markdown."""
     venues = (line for name in registry.VENUES for line in _venue(registry.venue(name)))
     dead = ["| venue | what became of it |", "|---|---|", *(f"| {name} | {text} |" for name, text in DEAD.items())]
-    return "\n".join([HEAD.replace("<dead>", "\n".join(dead) + "\n"), *_on_chain(), *venues]) + "\n"
+    head = HEAD.replace("<dead>", "\n".join(dead) + "\n").replace("<terms>", "\n".join(_terms()))
+    return "\n".join([head, *_on_chain(), *venues, *_open()]) + "\n"
+
+
+def _terms() -> Iterator[str]:
+    """What is known of each venue's terms, and who was not checked."""
+    yield "| venue | store and publish again |"
+    yield "|---|---|"
+    yield from (f"| {name} | {TERMS[name]} |" for name in registry.VENUES if name in TERMS)
+    others = [name for name in registry.VENUES if name not in TERMS and not name.startswith("evm_")]
+    yield f"| {', '.join(others)} | not checked |"
+    yield (
+        "| chains (`evm_…`) | Event logs are public records of their chain. The terms of the portal or node they are read from: "
+        "not checked. |"
+    )
+
+
+def _open() -> Iterator[str]:
+    """What only a live call can settle, by venue and feed."""
+    yield "## What only a live call can settle\n"
+    yield (
+        "Generated from the marks in the modules. `leverhouse doctor --live` asks the feed that states each fact and prints which "
+        "held, which were not contradicted by an answer that was read without fault, and which one answer cannot settle.\n"
+    )
+    yield "| venue | feed | open | where |"
+    yield "|---|---|---|---|"
+    seen = set()
+    for name in registry.VENUES:
+        for fact in open_facts(name):
+            owner = "chains" if name.startswith("evm_") else name
+            row = (
+                f"| {owner} | {f'`{fact.feed}`' if fact.feed else ''} | {fact.text.replace('|', '/')} | {fact.place} |"
+            )
+            if row not in seen:
+                seen.add(row)
+                yield row
+    yield ""
 
 
 def _on_chain() -> Iterator[str]:

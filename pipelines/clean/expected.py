@@ -133,15 +133,12 @@ def _lives(expected: Expected) -> pl.DataFrame:
 def _answered(expected: Expected) -> pl.DataFrame:
     """answered(subject, trade_date): the newest days that the source was asked for and answered, of ENDED_AFTER."""
     newest = max((held.span.days[-1] for held in expected.landed), default=date.min)
-    rows = {
-        (subject, day)
-        for held in expected.landed
-        if not held.is_refused and newest - held.span.days[-1] <= ENDED_AFTER
-        for subject, outcome in held.covers.items()
-        if outcome in ANSWERED
-        for day in held.span.days
-        if newest - day <= ENDED_AFTER
-    }
+    rows: set[tuple[str, date]] = set()
+    for held in expected.landed:
+        recent = [day for day in held.span.days if newest - day <= ENDED_AFTER]
+        if recent and not held.is_refused:
+            answered = [subject for subject, outcome in held.covers.items() if outcome in ANSWERED]
+            rows.update((subject, day) for day in recent for subject in answered)
     return pl.DataFrame(sorted(rows), schema={"subject": pl.String, "trade_date": pl.Date}, orient="row")
 
 

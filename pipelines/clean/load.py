@@ -358,11 +358,12 @@ class _Load:
     def _landed(self, work: Work, batch: Sequence[Landing]) -> Work:
         """Land the candidates of a batch that passed; the work with the landings they have become.
 
-        A process that is killed before the rows are committed leaves landings that the next load takes.
+        A process that is killed before the rows are committed leaves landings that the next load takes. They are landed in the
+        order of their times, which decides which of two files a row is kept of: after a kill it is the same.
         """
         store, land, accept = self.parsed.store, self.candidates.land, self.candidates.accept
         landed: dict[str, Landing] = {}
-        for one in batch:
+        for one in sorted(batch, key=lambda x: (x.fetched_at, x.landing_id)):
             if self._is_candidate(one) and land is not None:
                 landed[one.landing_id] = land(one)
                 if accept is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from importlib.metadata import version
@@ -47,6 +47,11 @@ RECENT_DAYS: Final = 7
 """Days whose gaps are worth a finding: older ones are in the coverage, and nothing can be done about most of them."""
 
 Verdict = Literal["ok", "wrong", "unknown"]
+
+OUTCOMES: Final[Mapping[str, Verdict]] = {
+    "held": "ok", "not contradicted": "ok", "did not hold": "wrong", "not settled": "unknown",
+}  # fmt: skip
+"""Verdicts on facts that only a live call can settle."""
 
 
 @dataclass(frozen=True)
@@ -103,18 +108,26 @@ def doctor(
 
 def check_live(settings: Settings, progress: Callable[[str, int, int], None]) -> Iterator[Finding]:
     """Results of one small request to every feed of the followed venues."""
-    from pipelines.operations.healthcheck import check_venue
+    from pipelines.operations.healthcheck import check_venue, settle
     from pipelines.operations.record import try_stream
+    from pipelines.sources.open_facts import open_facts
     from pipelines.sources.registry import VENUES, followed_venues
 
     venues = followed_venues(settings)
     for done, venue in enumerate(venues):
         progress(f"check {venue.name}", done, len(venues))
         module = VENUES[venue.name].partition(":")[0]
-        for result in check_venue(settings, venue):
+        results = check_venue(settings, venue)
+        for result in results:
             verdict: Verdict = "ok" if result.verdict == "as expected" else "wrong"
             step = "" if verdict == "ok" else f"compare {module} with the venue's documentation"
             yield Finding(f"{result.source} {result.asked}", verdict, result.found, step)
+        for fact in open_facts(venue.name):
+            settled = settle(fact, results)
+            where = f"{fact.venue}.{fact.feed}" if fact.feed else fact.venue
+            marked = f" ({fact.place})" if fact.place else ""
+            found = f"{settled.outcome}: {fact.text}{marked}"
+            yield Finding(f"{where} open fact", OUTCOMES[settled.outcome], found, settled.next_step)
         for stream in venue.streams:
             heard = try_stream(settings, venue, stream)
             step = f"compare {module} with the venue's documentation" if heard.faults else ""

@@ -346,29 +346,31 @@ def _moments(
 
     length, assets = rows.shape
     valid = rows.astype(np.float64)
+    # What an event is multiplied with, by day and asset: the outcome, whether there is a row, the controls; all 0 without one.
+    cells = np.concatenate([y[:, :, None], valid[:, :, None], z], axis=-1).reshape(length * assets, -1)
     per_asset = np.zeros((assets, len(moved)))
     slopes = np.zeros((z.shape[-1], len(moved)))
-    top, bottom = np.zeros((length, len(moved))), np.zeros((length, len(moved)))
-    events = []
+    top, bottom = np.zeros((len(moved), length)), np.zeros((len(moved), length))
     for number, shift in enumerate(moved):
-        at = (day + shift) % length
-        there = rows[at, asset]
-        at, who = at[there], asset[there]
-        events.append((at, who))
-        per_asset[:, number] = np.bincount(who, minlength=assets) / np.maximum(used, 1)
-        slopes[:, number] = inverse @ z[at, who].sum(axis=0)
+        at = day + shift
+        at -= length * (at >= length)
+        found = cells.take(at * assets + asset, axis=0)
+        outcome, counts, control = found[:, 0], found[:, 1], found[:, 2:]
+        means = np.bincount(asset, weights=counts, minlength=assets) / np.maximum(used, 1)
+        slope = inverse @ (np.ones(day.size) @ control)
+        top[number] = np.bincount(at, weights=outcome, minlength=length)
+        cleaned = counts * (1 - 2 * means)[asset] - control @ (2 * slope)
+        bottom[number] = np.bincount(at, weights=cleaned, minlength=length)
+        per_asset[:, number], slopes[:, number] = means, slope
     # Sums over the whole panel, for all shifts at once.
     turned = np.ascontiguousarray(z.transpose(0, 2, 1))
-    top -= y @ per_asset + (turned @ y[:, :, None])[:, :, 0] @ slopes
+    top -= (y @ per_asset + (turned @ y[:, :, None])[:, :, 0] @ slopes).T
     pairs = np.einsum("ck,dk->cdk", slopes, slopes).reshape(-1, len(moved))
-    bottom += valid @ per_asset**2 + (turned @ z).reshape(length, -1) @ pairs
+    whole = valid @ per_asset**2 + (turned @ z).reshape(length, -1) @ pairs
     for c in range(z.shape[-1]):
-        bottom += 2 * slopes[c][None, :] * (turned[:, c] @ per_asset)
-    for number, (at, who) in enumerate(events):
-        cleaned = 1 - 2 * per_asset[who, number] - 2 * (z[at, who] @ slopes[:, number])
-        top[:, number] += np.bincount(at, weights=y[at, who], minlength=length)
-        bottom[:, number] += np.bincount(at, weights=cleaned, minlength=length)
-    return top.T, bottom.T
+        whole += 2 * slopes[c][None, :] * (turned[:, c] @ per_asset)
+    bottom += whole.T
+    return top, bottom
 
 
 def _within(values: Floats, rows: Bools) -> Floats:

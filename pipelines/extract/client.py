@@ -55,7 +55,8 @@ KEPT_HEADERS: Final = ("content-type", "date", "etag", "last-modified", "retry-a
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Attempts, waits and timeouts in seconds; a ban longer than `longest_wait` ends the request."""
+    """Attempts, waits and timeouts in seconds; a venue that asks for more than `longest_wait` of waiting, all attempts together,
+    ends the request."""
 
     attempts: int = 6
     first_wait: float = 0.5
@@ -66,6 +67,11 @@ class RetryPolicy:
 
 
 DEFAULT_RETRY: Final = RetryPolicy()
+
+UNANSWERED: Final = 8
+"""Requests in a row that no attempt brought an answer to, after which a venue is not asked any more in this feed."""
+SILENT_FEEDS: Final = 2
+"""Feeds in a row that ended so, after which it is not asked any more at all: what hangs must not hold up the other venues."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,8 @@ class HttpApi:
         self._endpoints = _base_urls(venue, endpoints)
         self._venue_clock = VenueClock()
         self._stopped = ""
+        self._unanswered = 0
+        self._silent_feeds = 0
         self._skew_is_noted = False
         self._retry = retry
         self._clock = clock
@@ -129,6 +137,13 @@ class HttpApi:
     def now(self) -> datetime:
         """The time by the earlier of our clock and the venue's, as far as its answers have told it."""
         return self._venue_clock.earlier(self._clock())
+
+    def begin_feed(self) -> None:
+        """Note that another feed is asked now. After one that was given up, one request finds out whether the venue is back."""
+        if self._unanswered >= UNANSWERED:
+            self._silent_feeds += 1
+            if self._silent_feeds < SILENT_FEEDS:
+                self._unanswered = UNANSWERED - 1
 
     async def get(
         self,
@@ -168,26 +183,37 @@ class HttpApi:
         is_json: bool,
     ) -> Page:
         """Retry until there is an accepted response, a permanent error, or no attempt left."""
-        attempt = 1
+        attempt, asked_to_wait = 1, 0.0
         while True:
+            if self._unanswered >= UNANSWERED:
+                raise VenueUnavailableError(
+                    f"{self.venue.name}: not asked: {self._unanswered} requests before got no answer. The next run asks again."
+                )
             try:
                 async with self._rate_limiter.acquire(costs):
                     page = await self._send(request, subject)
                 self._raise_for_response(page, accept, is_json=is_json)
             except PermanentError as error:
+                self._note_answer()
                 redaction.redact_error(error)
                 raise
             except TransientError as error:
                 redaction.redact_error(error)
-                too_long = isinstance(error, ThrottledError) and (error.wait_seconds or 0) > self._retry.longest_wait
-                if too_long or attempt >= self._retry.attempts:
+                asked_to_wait += (error.wait_seconds or 0.0) if isinstance(error, ThrottledError) else 0.0
+                if asked_to_wait > self._retry.longest_wait or attempt >= self._retry.attempts:
+                    # A page of HTML, or JSON that breaks off, came from somewhere, and is landed as it came.
+                    self._unanswered += not isinstance(error, MalformedAnswerError)
                     raise
                 fetch_log.record(fetch_log.problem_of(error), str(error), effect="asked_again")
             else:
+                self._note_answer()
                 return page
             await self._sleep(self._backoff(attempt))
             attempt += 1
             self.retries += 1
+
+    def _note_answer(self) -> None:
+        self._unanswered = self._silent_feeds = 0
 
     def _backoff(self, attempt: int) -> float:
         """Exponential backoff with full jitter. The rate limiter enforces the wait a venue asks for, for all requests."""

@@ -45,6 +45,8 @@ class Held:
     checked: datetime
     is_refused: bool = False
     unchecked: frozenset[str] = frozenset()
+    days_counted: bool = True
+    """Whether its feed told days that it lacks; False of landings made before feeds could."""
 
 
 Landed = Mapping[tuple[str, str], Held]
@@ -127,6 +129,7 @@ def partitions_to_ask(feed: Feed, landed: Landed, journal: Journal, now: datetim
     if isinstance(feed.cadence, Capture):
         return [Ask(partition, is_planned=True, named=frozenset()) for partition in plan_capture(feed, now=now)]
     days = {one.day for one in due(feed, landed, journal, now, plan=plan)} | _restated_days(feed, landed, now)
+    days |= _uncounted_days(feed, landed)
     names = {partition for partition, _ in landed}
     partitions: dict[str, Partition] = {}
     for first, last in runs_of(days):
@@ -187,6 +190,21 @@ def _restated_days(feed: Feed, landed: Landed, now: datetime) -> set[date]:
     }
 
 
+UNCOUNTED_AT_ONCE: Final = 6
+"""Months landed before their feed could tell missing days that one fetch asks for once more."""
+
+
+def _uncounted_days(feed: Feed, landed: Landed) -> set[date]:
+    """Days of the newest months of which nobody knows whether they lack days: asked for once more, some at a time."""
+    if feed.lacks is None:
+        return set()
+    uncounted = [
+        held for held in landed.values() if not held.days_counted and not held.is_refused and len(held.span.days) > 1
+    ]
+    newest = sorted(uncounted, key=lambda held: held.span.start, reverse=True)[:UNCOUNTED_AT_ONCE]
+    return {day for held in newest for day in held.span.days}
+
+
 def _asked(partition: Partition, landed: Landed, journal: Journal) -> frozenset[str]:
     """The subjects that were asked for, or are landed, in the days of a partition."""
     days = set(partition.span.days)
@@ -237,16 +255,17 @@ class _State:
         if self._is_planned(day) and not (is_whole and is_final):
             # Whoever is listed later than a final landing was not asked for then.
             names |= set(self._wanted(held.span if held else self._unit(day)))
-        for name in sorted(names):
-            if covers.get(name) not in ANSWERED:
-                yield self._missing_day(at, name, covers.get(name), asked)
+        for name in sorted(name for name in names if covers.get(name) not in ANSWERED):
+            yield self._missing_day(at, name, covers.get(name), asked, held)
 
-    def _missing_day(self, at: datetime, subject: str, outcome: Outcome | None, asked: Sequence[Question]) -> Missing:
+    def _missing_day(
+        self, at: datetime, subject: str, outcome: Outcome | None, asked: Sequence[Question], held: Held | None
+    ) -> Missing:
         unit = self._unit(at.date())
         listed, ended = self._life(subject)
         if outcome is None and ((listed and unit.end <= listed) or (ended and unit.start >= ended)):
             return Missing(at, subject, "before listing" if listed and unit.end <= listed else "after delisting")
-        reason, detail = self._reason(subject, outcome, asked, unit)
+        reason, detail = self._reason(subject, outcome, asked, unit, held)
         is_published = unit.end + self.feed.published_after <= self.now
         kept = self._forgotten_on(at.date())
         if kept is not None and self.now.date() >= kept and reason in ("never asked", "not yet published"):
@@ -263,10 +282,16 @@ class _State:
         return Missing(at, subject, reason, detail, kept, can_be_had)
 
     def _reason(
-        self, subject: str, outcome: Outcome | None, asked: Sequence[Question], unit: Span
+        self, subject: str, outcome: Outcome | None, asked: Sequence[Question], unit: Span, held: Held | None
     ) -> tuple[GapReason, str | None]:
         if outcome in INCOMPLETE:
-            return ("not yet published" if is_awaited(self.feed, unit, now=self.now) else "no file at the venue"), None
+            # Given up is what was asked for late enough, not what nobody has asked for since.
+            asked_for, at = (unit, self.now) if held is None else (held.span, held.checked)
+            if not is_awaited(self.feed, asked_for, at=at):
+                return "no file at the venue", None
+            # A failure of the same question came after what is landed; others may be older.
+            same = (question for question in asked if question.span == asked_for and subject in question.failures)
+            return next((question.failures[subject] for question in same), ("not yet published", None))
         if outcome is not None:
             return OUTCOME_REASONS.get(outcome, "fetch failed"), None
         for question in reversed(asked):
@@ -302,11 +327,11 @@ class _State:
             yield Missing(start, WHOLE_VENUE, "never asked", None, self._slot_forgotten_on(start), is_open)
             return
         covers = held.covers if held else {}
-        for name in sorted({*covers, *(asked.subjects if asked else ())}):
-            if covers.get(name) not in ANSWERED:
-                questions = [asked] if asked else []
-                reason, detail = self._reason(name, covers.get(name), questions, Span(start, start))
-                yield Missing(start, name, reason, detail, self._slot_forgotten_on(start), is_open)
+        names = {*covers, *(asked.subjects if asked else ())}
+        for name in sorted(name for name in names if covers.get(name) not in ANSWERED):
+            questions = [asked] if asked else []
+            reason, detail = self._reason(name, covers.get(name), questions, Span(start, start), held)
+            yield Missing(start, name, reason, detail, self._slot_forgotten_on(start), is_open)
 
     def _slot_forgotten_on(self, start: datetime) -> date:
         hours = self.feed.cadence.every_hours if isinstance(self.feed.cadence, Capture) else 0

@@ -52,7 +52,8 @@ RECHECK_EVERY: Final = timedelta(hours=6)
 """Minimum time between two fetches of a landed day within recheck_days."""
 
 GIVE_UP_AFTER: Final = timedelta(days=30)
-"""Data not published this long after its span counts as never published and is fetched again only on request."""
+"""Data that a venue had not published this long after its span, when it was last asked, counts as never published and is fetched
+again only on request."""
 
 DAYS_COUNTED: Final = "days_counted"
 """Key in the manifest of landings whose feed told missing days (Feed.lacks)."""
@@ -195,9 +196,9 @@ def is_settled(feed: Feed, span: Span, *, checked: datetime) -> bool:
     return not isinstance(feed.cadence, Daily) or checked >= span.end + feed.published_after + feed.recheck_after
 
 
-def is_awaited(feed: Feed, span: Span, *, now: datetime) -> bool:
-    """Whether what a venue has not published of a span may still come."""
-    return now < span.end + feed.published_after + GIVE_UP_AFTER
+def is_awaited(feed: Feed, span: Span, *, at: datetime) -> bool:
+    """Whether what a venue had not published of a span `at` an instant may still have come after it."""
+    return at < span.end + feed.published_after + GIVE_UP_AFTER
 
 
 def subjects_to_ask(
@@ -208,8 +209,10 @@ def subjects_to_ask(
     may_recheck = now - checked >= RECHECK_EVERY
     if not is_settled(feed, span, checked=checked) and may_recheck:
         return set(wanted)
-    awaited = is_awaited(feed, span, now=now)
-    again = {"not_yet_published": awaited and may_recheck, "partial": may_recheck or not awaited}
+    again = {
+        "not_yet_published": is_awaited(feed, span, at=checked) and may_recheck,
+        "partial": may_recheck or not is_awaited(feed, span, at=now),
+    }
     return {name for name in wanted if name not in covers or again.get(covers[name], False)}
 
 

@@ -45,6 +45,7 @@ from pipelines.extract.landing_files import (
     safe_name,
     temporary_file,
 )
+from pipelines.extract.manifests import ManifestCache, beside, manifest_text, state_of
 from pipelines.extract.pack import PackWriter
 from pipelines.extract.venue import Page
 
@@ -57,6 +58,7 @@ Clock = Callable[[], datetime]
 
 _FORMAT_FILE: Final = "format.json"
 _MANIFEST_SUFFIX: Final = ".manifest.json"
+_CHECKED_SUFFIX: Final = ".checked"
 _LANDING_ID: Final = re.compile(r"[0-9a-f]{20}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -182,10 +184,12 @@ class PackDraft:
 
 
 class LandingStore:
-    """All landings of one warehouse, read from the manifests on disk; ops.landings is a copy of them."""
+    """All landings of one warehouse, read from the manifests on disk; ops.landings is a copy of them. One that `remembers`, as
+    that of a load, notes for all what it has read."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, remembers: bool = False) -> None:
         self.home = home
+        self.remembers = remembers
         self.raw_dir = home / "raw"
         self.tokens = ChangeTokens(home)
 
@@ -222,19 +226,24 @@ class LandingStore:
 
     def _scan(self, source: str | None) -> tuple[list[Landing], set[str], list[str]]:
         self.check_format()
-        root = self.raw_dir / safe_name(source) if source else self.raw_dir
         found: list[Landing] = []
         forgotten: set[str] = set()
         damaged: list[str] = []
-        for folder, _, names in os.walk(root):
-            for name in names:
-                if name.endswith(_MANIFEST_SUFFIX):
-                    try:
-                        found.append(self._read(Path(folder) / name))
-                    except LandingError as error:
-                        damaged.append(str(error))
-                elif name.endswith(_mark_suffix("forgotten")):
-                    forgotten.add(_id_of(name))
+        roots = [self.raw_dir / safe_name(source)] if source else sorted(self.raw_dir.glob("*"))
+        for root in roots:
+            cache = ManifestCache(self.home, root.name)
+            for place, _, names in os.walk(root):
+                folder = Path(place)
+                for name in names:
+                    if name.endswith(_MANIFEST_SUFFIX):
+                        try:
+                            found.append(self._read(folder / name, cache))
+                        except LandingError as error:
+                            damaged.append(str(error))
+                    elif name.endswith(_mark_suffix("forgotten")):
+                        forgotten.add(_id_of(name))
+            if self.remembers:
+                cache.keep()
         return found, forgotten, damaged
 
     def newest(self, source: str, partition: str, part: str) -> Landing | None:
@@ -276,8 +285,12 @@ class LandingStore:
 
     def refusals(self, landings: Iterable[Landing]) -> dict[str, Refusal]:
         """The refusals among `landings`, by landing id."""
-        found = ((landing.landing_id, self.refusal(landing)) for landing in landings)
+        found = ((landing.landing_id, self.refusal(landing)) for landing in beside(landings, _mark_suffix("refused")))
         return {landing_id: refusal for landing_id, refusal in found if refusal is not None}
+
+    def checked(self, landings: Iterable[Landing]) -> dict[str, datetime]:
+        """`checked_at` of those among `landings` that were checked again, by landing id."""
+        return {landing.landing_id: self.checked_at(landing) for landing in beside(landings, _CHECKED_SUFFIX)}
 
     def accept(self, landing: Landing, *, reason: str, clock: Clock = utc_now) -> None:
         """Load a landing although the gate refuses it: `reason` is why its data is right."""
@@ -471,7 +484,7 @@ class LandingStore:
 
     def write_manifest(self, landing: Landing) -> None:
         """Write the manifest of landed bytes that have lost theirs."""
-        write_atomically(_manifest_path(landing), self._manifest(landing).encode())
+        write_atomically(_manifest_path(landing), manifest_text(landing, self.home).encode())
 
     def is_forgotten(self, landing: Landing) -> bool:
         """Whether a person decided that this landing counts as never landed."""
@@ -507,33 +520,17 @@ class LandingStore:
             if file_digest(landing.path)[0] != landing.sha256:
                 yield f"{what} was altered after landing; land the file again."
 
-    def _manifest(self, landing: Landing) -> str:
-        return json.dumps(
-            {
-                "landing_id": landing.landing_id,
-                "source": landing.source,
-                "partition": landing.partition,
-                "part": landing.part,
-                "version": landing.version,
-                "path": landing.path.relative_to(self.home).as_posix(),
-                "original_name": landing.original_name,
-                "sha256": landing.sha256,
-                "bytes": landing.bytes,
-                "fetched_at": landing.fetched_at.isoformat(timespec="microseconds"),
-                "completeness": landing.completeness,
-                "request": landing.request,
-            },
-            indent=1,
-            ensure_ascii=False,
-        )
-
-    def _read(self, manifest: Path) -> Landing:
+    def _read(self, manifest: Path, cache: ManifestCache | None = None) -> Landing:
         try:
-            if manifest.stat().st_size > current().manifest_bytes:
+            state = state_of(manifest.stat())
+            if state[1] > current().manifest_bytes:
                 raise ValueError(f"it is larger than {current().manifest_bytes:,} bytes")  # noqa: TRY301 - one message for all
-            data = orjson.loads(manifest.read_bytes())
             # The payload lies beside its manifest, whatever a manifest from elsewhere says.
             path = manifest.with_name(manifest.name.removesuffix(_MANIFEST_SUFFIX))
+            data = cache.find(manifest.parent.name, manifest.name, state) if cache is not None else None
+            if data is not None:
+                return Landing(**{**data, "path": path, "fetched_at": datetime.fromisoformat(data["fetched_at"])})
+            data = orjson.loads(manifest.read_bytes())
             if Path(data["path"]).name != path.name:
                 raise ValueError(f"it names the payload {data['path']!r}")  # noqa: TRY301
             landing = Landing(**{**data, "path": path, "fetched_at": datetime.fromisoformat(data["fetched_at"])})
@@ -542,6 +539,8 @@ class LandingStore:
             raise LandingError(
                 f"manifest {manifest} cannot be read ({error}); restore it, or remove it and land the file again."
             ) from error
+        if cache is not None:
+            cache.note(manifest.parent.name, manifest.name, state, data)
         return landing
 
 
@@ -590,4 +589,4 @@ def _manifest_path(landing: Landing) -> Path:
 
 
 def _checked_path(landing: Landing) -> Path:
-    return landing.path.with_name(landing.path.name + ".checked")
+    return landing.path.with_name(landing.path.name + _CHECKED_SUFFIX)

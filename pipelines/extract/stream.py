@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -89,6 +90,8 @@ class Channel:
     pause: float = 0.35
     """Seconds between two frames of one connection."""
     headers: Mapping[str, str] = field(default_factory=dict)
+    is_numbered: bool = False
+    """Whether topics name markets by number: the segment then says which instrument each topic carries."""
     is_acknowledged: bool = True
     """Whether the venue answers a subscription; where not, a topic counts as heard once the connection lives."""
 
@@ -125,6 +128,8 @@ class Stream:
     """By what an event is told from another, for documentation."""
     is_counted: bool = False
     """Whether equal events are told apart by their count within a connection only, since the venue gives no id."""
+    numbers: Callable[[Sequence[Page]], Mapping[str, str]] | None = None
+    """The venue's numbers of instruments by name, read from its list; `topics` finds them in the column `number`."""
     forced_end: timedelta | None = None
     """When the venue closes every connection; the recorder opens the next one before."""
     connects: tuple[int, float] = (20, 60.0)
@@ -200,6 +205,26 @@ def frame_line(wall_us: int, monotonic_us: int, number: int, kind: FrameKind, pa
     if kind == "B" or (kind == "T" and (b"\n" in payload or b"\r" in payload)):
         return b"%d %d %d B %s" % (wall_us, monotonic_us, number, base64.b64encode(payload))
     return b"%d %d %d %s %s" % (wall_us, monotonic_us, number, kind.encode(), payload)
+
+
+LARGEST_INFLATED: Final = 64 << 20
+"""Bytes that one compressed frame may become."""
+
+_GZIP: Final = b"\x1f\x8b"
+
+
+def inflated(payload: bytes) -> bytes:
+    """The text of a frame that a venue compressed itself with gzip; any other frame as it is. Raises ValueError."""
+    if not payload.startswith(_GZIP):
+        return payload
+    reader = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        text = reader.decompress(payload, LARGEST_INFLATED)
+    except zlib.error as error:
+        raise ValueError(f"no gzip: {error}") from error
+    if not reader.eof:
+        raise ValueError("the gzip frame is cut off or too large")
+    return text
 
 
 def read_line(connection: str, line: bytes) -> Frame:

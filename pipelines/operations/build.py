@@ -60,6 +60,9 @@ QUIET: Final = ("--log-level", "none", "--log-level-file", "info", "--no-use-col
 _TOTALS: Final = {"LogModelResult": "total", "LogSeedResult": "total", "LogTestResult": "num_models"}
 """dbt events at the end of a node, and the field of each with the number of nodes."""
 
+HOLDER: Final = "dbt build"
+"""What a build is called where others wait for the writer lock."""
+
 _NOT_SOURCES: Final = {"target", "logs", "dbt_packages"}
 
 
@@ -69,11 +72,6 @@ class Statistics:
 
     estimates: Estimated
     levels: Fitted
-
-
-def manifest_is_current(settings: Settings) -> bool:
-    """Whether the prepared manifest is that of the current dbt project."""
-    return _is_parsed(_manifest_path(settings))
 
 
 def ensure_manifest(settings: Settings) -> Path:
@@ -173,6 +171,8 @@ def fit_statistics(settings: Settings, *, progress: Progress = no_progress) -> S
 
     A step that is killed or fails leaves the last fit in force. Raises WarehouseBusyError while another process writes.
     """
+    # Its linear algebra is limited below, which reaches only libraries that are loaded by then.
+    import numpy as np  # noqa: F401
     from threadpoolctl import threadpool_limits
 
     from pipelines.evidence.levels import write_levels
@@ -213,7 +213,7 @@ class _Build:
         # dbt reads the tables of clean and ops, which a new warehouse does not have yet.
         with writer(settings, what="prepare dbt"):
             pass
-        with writer_lock(settings, what="dbt"):
+        with writer_lock(settings, what=HOLDER):
             yield cls(settings, load_parsed(path), progress)
 
     def run(self, command: str, nodes: Sequence[str]) -> BuildReport:

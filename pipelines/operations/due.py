@@ -8,7 +8,7 @@ from datetime import datetime
 
 from pipelines.core.settings import Settings
 from pipelines.extract.due import Held, Landed, Missing, Plan, missing
-from pipelines.extract.fetch import JobsOf, span_of
+from pipelines.extract.fetch import DAYS_COUNTED, JobsOf, span_of
 from pipelines.extract.fetch_log import FOLDER, Journal, read_journal
 from pipelines.extract.landing import Landing, LandingStore
 from pipelines.extract.plan_start import planned_since, planned_sources
@@ -38,17 +38,21 @@ class FeedState:
 def landed_of(store: LandingStore, source: str) -> dict[tuple[str, str], Held]:
     """The newest landing of every partition of a source. It counts as refused if no version of it is loaded."""
     versions: dict[tuple[str, str], list[Landing]] = {}
-    for landing in store.all(source):
+    landings = store.all(source)
+    refused, checked = store.refusals(landings), store.checked(landings)
+    for landing in landings:
         # Answers that could not be read are landed apart, and cover nothing.
         if "covers" in landing.request:
             versions.setdefault((landing.partition, landing.part), []).append(landing)
     found = {}
     for key, of_part in versions.items():
         newest = max(of_part, key=lambda landing: landing.version)
-        is_refused = all(store.refusal(landing) is not None for landing in of_part)
+        is_refused = all(landing.landing_id in refused for landing in of_part)
         covers = newest.request.get("covers", {})
         unchecked = frozenset(newest.request.get("unchecked", ()))
-        found[key] = Held(span_of(newest), covers, store.checked_at(newest), is_refused, unchecked)
+        counted = DAYS_COUNTED in newest.request
+        checked_at = checked.get(newest.landing_id, newest.fetched_at)
+        found[key] = Held(span_of(newest), covers, checked_at, is_refused, unchecked, counted)
     return found
 
 

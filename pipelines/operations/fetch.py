@@ -196,6 +196,7 @@ class _Fetch:
         async def run_feed(feed: Feed, api: HttpApi, heard: HeardApi) -> FetchReport:
             # By both clocks: a day that is not over at the venue yet is not asked for.
             now = api.now()
+            api.begin_feed()
             chosen = choose(feed, now)
             if chosen is None:
                 return FetchReport(self.venue.source(feed))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
@@ -26,6 +26,7 @@ from pipelines.sources.instruments import INSTRUMENTS, SCHEMA, InstrumentHistory
 
 if TYPE_CHECKING:
     from pipelines.extract.client import RetryPolicy
+    from pipelines.sources.open_facts import OpenFact
 
 CHECKED_ASSET = "BTC"
 """An asset that every venue lists."""
@@ -43,6 +44,31 @@ class HealthCheck:
     pages: int = 0
     rows: int = 0
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What the live answers say of an open fact. held: the answer shows it. not contradicted: everything was read as the module
+    expects, which includes the fact. not settled: one answer cannot show it, or there was none."""
+
+    outcome: Literal["held", "not contradicted", "did not hold", "not settled"]
+    next_step: str = ""
+
+
+def settle(fact: OpenFact, results: Sequence[HealthCheck]) -> Settled:
+    """Judge an open fact by the answers of the feed that states it; by those of all feeds if it is of none."""
+    of = [one for one in results if fact.feed is None or one.source == f"{fact.venue}.{fact.feed}"]
+    if fact.kind == "counting":
+        return Settled("not settled", "compare a day of captures with traded volume (second_source_level)")
+    if fact.kind == "depth":
+        of = [one for one in of if one.asked == "oldest"]
+    if not of or any(one.verdict == "failed" for one in of):
+        return Settled("not settled", "ask again once the feed answers")
+    if any(one.verdict == "differs" for one in of):
+        return Settled(
+            "did not hold" if fact.kind == "depth" else "not settled", "compare the answer with the marked text"
+        )
+    return Settled("held" if fact.kind == "depth" else "not contradicted")
 
 
 def check_venue(

@@ -150,7 +150,7 @@ def _load_pending(
     progress: Progress,
 ) -> LoadOutcome:
     contract = load_contract(settings.schema_dir)
-    store = LandingStore(settings.root)
+    store = LandingStore(settings.root, remembers=True)
     remove_leftovers(settings.root)
     by_source: dict[str, list[Landing]] = {}
     landed, found = store.tokens.landed(), landing_state(settings)

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import signal
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ from pipelines.core.limits import in_force
 from pipelines.core.settings import Settings
 from pipelines.extract.landing import Landing, LandingStore
 from pipelines.extract.stream import Stream
-from pipelines.extract.venue import WHOLE_VENUE, Context, Job, Span, Venue
+from pipelines.extract.venue import WHOLE_VENUE, Context, Job, Page, Span, Venue
 from pipelines.operations.fetch import fetch_due
 from pipelines.operations.venue_api import open_venue
 from pipelines.recorder.session import Recorder
@@ -108,7 +108,7 @@ class Session:
             store,
             venue.name,
             stream,
-            Listed(self.settings, venue, store, self.times),
+            Listed(self.settings, venue, store, self.times, stream.numbers),
             name,
             http,
             self.times,
@@ -124,6 +124,7 @@ class Listed:
     venue: Venue
     store: LandingStore
     times: Times
+    numbers: Callable[[Sequence[Page]], Mapping[str, str]] | None = None
 
     async def __call__(self) -> pl.DataFrame:
         return await asyncio.to_thread(self._listed)
@@ -133,11 +134,14 @@ class Listed:
         load reads the landed ones."""
         now = self.times.now()
         error: LeverhouseError | None = None
+        numbers: Mapping[str, str] = {}
         with in_force(self.settings.limits):
             try:
                 self._land(again=False)
-                listed = asyncio.run(self._ask(now))
+                listed, numbers = asyncio.run(self._ask(now))
             except LeverhouseError as failed:
+                if self.numbers is not None:
+                    raise
                 error, listed = failed, frozenset()
             found = self._landed(now)
             if listed - set(found["instrument"]):
@@ -147,7 +151,11 @@ class Listed:
             raise error
         ended = pl.col("delisted_at").is_not_null() & (pl.col("delisted_at") <= now)
         gone = pl.lit(value=False) if not listed else ~pl.col("instrument").is_in(list(listed))
-        return found.filter(~ended, ~gone)
+        current = found.filter(~ended, ~gone)
+        if self.numbers is None:
+            return current
+        number = pl.col("instrument").replace_strict(numbers, default=None, return_dtype=pl.String)
+        return current.with_columns(number.alias("number"))
 
     def _land(self, *, again: bool) -> None:
         """Capture the list into the landing. Raises LeverhouseError."""
@@ -162,8 +170,8 @@ class Listed:
         history = registry.instrument_history(self.store, self.venue)
         return history.at(Span(FIRST_TIME, now + timedelta(days=1)))
 
-    async def _ask(self, now: datetime) -> frozenset[str]:
-        """Names of the instruments that the venue lists now; nothing is landed."""
+    async def _ask(self, now: datetime) -> tuple[frozenset[str], Mapping[str, str]]:
+        """Names of the instruments that the venue lists now, and their numbers where topics have some; nothing is landed."""
         feed = self.venue.feed(INSTRUMENTS)
         span = Span(now, now + timedelta(hours=1))
         newest = self.store.newest_stamp(self.venue.source(feed))
@@ -171,7 +179,8 @@ class Listed:
             pages = [page async for page in feed.fetch(api, Job(WHOLE_VENUE, span))]
         context = Context(self.venue.name, now, span, InstrumentHistory.none())
         rows = [parsed.rows for parsed in feed.parse(pages, context) if parsed.table == INSTRUMENTS]
-        return frozenset(name for frame in rows for name in frame["instrument"])
+        names = frozenset(name for frame in rows for name in frame["instrument"])
+        return names, self.numbers(pages) if self.numbers is not None else {}
 
 
 def record(

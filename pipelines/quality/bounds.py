@@ -213,3 +213,9 @@ AGREE_TOTAL: Final = 0.5
 
 AGREE_TOKEN: Final = 0.05
 """Median relative gap of token prices and of on-chain dollar values to another source."""
+
+TIER_LEVERAGE_GAP: Final = 3.0
+"""Factor between the initial margin and the inverse of the largest leverage; venues round both, percent is a factor of 100."""
+
+TIER_FIRST_BOUND: Final = 1.0
+"""Lower bound of the first tier in its unit: 0, or the first contract."""

@@ -425,6 +425,40 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({
             left join ({_misspelled("token", "chain, token")}) as s on s.chain = d.chain and s.token = d.token
         """,
     ),
+    "risk_tiers": Profile(
+        key=("venue", "instrument", "schedule", "tier", "snapshot_at"),
+        clock="snapshot_at",
+        series=("venue", "instrument", "schedule"),
+        levels={"max_leverage": "max_leverage", "upper_bound": "upper_bound"},
+        known_at="snapshot_at",
+        not_ahead="snapshot_at",
+        rows={
+            "maintenance_over_initial": "maintenance_margin_rate / coalesce(initial_margin_rate, 1 / max_leverage)",
+            "initial_by_leverage": _factor("initial_margin_rate", "(1 / max_leverage)"),
+        },
+        extra="""
+            with
+            tables as (
+                select
+                    venue, instrument, schedule, snapshot_at, min(lower_bound) as first_bound,
+                    bool_or(max_leverage > smaller_leverage) as leverage_rises,
+                    bool_or(maintenance_margin_rate < smaller_rate) as rate_falls
+                from (
+                    select
+                        *, lag(max_leverage) over by_size as smaller_leverage,
+                        lag(maintenance_margin_rate) over by_size as smaller_rate
+                    from {staged}
+                    window by_size as (partition by venue, instrument, schedule, snapshot_at order by tier)
+                )
+                group by venue, instrument, schedule, snapshot_at
+            )
+            select
+                venue, instrument, schedule, max(first_bound) as first_bound,
+                max(case when leverage_rises or rate_falls then 1.0 else 0.0 end) as eases_with_size
+            from tables
+            group by venue, instrument, schedule
+        """,
+    ),
     "tokens": Profile(
         key=("chain", "token", "named_at"),
         clock="named_at",

@@ -59,6 +59,8 @@ from pipelines.quality.bounds import (
     SIDES_OVER_TOTAL,
     SIZED_SHARE,
     SPELLED_SHARE,
+    TIER_FIRST_BOUND,
+    TIER_LEVERAGE_GAP,
     TRADED_OVER_SUPPLY,
     TYPE_BALANCE,
     TYPICAL_OF_OI,
@@ -454,6 +456,19 @@ _SUITES: Final[dict[str, tuple[Check, ...]]] = {
         # Any contract may answer what it likes, and a redenomination changes it.
         _at_most("one_decimals_per_token", "warn", "series", "decimals_seen",
                 "two values of decimals for one token: its amounts are off by a power of ten", high=1),
+    ),
+    "risk_tiers": (
+        *_VOLUME, *_REPEATS, *_NULLS, *_STAMPED, *_FILED,
+        _keys("venue", "instrument", "schedule", "tier", "snapshot_at"),
+        _widespread_jump("max_leverage"), _widespread_jump("upper_bound"),
+        _at_most("maintenance_below_initial", "error", "rows", "maintenance_over_initial",
+                 "a position is liquidated at more margin than it is opened with: columns swapped, or percent", high=1.0),
+        _at_most("initial_follows_leverage", "error", "rows", "initial_by_leverage",
+                 "initial margin is not the inverse of the leverage: percent read as a fraction", high=TIER_LEVERAGE_GAP),
+        _at_most("tiers_from_zero", "warn", "series", "first_bound",
+                 "no tier for the smallest positions: a lost page", high=TIER_FIRST_BOUND),
+        _at_most("tiers_tighten", "warn", "series", "eases_with_size",
+                 "a larger position may take more leverage or less margin: tiers out of order", high=0),
     ),
     "instruments": (
         *_VOLUME, *_NULLS, *_FILED,

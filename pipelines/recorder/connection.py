@@ -116,7 +116,9 @@ class Connection:
         self._socket = socket
         self.opened_at = self._alive_at = self.times.monotonic()
         self.state = "subscribing"
-        self.sink.note(self.name, {"event": "opened", "channel": self.channel.name, "address": self.address})
+        self.sink.note(
+            self.name, {"event": "opened", "channel": self.channel.name, "address": self.address, **self._markets()}
+        )
         self._ask(tuple(self.topics))
         tasks = [asyncio.create_task(self._send()), asyncio.create_task(self._watch())]
         try:
@@ -140,6 +142,8 @@ class Connection:
     def add(self, topics: Mapping[str, str]) -> None:
         """Subscribe to further topics on the open connection."""
         self.topics |= topics
+        if self.channel.is_numbered:
+            self.sink.note(self.name, {"event": "asked", **self._markets()})
         self._ask(tuple(topics))
 
     def drop(self, topics: Sequence[str]) -> None:
@@ -174,9 +178,13 @@ class Connection:
                 self.name,
                 {
                     "event": "listening", "channel": self.channel.name, "address": self.address,
-                    "instruments": sorted(set(self.heard.values())), "since_us": since,
+                    "instruments": sorted(set(self.heard.values())), "since_us": since, **self._markets(),
                 },
             )  # fmt: skip
+
+    def _markets(self) -> dict[str, Any]:
+        """Which market each topic is, where topics are numbers; frames are read by it."""
+        return {"topics": self.topics} if self.channel.is_numbered else {}
 
     def note_alive(self) -> None:
         """Write down the last sign of life."""

@@ -149,6 +149,11 @@ class Slot:
     failures: int = 0
     last_end: str = ""
 
+    @property
+    def asking_seconds(self) -> float:
+        """How long it takes to ask for all topics, frame by frame."""
+        return self.channel.pause * math.ceil(len(self.topics) / self.channel.topics_per_frame)
+
 
 @dataclass
 class Recorder:
@@ -320,7 +325,7 @@ class Recorder:
                 await self._may_connect()
                 successor = self._connection(slot)
                 taking_over = self._start(successor)
-                until = self.times.monotonic() + HANDOVER_SECONDS
+                until = self.times.monotonic() + HANDOVER_SECONDS + slot.asking_seconds
                 # The old one shows a sign of life after the new one listens, so that there is no pause between their spans.
                 while (
                     not (successor.is_settled and one.alive_us >= successor.listening_us)

@@ -183,6 +183,17 @@ def plain(value: Any) -> Any:
     return value
 
 
+def plain_list(column: pl.Series) -> list[Any]:
+    """The values of a column for JSON, as `plain` gives each."""
+    if not column.dtype.is_float():
+        return [plain(value) for value in column.to_list()]
+    values = rounded(column.cast(pl.Float64).to_numpy().astype(np.float64)).tolist()
+    return [
+        None if value != value else int(value) if value.is_integer() and abs(value) < 2**53 else value
+        for value in values
+    ]
+
+
 def columns_of(frame: pl.DataFrame, names: Mapping[str, str]) -> dict[str, Any]:
     """Whole columns of a frame for JSON; `names` says which are numbers and which are words or anything else."""
     out: dict[str, Any] = {}

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from pipelines.report.encode import Floats, numbers, rounded, words
-from pipelines.report.gather import Span, columns_of, lots, plain
+from pipelines.report.gather import Span, columns_of, lots, plain, plain_list
 
 HEATMAP: Final = "marts.liquidation_heatmap_daily"
 LEVELS: Final = "marts.liquidation_levels_daily"
@@ -176,16 +176,20 @@ def vintages(
     for mart, (key, columns) in VINTAGES.items():
         if f"history.{mart}" not in tables:
             continue
-        rows = con.execute(
-            f"select asset, trade_date, {key}, published_from, published_to, {', '.join(columns)} from history.{mart} "
+        rows = con.sql(
+            f"select asset, trade_date, {key} as key, published_from, published_to, {', '.join(columns)} from history.{mart} "
             "order by 1, 2, 3, 4"
-        ).fetchall()
-        for asset, day, name, begin, end, *values in rows:
-            if asset in spans and day > _oldest(spans[asset].last):
-                held = out.setdefault(asset, {}).setdefault(mart, {"columns": list(columns), "rows": []})
-                until = None if end is None else end.isoformat(timespec="seconds")
-                stamp = begin.isoformat(timespec="seconds")
-                held["rows"].append([day.isoformat(), name, stamp, until, *(plain(value) for value in values)])
+        ).pl()
+        stamps = pl.col("published_from", "published_to").dt.strftime("%Y-%m-%dT%H:%M:%S")
+        for (asset,), part in rows.partition_by("asset", as_dict=True).items():
+            if asset not in spans:
+                continue
+            part = part.filter(pl.col("trade_date") > _oldest(spans[str(asset)].last)).drop("asset")
+            if part.height:
+                part = part.with_columns(pl.col("trade_date").dt.strftime("%Y-%m-%d"), stamps)
+                lists = (plain_list(part[name]) for name in part.columns)
+                held = {"columns": list(columns), "rows": [list(row) for row in zip(*lists, strict=True)]}
+                out.setdefault(str(asset), {})[mart] = held
     return out
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import importlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,8 +20,15 @@ from aiohttp import WSMsgType, web
 
 from pipelines.sandbox.market_model import Listing, MarketModel
 
-STREAMING: Final = frozenset({"binance", "bitfinex", "bybit", "deribit", "dydx", "gate", "kraken", "okx"})
+STREAMING: Final = frozenset(
+    {
+        "aster", "binance", "bitfinex", "bitget", "bybit", "deribit", "dydx", "gate", "htx", "kraken", "lighter", "okx",
+    }
+)  # fmt: skip
 """Venues with a module <venue>_stream in sandbox/venues."""
+
+COMPRESSED: Final = frozenset({"htx"})
+"""Venues that send every frame as gzip in a binary message."""
 
 STEP_SECONDS: Final = 0.2
 """How often a connection looks for new events, as venues push in batches."""
@@ -285,19 +293,26 @@ class _Visit:
         if self.socket.closed or self.fault("silent") is not None:
             return
         with contextlib.suppress(ConnectionError):
+            is_compressed = self.venue in COMPRESSED
+            payload = gzip.compress(text.encode(), 1) if is_compressed else text.encode()
             if self.fault("split") is not None and self.request.transport is not None:
-                self.request.transport.write(_fragments(text.encode()))
-            elif self.fault("binary") is not None:
-                await self.socket.send_bytes(text.encode())
+                self.request.transport.write(_fragments(payload, is_text=not is_compressed))
+            elif is_compressed or self.fault("binary") is not None:
+                await self.socket.send_bytes(payload)
             else:
                 await self.socket.send_str(text)
 
 
-def _fragments(payload: bytes) -> bytes:
-    """A text message as three fragments, with a ping frame between them."""
+def _fragments(payload: bytes, *, is_text: bool) -> bytes:
+    """A message as three fragments, with a ping frame between them."""
     size = max(1, len(payload) // 3)
     parts = [payload[:size], payload[size : 2 * size], payload[2 * size :]]
-    frames = [_frame(0x01, parts[0]), _frame(0x00, parts[1]), _frame(0x89, b"x"), _frame(0x80, parts[2])]
+    frames = [
+        _frame(0x01 if is_text else 0x02, parts[0]),
+        _frame(0x00, parts[1]),
+        _frame(0x89, b"x"),
+        _frame(0x80, parts[2]),
+    ]
     return b"".join(frames)
 
 

@@ -33,6 +33,7 @@ from pipelines.extract.pack import Pack
 from pipelines.extract.stream import Stream
 from pipelines.extract.venue import Capture, Context, Feed, Job, Span, Venue
 from pipelines.sources.account import Account
+from pipelines.sources.asset_class import without_coin
 from pipelines.sources.chain.evm.chains import CHAINS
 from pipelines.sources.files import source as files
 from pipelines.sources.instruments import INSTRUMENTS, TURNOVER, InstrumentHistory, event_rules, partial_gaps
@@ -115,14 +116,19 @@ def check_endpoints(settings: Settings) -> None:
 
 
 def followed_assets(store: LandingStore, settings: Settings) -> tuple[str, ...]:
-    """The assets in the settings; if none are set, the universe chosen by universe.choose_universe."""
+    """The assets in the settings; if none are set, the universe chosen by universe.choose_universe.
+
+    A ranking that was captured before lists of contracts were landed with it (until 2026-11) ranks tickers of any class: those that
+    the venue's instruments know as no coin are left out.
+    """
     if settings.assets:
         return settings.assets
     months: dict[str, dict[str, float]] = {}
     for name in VENUES:
-        turnover_of = venue(name).turnover
-        if turnover_of is None:
+        owner = venue(name)
+        if (turnover_of := owner.turnover) is None:
             continue
+        others: frozenset[str] | None = None
         seen: set[str] = set()
         for landing in store.current(f"{name}.{TURNOVER}"):
             month = landing.partition[:7]
@@ -136,8 +142,11 @@ def followed_assets(store: LandingStore, settings: Settings) -> tuple[str, ...]:
                         raise
                     fetch_log.record("malformed", f"{name}.{TURNOVER} {landing.partition}: {error}", effect="given_up")
                     continue
+                if others is None:
+                    others = without_coin(instrument_history(store, owner).assets)
                 for asset, amount in turnover.items():
-                    ranking[asset] = ranking.get(asset, 0.0) + amount
+                    if asset not in others:
+                        ranking[asset] = ranking.get(asset, 0.0) + amount
     return choose_universe(months[month] for month in sorted(months))
 
 

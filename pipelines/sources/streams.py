@@ -12,7 +12,7 @@ import orjson
 import polars as pl
 
 from pipelines.contract.batch import no_rejects
-from pipelines.extract.stream import Frame, Rule, frames_of
+from pipelines.extract.stream import Frame, Rule, frames_of, inflated
 from pipelines.extract.venue import Context, Page, Parsed
 from pipelines.sources.account import leave_out
 from pipelines.sources.records import LINE, SUBJECT, Field, Record, Records, read_records, rejected
@@ -75,7 +75,17 @@ def content_of(payload: bytes) -> Any:
     """A frame as JSON; a short word, such as OKX's pong, as text."""
     if len(payload) <= 8 and payload.isalpha():
         return payload.decode()
-    return orjson.loads(payload)
+    return orjson.loads(inflated(payload))
+
+
+def markets_of_topics(pages: Sequence[Page]) -> dict[str, str]:
+    """The instrument of every topic whose name is a number, as the recorded connections say."""
+    found: dict[str, str] = {}
+    for page in pages:
+        for frame in frames_of(page):
+            if frame.kind == "E":
+                found |= orjson.loads(frame.payload).get("topics", {})
+    return found
 
 
 def sized(frame: pl.DataFrame, context: Context) -> tuple[pl.DataFrame, pl.DataFrame]:

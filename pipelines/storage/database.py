@@ -5,6 +5,7 @@ A process killed at any moment leaves a file that opens. Callers hold the writer
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,8 @@ from pipelines.core.settings import Settings
 STORAGE_VERSION: Final = "v1.4.0"
 """File format of a new working database, which only leverhouse opens. From 1.3 on, DuckDB tries one text compression instead
 of three: most columns of clean tables are text, and loading them takes 40% less time."""
+
+_CAST: Final = re.compile(r'\bAS "?(\w+)"?')
 
 
 def open_database(settings: Settings, *, changes: bool = True) -> duckdb.DuckDBPyConnection:
@@ -203,7 +206,7 @@ def _outdated(con: duckdb.DuckDBPyConnection, contract: Contract) -> list[Table]
         if table.qualified in columns
         and (
             columns[table.qualified] != {column.name: column.type for column in table.columns}
-            or checks.get(table.qualified, set()) != set(table.checks)
+            or checks.get(table.qualified, set()) != {_comparable(check) for check in table.checks}
         )
     ]
 
@@ -233,5 +236,10 @@ def _existing_checks(con: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:
         "select schema_name || '.' || table_name, expression from duckdb_constraints() "
         "where database_name = current_database() and constraint_type = 'CHECK'"
     ).fetchall():
-        existing.setdefault(table, set()).add(expression)
+        existing.setdefault(table, set()).add(_comparable(expression))
     return existing
+
+
+def _comparable(check: str) -> str:
+    """A check with the types of its casts as DuckDB prints them of a table that was read from a file."""
+    return _CAST.sub(lambda cast: f"AS {cast[1].upper()}", check)

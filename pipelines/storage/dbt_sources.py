@@ -30,7 +30,7 @@ OPS_DESCRIPTION = "What was landed, loaded, refused and found missing: the bookk
 
 STATS_DESCRIPTION = "What the step of statistics fitted to the marts: written between two runs of dbt."
 
-STAGED_OPS = ("coverage", "landings", "loads", "quarantine")
+STAGED_OPS = ("coverage", "landings", "listening", "loads", "quarantine")
 """Tables of ops that have a staging model."""
 
 STAGING_ADDS = {

@@ -151,11 +151,6 @@ def recorded_landings(con: duckdb.DuckDBPyConnection) -> list[Mapping[str, Any]]
     return list(_rows(con, "select * from ops.landings order by landing_id")) if tables else []
 
 
-def newest_load(con: duckdb.DuckDBPyConnection) -> int:
-    """The highest load number, 0 before the first load."""
-    return int((con.execute("select coalesce(max(load_seq), 0) from ops.loads").fetchone() or (0,))[0])
-
-
 def count_rows(con: duckdb.DuckDBPyConnection, tables: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
     """Row counts by (schema, table)."""
     return {

@@ -17,6 +17,7 @@ import pytest
 
 from pipelines.core.settings import PROJECT_ROOT
 from pipelines.extract.landing import LandingStore
+from pipelines.operations.build import HOLDER
 from pipelines.storage.fingerprint import Fingerprint, compare, fingerprint_schemas
 from pipelines.storage.warehouse import reader, writer
 from tests.e2e.example_history import run, settings_of, start, write_history
@@ -31,7 +32,7 @@ ATTEMPTS = 4 * KILLS
 
 LANDING = (None, 0.0, 0.02)
 LOAD = ("load", 0.0, 1.5)
-DBT = ("dbt build", 0.0, 8.0)
+DBT = (HOLDER, 0.0, 8.0)
 PUBLISH = ("publish", 0.0, 0.25)
 """What the writer lock is held for in a stage (None: watch the landing instead), and the range of seconds after that in
 which to kill."""

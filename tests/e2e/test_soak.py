@@ -26,6 +26,7 @@ import pytest
 from pipelines.contract.ddl import load_contract
 from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.extract.landing import LandingStore
+from pipelines.operations.build import HOLDER
 from pipelines.sandbox.emulator import Fault
 from pipelines.sandbox.venues.evm import Log
 from pipelines.storage.fingerprint import Fingerprint, compare, fingerprint_table
@@ -246,7 +247,7 @@ def _kill(deployment: Deployment, chance: random.Random, what: str, day: date) -
     """Start the night in a subprocess and kill it in the stage `what`."""
     deployment.clock.now = datetime.combine(day + timedelta(days=1), DAILY_AT)
     requests = len(deployment.emulator.hits) + chance.randint(2, 12)
-    held_for = {"load": "load", "build": "dbt build"}.get(what)
+    held_for = {"load": "load", "build": HOLDER}.get(what)
     stage = "build" if what == "build" else "night"
     process = _start(deployment.settings, stage, day, deployment.days)
     deadline = clock_time.monotonic() + 300
@@ -444,6 +445,24 @@ def check_coverage_is_the_truth(soaked: Soaked) -> None:
         "select distinct source, instrument, trade_date, status, reason from ops.coverage where status in ('missing', 'partial') "
         "and table_name in ('open_interest', 'long_short_ratios', 'funding_rates', 'candles') order by all",
     )
+    # Every day of every instrument has its rows, whatever arrived of it.
+    judged: dict[tuple[str, str, str], set[date]] = {}
+    for source, table, name, day in rows(
+        soaked.disturbed,
+        "select distinct source, table_name, instrument, trade_date from ops.coverage where table_name in "
+        "('open_interest', 'long_short_ratios', 'funding_rates', 'candles')",
+    ):
+        judged.setdefault((source, table, name), set()).add(day)
+    tables_of = {(source, table) for source, table, _ in judged}
+    assert {source for source, _ in tables_of} == {
+        f"{venue}.{feed}" for venue, feeds in DAILY.items() for feed in feeds if not venue.startswith("evm_")
+    }
+    last = soaked.plan.days - 1
+    for source, table in tables_of:
+        since = max(0, last - 26) if source.startswith(f"{SHORT_RETENTION}.") else 0
+        wanted = {soaked.plan.day(number) for number in range(since, soaked.plan.days)}
+        for name in ("BTCUSDT", "ETHUSDT"):
+            assert judged.get((source, table, name), set()) >= wanted, (source, table, name)
     first = soaked.plan.days if soaked.plan.dropped is None else soaked.plan.dropped
     assert gaps == [
         ("binance_archive.um_metrics", instrument, soaked.plan.day(number), "missing", "not in the source")

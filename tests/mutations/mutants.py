@@ -363,10 +363,10 @@ METRICS: Final = (
         units=("a_score_is_the_mean_of_the_known_strengths_and_of_each_half",),
     ),
     Mutant(
-        "heatmap: each day has a color scale of its own",
+        "heatmap: the newest day alone makes the color scale",
         f"{ANALYSIS}/liquidations/liquidation_heatmap_daily.sql",
-        "max(trade_date) over (partition by asset) as newest_date",
-        "trade_date as newest_date",
+        "where trade_date > newest_date - {{ threshold('heatmap_color_days') }}",
+        "where trade_date = newest_date",
         ("tests/dbt/test_liquidation_marts.py::test_every_row_agrees_with_an_independent_computation",),
     ),
     Mutant(

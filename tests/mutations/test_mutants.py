@@ -42,10 +42,12 @@ FOLDERS: Final = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a run of tests said: names that passed, and for those that did not, why."""
+    """What a run of tests said: names that passed, for those that did not, why, and names that were skipped. A test of several
+    parameters is there with each of them, and without: passed where all of them are."""
 
     passed: frozenset[str]
     failed: dict[str, str]
+    skipped: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -71,15 +73,19 @@ class Copy:
         report.unlink(missing_ok=True)
         done = self._python("-m", "pytest", "-n", "0", "-q", f"--junitxml={report}", *tests)
         assert report.is_file(), done.stdout[-2000:] + done.stderr[-2000:]
-        passed, failed = set(), {}
+        passed, skipped = set[str](), set[str]()
+        failed: dict[str, str] = {}
         for case in ET.parse(report).iter("testcase"):  # noqa: S314 - written by our own pytest
-            name = f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name', '').partition('[')[0]}"
+            name = f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name', '')}"
+            names = {name, name.partition("[")[0]}
             faults = [*case.iter("failure"), *case.iter("error")]
             if faults:
-                failed[name] = faults[0].get("message", "").removeprefix('failed on setup with "')
+                failed |= dict.fromkeys(names, faults[0].get("message", "").removeprefix('failed on setup with "'))
             elif case.find("skipped") is None:
-                passed.add(name)
-        return Verdict(frozenset(passed - failed.keys()), failed)
+                passed |= names
+            else:
+                skipped |= names
+        return Verdict(frozenset(passed - failed.keys()), failed, frozenset(skipped - failed.keys()))
 
     def run_units(self, units: Collection[str]) -> Verdict:
         done = self.dbt("test", "--select", *units)
@@ -138,13 +144,13 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
 
 @pytest.fixture(scope="module")
 def sound(copy: Copy) -> Verdict:
-    """What all tests that are named say of the project as it is. Tests that lack their data are in neither list."""
+    """What all tests that are named say of the project as it is."""
     tests = sorted({test for mutant in MUTANTS for test in mutant.tests})
     units = sorted({unit for mutant in MUTANTS for unit in mutant.units})
     done = copy.dbt("build", "--exclude-resource-type", "test", "unit_test")
     assert done.returncode == 0, done.stdout[-2000:]
     said, told = copy.run_tests(tests), copy.run_units(units)
-    return Verdict(said.passed | told.passed, said.failed | told.failed)
+    return Verdict(said.passed | told.passed, said.failed | told.failed, said.skipped)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
@@ -167,6 +173,7 @@ def test_a_mutant_is_seen(copy: Copy, sound: Verdict, mutant: Mutant) -> None:
     tests = [test for test in mutant.tests if test in sound.passed]
     units = [unit for unit in mutant.units if unit in sound.passed]
     if not tests and not units:
+        assert {*mutant.tests} <= sound.skipped, f"no test of that name ran: {mutant.tests}"
         pytest.skip("the tests that would see it lack their data")
     with copy.broken(mutant):
         verdicts = [copy.run_tests(tests)] if tests else []

@@ -43,7 +43,8 @@ def listed(venue: str) -> pl.DataFrame:
     ]
     columns = ["venue", "instrument", "contract_type", "contract_size", "contract_size_unit"]
     known = pl.DataFrame(rows, schema={name: SCHEMA[name] for name in columns}, orient="row")
-    return known.select(*(pl.col(c) if c in columns else pl.lit(None, t).alias(c) for c, t in SCHEMA.items()))
+    every = known.select(*(pl.col(c) if c in columns else pl.lit(None, t).alias(c) for c, t in SCHEMA.items()))
+    return every.with_columns(pl.int_range(pl.len()).cast(pl.String).alias("number"))
 
 
 @contextlib.asynccontextmanager

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gzip
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import orjson
 import polars as pl
 import pytest
 
 from pipelines.contract.ddl import load_contract
 from pipelines.core.settings import Settings
 from pipelines.core.universe import parse_symbol
-from pipelines.extract.stream import Stream, frame_line, microseconds
+from pipelines.extract.stream import FrameKind, Stream, frame_line, inflated, microseconds
 from pipelines.extract.venue import Context, Page, Parsed, Span
 from pipelines.sources import registry
 from pipelines.sources.account import Account
@@ -23,7 +25,8 @@ RECEIVED = datetime(2026, 10, 10, 12)
 SIZES = {
     "BTCUSD_PERP": (100.0, "usd"), "XBTUSD": (1.0, "usd"), "CNPY-USDT-SWAP": (10.0, "base"), "BTC-USDT-SWAP": (0.01, "base"),
     "MUBARAK-USDT-SWAP": (100.0, "base"), "CELO-USDT-SWAP": (1.0, "base"), "PI_XRPUSD": (1.0, "usd"), "PI_ETHUSD": (1.0, "usd"),
-    "BTC_USDT": (0.0001, "base"), "BTCUSD": (1.0, "usd"),
+    "BTC_USDT": (0.0001, "base"), "BTCUSD": (1.0, "usd"), "ETH-USDT": (0.01, "base"), "BTC-USDT": (0.001, "base"),
+    "ETH-USD": (10.0, "usd"), "O3-USDT": (1.0, "base"),
 }  # fmt: skip
 
 
@@ -49,11 +52,20 @@ def instruments(venue: str, names: Sequence[str]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=SCHEMA)
 
 
-def parsed(venue: str, *connections: Sequence[bytes], names: Sequence[str]) -> Parsed:
-    """Each of `connections` is what one connection heard."""
+def parsed(
+    venue: str, *connections: Sequence[bytes], names: Sequence[str], topics: Mapping[str, str] | None = None
+) -> Parsed:
+    """Each of `connections` is what one connection heard; `topics` are what it said of numbered markets."""
     at = microseconds(RECEIVED)
+    said = [frame_line(at, 0, 0, "E", orjson.dumps({"event": "opened", "topics": topics}))] if topics else []
     pages = [
-        Page(f"r-c{i}", {}, 101, RECEIVED, b"\n".join(frame_line(at + n, n, n, "T", x) for n, x in enumerate(frames)))
+        Page(
+            f"r-c{i}",
+            {},
+            101,
+            RECEIVED,
+            b"\n".join(said + [frame_line(at + n, n, n, kind_of(x), x) for n, x in enumerate(frames)]),
+        )
         for i, frames in enumerate(connections)
     ]
     span = Span(RECEIVED, RECEIVED + timedelta(hours=1))
@@ -63,6 +75,10 @@ def parsed(venue: str, *connections: Sequence[bytes], names: Sequence[str]) -> P
     types = contract.table("liquidations").polars_schema()
     assert not {c: t for c, t in one.rows.schema.items() if c != "_line" and types.get(c) != t}
     return one
+
+
+def kind_of(payload: bytes) -> FrameKind:
+    return "B" if payload.startswith(b"\x1f") else "T"
 
 
 def lines(path: Path) -> list[bytes]:
@@ -172,6 +188,80 @@ def test_dydx(samples_dir: Path) -> None:
     frames = lines(samples_dir / "streams" / "dydx" / "v4_trades_liquidated.jsonl")
     one = parsed("dydx", frames + frames, names=["LINK-USD"])
     assert facts(one) == [("LINK-USD", "long", 22.87, 3.9, pytest.approx(89.193))]
+
+
+def test_htx(samples_dir: Path) -> None:
+    folder = samples_dir / "streams" / "htx"
+    names = ["ETH-USDT", "BTC-USDT", "ETH-USD", "O3-USDT"]
+    frames = [
+        *lines(folder / "liquidation_orders.jsonl"), *lines(folder / "liquidation_orders_doc.jsonl"),
+        *lines(folder / "control.jsonl"),
+    ]  # fmt: skip
+    # As on the wire. The future BTC200703 is landed and read by no table.
+    one = parsed("htx", [gzip.compress(frame) for frame in frames], names=names)
+    assert facts(one) == [
+        ("ETH-USDT", "short", 2446.26, 5.0, pytest.approx(12231.3)),
+        ("BTC-USDT", "long", 23350.5, pytest.approx(0.227), pytest.approx(5300.5635)),
+        ("ETH-USD", "short", 229.95, pytest.approx(2310 / 229.95), 2310.0),
+        ("O3-USDT", "long", 0.7858, 432.0, pytest.approx(432 * 0.7858)),
+    ]
+    assert one.rejects is not None and one.rejects.is_empty()
+
+
+def test_a_compressed_frame_that_is_cut_off_is_kept_and_named() -> None:
+    frame = gzip.compress(b'{"op":"notify","topic":"public.BTC-USDT.liquidation_orders","data":[]}')
+    assert inflated(frame).startswith(b'{"op":"notify"')
+    one = parsed("htx", [frame[:-9], frame[:12] + b"\xff" + frame[13:]], names=["BTC-USDT"])
+    assert one.rejects is not None
+    assert one.rejects["reason"].to_list() == ["unparsable", "unparsable"]
+
+
+def test_htx_pings_are_echoed_as_they_came(samples_dir: Path) -> None:
+    control = lines(samples_dir / "streams" / "htx" / "control.jsonl")
+    heard = [stream("htx").classify(gzip.compress(frame)) for frame in control]
+    # Part of a topic that is subscribed already is heard all the same.
+    assert [one.kind for one in heard] == ["acknowledged", "acknowledged", "alive", "alive"]
+    assert [one.reply for one in heard[2:]] == [
+        '{"op":"pong","ts":"1789676355591"}',
+        '{"op":"pong","ts":1789670081489}',
+    ]
+    assert not heard[0].is_alive
+
+
+def test_bitget(samples_dir: Path) -> None:
+    folder = samples_dir / "streams" / "bitget"
+    frames = [*lines(folder / "liquidation_v3.jsonl"), b"pong", *lines(folder / "liquidation_v3_doc.jsonl")]
+    coin = frames[0].replace(b"usdt-futures", b"coin-futures")
+    one = parsed("bitget", [*frames, coin], names=["APEUSDT", "IPUSDT", "BTCUSDT"])
+    # The amount is quote coin: divided by the price it is a round quantity.
+    assert facts(one) == [
+        ("APEUSDT", "long", 0.1649, pytest.approx(83.1), pytest.approx(13.70319)),
+        ("IPUSDT", "long", 0.500280739469, pytest.approx(286.5), pytest.approx(143.330431857868)),
+        ("BTCUSDT", "long", 89000.0, pytest.approx(37.722858 / 89000), pytest.approx(37.722858)),
+    ]
+    kinds = [stream("bitget").classify(frame).kind for frame in frames]
+    assert kinds == ["data", "alive", "acknowledged", "data"]
+
+
+def test_aster(samples_dir: Path) -> None:
+    frames = lines(samples_dir / "streams" / "aster" / "force_order_2026-09.jsonl")
+    one = parsed("aster", frames, names=["PAIRUSDT"])
+    # z, not l, at the average price.
+    assert facts(one) == [("PAIRUSDT", "long", 0.0044461, 28448.0, pytest.approx(28448 * 0.0044461))]
+    assert set(one.rows["venue_kind"]) == {"perp_dex"}
+
+
+def test_lighter(samples_dir: Path) -> None:
+    frames = lines(samples_dir / "streams" / "lighter" / "trade_liquidation.jsonl")
+    one = parsed("lighter", frames, frames, names=["BTC", "DOGE"], topics={"trade/1": "BTC"})
+    # The maker asked, so a purchase closed a short.
+    assert facts(one) == [("BTC", "short", 75602.8, 0.01664, pytest.approx(1258.030592))]
+    # Market 36 is no topic of the segment: its liquidation is kept and named.
+    assert one.rejects is not None
+    assert set(one.rejects["reason"]) == {"unknown_instrument"}
+    both = parsed("lighter", frames, names=["BTC", "DOGE"], topics={"trade/1": "BTC", "trade/36": "DOGE"})
+    assert ("DOGE", "long", 0.20039, 8215.3, pytest.approx(8215.3 * 0.20039)) in facts(both)
+    assert [stream("lighter").classify(frame).kind for frame in frames] == ["data", "data", "acknowledged"]
 
 
 def test_a_frame_that_is_no_json_is_kept_and_named() -> None:

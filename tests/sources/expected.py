@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 import polars as pl
 
+from pipelines.sandbox import risk_tiers as limits
 from pipelines.sandbox.market_model import AnalyticMarket, Listing, Market, Measure
 
 DAY: Final = timedelta(days=1)
@@ -199,5 +200,54 @@ def option_chain(*unknown: str) -> ExpectedRows:
     def rows(market: AnalyticMarket, listing: Listing, window: Window) -> pl.DataFrame:
         chain = market.option_chain(listing.asset, window.now)
         return chain.with_columns(pl.lit(None, pl.Float64).alias(name) for name in unknown)
+
+    return rows
+
+
+def risk_tiers(
+    *,
+    unit: str = "quote",
+    of_inverse: str = "base",
+    initial: bool = True,
+    deduction: bool = True,
+    open_end: bool = False,
+) -> ExpectedRows:
+    """The tiers at the venue's clock. `unit` and `of_inverse` are what it states bounds in, `initial` and `deduction` whether it
+    publishes them; with an `open_end` the last tier has no upper bound."""
+
+    def rows(market: AnalyticMarket, listing: Listing, window: Window) -> pl.DataFrame:
+        stated = of_inverse if is_inverse(listing) else unit
+        size = {"quote": 1.0, "base": limits.DOLLARS_PER_COIN, "contracts": limits.DOLLARS_PER_CONTRACT}[stated]
+        tiers = limits.risk_tiers(listing, window.now)
+        frame = pl.DataFrame(
+            {
+                "schedule": "default",
+                "tier": pl.Series([tier.number for tier in tiers], dtype=pl.Int32),
+                "lower_bound": [tier.lower / size for tier in tiers],
+                "upper_bound": [tier.upper / size for tier in tiers],
+                "bound_unit": stated,
+                "max_leverage": [float(tier.leverage) for tier in tiers],
+                "initial_margin_rate": [tier.initial if initial else None for tier in tiers],
+                "maintenance_margin_rate": [tier.maintenance for tier in tiers],
+                "maintenance_deduction": [tier.deduction / size if deduction else None for tier in tiers],
+            },
+            schema_overrides={"initial_margin_rate": pl.Float64, "maintenance_deduction": pl.Float64},
+        )
+        if open_end:
+            is_last = pl.col("tier") == pl.col("tier").max()
+            frame = frame.with_columns(pl.when(~is_last).then("upper_bound").alias("upper_bound"))
+        in_usd = 1.0 if stated == "quote" else listing.contract_size if listing.contract_size_unit == "usd" else None
+        in_base = listing.multiplier if stated == "base" else None
+        if stated == "contracts":
+            in_base = (
+                (listing.contract_size or 1.0) * listing.multiplier if listing.contract_size_unit == "base" else None
+            )
+        else:
+            in_usd = 1.0 if stated == "quote" else None
+        return frame.with_columns(
+            (pl.col(f"{bound}_bound") * pl.lit(factor, pl.Float64)).alias(f"{bound}_bound_{name}")
+            for name, factor in (("usd", in_usd), ("base", in_base))
+            for bound in ("lower", "upper")
+        )
 
     return rows

@@ -43,6 +43,7 @@ BITGET: Final = VenueCase(
     captured=(
         FeedCase("open_interest", "open_interest", SNAPSHOT, whole=True),
         FeedCase("account_ratio", "long_short_ratios", newest_shares(bitget.RATIO_HOURS, "account_global")),
+        FeedCase("risk_tiers", "risk_tiers", expected.risk_tiers(initial=False, deduction=False)),
     ),
     day=NEW_DAY,
 )  # fmt: skip
@@ -66,13 +67,14 @@ HTX: Final = VenueCase(
 
 
 def finest_kept(market: AnalyticMarket, listing: Listing, window: Window) -> pl.DataFrame:
-    """Hours of the last 7 days; of a day whose first hour is not kept, its end too."""
+    """Hours of the last 7 days; of a day whose first hour is not kept, its end too. The clock has moved on since `window.now`, if
+    only by microseconds, so that the hour which ended exactly 7 days before is gone."""
     found = []
     floor = window.now - kucoin.KEPT["1hour"]
     for number in range((window.end - window.start).days):
         start = window.start + timedelta(days=number)
         day = Window(start, start + timedelta(days=1), window.now)
-        hours = expected.open_interest(60, units="own")(market, listing, day).filter(pl.col("event_at") >= floor)
+        hours = expected.open_interest(60, units="own")(market, listing, day).filter(pl.col("event_at") > floor)
         found.append(hours.select(pl.lit("1h").alias("period"), pl.all()))
         if start + timedelta(hours=1) < floor:
             end = expected.open_interest(1440, units="own")(market, listing, day)

@@ -29,7 +29,7 @@ from pipelines.sandbox.emulator import Emulator, Fault
 from pipelines.sandbox.market_model import AnalyticMarket, Listing
 from pipelines.sources import registry
 from tests.sources.conftest import FAST_RETRY, Clock
-from tests.sources.venue_case import YEAR, FeedCase, VenueCase
+from tests.sources.venue_case import YEAR, FeedCase, VenueCase, fewer
 from tests.sources.venue_cases import VENUE_CASES
 
 MARKET: Final = AnalyticMarket()
@@ -163,6 +163,17 @@ def test_a_year_of_the_largest_feeds_matches_the_market(case: VenueCase, setting
     check_year(settings, case, [feed_case for feed_case in case.feed_cases if feed_case.feed in case.slow_feeds])
 
 
+def check_day(case: VenueCase, crowd: Sequence[Listing], settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (case.overrides(crowd) if case.overrides else {}).items():
+        monkeypatch.setattr(case.emulated, name, value)
+    for name, value in {"LISTINGS": crowd, "BY_NAME": {x.instrument: x for x in crowd}}.items():
+        monkeypatch.setattr(case.emulated, name, value, raising=False)
+    feed_cases = [*case.feed_cases, *case.captured]
+    assets = [*dict.fromkeys(x.asset for x in crowd), *OPTION_COINS]
+    run_pipeline(settings, case, feed_cases, crowd, first=case.day, last=case.day, assets=assets)
+    compare(settings, case, feed_cases, crowd, first=case.day, last=case.day, assets=assets)
+
+
 @pytest.mark.parametrize(
     "case",
     [
@@ -170,14 +181,19 @@ def test_a_year_of_the_largest_feeds_matches_the_market(case: VenueCase, setting
         for case in VENUE_CASES
     ],
 )
+def test_a_day_of_forty_perpetuals_matches_the_market(
+    case: VenueCase, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crowd = fewer(case.crowd, 40)
+    assert {x.contract_type for x in crowd} == {x.contract_type for x in case.crowd}
+    check_day(case, crowd, settings, monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "case", [case for case in VENUE_CASES if len(fewer(case.crowd, 40)) < len(case.crowd)], ids=lambda case: case.venue
+)
 def test_a_day_of_two_hundred_perpetuals_matches_the_market(
     case: VenueCase, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in (case.overrides(case.crowd) if case.overrides else {}).items():
-        monkeypatch.setattr(case.emulated, name, value)
-    for name, value in {"LISTINGS": case.crowd, "BY_NAME": {x.instrument: x for x in case.crowd}}.items():
-        monkeypatch.setattr(case.emulated, name, value, raising=False)
-    feed_cases = [*case.feed_cases, *case.captured]
-    assets = [*dict.fromkeys(x.asset for x in case.crowd), *OPTION_COINS]
-    run_pipeline(settings, case, feed_cases, case.crowd, first=case.day, last=case.day, assets=assets)
-    compare(settings, case, feed_cases, case.crowd, first=case.day, last=case.day, assets=assets)
+    check_day(case, case.crowd, settings, monkeypatch)

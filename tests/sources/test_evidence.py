@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -12,6 +13,7 @@ import polars as pl
 import pytest
 
 from pipelines.core.errors import NoLongerAvailableError, SourceFormatError
+from pipelines.core.settings import Settings
 from pipelines.core.universe import choose_universe
 from pipelines.extract.venue import Context, Page, Parsed, Span
 from pipelines.sources import registry
@@ -163,6 +165,22 @@ def test_the_universe_is_of_coins() -> None:
     ranking = ranked([page, evidence("bybit", "instruments", "mixed_list")])
     assert ranking == {"BTC": 9e9, "SOL": 2e9}
     assert choose_universe([ranking]) == ("BTC", "SOL", "AVAX")
+
+
+def test_a_ranking_without_a_list_of_contracts_is_held_against_the_instruments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Captures before 2026-11 have tickers only."""
+    traded = {"BTCUSDT": 9e9, "NETUSDT": 6e9, "XAUUSDT": 2.1e9, "EURUSDUSDT": 1e8, "SOLUSDT": 2e9, "TSLAUSDT": 4e8}
+    tickers = [{"symbol": symbol, "turnover24h": str(amount)} for symbol, amount in traded.items()]
+    page = page_of("/v5/market/tickers", {"retCode": 0, "result": {"category": "linear", "list": tickers}})
+    assets = ("BTC", "SOL", "NET", "NET.STOCK", "XAU.COMMODITY", "EURUSD.FOREX", "TSLA.STOCK")
+    listed = pl.concat(contract("bybit", asset, asset=asset) for asset in assets)
+    capture: Any = SimpleNamespace(partition="2026-10-01", path=Path("ranking"), fetched_at=AT)
+    store: Any = SimpleNamespace(current=lambda source: [capture])
+    monkeypatch.setattr(registry, "Pack", lambda path: SimpleNamespace(pages=lambda: [page]))
+    monkeypatch.setattr(
+        registry, "instrument_history", lambda store, venue: InstrumentHistory(lambda: [(capture, listed)])
+    )
+    assert registry.followed_assets(store, Settings()) == ("BTC", "NET", "SOL", "AVAX")
 
 
 def page_of(path: str, answer: object) -> Page:

@@ -51,13 +51,24 @@ class Case:
             "phemex": {"result": [
                 {"symbol": self.instrument, "timestamp": MS * 1_000_000, "openInterestRv": amount, "volumeRq": rest}
             ]},
+            "edgex": {"data": [{"contractName": self.instrument, "openInterest": str(amount), "size": str(rest)}]},
+            "lighter": {"order_book_details": [
+                {"symbol": self.instrument, "market_type": "perp", "status": "active", "open_interest": amount,
+                 "daily_base_token_volume": rest}
+            ]},
+            "paradex": {"results": [
+                {"symbol": self.instrument, "open_interest": str(amount), "volume_24h": str(rest), "created_at": MS}
+            ]},
+            "gate.current_open_interest": [
+                {"name": self.instrument, "position_size": amount, "long_users": rest, "short_users": rest}
+            ],
             "hyperliquid": [{"universe": [{"name": "BTC"}]},
                             [{"openInterest": amount, "funding": 0, "markPx": 9, "dayNtlVlm": rest}]],
         }  # fmt: skip
         if self.venue == "binance_archive":
             line = f"2024-03-05 12:00:00,{self.instrument},{amount},{rest},{rest},{rest},{rest},{rest}\n"
             return zipped("x.csv", f"{METRICS_COLUMNS}\n{line}".encode())
-        return orjson.dumps(records[self.venue])
+        return orjson.dumps(records.get(f"{self.venue}.{self.feed}", records[self.venue]))
 
 
 CASES = (
@@ -71,13 +82,40 @@ CASES = (
     Case("mexc", "open_interest", "BTC_USDT"),
     Case("phemex", "open_interest", "BTCUSDT"),
     Case("deribit", "open_interest", "BTC-PERPETUAL"),
+    Case("edgex", "ticker", "BTCUSDC"),
+    Case("gate", "current_open_interest", "BTC_USDT"),
+    Case("lighter", "details", "BTC"),
+    Case("paradex", "open_interest", "BTC-USD-PERP"),
+    Case("paradex", "summary", "BTC-USD-PERP"),
     Case("gate", "contract_stats", "BTC_USDT"),
     Case("hyperliquid", "contexts", "BTC"),
     Case("kraken", "current_open_interest", "PF_XBTUSD"),
     Case("okx", "open_interest", "BTC-USDT-SWAP"),
 )
-"""Every feed whose records state open interest beside an amount, a volume or a ratio. Bybit, Bitfinex, BingX, KuCoin, dYdX and
-Coinalyze state it alone: their zeros are judged by the candles of the day (int_open_interest_by_source)."""
+"""Every feed whose records state open interest beside an amount, a volume or a ratio."""
+
+ALONE = (
+    "aster.open_interest", "binance.current_open_interest", "bingx.open_interest", "bitfinex.open_interest", "bybit.open_interest",
+    "cftc.open_interest", "coinalyze.open_interest", "dydx.candles", "kraken.open_interest", "kucoin.open_interest",
+    "lighter.daily_open_interest",
+)  # fmt: skip
+"""Feeds that state it alone: their zeros are judged by the candles of the day (int_open_interest_daily). A candle of dYdX states
+it at its beginning, before its volume."""
+SHARED = {"hyperliquid.dex_contexts": "hyperliquid.contexts"}
+"""Feeds with the parser of another."""
+
+
+def test_every_feed_of_open_interest_has_a_case_or_states_it_alone() -> None:
+    feeds = {
+        f"{name}.{feed.name}"
+        for name in registry.VENUES
+        for feed in registry.venue(name).feeds
+        if "open_interest" in feed.tables
+    }
+    cases = {f"{case.venue}.{case.feed}" for case in CASES}
+    assert not cases & set(ALONE)
+    assert feeds == cases | {*ALONE, *SHARED}
+    assert set(SHARED.values()) <= cases
 
 
 def states(case: Case, answers: Sequence[bytes]) -> tuple[int, list[str]]:

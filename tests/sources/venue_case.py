@@ -5,6 +5,7 @@ The cases are in venue_cases.py and more_venue_cases.py. Nothing is fetched here
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -154,3 +155,9 @@ def named(**names: str) -> Callable[[Listings], Listings]:
 
 def chains(*assets: str) -> Callable[[Listings], Listings]:
     return named(**{asset: asset for asset in assets})
+
+
+def fewer(listings: Sequence[Listing], perpetuals: int) -> tuple[Listing, ...]:
+    """The crowd's first perpetuals of every kind of name, and whatever is no part of it."""
+    number = {x.asset: int(x.asset[1:]) for x in listings if re.fullmatch(r"C\d{3}", x.asset)}
+    return tuple(x for x in listings if number.get(x.asset, 0) < perpetuals)

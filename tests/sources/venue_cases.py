@@ -155,6 +155,7 @@ BYBIT: Final = VenueCase(
     ),
     captured=(
         FeedCase("option_chain", "option_chain", expected.option_chain(), key="underlying", about=chains("BTC", "ETH")),
+        FeedCase("risk_tiers", "risk_tiers", expected.risk_tiers()),
     ),
     slow_feeds=("open_interest",), routes=lambda listings: bybit.routes(listings=listings),
 )  # fmt: skip
@@ -263,6 +264,7 @@ GATE: Final = VenueCase(
         FeedCase("funding_rate", "funding_rates", expected.funding()),
         FeedCase("candlesticks", "candles", expected.candles(*VOLUMES, volume="known")),
     ),
+    captured=(FeedCase("risk_tiers", "risk_tiers", expected.risk_tiers()),),
     slow_feeds=("contract_stats", "liq_orders"),
 )  # fmt: skip
 
@@ -299,17 +301,33 @@ HYPERLIQUID: Final = VenueCase(
         FeedCase("candles", "candles", expected.candles("volume_base", "trades"), days=207),
         FeedCase("liquidation_totals", "liquidation_totals", liquidated_days, of=is_own, lag=1, whole=True),
     ),
-    captured=tuple(
-        FeedCase(feed, table, rows, of=of, whole=True)
-        for feed, of in (("contexts", is_own), ("dex_contexts", is_deployed))
-        for table, rows in (
-            ("open_interest", expected.open_interest_now(60, units="base")), ("funding_rates", expected.next_funding),
-        )
+    captured=(
+        *(
+            FeedCase(feed, table, rows, of=of, whole=True)
+            for feed, of in (("contexts", is_own), ("dex_contexts", is_deployed))
+            for table, rows in (
+                ("open_interest", expected.open_interest_now(60, units="base")), ("funding_rates", expected.next_funding),
+            )
+        ),
+        FeedCase("risk_tiers", "risk_tiers", expected.risk_tiers(initial=False, open_end=True), whole=True),
     ),
 )  # fmt: skip
 
 # Out of a thousand accounts.
 LONGS: Final = (kraken.longs() / 1000).alias("long_share")
+
+
+def of_both_clients(market: AnalyticMarket, listing: Listing, window: Window) -> pl.DataFrame:
+    """The tiers of professional clients, and the single one of retail clients."""
+    tiers = expected.risk_tiers(of_inverse="contracts", deduction=False, open_end=True)(market, listing, window)
+    retail = tiers.head(1).with_columns(
+        pl.lit("retail").alias("schedule"),
+        *(pl.lit(None, pl.Float64).alias(f"upper_bound{unit}") for unit in ("", "_usd", "_base")),
+        *(pl.lit(value).alias(name) for name, value in
+          {"max_leverage": 2.0, "initial_margin_rate": 0.5, "maintenance_margin_rate": 0.25}.items()),
+    )  # fmt: skip
+    return pl.concat([tiers, retail])
+
 
 KRAKEN: Final = VenueCase(
     "kraken", kraken, kraken.LISTINGS,
@@ -320,6 +338,7 @@ KRAKEN: Final = VenueCase(
         FeedCase("funding", "funding_rates", expected.funding()),
         FeedCase("candles", "candles", expected.candles(*VOLUMES, volume="own")),
     ),
+    captured=(FeedCase("risk_tiers", "risk_tiers", of_both_clients, whole=True),),
     # Every funding response of Kraken has the whole history: a year of it for few listings, some weeks for the crowd.
     slow_feeds=("open_interest", "long_short_info", "funding"),
     routes=lambda listings: kraken.routes(kraken.ResponseBehavior(funding_days=400 if len(listings) < CROWD else 20)),
@@ -384,6 +403,7 @@ OKX: Final = VenueCase(
     captured=(
         FeedCase("liquidations", "liquidations", expected.liquidations_kept(1)),
         FeedCase("option_chain", "option_chain", expected.option_chain(), key="underlying", about=chains("BTC", "ETH")),
+        FeedCase("risk_tiers", "risk_tiers", expected.risk_tiers(unit="contracts", of_inverse="contracts", deduction=False)),
     ),
     slow_feeds=("open_interest", "top_traders"),
     overrides=lambda listings: {
@@ -431,13 +451,16 @@ EDGEX: Final = VenueCase(
         FeedCase("funding", "funding_rates", expected.funding("interval_hours", "mark_price"), days=52),
         FeedCase("candles", "candles", expected.candles(*VOLUMES, "trades"), days=52),
     ),
-    captured=(FeedCase("ticker", "open_interest", expected.open_interest_now(60, units="base")),),
+    captured=(
+        FeedCase("ticker", "open_interest", expected.open_interest_now(60, units="base")),
+        FeedCase("risk_tiers", "risk_tiers", expected.risk_tiers(initial=False, deduction=False), whole=True),
+    ),
 )  # fmt: skip
 
 PARADEX: Final = VenueCase(
     "paradex", paradex, paradex.LISTINGS, crowd("paradex", "{}-USD-PERP", quote="USD", interval_hours=1)[:6],
     (
-        FeedCase("open_interest", "open_interest", expected.open_interest(60, units="base"), days=233),
+        FeedCase("open_interest", "open_interest", expected.open_interest(60, units="base"), days=234),
         # The rate is a difference of sums.
         FeedCase("funding", "funding_rates", expected.funding("interval_hours", "mark_price"), rel_tol=1e-6, abs_tol=1e-13),
         FeedCase("candles", "candles", expected.candles()),

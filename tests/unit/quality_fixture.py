@@ -102,6 +102,15 @@ ROWS: Final[dict[str, str]] = {
             {_PRICE} as price_usd, 18 as decimals, 'vendor' as price_source, priced_at as available_at
         from {_HOURS}
     """,
+    "risk_tiers": """
+        select 'bybit' as venue, 'COIN' || i || 'USDT' as instrument, 'default' as schedule, t + 1 as tier,
+            timestamp '{first}' + d * interval '1' day + interval '8' hour as snapshot_at, 1000000.0 * t as lower_bound,
+            1000000.0 * (t + 1) as upper_bound, 'quote' as bound_unit, lower_bound as lower_bound_usd,
+            upper_bound as upper_bound_usd, null::double as lower_bound_base, null::double as upper_bound_base,
+            100.0 / (t + 1) as max_leverage, 1 / max_leverage as initial_margin_rate,
+            0.5 / max_leverage as maintenance_margin_rate, 0.0 as maintenance_deduction, snapshot_at as available_at
+        from range({days}) as a(d), range(12) as b(i), range(12) as c(t)
+    """,
     "tokens": f"""
         select 'ethereum' as chain, '0x' || repeat(cast(i as varchar), 40) as token, {_OPENED} as named_at,
             'T' || i as symbol, 18 as decimals, named_at as read_at, named_at as available_at
@@ -125,7 +134,7 @@ _CLOCK: Final = {
     "liquidations": "occurred_at", "liquidation_totals": "event_at", "lending_liquidations": "occurred_at",
     "lending_bad_debt": "occurred_at",
     "option_chain": "snapshot_at", "volatility_index": "opened_at", "token_prices": "priced_at",
-    "tokens": "named_at",
+    "tokens": "named_at", "risk_tiers": "snapshot_at",
     "instruments": "valid_from",
 }  # fmt: skip
 

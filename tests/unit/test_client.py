@@ -13,9 +13,15 @@ from typing import Any
 
 import pytest
 
-from pipelines.core.errors import ConfigError, LimitError, RequestRefusedError, ThrottledError
+from pipelines.core.errors import (
+    ConfigError,
+    LimitError,
+    RequestRefusedError,
+    ThrottledError,
+    VenueUnavailableError,
+)
 from pipelines.core.limits import Limits, in_force
-from pipelines.extract.client import HttpApi, RetryPolicy, open_api
+from pipelines.extract.client import UNANSWERED, HttpApi, RetryPolicy, open_api
 from pipelines.extract.landing import LandingStore
 from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import Page, Secret, Venue
@@ -261,3 +267,50 @@ def test_nothing_outside_the_folder_is_served(mirror: Path, path: str) -> None:
 @pytest.mark.parametrize("prefix", ["../", "data/../../", "/"])
 def test_nothing_outside_the_folder_is_listed(mirror: Path, prefix: str) -> None:
     assert b"outside" not in from_folder(mirror, "/", params={"prefix": prefix}).body
+
+
+# A venue that does not answer
+
+
+def asked_of_a_silent_venue(requests: int, *, feeds: int, faults: int) -> tuple[int, list[str]]:
+    """How many requests reached a venue of which the first `faults` fail, and what became of each of `requests` in every feed."""
+    outcomes: list[str] = []
+
+    async def send(api: HttpApi) -> None:
+        for _ in range(feeds):
+            api.begin_feed()
+            for _ in range(requests):
+                try:
+                    await api.get("/x")
+                    outcomes.append("answered")
+                except VenueUnavailableError as error:
+                    outcomes.append("not asked" if "not asked" in str(error) else "no answer")
+
+    with emulated(Server(), faults=[Fault("/x", "status", times=faults, status=503)]) as emulator:
+        call(emulator, send)
+        return len(emulator.hits), outcomes
+
+
+def test_a_venue_that_never_answers_is_given_up_for_all_its_feeds() -> None:
+    hits, outcomes = asked_of_a_silent_venue(UNANSWERED + 4, feeds=4, faults=999)
+    # A whole number of requests, then one that finds out whether it is back, and nothing in the feeds after that.
+    assert hits == (UNANSWERED + 1) * FAST_RETRY.attempts
+    assert (outcomes.count("no answer"), outcomes.count("not asked")) == (
+        UNANSWERED + 1,
+        4 * (UNANSWERED + 4) - UNANSWERED - 1,
+    )
+
+
+def test_a_venue_that_is_back_is_asked_for_everything_of_the_next_feed() -> None:
+    _, outcomes = asked_of_a_silent_venue(UNANSWERED + 1, feeds=2, faults=UNANSWERED * FAST_RETRY.attempts)
+    assert outcomes[: UNANSWERED + 1] == [*["no answer"] * UNANSWERED, "not asked"]
+    assert outcomes[UNANSWERED + 1 :] == ["answered"] * (UNANSWERED + 1)
+
+
+def test_waits_that_a_venue_asks_for_are_added_up() -> None:
+    """Two waits of a second and a half are more than the two seconds that are waited at most."""
+    fault = Fault("/x", "status", times=9, status=429, headers={"Retry-After": "1.5"})
+    with emulated(Server(), faults=[fault]) as emulator:
+        with pytest.raises(ThrottledError):
+            call(emulator, lambda api: api.get("/x"))
+        assert len(emulator.hits) == 2

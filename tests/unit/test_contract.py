@@ -24,6 +24,7 @@ CLEAN_TABLES = [
     "long_short_ratios",
     "open_interest",
     "option_chain",
+    "risk_tiers",
     "token_prices",
     "tokens",
     "volatility_index",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Final, get_args
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -25,7 +26,9 @@ from pipelines.core.errors import (
 )
 from pipelines.core.gap_reasons import GAP_REASONS, GapReason
 from pipelines.extract.due import (
+    UNCOUNTED_AT_ONCE,
     Held,
+    Life,
     Missing,
     Plan,
     due,
@@ -51,9 +54,12 @@ from pipelines.extract.venue import (
     Venue,
 )
 from pipelines.operations.due import landed_of
+from pipelines.sources import registry
 from tests.unit.test_fetch import DAILY, ReadsAll, UnusedApi
 
 SUBJECTS: Final = ("A", "B", "C")
+GIVEN_UP_AFTER: Final = timedelta(days=6)
+"""Instead of a month, so that a few nights reach it."""
 START: Final = date(2024, 3, 1)
 
 FAILURES: Final[Mapping[GapReason, type[LeverhouseError]]] = {
@@ -70,6 +76,12 @@ KINDS: Final[Mapping[str, Feed]] = {
     "monthly files": replace(DAILY, partitioning=Partitioning(months="only")),
     "runs of days": replace(DAILY, partitioning=Partitioning(most_days=5), cadence=Daily(recheck_days=0)),
     "short memory": replace(DAILY, retention=Retention(since=date(2024, 1, 1), days=6)),
+    "past months, short memory": replace(
+        DAILY, partitioning=Partitioning(months="past"), retention=Retention(since=date(2024, 1, 1), days=20)
+    ),
+    "runs of days, short memory": replace(
+        DAILY, partitioning=Partitioning(most_days=5), retention=Retention(since=date(2024, 1, 1), days=8)
+    ),
     "captures": replace(DAILY, cadence=Capture(every_hours=24)),
 }
 
@@ -80,23 +92,31 @@ def subjects_of(span: Span) -> tuple[str, ...]:
 
 @dataclass
 class VenueLog:
-    """A venue that answers or fails as told, and writes down what it did: the truth."""
+    """A venue that answers, fails or has not published yet as told, and writes down what it did: the truth."""
 
     home: Path
     feed: Feed
     fails: Mapping[str, GapReason] = field(default_factory=dict)
     now: datetime = datetime(2024, 3, 2, 3, 30)
+    listed: Mapping[str, date] = field(default_factory=lambda: dict.fromkeys(SUBJECTS, date(2024, 1, 1)))
+    delays: tuple[int, ...] = (0,)
+    """After how many days the files of a day come, in turn."""
     answered: set[tuple[date, str]] = field(default_factory=set)
-    refused: dict[tuple[date, str], GapReason] = field(default_factory=dict)
+    said: dict[tuple[date, str], tuple[GapReason, datetime, datetime]] = field(default_factory=dict)
+    """What it said last of a day that it did not answer, when, and the end of the span that was asked for."""
 
     def __post_init__(self) -> None:
         async def fetch(api: Api, job: Job) -> AsyncIterator[Page]:
             reason = self.fails.get(job.subject)
+            if reason is None and any(self.now < self.arrives(day, job.subject) for day in job.span.days):
+                reason = "not yet published"
             for day in job.span.days:
                 if reason is not None:
-                    self.refused[day, job.subject] = reason
+                    self.said[day, job.subject] = reason, self.now, job.span.end
                 else:
                     self.answered.add((day, job.subject))
+            if reason == "not yet published":
+                raise NotYetPublishedError(job.subject)
             if reason is not None:
                 raise FAILURES[reason](f"{job.subject}: {reason}")
             yield Page(job.subject, {"path": "/x"}, 200, self.now, b"[1]")
@@ -106,8 +126,44 @@ class VenueLog:
         self.store = LandingStore(self.home)
 
     @property
+    def is_capture(self) -> bool:
+        return isinstance(self.feed.cadence, Capture)
+
+    def arrives(self, day: date, subject: str) -> datetime:
+        if self.is_capture:
+            return datetime(1970, 1, 1)
+        delay = self.delays[(3 * day.toordinal() + SUBJECTS.index(subject)) % len(self.delays)]
+        return datetime.combine(day, datetime.min.time()) + timedelta(days=1 + delay)
+
+    def unit_end(self, day: date) -> datetime:
+        """When what is published at once with a day is over."""
+        if self.feed.partitioning.months == "only":
+            day = (day.replace(day=1) + timedelta(days=32)).replace(day=1) - timedelta(days=1)
+        return datetime.combine(day, datetime.min.time()) + timedelta(days=1)
+
+    def subjects(self, span: Span) -> tuple[str, ...]:
+        return tuple(name for name in SUBJECTS if datetime.combine(self.listed[name], datetime.min.time()) < span.end)
+
+    def lives(self) -> Mapping[str, Life]:
+        return {name: (datetime.combine(day, datetime.min.time()), None) for name, day in self.listed.items()}
+
+    def reason(self, day: date, name: str) -> GapReason:
+        """The true reason for which a day is missing, by this log alone."""
+        end = self.unit_end(day)
+        lag = timedelta(0) if self.is_capture else self.feed.published_after
+        said, at, asked_to = self.said.get((day, name), (None, self.now, end))
+        if said is None:
+            said = "not yet published" if end + lag > self.now and not self.is_capture else "never asked"
+        elif said == "not yet published" and at >= asked_to + lag + GIVEN_UP_AFTER:
+            return "no file at the venue"
+        kept = self.feed.retention.days
+        if said == "not yet published" and kept is not None and self.now.date() > day + timedelta(days=kept):
+            return "no longer available"
+        return said
+
+    @property
     def plan(self) -> Plan:
-        return Plan(planned_since(self.store.raw_dir, "v.oi"), subjects_of)
+        return Plan(planned_since(self.store.raw_dir, "v.oi"), self.subjects, self.lives)
 
     def missing(self) -> list[Missing]:
         journal = read_journal(self.store.raw_dir, "v").get("v.oi", {})
@@ -128,53 +184,80 @@ class VenueLog:
                 fetch_feed(
                     self.store, self.venue, self.feed, UnusedApi(), partitions=[ask.partition for ask in asks],
                     now=self.now, reader=ReadsAll(),
-                    jobs=lambda span: {name: Job(name, span) for name in SUBJECTS}, clock=lambda: self.now,
+                    jobs=lambda span: {name: Job(name, span) for name in self.subjects(span)}, clock=lambda: self.now,
                 )
             )  # fmt: skip
 
 
 nights = st.lists(
-    st.one_of(
-        st.none(),
+    st.tuples(
+        st.sampled_from((1, 1, 1, 2, 8)),
         st.dictionaries(st.sampled_from(SUBJECTS), st.sampled_from(sorted(FAILURES)), max_size=3),
     ),
-    min_size=3,
-    max_size=9,
+    min_size=2,
+    max_size=4,
 )
-"""What fails each night; None: the machine is off."""
+"""How many days after the one before a run is, and what fails in it."""
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(nights=nights)
+@patch("pipelines.extract.fetch.GIVE_UP_AFTER", GIVEN_UP_AFTER)
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    nights=nights,
+    pause=st.integers(0, 3),
+    listed=st.tuples(st.integers(0, 6), st.integers(0, 6)),
+    delays=st.lists(st.sampled_from((0, 0, 1, 3, 7, 400)), min_size=1, max_size=5),
+)
 def test_what_was_planned_is_landed_or_missing_with_the_reason_the_venue_gave(
-    kind: str, nights: list[Mapping[str, GapReason] | None]
+    kind: str, nights: list[tuple[int, Mapping[str, GapReason]]], pause: int, listed: tuple[int, int], delays: list[int]
 ) -> None:
+    """A random plan (instruments are listed while it runs), random failures and pauses, files that come at random or never."""
     with tempfile.TemporaryDirectory() as folder:
-        venue = VenueLog(Path(folder), KINDS[kind])
+        venue = VenueLog(
+            Path(folder), KINDS[kind], delays=tuple(delays),
+            listed={"A": date(2024, 1, 1), **{name: START + timedelta(days=n) for name, n in zip("BC", listed, strict=True)}},
+        )  # fmt: skip
         venue.run()
-        for fails in nights:
-            venue.now += timedelta(days=1)
-            if fails is not None:
-                venue.run(fails)
+        for days, fails in nights:
+            venue.now += timedelta(days=days)
+            venue.run(fails)
+        venue.now += timedelta(days=pause)
         since = venue.plan.since
         assert since is not None
-        is_capture = isinstance(venue.feed.cadence, Capture)
-        last = venue.now.date() if is_capture else venue.now.date() - timedelta(days=1)
-        planned = {
-            (since.date() + timedelta(days=n), name) for n in range((last - since.date()).days + 1) for name in SUBJECTS
+        last = venue.now.date() if venue.is_capture else venue.now.date() - timedelta(days=1)
+        expected = {
+            (day, name)
+            for n in range((last - since.date()).days + 1)
+            for day in (since.date() + timedelta(days=n),)
+            for name in SUBJECTS
+            if datetime.combine(venue.listed[name], datetime.min.time()) < venue.unit_end(day)
         }
+        # What is published at once with a planned day was asked for with it.
+        expected |= {(day, name) for day, name in (*venue.said, *venue.answered) if venue.listed[name] <= day <= last}
         found: dict[tuple[date, str], Missing] = {}
         for one in venue.missing():
             for name in SUBJECTS if one.subject == "*" else [one.subject]:
-                found[one.day, name] = one
-        assert set(found) == planned - venue.answered
-        for key, one in found.items():
-            lag = timedelta(0) if is_capture else venue.feed.published_after
-            last_of_unit = date(2024, key[0].month + 1, 1) - timedelta(days=1) if kind == "monthly files" else key[0]
-            unpublished = datetime.combine(last_of_unit, datetime.min.time()) + timedelta(days=1) + lag > venue.now
-            never = "not yet published" if unpublished and not is_capture else "never asked"
-            assert one.reason == venue.refused.get(key, never)
+                if one.reason == "before listing" or (one.subject == "*" and (one.day, name) not in expected):
+                    assert one.day < venue.listed[name]
+                else:
+                    found[one.day, name] = one
+        before = {key for key in found if key not in expected}
+        assert all(day < venue.listed[name] for day, name in before)
+        assert set(found) - before == expected - venue.answered
+        assert {key: one.reason for key, one in found.items()} == {key: venue.reason(*key) for key in found}
+
+
+def test_the_kinds_are_those_of_all_feeds() -> None:
+    def kind(feed: Feed) -> tuple[object, ...]:
+        if isinstance(feed.cadence, Capture):
+            return ("capture",)
+        how = feed.partitioning
+        return (how.months, how.most_days is not None, feed.retention.days is not None)
+
+    tested = {kind(feed) for feed in KINDS.values()}
+    feeds = {f"{name}.{feed.name}": kind(feed) for name in registry.VENUES for feed in registry.venue(name).feeds}
+    assert {name: shape for name, shape in feeds.items() if shape not in tested} == {}
 
 
 def test_ten_nights_with_failures_and_a_pause_leave_nothing_that_the_venue_still_has(tmp_path: Path) -> None:
@@ -227,13 +310,69 @@ def test_a_refused_landing_is_missing_and_not_asked_for_again() -> None:
 
 def test_a_file_that_never_came_is_given_up_after_thirty_days() -> None:
     span = Span.of_days(START, START)
-    held = {("2024-03-01", "all"): Held(span, {"A": "not_yet_published"}, datetime(2024, 3, 5))}
     early, late = (
-        missing(DAILY, held, {}, now, plan=Plan(None, subjects_of))[0]
-        for now in (datetime(2024, 3, 20), datetime(2024, 4, 20))
-    )
+        missing(
+            DAILY, {("2024-03-01", "all"): Held(span, {"A": "not_yet_published"}, asked)}, {}, datetime(2024, 4, 21),
+            plan=Plan(None, subjects_of),
+        )[0]
+        for asked in (datetime(2024, 3, 20), datetime(2024, 4, 20))
+    )  # fmt: skip
     assert (early.reason, early.can_be_had) == ("not yet published", True)
     assert (late.reason, late.can_be_had) == ("no file at the venue", False)
+
+
+def test_what_was_asked_for_too_early_is_asked_for_once_more_after_a_pause(tmp_path: Path) -> None:
+    """One night before the file came, forty days without any run: the next fetch asks, and what is still not there is given up."""
+
+    async def fetch(api: Api, job: Job) -> AsyncIterator[Page]:
+        asked.append((job.span.start.date(), job.subject))
+        if job.subject == "C" or (job.subject == "B" and venue.now < datetime(2024, 3, 3)):
+            raise NotYetPublishedError
+        yield Page(job.subject, {"path": "/x"}, 200, venue.now, b"[1]")
+
+    asked: list[tuple[date, str]] = []
+    venue = VenueLog(tmp_path, DAILY)
+    venue.feed = replace(venue.feed, fetch=fetch)
+    venue.run()
+    assert {(one.subject, one.reason) for one in venue.missing()} == {
+        ("B", "not yet published"), ("C", "not yet published")
+    }  # fmt: skip
+    venue.now += timedelta(days=40)
+    assert {(one.subject, one.reason) for one in venue.due() if one.day == START} == {
+        ("B", "not yet published"), ("C", "not yet published")
+    }  # fmt: skip
+    asked.clear()
+    venue.run()
+    assert {name for day, name in asked if day == START} >= {"B", "C"}
+    assert [(one.subject, one.reason, one.can_be_had) for one in venue.missing() if one.day == START] == [
+        ("C", "no file at the venue", False)
+    ]
+    venue.now += timedelta(days=1)
+    asked.clear()
+    venue.run()
+    assert START not in {day for day, _ in asked}
+
+
+def test_months_whose_days_nobody_counted_are_asked_for_once_more_some_at_a_time() -> None:
+    since = replace(KINDS["past months"], retention=Retention(since=date(2020, 1, 1)))
+    counts = replace(since, lacks=lambda pages, job: False)
+    months = {
+        (f"{year}-{month:02}", "all"): Held(
+            Span.of_days(first := date(year, month, 1), (first + timedelta(days=32)).replace(day=1) - timedelta(days=1)),
+            {"A": "complete"}, datetime(2024, 2, 20), days_counted=(year, month) == (2023, 12),
+        )
+        for year in (2022, 2023) for month in range(1, 13)
+    }  # fmt: skip
+    days = {
+        ("2021-12-31", "all"): replace(
+            next(iter(months.values())), span=Span.of_days(date(2021, 12, 31), date(2021, 12, 31))
+        )
+    }
+    asks = partitions_to_ask(counts, months | days, {}, datetime(2024, 3, 1), plan=Plan(None, subjects_of))
+    assert [(ask.partition.name, ask.named) for ask in asks] == [
+        (f"2023-{month:02}", frozenset({"A"})) for month in range(12 - UNCOUNTED_AT_ONCE, 12)
+    ]
+    assert partitions_to_ask(since, months, {}, datetime(2024, 3, 1), plan=Plan(None, subjects_of)) == []
 
 
 def test_a_day_without_the_instrument_is_missing_for_that_reason_and_not_asked_for() -> None:

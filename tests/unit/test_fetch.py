@@ -481,7 +481,11 @@ def test_unpublished_data_is_retried_until_it_is_given_up(runner: FeedRunner) ->
     runner.now += RECHECK_EVERY
     runner.fetch()
     assert runner.requests() == ["03-05 B"]
+    # However long nobody asked, it is asked for once more.
     runner.now = datetime(2024, 3, 6, 1) + GIVE_UP_AFTER
+    runner.fetch()
+    assert runner.requests() == ["03-05 B"]
+    runner.now += RECHECK_EVERY
     runner.fetch()
     assert runner.requests() == []
 

@@ -9,6 +9,7 @@ import duckdb
 import polars as pl
 import pytest
 
+from pipelines.clean.stage import Stage
 from pipelines.contract.ddl import load_contract
 from pipelines.core.errors import LandingError, MappingError, SourceFormatError
 from pipelines.core.settings import Settings
@@ -125,6 +126,32 @@ def test_a_corrected_mapping_repairs_what_is_landed_and_a_rebuild_agrees(tmp_pat
     assert rows(settings) == []
     rebuild(settings, gate=passed)
     assert rows(settings) == []
+
+
+def test_files_landed_by_a_killed_import_and_loaded_later_give_what_a_rebuild_makes(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The instrument is named by both files: its row is that of the newer one, which is loaded first."""
+    mapping = given(tmp_path, LONG_HEADER + GOOD_ROW)
+    (tmp_path / "b.csv").write_text(LONG_HEADER + GOOD_ROW.replace("2024-01-01", "2024-01-02"), encoding="utf-8")
+    with monkeypatch.context() as patch:
+        patch.setattr(Stage, "commit", killed)
+        with pytest.raises(KeyboardInterrupt):
+            import_checked(settings, mapping, paths=[tmp_path / "in"], gate=passed)
+    report = import_checked(settings, mapping, paths=[tmp_path / "b.csv"], gate=passed)
+    assert len(report.landed) == 1
+    load_pending(settings, gate=passed)
+    with writer(settings, what="test") as con:
+        before = fingerprint_schemas(con, "clean")
+        [(newest,)] = con.execute("select distinct landing_id from clean.instruments").fetchall()
+    assert newest == report.landed[0].landing_id
+    rebuild(settings, gate=passed)
+    with writer(settings, what="test") as con:
+        assert compare(before, fingerprint_schemas(con, "clean")) == []
+
+
+def killed(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_an_unknown_venue_is_refused_or_declared(tmp_path: Path, settings: Settings) -> None:

@@ -143,6 +143,16 @@ def test_the_contract_is_in_place_for_every_writer(home: Settings) -> None:
     assert tables == (len(list((PROJECT_ROOT / "warehouse" / "schema").glob("*.sql"))),)
 
 
+def test_a_database_that_has_the_contract_is_opened_as_it_is(home: Settings) -> None:
+    """No table of a new database counts as an older contract's, for which the whole file would be copied."""
+    with writer(home, what="test"):
+        pass
+    before = home.database.stat().st_ino
+    with writer(home, what="test"):
+        pass
+    assert home.database.stat().st_ino == before
+
+
 def without_some_tables(path: Path) -> None:
     """A warehouse from before some tables were added to the contract."""
     with writer(Settings(home=path.parent), what="test") as con:

@@ -9,6 +9,7 @@ create table if not exists clean.liquidations (
     occurred_at timestamp not null,
     side varchar not null,
     price double,
+    entry_price double,
     quantity_base double not null,
     notional_usd double,
     completeness varchar not null,
@@ -22,6 +23,7 @@ create table if not exists clean.liquidations (
     check (venue_kind in ('cex', 'perp_dex')),
     check (side in ('long', 'short')),
     check (price > 0 and isfinite(price)),
+    check (entry_price > 0 and isfinite(entry_price)),
     check (quantity_base > 0 and isfinite(quantity_base)),
     check (notional_usd > 0 and isfinite(notional_usd)),
     check (completeness in ('full', 'throttled', 'sampled'))
@@ -34,6 +36,7 @@ comment on column clean.liquidations.instrument is 'The venue''s own symbol.';
 comment on column clean.liquidations.occurred_at is 'UTC time of the liquidation.';
 comment on column clean.liquidations.side is 'Side of the position that was closed: a forced sell closed a long.';
 comment on column clean.liquidations.price is 'Average fill price in the quote currency; bankruptcy price where the venue publishes only that; null where neither.';
+comment on column clean.liquidations.entry_price is 'Price at which the position was opened, in the quote currency; null where the venue does not state it (Bitfinex alone does).';
 comment on column clean.liquidations.quantity_base is 'Liquidated quantity in units of the instrument''s base (contracts converted).';
 comment on column clean.liquidations.notional_usd is 'Position notional in US dollars; null where the venue gives no price.';
 comment on column clean.liquidations.completeness is 'full, throttled (a lower bound by the venue''s push rule) or sampled.';

@@ -1,11 +1,13 @@
 -- A view: one model reads it, and reads it once.
 {{ config(materialized='view') }}
 with events as (
-    select * from {{ ref('int_liquidation_events_by_source') }}
+    select * from {{ ref('int_liquidation_events_counted') }}
+    where events > 0
 ),
 
 totals as (
-    select * from {{ ref('int_liquidation_totals_by_source') }}
+    select * from {{ ref('int_liquidation_totals_counted') }}
+    where periods_present > 0
 ),
 
 lending as (
@@ -26,6 +28,21 @@ coverage as (
 
 venues as (
     select * from {{ ref('venues') }}
+),
+
+listening as (
+    select * from {{ ref('stg_listening') }}
+),
+
+-- Of a recorder: the stream as a whole, which also says how much of it is pushed, and single instruments.
+streams as (
+    select
+        source,
+        trade_date,
+        listened_share,
+        case when seconds_at_cap > 0 then seconds_at_cap / nullif(expected_events, 0) end as pushed_share
+    from listening
+    where instrument = '*'
 ),
 
 -- Events of exchanges and perpetual DEXes. Those without a price take the close of their day.
@@ -259,14 +276,20 @@ select
     e.measure,
     e.completeness,
     e.period_minutes,
-    e.day_completeness,
+    least(e.day_completeness, coalesce(own.listened_share, streams.listened_share, e.day_completeness))
+        as day_completeness,
     e.events,
     e.quantity_base,
     e.notional_usd,
     e.largest_usd,
     e.unpriced_events,
     e.price_source,
+    coalesce(own.listened_share, streams.listened_share) as listened_share,
+    streams.pushed_share,
     e.available_at,
     e.trade_date
 from everything as e
 left join venues as v on e.venue = v.venue
+left join streams on e.source = streams.source and e.trade_date = streams.trade_date
+left join listening as own
+    on e.source = own.source and e.series = own.instrument and e.trade_date = own.trade_date

@@ -74,6 +74,8 @@ select
     largest_usd,
     unpriced_events,
     price_source,
+    listened_share,
+    pushed_share,
     source,
     table_name,
     period_minutes,

@@ -1,5 +1,6 @@
--- Liquidations by the hour of the feeds that tell hours apart: sources, sides, units and prices of the daily models.
--- Hours in which nothing is reported have no row; whether they are zero is liquidation_comparison_hourly's.
+-- Liquidations by the hour of the feeds that tell hours apart: sources, sides, units and prices of the daily models. Of
+-- days inside which a contract began or ended only its hours. Hours in which nothing is reported have no row;
+-- liquidation_comparison_hourly says whether they are zero.
 with feeds as (
     select * from {{ ref('int_liquidation_feeds_daily') }}
     where hours_known_by <> 'none'
@@ -7,6 +8,10 @@ with feeds as (
 
 instruments as (
     select * from {{ ref('int_instruments') }}
+),
+
+edges as (
+    select * from {{ ref('int_contract_edges') }}
 ),
 
 prices as (
@@ -44,7 +49,11 @@ event_hours as (
             and e.instrument = i.instrument
             and e.trade_date >= i.valid_from
             and e.trade_date < i.valid_to
+    left join edges as x on e.venue = x.venue and e.instrument = x.instrument and e.trade_date = x.trade_date
     left join prices as p on i.asset = p.asset and e.trade_date = p.trade_date
+    where
+        (x.ended_at is null or e.opened_at < x.ended_at)
+        and (x.began_at is null or e.opened_at + interval '1' hour > x.began_at)
 ),
 
 totals as (
@@ -71,7 +80,11 @@ totals as (
             and t.instrument = i.instrument
             and t.trade_date >= i.valid_from
             and t.trade_date < i.valid_to
+    left join edges as x on t.venue = x.venue and t.instrument = x.instrument and t.trade_date = x.trade_date
     left join prices as p on i.asset = p.asset and t.trade_date = p.trade_date
+    where
+        (x.ended_at is null or t.opened_at < x.ended_at)
+        and (x.began_at is null or t.opened_at + interval '1' hour > x.began_at)
 ),
 
 total_sides as ({{ liquidation_sides('totals') }}),

@@ -4,8 +4,13 @@ with instruments as (
     select * from {{ ref('int_instruments') }}
 ),
 
+counted as (
+    select * from {{ ref('int_long_short_counted') }}
+    where observations > 0
+),
+
 chosen as (
-    {{ best_source_of_day(ref('int_long_short_by_source'), ['venue', 'instrument', 'measure'], 'observations') }}
+    {{ best_source_of_day('counted', ['venue', 'instrument', 'measure'], 'observations') }}
 )
 
 select

@@ -6,6 +6,7 @@ select
     occurred_at,
     side,
     price,
+    entry_price,
     quantity_base,
     notional_usd,
     completeness,

@@ -15,6 +15,7 @@ from pipelines.extract.venue import milliseconds
 from pipelines.sandbox.answers import finished_candles, held_now, numbered, settled, text
 from pipelines.sandbox.emulator import Request, Response, Route, utc
 from pipelines.sandbox.market_model import Listing, MarketModel
+from pipelines.sandbox.risk_tiers import risk_tiers
 
 LISTINGS: Final = (
     *(Listing("bitget", f"{asset}USDT", asset) for asset in ("BTC", "ETH", "SOL", "AVAX", "XRP", "DOGE", "PEPE")),
@@ -195,6 +196,20 @@ def account_long_short(request: Request, market: MarketModel) -> Response:
     )  # fmt: skip
 
 
+def query_position_lever(request: Request, market: MarketModel) -> Response:
+    listing = listed(request)
+    if listing is None:
+        return error(request, "40034", "Parameter does not exist")
+    rows = [
+        {
+            "symbol": listing.instrument, "level": str(tier.number), "startUnit": f"{tier.lower:.0f}",
+            "endUnit": f"{tier.upper:.0f}", "leverage": str(tier.leverage), "keepMarginRate": f"{tier.maintenance:g}",
+        }
+        for tier in risk_tiers(listing, request.now)
+    ]  # fmt: skip
+    return ok(request, rows)
+
+
 def routes(behavior: ResponseBehavior = DEFAULT_BEHAVIOR) -> Sequence[Route]:
     """All endpoints of Bitget with this response behavior."""
     return (
@@ -204,6 +219,7 @@ def routes(behavior: ResponseBehavior = DEFAULT_BEHAVIOR) -> Sequence[Route]:
         Route("GET", "api", "/api/v2/mix/market/history-fund-rate", partial(history_fund_rate, behavior=behavior)),
         Route("GET", "api", "/api/v2/mix/market/history-candles", partial(history_candles, behavior=behavior)),
         Route("GET", "api", "/api/v2/mix/market/account-long-short", account_long_short),
+        Route("GET", "api", "/api/v2/mix/market/query-position-lever", query_position_lever),
     )
 
 

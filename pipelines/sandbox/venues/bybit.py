@@ -12,6 +12,7 @@ import polars as pl
 from pipelines.extract.venue import milliseconds
 from pipelines.sandbox.emulator import Request, Response, Route, stamp_ms, utc
 from pipelines.sandbox.market_model import Listing, Market, MarketModel
+from pipelines.sandbox.risk_tiers import DOLLARS_PER_COIN, risk_tiers
 
 LISTINGS: Final = (
     *(Listing("bybit", f"{asset}USDT", asset) for asset in ("BTC", "ETH", "SOL", "AVAX", "XRP", "DOGE")),
@@ -89,6 +90,7 @@ class Bybit:
                 ("funding/history", self._of_instrument(self.funding)),
                 ("account-ratio", self._of_instrument(self.account_ratio)),
                 ("kline", self._of_instrument(self.kline)),
+                ("risk-limit", self._of_instrument(self.risk_limit)),
             )
         ]
 
@@ -203,6 +205,27 @@ class Bybit:
             ohlc = [f"{x[c] * multiplier:.10f}" for c in ("open", "high", "low", "close")]
             rows.append([str(milliseconds(x["opened_at"])), *ohlc, *volumes])
         return listed_as(_category(listing), rows, request, symbol=request.params["symbol"])
+
+    def risk_limit(self, listing: Listing, request: Request, market: MarketModel) -> Response:
+        inverse = listing.contract_type == "inverse"
+        # The example of an inverse contract has limits in coin and rates in percent.
+        size, percent = (DOLLARS_PER_COIN, 100) if inverse else (1.0, 1)
+        tiers = risk_tiers(listing, request.now)
+        rows = [
+            {
+                "id": 100 + tier.number, "symbol": request.params["symbol"], "riskLimitValue": f"{tier.upper / size:g}",
+                "maintenanceMargin": f"{tier.maintenance * percent:g}", "initialMargin": f"{tier.initial * percent:g}",
+                "isLowestRisk": int(tier.number == 1), "maxLeverage": f"{tier.leverage:.2f}",
+                "mmDeduction": f"{tier.deduction / size:.10g}" if tier.deduction else "",
+            }
+            for tier in tiers
+        ]  # fmt: skip
+        # Two pages, so that the cursor is used.
+        first = int(request.params.get("cursor") or 0)
+        after = "2" if first == 0 and len(rows) > 2 else ""
+        return listed_as(
+            _category(listing), rows[first:2] if first == 0 else rows[first:], request, nextPageCursor=after
+        )
 
     def _of_instrument(
         self, handler: Callable[[Listing, Request, MarketModel], Response]

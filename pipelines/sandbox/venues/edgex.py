@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import polars as pl
@@ -11,6 +11,7 @@ import polars as pl
 from pipelines.extract.venue import milliseconds
 from pipelines.sandbox.emulator import Request, Response, Route, utc
 from pipelines.sandbox.market_model import Listing, MarketModel
+from pipelines.sandbox.risk_tiers import risk_tiers
 
 LISTINGS: Final = (
     *(Listing("edgex", f"{coin}USDC", coin, quote="USDC", interval_hours=4) for coin in ("BTC", "ETH", "SOL", "DOGE")),
@@ -25,6 +26,16 @@ def ok(data: Any) -> Response:
     return Response({"code": "SUCCESS", "data": data, "msg": None, "errorParam": None})
 
 
+def tiers(listing: Listing, now: datetime) -> list[dict[str, Any]]:
+    return [
+        {
+            "tier": tier.number, "positionValueUpperBound": f"{tier.upper:.0f}", "maxLeverage": str(tier.leverage),
+            "maintenanceMarginRate": f"{tier.maintenance:g}", "starkExRisk": "", "starkExUpperBound": "",
+        }
+        for tier in risk_tiers(listing, now)
+    ]  # fmt: skip
+
+
 def meta(request: Request, market: MarketModel) -> Response:
     names = [*BY_NAME, "TSLAUSDC"]
     return ok(
@@ -34,6 +45,7 @@ def meta(request: Request, market: MarketModel) -> Response:
                 {
                     "contractId": str(FIRST_ID + place), "contractName": name, "enableTrade": True, "enableDisplay": True,
                     "fundingRateIntervalMin": "240", "isStock": name == "TSLAUSDC", "isFx": False,
+                    "riskTierList": tiers(BY_NAME[name], request.now) if name in BY_NAME else [],
                 }
                 for place, name in enumerate(names)
             ],

@@ -13,6 +13,7 @@ import polars as pl
 
 from pipelines.sandbox.emulator import Request, Response, Route
 from pipelines.sandbox.market_model import Listing, MarketModel, Measure
+from pipelines.sandbox.risk_tiers import DOLLARS_PER_COIN, risk_tiers
 
 SIZES: Final = {"BTC": 0.0001, "ETH": 0.01, "SOL": 1.0, "AVAX": 1.0, "XRP": 10.0, "DOGE": 10.0, "PEPE": 10_000_000.0}
 """Coin per contract (quanto_multiplier). Gate has no 1000PEPE; its PEPE contract is ten million coins."""
@@ -284,6 +285,23 @@ def candlesticks(
     )
 
 
+def risk_limit_tiers(request: Request, market: MarketModel, *, settled_in: str) -> Response:
+    listing = listed(request, settled_in)
+    if listing is None:
+        return UNKNOWN
+    size = DOLLARS_PER_COIN if settled_in == "btc" else 1.0
+    return Response(
+        [
+            {
+                "tier": tier.number, "contract": listing.instrument, "risk_limit": f"{tier.upper / size:g}",
+                "initial_rate": f"{tier.initial:g}", "maintenance_rate": f"{tier.maintenance:g}",
+                "leverage_max": str(tier.leverage), "deduction": f"{tier.deduction / size:.10g}",
+            }
+            for tier in risk_tiers(listing, request.now)
+        ]
+    )  # fmt: skip
+
+
 def routes(behavior: ResponseBehavior = DEFAULT_BEHAVIOR) -> Sequence[Route]:
     """All endpoints of Gate with this response behavior."""
 
@@ -307,6 +325,7 @@ def routes(behavior: ResponseBehavior = DEFAULT_BEHAVIOR) -> Sequence[Route]:
                 Route(
                     "GET", "api", f"/futures/{settled_in}/funding_rate", of(settled_in, funding_rate, behavior=behavior)
                 ),
+                Route("GET", "api", f"/futures/{settled_in}/risk_limit_tiers", of(settled_in, risk_limit_tiers)),
                 Route("GET", "api", f"/futures/{settled_in}/liq_orders", of(settled_in, liq_orders, behavior=behavior)),
                 Route(
                     "GET", "api", f"/futures/{settled_in}/candlesticks", of(settled_in, candlesticks, behavior=behavior)

@@ -11,6 +11,7 @@ import polars as pl
 from pipelines.extract.venue import milliseconds
 from pipelines.sandbox.emulator import Request, Response, Route, utc
 from pipelines.sandbox.market_model import Listing, MarketModel
+from pipelines.sandbox.risk_tiers import risk_tiers
 
 LISTINGS: Final = (
     *(
@@ -30,6 +31,8 @@ GONE: Final = "MATIC"
 TOKENS: Final = {"USDC": 0, "USDH": 360}
 UNTOLD: Final = "xyz:NEW"
 """A perpetual of another exchange without a category, and delisted."""
+FIRST_TABLE: Final = 51
+"""Numbers of margin tables below 50 are leverages."""
 FUNDING_MOST: Final = 500
 CANDLES_MOST: Final = 5000
 HOUR: Final = timedelta(hours=1)
@@ -62,7 +65,7 @@ def deployed() -> list[str]:
 
 
 def meta(body: Mapping[str, Any], now: datetime, market: MarketModel) -> Response:
-    return Response(_meta(body.get("dex", "")))
+    return Response(_meta(body.get("dex", ""), now))
 
 
 def dexes(body: Mapping[str, Any], now: datetime, market: MarketModel) -> Response:
@@ -72,7 +75,7 @@ def dexes(body: Mapping[str, Any], now: datetime, market: MarketModel) -> Respon
 
 
 def all_metas(body: Mapping[str, Any], now: datetime, market: MarketModel) -> Response:
-    return Response([_meta(name) for name in ("", *deployed())])
+    return Response([_meta(name, now) for name in ("", *deployed())])
 
 
 def categories(body: Mapping[str, Any], now: datetime, market: MarketModel) -> Response:
@@ -97,19 +100,34 @@ def contexts(body: Mapping[str, Any], now: datetime, market: MarketModel) -> Res
         states.append(
             _state(repr(interest), f"{settled['rate']:.8f}", repr(settled["mark_price"] * listing.multiplier))
         )
-    return Response([_meta(dex), [*states, *([] if dex not in ("", "xyz") else [_state("0.0", "0.0", "0.5")])]])
+    return Response([_meta(dex, now), [*states, *([] if dex not in ("", "xyz") else [_state("0.0", "0.0", "0.5")])]])
 
 
-def _meta(dex: str) -> dict[str, Any]:
+def _meta(dex: str, now: datetime) -> dict[str, Any]:
     listed = [listing for name, listing in BY_NAME.items() if dex_of(name) == dex]
+    tiers = {listing.instrument: risk_tiers(listing, now) for listing in listed}
+    tables: dict[tuple[int, ...], int] = {}
+    for several in tiers.values():
+        tables.setdefault(tuple(tier.leverage for tier in several), FIRST_TABLE + len(tables))
     traded: list[dict[str, Any]] = [
-        {"szDecimals": 2, "name": listing.instrument, "maxLeverage": 50} for listing in listed
-    ]
+        {
+            "szDecimals": 2, "name": name, "maxLeverage": several[0].leverage,
+            "marginTableId": tables[tuple(tier.leverage for tier in several)],
+        }
+        for name, several in tiers.items()
+    ]  # fmt: skip
+    lists = {tables[tuple(tier.leverage for tier in several)]: several for several in tiers.values()}
+    margin_tables = [
+        [number, {"description": "tiered", "marginTiers": [
+            {"lowerBound": f"{tier.lower:.1f}", "maxLeverage": tier.leverage} for tier in several
+        ]}]
+        for number, several in lists.items()
+    ]  # fmt: skip
     gone = {"": GONE, "xyz": UNTOLD}.get(dex)
     if gone is not None:
         traded.append({"szDecimals": 1, "name": gone, "maxLeverage": 20, "isDelisted": True})
     token = TOKENS[listed[0].quote] if listed else 0
-    return {"universe": traded, "marginTables": [], "collateralToken": token}
+    return {"universe": traded, "marginTables": margin_tables, "collateralToken": token}
 
 
 def _state(interest: str, rate: str, mark: str) -> dict[str, Any]:

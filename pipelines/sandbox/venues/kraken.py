@@ -13,6 +13,7 @@ import polars as pl
 
 from pipelines.sandbox.emulator import Request, Response, Route
 from pipelines.sandbox.market_model import Listing, MarketModel
+from pipelines.sandbox.risk_tiers import DOLLARS_PER_CONTRACT, risk_tiers
 
 BASES: Final = {"BTC": "XBT", "ETH": "ETH", "SOL": "SOL", "AVAX": "AVAX", "XRP": "XRP", "DOGE": "DOGE", "PEPE": "PEPE"}
 
@@ -44,8 +45,6 @@ BY_NAME: Final = {listing.instrument: listing for listing in LISTINGS}
 
 FILLER_FIELDS: Final[dict[str, object]] = {
     "underlying": "rr_xbtusd", "fundingRateCoefficient": 8, "maxRelativeFundingRate": 0.001, "isin": "GB00J62YGL67",
-    "marginLevels": [{"contracts": 0, "initialMargin": 0.02, "maintenanceMargin": 0.01}],
-    "retailMarginLevels": [{"contracts": 0, "initialMargin": 0.5, "maintenanceMargin": 0.25}],
 }  # fmt: skip
 """Further fields of a contract."""
 
@@ -70,10 +69,25 @@ def at(seconds: str) -> datetime:
     return datetime(1970, 1, 1) + timedelta(seconds=int(seconds))
 
 
+def margin_levels(listing: Listing, now: datetime) -> dict[str, object]:
+    """Two tables; sizes of inverse contracts are contracts, of the others a value."""
+    inverse = listing.contract_type == "inverse"
+    key, size = ("contracts", DOLLARS_PER_CONTRACT) if inverse else ("numNonContractUnits", 1.0)
+    levels = [
+        {key: int(tier.lower / size), "initialMargin": tier.initial, "maintenanceMargin": tier.maintenance}
+        for tier in risk_tiers(listing, now)
+    ]
+    return {
+        "marginLevels": levels,
+        "retailMarginLevels": [{key: 0, "initialMargin": 0.5, "maintenanceMargin": 0.25}],
+    }
+
+
 def instruments(request: Request, market: MarketModel) -> Response:
     rows: list[dict[str, object]] = [
         {
             **FILLER_FIELDS,
+            **margin_levels(x, request.now),
             "symbol": x.instrument,
             "type": "futures_inverse" if x.contract_type == "inverse" else "flexible_futures",
             "tickSize": 0.5,

@@ -14,6 +14,7 @@ import polars as pl
 from pipelines.extract.venue import milliseconds
 from pipelines.sandbox.emulator import Request, Response, Route, stamp_ms, utc
 from pipelines.sandbox.market_model import Listing, MarketModel, Measure
+from pipelines.sandbox.risk_tiers import DOLLARS_PER_CONTRACT, risk_tiers
 
 SIZES: Final = {"BTC": 0.01, "ETH": 0.1, "SOL": 1.0, "AVAX": 1.0, "XRP": 100.0, "DOGE": 1000.0, "PEPE": 10_000_000.0}
 """Coin per contract. OKX has no 1000PEPE; its PEPE contract is ten million coins."""
@@ -444,6 +445,26 @@ def _text(number: float) -> str:
     return repr(float(number)).removesuffix(".0")
 
 
+def position_tiers(request: Request, market: MarketModel, behavior: ResponseBehavior) -> Response:
+    if request.params.get("tdMode") not in ("cross", "isolated"):
+        return missing("tdMode")
+    family = request.params.get("instFamily")
+    listing = BY_NAME.get(f"{family}-SWAP")
+    if family is None or listing is None:
+        return error("50015", "Either parameter uly or instFamily is required.") if family is None else UNKNOWN
+    return ok(
+        [
+            {
+                "baseMaxLoan": "", "imr": f"{tier.initial:g}", "instFamily": family, "instId": "",
+                "maxLever": str(tier.leverage), "maxSz": f"{tier.upper / DOLLARS_PER_CONTRACT:.0f}",
+                "minSz": f"{tier.lower / DOLLARS_PER_CONTRACT:.0f}", "mmr": f"{tier.maintenance:g}", "optMgnFactor": "0",
+                "quoteMaxLoan": "", "tier": str(tier.number), "uly": family,
+            }
+            for tier in risk_tiers(listing, request.now)
+        ]
+    )  # fmt: skip
+
+
 _ENDPOINTS: Final[Mapping[str, Endpoint]] = {
     "/api/v5/public/instruments": instruments,
     "/api/v5/public/underlying": underlyings,
@@ -451,6 +472,7 @@ _ENDPOINTS: Final[Mapping[str, Endpoint]] = {
     "/api/v5/public/liquidation-orders": liquidations,
     "/api/v5/public/market-data-history": files,
     "/api/v5/public/open-interest": open_interest_now,
+    "/api/v5/public/position-tiers": position_tiers,
     "/api/v5/public/opt-summary": option_summary,
     "/api/v5/public/mark-price": mark_prices,
     "/api/v5/market/tickers": tickers,

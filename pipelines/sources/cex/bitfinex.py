@@ -64,7 +64,8 @@ LIQUIDATIONS: Final = (
     Field(4, "instrument", str),
     Field(5, "amount", float),
     Field(8, "is_match", int),
-    # The price at which the position was closed; field 6 is the price at which it was opened.
+    # The price at which the position was opened, and the one at which it was closed.
+    Field(6, "entry_price", float, optional=True),
     Field(11, "price", float, optional=True),
     Field(5, "amount_text", str),
     Field(11, "price_text", str, optional=True),
@@ -226,6 +227,8 @@ def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Pars
         pl.col("at").alias("occurred_at"),
         pl.when(pl.col("amount") > 0).then(pl.lit("long")).otherwise(pl.lit("short")).alias("side"),
         "price",
+        # A price of nothing is no price.
+        pl.when(pl.col("entry_price") > 0).then(pl.col("entry_price")).alias("entry_price"),
         quantity.alias("quantity_base"),
         (quantity * pl.col("price")).alias("notional_usd"),
         pl.lit("full").alias("completeness"),

@@ -39,6 +39,7 @@ from pipelines.extract.venue import (
 )
 from pipelines.sources.asset_class import CRYPTO, OTHER, asset_class, with_asset_class
 from pipelines.sources.cex import perpetuals
+from pipelines.sources.cex.bitget_stream import STREAM
 from pipelines.sources.cex.perpetuals import HOUR_MS, instant
 from pipelines.sources.counting import FACTS, without_sentinels
 from pipelines.sources.instruments import each_instrument
@@ -55,6 +56,7 @@ from pipelines.sources.records import (
     stamps_of,
     within,
 )
+from pipelines.sources.risk_tiers import feed_of_risk_tiers, risk_tiers
 
 NAME: Final = "bitget"
 CATEGORIES: Final = ("USDT-FUTURES", "USDC-FUTURES")
@@ -99,6 +101,12 @@ RATIOS: Final = (
     Field("longAccountRatio", "long", float),
     Field("shortAccountRatio", "short", float),
 )
+RISK_TIERS: Final = (
+    Field("startUnit", "lower", float),
+    Field("endUnit", "upper", float),
+    Field("leverage", "max_leverage", float),
+    Field("keepMarginRate", "maintenance", float),
+)
 CLASSES: Final = {"crypto": "crypto", "stock": "stock", "metal": "commodity", "commodity": "commodity"}
 
 FUNDING_LIMIT: Final = 100
@@ -109,7 +117,7 @@ LIQUIDATIONS_KEPT: Final = timedelta(days=3)
 
 PER_SECOND: Final = {
     "instruments": 20, "tickers": 20, "history-fund-rate": 20, "history-candles": 20, "liquidations": 5,
-    "account-long-short": 1,
+    "account-long-short": 1, "query-position-lever": 10,
 }  # fmt: skip
 """Requests per second and address of each endpoint, which are also the names of their budgets."""
 
@@ -343,6 +351,22 @@ def parse_ratios(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     yield Parsed("long_short_ratios", rows, pl.concat([found.rejects, nobody]))
 
 
+async def fetch_risk_tiers(api: Api, job: Job) -> AsyncIterator[Page]:
+    """All tiers of one contract."""
+    path = "/api/v2/mix/market/query-position-lever"
+    yield await get(api, path, job.subject, symbol=job.subject, productType=product(job))
+
+
+def parse_risk_tiers(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
+    """Bounds are values in the quote currency. Initial margin and a deduction are not published (v2)."""
+    found = read_records(pages, data, RISK_TIERS)
+    nothing = pl.lit(None, pl.Float64)
+    frame = found.frame.with_columns(
+        pl.col(SUBJECT).alias("instrument"), nothing.alias("initial"), nothing.alias("deduction")
+    )
+    yield risk_tiers(NAME, frame, found.rejects, context, unit="quote")
+
+
 VENUE: Final = Venue(
     name=NAME,
     endpoints={"api": "https://api.bitget.com"},
@@ -414,5 +438,9 @@ VENUE: Final = Venue(
             cadence=Capture(),
             subjects=each_instrument(perpetuals.IS_LINEAR),
         ),
+        feed_of_risk_tiers(
+            fetch_risk_tiers, parse_risk_tiers, what="of perpetuals", subjects=each_instrument(perpetuals.IS_LINEAR)
+        ),
     ),
+    streams=(STREAM,),
 )

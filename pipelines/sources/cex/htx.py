@@ -37,6 +37,7 @@ from pipelines.extract.venue import (
 )
 from pipelines.sources.asset_class import with_asset_class
 from pipelines.sources.cex import perpetuals
+from pipelines.sources.cex.htx_stream import STREAM
 from pipelines.sources.cex.perpetuals import HOUR, HOUR_MS, IS_INVERSE
 from pipelines.sources.counting import FACTS, without_sentinels
 from pipelines.sources.instruments import each_instrument
@@ -439,4 +440,5 @@ VENUE: Final = Venue(
             subjects=each_instrument(perpetuals.IS_LINEAR),
         ),
     ),
+    streams=(STREAM,),
 )

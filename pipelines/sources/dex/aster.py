@@ -1,7 +1,7 @@
 """Aster: perpetuals of a venue with Binance's wire format. Public endpoints of fapi.asterdex.com; no key.
 
 Facts from Aster's API documents of 2026-06-30 and answers of September 2026; anything not verified live is marked "?".
-Open interest has no history, forced orders are pushed over a websocket only (one an instrument and second), ratios do not exist.
+Open interest has no history, forced orders are pushed over a websocket only (aster_stream), ratios do not exist.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from pipelines.extract.venue import (
     Venue,
 )
 from pipelines.sources.asset_class import CRYPTO, OTHER
+from pipelines.sources.dex.aster_stream import STREAM
 from pipelines.sources.dex.perpetuals import HOUR_MS, hourly_candles, interest, linear_perpetuals
 from pipelines.sources.instruments import each_instrument
 from pipelines.sources.records import (
@@ -231,7 +232,7 @@ VENUE: Final = Venue(
     concurrency=4,
     check=check,
     notes=(
-        "Not to be had: history of open interest, liquidations (a websocket pushes the last of a second; Coinalyze has totals), "
+        "Not to be had: history of open interest, past liquidations (a stream pushes the last of a second; Coinalyze has totals), "
         "ratios, files. What its terms allow is not known to us: read them before anything is published again."
     ),
     feeds=(
@@ -276,4 +277,5 @@ VENUE: Final = Venue(
             subjects=each_instrument(),
         ),
     ),
+    streams=(STREAM,),
 )

@@ -28,19 +28,23 @@ from pipelines.extract.venue import (
     Retention,
     Venue,
 )
+from pipelines.sources import counting
 from pipelines.sources.dex.perpetuals import Ids, hourly_candles, interest, linear_perpetuals
 from pipelines.sources.instruments import each_instrument
 from pipelines.sources.records import (
     LINE,
     SUBJECT,
     Field,
+    Record,
     Records,
     at_path,
+    flattened,
     from_ms,
     kept,
     read_records,
     settlement,
 )
+from pipelines.sources.risk_tiers import by_upper_bound, feed_of_risk_tiers, risk_tiers
 
 NAME: Final = "edgex"
 API: Final = "/api/v2/public"
@@ -52,13 +56,23 @@ CONTRACTS: Final = (
     Field("isStock", "is_stock", bool, optional=True),
     Field("isFx", "is_fx", bool, optional=True),
 )
-TICKER: Final = (Field("openInterest", "oi_base", float), Field("contractName", "instrument", str))
+TICKER: Final = (
+    Field("openInterest", "oi_base", float),
+    Field("contractName", "instrument", str),
+    Field("size", "volume", float, optional=True),
+)
 RATES: Final = (
     Field("fundingTime", "at_ms", int),
     Field("fundingRate", "rate", float),
     Field("fundingRateIntervalMin", "minutes", float, optional=True),
     Field("markPrice", "mark", float, optional=True),
     Field("isSettlement", "is_settlement", bool, optional=True),
+)
+TIERS: Final = (
+    Field("contractName", "instrument", str),
+    Field("positionValueUpperBound", "upper", float),
+    Field("maxLeverage", "max_leverage", float),
+    Field("maintenanceMarginRate", "maintenance", float),
 )
 CANDLES: Final = (
     Field("klineTime", "at_ms", int),
@@ -130,8 +144,11 @@ async def fetch_ticker(api: Api, job: Job) -> AsyncIterator[Page]:
 def parse_ticker(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     """Open interest in coin, of unknown counting, at the time of receipt: the stamps are those of the day's statistics."""
     found = read_records(pages, at_path("data"), TICKER)
-    rows = interest(NAME, found.frame, COUNTING, at="received_at", instrument="instrument")
-    yield Parsed("open_interest", rows, found.rejects)
+    alive, sentinels = counting.without_sentinels(
+        found.frame, ("oi_base",), ("volume",), stamp="received_at", instrument="instrument"
+    )
+    rows = interest(NAME, alive, COUNTING, at="received_at", instrument="instrument")
+    yield Parsed("open_interest", rows, pl.concat([found.rejects, sentinels]))
 
 
 async def _rows(api: Api, job: Job, path: str, params: Mapping[str, str | int]) -> AsyncIterator[Page]:
@@ -202,6 +219,25 @@ def parse_candles(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     yield hourly_candles(NAME, Records(frame, found.rejects), "volume_base", "volume_quote", "trades")
 
 
+def tiers(page: Page) -> Sequence[Record]:
+    """The risk tiers of every contract."""
+    return flattened(page, contracts(page), "riskTierList", ("contractName",))
+
+
+async def fetch_risk_tiers(api: Api, job: Job) -> AsyncIterator[Page]:
+    """All contracts, of which each has its tiers."""
+    yield await api.get(META)
+
+
+def parse_risk_tiers(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
+    """Upper bounds of the position's value, in USDC. The maintenance rate is the displayed one, which the document of V1 says is
+    rounded; initial margin and a deduction are not published."""
+    found = read_records(pages, tiers, TIERS)
+    nothing = pl.lit(None, pl.Float64)
+    frame = by_upper_bound(found.frame).with_columns(nothing.alias("initial"), nothing.alias("deduction"))
+    yield risk_tiers(NAME, frame, found.rejects, context, unit="quote")
+
+
 OPENED: Final = date(2026, 5, 12)
 """Day of the first settlement of V2."""
 
@@ -247,5 +283,6 @@ VENUE: Final = Venue(
             "candles", "candles", "Hourly candles.", fetch_candles, parse_candles, subjects=each_instrument(),
             partitioning=Partitioning(months="past"),
         ),
+        feed_of_risk_tiers(fetch_risk_tiers, parse_risk_tiers, what="of all perpetuals"),
     ),
 )  # fmt: skip

@@ -1,7 +1,8 @@
 """Lighter: perpetuals of mainnet.zklighter.elliot.ai. Public endpoints; no key.
 
 Facts from Lighter's documentation and client library and from answers recorded in 2026; anything not verified live is marked "?".
-Liquidations need an account and are not read. The second deployment (api.rh.lighter.xyz) is another venue and not read.
+Past liquidations need an account; the websocket (lighter_stream) tells of new ones. The second deployment
+(api.rh.lighter.xyz) is another venue and not read.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from pipelines.extract.venue import (
     Venue,
 )
 from pipelines.sources import counting
+from pipelines.sources.dex.lighter_stream import STREAM
 from pipelines.sources.dex.perpetuals import HOUR_MS, Ids, hourly_candles, interest, linear_perpetuals
 from pipelines.sources.instruments import each_instrument
 from pipelines.sources.records import (
@@ -282,7 +284,7 @@ VENUE: Final = Venue(
     concurrency=2,
     check=check,
     notes=(
-        "Sixty requests a minute; some regions are answered 403. Not to be had: liquidations (they need an account), ratios, asset "
+        "Sixty requests a minute; some regions are answered 403. Past liquidations need an account. Not to be had: ratios, asset "
         "classes, files. What its terms allow is not known to us: read them before anything is published again."
     ),
     feeds=(
@@ -308,4 +310,5 @@ VENUE: Final = Venue(
             subjects=each_instrument(), partitioning=Partitioning(months="past"),
         ),
     ),
+    streams=(STREAM,),
 )  # fmt: skip

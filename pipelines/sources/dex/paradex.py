@@ -28,6 +28,7 @@ from pipelines.extract.venue import (
     Retention,
     Venue,
 )
+from pipelines.sources import counting
 from pipelines.sources.asset_class import CRYPTO, OTHER
 from pipelines.sources.dex.perpetuals import HOUR, HOUR_MS, hourly_candles, interest, linear_perpetuals
 from pipelines.sources.instruments import each_instrument
@@ -76,6 +77,7 @@ CLASSES: Final = (
 STATES: Final = (
     Field("symbol", "instrument", str),
     Field("open_interest", "oi_base", float),
+    Field("volume_24h", "volume", float, optional=True),
     Field("created_at", "at_ms", int),
 )
 OBSERVED: Final = (Field("funding_index", "index", float), Field("created_at", "at_ms", int))
@@ -147,9 +149,11 @@ def parse_summary(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     """Open interest of perpetuals in coin, of unknown counting; the list has options too."""
     found = read_records(pages, results, STATES, needed=is_perpetual)
     frame = found.frame.with_columns(from_ms("at_ms").alias("event_at"))
-    yield Parsed(
-        "open_interest", interest(NAME, frame, COUNTING, at="event_at", instrument="instrument"), found.rejects
+    alive, sentinels = counting.without_sentinels(
+        frame, ("oi_base",), ("volume",), stamp="event_at", instrument="instrument"
     )
+    rows = interest(NAME, alive, COUNTING, at="event_at", instrument="instrument")
+    yield Parsed("open_interest", rows, pl.concat([found.rejects, sentinels]))
 
 
 async def _samples(
@@ -179,8 +183,9 @@ def parse_open_interest(pages: Sequence[Page], context: Context) -> Iterator[Par
     """Open interest in coin at full hours, of unknown counting."""
     found = read_records(pages, results, STATES, needed=is_perpetual)
     frame = within(of_hour(found.frame), "hour", context, closed="right")
-    rows = interest(NAME, frame, COUNTING, at="hour", period="1h")
-    yield Parsed("open_interest", rows, found.rejects)
+    alive, sentinels = counting.without_sentinels(frame, ("oi_base",), ("volume",), stamp="hour")
+    rows = interest(NAME, alive, COUNTING, at="hour", period="1h")
+    yield Parsed("open_interest", rows, pl.concat([found.rejects, sentinels]))
 
 
 async def fetch_funding(api: Api, job: Job) -> AsyncIterator[Page]:

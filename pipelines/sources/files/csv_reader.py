@@ -239,7 +239,7 @@ def _by_cell(
 ) -> Iterator[Records]:
     """The records of a block row by row, in parts of about PART_CELLS cells: as Python's objects they take ten times their text."""
     reader = csv.reader(io.StringIO(block.decode("utf-8"), newline="\n"), delimiter=delimiter, strict=True)
-    texts = block.split(b"\n")
+    texts: list[bytes] = []
     whole: list[list[str]] = []
     lines: list[int] = []
     broken: list[tuple[int, str, str]] = []
@@ -262,6 +262,7 @@ def _by_cell(
                 raise SourceFormatError(
                     f"{member.name}, line {begins}: not CSV (a quoted cell does not end). Obtain the file again."
                 ) from error
+            texts = texts or block.split(b"\n")
             raw = b"\n".join(texts[done : reader.line_num]).decode("utf-8", errors="replace")
             broken.append((begins, f"not CSV: {error}", orjson.dumps(raw[:RAW_LENGTH]).decode()))
             done = reader.line_num
@@ -273,6 +274,7 @@ def _by_cell(
         elif row:
             detail = f"{len(row)} cells where the header has {len(header)}"
             broken.append((begins, detail, orjson.dumps(row).decode()))
+            cells += BROKEN_CELLS
             last_short = broken[-1] if len(row) < len(header) else None
         done = reader.line_num
         cells += len(row) or 1
@@ -287,6 +289,9 @@ def _by_cell(
         )
     yield _part(whole, lines, header, broken)
 
+
+BROKEN_CELLS: Final = 8
+"""Cells that a broken line counts for, beside its own: its description takes their memory."""
 
 RAW_LENGTH: Final = 2_000
 """Characters that are kept of a line that is not CSV."""

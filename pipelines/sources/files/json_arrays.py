@@ -134,21 +134,21 @@ def _fields_of(
             raise exceeded(name, "columns", f"an object around the records has {keys:,} keys or more")
         for position in (*before, *commas.tolist()):
             match = _KEY.match(text, position + 1)
-            named = _value(text, match.start(1), match[1], name) if match else None
+            named = _loads(text, *match.span(1), name) if match else None
             if match and named == key:
                 found = match.end()
             elif match and isinstance(named, str) and named in wanted and (scalar := _SCALAR.match(text, match.end())):
-                fields[named] = _value(text, scalar.start(), scalar[0], name)
+                fields[named] = _loads(text, *scalar.span(), name)
         before = []
     return found, fields
 
 
-def _value(text: bytes, position: int, written: bytes, name: str) -> Any:
-    """The key, text or number `written` at `position`. Raises SourceFormatError if it is none, for example not UTF-8."""
+def _loads(text: bytes, start: int, end: int, name: str) -> Any:
+    """The value text[start:end]; raises SourceFormatError for what is not JSON."""
     try:
-        return orjson.loads(written)
+        return orjson.loads(text[start:end])
     except orjson.JSONDecodeError as error:
-        raise _not_json(text, position, error.msg, name) from error
+        raise _not_json(text, start + error.pos, error.msg, name) from error
 
 
 def _end(text: bytes, start: int, name: str) -> int:

@@ -149,7 +149,7 @@ def _said(text: bytes) -> str:
     try:
         content = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        return f" It is no JSON either ({error})."
+        return f" It is not JSON ({error.msg}), truncated?"
     said = {key: content[key] for key in ("code", "status", "msg", "message", "error") if content.get(key) is not None} \
         if isinstance(content, dict) else {}  # fmt: skip
     return f" It says {orjson.dumps(said).decode()[:200]}." if said else ""

@@ -89,7 +89,8 @@ def _table(path: Path, kind: str, name: str, columns: Columns) -> Iterator[Recor
             step = max(1, BATCH_ROWS // max(1, texts // TEXT_BYTES))
             for part in frame.iter_slices(step) if frame.height else (frame,):
                 yield Records(part, no_broken())
-    except (pl.exceptions.PolarsError, OSError) as error:
+    # Bytes that contradict each other end in a panic of polars, which is no Exception.
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise SourceFormatError(f"{name}: not a readable {KINDS[kind]} file ({error}). Obtain it again.") from error
 
 

@@ -479,6 +479,12 @@ select
     'Share of a stated total that must be left beside its two sides to count as liquidations of unknown side; less is rounding.' as description
 union all
 select
+    'listened_whole_day_min_share' as name,
+    cast(0.999e0 as double) as value,
+    'fraction' as unit,
+    'Share of a day that a recorder must have listened for the day to count as heard: all but 86 seconds.' as description
+union all
+select
     'taint_window_days' as name,
     cast(7 as double) as value,
     'days' as unit,

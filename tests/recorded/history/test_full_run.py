@@ -21,6 +21,8 @@ from pipelines.storage.fingerprint import compare
 from tests.recorded.recorded_fixture import MAPPINGS, Job
 
 EXAMPLES = load_examples(PROJECT_ROOT / "dbt_project")
+CAPTURED_ONLY = {"margin_asked_of_a_position"}
+"""Examples about what no history has: risk limits are known from the first capture on."""
 EXAMPLE_SECONDS = 0.1
 
 pytestmark = pytest.mark.timeout(1800)
@@ -198,7 +200,7 @@ def test_an_example_query_takes_less_than_100_ms(published: duckdb.DuckDBPyConne
         started = time.perf_counter()
         result = rows(published, EXAMPLES[name].query)
         seconds.append(time.perf_counter() - started)
-    assert result
+    assert bool(result) == (name not in CAPTURED_ONLY)
     assert min(seconds) < EXAMPLE_SECONDS
 
 

@@ -19,6 +19,8 @@ days as (
         {{ worst_completeness('completeness') }} as completeness,
         {{ common_price_source('price_source') }} as price_source,
         cast(sum(unpriced_events) as bigint) as unpriced_events,
+        min(listened_share) as listened_share,
+        min(pushed_share) as pushed_share,
         {{ string_agg_list('source') }} as source_lists,
         max(available_at) as available_at
     from liquidations
@@ -38,7 +40,9 @@ select
     d.events,
     d.notional_usd,
     case
-        when d.completeness = 'full' and d.unpriced_events = 0 and d.price_source <> 'debt_times_incentive'
+        when
+            d.completeness = 'full' and d.unpriced_events = 0 and d.price_source <> 'debt_times_incentive'
+            and coalesce(d.listened_share, 1) >= {{ threshold('listened_whole_day_min_share') }}
             then d.notional_usd
     end as notional_usd_upper,
     d.quantity_base,
@@ -46,6 +50,8 @@ select
     d.completeness,
     d.price_source,
     d.unpriced_events,
+    d.listened_share,
+    d.pushed_share,
     s.tidy as sources,
     d.available_at
 from days as d

@@ -10,7 +10,8 @@ with lives as (
     from {{ ref('int_instrument_lives') }}
 ),
 
--- An open interest and a settlement are of an instant, which may lie on the last day and after the end.
+-- An open interest and a settlement are of an instant, which may lie on the last day and after the end; of ratios and
+-- liquidations the rows of such a day are counted apart.
 kept as (
     select
         'candles' as table_name,
@@ -43,7 +44,20 @@ kept as (
         observations as row_count,
         cast(null as timestamp) as told_at,
         available_at
-    from {{ ref('int_long_short_by_source') }}
+    from {{ ref('int_long_short_counted') }}
+    where observations > 0
+    union all
+    select
+        'long_short_ratios' as table_name,
+        source,
+        venue,
+        instrument,
+        trade_date,
+        uncounted as row_count,
+        outside_at as told_at,
+        available_at
+    from {{ ref('int_long_short_counted') }}
+    where uncounted > 0
     union all
     select
         'funding_rates' as table_name,
@@ -65,7 +79,20 @@ kept as (
         events as row_count,
         cast(null as timestamp) as told_at,
         available_at
-    from {{ ref('int_liquidation_events_by_source') }}
+    from {{ ref('int_liquidation_events_counted') }}
+    where events > 0
+    union all
+    select
+        'liquidations' as table_name,
+        source,
+        venue,
+        instrument,
+        trade_date,
+        uncounted as row_count,
+        outside_at as told_at,
+        available_at
+    from {{ ref('int_liquidation_events_counted') }}
+    where uncounted > 0
     union all
     select
         'liquidation_totals' as table_name,
@@ -76,7 +103,20 @@ kept as (
         periods_present as row_count,
         cast(null as timestamp) as told_at,
         available_at
-    from {{ ref('int_liquidation_totals_by_source') }}
+    from {{ ref('int_liquidation_totals_counted') }}
+    where periods_present > 0
+    union all
+    select
+        'liquidation_totals' as table_name,
+        source,
+        venue,
+        instrument,
+        trade_date,
+        uncounted as row_count,
+        outside_at as told_at,
+        available_at
+    from {{ ref('int_liquidation_totals_counted') }}
+    where uncounted > 0
 ),
 
 after_an_end as (

@@ -30,11 +30,12 @@ from pipelines.extract.venue import (
     Venue,
 )
 from pipelines.sources.asset_class import CRYPTO, asset_class, with_asset_class
-from pipelines.sources.cex.bybit import capture, history, streams
+from pipelines.sources.cex.bybit import capture, history, risk_tiers, streams
 from pipelines.sources.cex.bybit.wire import NAME, check, result_list
 from pipelines.sources.counting import FACTS
 from pipelines.sources.instruments import each_instrument, parse_symbols
 from pipelines.sources.records import LINE, Field, from_ms, having, kept, read_records, rejected
+from pipelines.sources.risk_tiers import feed_of_risk_tiers
 
 INSTRUMENTS: Final = (
     Field("symbol", "instrument", str),
@@ -245,6 +246,12 @@ VENUE: Final = Venue(
             parse=capture.parse_option_chain,
             retention=Retention(since=date(2022, 1, 1)),
             cadence=Capture(),
+        ),
+        feed_of_risk_tiers(
+            risk_tiers.fetch_risk_tiers,
+            risk_tiers.parse_risk_tiers,
+            what="of perpetuals",
+            subjects=each_instrument(IS_PERPETUAL),
         ),
     ),
     streams=(streams.STREAM,),

@@ -16,11 +16,12 @@ import polars as pl
 from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import Api, Capture, Context, Feed, Job, Page, Parsed, Partitioning, Retention, Venue
 from pipelines.sources.asset_class import asset_class, with_asset_class
-from pipelines.sources.cex.gate import capture, history, streams
+from pipelines.sources.cex.gate import capture, history, risk_tiers, streams
 from pipelines.sources.cex.gate.wire import NAME, SETTLEMENTS, check, root_array
 from pipelines.sources.counting import FACTS
 from pipelines.sources.instruments import each_instrument, parse_symbols
 from pipelines.sources.records import LINE, Field, from_seconds, read_records, rejected
+from pipelines.sources.risk_tiers import feed_of_risk_tiers
 
 CONTRACTS: Final = (
     Field("name", "instrument", str),
@@ -147,6 +148,12 @@ VENUE: Final = Venue(
             parse=history.parse_candles,
             retention=Retention(since=date(2020, 1, 1)),
             partitioning=Partitioning(months="past"),
+            subjects=each_instrument(IS_PERPETUAL),
+        ),
+        feed_of_risk_tiers(
+            risk_tiers.fetch_risk_tiers,
+            risk_tiers.parse_risk_tiers,
+            what="of perpetuals",
             subjects=each_instrument(IS_PERPETUAL),
         ),
     ),

@@ -30,10 +30,11 @@ from pipelines.extract.venue import (
     Venue,
 )
 from pipelines.sources.asset_class import CRYPTO, OTHER, with_asset_class
-from pipelines.sources.cex.kraken import capture, history, streams
+from pipelines.sources.cex.kraken import capture, history, risk_tiers, streams
 from pipelines.sources.cex.kraken.wire import NAME, PERPETUAL, check, iso_instant
 from pipelines.sources.instruments import each_instrument, parse_symbols
 from pipelines.sources.records import LINE, Field, at_path, having, kept, read_records, rejected
+from pipelines.sources.risk_tiers import feed_of_risk_tiers
 
 INSTRUMENTS: Final = (
     Field("symbol", "name", str),
@@ -153,6 +154,9 @@ VENUE: Final = Venue(
             retention=Retention(since=date(2018, 9, 1)),
             partitioning=Partitioning(months="past"),
             subjects=each_instrument(),
+        ),
+        feed_of_risk_tiers(
+            risk_tiers.fetch_risk_tiers, risk_tiers.parse_risk_tiers, what="of all perpetuals, of retail clients apart"
         ),
     ),
     streams=(streams.STREAM,),

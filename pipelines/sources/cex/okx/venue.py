@@ -24,9 +24,10 @@ from pipelines.extract.venue import (
     Venue,
 )
 from pipelines.sources.asset_class import asset_class, with_asset_class
-from pipelines.sources.cex.okx import archive, capture, history, streams, wire
+from pipelines.sources.cex.okx import archive, capture, history, risk_tiers, streams, wire
 from pipelines.sources.instruments import each_instrument, parse_symbols
 from pipelines.sources.records import LINE, Field, from_ms, read_records, rejected
+from pipelines.sources.risk_tiers import feed_of_risk_tiers
 
 NAME: Final = wire.NAME
 
@@ -234,6 +235,12 @@ VENUE: Final = Venue(
             parse=capture.parse_option_chain,
             retention=Retention(since=date(2020, 1, 1)),
             cadence=Capture(),
+        ),
+        feed_of_risk_tiers(
+            risk_tiers.fetch_risk_tiers,
+            risk_tiers.parse_risk_tiers,
+            what="of swaps in cross margin",
+            subjects=each_instrument(IS_SWAP),
         ),
     ),
     streams=(streams.STREAM,),

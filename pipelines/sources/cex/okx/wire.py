@@ -33,6 +33,7 @@ INDEX_TICKERS: Final = "/api/v5/market/index-tickers"
 CANDLES: Final = "/api/v5/market/history-candles"
 SUPPORTED_COINS: Final = "/api/v5/rubik/stat/trading-data/support-coin"
 FILES: Final = "/api/v5/public/market-data-history"
+POSITION_TIERS: Final = "/api/v5/public/position-tiers"
 OPEN_INTEREST: Final = "/api/v5/rubik/stat/contracts/open-interest-history"
 ACCOUNT_RATIO: Final = "/api/v5/rubik/stat/contracts/long-short-account-ratio"
 TAKER_VOLUME: Final = "/api/v5/rubik/stat/taker-volume"
@@ -42,7 +43,7 @@ TOP_POSITIONS: Final = "/api/v5/rubik/stat/contracts/long-short-position-ratio-c
 REQUESTS_IN_TWO_SECONDS: Final[Mapping[str, int]] = {
     INSTRUMENTS: 20, UNDERLYINGS: 20, FUNDING: 10, LIQUIDATIONS: 40, OPEN_INTEREST_NOW: 20, OPTION_SUMMARY: 20,
     MARK_PRICES: 10, TICKERS: 20, INDEX_TICKERS: 20, CANDLES: 20, SUPPORTED_COINS: 5, FILES: 5, OPEN_INTEREST: 10,
-    ACCOUNT_RATIO: 5, TAKER_VOLUME: 5, TOP_ACCOUNTS: 5, TOP_POSITIONS: 5,
+    ACCOUNT_RATIO: 5, TAKER_VOLUME: 5, TOP_ACCOUNTS: 5, TOP_POSITIONS: 5, POSITION_TIERS: 10,
 }  # fmt: skip
 """Each endpoint has its own budget. OKX counts some per address and instrument; all are counted per address here."""
 

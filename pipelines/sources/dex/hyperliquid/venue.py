@@ -30,11 +30,12 @@ from pipelines.extract.venue import (
     Venue,
 )
 from pipelines.sources.counting import FACTS
-from pipelines.sources.dex.hyperliquid import capture, dexes, history
+from pipelines.sources.dex.hyperliquid import capture, dexes, history, risk_tiers
 from pipelines.sources.dex.hyperliquid.wire import NAME, WEIGHT, check, info, request_type
 from pipelines.sources.dex.perpetuals import linear_perpetuals
 from pipelines.sources.instruments import each_instrument, event_rules
 from pipelines.sources.records import Field, Records, at_path, read_records
+from pipelines.sources.risk_tiers import feed_of_risk_tiers
 
 META: Final = "meta"
 UNIVERSE: Final = (Field("name", "instrument", str),)
@@ -159,6 +160,9 @@ VENUE: Final = Venue(
             cadence=Daily(published_after=timedelta(days=1), recheck_days=2),
             partitioning=Partitioning(months="past"),
             rules=liquidation_total_rules,
+        ),
+        feed_of_risk_tiers(
+            risk_tiers.fetch_risk_tiers, risk_tiers.parse_risk_tiers, what="of all perpetuals, deployed ones included"
         ),
     ),
 )

@@ -18,13 +18,27 @@ largest as (
     group by oi.asset, oi.trade_date
 ),
 
+-- What the record says of a signal: the verdict of its primary hypothesis.
+verdicts as (
+    select
+        signal,
+        signal || ' (' || replace(verdict, '_', ' ') || '; ' || cast(coalesce(n_events, 0) as string)
+        || ' events)' as spoken,
+        available_at
+    from {{ ref('signal_scorecard_latest') }}
+    where family = 'primary'
+),
+
 signals as (
     select
-        asset,
-        trade_date,
-        {{ sorted_list("case when state = 'on' then signal end") }} as signals_on_names
-    from {{ ref('signals_daily') }}
-    group by asset, trade_date
+        states.asset,
+        states.trade_date,
+        {{ sorted_list("case when states.state = 'on' then states.signal end") }} as signals_on_names,
+        {{ sorted_list("case when states.state = 'on' then verdicts.spoken end") }} as signals_on_verdicts,
+        max(case when states.state = 'on' then verdicts.available_at end) as available_at
+    from {{ ref('signals_daily') }} as states
+    left join verdicts on states.signal = verdicts.signal
+    group by states.asset, states.trade_date
 )
 
 select
@@ -68,6 +82,7 @@ select
     matrix.signals_on,
     matrix.signals_known,
     signals.signals_on_names,
+    signals.signals_on_verdicts,
     newest.venues_present,
     newest.venues_expected,
     newest.venue_share,
@@ -81,7 +96,8 @@ select
         coalesce(positioning.available_at, newest.available_at),
         coalesce(options.available_at, newest.available_at),
         coalesce(leverage.available_at, newest.available_at),
-        coalesce(matrix.available_at, newest.available_at)
+        coalesce(matrix.available_at, newest.available_at),
+        coalesce(signals.available_at, newest.available_at)
     ) as available_at
 from newest
 left join {{ ref('fct_price_daily') }} as price on newest.asset = price.asset and newest.trade_date = price.trade_date

@@ -1,7 +1,28 @@
 -- Where the day's liquidations happened: events at their own price, totals at the close of their day. The sources are
 -- those of the day's totals, so that the bins of a day add up to them.
-with events as (
-    select * from {{ ref('int_liquidation_bins_by_source') }}
+-- Of a day inside which a contract ended and which has events after that, the bins do not tell which: what counts
+-- stands at the day's close.
+with cut as (
+    select
+        source,
+        venue,
+        instrument,
+        side,
+        trade_date
+    from {{ ref('int_liquidation_events_counted') }}
+    where uncounted > 0
+),
+
+events as (
+    select b.*
+    from {{ ref('int_liquidation_bins_by_source') }} as b
+    anti join cut
+        on
+            b.source = cut.source
+            and b.venue = cut.venue
+            and b.instrument = cut.instrument
+            and b.side = cut.side
+            and b.trade_date = cut.trade_date
 ),
 
 chosen as (
@@ -62,7 +83,14 @@ placed_totals as (
         greatest(chosen.available_at, prices.available_at) as available_at
     from chosen
     inner join prices on chosen.asset = prices.asset and chosen.trade_date = prices.trade_date
-    where chosen.table_name <> 'liquidations'
+    left join cut
+        on
+            chosen.source = cut.source
+            and chosen.venue = cut.venue
+            and chosen.series = cut.instrument
+            and chosen.side = cut.side
+            and chosen.trade_date = cut.trade_date
+    where chosen.table_name <> 'liquidations' or cut.venue is not null
 ),
 
 placed as (

@@ -1,4 +1,5 @@
--- The events of the sources that the day's totals chose, by the minute, and the border a minute of a cascade must pass.
+-- The events of the sources that the day's totals chose, by the minute in which the contract lived, and the border a
+-- minute of a cascade must pass.
 with minutes as (
     select * from {{ ref('int_liquidation_minutes_by_source') }}
 ),
@@ -11,6 +12,10 @@ chosen as (
 
 instruments as (
     select * from {{ ref('int_instruments') }}
+),
+
+edges as (
+    select * from {{ ref('int_contract_edges') }}
 ),
 
 prices as (
@@ -59,7 +64,15 @@ priced as (
             and minutes.instrument = instruments.instrument
             and minutes.trade_date >= instruments.valid_from
             and minutes.trade_date < instruments.valid_to
+    left join edges
+        on
+            minutes.venue = edges.venue
+            and minutes.instrument = edges.instrument
+            and minutes.trade_date = edges.trade_date
     left join prices on chosen.asset = prices.asset and minutes.trade_date = prices.trade_date
+    where
+        (edges.ended_at is null or minutes.minute_at < edges.ended_at)
+        and (edges.began_at is null or minutes.minute_at + interval '1' minute > edges.began_at)
 ),
 
 active as (

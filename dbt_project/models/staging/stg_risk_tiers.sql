@@ -1,0 +1,23 @@
+select
+    venue,
+    instrument,
+    schedule,
+    tier,
+    snapshot_at,
+    lower_bound,
+    upper_bound,
+    bound_unit,
+    lower_bound_usd,
+    upper_bound_usd,
+    lower_bound_base,
+    upper_bound_base,
+    max_leverage,
+    initial_margin_rate,
+    maintenance_margin_rate,
+    maintenance_deduction,
+    trade_date,
+    source,
+    landing_id,
+    available_at,
+    loaded_at
+from {{ source('clean', 'risk_tiers') }}
