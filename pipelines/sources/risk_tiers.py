@@ -41,17 +41,24 @@ def feed_of_risk_tiers(fetch: Fetch, parse: Parse, *, what: str, subjects: Subje
 
 
 def by_upper_bound(frame: pl.DataFrame) -> pl.DataFrame:
-    """`frame` with `lower`: a tier begins where the one before it ends, for venues that publish only `upper`."""
+    """`frame` with `lower`: a tier begins where the one before it ends, for venues that publish only `upper`. A tier that is told
+    twice keeps its bounds."""
     per_table = _tables(frame)
     ordered = frame.sort("upper", nulls_last=True, maintain_order=True)
-    return ordered.with_columns(pl.col("upper").shift(1).over(per_table).fill_null(0.0).alias("lower"))
+    before = pl.col("upper").shift(1)
+    is_again = pl.int_range(pl.len()).gt(0) & pl.col("upper").eq_missing(before)
+    begins = pl.when(~is_again).then(before.fill_null(0.0))
+    return ordered.with_columns(begins.forward_fill().over(per_table).alias("lower"))
 
 
 def by_lower_bound(frame: pl.DataFrame) -> pl.DataFrame:
-    """`frame` with `upper`: a tier ends where the next begins, and the last one nowhere, for venues that publish only `lower`."""
+    """`frame` with `upper`: a tier ends where the next begins, and the last one nowhere, for venues that publish only `lower`.
+    A tier that is told twice keeps its bounds."""
     per_table = _tables(frame)
     ordered = frame.sort("lower", maintain_order=True)
-    return ordered.with_columns(pl.col("lower").shift(-1).over(per_table).alias("upper"))
+    behind = pl.col("lower").shift(-1)
+    ends = pl.when(pl.col("lower") != behind).then(behind)
+    return ordered.with_columns(ends.backward_fill().over(per_table).alias("upper"))
 
 
 def risk_tiers(
@@ -92,7 +99,7 @@ def risk_tiers(
         pl.lit(venue).alias("venue"),
         "instrument",
         "schedule",
-        pl.col("lower").rank("ordinal").over("instrument", "schedule").cast(pl.Int32).alias("tier"),
+        pl.col("lower").rank("dense").over("instrument", "schedule").cast(pl.Int32).alias("tier"),
         captured.alias("snapshot_at"),
         pl.col("lower").alias("lower_bound"),
         pl.col("upper").alias("upper_bound"),

@@ -19,7 +19,7 @@ CA, OI, FR, LS, LQ, LT = (
     "liquidation_totals",
 )
 WHERE: Mapping[str, tuple[str, ...]] = {
-    "aster": (CA, OI, FR),
+    "aster": (CA, OI, FR, LQ),
     "binance": (CA, OI, FR, LS, LQ),
     "bingx": (CA, OI, FR),
     "bitfinex": (OI, LQ),
@@ -35,7 +35,7 @@ WHERE: Mapping[str, tuple[str, ...]] = {
     "hyperliquid": (CA, OI, FR, LQ, LT),
     "kraken": (CA, OI, FR, LS, LQ),
     "kucoin": (CA, OI, FR),
-    "lighter": (CA, OI, FR),
+    "lighter": (CA, OI, FR, LQ),
     "mexc": (CA, OI, FR),
     "okx": (CA, OI, FR, LS, LQ),
     "orderly": (LQ,),

@@ -122,7 +122,7 @@ def hyperliquid(sample: str, place: int, **body: Any) -> Row:
     return Row(
         f"onchain/hyperliquid/{sample}", "hyperliquid", "/info", body=body,
         sampled=at("interactions", place, "response"),
-        newer=frozenset({"isDelisted", "marginTables", "collateralToken"}),
+        newer=frozenset({"isDelisted", "marginTableId", "marginTables", "collateralToken"}),
     )  # fmt: skip
 
 

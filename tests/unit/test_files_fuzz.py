@@ -229,3 +229,16 @@ def test_a_record_without_a_key_costs_itself_only(tmp_path: Path, name: str) -> 
     rows = rows_of(rng)
     lacks("oi")(rng, rows)
     assert counted(tmp_path, name, FORMATS[name][1](rows)) == ROWS
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"data\xff\xfe": {"list": [{"symbol": "BTCUSDT"}]}}',
+        b'{"symbol": "\xff", "data": {"list": [{"time": "x"}]}}',
+        b'{"value": -, "data": {"list": [{"time": "x"}]}}',
+        b'{"data": \xff{"list": 5}}',
+    ],
+)
+def test_bytes_that_are_no_text_around_the_records_refuse_the_file_in_words(tmp_path: Path, text: bytes) -> None:
+    assert counted(tmp_path, "json", text) is None

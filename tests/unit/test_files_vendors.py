@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -80,6 +82,48 @@ EXAMPLES = {
         ),
         ("liquidations", {"side": "short", "quantity_base": 0.5, "notional_usd": 5.0}),
     ),
+    "binance_rest": (
+        "BTCUSDT_openInterestHist_5m.json",
+        '[{"symbol":"BTCUSDT","sumOpenInterest":"100.5","sumOpenInterestValue":"6834000","timestamp":"1773100800000"}]',
+        ("open_interest", {"instrument": "BTCUSDT", "period": "5m", "oi_base": 100.5, "oi_usd": 6834000.0}),
+    ),
+    "ccxt": (
+        "hyperliquid_funding_rate.json",
+        '[{"symbol":"BTC/USDC:USDC","fundingRate":0.0000125,"timestamp":1773100800012,"info":{"x":[1]}}]',
+        ("funding_rates", {"venue": "hyperliquid", "instrument": "BTC", "rate": 0.0000125, "interval_hours": 1.0}),
+    ),
+    "coinalyze": (
+        "liquidation-history_1hour.json",
+        '[{"symbol":"BTCUSDT.6","history":[{"t":1773100800,"l":7.5,"s":0},{"t":1773104400,"l":1,"s":1}]}]',
+        ("liquidation_totals", {"venue": "bybit", "instrument": "BTCUSDT", "period": "1h", "long_usd": 7.5}),
+    ),
+    "amberdata": (
+        "liquidations_btc.json",
+        (
+            '{"status":200,"payload":{"metadata":{},"data":[{"exchange":"binance","instrument":"BTCUSDT","exchangeTimestamp":'
+            '1773100800000,"positionType":"long","side":"SELL","price":50000,"volume":0.5,"unit":"base_asset"}]}}'
+        ),
+        ("liquidations", {"side": "long", "quantity_base": 0.5, "notional_usd": 25000.0}),
+    ),
+    "coinglass": (
+        "BTC_open_interest_4h.json",
+        (
+            '{"code":"0","msg":"success","data":[{"time":1773100800000,"open":"1","high":"9","low":"1","close":"8"},'
+            '{"time":1773115200000,"open":"8","high":"8","low":"8","close":"8"}]}'
+        ),
+        ("open_interest", {"venue": "aggregate", "oi_usd": 8.0, "event_at": datetime(2026, 3, 10, 4)}),
+    ),
+    "dune": (
+        "lending_supply.json",
+        (
+            '{"result":{"rows":[{"blockchain":"ethereum","project":"aave","version":"3","transaction_type":"deposit_liquidation",'
+            '"token_address":"0xAB","amount":-2.5,"amount_usd":-5000,"block_time":"2023-04-19 05:00:00.000 UTC","tx_hash":"0x1",'
+            '"evt_index":3,"project_contract_address":"0xCD"},{"blockchain":"ethereum","project":"aave","version":"3",'
+            '"transaction_type":"deposit","token_address":"0xAB","amount":1,"amount_usd":1,"block_time":'
+            '"2023-04-19 05:00:00.000 UTC","tx_hash":"0x2","evt_index":4,"project_contract_address":"0xCD"}]}}'
+        ),
+        ("lending_liquidations", {"protocol": "aave_v3", "collateral_token": "0xab", "collateral_usd": 5000.0}),
+    ),
 }
 
 
@@ -100,7 +144,7 @@ def test_a_built_in_mapping_gives_the_values_in_the_file(tmp_path: Path, vendor:
         return
     table, values = expected
     [row] = parsed.rows[table].select(*values).to_dicts()
-    assert row == pytest.approx(values)
+    assert row == {key: pytest.approx(value) if isinstance(value, float) else value for key, value in values.items()}
 
 
 @pytest.mark.parametrize(
@@ -156,3 +200,67 @@ def test_a_sum_and_a_sign(tmp_path: Path) -> None:
     parsed = read(tmp_path, "data.csv", "symbol,time,oi,value\nBTCUSDT,2024-01-01 00:05:00,-1,-2\n", text)
     assert parsed.rows["open_interest"]["oi_base"].to_list() == [3.0]
     assert isinstance(parsed.rows["open_interest"], pl.DataFrame)
+
+
+def proposed(folder: Path, name: str, content: str, **answers: Any) -> dict[str, pl.DataFrame]:
+    """The rows that the mapping proposed for a file gives."""
+    path = folder / name
+    path.write_text(content)
+    return read(folder, name, content, propose([path], Answers(**answers))).rows
+
+
+def test_open_interest_is_the_close_of_its_period(tmp_path: Path) -> None:
+    content = "timestamp,open_interest,high_oi,low_oi,close_oi\n2021-03-19,1,9,1,2\n2021-03-20,2,9,1,3\n"
+    rows = proposed(
+        tmp_path, "oi.csv", content, venue="binance", symbol="BTCUSDT", unit="usd", label="start", zone="UTC"
+    )
+    assert rows["open_interest"]["oi_usd"].to_list() == [2.0, 3.0]
+
+
+def test_a_column_named_after_hyperliquid_holds_no_liquidations(tmp_path: Path) -> None:
+    content = "timestamp,BINANCE,HYPERLIQUID\n1763078400000,1,2\n1763092800000,3,4\n1763100000000,5,6\n"
+    with pytest.raises(ConfigError, match="what are the values"):
+        proposed(tmp_path, "oi.csv", content)
+    rows = proposed(tmp_path, "oi.csv", content, table="open_interest", symbol="BTC", unit="usd", period="4h")
+    assert sorted(rows["open_interest"]["oi_usd"].to_list()) == [1.0, 2.0, 3.0, 4.0]
+    with pytest.raises(ConfigError, match="would be counted as perpetuals'"):
+        proposed(tmp_path, "option_oi.csv", content, table="open_interest", symbol="BTC", unit="usd", period="4h")
+
+
+def test_the_volume_of_coin_margined_klines_is_in_the_column_of_the_quote(tmp_path: Path) -> None:
+    content = (
+        "open_time,open,high,low,close,volume,quote_volume\n1698364800000,1,1,1,1,500,2\n1698368400000,1,1,1,1,5,3\n"
+    )
+    rows = proposed(tmp_path, "cm.csv", content, table="candles", venue="binance", symbol="BTCUSD_PERP")
+    assert rows["candles"]["volume_base"].to_list() == [2.0, 3.0]
+    assert rows["instruments"]["contract_type"].unique().to_list() == ["inverse"]
+
+
+def test_sums_that_roll_over_a_day_are_refused_and_beside_others_ignored(tmp_path: Path) -> None:
+    rolling = "exchange,longLiquidation_usd,shortLiquidation_usd\nBinance,1,2\n"
+    with pytest.raises(ConfigError, match="rolls over 24 hours"):
+        proposed(tmp_path, "liquidation_24h_BTC.csv", rolling, period="1d", symbol="BTC")
+    with pytest.raises(ConfigError, match="'total24h' cannot be imported"):
+        proposed(tmp_path, "overview.csv", "date,total24h\n2026-01-01,5\n", zone="UTC")
+    content = "time,symbol,oi,volume_24h\n1773100800000,BTCUSDT,7,9\n"
+    rows = proposed(tmp_path, "oi.csv", content, venue="binance", unit="base", label="end", period="1h")
+    assert rows["open_interest"]["oi_base"].to_list() == [7.0]
+
+
+def test_liquidations_by_letters_and_symbols_without_a_header(tmp_path: Path) -> None:
+    content = "t,l,s\n1789423200,220,0\n1789426800,1,2\n"
+    rows = proposed(tmp_path, "a.csv", content, venue="okx", symbol="BTC-USD-SWAP", unit="usd")
+    assert rows["liquidation_totals"]["long_usd"].to_list() == [220.0, 1.0]
+    with pytest.raises(ConfigError, match="no periods of a minute"):
+        proposed(tmp_path, "a.csv", content, venue="okx", symbol="BTC-USD-SWAP", unit="usd", period="1m")
+    content = "2026-03-10,BTCUSDT,7\n2026-03-10,ETHUSDT,8\n"
+    answers = {
+        "table": "open_interest",
+        "venue": "binance",
+        "unit": "usd",
+        "label": "end",
+        "zone": "UTC",
+        "period": "1d",
+    }
+    rows = proposed(tmp_path, "b.csv", content, **answers)
+    assert rows["open_interest"].sort("instrument")["instrument"].to_list() == ["BTCUSDT", "ETHUSDT"]

@@ -37,15 +37,17 @@ _TIME_NAMES: Final = re.compile(
 )
 _API: Final = re.compile(r"aggregated_|global_account_|top_(account|position)_|(long|short)_liquidation_usd")
 _SYMBOL: Final = re.compile(r"(?i)(symbol|instrument(_name|_id)?|product|pair|ticker|market|coin|asset)")
+_COIN_MARGINED: Final = re.compile(r"(?i)[A-Z0-9]+USD_(PERP|\d{6})")
+"""Names of Binance's contracts that are settled in the coin."""
 _VENUE: Final = re.compile(r"(?i)(exchange(_name)?|venue)")
 KNOWN_VENUES: Final = frozenset(
     ("binance", "bybit", "okx", "deribit", "gate", "kraken", "bitfinex", "bitmex", "hyperliquid", "dydx")
 )
 """Venues that columns may be named after."""
-_REFUSED: Final = {
-    r"(?i)(.*_)?24h(_.*)?|total24h|.*_24h": "it rolls over 24 hours: increments cannot be had from it",
-    r"(?i)y_axis|liquidation_leverage_data": "a heatmap holds values of the vendor's model and no liquidations",
-}
+_HEATMAP: Final = r"(?i)y_axis|liquidation_leverage_data"
+_ROLLING: Final = r"(?i)(.*_)?24h(_.*)?|total24h|.*[a-z]24h"
+_ROLLING_NAME: Final = r"(?i)(?<![a-z0-9])(24h|exchange_list|coin_list)(?![a-z0-9])"
+_NO_VALUES: Final = rf"{_TIME_NAMES.pattern}|{_SYMBOL.pattern[4:]}|{_VENUE.pattern[4:]}|price|"
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,18 @@ def recognized(sample: Sample, name: str) -> str | None:
     Raises ConfigError where the file may be from several, or is of a kind that cannot be imported.
     """
     columns = {column.lower() for column in sample.columns}
-    for pattern, why in _REFUSED.items():
-        if found := [x for x in sample.columns if re.fullmatch(pattern, x)]:
-            raise ConfigError(f"{name}: column {found[0]!r} cannot be imported: {why}.")
+    if found := [x for x in sample.columns if re.fullmatch(_HEATMAP, x)]:
+        raise ConfigError(
+            f"{name}: column {found[0]!r} cannot be imported: a heatmap holds values of the vendor's model and no liquidations."
+        )
+    rolling = [x for x in sample.columns if re.fullmatch(_ROLLING, x)]
+    kept = [x for x in sample.columns if x not in rolling and not re.fullmatch(_NO_VALUES, x)]
+    if (rolling and not kept) or ("liq" in name.lower() and re.search(_ROLLING_NAME, name)):
+        what = f"column {rolling[0]!r}" if rolling else "a sum of 24 hours"
+        raise ConfigError(
+            f"{name}: {what} cannot be imported: it rolls over 24 hours: increments cannot be had from it. Ask the vendor for"
+            " the history by hour or day."
+        )
     found_name = None
     if {"exchange", "symbol", "timestamp", "local_timestamp"} <= columns:
         if {"side", "amount"} <= columns and "_liquidations_" not in name:
@@ -95,6 +106,14 @@ def recognized(sample: Sample, name: str) -> str | None:
         )
     elif {"instrument", "mark_iv", "underlying_price"} <= columns or {"instrument_name", "mark_iv"} <= columns:
         found_name = "laevitas"
+    elif {"sumopeninterest", "sumopeninterestvalue"} <= columns and sample.format == "json":
+        found_name = "binance_rest"
+    elif "openinterestamount" in columns:
+        found_name = "ccxt"
+    elif {"instrument", "exchangetimestamp"} <= columns:
+        found_name = "amberdata"
+    elif {"blockchain", "project", "transaction_type", "tx_hash"} <= columns:
+        found_name = "dune"
     elif '"forceOrder"' in sample.head:
         found_name = "binance_recordings"
     elif '"allLiquidation.' in sample.head or '"liquidation.' in sample.head:
@@ -149,9 +168,19 @@ class _Proposal:
         period = self.answers.period or self._period(time, time_columns, zoned)
         if period is None and table != "funding_rates":
             asked.append(f"how long is a period? Give --period, one of {', '.join(PERIODS)}")
+        if period == "1m" and table not in {"candles"}:
+            raise ConfigError(
+                f"{self.paths[0].name}: {table} has no periods of a minute. Sum or sample the file to five minutes or more, and"
+                " give the result here."
+            )
+        if table == "open_interest" and re.search(r"(?i)(?<![a-z])options?(?![a-z])", self.paths[0].name):
+            raise ConfigError(
+                f"{self.paths[0].name}: open interest of options is kept by contract (option_chain); sums over them are not"
+                " imported, and would be counted as perpetuals' here."
+            )
         if len(venues) > 1 and table == "open_interest":
             return self._by_venue(venues, time, time_columns, period, asked)
-        symbol = next((x for x in self.sample.columns if _SYMBOL.fullmatch(x)), None)
+        symbol = next((x for x in self.sample.columns if _SYMBOL.fullmatch(x)), None) or self._unnamed_symbol()
         venue = next((x for x in self.sample.columns if _VENUE.fullmatch(x)), None)
         if symbol is None and self.answers.symbol is None:
             asked.append("which instrument is it? Give --symbol, for example BTCUSDT")
@@ -195,15 +224,30 @@ class _Proposal:
                 f'base = "{base}"', 'quote = "USDT"', 'contract_type = "linear"',
             ]  # fmt: skip
         either = "|".join(re.escape(x) for x in venues)
+        is_off_grid = self._is_last_off_grid(time_columns, period)
         lines += [
             "", "[[file]]", f'pattern = "{self.paths[0].name}"', f'format = "{self.sample.format}"', 'absent = [""]',
             f"ignore = {_toml_value(rest)} # sums, prices, and venues that are not known here", f"time = {time}",
+            *(['last = "drop" # off the grid: when the file was fetched'] if is_off_grid else []),
             f"wide = {{ columns = '(?P<instrument>{either})(?P<metric>)', metrics = [\"\"] }}", "", "[[file.rows]]",
             'table = "open_interest"', 'available = { after = "event", lag = "1h" }',
             f'set = {{ period = "{period}", oi_raw_unit = "{answers.unit}", counting = "one_sided" }}', "",
             "[file.rows.columns]", 'venue = { column = "instrument", lower = true }', f'oi_{answers.unit} = ""', 'oi_raw = ""',
         ]  # fmt: skip
         return "\n".join(lines) + "\n"
+
+    def _unnamed_symbol(self) -> str | None:
+        """Of a file without a header the column whose cells look like names of instruments."""
+        if self.sample.settings.get("header") != "none":
+            return None
+        return next(
+            (
+                x
+                for x, cells in self.sample.columns.items()
+                if all(re.fullmatch(r"[A-Z0-9]*[A-Z][A-Z0-9_/:-]*", y) for y in cells)
+            ),
+            None,
+        )
 
     def _question(self, asked: Sequence[str]) -> ConfigError:
         seen = ", ".join(self.sample.columns)
@@ -252,8 +296,8 @@ class _Proposal:
         return self.answers.zone or "UTC"
 
     def _table(self) -> str | None:
-        names = [x.lower() for x in self.sample.columns]
-        if any("liq" in x for x in names):
+        names = [x.lower() for x in self.sample.columns if x.lower() not in KNOWN_VENUES]
+        if any("liq" in x for x in names) or names in (["t", "l", "s"], ["time", "l", "s"]):
             return "liquidation_totals"
         if any("open_interest" in x or x == "oi" or x.startswith("oi_") for x in names):
             return "open_interest"
@@ -294,9 +338,13 @@ class _Proposal:
                     "open_interest_usd",
                     "oi_total_close",
                     r".*oi.*close.*",
-                    r".*open_interest.*",
+                    r".*close.*oi.*",
+                    r".*(open_interest|openinterest).*close.*",
+                    r".*sumOpenInterest",
+                    r".*open_?interest.*",
                     "oi",
                     "close",
+                    "c",
                     "value",
                     r"column_\d*[3-9]",
                 ),
@@ -317,7 +365,10 @@ class _Proposal:
             return {"kind": kind, "interval_hours": answers.interval_hours}, {"rate": column}
         if table == "liquidation_totals":
             sides = {
-                side: need(one(rf".*{side}.*usd.*", rf".*{side}.*liq.*", rf".*liq.*{side}.*"), f"liquidated {side}s")
+                side: need(
+                    one(rf".*{side}.*usd.*", rf".*{side}.*liq.*", rf".*liq.*{side}.*", side, f"{side}s", side[0]),
+                    f"liquidated {side}s",
+                )
                 for side in ("long", "short")
             }
             unit = answers.unit or ("usd" if all("usd" in x.lower() for x in sides.values()) else None)
@@ -338,11 +389,21 @@ class _Proposal:
             }
             if answers.unit not in {None, "base"}:
                 found["volume_base"] = None
+            if self._is_coin_margined(answers.symbol or ""):
+                # Binance counts contracts in volume here, and coins in quote_volume.
+                found["volume_base"] = one("quote_volume", "base_asset_volume")
             need(found["close"], "the close")
             return {"market": "perp"}, {key: x for key, x in found.items() if x}
         ratio = need(one(r".*long_?short_?ratio.*"), "the ratio")
         measure = "position_top" if "position" in ratio else "account_top" if "top" in ratio else "account_global"
         return {"measure": measure}, {"ratio": ratio, "long_share": ratio}
+
+    def _is_coin_margined(self, symbol: str) -> bool:
+        names = {
+            symbol,
+            *(x for name in self.sample.columns if _SYMBOL.fullmatch(name) for x in self.sample.columns[name]),
+        }
+        return any(_COIN_MARGINED.fullmatch(x) for x in names)
 
     def _clean(self, column: str) -> list[str]:
         cells = [x for x in self.sample.columns[column] if x not in _ABSENT]
@@ -432,6 +493,15 @@ class _Proposal:
         lines += [f"{key} = {self._rule(key, column)}" for key, column in columns.items()]
         return "\n".join(lines) + "\n"
 
+    def _is_last_off_grid(self, columns: Sequence[str], period: str | None) -> bool:
+        """Whether the newest epoch is no multiple of the period, and the others are."""
+        if period not in PERIODS or len(columns) != 1 or not all(x.isdigit() for x in self.sample.columns[columns[0]]):
+            return False
+        cells = sorted(map(int, self.sample.columns[columns[0]]))
+        unit = 1 if cells[-1] < 10**11 else 1_000 if cells[-1] < 10**14 else 1_000_000
+        length = round(PERIODS[period].total_seconds()) * unit
+        return cells[-1] % length != 0 and all(x % length == 0 for x in cells[:-1])
+
     def _is_forming(self) -> bool:
         """Whether the file looks like an API's answer, or a dump of it, with more than one time."""
         names = set(self.sample.columns)
@@ -444,9 +514,11 @@ class _Proposal:
     def _instruments(self, symbol: str | None, venue: str | None) -> list[str]:
         names = {x.upper() for x in self.sample.columns[symbol]} if symbol else {self.answers.symbol or ""}
         venues = sorted({x.lower() for x in self.sample.columns[venue]}) if venue else [self.answers.venue or ""]
-        is_pair = any(re.fullmatch(r".+(USDT|USDC|USD)(_PERP|-SWAP)?", x) for x in names)
+        is_pair = any(re.fullmatch(r".+(USDT|USDC|USD)(_PERP|_\d{6}|-SWAP)?", x) for x in names)
         rule = (
-            r"(?P<base>[A-Z0-9]+?)[-_/]?(?P<quote>USDT|USDC|USD)(?:_PERP|-SWAP)?" if is_pair else r"(?P<base>[A-Z0-9]+)"
+            r"(?P<base>[A-Z0-9]+?)[-_/]?(?P<quote>USDT|USDC|USD)(?:_PERP|_[0-9]{6}|-SWAP)?"
+            if is_pair
+            else r"(?P<base>[A-Z0-9]+)"
         )
         lines = []
         for one in venues:
@@ -454,7 +526,8 @@ class _Proposal:
             lines += [
                 "", "[[instrument]]", f'venue = "{one}"', f"name = '{rule}'",
                 'symbol = "{name}"' if is_pair else 'symbol = "{base}USDT" # the file names coins only',
-                'base = "{base}"', f'quote = "{quote}"', 'contract_type = "linear"',
+                'base = "{base}"', f'quote = "{quote}"',
+                f'contract_type = "{"inverse" if any(_COIN_MARGINED.fullmatch(x) for x in names) else "linear"}"',
             ]  # fmt: skip
         return lines
 

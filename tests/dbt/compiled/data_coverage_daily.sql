@@ -10,6 +10,7 @@ with instruments as (
         sum(present) as present,
         sum(quarantined) as quarantined,
         max(case status when 'missing' then 3 when 'partial' then 2 when 'complete' then 1 else 0 end) as severity,
+        min(reason) filter (where status = 'missing') as missing_reason,
         min(forgotten_on) as forgotten_on
     from staging.stg_coverage
     group by source, table_name, venue, instrument, trade_date
@@ -51,6 +52,7 @@ days as (
             as status,
         array_to_string(min(instrument, 20) filter (where severity = 3), ',')
             as missing_instruments,
+        array_to_string(min(instrument || ' (' || missing_reason || ')', 20) filter (where severity = 3), ',') as missing_reasons,
         min(forgotten_on) as forgotten_on
     from instruments
     group by source, table_name, venue, trade_date
@@ -71,6 +73,7 @@ select
     w.primary_reason,
     w.primary_detail,
     d.missing_instruments,
+    d.missing_reasons,
     d.forgotten_on
 from days as d
 left join worst as w

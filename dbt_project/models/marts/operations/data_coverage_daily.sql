@@ -12,6 +12,7 @@ with instruments as (
         sum(present) as present,
         sum(quarantined) as quarantined,
         max({{ severity }}) as severity,
+        min(reason) filter (where status = 'missing') as missing_reason,
         min(forgotten_on) as forgotten_on
     from {{ ref('stg_coverage') }}
     group by source, table_name, venue, instrument, trade_date
@@ -53,6 +54,9 @@ days as (
             as status,
         {{ first_texts('instrument', 'severity = 3', threshold('missing_instruments_listed')) }}
             as missing_instruments,
+        {{ first_texts(
+            "instrument || ' (' || missing_reason || ')'", 'severity = 3', threshold('missing_instruments_listed')
+        ) }} as missing_reasons,
         min(forgotten_on) as forgotten_on
     from instruments
     group by source, table_name, venue, trade_date
@@ -73,6 +77,7 @@ select
     w.primary_reason,
     w.primary_detail,
     d.missing_instruments,
+    d.missing_reasons,
     d.forgotten_on
 from days as d
 left join worst as w

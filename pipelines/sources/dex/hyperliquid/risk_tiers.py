@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from pipelines.core.errors import SourceFormatError
 from pipelines.extract.venue import Api, Context, Job, Page, Parsed
 from pipelines.sources.dex.hyperliquid.dexes import METAS
 from pipelines.sources.dex.hyperliquid.wire import NAME, info, root_array
@@ -34,8 +35,10 @@ def tiers(page: Page) -> Sequence[Record]:
     records: list[dict[str, Any]] = []
     for exchange in root_array(page):
         if isinstance(exchange, Mapping):
+            if "universe" not in exchange:
+                raise SourceFormatError(f"{NAME}: {page.where}: an exchange without its universe.")
             tables = _tables(exchange)
-            for perpetual in exchange.get("universe") or ():
+            for perpetual in exchange["universe"] or ():
                 facts = {"name": perpetual.get("name"), "isDelisted": perpetual.get("isDelisted")}
                 several = tables.get(perpetual.get("marginTableId")) or [_whole(perpetual)]
                 records += [{**tier, **facts} for tier in several]
