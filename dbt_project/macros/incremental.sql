@@ -19,6 +19,7 @@
         'int_option_chain_by_source': {'same_day': ['option_chain']},
         'int_liquidation_minutes_by_source': {'same_day': ['liquidations']},
         'int_liquidation_bins_by_source': {'same_day': ['liquidations'], 'every_day': ['instruments']},
+        'int_liquidation_distances_by_source': {'same_day': ['liquidations'], 'every_day': ['instruments']},
         'int_candle_marks_by_source': {'same_day': ['candles']},
         'int_liquidation_events_by_source_hourly': {'same_day': ['liquidations']},
         'int_liquidation_totals_by_source_hourly': {'same_day': ['liquidation_totals']},

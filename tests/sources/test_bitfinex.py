@@ -51,6 +51,7 @@ def test_a_negative_amount_is_a_short_closed_where_it_was_acquired(samples_dir: 
         33.255,
     )
     assert row["notional_usd"] == pytest.approx(266.04, rel=1e-12)
+    assert row["entry_price"] == 32.868
     assert row["occurred_at"] == datetime(2024, 1, 27, 22, 51, 59, 788_000)
 
 

@@ -313,6 +313,8 @@ VENUE: Final = Venue(
             description="All executed liquidations of perpetuals; history depth unverified.",
             fetch=fetch_liquidations,
             parse=parse_liquidations,
+            # 2: with the price at which positions were opened.
+            parser_version=2,
             retention=Retention(since=date(2019, 9, 1)),
             partitioning=Partitioning(months="past"),
         ),
