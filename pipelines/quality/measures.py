@@ -191,7 +191,8 @@ def _batch_frame(con: duckdb.DuckDBPyConnection, profile: Profile, batch: GateIn
     )
     large = batch.received >= SMALL_BATCH
     observed: dict[str, Any] = {
-        "accepted_of_received": batch.accepted if batch.received else None,
+        # All rows of an older list of instruments may be those of a newer one that is loaded.
+        "accepted_of_received": batch.accepted + batch.duplicates if batch.received else None,
         "unaccounted": abs(batch.received - batch.accepted - batch.duplicates - batch.quarantined),
         "staged_minus_accepted": abs(staged - batch.accepted),
         "foreign_rows": foreign,

@@ -140,7 +140,7 @@ SHAPE: Final = (
 
 _VOLUME: Final = (
     _at_least("batch_not_empty", "error", "batch", "accepted_of_received",
-            "rows were received but none accepted", low=1),
+            "rows were received but none accepted, nor known already", low=1),
     _at_most("received_reconciles", "error", "batch", "unaccounted",
             "received is not accepted + duplicates + quarantined", high=0),
     _at_most("staged_is_accepted", "error", "batch", "staged_minus_accepted",
