@@ -324,7 +324,7 @@ class Stage:
         )
         execute_with(
             self.con,
-            pl.DataFrame({"landing_id": list(self.ranks), "rank": list(self.ranks.values())}),
+            self._ranked(),
             f"""
             insert into rejected_{table.name}
             with
@@ -352,30 +352,32 @@ class Stage:
 
     def _find_older(self, table: Table) -> None:
         """Leave a loaded row of a merged table as it is where it came from a newer landing, which may have been loaded before."""
-        pending = {landing.landing_id for landing in self.pending}
         key = " and ".join(f"s.{c} = c.{c}" for c in table.key if c != "source")
         same = " and ".join(f"s.{c} is not distinct from c.{c}" for c in table.value_columns) or "true"
-        ranks = {landing: rank for landing, rank in self.ranks.items() if landing not in pending}
         execute_with(
             self.con,
-            pl.DataFrame({"landing_id": list(ranks), "rank": list(ranks.values())}, schema=_RANKS),
-            f"create or replace temp table loaded_rows as select c.*, f.rank as loaded_rank from {table.qualified} as c "
-            "join frame as f using (landing_id) where c.source = ?",
-            [self.source],
-        )
-        execute_with(
-            self.con,
-            pl.DataFrame({"landing_id": list(self.ranks), "rank": list(self.ranks.values())}, schema=_RANKS),
+            self._ranked(),
             f"""
             insert into rejected_{table.name}
             select s._rid, case when {same} then 'duplicate' else 'restated' end, null
             from stage_{table.name} as s
-            join frame as f using (landing_id)
-            join loaded_rows as c on {key}
-            where c.loaded_rank > f.rank and s._rid not in (select rid from rejected_{table.name})
+            join frame as staged on staged.landing_id = s.landing_id
+            join {table.qualified} as c on c.source = ? and {key}
+            join frame as loaded on loaded.landing_id = c.landing_id
+            where
+                loaded.rank > staged.rank
+                and not list_contains(cast(? as varchar[]), c.landing_id)
+                and s._rid not in (select rid from rejected_{table.name})
             """,
+            [self.source, [landing.landing_id for landing in self.pending]],
         )
-        self.con.execute("drop table loaded_rows")
+
+    def _ranked(self) -> pl.DataFrame:
+        """The landings and their ranks: the newest has the highest."""
+        return pl.DataFrame(
+            {"landing_id": list(self.ranks), "rank": list(self.ranks.values())},
+            schema={"landing_id": pl.String(), "rank": pl.Int64()},
+        )
 
     def _suspect_keys(self, table: Table) -> pl.Series:
         """Hashes of keys that may occur twice, found in several passes over part of the hashes to bound the memory."""
@@ -488,9 +490,6 @@ class Stage:
                 f"{self.source}: {table.qualified} grew by {after - before} rows where {accepted} were accepted. "
                 "Nothing was committed; this is a bug in the loader."
             )
-
-
-_RANKS: Final = {"landing_id": pl.String(), "rank": pl.Int64()}
 
 
 def _read(files: Iterable[Path]) -> str:

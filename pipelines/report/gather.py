@@ -174,10 +174,7 @@ def rows_of(con: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] 
 def plain(value: Any) -> Any:
     """A value of DuckDB for JSON."""
     if isinstance(value, float):
-        number = float(rounded(np.array([value]))[0])
-        if np.isnan(number):
-            return None
-        return int(number) if number.is_integer() and abs(number) < 2**53 else number
+        return _plain_number(float(rounded(np.array([value]))[0]))
     if hasattr(value, "isoformat"):
         return value.isoformat()
     return value
@@ -188,10 +185,14 @@ def plain_list(column: pl.Series) -> list[Any]:
     if not column.dtype.is_float():
         return [plain(value) for value in column.to_list()]
     values = rounded(column.cast(pl.Float64).to_numpy().astype(np.float64)).tolist()
-    return [
-        None if value != value else int(value) if value.is_integer() and abs(value) < 2**53 else value
-        for value in values
-    ]
+    return [_plain_number(value) for value in values]
+
+
+def _plain_number(value: float) -> float | None:
+    """A rounded number for JSON: null for NaN, and without a fraction where it has none."""
+    if value != value:
+        return None
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value
 
 
 def columns_of(frame: pl.DataFrame, names: Mapping[str, str]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from pipelines.sources.risk_tiers import RISK_TIERS
 from tests.sources.expected import Window
 from tests.sources.in_process import InProcessApi, context, fetch_pages, rows
 from tests.sources.test_evidence import contract, evidence, parsed
+from tests.sources.venue_case import FeedCase, VenueCase
 from tests.sources.venue_cases import VENUE_CASES
 
 NOW: Final = datetime(2026, 7, 3, 6)
@@ -52,7 +53,7 @@ def test_every_venue_with_risk_limits_has_a_case() -> None:
 
 
 @pytest.mark.parametrize(("case", "feed_case"), CASES, ids=[case.venue for case, _ in CASES])
-def test_the_tiers_of_every_instrument_are_read(case, feed_case) -> None:  # type: ignore[no-untyped-def]
+def test_the_tiers_of_every_instrument_are_read(case: VenueCase, feed_case: FeedCase) -> None:
     venue, market = registry.venue(case.venue), AnalyticMarket()
     feed = venue.feed(RISK_TIERS)
     chosen = [x for x in case.listings if feed_case.of(x)]
