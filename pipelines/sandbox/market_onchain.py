@@ -166,12 +166,13 @@ def logs(asset: str, liquidations: pl.DataFrame) -> list[Log]:
 
 
 def absorptions(asset: str, liquidations: pl.DataFrame) -> list[Log]:
-    """AbsorbCollateral and AbsorbDebt of Compound v3 for every loan that Aave lets be repaid as a whole, so far it is below."""
+    """AbsorbCollateral and AbsorbDebt of Compound v3 for every loan that Aave lets be repaid as a whole, so far it is below; those
+    of less than a dollar are left."""
     reserve = RESERVES[asset]
     block = (pl.col("occurred_at") - pl.lit(GENESIS)).dt.total_seconds() // BLOCK_SECONDS
-    deep = liquidations.filter(pl.col("health_factor") < CLOSE_ALL_BELOW).with_columns(
-        base=pl.col("left_base") * COMET_SHARE,
-        debt=pl.col("left_base") * COMET_SHARE * pl.col("price") * COMET_FACTOR / pl.col("health_factor"),
+    base = pl.col("left_base") * COMET_SHARE
+    deep = liquidations.filter(pl.col("health_factor") < CLOSE_ALL_BELOW, base * pl.col("price") >= 1).with_columns(
+        base=base, debt=base * pl.col("price") * COMET_FACTOR / pl.col("health_factor")
     )
     found = []
     for number, loan, base, debt, price in deep.select(block, "loan", "base", "debt", "price").iter_rows():

@@ -103,7 +103,8 @@ def wire(found: list[Log]) -> pl.DataFrame:
 
 def test_a_loan_far_below_its_threshold_is_absorbed_with_the_debt_it_had(market: SimulatedMarket) -> None:
     loans = market.loans("ETH")
-    deep = loans.filter(pl.col("health_factor") < CLOSE_ALL_BELOW)
+    share = pl.col("left_base") * pl.col("price") * COMET_SHARE
+    deep = loans.filter(pl.col("health_factor") < CLOSE_ALL_BELOW, share >= 1)
     found = absorptions("ETH", loans)
     taken, owed = decode_logs(wire(found[::2]), ABSORB_COLLATERAL), decode_logs(wire(found[1::2]), ABSORB_DEBT)
     assert taken["undecodable"].null_count() + owed["undecodable"].null_count() == len(found)
