@@ -1,9 +1,9 @@
 -- Question: Does open interest move before the price or after it? (H01)
 -- Unit: one row per lag in days (above 0 open interest first, below 0 the price first, 0 together); profiles and assets
 -- are counts, correlations without unit.
--- Trust: a lag says something where it is the best of more profiles than chance has: the band allows for the search over
--- lags and is left by one profile in twenty. Profiles of neighboring months share most of their days: count assets before
--- months.
+-- Trust: a lag says something where it is the best of more profiles than chance has: the band allows for the search
+-- over lags and is left by one profile in twenty. Profiles of neighboring months share most of their days: count assets
+-- before months.
 select
     lag_days,
     count(*) as profiles,
