@@ -4,8 +4,7 @@
 -- Trust: a signal says that its condition was met, not that the hypothesis is true. What could not be known is not in
 -- the answer: ask for state unknown and unknown_reason to see it.
 with worst as (
-    select trade_date - 3 as first_day, trade_date + 3 as last_day
-    from {{ ref('oi_trends_daily') }}
+    select trade_date from {{ ref('oi_trends_daily') }}
     where asset = 'BTC' and quadrant <> 'unknown'
     order by log_return asc
     limit 1
@@ -27,5 +26,5 @@ inner join {{ ref('dim_signal') }} as meaning on signals.signal = meaning.signal
 where
     signals.asset = 'BTC'
     and signals.state = 'on'
-    and signals.trade_date between worst.first_day and worst.last_day
+    and abs(date_diff('day', worst.trade_date, signals.trade_date)) <= 3
 order by signals.trade_date, signals.signal

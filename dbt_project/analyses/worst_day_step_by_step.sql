@@ -3,8 +3,7 @@
 -- Trust: row by row what was known then (available_at); which day was the worst is hindsight. Liquidations are lower
 -- bounds, on the very days that mattered most by most: feeds are throttled hardest when the most happens.
 with worst as (
-    select trade_date - 15 as first_day, trade_date + 15 as last_day
-    from {{ ref('oi_trends_daily') }}
+    select trade_date from {{ ref('oi_trends_daily') }}
     where asset = 'BTC' and quadrant <> 'unknown'
     order by log_return asc
     limit 1
@@ -24,7 +23,7 @@ select
     liquidations.lending_collateral_seized_usd,
     oi.available_at
 from {{ ref('oi_trends_daily') }} as oi
-inner join worst on oi.trade_date between worst.first_day and worst.last_day
+inner join worst on abs(date_diff('day', worst.trade_date, oi.trade_date)) <= 15
 left join {{ ref('funding_regimes_daily') }} as funding
     on oi.asset = funding.asset and oi.trade_date = funding.trade_date
 left join {{ ref('liquidation_comparison_daily') }} as liquidations
