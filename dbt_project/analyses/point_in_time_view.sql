@@ -1,9 +1,13 @@
--- Question: What would a decision at noon of 9 November 2022 UTC have rested on, without a day of hindsight?
+-- Question: What would a decision have rested on at noon (UTC) of the day bitcoin fell most, without hindsight?
 -- Unit: one row per asset: the newest rows that could be known at that instant, and how old they were in hours.
 -- Trust: this is the join for testing ideas on the past: available_at and never trade_date. It holds for the day's
 -- inputs; a source imported later as a file counts with the time its publisher says it appeared.
 with decision as (
-    select timestamp '2022-11-09 12:00:00' as decided_at
+    select cast(trade_date as timestamp) + interval '12' hour as decided_at
+    from {{ ref('oi_trends_daily') }}
+    where asset = 'BTC' and quadrant <> 'unknown'
+    order by log_return asc
+    limit 1
 ),
 
 known as (
@@ -17,7 +21,7 @@ known as (
         oi.oi_zscore_90d
     from {{ ref('oi_trends_daily') }} as oi
     inner join decision on oi.available_at <= decision.decided_at
-    where oi.trade_date > date '2022-10-31'
+    where oi.trade_date > cast(decision.decided_at as date) - 9
     qualify row_number() over (partition by oi.asset order by oi.trade_date desc) = 1
 )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -38,23 +38,33 @@ LAST_DAY: Final = date(2025, 5, 31)
 """The last simulated day, fixed so that equal seeds give equal numbers. The 120 days up to it are four whole months, which
 venues serve in the fewest pages."""
 
+PAST_DAYS: Final = 310
+"""Days before the first fetched one that a vendor's files tell of, by day: with them the windows of a year are full."""
+
 PUBLISHED_AFTER: Final = timedelta(days=9, hours=6)
 """Time of the simulated fetch, after the start of the last day: all archive files are published and final."""
 
 CAPTURED_AT: Final = time(8, 30)
 CAPTURED_DAYS: Final = 100
 """Option chains are captured once a day for this many days: the 90-day windows before the last of them are full."""
+CAPTURED_HOURLY: Final = 2
+"""Last days of which every hour is captured, as a schedule would."""
+CAPTURED: Final[Mapping[str, Sequence[str]]] = {"deribit": ("option_chain",)}
+CAPTURED_ONCE: Final[Mapping[str, Sequence[str]]] = {"bybit": ("risk_tiers",)}
+"""Feeds by venue: captured with each of those instants, and on the first of those days only."""
 
-FETCHED: Final[Sequence[tuple[str, Sequence[str], int]]] = (
+FETCHED: Final[Sequence[tuple[str, Sequence[str], int | None]]] = (
     ("bybit", ("open_interest", "funding", "long_short_ratios", "candles"), 0),
     ("binance_archive", ("um_metrics", "um_candles", "spot_candles", "funding"), 0),
     ("okx", ("funding",), 61),
     ("evm_ethereum", ("aave",), 0),
+    ("evm_ethereum", ("comet",), 31),
     ("deribit", ("funding", "volatility_index"), 0),
     ("deribit", ("liquidations",), CAPTURED_DAYS),
 )
-"""Venue, feeds, and number of last days (0: all): feeds that keep that much history and can be fetched within the demo's time
-under the venue's rate limits. OKX serves three months only, and Deribit allows twenty requests per second."""
+"""Venue, feeds, and number of last days (0: those of the plan, None: the past as well): feeds that keep that much history and can
+be fetched within the demo's time under the venue's rate limits. OKX serves three months only, and Deribit allows twenty requests
+per second."""
 
 EARLY: Final = ("binance_archive", ("um_metrics",), 4)
 """Venue, feeds and days of an early fetch: the file of one day is not yet published, another is replaced later."""
@@ -80,6 +90,11 @@ class Plan:
     def live(self) -> bool:
         return self.seed is None
 
+    @property
+    def begin(self) -> date:
+        """The first day of the past, which a live demo has none of."""
+        return self.first if self.live else self.first - timedelta(days=PAST_DAYS)
+
 
 @dataclass
 class SteppedClock:
@@ -101,7 +116,7 @@ def register(app: typer.Typer) -> None:
 def demo(
     *,
     days: Annotated[int, typer.Option("--days", min=7, max=365, help="Days of history.")] = 120,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same market.")] = 7,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same market.")] = 70,
     keep: Annotated[
         bool, typer.Option("--keep/--fresh", help="Continue with the data of an earlier demo, or start over.")
     ] = True,
@@ -142,12 +157,15 @@ def demo(
             f"simulated market, seed {seed}: {days} days through {last}, {len(ASSETS)} assets, venues on 127.0.0.1"
         )
         clock = SteppedClock(datetime.combine(last, time()) + PUBLISHED_AFTER)
+        from pipelines.sandbox.market_history import MAPPING
+
         with _parsing_dbt(settings), _emulated(settings, plan, clock) as (market, emulated):
-            _capture_daily(emulated, screen, plan, clock)
-            with open_session(emulated, screen, clock=clock) as session:
+            _capture(emulated, screen, plan, clock)
+            with open_session(emulated, screen, clock=clock, mappings=[MAPPING]) as session:
                 _fetch_early(session, plan, clock)
                 _fetch(session, plan)
-                _load_and_build(session)
+                _import_past(session, plan, market)
+                _build(session)
         print_demo(screen, session, market, first=plan.first, last=plan.last, as_json=as_json)
     session.raise_errors()
 
@@ -245,7 +263,7 @@ def _emulated(settings: Settings, plan: Plan, clock: SteppedClock) -> Iterator[t
     from pipelines.sandbox.market import SimulatedMarket
     from pipelines.sandbox.venues import evm
 
-    market = SimulatedMarket(plan.first, plan.last, seed=plan.seed or 0, assets=ASSETS)
+    market = SimulatedMarket(plan.begin, plan.last, seed=plan.seed or 0, assets=ASSETS)
     routes = {
         market_archive.NAME: market_archive.routes(market),
         # Only the portal is emulated; settings that name their own nodes would use those instead.
@@ -270,8 +288,8 @@ def _parsing_dbt(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _capture_daily(settings: Settings, screen: Screen, plan: Plan, clock: SteppedClock) -> None:
-    """Capture Deribit's option chains once per simulated day: captures are of the current state, so the clock is advanced.
+def _capture(settings: Settings, screen: Screen, plan: Plan, clock: SteppedClock) -> None:
+    """Capture what has no history at every instant of _capture_times: captures are of the current state, so the clock is advanced.
 
     A scheduler would start a run for each; this calls the same function, because a hundred runs would mostly be overhead of
     Dagster.
@@ -279,15 +297,27 @@ def _capture_daily(settings: Settings, screen: Screen, plan: Plan, clock: Steppe
     from pipelines.operations.fetch import fetch
 
     before = clock.now
-    days = min(plan.days, CAPTURED_DAYS)
+    times = _capture_times(plan)
     with Bar(screen) as bar:
-        for number in range(days):
-            clock.now = datetime.combine(plan.last - timedelta(days=days - 1 - number), CAPTURED_AT)
-            bar.show("deribit.option_chain", number, days)
-            for report in fetch(settings, "deribit", ["option_chain"], clock=clock):
-                report.raise_failures()
-        bar.line(f"captured deribit.option_chain: {days} days at {CAPTURED_AT:%H:%M}")
+        for number, clock.now in enumerate(times):
+            bar.show("captures", number, len(times))
+            captured = CAPTURED if number else {**CAPTURED, **CAPTURED_ONCE}
+            for venue, feeds in captured.items():
+                for report in fetch(settings, venue, feeds, clock=clock):
+                    report.raise_failures()
+        names = ", ".join(f"{venue}.{name}" for venue, feeds in CAPTURED.items() for name in feeds)
+        bar.line(f"captured {names}: {len(times)} times, of the last {CAPTURED_HOURLY} days every hour")
     clock.now = before
+
+
+def _capture_times(plan: Plan) -> list[datetime]:
+    """CAPTURED_AT of every day, and of the last days the same minute of every hour."""
+    days = [plan.last - timedelta(days=back) for back in reversed(range(min(plan.days, CAPTURED_DAYS)))]
+    daily, hourly = days[:-CAPTURED_HOURLY], days[-CAPTURED_HOURLY:]
+    return [
+        *(datetime.combine(day, CAPTURED_AT) for day in daily),
+        *(datetime.combine(day, time(hour, CAPTURED_AT.minute)) for day in hourly for hour in range(24)),
+    ]
 
 
 def _fetch_early(session: Session, plan: Plan, clock: SteppedClock) -> None:
@@ -313,19 +343,42 @@ def _fetch(session: Session, plan: Plan) -> None:
         _run(session, plan, venue, feeds, newest)
 
 
-def _run(session: Session, plan: Plan, venue: str, feeds: Sequence[str], newest: int) -> None:
+def _run(session: Session, plan: Plan, venue: str, feeds: Sequence[str], newest: int | None) -> None:
     from pipelines.defs.jobs import fetch_job
     from pipelines.defs.venues import step_name
 
-    first = max(plan.first, plan.last - timedelta(days=newest - 1)) if newest else plan.first
+    first = plan.begin if newest is None else plan.first
+    if newest:
+        first = max(first, plan.last - timedelta(days=newest - 1))
     config = {
         "feeds": list(feeds), "first": str(first), "last": str(plan.last), "assets": list(ASSETS), "again": False,
     }  # fmt: skip
     session.run(fetch_job(venue), config={"ops": {step_name(venue, "daily"): {"config": config}}})
 
 
+def _import_past(session: Session, plan: Plan, market: SimulatedMarket) -> None:
+    """Import the vendor's files as a user would, and load everything that was fetched."""
+    import tempfile
+
+    from pipelines.defs.common import raw_key
+    from pipelines.defs.jobs import INGEST_FILES
+    from pipelines.sandbox.market_history import DATA_SET, write_history
+
+    with tempfile.TemporaryDirectory(dir=session.settings.scratch_dir) as folder:
+        files = write_history(market, Path(folder), own_history_from=plan.first)
+        key = raw_key(DATA_SET)
+        config = {"ops": {key.to_python_identifier(): {"config": {"files": [str(path) for path in files]}}}}
+        session.run(INGEST_FILES, assets=[key, *session.clean_keys()], config=config)
+
+
 def _load_and_build(session: Session) -> None:
-    from pipelines.defs.jobs import BUILD, LOAD
+    from pipelines.defs.jobs import LOAD
 
     session.run(LOAD)
+    _build(session)
+
+
+def _build(session: Session) -> None:
+    from pipelines.defs.jobs import BUILD
+
     session.run(BUILD)

@@ -214,10 +214,15 @@ class SimulatedMarket:
     @cached_property
     def chain(self) -> ChainMarket:
         """The chain with the liquidations of loans against the market's assets."""
-        from pipelines.sandbox.market_onchain import RESERVES, logs
+        from pipelines.sandbox.market_onchain import RESERVES, absorptions, logs
         from pipelines.sandbox.venues.evm import ChainMarket
 
-        chain_logs = [log for asset in self.assets if asset in RESERVES for log in logs(asset, self.loans(asset))]
+        loans = {asset: self.loans(asset) for asset in self.assets if asset in RESERVES}
+        chain_logs = [
+            log
+            for asset, liquidated in loans.items()
+            for log in (*logs(asset, liquidated), *absorptions(asset, liquidated))
+        ]
         return ChainMarket(logs=chain_logs, stream_blocks=STREAM_BLOCKS)
 
     def _of(self, kind: Kind, listing: Listing) -> list[Episode]:

@@ -56,6 +56,18 @@ DEBT_DECIMALS: Final = 6
 LIQUIDATION_CALL: Final = "0xe413a321e8681d831f4dbccbca790d2952b56f977908e45be37335533e005286"
 LIQUIDATOR: Final = "0x" + "11" * 20
 
+COMET: Final = "0xc3d688b66703497daa19211eedff47f25384cdc3"
+"""Compound v3 on Ethereum, the market that lends USDC."""
+COMET_SHARE: Final = 0.1
+"""Collateral of a loan there, relative to that of the loan on Aave that is liquidated at the same time."""
+COMET_FACTOR: Final = 0.895
+"""Compound v3: the debt of an account at which it is absorbed, as a fraction of the value of its ether. A price that falls further
+before anybody acts leaves debt beyond the collateral: bad debt."""
+COMET_DECIMALS: Final = 8
+"""Of the dollars that its events state."""
+ABSORB_COLLATERAL: Final = "0x9850ab1af75177e4a9201c65a2cf7976d5d28e40ef63494b44366f86b2f9412e"
+ABSORB_DEBT: Final = "0x1547a878dc89ad3c367b6338b4be6a65a5dd74fb77ae044da1e8747ef1f4f62f"
+
 
 @dataclass(frozen=True)
 class Risk:
@@ -151,6 +163,30 @@ def logs(asset: str, liquidations: pl.DataFrame) -> list[Log]:
         )
         for number, loan, debt, collateral in rows
     ]
+
+
+def absorptions(asset: str, liquidations: pl.DataFrame) -> list[Log]:
+    """AbsorbCollateral and AbsorbDebt of Compound v3 for every loan that Aave lets be repaid as a whole, so far it is below; those
+    of less than a dollar are left."""
+    reserve = RESERVES[asset]
+    block = (pl.col("occurred_at") - pl.lit(GENESIS)).dt.total_seconds() // BLOCK_SECONDS
+    base = pl.col("left_base") * COMET_SHARE
+    deep = liquidations.filter(pl.col("health_factor") < CLOSE_ALL_BELOW, base * pl.col("price") >= 1).with_columns(
+        base=base, debt=base * pl.col("price") * COMET_FACTOR / pl.col("health_factor")
+    )
+    found = []
+    for number, loan, base, debt, price in deep.select(block, "loan", "base", "debt", "price").iter_rows():
+        tx_hash = "0x" + hashlib.sha256(f"absorption {asset} {loan}".encode()).hexdigest()
+        index = (10 + list(RESERVES).index(asset)) * 1_000_000 + 2 * loan
+        account = tuple(f"0x{_word(address)}" for address in (LIQUIDATOR, _borrower(f"{asset} absorbed", loan)))
+        taken = f"0x{_word(_raw(base, reserve.decimals))}{_word(_raw(base * price, COMET_DECIMALS))}"
+        owed = f"0x{_word(_raw(debt, DEBT_DECIMALS))}{_word(_raw(debt, COMET_DECIMALS))}"
+        topics = (ABSORB_COLLATERAL, *account, f"0x{_word(reserve.token)}")
+        found += [
+            Log(number, index, COMET, topics, taken, tx_hash),
+            Log(number, index + 1, COMET, (ABSORB_DEBT, *account), owed, tx_hash),
+        ]
+    return found
 
 
 def _word(value: int | str) -> str:

@@ -10,7 +10,9 @@ import importlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from datetime import datetime
+from functools import cache, lru_cache, partial
+from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
@@ -31,7 +33,7 @@ from pipelines.extract.landing import Landing, LandingStore, Parser
 from pipelines.extract.listening import heard_of
 from pipelines.extract.pack import Pack
 from pipelines.extract.stream import Stream
-from pipelines.extract.venue import Capture, Context, Feed, Job, Span, Venue
+from pipelines.extract.venue import Capture, Context, Feed, Job, Parse, Span, Venue
 from pipelines.sources.account import Account
 from pipelines.sources.asset_class import without_coin
 from pipelines.sources.chain.evm.chains import CHAINS
@@ -69,6 +71,9 @@ VENUES: Final[Mapping[str, str]] = {
     "phemex": "pipelines.sources.cex.phemex",
 }
 """Venues by name: the module that defines VENUE, or "module:NAME" where one module defines several venues."""
+
+LISTS_KEPT: Final = 256
+"""Lists of instruments that a process keeps once it has read them: each fetch looks at all of a venue."""
 
 
 @dataclass(frozen=True)
@@ -310,13 +315,11 @@ def instrument_history(store: LandingStore, venue: Venue) -> InstrumentHistory:
             previous, digest = digest, landing.request.get("content")
             if digest is not None and digest == previous:
                 continue
-            context = Context(venue.name, landing.fetched_at, span_of(landing), InstrumentHistory.none())
             try:
-                frames = [
-                    parsed.rows
-                    for parsed in feed.parse(list(Pack(landing.path).pages()), context)
-                    if parsed.table == INSTRUMENTS
-                ]
+                pack = landing.path.stat()
+                frames = _listed(
+                    feed.parse, venue.name, landing.path, landing.fetched_at, span_of(landing), pack.st_size, pack.st_mtime_ns
+                )  # fmt: skip
             except BaseException as error:
                 if not is_fault_of_bytes(error):
                     raise
@@ -325,6 +328,15 @@ def instrument_history(store: LandingStore, venue: Venue) -> InstrumentHistory:
             yield from ((landing, frame) for frame in frames)
 
     return InstrumentHistory(read)
+
+
+@lru_cache(maxsize=LISTS_KEPT)
+def _listed(
+    parse: Parse, venue_name: str, path: Path, fetched_at: datetime, span: Span, size: int, changed: int
+) -> tuple[pl.DataFrame, ...]:
+    """Instruments of one landing. `size` and `changed` are those of its pack: one that was replaced is read again."""
+    context = Context(venue_name, fetched_at, span, InstrumentHistory.none())
+    return tuple(part.rows for part in parse(list(Pack(path).pages()), context) if part.table == INSTRUMENTS)
 
 
 def answer_reader(store: LandingStore, contract: Contract, venue: Venue, feed: Feed) -> AnswerReader:

@@ -42,7 +42,8 @@ COLUMNS: Mapping[str, Mapping[str, Any]] = {
     },
     "intermediate.int_candles_daily": {
         "venue": pl.String, "instrument": pl.String, "asset": pl.String, "market": pl.String, "trade_date": pl.Date,
-        "volume_base": pl.Float64, "volume_usd": pl.Float64, "source": pl.String, "available_at": pl.Datetime("us"),
+        "volume_base": pl.Float64, "volume_usd": pl.Float64, "taker_buy_base": pl.Float64, "taker_buy_usd": pl.Float64,
+        "day_completeness": pl.Float64, "source": pl.String, "available_at": pl.Datetime("us"),
     },
     "intermediate.int_funding_settlements": {
         "venue": pl.String, "asset": pl.String, "settled_at": pl.Datetime("us"), "trade_date": pl.Date,
@@ -180,6 +181,9 @@ def _prices(world: MarketModel, random_: random.Random, closes: Mapping[str, lis
                             # Too little, now and then, for the change of open interest; for a day nothing at all.
                             "volume_base": 0.0 if n == 222 else 3 * traded,
                             "volume_usd": traded,
+                            "taker_buy_base": 0.0 if n == 222 else 1.5 * traded,
+                            "taker_buy_usd": traded / 2,
+                            "day_completeness": 1.0,
                             "source": f"files.{venue}_candles",
                             "available_at": known_after(day(n)),
                         }

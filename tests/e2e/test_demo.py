@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from typer.testing import CliRunner
 
@@ -21,6 +22,7 @@ from pipelines.core.errors import VenueUnavailableError
 from pipelines.core.settings import PROJECT_ROOT, Settings
 from pipelines.extract.pack import Pack
 from pipelines.operations.as_of import rebuild_as_of
+from pipelines.operations.examples import load_examples
 from pipelines.operations.trace import trace_landing, trace_row
 from scripts import report_pictures
 from tests.e2e.as_of_fixture import compare_known
@@ -117,6 +119,29 @@ class TestDemo:
         findings = [one for one in shown["quality"] if one["by"] == "gate"]
         assert [one["says"] for one in findings] == ["open_interest.oi_base_day_jump (warn)"]
         assert findings[0]["of"] == "bybit.open_interest"
+
+    def test_it_shows_what_the_marts_can_say(self, home: Path, shown: dict[str, Any]) -> None:
+        """At most one column in twenty is null in all rows, every signal is known on some day and every example has an answer."""
+        assert shown["faults"] == []
+        with duckdb.connect(Settings(home=home / "demo").published_database, read_only=True) as con:
+            columns = con.execute(
+                "select table_schema, table_name, column_name from information_schema.columns "
+                "where table_schema in ('marts', 'history')"
+            ).fetchall()
+            empty = [
+                ".".join(column) for column in columns
+                if con.execute('select count("{2}") from {0}.{1}'.format(*column)).fetchone() == (0,)
+            ]  # fmt: skip
+            assert len(columns) > 1000
+            assert len(empty) <= len(columns) / 20, empty
+            unknown = "select signal from marts.signals_daily group by signal having count_if(state <> 'unknown') = 0"
+            assert con.execute(unknown).fetchall() == []
+            silent = [
+                name
+                for name, one in load_examples(PROJECT_ROOT / "dbt_project").items()
+                if not con.execute(one.query).fetchall()
+            ]
+            assert silent == []
 
     def test_its_queries_run(self, shown: dict[str, Any]) -> None:
         for query in shown["queries"]:

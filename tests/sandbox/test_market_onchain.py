@@ -10,11 +10,24 @@ import polars as pl
 import pytest
 
 from pipelines.sandbox.market import SimulatedMarket
-from pipelines.sandbox.market_onchain import BONUS, CLOSE_ALL_BELOW, CUT, CUT_AT, POOL, RESERVES, logs
+from pipelines.sandbox.market_onchain import (
+    BONUS,
+    CLOSE_ALL_BELOW,
+    COMET,
+    COMET_FACTOR,
+    COMET_SHARE,
+    CUT,
+    CUT_AT,
+    POOL,
+    RESERVES,
+    absorptions,
+    logs,
+)
 from pipelines.sandbox.market_paths import STEP
-from pipelines.sandbox.venues.evm import BLOCK_SECONDS, GENESIS
+from pipelines.sandbox.venues.evm import BLOCK_SECONDS, GENESIS, Log
 from pipelines.sources.chain.evm.aave import LIQUIDATION_CALL
 from pipelines.sources.chain.evm.abi import decode_logs
+from pipelines.sources.chain.evm.comet import ABSORB_COLLATERAL, ABSORB_DEBT
 from pipelines.sources.chain.evm.contracts import contracts_of
 
 FIRST, LAST = date(2025, 2, 1), date(2025, 5, 31)
@@ -80,17 +93,37 @@ def test_a_threshold_cut_liquidates_without_a_price_move(market: SimulatedMarket
     assert (after["health_factor"] > (1 - CUT) * 0.95).all()
 
 
-def test_liquidations_are_logs_that_the_decoder_reads(market: SimulatedMarket) -> None:
-    loans = market.loans("ETH").head(200)
-    frame = pl.DataFrame(
-        [
-            (x.address, str(list(x.topics)), x.data, hex(x.block), x.transaction, hex(x.index))
-            for x in logs("ETH", loans)
-        ],
+def wire(found: list[Log]) -> pl.DataFrame:
+    return pl.DataFrame(
+        [(x.address, str(list(x.topics)), x.data, hex(x.block), x.transaction, hex(x.index)) for x in found],
         schema=["address", "topics", "data", "blockNumber", "transactionHash", "logIndex"],
         orient="row",
     )
-    read = decode_logs(frame, LIQUIDATION_CALL)
+
+
+def test_a_loan_far_below_its_threshold_is_absorbed_with_the_debt_it_had(market: SimulatedMarket) -> None:
+    loans = market.loans("ETH")
+    share = pl.col("left_base") * pl.col("price") * COMET_SHARE
+    deep = loans.filter(pl.col("health_factor") < CLOSE_ALL_BELOW, share >= 1)
+    found = absorptions("ETH", loans)
+    taken, owed = decode_logs(wire(found[::2]), ABSORB_COLLATERAL), decode_logs(wire(found[1::2]), ABSORB_DEBT)
+    assert taken["undecodable"].null_count() + owed["undecodable"].null_count() == len(found)
+    assert taken.height == owed.height == deep.height > 50
+    assert set(taken["address"]) == {COMET} <= {one.address for one in contracts_of("compound_v3")["ethereum"]}
+    base = deep["left_base"].to_numpy() * COMET_SHARE
+    np.testing.assert_allclose(taken["collateral_absorbed"].cast(pl.Float64).to_numpy() / 1e18, base, atol=1e-10)
+    debt = base * deep["price"].to_numpy() * COMET_FACTOR / deep["health_factor"].to_numpy()
+    np.testing.assert_allclose(owed["usd_value"].cast(pl.Float64).to_numpy() / 1e8, debt, atol=1e-7)
+    worth = taken["usd_value"].cast(pl.Float64).to_numpy() / 1e8
+    # Who is absorbed below COMET_FACTOR leaves bad debt.
+    np.testing.assert_array_equal(debt > worth, deep["health_factor"].to_numpy() < COMET_FACTOR)
+    assert list(taken["borrower"]) == list(owed["borrower"])
+    assert [log.tx_hash for log in found[::2]] == [log.tx_hash for log in found[1::2]]
+
+
+def test_liquidations_are_logs_that_the_decoder_reads(market: SimulatedMarket) -> None:
+    loans = market.loans("ETH").head(200)
+    read = decode_logs(wire(logs("ETH", loans)), LIQUIDATION_CALL)
     assert read["undecodable"].null_count() == read.height
     assert set(read["address"]) == {POOL} <= {contract.address for contract in contracts_of("aave_v3")["ethereum"]}
     amounts = read["liquidated_collateral_amount"].cast(pl.Float64) / 1e18

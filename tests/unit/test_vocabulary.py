@@ -42,7 +42,7 @@ REFUSED = {
         r"|concentration_of_open_interest|cost_of_holding_a_long|crowd_against_whales_and_options|crowding_of_an_asset"
         r"|does_open_interest_lead_the_price|exchange_beside_lending|extremes_of_account_long_share|gaps_and_their_reasons"
         r"|hours_of_liquidations|how_often_each_signal_speaks|open_interest_in_dollars_and_in_coins"
-        r"|systemic_risk_and_what_followed|what_was_known_at_an_instant)\b"
+        r"|november_2022_step_by_step|systemic_risk_and_what_followed|what_was_known_at_an_instant)\b"
     ),
 }  # fmt: skip
 

@@ -20,6 +20,12 @@ select
     max(closed_at) filter (where coalesce(volume_base, 1) > 0) as last_traded_at,
     sum(volume_base) as volume_base,
     sum(volume_quote) as volume_quote,
+    -- What takers bought of a day is known where it is of every candle; at the candle's average price.
+    case when count(taker_buy_base) = count(*) then sum(taker_buy_base) end as taker_buy_base,
+    case
+        when count(taker_buy_base) = count(*)
+            then sum(taker_buy_base * coalesce(volume_quote / nullif(volume_base, 0), close))
+    end as taker_buy_quote,
     cast(count(*) as bigint) as periods_present,
     max(available_at) as available_at,
     trade_date

@@ -1,7 +1,14 @@
--- Question: What did each series say, day by day, while an exchange collapsed in November 2022? (H03, H10, H13)
+-- Question: What did each series say, day by day, around the day on which bitcoin fell most? (H03, H10, H13)
 -- Unit: one row per day for bitcoin; prices and amounts in US dollars, growth and rates fractions, states as words.
--- Trust: row by row what was known then (available_at), no hindsight. Liquidations are lower bounds, on the very days
--- that mattered most by most: feeds are throttled hardest when the most happens.
+-- Trust: row by row what was known then (available_at); which day was the worst is hindsight. Liquidations are lower
+-- bounds, on the very days that mattered most by most: feeds are throttled hardest when the most happens.
+with worst as (
+    select trade_date from {{ ref('oi_trends_daily') }}
+    where asset = 'BTC' and quadrant <> 'unknown'
+    order by log_return asc
+    limit 1
+)
+
 select
     oi.trade_date,
     oi.close_usd,
@@ -16,9 +23,10 @@ select
     liquidations.lending_collateral_seized_usd,
     oi.available_at
 from {{ ref('oi_trends_daily') }} as oi
+inner join worst on abs(date_diff('day', worst.trade_date, oi.trade_date)) <= 15
 left join {{ ref('funding_regimes_daily') }} as funding
     on oi.asset = funding.asset and oi.trade_date = funding.trade_date
 left join {{ ref('liquidation_comparison_daily') }} as liquidations
     on oi.asset = liquidations.asset and oi.trade_date = liquidations.trade_date
-where oi.asset = 'BTC' and oi.trade_date between date '2022-11-01' and date '2022-11-30'
+where oi.asset = 'BTC'
 order by oi.trade_date
