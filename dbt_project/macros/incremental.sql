@@ -102,12 +102,13 @@
 
 {#- Hooks of the folder, see dbt_project.yml. -#}
 {% macro delete_stale_partitions() -%}
-    {%- if is_incremental() -%}
+    {%- if is_incremental() and target.type == 'duckdb' -%}
     delete from {{ this }} where {{ needs_rebuild(this.name, 'trade_date') }}
     {%- endif -%}
 {%- endmacro %}
 
 {% macro save_watermark() -%}
+    {%- if target.type == 'duckdb' -%}
     insert into {{ source('ops', 'model_watermarks') }} (model, load_seq, built_at)
     select '{{ this.name }}', l.load_seq, cast(current_timestamp as timestamp)
     from (select coalesce(max(load_seq), 0) as load_seq from {{ source('ops', 'loads') }}) as l
@@ -115,4 +116,5 @@
         (select max(w.load_seq) from {{ source('ops', 'model_watermarks') }} as w where w.model = '{{ this.name }}'),
         -1
     )
+    {%- endif -%}
 {%- endmacro %}
