@@ -25,7 +25,7 @@
 
 {% macro is_wholly_affected(model_name) -%}
     {%- if not execute -%}{{ return(false) }}{%- endif -%}
-    {%- set found = run_query('select case when ' ~ needs_full_rebuild(model_name) ~ ' then 1 else 0 end as is_affected') -%}
+    {%- set found = run_query('select case when ' ~ needs_full_rebuild(model_name) ~ ' then 1 else 0 end as affected') -%}
     {{ return(found.columns[0].values()[0] == 1) }}
 {%- endmacro %}
 
