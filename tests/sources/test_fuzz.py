@@ -25,7 +25,6 @@ from tests.sources.fuzz_fixture import (
     Read,
     answers,
     changed,
-    context,
     contract,
     mutated,
     read,
@@ -44,8 +43,8 @@ FOUND: Final[tuple[tuple[str, int], ...]] = ()
 
 def check(source: str, pages: list[Page]) -> Read | None:
     """What is made of pages, None if they are unreadable; checks what holds for any bytes."""
-    case, feed = FEEDS[source]
-    found = reader(source).unreadable(pages, context(source).span, case.now)
+    fuzzed = FEEDS[source]
+    found = reader(source).unreadable(pages, fuzzed.span, fuzzed.now)
     assert all(isinstance(error, SourceFormatError) for error in found.values())
     assert set(found) <= {page.subject for page in pages}
     if found:
@@ -54,7 +53,7 @@ def check(source: str, pages: list[Page]) -> Read | None:
         made = read(source, pages)
     except SourceFormatError:
         # Of a file whose checksum was compared, only the beginning is read when it is fetched.
-        assert feed.sample is not None
+        assert fuzzed.feed.sample is not None
         return None
     counts = made.counts
     assert counts.unnamed == 0
@@ -62,7 +61,7 @@ def check(source: str, pages: list[Page]) -> Read | None:
     for name, rows in made.rows.items():
         table = contract().table(name)
         if table.day_column and not table.merge and rows.height:
-            assert rows[table.day_column].is_between(FIRST_TIME, case.now + LONGEST_AHEAD).all(ignore_nulls=True)
+            assert rows[table.day_column].is_between(FIRST_TIME, fuzzed.now + LONGEST_AHEAD).all(ignore_nulls=True)
     return made
 
 

@@ -135,9 +135,9 @@ def test_records_are_numbered_and_counted_through_all_parts(monkeypatch: pytest.
         oi_page("SOLUSDT", "6"),
     ]
     context = Context(case.venue, case.now, Span.of_days(date(2026, 6, 15), date(2026, 6, 15)), instruments(case.venue))
-    for of_reading, of_records in ((reading.PART_BYTES, records.PART_BYTES), (0, 0)):
-        monkeypatch.setattr(reading, "PART_BYTES", of_reading)
-        monkeypatch.setattr(records, "PART_BYTES", of_records)
+    for size in (records.PART_BYTES, 0):
+        for module in (reading, records):
+            monkeypatch.setattr(module, "PART_BYTES", size)
         account = Account()
         parsed = list(read_pages(contract(), feed, pages, context, account))
         lines = [line for one in parsed for line in one.rows["_line"].to_list()]
@@ -146,7 +146,7 @@ def test_records_are_numbered_and_counted_through_all_parts(monkeypatch: pytest.
         ]
         assert (lines, rejects) == ([1, 2, 3, 5, 6], [(4, "openInterest")])
         assert (account.total().accepted, account.total().rejected, account.total().received) == (5, 1, 6)
-        assert len(parsed) == (1 if of_reading else 3)
+        assert len(parsed) == (1 if size else 3)
 
 
 def test_a_field_is_retyped_where_no_part_has_a_readable_cell(monkeypatch: pytest.MonkeyPatch) -> None:

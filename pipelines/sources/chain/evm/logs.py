@@ -15,7 +15,7 @@ from pipelines.core.errors import SourceFormatError
 from pipelines.extract.venue import Page, Span
 from pipelines.sources.account import LINE, count_page, leave_out
 from pipelines.sources.chain.evm.abi import LOG_COLUMNS
-from pipelines.sources.chain.portal import PORTAL, BlockRange, Portal
+from pipelines.sources.chain.portal import PORTAL, BlockRange, Portal, blocks_of
 from pipelines.sources.records import from_seconds
 
 FIELDS: Final = {
@@ -131,11 +131,12 @@ def read_logs(pages: Iterable[Page]) -> pl.DataFrame:
     frame = _frame(columns)
     # Until a parser makes a row or a reject of it: registries, lists and copies say how other logs are read.
     leave_out(frame, "looked_up")
-    return frame
+    # A log that was answered twice is one: what is added up within a transaction would double.
+    return frame.unique(LOG_COLUMNS, keep="first", maintain_order=True)
 
 
 def _read_stream(page: Page, columns: _Columns) -> None:
-    for block in page.json_lines():
+    for block in blocks_of(page, "logs"):
         logs = block.get("logs")
         if logs:
             count = len(logs)
