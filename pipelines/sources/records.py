@@ -223,6 +223,11 @@ def _stamp(record: Record, key: Key) -> int | None:
         return None
 
 
+def with_facts(record: Record, **facts: Any) -> Record:
+    """The record with further fields. One that is no object stays what it is, and is rejected when its fields are read."""
+    return {**record, **facts} if isinstance(record, Mapping) else record
+
+
 PLACE: Final = "place"
 
 

@@ -247,6 +247,42 @@ def doubled(content: Any) -> Any:
     return mapped(content, twice)
 
 
+PLAIN: Final = re.compile(r"-?\d{1,15}(\.\d+)?")
+
+
+def as_text(value: Any) -> Any:
+    return repr(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def as_number(value: Any) -> Any:
+    return (
+        orjson.loads(value)
+        if isinstance(value, str) and PLAIN.fullmatch(value) and value == value.lstrip("0")
+        else value
+    )
+
+
+def as_decimal(value: Any) -> Any:
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53 else value
+
+
+def with_odd_records(value: Any) -> Any:
+    """A list of records with one of another kind behind them, and one that is none."""
+    has_records = isinstance(value, list) and value and all(isinstance(one, dict) for one in value)
+    return [*value, {"kind": "odd"}, None] if has_records else value
+
+
+FORMS: Final[Mapping[str, Mutation]] = {
+    name: of_json(partial(mapped, change=change))
+    for name, change in (
+        ("numbers as texts", as_text),
+        ("texts as numbers", as_number),
+        ("whole numbers as decimals", as_decimal),
+        ("odd records among the others", with_odd_records),
+    )
+}
+"""The same values in another form, as venues have changed it, or beside records of another kind."""
+
 STAMPS: Final[Mapping[str, Mutation]] = {
     "stamps times 1000": of_stamps(scaled(1000)),
     "stamps by 1000": of_stamps(scaled(0.001)),
