@@ -101,7 +101,7 @@ def trove_liquidated(number: int) -> Log:
 
 def fluid_logs(number: int) -> list[Log]:
     collateral, debt, vault = 3 * 10**20, 7_500_000_000, fluid.VAULT
-    moved = {"block": NOON + number, "tx_hash": f"0x{number:064x}"}
+    moved: dict[str, Any] = {"block": NOON + number, "tx_hash": f"0x{number:064x}"}
     return [
         fluid.operated(vault, fluid.USDC, borrow=-debt, index=2, **moved),
         fluid.operated(vault, WETH, supply=-collateral, index=3, **moved),

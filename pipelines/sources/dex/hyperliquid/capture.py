@@ -38,7 +38,7 @@ def contexts(page: Page) -> Sequence[Record]:
     try:
         meta, states = page.json()
         return [
-            with_facts(state, **named) if isinstance(named, Mapping) else None
+            with_facts(state, **named) if isinstance(named, Mapping) else {}
             for named, state in zip(meta["universe"], states, strict=True)
         ]
     except (KeyError, TypeError, ValueError) as error:
