@@ -37,23 +37,24 @@ from tests.sources.test_evm_events import (
 
 DAY: Final = Span.of_days(date(2025, 11, 1), date(2025, 11, 1))
 NOON: Final = block_of(datetime(2025, 11, 1, 12))
-AFTER: Final = datetime(2025, 11, 3, 6)
+AFTER: Final = datetime(2025, 11, 4, 6)
 MOST_BLOCKS: Final = 10_000_000
 """Of a stream: announcements of years are few answers."""
 
 
 @dataclass(frozen=True)
 class ChainCase:
-    """A feed, and the answers of `routes` about `subject` in DAY, asked for AFTER it."""
+    """A feed, and the answers of `routes` about `subject` in DAY, asked for `now`."""
 
     venue: str
     feed: str
     routes: Sequence[Route]
     market: MarketModel
     subject: str = WHOLE_VENUE
+    now: datetime = AFTER
 
     def api(self) -> InProcessApi:
-        return InProcessApi(self.routes, self.market, AFTER)
+        return InProcessApi(self.routes, self.market, self.now)
 
     def pages(self) -> list[Page]:
         feed = registry.venue(self.venue).feed(self.feed)

@@ -24,7 +24,7 @@ from pipelines.sources import registry
 from pipelines.sources.account import Account, Counts
 from pipelines.sources.instruments import TURNOVER, InstrumentHistory
 from pipelines.sources.reading import AnswerReader, read_pages
-from tests.sources.chain_cases import AFTER, CHAIN_CASES, DAY, ChainCase
+from tests.sources.chain_cases import CHAIN_CASES, DAY, ChainCase
 from tests.sources.in_process import fetch_pages
 from tests.sources.test_pages import in_process_api, instruments
 from tests.sources.venue_case import VenueCase
@@ -52,7 +52,7 @@ def of_exchange(case: VenueCase, feed: Feed) -> Fuzzed:
 
 def of_chain(case: ChainCase) -> Fuzzed:
     feed = registry.venue(case.venue).feed(case.feed)
-    return Fuzzed(case.venue, feed, DAY, AFTER, case.pages, InstrumentHistory.none)
+    return Fuzzed(case.venue, feed, DAY, case.now, case.pages, InstrumentHistory.none)
 
 
 def span_of(case: VenueCase, feed: Feed) -> Span:
