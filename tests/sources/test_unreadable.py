@@ -41,7 +41,7 @@ class Fetching:
     """Fetches a daily feed of a case from its emulator, in-process, with answers that may be changed."""
 
     settings: Settings
-    case: VenueCase
+    case: VenueCase | ChainCase
     feed_name: str
 
     def __post_init__(self) -> None:
@@ -49,6 +49,11 @@ class Fetching:
         self.feed = self.venue.feed(self.feed_name)
         self.store = LandingStore(self.settings.root)
         self.now = self.case.now
+
+    @property
+    def exchange(self) -> VenueCase:
+        assert isinstance(self.case, VenueCase)
+        return self.case
 
     def clock(self) -> datetime:
         self.now += timedelta(microseconds=1)
@@ -59,16 +64,18 @@ class Fetching:
         feed = self.venue.feed(INSTRUMENTS)
         start = self.case.now.replace(hour=0)
         slot = Partition(f"{start:%Y-%m-%d}", "0000", Span(start, start + timedelta(days=1)))
-        report = asyncio.run(self._fetch(feed, in_process_api(self.case), [slot], lambda span: {"*": Job("*", span)}))
+        report = asyncio.run(
+            self._fetch(feed, in_process_api(self.exchange), [slot], lambda span: {"*": Job("*", span)})
+        )
         report.raise_failures()
 
     def fetch(self, day: date, change: Callable[[bytes], bytes] | None = None) -> FetchReport:
         """Fetch a day; the answers about every other subject are changed."""
-        history = InstrumentHistory(lambda: [(self.store.all()[0], instruments(self.case.venue))])
-        jobs = jobs_of(self.feed, lambda: (history, self.case.assets))
+        history = InstrumentHistory(lambda: [(self.store.all()[0], instruments(self.exchange.venue))])
+        jobs = jobs_of(self.feed, lambda: (history, self.exchange.assets))
         partitions = plan_days(self.feed, day, day, now=self.now, landed=[])
         subjects = sorted(jobs(partitions[0].span))[::2]
-        api: Api = in_process_api(self.case)
+        api: Api = in_process_api(self.exchange)
         if change is not None:
             api = ChangedApi(api, change, subjects)
         return asyncio.run(self._fetch(self.feed, api, partitions, jobs))
@@ -97,16 +104,15 @@ class Fetching:
 class ChainFetching(Fetching):
     """The same of a chain's feed, which has one subject and no instruments."""
 
-    case: ChainCase  # type: ignore[assignment]
-
     def instruments(self) -> None:
         """Nothing is listed."""
 
     def fetch(self, day: date, change: Callable[[bytes], bytes] | None = None) -> FetchReport:
         partitions = plan_days(self.feed, day, day, now=self.now, landed=[])
-        subject = self.case.subject
-        api: Api = self.case.api() if change is None else ChangedApi(self.case.api(), change, [WHOLE_VENUE, subject])
-        return asyncio.run(self._fetch(self.feed, api, partitions, lambda span: {subject: Job(subject, span)}))
+        assert isinstance(self.case, ChainCase)
+        api, subject = self.case.api(), self.case.subject
+        asked: Api = api if change is None else ChangedApi(api, change, [WHOLE_VENUE, subject])
+        return asyncio.run(self._fetch(self.feed, asked, partitions, lambda span: {subject: Job(subject, span)}))
 
 
 CHAIN_FEEDS: Final = ("evm_ethereum.aave", "kamino.liquidations", "hyperliquid_fills.liquidations", "defillama.prices")
@@ -157,14 +163,16 @@ def test_a_day_of_wrong_answers_heals_and_leaves_the_others_as_they_are(settings
     venue, feed = list(ONE_OF_EACH.items())[number]
     case = next(case for case in VENUE_CASES if case.venue == venue)
     homes = [settings.model_copy(update={"home": settings.root / kind}) for kind in ("good", "bad")]
-    day_of_wrong_answers(*(Fetching(home, case, feed) for home in homes), case.day, number)
+    undisturbed, there = (Fetching(home, case, feed) for home in homes)
+    day_of_wrong_answers(undisturbed, there, case.day, number)
 
 
 @pytest.mark.parametrize("number", [pytest.param(n, id=name) for n, name in enumerate(CHAIN_FEEDS)])
 def test_a_day_of_wrong_answers_of_a_chain_heals(settings: Settings, number: int) -> None:
     homes = [settings.model_copy(update={"home": settings.root / kind}) for kind in ("good", "bad")]
     case = three_days(CHAIN_CASES[CHAIN_FEEDS[number]])
-    day_of_wrong_answers(*(ChainFetching(home, case, case.feed) for home in homes), DAY.start.date(), number)
+    undisturbed, there = (ChainFetching(home, case, case.feed) for home in homes)
+    day_of_wrong_answers(undisturbed, there, DAY.start.date(), number)
 
 
 def day_of_wrong_answers(undisturbed: Fetching, there: Fetching, day: date, number: int) -> None:
