@@ -138,6 +138,7 @@ VENUE: Final = Venue(
             counting=FACTS[NAME],
             retention=Retention(since=OPENED),
             cadence=Capture(),
+            parser_version=2,
         ),
         Feed(
             name="dex_contexts",
@@ -148,6 +149,7 @@ VENUE: Final = Venue(
             counting=FACTS[NAME],
             retention=Retention(since=DEPLOYED),
             cadence=Capture(),
+            parser_version=2,
         ),
         Feed(
             name="liquidation_totals",
