@@ -8,7 +8,7 @@ from typing import Final
 
 from pipelines.sources.files import mapping as model
 from pipelines.sources.files.vendors import about, vendor_mapping, vendor_names
-from scripts.mapping_examples import EXAMPLES
+from pipelines.sources.files.vendors.examples import EXAMPLES
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "mapping.md"
 

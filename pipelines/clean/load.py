@@ -334,9 +334,9 @@ class _Load:
                 record_checks(con, results, self.parsed.source, load_seq, self.parsed.now)
             names = {x.landing_id: x.original_name for x in self.landings}
             if self.candidates.ids and len(batch) <= 1:
-                found = list(stage.reject_counts(names))
-                self.refused_rejects += found
-                failed = [_explained(r, found) for r in failed]
+                rejects = list(stage.reject_counts(names))
+                self.refused_rejects += rejects
+                failed = [_explained(r, rejects) for r in failed]
             detail = "; ".join(fault_line(r) for r in failed)
             sample = tuple(str(value) for r in failed for value in r.sample)
             kept = stage.quarantine() if self.candidates.ids else None

@@ -12,7 +12,7 @@ from pipelines.core.errors import ConfigError
 from pipelines.sources.files.check import load_mapping
 from pipelines.sources.files.propose import Answers, propose
 from pipelines.sources.files.vendors import vendor_mapping, vendor_names
-from scripts.mapping_examples import EXAMPLES, TARDIS
+from pipelines.sources.files.vendors.examples import EXAMPLES, TARDIS
 from scripts.mapping_page import PAGE, page
 from tests.unit import files_fixture as fixture
 from tests.unit.files_fixture import Parsed, parse_file
