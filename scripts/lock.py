@@ -1,4 +1,4 @@
-"""Updates requirements.lock and those of DuckDB 2.0, PostgreSQL and Spark beside it from pyproject.toml: pins and hashes, no index URL.
+"""Updates requirements.lock, and those of DuckDB 2.0, PostgreSQL and Spark, from pyproject.toml: pins and hashes, no index URL.
 
 The only part of the project that needs uv and the network. scripts/setup.py installs from the lock.
 """

@@ -119,7 +119,15 @@ def overlay(
             first.write_text("\n".join(entry for name, entry in entries(lock) if name == builds))
             install(environment_folder, [*arguments, "-r", str(wheels)], uv=uv)
             print(f"setup: building {builds} with {built_by}; takes a minute", flush=True)
-            arguments = ["--no-deps", "--require-hashes", "--target", str(folder), "--no-build-isolation", "-r", str(first)]
+            arguments = [
+                "--no-deps",
+                "--require-hashes",
+                "--target",
+                str(folder),
+                "--no-build-isolation",
+                "-r",
+                str(first),
+            ]
             with on_path(folder):
                 install(environment_folder, arguments, uv=uv)
     mark_ready(stamp, wanted)

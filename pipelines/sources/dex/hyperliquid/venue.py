@@ -164,7 +164,11 @@ VENUE: Final = Venue(
             rules=liquidation_total_rules,
         ),
         feed_of_risk_tiers(
-            risk_tiers.fetch_risk_tiers, risk_tiers.parse_risk_tiers, what="of all perpetuals, deployed ones included"
+            risk_tiers.fetch_risk_tiers,
+            risk_tiers.parse_risk_tiers,
+            what="of all perpetuals, deployed ones included",
+            # 2: one odd record refuses no list.
+            parser_version=2,
         ),
     ),
 )
