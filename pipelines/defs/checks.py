@@ -17,7 +17,7 @@ FRESHNESS: Final = dg.AssetKey(["marts", "source_freshness"])
 COVERAGE: Final = dg.AssetKey(["marts", "data_coverage_daily"])
 LEVELS: Final = dg.AssetKey(["marts", "liquidation_levels_summary_daily"])
 SKILL: Final = dg.AssetKey(["marts", "liquidation_levels_skill_daily"])
-SCORECARD: Final = dg.AssetKey(["marts", "signal_scorecard_latest"])
+SCORECARD: Final = dg.AssetKey(["marts", "signal_scorecard"])
 
 BEHIND_DAYS: Final = 3
 """A scheduled source is behind if its newest day is older than this; archives arrive a day late and are restated."""

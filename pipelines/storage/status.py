@@ -296,8 +296,8 @@ class EvidenceState:
     """What the tables of evidence say of themselves.
 
     `remainder` is the largest part of open interest that the levels of an asset, day and side (`rows` of them) do not account for,
-    `shifted` the mean share of shifted signals with p < 0.05, nominally 0.05, over `hypotheses`, `skill` one row per side of the
-    newest day scored, of all assets together. None and empty: nothing is known.
+    `shifted` the mean share of shifted signals with p < 0.05, nominally 0.05, over `hypotheses` of the last judgment, `skill` one row
+    per side of the newest day scored, of all assets together. None and empty: nothing is known.
     """
 
     rows: int
@@ -317,7 +317,7 @@ def evidence_state(con: duckdb.DuckDBPyConnection) -> EvidenceState:
     [scorecard] = _rows(
         con,
         "select count(placebo_rejection_share) as hypotheses, avg(placebo_rejection_share) as shifted "
-        "from marts.signal_scorecard_latest",
+        "from marts.signal_scorecard where judged_on = (select max(judged_on) from marts.signal_scorecard)",
     )
     skill = _rows(
         con,

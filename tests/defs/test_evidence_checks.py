@@ -3,6 +3,9 @@ shifted signals are found too often."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import dagster as dg
 import pytest
 
@@ -10,24 +13,32 @@ from pipelines.core.settings import Settings
 from pipelines.defs.checks import LEVELS, SCORECARD, SKILL, check_false_positives, check_identity, check_skill
 from pipelines.storage.warehouse import writer
 
-TABLES = """
-create schema if not exists marts;
-create table marts.liquidation_levels_summary_daily as
-    select 10e0 as oi_base, 4e0 as in_bins_base, 3e0 as beyond_bins_base, 2e0 as swept_base, 1e0 as never_base;
-create table marts.signal_scorecard_latest as select * from (values (0.02e0), (null), (0.1e0)) as t (placebo_rejection_share);
-create table marts.liquidation_levels_skill_daily as select * from (values
-    ('*', 'long', date '2024-01-01', -0.1e0, -0.2e0, -0.01e0, 180, 'worse'),
-    ('*', 'long', date '2024-01-02', 0.07e0, 0.05e0, 0.09e0, 180, 'better'),
-    ('*', 'short', date '2024-01-02', 0.01e0, -0.02e0, 0.03e0, 180, 'not_distinguishable'),
-    ('BTC', 'short', date '2024-01-02', -0.5e0, -0.6e0, -0.4e0, 180, 'worse')
-) as t (asset, side, trade_date, skill_180d_vs_distance, skill_low, skill_high, skill_days, verdict);
+ROWS = """
+insert into marts.liquidation_levels_summary_daily (oi_base, in_bins_base, beyond_bins_base, swept_base, never_base)
+    values (10, 4, 3, 2, 1);
+insert into marts.signal_scorecard (judged_on, placebo_rejection_share) values
+    ('2024-01-31', 0.5), ('2024-02-29', 0.02), ('2024-02-29', null), ('2024-02-29', 0.1);
+insert into marts.liquidation_levels_skill_daily
+    (asset, side, trade_date, skill_180d_vs_distance, skill_low, skill_high, skill_days, verdict) values
+    ('*', 'long', '2024-01-01', -0.1, -0.2, -0.01, 180, 'worse'),
+    ('*', 'long', '2024-01-02', 0.07, 0.05, 0.09, 180, 'better'),
+    ('*', 'short', '2024-01-02', 0.01, -0.02, 0.03, 180, 'not_distinguishable'),
+    ('BTC', 'short', '2024-01-02', -0.5, -0.6, -0.4, 180, 'worse');
 """
+TABLES = ("liquidation_levels_summary_daily", "signal_scorecard", "liquidation_levels_skill_daily")
 
 
 @pytest.fixture
-def evidence(settings: Settings) -> Settings:
+def evidence(settings: Settings, parsed: Path) -> Settings:
+    """A warehouse with the tables of evidence as their contracts promise them."""
+    nodes = json.loads(parsed.read_bytes())["nodes"]
     with writer(settings, what="test") as con:
-        con.execute(TABLES)
+        con.execute("create schema if not exists marts")
+        for name in TABLES:
+            columns = nodes[f"model.leverhouse.{name}"]["columns"]
+            told = ", ".join(f"{column} {facts['data_type']}" for column, facts in columns.items())
+            con.execute(f"create table marts.{name} ({told})")
+        con.execute(ROWS)
     return settings
 
 
@@ -63,7 +74,7 @@ def test_levels_that_leave_a_rest_are_an_error(evidence: Settings) -> None:
 
 
 def test_signals_that_are_found_where_they_were_shifted_away_are_a_warning(evidence: Settings) -> None:
-    change(evidence, "update marts.signal_scorecard_latest set placebo_rejection_share = 0.09")
+    change(evidence, "update marts.signal_scorecard set placebo_rejection_share = 0.09")
     assert not check_false_positives(evidence).passed
 
 
@@ -73,7 +84,7 @@ def test_levels_that_are_worse_than_distance_are_a_warning(evidence: Settings) -
 
 
 def test_nothing_known_is_no_fault(evidence: Settings) -> None:
-    for table in ("liquidation_levels_summary_daily", "signal_scorecard_latest", "liquidation_levels_skill_daily"):
+    for table in TABLES:
         change(evidence, f"delete from marts.{table}")
     assert check_identity(evidence).passed
     assert check_false_positives(evidence).passed
