@@ -296,7 +296,7 @@ class EvidenceState:
     """What the tables of evidence say of themselves.
 
     `remainder` is the largest part of open interest that the levels of an asset, day and side (`rows` of them) do not account for,
-    `shifted` the mean share of shifted signals with p < 0.05, nominally 0.05, over `hypotheses` of the last judgment, `skill` one row
+    `shifted` the mean share of shifted signals with p < 0.05, nominally 0.05, over `hypotheses` judged last, `skill` one row
     per side of the newest day scored, of all assets together. None and empty: nothing is known.
     """
 
