@@ -15,10 +15,11 @@ PORT ?= 3000
 BIN := .venv/bin
 # One package of another version, set before those of .venv. Absolute, because tests start processes in other folders.
 DUCKDB2 := $(CURDIR)/.venv-duckdb2-overlay
+SPARK := $(CURDIR)/.venv-spark-overlay
 # The tests of a module run in one worker, so that what a module builds is built once; the longest begin first (tests/suite.py).
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder --durations 15
 
-.PHONY: help setup demo recorded test lint unit test-slow soak evaluate fuzz mutants test-duckdb2 bench docs snapshots ui lock clean
+.PHONY: help setup demo recorded test lint unit test-slow soak evaluate fuzz mutants test-duckdb2 test-spark bench docs snapshots ui lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +69,10 @@ test-duckdb2: setup ## the same tests on DuckDB 2.0
 	@"$(PYTHON)" scripts/setup.py --with-duckdb2
 	PYTHONPATH="$(DUCKDB2)" $(BIN)/python -c 'import duckdb; assert duckdb.__version__ == "2.0.0", duckdb.__file__'
 	PYTHONPATH="$(DUCKDB2)" $(PYTEST) $(ARGS)
+
+test-spark: setup ## the demo's seeds, models and data tests on Spark, table by table as on DuckDB; needs Java 17
+	@"$(PYTHON)" scripts/setup.py --with-spark
+	PYTHONPATH="$(SPARK)" $(BIN)/python -m pytest -n 0 --durations 5 -m spark tests/spark $(ARGS)
 
 bench: setup ## speed and memory against a bare DuckDB load
 	$(BIN)/python -m pytest -m benchmark --benchmark-enable tests/benchmarks $(ARGS)

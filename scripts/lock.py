@@ -1,4 +1,4 @@
-"""Updates requirements.lock and those of DuckDB 2.0 and PostgreSQL beside it from pyproject.toml: pins and hashes, no index URL.
+"""Updates requirements.lock, and those of DuckDB 2.0, PostgreSQL and Spark, from pyproject.toml: pins and hashes, no index URL.
 
 The only part of the project that needs uv and the network. scripts/setup.py installs from the lock.
 """
@@ -26,6 +26,9 @@ DUCKDB2 = "duckdb==2.0.0"
 POSTGRES_LOCK = "requirements-postgres.lock"
 # What the extra `postgres` installs beside the main lock, for an image: nothing of it is in the main lock.
 POSTGRES = ("dagster-postgres==0.29.27", "psycopg2-binary")
+SPARK_LOCK = "requirements-spark.lock"
+# What the extra `spark` installs beside the main lock. PySpark comes as a source distribution: setuptools builds it.
+SPARK = ("dbt-spark==1.11.0", "pyspark==4.3.0", "py4j", "sqlparams", "setuptools")
 OLDEST_PYTHON = "3.11"
 # Pins keep their extras because pip in hash mode treats `gql` and `gql[requests]` as different packages.
 COMPILE_OPTIONS = [
@@ -46,6 +49,7 @@ def inputs_digest(pyproject: Path) -> str:
         {name: sorted(members) for name, members in sorted(document["dependency-groups"].items())},
         DUCKDB2,
         *POSTGRES,
+        *SPARK,
     ]
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
@@ -110,8 +114,9 @@ def main(arguments: Sequence[str]) -> int:
     groups = ["--group", "dev", "--group", "build", "--group", "locked"]
     write(ROOT / LOCK, compile_lock(uv, ["pyproject.toml", *groups], known=ROOT / LOCK if options.keep else None))
     write(ROOT / DUCKDB2_LOCK, compile_lock(uv, ["-", "--no-deps"], stdin=DUCKDB2))
-    known = ROOT / POSTGRES_LOCK if options.keep else None
-    write(ROOT / POSTGRES_LOCK, compile_lock(uv, ["-", "--no-deps"], stdin="\n".join(POSTGRES), known=known))
+    for name, packages in ((POSTGRES_LOCK, POSTGRES), (SPARK_LOCK, SPARK)):
+        known = ROOT / name if options.keep else None
+        write(ROOT / name, compile_lock(uv, ["-", "--no-deps"], stdin="\n".join(packages), known=known))
     return 0
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from pipelines.sources.files import mapping as model
 from pipelines.sources.files.vendors import about, vendor_mapping, vendor_names
+from pipelines.sources.files.vendors.examples import EXAMPLES
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "mapping.md"
 
@@ -53,8 +54,19 @@ def page() -> str:
     parts.append("## Built-in mappings\n\n")
     for name in vendor_names():
         parts.append(f"### {name}\n\n{about(vendor_mapping(name))}\n\n")
-        parts.append(f"    leverhouse import --vendor {name} FILE...\n\n")
+        parts.append(_example(name))
     return "".join(parts).rstrip("\n") + "\n"
+
+
+def _example(vendor: str) -> str:
+    """The worked example of a vendor: command, file and row."""
+    name, content, (table, row) = EXAMPLES[vendor]
+    lines = "".join(f"    {line}\n" for line in content.rstrip("\n").split("\n"))
+    values = ", ".join(f"{column} = {value}" for column, value in row.items())
+    return (
+        f"For example `{name}`:\n\n{lines}\n"
+        f"With `leverhouse import --vendor {vendor} {name}` a row of `{table}` has {values}.\n\n"
+    )
 
 
 if __name__ == "__main__":

@@ -8,11 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -93,17 +96,61 @@ def environment(folder: Path, *, uv: str | None) -> None:
     mark_ready(stamp, wanted)
 
 
-def overlay(folder: Path, environment_folder: Path, *, uv: str | None) -> None:
-    """Installs only the packages of requirements-duckdb2.lock into `folder`, which precedes .venv on PYTHONPATH."""
-    lock = ROOT / "requirements-duckdb2.lock"
+def overlay(
+    folder: Path, lock: Path, environment_folder: Path, *, uv: str | None, builds: str | None = None, built_by: str = ""
+) -> None:
+    """Installs only the packages of `lock` into `folder`, which precedes .venv on PYTHONPATH.
+
+    All are wheels but `builds`, which is built by `built_by`, another package of the lock: an isolated build would download an
+    unpinned one.
+    """
     wanted = digest(lock, sys.version_info[:2])
     stamp = folder / ".ready"
     if stamp.is_file() and stamp.read_text() == wanted:
         return
     shutil.rmtree(folder, ignore_errors=True)
-    arguments = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--target", str(folder), "-r", str(lock)]
-    install(environment_folder, arguments, uv=uv)
+    arguments = ["--no-deps", "--require-hashes", "--target", str(folder), "--only-binary", ":all:"]
+    if builds is None:
+        install(environment_folder, [*arguments, "-r", str(lock)], uv=uv)
+    else:
+        with tempfile.TemporaryDirectory() as scratch:
+            wheels, first = Path(scratch) / "wheels.txt", Path(scratch) / "backend.txt"
+            wheels.write_text("\n".join(entry for name, entry in entries(lock) if name != builds))
+            first.write_text("\n".join(entry for name, entry in entries(lock) if name == builds))
+            install(environment_folder, [*arguments, "-r", str(wheels)], uv=uv)
+            print(f"setup: building {builds} with {built_by}; takes a minute", flush=True)
+            arguments = [
+                "--no-deps",
+                "--require-hashes",
+                "--target",
+                str(folder),
+                "--no-build-isolation",
+                "-r",
+                str(first),
+            ]
+            with on_path(folder):
+                install(environment_folder, arguments, uv=uv)
     mark_ready(stamp, wanted)
+
+
+def entries(lock: Path) -> Iterator[tuple[str, str]]:
+    """Every package of a lock with its pin and hashes."""
+    for entry in re.findall(r"^[^#\s]+==.*(?:\n .*)*", lock.read_text(), re.MULTILINE):
+        yield entry.partition("==")[0], entry
+
+
+@contextmanager
+def on_path(folder: Path) -> Iterator[None]:
+    """PYTHONPATH begins with `folder` inside the block."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(folder) if before is None else os.pathsep.join((str(folder), before))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -113,7 +160,10 @@ def main(arguments: Sequence[str]) -> int:
     folder = ROOT / ".venv"
     environment(folder, uv=uv)
     if "--with-duckdb2" in arguments:
-        overlay(ROOT / ".venv-duckdb2-overlay", folder, uv=uv)
+        overlay(ROOT / ".venv-duckdb2-overlay", ROOT / "requirements-duckdb2.lock", folder, uv=uv)
+    if "--with-spark" in arguments:
+        lock = ROOT / "requirements-spark.lock"
+        overlay(ROOT / ".venv-spark-overlay", lock, folder, uv=uv, builds="pyspark", built_by="setuptools")
     return 0
 
 

@@ -26,5 +26,5 @@ inner join {{ ref('dim_signal') }} as meaning on signals.signal = meaning.signal
 where
     signals.asset = 'BTC'
     and signals.state = 'on'
-    and abs(date_diff('day', worst.trade_date, signals.trade_date)) <= 3
+    and abs(extract(day from (cast(signals.trade_date as timestamp) - cast(worst.trade_date as timestamp)))) <= 3
 order by signals.trade_date, signals.signal

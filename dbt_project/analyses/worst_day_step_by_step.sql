@@ -23,7 +23,8 @@ select
     liquidations.lending_collateral_seized_usd,
     oi.available_at
 from {{ ref('oi_trends_daily') }} as oi
-inner join worst on abs(date_diff('day', worst.trade_date, oi.trade_date)) <= 15
+inner join worst
+    on abs(extract(day from (cast(oi.trade_date as timestamp) - cast(worst.trade_date as timestamp)))) <= 15
 left join {{ ref('funding_regimes_daily') }} as funding
     on oi.asset = funding.asset and oi.trade_date = funding.trade_date
 left join {{ ref('liquidation_comparison_daily') }} as liquidations

@@ -3,7 +3,8 @@
     The affected days of a model are the days of the clean tables it reads that ops.loads saw with a load_seq above the
     model's watermark in ops.model_watermarks. They are deleted first (so a day that lost all its rows loses them here
     too) and built again; the watermark is written last. All of it is one transaction: a killed build leaves the model as
-    it was. A full refresh starts from nothing. -#}
+    it was. A full refresh starts from nothing. Spark's way, without
+    transactions, is in incremental_spark.sql. -#}
 
 {#- Which clean tables an incremental model reads: `same_day` change their own day, `next_day` also the day after (a
     price may value an event up to 24 hours later), `every_day` change everything. A model that
@@ -47,11 +48,15 @@
 
 {#- Condition under which a row of `day` has to be built again; true for everything in a full build. -#}
 {% macro needs_rebuild(model_name, day) -%}
-    {%- if is_incremental() -%}
-    ({{ day }} in ({{ affected_days(model_name) }}) or {{ needs_full_rebuild(model_name) }})
-    {%- else -%}
+    {%- if not is_incremental() -%}
     true
+    {%- else -%}
+    {{- adapter.dispatch('rebuild_condition', 'leverhouse')(model_name, day) -}}
     {%- endif -%}
+{%- endmacro %}
+
+{% macro default__rebuild_condition(model_name, day) -%}
+    ({{ day }} in ({{ affected_days(model_name) }}) or {{ needs_full_rebuild(model_name) }})
 {%- endmacro %}
 
 {% macro affected_days(model_name) -%}
@@ -94,7 +99,12 @@
 
 {% macro loaded_since_watermark(model_name, tables) -%}
     l.table_name in ('{{ tables | join("', '") }}')
-        and l.load_seq > coalesce(
+        and l.load_seq > {{ adapter.dispatch('watermark', 'leverhouse')(model_name) }}
+{%- endmacro %}
+
+{#- The load_seq up to which a model has read. -#}
+{% macro default__watermark(model_name) -%}
+    coalesce(
             (select max(w.load_seq) from {{ source('ops', 'model_watermarks') }} as w where w.model = '{{ model_name }}'),
             0
         )
@@ -103,16 +113,24 @@
 {#- Hooks of the folder, see dbt_project.yml. -#}
 {% macro delete_stale_partitions() -%}
     {%- if is_incremental() -%}
-    delete from {{ this }} where {{ needs_rebuild(this.name, 'trade_date') }}
+    {{- adapter.dispatch('delete_stale_days', 'leverhouse')(this) -}}
     {%- endif -%}
 {%- endmacro %}
 
+{% macro default__delete_stale_days(relation) -%}
+    delete from {{ relation }} where {{ needs_rebuild(relation.name, 'trade_date') }}
+{%- endmacro %}
+
 {% macro save_watermark() -%}
+    {{- adapter.dispatch('keep_watermark', 'leverhouse')(this) -}}
+{%- endmacro %}
+
+{% macro default__keep_watermark(relation) -%}
     insert into {{ source('ops', 'model_watermarks') }} (model, load_seq, built_at)
-    select '{{ this.name }}', l.load_seq, cast(current_timestamp as timestamp)
+    select '{{ relation.name }}', l.load_seq, cast(current_timestamp as timestamp)
     from (select coalesce(max(load_seq), 0) as load_seq from {{ source('ops', 'loads') }}) as l
     where l.load_seq > coalesce(
-        (select max(w.load_seq) from {{ source('ops', 'model_watermarks') }} as w where w.model = '{{ this.name }}'),
+        (select max(w.load_seq) from {{ source('ops', 'model_watermarks') }} as w where w.model = '{{ relation.name }}'),
         -1
     )
 {%- endmacro %}

@@ -121,7 +121,9 @@
 
 {#- The last instant of the price grid of cascades at or before an instant. -#}
 {% macro cascade_mark_at(instant) -%}
-    date_trunc('hour', {{ instant }}) + cast(
-        floor(extract(minute from {{ instant }}) / cast({{ threshold('cascade_mark_minutes') }} as double)) as int
-    ) * {{ threshold('cascade_mark_minutes') }} * interval '1' minute
+    cast(
+        date_trunc('hour', {{ instant }}) + cast(
+            floor(extract(minute from {{ instant }}) / cast({{ threshold('cascade_mark_minutes') }} as double)) as int
+        ) * {{ threshold('cascade_mark_minutes') }} * interval '1' minute as timestamp
+    )
 {%- endmacro %}

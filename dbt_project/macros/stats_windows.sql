@@ -44,6 +44,12 @@
     floor(({{ value }}) * 1e12 + 0.5e0) / 1e12
 {%- endmacro %}
 
+{#- The same for amounts in coins, on a grid of 1e-6: 1e-12 is below the last digit of a double of millions, and on Spark, whose
+    floor of a double is a bigint, everything above 9.2e6 would be one and the same. -#}
+{% macro stats_snap_amount(value) -%}
+    floor(({{ value }}) * 1e6 + 0.5e0) / 1e6
+{%- endmacro %}
+
 {#- Linear-interpolation quantile over any frame. -#}
 {% macro stats_rolling_quantile(value, quantile, window) -%}
     {{ return(adapter.dispatch('stats_rolling_quantile', 'leverhouse')(value, quantile, window)) }}

@@ -27,7 +27,7 @@ from pipelines.storage.query import execute_with, first_row
 @dataclass(frozen=True)
 class TableLoad:
     """Counts of one table in one load. `first_day`, `last_day` and `days` (their number) are those of the affected
-    partitions."""
+    partitions. `received` does not count what is `ignored`, the records that a named rule leaves out."""
 
     table: str
     received: int
@@ -39,6 +39,7 @@ class TableLoad:
     first_day: date | None
     last_day: date | None
     days: int
+    ignored: int = 0
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,8 @@ def write_loads(
     reports = []
     for row in con.execute(
         "select table_name, sum(received)::bigint, sum(accepted)::bigint, sum(duplicates)::bigint, sum(restated)::bigint, "
-        "sum(quarantined)::bigint, sum(absent_cells)::bigint, min(trade_date), max(trade_date), count(trade_date) "
-        "from ops.loads where load_seq = ? group by table_name order by table_name",
+        "sum(quarantined)::bigint, sum(absent_cells)::bigint, min(trade_date), max(trade_date), count(trade_date), "
+        "sum(ignored)::bigint from ops.loads where load_seq = ? group by table_name order by table_name",
         [load_seq],
     ).fetchall():
         report = TableLoad(*row)

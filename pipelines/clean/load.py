@@ -184,6 +184,8 @@ class _Load:
     loaded: int = 0
     reread: int = 0
     rejects: list[Mapping[str, Any]] = field(default_factory=list)
+    refused_rejects: list[Mapping[str, Any]] = field(default_factory=list)
+    """Those of candidates that the gate refused."""
     quarantine: dict[str, pl.DataFrame] = field(default_factory=dict)
     counts: list[Mapping[str, Any]] = field(default_factory=list)
     passed: list[Landing] = field(default_factory=list)
@@ -204,7 +206,7 @@ class _Load:
         self.progress(source, self.loaded, pending)
         return LoadReport(
             source, self.loaded, self.reread, tuple(self.done), tuple(self.checks), tuple(self.new_refusals),
-            tuple(self.rejects), self.quarantine, tuple(self.counts), self.preview,
+            (*self.rejects, *self.refused_rejects), self.quarantine, tuple(self.counts), self.preview,
         )  # fmt: skip
 
     def _is_measured(self, landing: Landing) -> bool:
@@ -330,6 +332,11 @@ class _Load:
         elif failed:
             if (len(batch) <= 1 and self.candidates.land is not None) or not self.candidates.ids:
                 record_checks(con, results, self.parsed.source, load_seq, self.parsed.now)
+            names = {x.landing_id: x.original_name for x in self.landings}
+            if self.candidates.ids and len(batch) <= 1:
+                rejects = list(stage.reject_counts(names))
+                self.refused_rejects += rejects
+                failed = [_explained(r, rejects) for r in failed]
             detail = "; ".join(fault_line(r) for r in failed)
             sample = tuple(str(value) for r in failed for value in r.sample)
             kept = stage.quarantine() if self.candidates.ids else None
@@ -384,6 +391,17 @@ class _Faults:
     detail: str
     sample: tuple[str, ...]
     quarantine: pl.DataFrame | None = None
+
+
+def _explained(result: CheckResult, rejects: Sequence[Mapping[str, Any]]) -> CheckResult:
+    """A failed check of the number of rows with the commonest fault of the rows that are lacking."""
+    kinds = [x for x in rejects if x["table"] == result.table]
+    if result.cause is not None or not kinds or result.check_name not in {"batch_not_empty", "quarantine_share"}:
+        return result
+    first = kinds[0]
+    return replace(
+        result, cause=f"{first['rows']:,} rows are rejected, the first in line {first['line']}: {first['detail']}"
+    )
 
 
 def fault_line(result: CheckResult) -> str:

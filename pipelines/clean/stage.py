@@ -194,13 +194,13 @@ class Stage:
         return [{**row, "file": names.get(row["file"], row["file"])} for row in found.iter_rows(named=True)]
 
     def counts(self) -> list[Mapping[str, Any]]:
-        """Rows by table and outcome, and the days they are of."""
+        """Records by table and outcome, which add up to those received, and the days they are of."""
         found: list[Mapping[str, Any]] = []
         for name, (received, accepted, duplicates, quarantined) in sorted(self._totals().items()):
             first, last = first_row(self.con, f"select min(trade_date), max(trade_date) from accepted_{name}")
             ignored = sum(x.left_out[name].records for x in self.pending if name in x.left_out)
             found.append({
-                "table": name, "received": received, "accepted": accepted, "duplicates": duplicates,
+                "table": name, "received": received + ignored, "accepted": accepted, "duplicates": duplicates,
                 "quarantined": quarantined, "ignored": ignored, "first_day": first, "last_day": last,
             })  # fmt: skip
         return found

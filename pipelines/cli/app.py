@@ -13,6 +13,7 @@ from pipelines.cli import (
     demo,
     doctor,
     evaluate,
+    export,
     ingest,
     landings,
     mappings,
@@ -98,7 +99,21 @@ def options(
     """Global options."""
 
 
-for module in (ingest, mappings, record, landings, backup, demo, evaluate, read, trace, report_pages, doctor, serve):
+for module in (
+    ingest,
+    mappings,
+    record,
+    landings,
+    backup,
+    export,
+    demo,
+    evaluate,
+    read,
+    trace,
+    report_pages,
+    doctor,
+    serve,
+):
     module.register(app)
 
 

@@ -36,6 +36,7 @@ from pipelines.extract.clock import check_clock
 from pipelines.extract.landing import utc_now
 
 if TYPE_CHECKING:
+    from pipelines.operations.emitters import Probed
     from pipelines.storage.status import Missing
 
 OLDEST_PYTHON: Final = (3, 11)
@@ -86,7 +87,7 @@ def doctor(
     """Check versions, home, permissions, disk, lock, mappings, landings, database, runs and snapshot for problems.
 
     With --live, check whether the venues respond as their modules expect: reachable, format, newest day, oldest day; and listen to
-    each stream for some seconds. With
+    each stream for some seconds; on each followed chain, look for liquidations by contracts that are on no list. With
     --repair, ask the venues of lost and altered landings whether they still have them. Changes nothing. The exit code is 1 if
     something is wrong.
     """
@@ -108,8 +109,10 @@ def doctor(
 
 def check_live(settings: Settings, progress: Callable[[str, int, int], None]) -> Iterator[Finding]:
     """Results of one small request to every feed of the followed venues."""
+    from pipelines.operations.emitters import probe
     from pipelines.operations.healthcheck import check_venue, settle
     from pipelines.operations.record import try_stream
+    from pipelines.sources.chain.evm.chains import CHAINS
     from pipelines.sources.open_facts import open_facts
     from pipelines.sources.registry import VENUES, followed_venues
 
@@ -132,6 +135,30 @@ def check_live(settings: Settings, progress: Callable[[str, int, int], None]) ->
             heard = try_stream(settings, venue, stream)
             step = f"compare {module} with the venue's documentation" if heard.faults else ""
             yield Finding(f"{heard.source} stream", "wrong" if heard.faults else "ok", heard.words, step)
+    for chain in CHAINS:
+        if any(venue.name == chain.venue for venue in venues):
+            yield emitters_finding(chain.venue, probe(settings, chain))
+
+
+MOST_EMITTERS: Final = 10
+"""Unlisted contracts that are named, those with most events first."""
+
+
+def emitters_finding(venue: str, probed: Probed) -> Finding:
+    """Liquidations of a day by contracts that are on no list. Forks of a protocol emit them too, so none is wrong by itself."""
+    where = f"{venue} unlisted emitters"
+    if probed.failure:
+        return Finding(where, "unknown", f"{probed.day}: {probed.failure}", "ask again later")
+    if not probed.found:
+        return Finding(where, "ok", f"{probed.day}: every liquidation is of a contract that is listened to")
+    named = [
+        f"{one.address} ({one.logs} {one.event}, first {one.first_transaction})" for one in probed.found[:MOST_EMITTERS]
+    ]
+    more = f" and {len(probed.found) - MOST_EMITTERS} more" if len(probed.found) > MOST_EMITTERS else ""
+    return Finding(
+        where, "unknown", f"{probed.day}: {', '.join(named)}{more}",
+        "look the contracts up; one of a protocol that is read belongs on its list in pipelines/sources/chain/evm",
+    )  # fmt: skip
 
 
 def check_repair(settings: Settings, progress: Callable[[str, int, int], None]) -> Iterator[Finding]:

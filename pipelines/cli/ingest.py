@@ -134,7 +134,7 @@ def _try_import(settings: Settings, dataset: Dataset, paths: Sequence[Path], *, 
     with Bar(screen) as bar, screen.quiet(settings.dagster_home / "logs" / "leverhouse.log"):
         report = import_checked(settings, dataset.mapping, paths=paths, dry_run=True, progress=bar.show)
     print_trial(screen, report, as_json=as_json)
-    LoadOutcome((report.load,), {}).raise_failures()
+    LoadOutcome((report.load,), {}, is_import=True).raise_failures()
     _leave_uncovered(report.uncovered)
 
 

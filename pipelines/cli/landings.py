@@ -125,7 +125,7 @@ def repair(
 def forget_data_set(
     data_set: Annotated[str, typer.Argument(help="A data set of files, as its mapping names it, or a source.")],
     *,
-    because: Reason,
+    because: Reason = "undone by hand",
 ) -> None:
     """Undo an import: treat every landing of a data set as never landed. The next load removes its rows."""
     from pipelines.operations.import_check import forget_refusals, refused_imports

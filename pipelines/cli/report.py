@@ -37,10 +37,11 @@ def print_run(screen: Screen, session: Session, *, as_json: bool) -> None:
         {
             "source": source,
             "table": load.table,
-            "received": load.received,
+            "received": load.received + load.ignored,
             "accepted": load.accepted,
             "duplicates": load.duplicates,
             "quarantined": load.quarantined,
+            "ignored": load.ignored,
             "first_day": load.first_day,
             "last_day": load.last_day,
         }
@@ -170,18 +171,49 @@ def print_trial(screen: Screen, report: ImportReport, *, as_json: bool) -> None:
             {
                 "source": report.source, "unchanged": [x.part for x in report.unchanged], "counts": list(load.counts),
                 "rows": load.preview, "rejects": list(load.rejects), "warnings": [*report.notes, *failed],
+                "compared": _compared(load.checks),
                 "refused": [plain(x) for x in load.refused], "uncovered": [str(path) for path in report.uncovered],
             }
         )  # fmt: skip
         return
     for table, rows in load.preview.items():
-        screen.table(f"{table}: {len(rows)} rows as they would be", rows)
+        filled = {name for row in rows for name, value in row.items() if value is not None}
+        shown_rows = [{name: value for name, value in row.items() if name in filled} for row in rows]
+        screen.table(f"{table}: {len(rows)} rows as they would be", shown_rows)
     print_import(screen, report)
     print_warnings(screen, report.source, load.checks)
+    screen.table("Units, compared with what is known", _compared(load.checks), empty="nothing to compare")
     for one in report.unchanged:
         screen.note(f"{one.part} is imported already, with this mapping")
     screen.table(f"Would be loaded of {report.source}", load.counts)
     screen.note("nothing was landed or loaded")
+
+
+COMPARED: Final = {
+    "price_of_asset": "implied price, candles of any source: factor apart",
+    "near_volume": "amount, traded volume of a day: times",
+    "within_supply": "amount, supply of the coin: times",
+    "dollars_a_day": "dollars on a typical day",
+    "loan_in_dollars": "dollars of the largest event",
+}
+"""Checks of units whose measures are shown where they pass, too."""
+
+
+def _compared(checks: Sequence[CheckResult]) -> list[dict[str, Any]]:
+    """What the amounts of a file imply, and for how many of its series there is nothing to compare them with."""
+    return [
+        {
+            "table": check.table, "what": COMPARED[check.check_name], "lowest": _short(check.observed.get("lowest")),
+            "highest": _short(check.observed.get("highest")), "at most": _short(check.observed.get("max_value")),
+            "series": check.observed["rows"], "unknown": check.observed["rows"] - check.observed["judged"],
+        }
+        for check in checks
+        if check.check_name in COMPARED and check.observed["rows"]
+    ]  # fmt: skip
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:,.4g}"
 
 
 def uncovered_note(settings: Settings, path: Path, mapped: Collection[str]) -> str:

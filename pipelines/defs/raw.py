@@ -69,7 +69,7 @@ def _raw_asset(settings: Settings, dataset: Dataset, observer: Observer) -> dg.A
                 )  # fmt: skip
                 new, unchanged = report.landed, len(report.unchanged)
                 observer.imported(dataset.name, report)
-                outcome = LoadOutcome((report.load,), {})
+                outcome = LoadOutcome((report.load,), {}, is_import=True)
                 if report.load.tables:
                     # The load that follows finds these rows loaded, and does not run where another data set fails.
                     states, _ = inspect_clean(settings)

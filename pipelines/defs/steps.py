@@ -16,7 +16,7 @@ import dagster as dg
 from pipelines.contract.ddl import Contract
 from pipelines.core.files import write_atomically
 from pipelines.core.settings import Settings
-from pipelines.defs.checks import COVERAGE, FRESHNESS, check_coverage, check_newest_day
+from pipelines.defs.checks import checks_of_build
 from pipelines.defs.clean import checks_of, ledger_metadata, table_load_metadata
 from pipelines.defs.common import LEDGER, WRITER_POOL, clean_key, step
 from pipelines.defs.jobs import BUILD, LOAD
@@ -135,13 +135,12 @@ def build_job(
         name="check_rows",
         pool=WRITER_POOL,
         ins={"evidence": dg.In(dg.Nothing)},
-        description="How recent and how complete the rows of the marts are. It only warns.",
+        description="How recent and how complete the rows of the marts are, and what the evidence says of itself.",
     )
     def check_rows(context: dg.OpExecutionContext) -> None:
         with step(context, settings, observer):
-            for mart, check in ((FRESHNESS, check_newest_day), (COVERAGE, check_coverage)):
-                if mart in marts:
-                    _report(context, check(settings))
+            for check in checks_of_build(settings, marts):
+                _report(context, check)
 
     @dg.job(
         name=BUILD,

@@ -103,6 +103,18 @@ class FetchReport:
             raise kind(f"{self.source}: {where}: {error}{others} Everything else was landed.") from error
 
 
+def forgotten_days(feed: Feed, first: date, last: date, *, now: datetime, landed: Iterable[str]) -> list[date]:
+    """The days from `first` through `last` that the venue does not keep any more, by its declared retention, and that no partition
+    of `landed` has: plan_days leaves them out. Nothing before the feed begins is among them."""
+    kept = feed.retention.days
+    if kept is None or feed.partitioning.months == "only":
+        return []
+    first = max(first, feed.retention.since)
+    last = min(last, (now - timedelta(days=kept)).date() - timedelta(days=1))
+    held = {day for partition in landed for day in days_of(partition)}
+    return [day for day in (Span.of_days(first, last).days if first <= last else ()) if day not in held]
+
+
 def plan_days(
     feed: Feed, first: date, last: date, *, now: datetime, landed: Iterable[str], again: bool = False
 ) -> list[Partition]:

@@ -44,6 +44,9 @@ FOLDER: Final = "_problems"
 ASKED: Final = "asked"
 """Effect of a line that says what is about to be asked for. It is no problem, and not in ops.fetch_problems."""
 
+DECLARED: Final = "declared"
+"""Part of a question that nobody asked, because the venue declares that it has nothing."""
+
 Effect = Literal["asked_again", "given_up", "settled", "noted"]
 """asked_again: the same run retried the request. given_up: the run ended without it; the next run retries.
 settled: it is final, and no run asks for it again. noted: a warning; the answer was taken."""
@@ -145,6 +148,23 @@ def record_question(source: str, partition: str, part: str, span: Span, subjects
         )  # fmt: skip
 
 
+def declared(span: Span) -> tuple[str, str]:
+    """The partition and part under which the journal has a span that was not asked for."""
+    return f"{span.days[0]}_{span.days[-1]}", DECLARED
+
+
+def record_forgotten(source: str, span: Span, subjects: Collection[str], detail: str) -> None:
+    """Record in one line that the venue keeps nothing of a span any more, which is therefore not asked for."""
+    fetch_log = _ACTIVE.get()
+    if fetch_log is not None:
+        bounds = [span.start.isoformat(), span.end.isoformat()]
+        fetch_log.write(
+            {"source": source, "partition": declared(span)[0], "part": DECLARED, "span": bounds,
+             "subjects": sorted(subjects), "problem": "no_longer_available", "effect": "settled", "detail": detail,
+             "reason": "no longer available"}
+        )  # fmt: skip
+
+
 def problem_of(error: BaseException) -> str:
     """The problem kind of an error: throttled, unavailable, blocked, refused, malformed, clock or other."""
     return next((problem for kind, problem in _PROBLEMS if isinstance(error, kind)), "other")
@@ -179,7 +199,7 @@ def read_journal(raw_dir: Path, venue: str) -> dict[str, dict[tuple[str, str], Q
     newest: dict[tuple[str, str], Question] = {}
     for path in sorted((raw_dir / FOLDER / venue).glob("*.jsonl")):
         for line in path.read_bytes().splitlines():
-            if b'"asked"' in line or b'"given_up"' in line:
+            if b'"asked"' in line or b'"given_up"' in line or b'"declared"' in line:
                 _add(_read(line, date.fromisoformat(path.stem)), found, newest)
     return found
 
@@ -200,6 +220,12 @@ def _add(
         for subject in entry["subjects"]:
             question.failures.pop(subject, None)
         newest[source, partition] = question
+    elif entry.get("part") == DECLARED:
+        start, end = entry["span"]
+        span = Span(datetime.fromisoformat(start), datetime.fromisoformat(end))
+        question = found.setdefault(source, {}).setdefault((partition, DECLARED), Question(span))
+        question.subjects |= set(entry["subjects"])
+        question.failures |= dict.fromkeys(entry["subjects"], (entry["reason"], entry["detail"]))
     elif (source, partition) in newest and entry["effect"] == "given_up" and entry.get("subject"):
         # Lines of older versions have no reason.
         reason: GapReason = entry.get("reason") or _OLD_REASONS.get(entry["problem"], "fetch failed")

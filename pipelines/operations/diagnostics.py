@@ -73,3 +73,9 @@ def inspect_coverage(settings: Settings) -> tuple[dict[str, int], Sequence[Mappi
     """Days of the coverage mart by status, and the newest days that are missing or partial."""
     with writer(settings, what="inspect coverage") as con:
         return status.coverage_gaps(con)
+
+
+def inspect_evidence(settings: Settings) -> status.EvidenceState:
+    """What the tables of evidence say of themselves."""
+    with writer(settings, what="inspect evidence") as con:
+        return status.evidence_state(con)

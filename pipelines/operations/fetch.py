@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -16,9 +16,9 @@ from pipelines.core.progress import Progress, no_progress
 from pipelines.core.settings import Settings
 from pipelines.extract.answers import HeardApi
 from pipelines.extract.clock import check_clock
-from pipelines.extract.due import Ask, first_planned_day, newest_published, partitions_to_ask
-from pipelines.extract.fetch import FetchReport, JobsOf, Partition, fetch_feed, plan_capture, plan_days
-from pipelines.extract.fetch_log import FetchLog, read_journal
+from pipelines.extract.due import Ask, first_planned_day, newest_published, partitions_to_ask, runs_of
+from pipelines.extract.fetch import FetchReport, JobsOf, Partition, fetch_feed, forgotten_days, plan_capture, plan_days
+from pipelines.extract.fetch_log import FetchLog, Journal, declared, read_journal, record_forgotten
 from pipelines.extract.landing import Clock, LandingStore, utc_now
 from pipelines.extract.plan_start import freeze_plan
 from pipelines.extract.venue import CadenceName, Feed, Job, Span, Venue
@@ -62,7 +62,11 @@ def fetch(
         if first is None:
             return None
         landed = [landing.partition for landing in run.store.current(run.venue.source(feed))]
-        return _Chosen(plan_days(feed, first, last or first, now=now, landed=landed, again=again), jobs)
+        return _Chosen(
+            plan_days(feed, first, last or first, now=now, landed=landed, again=again),
+            jobs,
+            [Span.of_days(*run) for run in runs_of(forgotten_days(feed, first, last or first, now=now, landed=landed))],
+        )
 
     return run.fetch(run.selected(feeds), choose, retry)
 
@@ -115,6 +119,8 @@ def fetch_due(
 class _Chosen:
     partitions: Sequence[Partition]
     jobs: JobsOf
+    forgotten: Sequence[Span] = ()
+    """What was asked for, is not landed, and the venue does not keep any more by its declared retention."""
 
 
 Choose = Callable[[Feed, datetime], _Chosen | None]
@@ -189,6 +195,27 @@ class _Fetch:
 
         return every
 
+    def _with_forgotten(self, report: FetchReport, feed: Feed, forgotten: Sequence[Span], jobs: JobsOf) -> FetchReport:
+        """`report` with the days that were not asked for, because the venue declares that it does not keep them; each span of them
+        is noted in the fetch log once."""
+        gone = dict(report.gone)
+        for span in forgotten:
+            subjects, bounds = set(jobs(span)), (span.days[0], span.days[-1])
+            noted = self._journal.get(report.source, {}).get(declared(span))
+            if noted is None or not subjects <= noted.subjects:
+                detail = (
+                    f"{report.source} keeps {feed.retention.days} days: {bounds[0]} to {bounds[1]} were not asked for"
+                )
+                record_forgotten(report.source, span, subjects, detail)
+            for name in subjects:
+                before = gone.get(name, bounds)
+                gone[name] = (min(before[0], bounds[0]), max(before[1], bounds[1]))
+        return replace(report, gone=dict(sorted(gone.items())))
+
+    @cached_property
+    def _journal(self) -> Mapping[str, Journal]:
+        return read_journal(self.settings.raw_dir, self.venue.name)
+
     def fetch(self, feeds: Sequence[Feed], choose: Choose, retry: RetryPolicy | None) -> tuple[FetchReport, ...]:
         """Fetch what `choose` chooses of each feed, in order."""
         import asyncio
@@ -200,7 +227,7 @@ class _Fetch:
             chosen = choose(feed, now)
             if chosen is None:
                 return FetchReport(self.venue.source(feed))
-            return await fetch_feed(
+            report = await fetch_feed(
                 self.store,
                 self.venue,
                 feed,
@@ -214,6 +241,7 @@ class _Fetch:
                 checked=api.now,
                 progress=self.progress,
             )
+            return self._with_forgotten(report, feed, chosen.forgotten, chosen.jobs) if chosen.forgotten else report
 
         async def run_feeds() -> list[FetchReport]:
             newest = max(self.store.newest_stamp(self.venue.source(feed)) for feed in self.venue.feeds)

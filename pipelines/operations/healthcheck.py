@@ -59,7 +59,7 @@ def settle(fact: OpenFact, results: Sequence[HealthCheck]) -> Settled:
     """Judge an open fact by the answers of the feed that states it; by those of all feeds if it is of none."""
     of = [one for one in results if fact.feed is None or one.source == f"{fact.venue}.{fact.feed}"]
     if fact.kind == "counting":
-        return Settled("not settled", "compare a day of captures with traded volume (second_source_level)")
+        return Settled("not settled", "compare captures with traded volume, by the query in docs/metrics.md")
     if fact.kind == "depth":
         of = [one for one in of if one.asked == "oldest"]
     if not of or any(one.verdict == "failed" for one in of):

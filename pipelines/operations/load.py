@@ -54,6 +54,17 @@ REFUSED_EXIT_CODE: Final = 65
 """Exit code of a command in which landings were refused and the rest was loaded: EX_DATAERR."""
 
 
+_LANDING_ADVICE: Final = (
+    "See 'leverhouse landing show ID'. If its data is right: 'leverhouse landing accept ID', or [[accept]] in the "
+    "mapping (docs/quality.md). If not: 'leverhouse landing forget ID'."
+)
+
+_IMPORT_ADVICE: Final = (
+    "Nothing of them was landed. Correct the mapping or the files, and import them again. If what the gate refuses is right: "
+    "'leverhouse import --accept WHY', or [[accept]] in the mapping (docs/quality.md)."
+)
+
+
 @dataclass(frozen=True)
 class LoadOutcome:
     """Reports of the loaded sources, the errors of the failed ones, and the landings that were refused in this load.
@@ -65,6 +76,8 @@ class LoadOutcome:
     failures: Mapping[str, LeverhouseError]
     found: str | None = None
     until: datetime | None = None
+    is_import: bool = False
+    """Whether what is refused was not landed."""
 
     @property
     def refused(self) -> tuple[Refusal, ...]:
@@ -84,11 +97,8 @@ class LoadOutcome:
         if self.failures:
             counts.append(f"{len(self.failures)} source(s) were not loaded")
         if self.refused:
-            counts.append(f"{len(self.refused)} landing(s) were refused")
-            lines.append(
-                "See 'leverhouse landing show ID'. If its data is right: 'leverhouse landing accept ID', or [[accept]] in the "
-                "mapping (docs/quality.md). If not: 'leverhouse landing forget ID'."
-            )
+            counts.append(f"{len(self.refused)} {'file' if self.is_import else 'landing'}(s) were refused")
+            lines.append(_IMPORT_ADVICE if self.is_import else _LANDING_ADVICE)
         only_waiting = not self.refused and all(isinstance(e, TransientError) for e in self.failures.values())
         error = (TransientError if only_waiting else PermanentError)(
             f"{' and '.join(counts)}; everything else was loaded.\n" + "\n".join(lines)

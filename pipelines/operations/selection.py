@@ -22,7 +22,7 @@ STATISTICS: Final = "stats"
 _CLOCK: Final = re.compile(
     r"\b(now\s*\(|current_timestamp|current_date|localtimestamp|today\s*\(|get_current_time)", re.IGNORECASE
 )
-_WATERMARK: Final = "save_watermark"
+_WATERMARK: Final = "default__keep_watermark"
 """The macro that notes when an incremental model was built; no row of a model depends on it."""
 
 

@@ -505,7 +505,7 @@ def _located(
     span = span_of(landing)
     account = Account()
     context = Context(owner.name, landing.fetched_at, span, registry.instrument_history(store, owner).at(span))
-    for parsed in read_pages(contract, feed, list(Pack(landing.path).pages()), context, account):
+    for parsed in read_pages(contract, feed, Pack(landing.path).pages(), context, account):
         _match(contract, landing, parsed.table, parsed.rows, wanted, found)
     return found, [
         (

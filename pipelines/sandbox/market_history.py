@@ -30,6 +30,8 @@ LISTED: Final = (*binance_archive.LISTINGS, *bybit.LISTINGS, *okx.LISTINGS, *hyp
 QUOTES: Final = ("USDT", "USDC")
 ASKED: Final = ("binance", "bybit")
 """Venues whose open interest and candles are fetched: the vendor's end where those begin, and go on at the other venues."""
+EVENTS_OF: Final = "bybit"
+"""A venue that tells of every liquidation: the vendor has recorded it since the venues' own history begins, and totals before."""
 ENDED: Final = "AVAXBUSD"
 """A contract that is not traded any more after ENDED_AFTER days; the vendor goes on writing its last state for as long again."""
 ENDED_AFTER: Final = 20
@@ -39,11 +41,11 @@ _MINUTE: Final = "%Y-%m-%d %H:%M"
 
 
 def write_history(market: SimulatedMarket, folder: Path, *, own_history_from: date) -> list[Path]:
-    """Write the files into `folder` and return them: daily.csv, liquidations.csv, funding.csv and minutes.csv.
+    """Write the files into `folder` and return them: daily.csv, liquidations.csv, events.csv, funding.csv and minutes.csv.
 
     Daily rows begin with the market and end, at the venues of ASKED, OVERLAP_DAYS behind `own_history_from`, the first day that
-    those are asked for. Amounts are in coin, liquidations in coin and dollars, until the last day at all venues: what they push is
-    not kept by them.
+    those are asked for. Amounts are in coin, liquidations in coin and dollars, until the last day at all venues, of EVENTS_OF one
+    by one: what they push is not kept by them.
     """
     begin, end = _at(market.first), _at(market.last) + _DAY
     asked_end = min(_at(own_history_from) + OVERLAP_DAYS * _DAY, end)
@@ -57,7 +59,10 @@ def write_history(market: SimulatedMarket, folder: Path, *, own_history_from: da
             (_daily(market, x, begin, ends[x.venue]) for x in listings),
             [_ended(_daily(market, ended, begin, begin + 2 * ENDED_AFTER * _DAY))],
         ),
-        "liquidations.csv": (_liquidations(market, x, begin, end) for x in listings),
+        "liquidations.csv": (
+            _liquidations(market, x, begin, _at(own_history_from) if x.venue == EVENTS_OF else end) for x in listings
+        ),
+        "events.csv": (_events(market, x, _at(own_history_from), end) for x in listings if x.venue == EVENTS_OF),
         "funding.csv": (_funding(market, x, begin, ends[x.venue]) for x in listings if x.interval_hours == 8),
         "minutes.csv": (_minutes(market, x, minutes_from, end) for x in listings if x.venue == MINUTES_AT),
     }
@@ -120,6 +125,16 @@ def _liquidations(market: SimulatedMarket, listing: Listing, start: datetime, en
     return days.join(events.group_by("day").agg(sides), on="day", how="left", maintain_order="left").select(
         *_named(listing), "day", pl.col("long_base", "long_usd", "short_base", "short_usd").fill_null(0.0)
     )
+
+
+def _events(market: SimulatedMarket, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:
+    return market.liquidations(listing, start, end).select(
+        *_named(listing),
+        pl.format("{}:{}", pl.lit(listing.instrument), "number").alias("id"),
+        pl.col("occurred_at").dt.epoch("ms").alias("at"),
+        "side", "price",
+        pl.col("quantity_base").alias("quantity"),
+    )  # fmt: skip
 
 
 def _funding(market: SimulatedMarket, listing: Listing, start: datetime, end: datetime) -> pl.DataFrame:

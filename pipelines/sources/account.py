@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -84,7 +84,8 @@ class Account:
     def add(self, page: Page, count: int) -> int:
         """Count the records of a page; return how many came before."""
         before = self.received
-        self.pages.append((page, count))
+        # Without its bytes, which would stay in memory.
+        self.pages.append((replace(page, body=b""), count))
         self.received += count
         return before
 

@@ -21,7 +21,7 @@ from pipelines.extract.liveness import LISTS, STATES
 from pipelines.extract.venue import Context, Daily, Feed, Page, Parsed, Pulse, Span, Venue
 from pipelines.sources.account import LINE, Account
 from pipelines.sources.instruments import TURNOVER
-from pipelines.sources.records import FIRST_TIME, NEAR
+from pipelines.sources.records import FIRST_TIME, NEAR, PART_BYTES
 
 LONGEST_AHEAD: Final = timedelta(days=731)
 """Nothing that a venue says happens later than this after its answer: the farthest settlement announced is hours away."""
@@ -35,35 +35,56 @@ WORDS: Final = 600
 
 
 def read_pages(
-    contract: Contract, feed: Feed, pages: Sequence[Page], context: Context, account: Account
+    contract: Contract, feed: Feed, pages: Iterable[Page], context: Context, account: Account
 ) -> Iterator[Parsed]:
-    """What the feed's parser makes of `pages`, with every record in `account`.
+    """What the feed's parser makes of `pages`, which come ordered by subject, with every record in `account`.
+
+    They are parsed in parts of whole subjects, so that memory holds one part and not a month.
 
     A row whose time cannot be (before FIRST_TIME, or long after the answer) is a reject. Raises what the parser raises;
     SourceFormatError if the pages have records and none of them is near the span; ContractError if a record vanished.
     """
-    parsed = feed.parse(pages, context)
+    where, excerpt = "", ""
     rows = near = 0
-    while True:
-        with account.open():
-            one = next(parsed, None)
-        if one is None:
-            break
-        rows += one.rows.height
-        table = contract.table(one.table)
-        one = _with_possible_times(table, one, context)
-        strays = _strays(table, feed, one.rows, context)
-        near += one.rows.height - strays.height
-        account.take(one.rows if strays.is_empty() else one.rows.join(strays, on=LINE, how="anti"), strays, one.rejects)
-        yield one
+    for part in _parts(pages):
+        if part and not where:
+            where, excerpt = part[0].where, part[0].excerpt
+        parsed = feed.parse(part, context)
+        while True:
+            with account.open():
+                one = next(parsed, None)
+            if one is None:
+                break
+            rows += one.rows.height
+            table = contract.table(one.table)
+            one = _with_possible_times(table, one, context)
+            strays = _strays(table, feed, one.rows, context)
+            near += one.rows.height - strays.height
+            accepted = one.rows if strays.is_empty() else one.rows.join(strays, on=LINE, how="anti")
+            account.take(accepted, strays, one.rejects)
+            yield one
     counts = account.total()
     only_far = counts.far > 0 and counts.far == counts.received - sum(counts.ignored.values())
     if (rows and not near) or only_far:
         raise SourceFormatError(
-            f"{pages[0].where}: {rows or counts.far} records, and no time in them is near {context.span.start:%Y-%m-%d %H:%M} "
-            f"to {context.span.end:%Y-%m-%d %H:%M}; the venue's unit of time or its bounds changed: {pages[0].excerpt}"
+            f"{where}: {rows or counts.far} records, and no time in them is near {context.span.start:%Y-%m-%d %H:%M} "
+            f"to {context.span.end:%Y-%m-%d %H:%M}; the venue's unit of time or its bounds changed: {excerpt}"
         )
     account.raise_if_unnamed()
+
+
+def _parts(pages: Iterable[Page]) -> Iterator[Sequence[Page]]:
+    """The pages in parts of about PART_BYTES that end where a subject does: no row depends on answers about several subjects.
+    One empty part if there are none."""
+    part: list[Page] = []
+    size = 0
+    for page in pages:
+        if size > PART_BYTES and page.subject != part[-1].subject:
+            yield part
+            part, size = [], 0
+        part.append(page)
+        size += len(page.body)
+    yield part
 
 
 def _strays(table: Table, feed: Feed, rows: pl.DataFrame, context: Context) -> pl.DataFrame:
@@ -210,7 +231,8 @@ class AnswerReader:
         self, pages: Iterable[Page], context: Context, account: Account, pulse: _Pulse | None = None
     ) -> SourceFormatError | None:
         try:
-            read = list(pages)
+            # As in a pack, for which the answers about a subject lie together.
+            read = sorted(pages, key=lambda page: page.subject)
             for one in read_pages(self.contract, self.feed, read, context, account):
                 if pulse is not None:
                     pulse.add(one)

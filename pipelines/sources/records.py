@@ -34,6 +34,9 @@ RecordsOf = Callable[[Page], Sequence[Record]]
 Needed = Callable[[Record], bool]
 """Whether a feed uses a record. A list may mix kinds of records, such as indices and combos, that lack the feed's fields."""
 
+PART_BYTES: Final = 4 << 20
+"""Text of answers that is made into columns at once."""
+
 Kind = type[float] | type[int] | type[str] | type[bool]
 
 _TYPES: Final[Mapping[Kind, pl.DataType]] = {
@@ -88,44 +91,29 @@ def read_records(
     which also reads a missing field as null. A record without a required field is rejected. Raises SourceFormatError, naming
     page and field, if no record that an endpoint returned has it.
     """
-    cells: dict[str, list[Any]] = {field.name: [] for field in fields}
-    read: list[Page] = []
-    lengths: list[int] = []
-    kept: list[Record] = []
-    lines: list[int] = []
     first_line = 1
     counts = _Counts()
+    read: list[_Typed] = []
+    part = _Part(fields)
     for page in pages:
+        if part.size > PART_BYTES:
+            read.append(part.typed())
+            part = _Part(fields)
         listed = records_of(page)
         before = count_page(page, len(listed))
         first_line = first_line if before is None else before + 1
         chosen = range(len(listed)) if needed is None else [i for i, record in enumerate(listed) if needed(record)]
         records = listed if needed is None else [listed[i] for i in chosen]
-        for field in fields:
-            column, missing = _column(records, field)
-            cells[field.name].extend(column)
-            counts.add(page, field, missing, len(records))
-        read.append(page)
-        lengths.append(len(records))
-        kept.extend(records)
-        lines.extend(first_line + i for i in chosen)
+        part.add(page, records, [first_line + i for i in chosen], counts)
         if len(chosen) < len(listed):
             left = set(range(len(listed))).difference(chosen)
             leave_out_lines(pl.Series(LINE, [first_line + i for i in left], dtype=pl.Int64), "other_kind")
         first_line += len(listed)
     counts.raise_if_absent()
-    columns = {field.name: _typed(field, cells[field.name]) for field in fields}
-    of_page = pl.Series(np.repeat(np.arange(len(read), dtype=np.uint32), lengths))
-    # Put together as they are: each expression over a frame takes longer than the columns of a page.
-    frame = pl.DataFrame(
-        [
-            *columns.values(),
-            pl.Series(SUBJECT, [page.subject for page in read], dtype=pl.String).gather(of_page),
-            pl.Series("received_at", [page.received_at for page in read], dtype=pl.Datetime("us")).gather(of_page),
-            pl.Series(LINE, lines, dtype=pl.Int64),
-        ]
-    )
-    return _split(frame, fields, cells, kept)
+    read.append(part.typed(is_last=not read))
+    for field in fields:
+        _raise_if_retyped(field, read)
+    return Records(pl.concat(one.frame for one in read), pl.concat(one.rejects for one in read))
 
 
 def look_up(
@@ -233,6 +221,11 @@ def _stamp(record: Record, key: Key) -> int | None:
         return int(record[key])  # type: ignore[index]
     except (KeyError, IndexError, TypeError, ValueError):
         return None
+
+
+def with_facts(record: Record, **facts: Any) -> Record:
+    """The record with further fields. One that is no object stays what it is, and is rejected when its fields are read."""
+    return {**record, **facts} if isinstance(record, Mapping) else record
 
 
 PLACE: Final = "place"
@@ -354,45 +347,108 @@ def _typed(field: Field, values: list[Any]) -> pl.Series:
     return text if field.kind is str else text.cast(target, strict=False)
 
 
-def _split(
-    frame: pl.DataFrame, fields: Sequence[Field], cells: Mapping[str, list[Any]], records: Sequence[Record]
-) -> Records:
-    """Reject records with an unreadable cell; if every cell of a field is unreadable, the venue retyped the field."""
-    faults: list[pl.DataFrame] = []
-    for field in fields:
-        missing = frame.get_column(field.name).is_null()
-        if not missing.any():
-            continue
-        raw = cells[field.name]
-        positions = [
-            i for i in missing.arg_true().to_list() if not (field.optional and (raw[i] is None or raw[i] == _EMPTY))
-        ]
-        if not positions:
-            continue
-        is_nested = isinstance(raw[positions[0]], list | dict)
-        if len(positions) == frame.height and (frame.height > 1 or is_nested):
-            raise SourceFormatError(
-                f"expected {field.kind.__name__} in field {field.key!r}, but no record has one (first value: "
-                f"{str(raw[positions[0]])[:80]!r}); the venue's format changed."
-            )
-        faults.append(
-            pl.DataFrame(
-                {
-                    "trade_date": [None] * len(positions),
-                    "line": frame.get_column(LINE).gather(positions),
-                    "field": [str(field.key)] * len(positions),
-                    "instrument": frame.get_column(SUBJECT).gather(positions),
-                    "reason": ["unparsable"] * len(positions),
-                    "detail": [_fault(field, raw[i]) for i in positions],
-                    "raw": [orjson.dumps(records[i]).decode() for i in positions],
-                },
-                schema=REJECT_SCHEMA,
-            )
+@dataclass(frozen=True)
+class _Typed:
+    """What a part of the pages holds, its rejects left out; by field, the number of unreadable cells and the first of them."""
+
+    frame: pl.DataFrame
+    rejects: pl.DataFrame
+    height: int
+    unreadable: Mapping[Key, tuple[int, Any]]
+
+
+class _Part:
+    """Pages whose cells are still objects of Python, which take ten to thirty times their text: about PART_BYTES of it."""
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        self.size = 0
+        self._fields = fields
+        self._cells: dict[str, list[Any]] = {field.name: [] for field in fields}
+        self._pages: list[Page] = []
+        self._lengths: list[int] = []
+        self._records: list[Record] = []
+        self._lines: list[int] = []
+
+    def add(self, page: Page, records: Sequence[Record], lines: Sequence[int], counts: _Counts) -> None:
+        for field in self._fields:
+            column, missing = _column(records, field)
+            self._cells[field.name].extend(column)
+            counts.add(page, field, missing, len(records))
+        self._pages.append(page)
+        self._lengths.append(len(records))
+        self._records.extend(records)
+        self._lines.extend(lines)
+        self.size += len(page.body)
+
+    def typed(self, *, is_last: bool = False) -> _Typed:
+        """The cells as columns. The parsed JSON of pages is dropped where there are so many of them that it takes much memory."""
+        columns = {field.name: _typed(field, self._cells[field.name]) for field in self._fields}
+        of_page = pl.Series(np.repeat(np.arange(len(self._pages), dtype=np.uint32), self._lengths))
+        # Put together as they are: each expression over a frame takes longer than the columns of a page.
+        frame = pl.DataFrame(
+            [
+                *columns.values(),
+                pl.Series(SUBJECT, [page.subject for page in self._pages], dtype=pl.String).gather(of_page),
+                pl.Series("received_at", [page.received_at for page in self._pages], dtype=pl.Datetime("us")).gather(
+                    of_page
+                ),
+                pl.Series(LINE, self._lines, dtype=pl.Int64),
+            ]
         )
-    if not faults:
-        return Records(frame, no_rejects())
-    rejects = pl.concat(faults).unique("line", keep="first", maintain_order=True)
-    return Records(frame.filter(~pl.col(LINE).is_in(rejects["line"].implode())), rejects)
+        found = self._split(frame)
+        if not is_last:
+            for page in self._pages:
+                page.clear_cache()
+        return found
+
+    def _split(self, frame: pl.DataFrame) -> _Typed:
+        """Reject records with an unreadable cell."""
+        faults: list[pl.DataFrame] = []
+        unreadable: dict[Key, tuple[int, Any]] = {}
+        for field in self._fields:
+            missing = frame.get_column(field.name).is_null()
+            if not missing.any():
+                continue
+            raw = self._cells[field.name]
+            positions = [
+                i for i in missing.arg_true().to_list() if not (field.optional and (raw[i] is None or raw[i] == _EMPTY))
+            ]
+            if not positions:
+                continue
+            unreadable[field.key] = (len(positions), raw[positions[0]])
+            faults.append(
+                pl.DataFrame(
+                    {
+                        "trade_date": [None] * len(positions),
+                        "line": frame.get_column(LINE).gather(positions),
+                        "field": [str(field.key)] * len(positions),
+                        "instrument": frame.get_column(SUBJECT).gather(positions),
+                        "reason": ["unparsable"] * len(positions),
+                        "detail": [_fault(field, raw[i]) for i in positions],
+                        "raw": [orjson.dumps(self._records[i]).decode() for i in positions],
+                    },
+                    schema=REJECT_SCHEMA,
+                )
+            )
+        if not faults:
+            return _Typed(frame, no_rejects(), frame.height, unreadable)
+        rejects = pl.concat(faults).unique("line", keep="first", maintain_order=True)
+        kept_rows = frame.filter(~pl.col(LINE).is_in(rejects["line"].implode()))
+        return _Typed(kept_rows, rejects, frame.height, unreadable)
+
+
+def _raise_if_retyped(field: Field, parts: Sequence[_Typed]) -> None:
+    """Raise SourceFormatError if every cell of a field is unreadable: the venue retyped it."""
+    found = [part.unreadable[field.key] for part in parts if field.key in part.unreadable]
+    height = sum(part.height for part in parts)
+    if not found or sum(count for count, _ in found) < height:
+        return
+    first = found[0][1]
+    if height > 1 or isinstance(first, list | dict):
+        raise SourceFormatError(
+            f"expected {field.kind.__name__} in field {field.key!r}, but no record has one (first value: "
+            f"{str(first)[:80]!r}); the venue's format changed."
+        )
 
 
 def _fault(field: Field, cell: object) -> str:

@@ -351,7 +351,7 @@ def _parser(contract: Contract, venue: Venue, feed: Feed, history: InstrumentHis
         context = Context(venue.name, landing.fetched_at, span, history.at(span))
         account = Account()
         before: ParsedBatch | None = None
-        for parsed in read_pages(contract, feed, list(Pack(landing.path).pages()), context, account):
+        for parsed in read_pages(contract, feed, Pack(landing.path).pages(), context, account):
             if before is not None:
                 yield before
             before = ParsedBatch(

@@ -26,7 +26,9 @@ BoundUnit = Literal["contracts", "base", "quote"]
 _FACTS: Final = ("contract_type", "contract_size", "contract_size_unit", "multiplier", "quote")
 
 
-def feed_of_risk_tiers(fetch: Fetch, parse: Parse, *, what: str, subjects: Subjects | None = None) -> Feed:
+def feed_of_risk_tiers(
+    fetch: Fetch, parse: Parse, *, what: str, subjects: Subjects | None = None, parser_version: int = 1
+) -> Feed:
     """The daily capture of a venue's risk limits. `what` says of which instruments."""
     return Feed(
         name=RISK_TIERS,
@@ -37,6 +39,7 @@ def feed_of_risk_tiers(fetch: Fetch, parse: Parse, *, what: str, subjects: Subje
         retention=Retention(since=date(2020, 1, 1)),
         cadence=Capture(every_hours=24),
         subjects=subjects,
+        parser_version=parser_version,
     )
 
 

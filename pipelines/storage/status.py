@@ -291,6 +291,43 @@ def source_newest_days(con: duckdb.DuckDBPyConnection) -> Sequence[Mapping[str, 
     )
 
 
+@dataclass(frozen=True)
+class EvidenceState:
+    """What the tables of evidence say of themselves.
+
+    `remainder` is the largest part of open interest that the levels of an asset, day and side (`rows` of them) do not account for,
+    `shifted` the mean share of shifted signals with p < 0.05, nominally 0.05, over `hypotheses` judged last, `skill` one row
+    per side of the newest day scored, of all assets together. None and empty: nothing is known.
+    """
+
+    rows: int
+    remainder: float | None
+    hypotheses: int
+    shifted: float | None
+    skill: Sequence[Mapping[str, Any]]
+
+
+def evidence_state(con: duckdb.DuckDBPyConnection) -> EvidenceState:
+    """The state of the evidence that was built last."""
+    [levels] = _rows(
+        con,
+        "select count(*) as row_count, max(abs(in_bins_base + beyond_bins_base + swept_base + never_base - oi_base) "
+        "/ nullif(oi_base, 0)) as remainder from marts.liquidation_levels_summary_daily",
+    )
+    [scorecard] = _rows(
+        con,
+        "select count(placebo_rejection_share) as hypotheses, avg(placebo_rejection_share) as shifted "
+        "from marts.signal_scorecard where judged_on = (select max(judged_on) from marts.signal_scorecard)",
+    )
+    skill = _rows(
+        con,
+        "select side, trade_date, skill_180d_vs_distance as skill, skill_low, skill_high, skill_days, verdict "
+        "from marts.liquidation_levels_skill_daily where asset = '*' "
+        "qualify row_number() over (partition by side order by trade_date desc) = 1 order by side",
+    )
+    return EvidenceState(levels["row_count"], levels["remainder"], scorecard["hypotheses"], scorecard["shifted"], skill)
+
+
 def source_counts(con: duckdb.DuckDBPyConnection) -> Sequence[Mapping[str, Any]]:
     """Accepted and quarantined rows, and the lag in days, of every source and table."""
     return _rows(

@@ -191,6 +191,9 @@ def test_the_checks_of_a_clean_table_and_of_a_mart(definitions: dg.Definitions) 
     assert names["marts/fct_price_daily"] == {"dbt_tests"}
     assert names["marts/source_freshness"] == {"dbt_tests", "newest_day", "recorders"}
     assert names["marts/data_coverage_daily"] == {"dbt_tests", "coverage"}
+    assert names["marts/liquidation_levels_summary_daily"] == {"dbt_tests", "identity"}
+    assert names["marts/signal_scorecard"] == {"dbt_tests", "false_positive_rate"}
+    assert names["marts/liquidation_levels_skill_daily"] == {"dbt_tests", "skill"}
 
 
 def test_every_scheduled_asset_has_a_freshness_policy(definitions: dg.Definitions) -> None:

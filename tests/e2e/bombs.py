@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -228,6 +228,44 @@ ANSWERS: Final[Mapping[str, bytes]] = {
 }
 """Answers of a venue, by name."""
 
+PACKS: Final[Mapping[str, int]] = {"150 MB of answers about 300 instruments": 300}
+"""Landings of open interest by five minutes in answers of 200 records, by name: how many instruments they are about."""
+
+
+def _land(store: LandingStore, feed: str, pages: Iterable[tuple[str, str, bytes]]) -> None:
+    """Land answers, each with its subject and path, as those of a month of Bybit's `feed`."""
+    span = ["2024-01-01T00:00:00", "2024-02-01T00:00:00"]
+    with store.draft(f"bybit.{feed}", "2024-01", "pack") as draft:
+        covers = {}
+        for subject, path, body in pages:
+            request = {"method": "GET", "endpoint": "api", "path": path, "params": {"category": "linear"}}
+            draft.add(Page(subject, request, 200, datetime(2024, 2, 2), body))
+            covers[subject] = "complete"
+        draft.land(
+            completeness="complete", request={"span": span, "covers": covers}, original_name=feed,
+            clock=lambda: datetime(2024, 2, 2),
+        )  # fmt: skip
+
+
+def _instruments(count: int) -> bytes:
+    common = (
+        '"contractType":"LinearPerpetual","status":"Trading","quoteCoin":"USDT","launchTime":"0","deliveryTime":"0"'
+    )
+    listed = ",".join(f'{{"symbol":"A{n:03}USDT","baseCoin":"A{n:03}",{common}}}' for n in range(count))
+    return f'{{"retCode":0,"result":{{"category":"linear","list":[{listed}],"nextPageCursor":""}}}}'.encode()
+
+
+def _answers(count: int) -> Iterator[tuple[str, str, bytes]]:
+    """44 answers about each instrument, which hold most of a month."""
+    start = 1_704_067_200_000
+    for number, asset in ((number, asset) for asset in range(count) for number in range(44)):
+        rows = ",".join(
+            f'{{"openInterest":"{5.5 + n:.3f}","timestamp":"{start + (number * 200 + n) * 300_000}"}}'
+            for n in range(1, 201)
+        )
+        body = f'{{"retCode":0,"result":{{"symbol":"A{asset:03}USDT","category":"linear","list":[{rows}]}}}}'
+        yield f"A{asset:03}USDT", "/v5/market/open-interest", body.encode()
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -252,6 +290,8 @@ def measure(name: str, folder: Path) -> Measured:
         BOMBS[name].write(target)
         (folder / "bomb.toml").write_text(BOMBS[name].mapping, encoding="utf-8")
         size = target.stat().st_size
+    elif name in PACKS:
+        size = sum(len(body) for _, _, body in _answers(PACKS[name]))
     else:
         size = len(ANSWERS[name])
     waits = [0.0]
@@ -299,6 +339,10 @@ def _load(name: str, folder: Path) -> str:
     settings = Settings(home=folder / "home")
     if name in BOMBS:
         import_files(settings, folder / "bomb.toml", files=[folder / "bomb"])
+    elif name in PACKS:
+        store, count = LandingStore(settings.root), PACKS[name]
+        _land(store, "instruments", [("*", "/v5/market/instruments-info", _instruments(count))])
+        _land(store, "open_interest", _answers(count))
     else:
         span = ["2024-01-01T00:00:00", "2024-01-02T00:00:00"]
         request = {
@@ -347,7 +391,7 @@ def _child(name: str, folder: Path) -> None:
 
 
 def main() -> None:
-    names = sys.argv[1:] or [*BOMBS, *ANSWERS]
+    names = sys.argv[1:] or [*BOMBS, *ANSWERS, *PACKS]
     if len(names) == 2 and Path(names[1]).is_dir():
         _child(names[0], Path(names[1]))
         return

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
+import duckdb
 import polars as pl
 
 from pipelines.core.settings import PROJECT_ROOT, Settings
@@ -35,6 +38,23 @@ FOLDERS = {
 
 Dataset = dict[str, pl.DataFrame]
 Load = Callable[[str], Dataset]
+
+
+REFERENCE: Final = "select sum(hash(i)) from range(4000000) as t (i)"
+REFERENCE_SECONDS: Final = 0.02
+"""What REFERENCE takes on two quiet cores."""
+
+
+def slowness() -> float:
+    """How many times slower than two quiet cores this machine is now, at least 1: bounds in seconds are for those. The minimum of
+    several runs, because other load can only add to a run's time."""
+    seconds = []
+    with duckdb.connect() as con:
+        for _ in range(5):
+            started = time.perf_counter()
+            con.execute(REFERENCE).fetchall()
+            seconds.append(time.perf_counter() - started)
+    return max(1.0, min(seconds) / REFERENCE_SECONDS)
 
 
 @dataclass(frozen=True)

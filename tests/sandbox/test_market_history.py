@@ -52,6 +52,7 @@ def test_every_line_becomes_a_row_of_each_of_its_tables(files: dict[str, Path], 
     assert tables == {
         "candles": lines["daily"] + lines["minutes"], "open_interest": lines["daily"],
         "long_short_ratios": lines["daily"], "liquidation_totals": lines["liquidations"], "funding_rates": lines["funding"],
+        "liquidations": lines["events"],
         # Two assets at four venues, of which Binance has one in two quote currencies.
         "instruments": 8,
     }  # fmt: skip

@@ -69,6 +69,8 @@ def stream(*logs: Log) -> Page:
         )
         for log in logs
     ]  # fmt: skip
+    # The last block that was searched, in which nothing matched.
+    lines.append(orjson.dumps({"header": {"number": 10**9, "hash": "0x0", "timestamp": seconds_of(10**9)}}))
     return Page("*", {"endpoint": "portal", "path": "/finalized-stream", "body": {}}, 200, AT, b"\n".join(lines))
 
 

@@ -1,4 +1,4 @@
-"""Answers of every feed of every exchange, and ways in which they can be wrong.
+"""Answers of every feed of every exchange and of every kind of chain feed, and ways in which they can be wrong.
 
 An answer comes from the venue's emulator, whose shapes are those of recorded samples (tests/sandbox/test_emulator_samples.py).
 """
@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from functools import cache
+from datetime import datetime, timedelta
+from functools import cache, partial
 from typing import Any, Final
 
 import orjson
@@ -22,26 +22,37 @@ from pipelines.core.settings import Settings
 from pipelines.extract.venue import Api, Context, Feed, Job, Page, Span
 from pipelines.sources import registry
 from pipelines.sources.account import Account, Counts
-from pipelines.sources.instruments import TURNOVER
+from pipelines.sources.instruments import TURNOVER, InstrumentHistory
 from pipelines.sources.reading import AnswerReader, read_pages
+from tests.sources.chain_cases import CHAIN_CASES, DAY, ChainCase
 from tests.sources.in_process import fetch_pages
 from tests.sources.test_pages import in_process_api, instruments
 from tests.sources.venue_case import VenueCase
 from tests.sources.venue_cases import VENUE_CASES
 
-FEEDS: Final = {
-    f"{case.venue}.{feed.name}": (case, feed)
-    for case in VENUE_CASES
-    for feed in registry.venue(case.venue).feeds
-    if feed.name != TURNOVER
-}
 
-Mutation = Callable[[random.Random, bytes], bytes]
+@dataclass(frozen=True)
+class Fuzzed:
+    """A feed whose answers are changed: they are about `span` and came at `now`; `instruments` are those its parser knows."""
+
+    venue: str
+    feed: Feed
+    span: Span
+    now: datetime
+    pages: Callable[[], Sequence[Page]]
+    instruments: Callable[[], pl.DataFrame]
 
 
-@cache
-def contract() -> Contract:
-    return load_contract(Settings.load().schema_dir)
+def of_exchange(case: VenueCase, feed: Feed) -> Fuzzed:
+    span = span_of(case, feed)
+    return Fuzzed(
+        case.venue, feed, span, case.now, partial(pages_of_one, case, feed, span), partial(instruments, case.venue)
+    )
+
+
+def of_chain(case: ChainCase) -> Fuzzed:
+    feed = registry.venue(case.venue).feed(case.feed)
+    return Fuzzed(case.venue, feed, DAY, case.now, case.pages, InstrumentHistory.none)
 
 
 def span_of(case: VenueCase, feed: Feed) -> Span:
@@ -53,32 +64,48 @@ def span_of(case: VenueCase, feed: Feed) -> Span:
     return Span.of_days(last.replace(day=1), last)
 
 
-@cache
-def jobs_of(source: str) -> tuple[Job, ...]:
-    """One subject of a feed."""
-    case, feed = FEEDS[source]
+def pages_of_one(case: VenueCase, feed: Feed, span: Span) -> list[Page]:
+    """The answers about one subject."""
     listed = instruments(case.venue).filter(pl.col("asset").is_in(list(case.assets)))
     subjects: Mapping[str, Mapping[str, Any]] = {"*": {}} if feed.subjects is None else feed.subjects(listed)
-    return tuple(Job(name, span_of(case, feed), row) for name, row in list(subjects.items())[:1])
+    jobs = [Job(name, span, row) for name, row in list(subjects.items())[:1]]
+    return [page for job in jobs for page in fetch_pages(feed, in_process_api(case), job)]
+
+
+FEEDS: Final[Mapping[str, Fuzzed]] = {
+    **{
+        f"{case.venue}.{feed.name}": of_exchange(case, feed)
+        for case in VENUE_CASES
+        for feed in registry.venue(case.venue).feeds
+        if feed.name != TURNOVER
+    },
+    **{name: of_chain(case) for name, case in CHAIN_CASES.items()},
+}
+
+Mutation = Callable[[random.Random, bytes], bytes]
+
+
+@cache
+def contract() -> Contract:
+    return load_contract(Settings.load().schema_dir)
 
 
 @cache
 def answers(source: str) -> tuple[Page, ...]:
     """The pages of the feed's day, of one subject."""
-    case, feed = FEEDS[source]
-    return tuple(page for job in jobs_of(source) for page in fetch_pages(feed, in_process_api(case), job))
+    return tuple(FEEDS[source].pages())
 
 
 def context(source: str) -> Context:
-    case, feed = FEEDS[source]
-    return Context(case.venue, case.now, span_of(case, feed), instruments(case.venue))
+    of = FEEDS[source]
+    return Context(of.venue, of.now, of.span, of.instruments())
 
 
 def reader(source: str) -> AnswerReader:
     """Reads the feed's answers as a fetch does."""
-    case, feed = FEEDS[source]
-    known = instruments(case.venue)
-    return AnswerReader(contract(), registry.venue(case.venue), feed, lambda span: known, lambda: "1")
+    of = FEEDS[source]
+    known = of.instruments()
+    return AnswerReader(contract(), registry.venue(of.venue), of.feed, lambda span: known, lambda: "1")
 
 
 @dataclass(frozen=True)
@@ -93,7 +120,7 @@ class Read:
 def read(source: str, pages: Sequence[Page]) -> Read:
     """Parse pages as a load does."""
     account, tables, rejects = Account(), dict[str, list[pl.DataFrame]](), 0
-    for one in read_pages(contract(), FEEDS[source][1], pages, context(source), account):
+    for one in read_pages(contract(), FEEDS[source].feed, pages, context(source), account):
         tables.setdefault(one.table, []).append(one.rows.drop("_line"))
         rejects += 0 if one.rejects is None else one.rejects.height
     return Read({name: pl.concat(frames).unique() for name, frames in tables.items()}, rejects, account.total())
@@ -152,15 +179,29 @@ def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
     return change([mapped(inner, change) for inner in value] if isinstance(value, list) else value)
 
 
+def documents(body: bytes) -> list[Any] | None:
+    """The JSON document of a body, or that of each of its lines; None if it has neither."""
+    try:
+        return [orjson.loads(body)]
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return [orjson.loads(line) for line in body.splitlines()] or None
+    except orjson.JSONDecodeError:
+        return None
+
+
+def written(content: Sequence[Any]) -> bytes:
+    """The body of documents, each in a line of its own."""
+    return b"\n".join(orjson.dumps(one) for one in content)
+
+
 def of_json(change: Callable[[Any], Any]) -> Mutation:
     """A mutation of JSON; other bodies are cut instead."""
 
     def mutate(_: random.Random, body: bytes) -> bytes:
-        try:
-            content = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            return body[: len(body) // 2]
-        return orjson.dumps(change(content))
+        content = documents(body)
+        return body[: len(body) // 2] if content is None else written([change(one) for one in content])
 
     return mutate
 
@@ -206,6 +247,42 @@ def doubled(content: Any) -> Any:
     return mapped(content, twice)
 
 
+PLAIN: Final = re.compile(r"-?\d{1,15}(\.\d+)?")
+
+
+def as_text(value: Any) -> Any:
+    return repr(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def as_number(value: Any) -> Any:
+    return (
+        orjson.loads(value)
+        if isinstance(value, str) and PLAIN.fullmatch(value) and value == value.lstrip("0")
+        else value
+    )
+
+
+def as_decimal(value: Any) -> Any:
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53 else value
+
+
+def with_odd_records(value: Any) -> Any:
+    """A list of records with one of another kind behind them, and one that is none."""
+    has_records = isinstance(value, list) and value and all(isinstance(one, dict) for one in value)
+    return [*value, {"kind": "odd"}, None] if has_records else value
+
+
+FORMS: Final[Mapping[str, Mutation]] = {
+    name: of_json(partial(mapped, change=change))
+    for name, change in (
+        ("numbers as texts", as_text),
+        ("texts as numbers", as_number),
+        ("whole numbers as decimals", as_decimal),
+        ("odd records among the others", with_odd_records),
+    )
+}
+"""The same values in another form, as venues have changed it, or beside records of another kind."""
+
 STAMPS: Final[Mapping[str, Mutation]] = {
     "stamps times 1000": of_stamps(scaled(1000)),
     "stamps by 1000": of_stamps(scaled(0.001)),
@@ -230,14 +307,11 @@ ODD_VALUES: Final[tuple[Any, ...]] = (
 
 def mutated(chance: random.Random, body: bytes) -> bytes:
     """A body with a few random faults: bytes flipped or cut, or values of its JSON replaced, dropped, repeated or swapped."""
-    try:
-        content = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return flipped(chance, body)
-    if chance.random() < 0.1:
+    content = documents(body)
+    if content is None or chance.random() < 0.1:
         return flipped(chance, body)
     for _ in range(chance.choice((1, 1, 2, 5))):
-        places = list(places_of(content))
+        places = list(places_of(content if len(content) > 1 else content[0]))
         if not places:
             break
         holder, key = chance.choice(places)
@@ -250,9 +324,11 @@ def mutated(chance: random.Random, body: bytes) -> bytes:
                 holder[f"{key}2"] = holder.pop(key)
             case _:
                 del holder[key]
-    return orjson.dumps(
-        mapped(content, lambda value: str(value) if isinstance(value, int) and value > 2**64 - 1 else value)
-    )
+    whole = [
+        mapped(one, lambda value: str(value) if isinstance(value, int) and value > 2**64 - 1 else value)
+        for one in content
+    ]
+    return written(whole)
 
 
 def flipped(chance: random.Random, body: bytes) -> bytes:

@@ -137,7 +137,7 @@ def test_markets_are_known_by_exchange_and_read_only_where_their_unit_is() -> No
 
 
 def test_a_series_without_history_and_an_object_are_errors() -> None:
-    with pytest.raises(SourceFormatError, match="expected an array in 'history'"):
+    with pytest.raises(SourceFormatError, match="no record has a list in 'history'"):
         parse_payloads("coinalyze", "open_interest", [b'[{"symbol":"X"}]'], subject="okx:BTC-USDT-SWAP")
     with pytest.raises(RequestRefusedError, match="Invalid"):
         coinalyze.check(Page("*", {}, 200, NOW, b'{"message":"Invalid API key"}'))

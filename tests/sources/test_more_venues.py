@@ -28,6 +28,7 @@ from pipelines.sandbox.venues import kucoin as kucoin_emulator
 from pipelines.sandbox.venues import mexc as mexc_emulator
 from pipelines.sandbox.venues import phemex as phemex_emulator
 from pipelines.sources import registry
+from pipelines.sources.cex.bitget import is_in_quote
 from pipelines.sources.counting import FACTS
 from pipelines.sources.instruments import SCHEMA
 from tests.sources.in_process import InProcessApi, fetch_pages
@@ -145,6 +146,22 @@ def test_bitget_liquidations_are_of_positions_and_equal_rows_are_two() -> None:
     assert rejects(found) == ["undecodable"]
     with pytest.raises(RequestRefusedError, match="NOUSDT"):
         registry.venue("bitget").check(evidence("bitget", "funding", "refused"))
+
+
+def test_the_numbers_of_bitget_tell_whether_an_amount_is_in_the_quote_coin() -> None:
+    """The websocket's frame of 2026-04-28 has amounts in dollars: 83.1 APE at 0.1649, 286.5 IP at 0.500280739469."""
+    told = [("APEUSDT", "0.1649", "13.70319"), ("IPUSDT", "0.500280739469", "143.330431857868")]
+    listed = [
+        {"symbol": symbol, "side": "buy", "price": price, "amount": amount, "ts": "1790810000456"}
+        for symbol, price, amount in told
+    ]
+    answer = {"code": "00000", "msg": "success", "requestTime": 1, "data": {"list": listed, "cursor": ""}}
+    request = {"endpoint": "api", "path": "/api/v3/market/liquidations", "params": {}}
+    [found] = parsed("bitget", "liquidations", Page("*", request, 200, NOW, orjson.dumps(answer)))
+    assert found.rows["quantity_base"].to_list() == pytest.approx([83.1, 286.5])
+    assert found.rows["notional_usd"].to_list() == pytest.approx([13.70319, 143.330431857868])
+    # Coins at the same prices, which are long numbers only once they are multiplied.
+    assert not is_in_quote([83.1, 286.5], [0.1649, 0.500280739469])
 
 
 @pytest.mark.parametrize("cap", [100, 7])

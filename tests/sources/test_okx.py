@@ -19,6 +19,7 @@ from polars.testing import assert_frame_equal
 from pipelines.core.errors import RequestRefusedError, SourceFormatError
 from pipelines.core.settings import Settings
 from pipelines.extract.venue import Job, Page, Parsed, Span, milliseconds
+from pipelines.operations.due import feed_states
 from pipelines.operations.fetch import fetch
 from pipelines.sandbox.emulator import Fault, Request
 from pipelines.sandbox.market_model import AnalyticMarket
@@ -396,6 +397,35 @@ def test_days_over_http_match_the_market(settings: Settings, serve: Serve, clock
     expected = MARKET.option_chain("ETH", NOW).sort("expiry_date", "strike", "option_type")
     assert_frame_equal(chain.select(expected.columns), expected)
     assert quarantined(served).is_empty()
+
+
+def test_what_okx_declares_not_to_keep_is_said_to_be_gone_and_noted_once(
+    settings: Settings, serve: Serve, clock: Clock
+) -> None:
+    """Of 2024-03-10 funding is kept for 89 days: the days before 2023-12-12 are not asked for."""
+    first, edge = date(2023, 10, 1), date(2023, 12, 12)
+    with serve("okx", settings=settings) as (_, served):
+        for _ in range(2):
+            reports = fetch(
+                served, "okx", ["funding"], first=first, last=date(2023, 12, 13), assets=["BTC"], retry=FAST_RETRY,
+                clock=clock,
+            )  # fmt: skip
+            assert {report.source: dict(report.failures) for report in reports if report.failures} == {}
+            assert [report.gone["BTC-USDT-SWAP"] for report in reports if report.gone] == [(first, date(2023, 12, 11))]
+    assert loaded(served, "funding_rates", clock=clock)["trade_date"].min() == edge
+    with writer(served, what="test") as con:
+        noted = con.sql("select source, problem, effect, detail from ops.fetch_problems").fetchall()
+    assert noted == [
+        (
+            "okx.funding", "no_longer_available", "settled",
+            "okx.funding keeps 89 days: 2023-10-01 to 2023-12-11 were not asked for",
+        )
+    ]  # fmt: skip
+    [state] = [one for one in feed_states(served, venues=["okx"]) if one.source == "okx.funding"]
+    missing = [one for one in state.missing(clock.now) if one.subject == "BTC-USDT-SWAP"]
+    told = {(one.at.date(), one.reason, one.can_be_had) for one in missing}
+    assert {(first, "no longer available", False), (date(2023, 12, 11), "no longer available", False)} <= told
+    assert not {day for day, _, _ in told if day >= edge}
 
 
 def test_captures_an_hour_apart_have_every_liquidation_once(settings: Settings, serve: Serve, clock: Clock) -> None:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
+import duckdb
 import pytest
 
 from pipelines.operations.healthcheck import HealthCheck, settle
@@ -68,3 +69,30 @@ def test_a_live_answer_settles_what_it_can(
     results = [HealthCheck("kraken.candles", one, verdict, "") for one, verdict in asked.items()]
     others = [HealthCheck("kraken.funding", "recent", "failed", "")]
     assert settle(fact, [*results, *others]).outcome == outcome
+
+
+METRICS = Path(__file__).parents[2] / "docs" / "metrics.md"
+
+
+def test_every_venue_of_unknown_counting_is_named_where_totals_are_explained() -> None:
+    text = METRICS.read_text(encoding="utf-8").partition("## Open interest")[2].partition("```")[0].lower()
+    assert {fact.venue for fact in LISTED if fact.kind == "counting" and fact.venue not in text} == set()
+
+
+def test_the_query_of_the_docs_tells_a_venue_that_counts_both_sides() -> None:
+    """One trades 10 coins an hour and changes by 8, the other changes by 16."""
+    query = re.search(r"```sql\n(with states as .*?)```", METRICS.read_text(encoding="utf-8"), re.DOTALL)
+    assert query is not None
+    with duckdb.connect() as con:
+        con.execute("create schema clean")
+        con.execute(
+            "create table clean.open_interest as "
+            "select 'v.oi' as source, venue, 'X' as instrument, timestamp '2026-10-01' + hour * interval 1 hour as event_at, "
+            "'unknown' as counting, 1000 + (hour % 2) * change as oi_base "
+            "from range(5) as t(hour), (values ('one', 8.0), ('both', 16.0)) as v(venue, change)"
+        )
+        con.execute(
+            "create table clean.candles as select venue, instrument, 'perp' as market, '1h' as period, event_at as opened_at, "
+            "10.0 as volume_base from clean.open_interest"
+        )
+        assert con.sql(query[1]).fetchall() == [("both", 4, 4, 0), ("one", 4, 0, 0)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -18,10 +18,13 @@ import pytest
 from pipelines.core.settings import Settings
 from pipelines.extract.fetch import FetchReport, Partition, fetch_feed, plan_days
 from pipelines.extract.landing import LandingStore
-from pipelines.extract.venue import Api, Job, Page, Span
+from pipelines.extract.venue import WHOLE_VENUE, Api, Job, Page, Span
 from pipelines.operations.load import LoadOutcome, load_pending
+from pipelines.sandbox.venues.evm import BLOCK_SECONDS, ChainMarket
+from pipelines.sandbox.venues.kamino import SolanaMarket
 from pipelines.sources import registry
 from pipelines.sources.instruments import INSTRUMENTS, InstrumentHistory, jobs_of
+from tests.sources.chain_cases import CHAIN_CASES, DAY, ChainCase
 from tests.sources.fuzz_fixture import SHAPES, STAMPS, ChangedApi, contract
 from tests.sources.test_pages import in_process_api, instruments
 from tests.sources.venue_case import VenueCase
@@ -38,7 +41,7 @@ class Fetching:
     """Fetches a daily feed of a case from its emulator, in-process, with answers that may be changed."""
 
     settings: Settings
-    case: VenueCase
+    case: VenueCase | ChainCase
     feed_name: str
 
     def __post_init__(self) -> None:
@@ -46,6 +49,11 @@ class Fetching:
         self.feed = self.venue.feed(self.feed_name)
         self.store = LandingStore(self.settings.root)
         self.now = self.case.now
+
+    @property
+    def exchange(self) -> VenueCase:
+        assert isinstance(self.case, VenueCase)
+        return self.case
 
     def clock(self) -> datetime:
         self.now += timedelta(microseconds=1)
@@ -56,16 +64,18 @@ class Fetching:
         feed = self.venue.feed(INSTRUMENTS)
         start = self.case.now.replace(hour=0)
         slot = Partition(f"{start:%Y-%m-%d}", "0000", Span(start, start + timedelta(days=1)))
-        report = asyncio.run(self._fetch(feed, in_process_api(self.case), [slot], lambda span: {"*": Job("*", span)}))
+        report = asyncio.run(
+            self._fetch(feed, in_process_api(self.exchange), [slot], lambda span: {"*": Job("*", span)})
+        )
         report.raise_failures()
 
     def fetch(self, day: date, change: Callable[[bytes], bytes] | None = None) -> FetchReport:
         """Fetch a day; the answers about every other subject are changed."""
-        history = InstrumentHistory(lambda: [(self.store.all()[0], instruments(self.case.venue))])
-        jobs = jobs_of(self.feed, lambda: (history, self.case.assets))
+        history = InstrumentHistory(lambda: [(self.store.all()[0], instruments(self.exchange.venue))])
+        jobs = jobs_of(self.feed, lambda: (history, self.exchange.assets))
         partitions = plan_days(self.feed, day, day, now=self.now, landed=[])
         subjects = sorted(jobs(partitions[0].span))[::2]
-        api: Api = in_process_api(self.case)
+        api: Api = in_process_api(self.exchange)
         if change is not None:
             api = ChangedApi(api, change, subjects)
         return asyncio.run(self._fetch(self.feed, api, partitions, jobs))
@@ -89,6 +99,43 @@ class Fetching:
             return con.sql(
                 f"select * exclude (landing_id, loaded_at, available_at) from clean.{table} order by all"
             ).pl()
+
+
+class ChainFetching(Fetching):
+    """The same of a chain's feed, which has one subject and no instruments."""
+
+    def instruments(self) -> None:
+        """Nothing is listed."""
+
+    def fetch(self, day: date, change: Callable[[bytes], bytes] | None = None) -> FetchReport:
+        partitions = plan_days(self.feed, day, day, now=self.now, landed=[])
+        assert isinstance(self.case, ChainCase)
+        api, subject = self.case.api(), self.case.subject
+        asked: Api = api if change is None else ChangedApi(api, change, [WHOLE_VENUE, subject])
+        return asyncio.run(self._fetch(self.feed, asked, partitions, lambda span: {subject: Job(subject, span)}))
+
+
+CHAIN_FEEDS: Final = ("evm_ethereum.aave", "kamino.liquidations", "hyperliquid_fills.liquidations", "defillama.prices")
+
+
+def three_days(case: ChainCase) -> ChainCase:
+    """The case with its events on the day before and the day after too."""
+    if not isinstance(case.market, ChainMarket):
+        return case
+    days = [timedelta(days=number) // timedelta(seconds=BLOCK_SECONDS) for number in (-1, 0, 1)]
+    logs = [
+        replace(log, block=log.block + blocks, tx_hash=f"0x{number:02x}{log.tx_hash[4:]}")
+        for number, blocks in enumerate(days)
+        for log in case.market.logs
+    ]
+    more: dict[str, Any] = {"logs": logs}
+    if isinstance(case.market, SolanaMarket):
+        more["solana"] = [
+            replace(one, slot=one.slot + blocks, number=one.number + 10 * number)
+            for number, blocks in enumerate(days)
+            for one in case.market.solana
+        ]
+    return replace(case, market=replace(case.market, **more))
 
 
 ONE_OF_EACH: Final = {
@@ -115,17 +162,29 @@ def test_a_day_of_wrong_answers_heals_and_leaves_the_others_as_they_are(settings
     """One feed of each venue, each with another fault; test_fuzz.py has every fault of every feed."""
     venue, feed = list(ONE_OF_EACH.items())[number]
     case = next(case for case in VENUE_CASES if case.venue == venue)
+    homes = [settings.model_copy(update={"home": settings.root / kind}) for kind in ("good", "bad")]
+    undisturbed, there = (Fetching(home, case, feed) for home in homes)
+    day_of_wrong_answers(undisturbed, there, case.day, number)
+
+
+@pytest.mark.parametrize("number", [pytest.param(n, id=name) for n, name in enumerate(CHAIN_FEEDS)])
+def test_a_day_of_wrong_answers_of_a_chain_heals(settings: Settings, number: int) -> None:
+    homes = [settings.model_copy(update={"home": settings.root / kind}) for kind in ("good", "bad")]
+    case = three_days(CHAIN_CASES[CHAIN_FEEDS[number]])
+    undisturbed, there = (ChainFetching(home, case, case.feed) for home in homes)
+    day_of_wrong_answers(undisturbed, there, DAY.start.date(), number)
+
+
+def day_of_wrong_answers(undisturbed: Fetching, there: Fetching, day: date, number: int) -> None:
+    """Three days, the second of which is answered wrongly in one of the two homes and then asked for again."""
     name, mutation = list(MUTATIONS.items())[number % len(MUTATIONS)]
-    undisturbed, there = (
-        Fetching(settings.model_copy(update={"home": settings.root / kind}), case, feed) for kind in ("good", "bad")
-    )
     for one in (undisturbed, there):
         one.instruments()
-        one.fetch(case.day - timedelta(days=1)).raise_failures()
-    undisturbed.fetch(case.day).raise_failures()
+        one.fetch(day - timedelta(days=1)).raise_failures()
+    undisturbed.fetch(day).raise_failures()
     undisturbed.load().raise_failures()
 
-    report = there.fetch(case.day, partial(mutation, random.Random(0)))
+    report = there.fetch(day, partial(mutation, random.Random(0)))
     assert report.failures, name
     assert len(report.unreadable) == 1, name
     outcome = there.load()
@@ -133,16 +192,16 @@ def test_a_day_of_wrong_answers_heals_and_leaves_the_others_as_they_are(settings
     [(refused, detail)] = query(there.settings, "select reason, detail from ops.refused_landings")
     assert refused == "unreadable"
     assert detail
-    before = undisturbed.rows().filter(pl.col("trade_date") < case.day)
-    assert there.rows().filter(pl.col("trade_date") < case.day).equals(before)
+    before = undisturbed.rows().filter(pl.col("trade_date") < day)
+    assert there.rows().filter(pl.col("trade_date") < day).equals(before)
 
-    there.fetch(case.day + timedelta(days=1)).raise_failures()
+    there.fetch(day + timedelta(days=1)).raise_failures()
     there.load().raise_failures()
     assert there.load().reports == ()
 
-    there.fetch(case.day).raise_failures()
+    there.fetch(day).raise_failures()
     there.load().raise_failures()
-    days = pl.col("trade_date") <= case.day
+    days = pl.col("trade_date") <= day
     assert there.rows().filter(days).equals(undisturbed.rows().filter(days))
     assert query(there.settings, "select count(*) from ops.refused_landings") == [(0,)]
     assert query(there.settings, "select count(*) from ops.coverage where reason = 'unreadable answer'") == [(0,)]

@@ -32,7 +32,6 @@ def zipped(name: str, content: str) -> bytes:
 
 
 REFUSED: dict[str, bytes] = {
-    "truncated": (GOOD + "ETHUSDT,2024-01-01 00:0").encode(),
     "wrong delimiter": GOOD.replace(",", ";").encode(),
     "extra column": GOOD.replace("value\n", "value,more\n").replace("60000\n", "60000,1\n").encode(),
     "missing column": b"symbol,time,oi\nBTCUSDT,2024-01-01 00:05:00,1\n",
@@ -45,6 +44,7 @@ REFUSED: dict[str, bytes] = {
 
 # Rows after a valid first row; received, accepted, duplicates, quarantined.
 QUARANTINED: dict[str, tuple[str, tuple[int, int, int, int]]] = {
+    "a last row that is cut off": ("ETHUSDT,2024-01-01 00:0", (2, 1, 0, 1)),
     "a row of one cell": (f"BTCUSDT\n{OTHER}", (3, 2, 0, 1)),
     "text in a number": (OTHER.replace("1.5", "abc"), (2, 1, 0, 1)),
     "infinite": (OTHER.replace("1.5", "inf"), (2, 1, 0, 1)),

@@ -39,9 +39,14 @@ def test_a_valid_file_gives_every_row_with_its_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("row", ["ETHUSDT,2024-01-01 00:05:00,1", "ETHUSDT,2024", "ETHUSDT,2024-01-01 00:05:00,1\n"])
-def test_a_last_line_with_too_few_cells_is_a_truncated_file(tmp_path: Path, row: str) -> None:
-    with pytest.raises(SourceFormatError, match=r"data\.csv, line 3: the file is truncated.*ETHUSDT"):
-        parse_content(tmp_path, LONG_HEADER + GOOD_ROW + row)
+def test_a_last_line_with_too_few_cells_is_rejected_as_the_end_of_a_file_that_may_be_cut_off(
+    tmp_path: Path, row: str
+) -> None:
+    parsed = parse_content(tmp_path, LONG_HEADER + GOOD_ROW + row)
+    [reject] = parsed.rejects["open_interest"].to_dicts()
+    assert (reject["line"], reject["reason"]) == (3, "unparsable")
+    assert "the file may be cut off" in reject["detail"]
+    assert parsed.rows["open_interest"]["_line"].to_list() == [2]
 
 
 def test_a_short_row_in_the_middle_is_rejected_and_the_rest_is_kept(tmp_path: Path) -> None:
@@ -185,14 +190,22 @@ def test_quoted_cells_may_contain_delimiters_and_line_ends_without_shifting_line
     assert parsed.rows["open_interest"]["_line"].to_list() == [4]
 
 
-def test_a_quote_that_never_ends_is_an_error_with_its_line(tmp_path: Path) -> None:
-    with pytest.raises(SourceFormatError, match=r"data\.csv, line \d+: not CSV"):
-        parse_content(tmp_path, LONG_HEADER + GOOD_ROW + '"BTCUSDT,2024-01-01 00:10:00,1,1\n')
+@pytest.mark.parametrize("behind", [0, 1, 2_000])
+def test_a_quote_that_never_ends_costs_its_line_and_no_other(tmp_path: Path, behind: int) -> None:
+    bad = '"BTCUSDT,2024-01-01 00:10:00,1,1\n'
+    parsed = parse_content(tmp_path, LONG_HEADER + GOOD_ROW + bad + GOOD_ROW * behind)
+    [reject] = parsed.rejects["open_interest"].to_dicts()
+    assert (reject["line"], reject["detail"]) == (3, "not CSV: a quoted cell does not end")
+    assert parsed.rows["open_interest"]["_line"].to_list() == [2, *range(4, 4 + behind)]
 
 
-def test_bytes_that_are_not_text_are_an_error_with_line_and_byte(tmp_path: Path) -> None:
-    with pytest.raises(SourceFormatError, match=r"data\.csv, line 3, byte 5: byte 0x81 is not UTF-8"):
-        parse_content(tmp_path, (LONG_HEADER + GOOD_ROW).encode() + b"BTCU\x81DT,2024-01-01 00:10:00,1,1\n")
+@pytest.mark.parametrize("bad", [b"BTCU\x81DT,2024-01-01 00:10:00,1,1\n", b"BTCUSDT,2024-01-01 00:10:00,1\0,1\n"])
+def test_bytes_that_are_no_text_cost_their_line_and_no_other(tmp_path: Path, bad: bytes) -> None:
+    parsed = parse_content(tmp_path, (LONG_HEADER + GOOD_ROW).encode() + bad + GOOD_ROW.encode())
+    [reject] = parsed.rejects["open_interest"].to_dicts()
+    assert (reject["line"], reject["reason"]) == (3, "unparsable")
+    assert reject["detail"].startswith("holds bytes that are no text")
+    assert parsed.rows["open_interest"]["_line"].to_list() == [2, 4]
 
 
 def test_text_of_windows_is_read_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -203,14 +216,23 @@ def test_text_of_windows_is_read_with_a_warning(tmp_path: Path, caplog: pytest.L
     assert "line 3: the text is not UTF-8; it is read as cp1252" in caplog.text
 
 
-def test_after_text_of_utf_8_a_byte_that_is_none_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(SourceFormatError, match=r"data\.csv, line 3, byte 1: byte 0xff is not UTF-8"):
-        parse_content(tmp_path, LONG_HEADER.encode() + "\u00e9,2024-01-01 00:05:00,1,1\n".encode() + b"\xff,a,b,c\n")
+def test_after_text_of_utf_8_a_byte_that_is_none_costs_its_line(tmp_path: Path) -> None:
+    first = LONG_HEADER.encode() + "\u00e9,2024-01-01 00:05:00,1,1\n".encode()
+    parsed = parse_content(tmp_path, first + b"\xff,a,b,c\n" + GOOD_ROW.encode())
+    assert sorted(parsed.rejects["open_interest"]["line"].to_list()) == [2, 3]
+    assert parsed.rows["open_interest"]["_line"].to_list() == [4]
 
 
-def test_a_file_in_utf_16_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(SourceFormatError, match=r"data\.csv, line 1, byte \d+: (a NUL byte|byte 0xff)"):
-        parse_content(tmp_path, (LONG_HEADER + GOOD_ROW).encode("utf-16"))
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_a_file_in_utf_16_is_told_by_its_mark(tmp_path: Path, encoding: str) -> None:
+    mark = b"" if encoding == "utf-16" else b"\xfe\xff"
+    parsed = parse_content(tmp_path, mark + (LONG_HEADER + GOOD_ROW).encode(encoding))
+    assert parsed.rows["open_interest"]["oi_base"].to_list() == [1.5]
+
+
+def test_bytes_of_no_text_at_all_lack_the_columns(tmp_path: Path) -> None:
+    with pytest.raises(SourceFormatError, match=r"data\.csv, line 1: column 'oi' is missing"):
+        parse_content(tmp_path, bytes(range(1, 256)) * 9)
 
 
 def test_an_empty_file_is_an_error(tmp_path: Path) -> None:

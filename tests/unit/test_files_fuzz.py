@@ -118,6 +118,15 @@ BYTES: Final[Mapping[str, Callable[[random.Random, bytes], bytes]]] = {
 """Faults of the bytes: what is read of them cannot be told beforehand."""
 
 
+NO_TEXT: Final[Mapping[str, bytes]] = {
+    "NUL": b"\0", "not UTF-8": b"\xff\xfe", "not cp1252": b"\x81", "cut character": b"\xe2\x82",
+}  # fmt: skip
+"""Bytes that are no text: behind the header each costs its record at most, and no other."""
+
+LINES: Final[Mapping[str, int]] = {"csv": 24, "csv with tabs, found header": 33, "jsonl": 0}
+"""Formats whose records are lines, and where their records begin."""
+
+
 def as_csv(rows: list[Row], mark: str = ",") -> bytes:
     def quoted(text: str) -> str:
         return '"' + text.replace('"', '""') + '"' if any(x in text for x in ('"', "\n", mark)) else text
@@ -208,6 +217,13 @@ def fuzz(folder: Path, name: str, *, files: int, every: int = 1) -> None:
         for defect, spoil in list(BYTES.items())[first::every]:
             rng = random.Random(f"{name} {defect} {number}")
             assert counted(folder, name, spoil(rng, FORMATS[name][1](rows_of(rng)))) != -1, (
+                f"{name}, {defect}, {number}"
+            )
+        for defect, what in NO_TEXT.items() if name in LINES else ():
+            rng = random.Random(f"{name} {defect} {number}")
+            data = FORMATS[name][1](rows_of(rng))
+            place = rng.randrange(LINES[name], len(data))
+            assert counted(folder, name, data[:place] + what + data[place:]) == ROWS + before, (
                 f"{name}, {defect}, {number}"
             )
 

@@ -25,7 +25,7 @@ from scripts import lock, setup
 ROOT = Path(__file__).resolve().parents[2]
 PAPERS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 README = (ROOT / "README.md").read_text()
-LOCKS = ["requirements.lock", "requirements-duckdb2.lock", "requirements-postgres.lock"]
+LOCKS = ["requirements.lock", "requirements-duckdb2.lock", "requirements-postgres.lock", "requirements-spark.lock"]
 MAX_LINES = 600
 TOOLS = {"__pycache__", "target", "logs", "node_modules"}
 

@@ -52,10 +52,10 @@ def price(number: int) -> float:
     return PRICE * (1 + 0.03 * (number * 7 % 11 - 5))
 
 
-def imported(
+def files_of(
     folder: Path, *, interest: float = BITCOINS, forced: float = 1e6, volume: float = VOLUME, late: int = 0
-) -> ImportReport:
-    """The trial of a data set of candles, open interest and liquidations whose amounts may be wrong."""
+) -> tuple[Path, list[Path]]:
+    """The mapping and the files of a data set of candles, open interest and liquidations whose amounts may be wrong."""
     days = [FIRST + timedelta(days=number) for number in range(DAYS)]
     texts = {
         "candles": ["symbol,day,close,volume", *(f"BTCUSDT,{d},{price(n)},{volume}" for n, d in enumerate(days))],
@@ -76,7 +76,12 @@ def imported(
     mapping = folder / "bought.toml"
     head = 'dataset = "bought"\ndescription = "Bought"\n'
     mapping.write_text(head + PERPETUALS + CANDLES + INTEREST + FORCED, encoding="utf-8")
-    paths = [folder / f"{name}.csv" for name in texts]
+    return mapping, [folder / f"{name}.csv" for name in texts]
+
+
+def imported(folder: Path, **wrong: float) -> ImportReport:
+    """The trial of files_of."""
+    mapping, paths = files_of(folder, **wrong)  # type: ignore[arg-type]
     return import_checked(Settings(home=folder / "home"), mapping, paths=paths, dry_run=True)
 
 
@@ -109,7 +114,7 @@ def test_right_units_pass(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_unit_is_refused_with_its_cause(tmp_path: Path, wrong: dict[str, float], check: str) -> None:
-    report = imported(tmp_path, **wrong)  # type: ignore[arg-type]
+    report = imported(tmp_path, **wrong)
     assert report.load.refused
     assert check in failed(report), report.load.refused
     assert report.landed == ()

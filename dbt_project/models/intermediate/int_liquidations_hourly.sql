@@ -125,7 +125,7 @@ lending_hours as (
         e.asset as series,
         e.side,
         {{ lending_measure('l.leg') }} as measure,
-        date_trunc('hour', l.occurred_at) as opened_at,
+        cast(date_trunc('hour', l.occurred_at) as timestamp) as opened_at,
         cast(count(*) as bigint) as events,
         sum(l.amount_usd) as notional_usd,
         cast(count(*) filter (where l.price_source = 'none') as bigint) as unpriced_events,

@@ -90,7 +90,7 @@ LIQUIDATIONS: Final = (
     Field("ts", "at_ms", int),
     Field("side", "bought", str),
     Field("price", "price", float),
-    Field("amount", "quantity", float),
+    Field("amount", "amount", float),
     Field("price", "price_text", str),
     Field("amount", "amount_text", str),
     Field(perpetuals.PAGE, perpetuals.PAGE, int),
@@ -279,12 +279,28 @@ async def fetch_liquidations(api: Api, job: Job) -> AsyncIterator[Page]:
         yield page
 
 
+def digits_of(number: float) -> int:
+    """Significant digits of a number, of at most twelve."""
+    return len(f"{number:.11e}".partition("e")[0].replace(".", "").rstrip("0"))
+
+
+def is_in_quote(amounts: Sequence[float], prices: Sequence[float]) -> bool:
+    """Whether amounts are in the quote coin: a size is a round number of coins, and its value is that times the price. So the
+    amount divided by the price has fewer digits than the amount itself, by more than one on average."""
+    pairs = [(amount, price) for amount, price in zip(amounts, prices, strict=True) if amount > 0 and price > 0]
+    return sum(digits_of(amount) - digits_of(amount / price) - 1 for amount, price in pairs) > 0
+
+
 def parse_liquidations(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
     """`side` is the side of the liquidated position (all rows are "buy" when longs are liquidated), `price` is near its bankruptcy
-    price, `amount` is in coin (?). Bitget has no id: equal rows of one page are numbered."""
+    price. No document says whether `amount` is in coin, as a collector of these answers takes it, or in the quote coin, as in the
+    frames of the websocket: the numbers of an answer tell it (?). Bitget has no id: equal rows of one page are numbered."""
     found = read_records(pages, perpetuals.numbered(liquidated), LIQUIDATIONS)
     facts = ["instrument", "at_ms", "bought", "price_text", "amount_text"]
+    in_quote = is_in_quote(found.frame["amount"].to_list(), found.frame["price"].to_list())
+    quantity = pl.col("amount") / pl.col("price") if in_quote else pl.col("amount")
     frame = found.frame.with_columns(
+        quantity.alias("quantity"),
         from_ms("at_ms").alias("occurred_at"),
         pl.int_range(1, pl.len() + 1).over(perpetuals.PAGE, *facts).alias("number"),
         pl.col("bought").replace_strict(SIDES, default=None, return_dtype=pl.String).alias("side"),
@@ -427,6 +443,7 @@ VENUE: Final = Venue(
             parse=parse_liquidations,
             retention=Retention(since=date(2026, 6, 22), days=2),
             completeness="throttled",
+            parser_version=2,
         ),
         Feed(
             name="account_ratio",

@@ -17,7 +17,7 @@ from typing import Any, Final
 import polars as pl
 
 from pipelines.contract.batch import SourceRules
-from pipelines.core.errors import LeverhouseError, RequestRefusedError, SourceFormatError
+from pipelines.core.errors import LeverhouseError, RequestRefusedError
 from pipelines.core.universe import parse_symbol
 from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import (
@@ -44,6 +44,7 @@ from pipelines.sources.records import (
     Record,
     RecordsOf,
     at_path,
+    flattened,
     from_seconds,
     kept,
     look_up,
@@ -249,12 +250,7 @@ def fetch_history(path: str, *, after: int = 0, amounts: bool = False) -> Fetch:
 
 def history(page: Page) -> Sequence[Record]:
     """The rows of [{"symbol": ..., "history": [...]}]; a symbol without rows may be missing."""
-    found: list[Record] = []
-    for series in records(page):
-        if not isinstance(series, Mapping) or not isinstance(series.get("history"), list):
-            raise SourceFormatError(f"{page.where}: expected an array in 'history' of every series: {page.excerpt}")
-        found += series["history"]
-    return found
+    return flattened(page, records(page), "history", ())
 
 
 def read_history(pages: Sequence[Page], context: Context, fields: Sequence[Field]) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -450,6 +446,7 @@ VENUE: Final = Venue(
                 subjects=each_market(condition),
                 completeness=completeness,
                 rules=coverage_rules,
+                parser_version=2,
             )
             for name, table, fetch, parse, condition, completeness, description in (
                 (

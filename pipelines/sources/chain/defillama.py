@@ -17,7 +17,7 @@ from pipelines.extract.venue import Api, Context, Feed, Job, Page, Parsed, Parti
 from pipelines.sources.account import leave_out
 from pipelines.sources.chain.evm import chains
 from pipelines.sources.chain.solana.base58 import ADDRESS
-from pipelines.sources.records import LINE, Field, Record, from_seconds, read_records, within
+from pipelines.sources.records import LINE, Field, Record, from_seconds, read_records, with_facts, within
 from pipelines.sources.tokens import NATIVE, receipts, registered
 
 NAME: Final = "defillama"
@@ -111,7 +111,7 @@ def points_of(page: Page) -> Sequence[Record]:
     shared = {
         "chain": chain, "token": token, "decimals": coin.get("decimals"), "confidence": coin.get("confidence"),
     }  # fmt: skip
-    return [{**shared, **point} for point in coin["prices"]]
+    return [with_facts(point, **shared) for point in coin["prices"]]
 
 
 def parse_prices(pages: Sequence[Page], context: Context) -> Iterator[Parsed]:
@@ -157,6 +157,7 @@ VENUE: Final = Venue(
             subjects=subjects,
             follows=("lending_liquidations", "lending_bad_debt"),
             named=named,
+            parser_version=2,
         ),
     ),
 )

@@ -5,7 +5,7 @@ What is queried, and what the answers mean, is defined by the modules that use i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -104,6 +104,27 @@ class Portal:
         answer = page.json()
         key = "block_number" if isinstance(answer, dict) and "block_number" in answer else "number"
         return _integer(answer, key, page)
+
+
+def blocks_of(page: Page, *lists: str) -> Iterator[Mapping[str, Any]]:
+    """The blocks of a stream, with those of `lists` that have something in them.
+
+    Raises SourceFormatError for a stream without a block, a line that is no block, and a block that has none of `lists` but
+    another: what was renamed must not look like nothing.
+    """
+    block: Any = None
+    for block in page.json_lines():
+        if not isinstance(block, Mapping) or "header" not in block:
+            raise SourceFormatError(f"{page.where}: expected a block with a header in every line: {page.excerpt}")
+        others = [name for name, content in block.items() if isinstance(content, list) and name not in lists]
+        if others and not any(name in block for name in lists):
+            raise SourceFormatError(
+                f"{page.where}: expected {' or '.join(lists)} in a block, not {', '.join(others)}; the format changed: "
+                f"{page.excerpt}"
+            )
+        yield block
+    if block is None:
+        raise SourceFormatError(f"{page.where}: the stream has no block")
 
 
 def last_block(page: Page) -> int | None:

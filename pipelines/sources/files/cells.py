@@ -14,7 +14,7 @@ import polars as pl
 
 from pipelines.contract.ddl import Column
 from pipelines.sources.files.mapping import Cell, fields_of
-from pipelines.sources.files.numbers import cleaned
+from pipelines.sources.files.numbers import cleaned, hint
 from pipelines.sources.files.times import file_instants
 
 SIZE = "_size"
@@ -157,9 +157,10 @@ def _finished(
     elif cell.translate is not None:
         suffix = f", by {', '.join(cell.translate)}{suffix}"
     suffix = f" written as {', '.join(cell.clean)}{suffix}" if cell.clean else suffix
-    return Value(
-        value, wrong, source, cell_message(" + ".join(cell.sum or (source,)), raw, f"is not a finite number{suffix}")
-    )
+    message = cell_message(" + ".join(cell.sum or (source,)), raw, f"is not a finite number{suffix}")
+    if not cell.clean:
+        message += hint(raw.cast(pl.String).fill_null(""))
+    return Value(value, wrong, source, message)
 
 
 def _text(cell: Cell, column: Column, *, raw: pl.Expr, source: str, null_rule: NullRule, shaped: str) -> Value:

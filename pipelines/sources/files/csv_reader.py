@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 import polars as pl
@@ -16,9 +16,22 @@ import polars as pl
 from pipelines.core.errors import SourceFormatError
 from pipelines.sources.files.mapping import File
 from pipelines.sources.files.patterns import LONGEST_TEXT
-from pipelines.sources.files.records import LINE, SKIPPED, Columns, Records, broken_lines, in_batches, no_broken
+from pipelines.sources.files.records import (
+    LINE,
+    SKIPPED,
+    TRUNCATED,
+    Columns,
+    Records,
+    broken_lines,
+    in_batches,
+    no_broken,
+    without_damaged,
+)  # fmt: skip
 from pipelines.sources.files.text_blocks import BYTE_ORDER_MARK, text_blocks
 from pipelines.sources.files.unpack import ByteStream, Member
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 
 def read_csv(
@@ -48,7 +61,7 @@ def read_csv(
         )
         line += lines
         for part in parts:
-            yield head.finished(part), line
+            yield head.finished(without_damaged(part) if block.is_damaged else part), line
     head.demand(line)
     if ignored := head.counted():
         yield (
@@ -238,13 +251,13 @@ def _by_cell(
     is_last: bool,
 ) -> Iterator[Records]:
     """The records of a block row by row, in parts of about PART_CELLS cells: as Python's objects they take ten times their text."""
-    reader = csv.reader(io.StringIO(block.decode("utf-8"), newline="\n"), delimiter=delimiter, strict=True)
+    reader = _reader(block, delimiter)
     texts: list[bytes] = []
     whole: list[list[str]] = []
     lines: list[int] = []
     broken: list[tuple[int, str, str]] = []
     last_short: tuple[int, str, str] | None = None
-    done = cells = 0
+    done = begin = cells = 0
 
     def number(position: int) -> int:
         if given is None:
@@ -258,14 +271,15 @@ def _by_cell(
         except StopIteration:
             break
         except csv.Error as error:
-            if "unexpected end of data" in str(error):
-                raise SourceFormatError(
-                    f"{member.name}, line {begins}: not CSV (a quoted cell does not end). Obtain the file again."
-                ) from error
             texts = texts or block.split(b"\n")
-            raw = b"\n".join(texts[done : reader.line_num]).decode("utf-8", errors="replace")
-            broken.append((begins, f"not CSV: {error}", orjson.dumps(raw[:RAW_LENGTH]).decode()))
-            done = reader.line_num
+            ends, why = begin + reader.line_num, str(error)
+            if "unexpected end of data" in why:
+                # The quote has swallowed the rest of the file: its line alone is at fault, and those behind it are read again.
+                ends, why = done + 1, "a quoted cell does not end"
+                begin, reader = ends, _reader(b"\n".join(texts[ends:]), delimiter)
+            raw = b"\n".join(texts[done:ends]).decode("utf-8", errors="replace")
+            broken.append((begins, f"not CSV: {why}", orjson.dumps(raw[:RAW_LENGTH]).decode()))
+            done = ends
             continue
         if len(row) == len(header):
             whole.append(row)
@@ -276,18 +290,19 @@ def _by_cell(
             broken.append((begins, detail, orjson.dumps(row).decode()))
             cells += BROKEN_CELLS
             last_short = broken[-1] if len(row) < len(header) else None
-        done = reader.line_num
+        done = begin + reader.line_num
         cells += len(row) or 1
         if cells >= PART_CELLS:
             yield _part(whole, lines, header, broken)
             whole, lines, broken, cells = [], [], [], 0
     if is_last and last_short is not None:
         short, detail, raw = last_short
-        raise SourceFormatError(
-            f"{member.name}, line {short}: the file is truncated, its last line has {detail}: {raw[:200]}."
-            " Obtain it again."
-        )
+        broken[-1] = (short, f"{detail}{TRUNCATED}", raw)
     yield _part(whole, lines, header, broken)
+
+
+def _reader(block: bytes, delimiter: str) -> Reader:
+    return csv.reader(io.StringIO(block.decode("utf-8"), newline="\n"), delimiter=delimiter, strict=True)
 
 
 BROKEN_CELLS: Final = 8

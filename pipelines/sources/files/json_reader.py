@@ -20,8 +20,17 @@ from pipelines.sources.files.json_arrays import array_on, elements
 from pipelines.sources.files.json_paths import Inside, columnar_rows
 from pipelines.sources.files.mapping import File
 from pipelines.sources.files.patterns import LONGEST_TEXT
-from pipelines.sources.files.records import LINE, SKIPPED, Columns, Records, broken_lines, in_batches
-from pipelines.sources.files.text_blocks import BYTE_ORDER_MARK, Transcoded, text_blocks
+from pipelines.sources.files.records import (
+    LINE,
+    NO_TEXT,
+    SKIPPED,
+    TRUNCATED,
+    Columns,
+    Records,
+    broken_lines,
+    in_batches,
+)
+from pipelines.sources.files.text_blocks import BYTE_ORDER_MARK, REPLACED, Transcoded, text_blocks
 from pipelines.sources.files.unpack import ByteStream, Member
 
 LINES_BYTES: Final = 2 * MIB
@@ -37,6 +46,8 @@ PART_CELLS: Final = 1_000_000
 """Cells that a frame is made of at once."""
 
 Broken = list[tuple[int, str, str]]
+
+_REPLACED: Final = REPLACED.encode()
 
 
 def read_json_lines(
@@ -57,6 +68,9 @@ def read_json_lines(
         for number, text in enumerate(texts, start=line):
             if not text.strip():
                 continue
+            if block.is_damaged and _REPLACED in text:
+                broken.append((number, NO_TEXT, orjson.dumps(text.decode()).decode()))
+                continue
             if skip is not None and skip.fullmatch(text[:LONGEST_TEXT].decode(errors="replace").rstrip("\r")):
                 batch.ignored[SKIPPED] += 1
                 continue
@@ -71,12 +85,8 @@ def read_json_lines(
             try:
                 row = orjson.loads(content)
             except orjson.JSONDecodeError as error:
-                if block.is_last and number == line + len(texts) - 1:
-                    raise SourceFormatError(
-                        f"{member.name}, line {number}: the file is truncated, its last line is not JSON ({error})."
-                        " Obtain it again."
-                    ) from error
-                broken.append((number, f"not JSON: {error}", orjson.dumps(text.decode()).decode()))
+                cut = TRUNCATED if block.is_last and number == line + len(texts) - 1 else ""
+                broken.append((number, f"not JSON: {error}{cut}", orjson.dumps(text.decode()).decode()))
                 continue
             records = inside.records(row)
             if records is None:

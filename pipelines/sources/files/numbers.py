@@ -33,3 +33,25 @@ def cleaned(text: pl.Expr, ways: Sequence[str]) -> pl.Expr:
     if "decimal_comma" in ways:
         text = pl.when(~text.str.contains(r"\.")).then(text.str.replace(",", ".", literal=True))
     return text.cast(pl.Float64, strict=False) * factor
+
+
+_WRITTEN: Final = {
+    "thousands": r"^[+-]?[$€£]?\d{1,3}(?:,\d{3})+(?:\.\d+)?%?$", "decimal_comma": r"^[+-]?\d+,\d+$",
+    "percent": r"^[+-]?[\d.]+\s*%$", "suffix": r"(?i)^[+-]?[$€£]?[\d.,]+\s*(?:[kmbt]|[mbt]n)$",
+    "currency": rf"^(?:[+-]?\s*{_CURRENCY}\s*[\d.,]+[KMBTkmbt]?|[+-]?[\d.,]+\s*{_CURRENCY})$",
+}  # fmt: skip
+
+
+def hint(text: pl.Expr) -> pl.Expr:
+    """What `clean` a cell that is no number asks for, as the end of a message; empty where none fits."""
+    ways = pl.concat_str(
+        (
+            pl.when(text.str.contains(shape)).then(pl.lit(f'"{way}", ')).otherwise(pl.lit(""))
+            for way, shape in _WRITTEN.items()
+        )
+    ).str.strip_suffix(", ")
+    return (
+        pl.when(ways == "")
+        .then(pl.lit(""))
+        .otherwise(pl.format("; if it is written for people, give clean = [{}]", ways))
+    )

@@ -37,6 +37,10 @@ _TIME_NAMES: Final = re.compile(
 )
 _API: Final = re.compile(r"aggregated_|global_account_|top_(account|position)_|(long|short)_liquidation_usd")
 _SYMBOL: Final = re.compile(r"(?i)(symbol|instrument(_name|_id)?|product|pair|ticker|market|coin|asset)")
+_SYMBOL_IN_NAME: Final = (
+    r"(?:.*[^A-Z0-9])?(?P<symbol>[A-Z0-9]{2,}?(?:USDT|USDC|USD)(?:_PERP|_[0-9]{6}|-SWAP)?)(?:[^A-Z0-9].*)?"
+)
+"""A pair inside the name of a file, for example BTCUSDT-funding.csv."""
 _COIN_MARGINED: Final = re.compile(r"(?i)[A-Z0-9]+USD_(PERP|\d{6})")
 """Names of Binance's contracts that are settled in the coin."""
 _VENUE: Final = re.compile(r"(?i)(exchange(_name)?|venue)")
@@ -85,12 +89,17 @@ def recognized(sample: Sample, name: str) -> str | None:
             f"{name}: {what} cannot be imported: it rolls over 24 hours: increments cannot be had from it. Ask the vendor for"
             " the history by hour or day."
         )
+    if {"tvlusd", "apy"} <= columns or "openinterestatend" in columns:
+        raise ConfigError(
+            f"{name}: DefiLlama's yields and totals hold no liquidations, and sums over all markets of a protocol are of no"
+            " instrument: there is no table for them. Liquidations of loans are in Dune's lending.supply (--vendor dune)."
+        )
     found_name = None
     if {"exchange", "symbol", "timestamp", "local_timestamp"} <= columns:
         if {"side", "amount"} <= columns and "_liquidations_" not in name:
             raise ConfigError(
-                f"{name}: Tardis' liquidations and trades have the same header. Name the file as it was downloaded"
-                " (…_liquidations_…), or give --vendor tardis with such a name."
+                f"{name}: Tardis' liquidations and trades have the same header. If these are liquidations, give --vendor tardis,"
+                " or name the file as it was downloaded (…_liquidations_…)."
             )
         found_name = "tardis"
     elif {"exchange", "coin", "product", "time"} <= columns:
@@ -182,7 +191,7 @@ class _Proposal:
             return self._by_venue(venues, time, time_columns, period, asked)
         symbol = next((x for x in self.sample.columns if _SYMBOL.fullmatch(x)), None) or self._unnamed_symbol()
         venue = next((x for x in self.sample.columns if _VENUE.fullmatch(x)), None)
-        if symbol is None and self.answers.symbol is None:
+        if symbol is None and self.answers.symbol is None and not self._named_symbols():
             asked.append("which instrument is it? Give --symbol, for example BTCUSDT")
         if venue is None and self.answers.venue is None:
             asked.append("which venue is it from? Give --venue")
@@ -235,6 +244,11 @@ class _Proposal:
             "[file.rows.columns]", 'venue = { column = "instrument", lower = true }', f'oi_{answers.unit} = ""', 'oi_raw = ""',
         ]  # fmt: skip
         return "\n".join(lines) + "\n"
+
+    def _named_symbols(self) -> set[str]:
+        """The pairs that the names of the files hold; none unless every name holds one."""
+        found = [re.fullmatch(_SYMBOL_IN_NAME, path.name) for path in self.paths]
+        return {x["symbol"] for x in found if x} if all(found) else set()
 
     def _unnamed_symbol(self) -> str | None:
         """Of a file without a header the column whose cells look like names of instruments."""
@@ -454,7 +468,7 @@ class _Proposal:
         )
         lines = [
             f"# Proposed for {name}; every line stands for something the file says, or that you answered. Change what is wrong.",
-            f'dataset = "{answers.dataset or re.sub(r"[^a-z0-9]+", "_", Path(name).stem.lower()).strip("_") or "data"}"',
+            f'dataset = "{answers.dataset or self._dataset()}"',
             f'description = "{table.replace("_", " ")} from {name}"',
             *self._instruments(symbol, venue),
             "",
@@ -462,9 +476,7 @@ class _Proposal:
             f'pattern = "{name if len(self.paths) == 1 else "*" + Path(name).suffix}"',
             f'format = "{self.sample.format}"',
             *(f"{key} = {_toml_value(value)}" for key, value in settings.items()),
-            f'instrument = {{ column = "{symbol}", upper = true }}'
-            if symbol
-            else f'instrument = {{ template = "{answers.symbol}" }}',
+            *self._named(symbol),
             *([f"absent = {_toml_value(absent)}"] if absent else []),
             *([f"ignore = {_toml_value(list(rest))} # not used by any rule"] if rest else []),
             f"time = {time}",
@@ -493,6 +505,19 @@ class _Proposal:
         lines += [f"{key} = {self._rule(key, column)}" for key, column in columns.items()]
         return "\n".join(lines) + "\n"
 
+    def _dataset(self) -> str:
+        """A name of the data set that follows from the first file's."""
+        name = re.sub(r"[^a-z0-9]+", "_", self.paths[0].stem.lower()).strip("_") or "data"
+        return name if name[0].isalpha() else f"data_{name}"
+
+    def _named(self, symbol: str | None) -> list[str]:
+        """Where the name of a row's instrument comes from."""
+        if symbol:
+            return [f'instrument = {{ column = "{symbol}", upper = true }}']
+        if self.answers.symbol:
+            return [f'instrument = {{ template = "{self.answers.symbol}" }}']
+        return [f"from_name = '{_SYMBOL_IN_NAME}'", 'instrument = "symbol" # that of the file\'s name']
+
     def _is_last_off_grid(self, columns: Sequence[str], period: str | None) -> bool:
         """Whether the newest epoch is no multiple of the period, and the others are."""
         if period not in PERIODS or len(columns) != 1 or not all(x.isdigit() for x in self.sample.columns[columns[0]]):
@@ -512,7 +537,8 @@ class _Proposal:
         return is_answer and time is not None and len(set(self.sample.columns[time])) > 1
 
     def _instruments(self, symbol: str | None, venue: str | None) -> list[str]:
-        names = {x.upper() for x in self.sample.columns[symbol]} if symbol else {self.answers.symbol or ""}
+        names = {self.answers.symbol} if self.answers.symbol else self._named_symbols() or {""}
+        names = {x.upper() for x in self.sample.columns[symbol]} if symbol else names
         venues = sorted({x.lower() for x in self.sample.columns[venue]}) if venue else [self.answers.venue or ""]
         is_pair = any(re.fullmatch(r".+(USDT|USDC|USD)(_PERP|_\d{6}|-SWAP)?", x) for x in names)
         rule = (

@@ -5,18 +5,23 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import polars as pl
 
 from pipelines.core.errors import SourceFormatError
 from pipelines.core.limits import current, exceeded
+from pipelines.sources.files.text_blocks import REPLACED
 
 BATCH_ROWS: Final = 1_000_000
 LINE: Final = "_line"
 SKIPPED: Final = "lines that skip_line matches"
 """What such lines count as."""
+NO_TEXT: Final = "holds bytes that are no text (NUL, or not of the file's encoding)"
+"""The fault of a record with REPLACED in it."""
+TRUNCATED: Final = "; it is the last line, so the file may be cut off: obtain it again if rows are missing"
+"""What is added to the fault of a file's last line."""
 EVERY: Final = "*"
 """In `ignore`: every column that no rule reads."""
 
@@ -101,6 +106,21 @@ def no_broken() -> pl.DataFrame:
 def broken_lines(found: Sequence[tuple[int, str, str]]) -> pl.DataFrame:
     """A frame of broken lines: line, detail, raw."""
     return pl.DataFrame(found, schema=BROKEN_SCHEMA, orient="row")
+
+
+def without_damaged(records: Records) -> Records:
+    """The records without those in which something is no text: they are broken lines."""
+    frame = records.frame
+    texts = [name for name, dtype in frame.schema.items() if dtype == pl.String]
+    is_damaged = pl.any_horizontal(
+        pl.col(name).str.contains(REPLACED, literal=True).fill_null(value=False) for name in texts
+    )
+    broken = frame.filter(is_damaged).select(
+        pl.col(LINE).alias("line"), pl.lit(NO_TEXT).alias("detail"), pl.struct(texts).struct.json_encode().alias("raw")
+    )
+    if broken.is_empty():
+        return records
+    return replace(records, frame=frame.filter(~is_damaged), broken=pl.concat([records.broken, broken]))
 
 
 def _some(names: Iterable[str], limit: int = 12) -> str:

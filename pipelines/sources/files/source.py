@@ -172,7 +172,7 @@ def land_matches(
     return tuple(landed)
 
 
-PARSER_VERSION: Final = 2
+PARSER_VERSION: Final = 3
 """Raised by one when the same file and mapping give other rows, or what was refused can be read; see Feed.parser_version."""
 
 _VERSIONS: Final = 1000

@@ -17,6 +17,7 @@ from pipelines.sources.files.unpack import ByteStream, Member
 
 BLOCK_BYTES: Final = 16 * MIB
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -32,12 +33,17 @@ _NO_CP1252: Final = bytes(
 @dataclass(frozen=True)
 class Block:
     """Whole lines with `ends` line ends, starting at line number `line` of the stream. Only the last block may lack a final line
-    end."""
+    end. In a damaged one some bytes are no text, and REPLACED stands for each."""
 
     data: bytes
     line: int
     ends: int
     is_last: bool
+    is_damaged: bool = False
+
+
+REPLACED: Final = "\ufffd"
+"""Stands for what is no text. The records that hold it are rejected, and no other."""
 
 
 def text_blocks(
@@ -46,18 +52,23 @@ def text_blocks(
     """The stream in blocks of about `size` bytes (None: BLOCK_BYTES) of whole lines, as UTF-8. With `quotes`, a quoted cell that
     spans lines is never split.
 
-    Without an `encoding`, bytes that are no UTF-8 are read as cp1252 if nothing before them needed UTF-8, with a warning.
+    Without an `encoding`, UTF-16 is told by its mark, and bytes that are no UTF-8 are read as cp1252 if nothing before them
+    needed UTF-8, with a warning.
     """
-    stream = stream if encoding in {None, "utf-8"} else Transcoded(stream, encoding or "", member.name)
+    rest = stream.read(2) if encoding is None else b""
+    if rest in _UTF_16:
+        stream, rest = Transcoded(_Begun(rest, stream), "utf-16", member.name), b""
+    elif encoding not in {None, "utf-8"}:
+        stream = Transcoded(stream, encoding or "", member.name)
     text = _Text(member, guess=encoding is None)
-    rest = b""
     line = 1
     while True:
         chunk = stream.read(size or BLOCK_BYTES)
         block = rest + chunk
         if not chunk:
             if block:
-                yield Block(text.checked(block, line), line, block.count(b"\n"), is_last=True)
+                checked, is_damaged = text.checked(block, line)
+                yield Block(checked, line, block.count(b"\n"), is_last=True, is_damaged=is_damaged)
             return
         _check_lines(block, member, line)
         cut = _cut(block) if quotes else block.rfind(b"\n") + 1
@@ -70,10 +81,10 @@ def text_blocks(
             rest = block
             continue
         whole, rest = block[:cut], block[cut:]
-        whole = text.checked(whole, line)
+        whole, is_damaged = text.checked(whole, line)
         ends = whole.count(b"\n")
         rest = rest or stream.read(1)  # the stream may end here: look ahead to mark the last block
-        yield Block(whole, line, ends, is_last=not rest)
+        yield Block(whole, line, ends, is_last=not rest, is_damaged=is_damaged)
         if not rest:
             return
         line += ends
@@ -114,23 +125,22 @@ class _Text:
     needs_utf_8: bool = False
     is_cp1252: bool = False
 
-    def checked(self, block: bytes, line: int) -> bytes:
-        """`block` as UTF-8. Raises SourceFormatError for what is no text."""
+    def checked(self, block: bytes, line: int) -> tuple[bytes, bool]:
+        """`block` as UTF-8, and whether something in it is no text."""
         _check_lines(block, self.member, line)
         position = block.find(b"\0")
-        reason = "a NUL byte"
         if position < 0:
             if block.isascii():
-                return block
+                return block, False
             if not self.is_cp1252:
                 try:
                     block.decode("utf-8")
                 except UnicodeDecodeError as error:
                     self.needs_utf_8 = self.needs_utf_8 or not block[: error.start].isascii()
-                    position, reason = error.start, f"byte 0x{block[error.start]:02x} is not UTF-8"
+                    position = error.start
                 else:
                     self.needs_utf_8 = True
-                    return block
+                    return block, False
             if self.guess and not self.needs_utf_8 and block.translate(_NO_CP1252) == block:
                 if not self.is_cp1252:
                     self.is_cp1252 = True
@@ -140,15 +150,23 @@ class _Text:
                         'Give encoding = "cp1252" in the mapping if that is right.',
                         self.member.name, number,
                     )  # fmt: skip
-                return block.decode("cp1252").encode()
-            position = max(position, 0)
-        number = line + block.count(b"\n", 0, position)
-        column = position - block.rfind(b"\n", 0, position)
-        raise SourceFormatError(
-            f"{self.member.name}, line {number}, byte {column}: {reason}, near "
-            f"{block[max(position - 20, 0) : position + 20]!r}. Save the file as UTF-8, give its encoding in the mapping, or"
-            " obtain it again."
-        )
+                return block.decode("cp1252").encode(), False
+        text = block.decode("cp1252" if self.is_cp1252 else "utf-8", errors="replace")
+        return text.replace("\0", REPLACED).encode(), True
+
+
+class _Begun:
+    """A stream whose first bytes were read already."""
+
+    def __init__(self, first: bytes, inner: ByteStream) -> None:
+        self._first, self._inner = first, inner
+
+    def read(self, size: int = -1, /) -> bytes:
+        first, self._first = self._first, b""
+        return first or self._inner.read(size)
+
+    def close(self) -> None:
+        self._inner.close()
 
 
 class Transcoded:

@@ -43,7 +43,7 @@ of_minutes as (
         asset,
         started_at,
         cast(started_at as date) as trade_date,
-        max(minute_at) + interval '1' minute as ended_at,
+        cast(max(minute_at) + interval '1' minute as timestamp) as ended_at,
         max(case when size_rank = 1 then minute_at end) as peak_at,
         max(notional_usd) as peak_minute_usd,
         sum(notional_usd) as notional_usd,
@@ -60,15 +60,19 @@ of_minutes as (
 over as (
     select
         c.*,
+        cast(
         date_trunc('hour', c.started_at) + cast(
-        floor(extract(minute from c.started_at) / cast(5 as double)) as int
-    ) * 5 * interval '1' minute as started_mark,
+            floor(extract(minute from c.started_at) / cast(5 as double)) as int
+        ) * 5 * interval '1' minute as timestamp
+    ) as started_mark,
+        cast(
         date_trunc('hour', (c.ended_at + (5 - 1) * interval '1' minute)) + cast(
-        floor(extract(minute from (c.ended_at + (5 - 1) * interval '1' minute)) / cast(5 as double)) as int
-    ) * 5 * interval '1' minute as ended_mark,
+            floor(extract(minute from (c.ended_at + (5 - 1) * interval '1' minute)) / cast(5 as double)) as int
+        ) * 5 * interval '1' minute as timestamp
+    ) as ended_mark,
         greatest(
             c.available_at,
-            c.ended_at + 3 * interval '1' minute,
+            cast(c.ended_at + 3 * interval '1' minute as timestamp),
             next_days.available_at,
             case
                 when cast(c.ended_at + (3 - 1) * interval '1' minute as date)

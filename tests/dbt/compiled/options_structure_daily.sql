@@ -89,7 +89,7 @@ strike_sums as (
         option_type,
         strike_usd,
         sum(oi_base) as oi_base,
-        floor((sum(oi_base)) * 1e12 + 0.5e0) / 1e12 as ranked_oi_base
+        floor((sum(oi_base)) * 1e6 + 0.5e0) / 1e6 as ranked_oi_base
     from strikes
     group by asset, trade_date, option_type, strike_usd
 ),
@@ -120,7 +120,7 @@ pains as (
         *,
         row_number() over (partition by asset, trade_date order by expiry_date) as nearness,
         row_number() over (
-            partition by asset, trade_date order by floor((oi_base) * 1e12 + 0.5e0) / 1e12 desc, expiry_date
+            partition by asset, trade_date order by floor((oi_base) * 1e6 + 0.5e0) / 1e6 desc, expiry_date
         ) as size_rank
     from marts.options_max_pain_daily
     where oi_base > 0
@@ -163,7 +163,7 @@ lead_venues as (
     qualify
         row_number() over (
             partition by asset, trade_date
-            order by case when has_iv then 1 else 2 end, floor((oi_base) * 1e12 + 0.5e0) / 1e12 desc, venue
+            order by case when has_iv then 1 else 2 end, floor((oi_base) * 1e6 + 0.5e0) / 1e6 desc, venue
         ) = 1
 ),
 

@@ -9,7 +9,7 @@ select
     venue,
     instrument,
     side,
-    date_trunc('hour', occurred_at) as opened_at,
+    cast(date_trunc('hour', occurred_at) as timestamp) as opened_at,
     cast(count(*) as bigint) as events,
     sum(notional_usd) as notional_usd,
     cast(count(*) filter (where notional_usd is null) as bigint) as unpriced_events,

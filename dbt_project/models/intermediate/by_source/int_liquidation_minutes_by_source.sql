@@ -9,7 +9,7 @@ select
     venue,
     instrument,
     side,
-    date_trunc('minute', occurred_at) as minute_at,
+    cast(date_trunc('minute', occurred_at) as timestamp) as minute_at,
     cast(count(*) as bigint) as events,
     sum(quantity_base) as quantity_base,
     sum(notional_usd) as notional_usd,

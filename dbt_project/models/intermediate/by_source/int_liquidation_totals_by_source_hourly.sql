@@ -11,7 +11,7 @@ select
     instrument,
     measure,
     cast(period_minutes as int) as period_minutes,
-    date_trunc('hour', event_at) as opened_at,
+    cast(date_trunc('hour', event_at) as timestamp) as opened_at,
     sum(long_usd) as long_usd,
     sum(short_usd) as short_usd,
     sum(total_usd) as total_usd,

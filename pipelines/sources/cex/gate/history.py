@@ -29,6 +29,7 @@ from pipelines.sources.records import (
     rejected,
     settlement,
     stamps_of,
+    with_facts,
     within,
 )
 
@@ -266,7 +267,7 @@ def numbered(page_records: RecordsOf) -> RecordsOf:
 
     def records_of(page: Page) -> Sequence[Record]:
         number = next(numbers)
-        return [{**record, PAGE: number} for record in page_records(page)]  # type: ignore[dict-item]
+        return [with_facts(record, **{PAGE: number}) for record in page_records(page)]
 
     return records_of
 

@@ -129,6 +129,7 @@ VENUE: Final = Venue(
             fetch=history.fetch_liquidations,
             parse=history.parse_liquidations,
             retention=Retention(since=date(2020, 12, 16)),
+            parser_version=2,
         ),
         Feed(
             name="funding_rate",

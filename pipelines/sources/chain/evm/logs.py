@@ -15,7 +15,7 @@ from pipelines.core.errors import SourceFormatError
 from pipelines.extract.venue import Page, Span
 from pipelines.sources.account import LINE, count_page, leave_out
 from pipelines.sources.chain.evm.abi import LOG_COLUMNS
-from pipelines.sources.chain.portal import PORTAL, BlockRange, Portal
+from pipelines.sources.chain.portal import PORTAL, BlockRange, Portal, blocks_of
 from pipelines.sources.records import from_seconds
 
 FIELDS: Final = {
@@ -99,6 +99,12 @@ class _Columns:
     logs: list[Mapping[str, Any]] = field(default_factory=list)
     numbers: list[Any] = field(default_factory=list)
     seconds: list[int | None] = field(default_factory=list)
+    before: int | None = None
+    """Records of the landing that were read before these."""
+
+    def count(self, page: Page, logs: int) -> None:
+        before = count_page(page, logs)
+        self.before = before if self.before is None else self.before
 
 
 def read_logs(pages: Iterable[Page]) -> pl.DataFrame:
@@ -113,7 +119,7 @@ def read_logs(pages: Iterable[Page]) -> pl.DataFrame:
             if page.request.get("endpoint") == PORTAL:
                 before = len(columns.logs)
                 _read_stream(page, columns)
-                count_page(page, len(columns.logs) - before)
+                columns.count(page, len(columns.logs) - before)
             elif (method := method_of(page)) == "eth_call":
                 continue
             elif method == "eth_getBlockByNumber":
@@ -125,17 +131,18 @@ def read_logs(pages: Iterable[Page]) -> pl.DataFrame:
     for page, logs in answers:
         try:
             _read_answer(logs, times, columns)
-            count_page(page, len(logs))
+            columns.count(page, len(logs))
         except (KeyError, TypeError, ValueError) as error:
             raise SourceFormatError(f"{page.where}: malformed log ({error!r}): {page.excerpt}") from error
     frame = _frame(columns)
     # Until a parser makes a row or a reject of it: registries, lists and copies say how other logs are read.
     leave_out(frame, "looked_up")
-    return frame
+    # A log that was answered twice is one: what is added up within a transaction would double.
+    return frame.unique(LOG_COLUMNS, keep="first", maintain_order=True)
 
 
 def _read_stream(page: Page, columns: _Columns) -> None:
-    for block in page.json_lines():
+    for block in blocks_of(page, "logs"):
         logs = block.get("logs")
         if logs:
             count = len(logs)
@@ -172,7 +179,7 @@ def _frame(columns: _Columns) -> pl.DataFrame:
     frame = pl.DataFrame(cells, schema={name: SCHEMA[name] for name in LOG_COLUMNS})
     return frame.with_columns(
         pl.Series("seconds", columns.seconds, dtype=pl.Int64),
-        pl.int_range(1, len(logs) + 1, dtype=pl.Int64).alias(LINE),
+        (pl.int_range(1, len(logs) + 1, dtype=pl.Int64) + (columns.before or 0)).alias(LINE),
     ).select(*LOG_COLUMNS, from_seconds("seconds").alias("occurred_at"), LINE)
 
 

@@ -118,6 +118,8 @@ def _lending_feed(chain: Chain, family: Family) -> Feed:
         partitioning=Partitioning(months="past"),
         rules=partial(_rules, chain=chain, family=family),
         rules_of_subjects=partial(_rules_of_lists, chain=chain, family=family),
+        # 2: a log that was answered twice is one.
+        parser_version=2,
     )
 
 

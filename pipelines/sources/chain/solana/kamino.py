@@ -27,7 +27,7 @@ from pipelines.core.errors import SourceFormatError
 from pipelines.extract.rate_limits import Limit
 from pipelines.extract.venue import Api, Context, Daily, Feed, Job, Page, Parsed, Retention, Span, Venue
 from pipelines.sources.account import LINE, count_page, leave_out_lines
-from pipelines.sources.chain.portal import PORTAL, PORTAL_REQUESTS, BlockRange, Portal
+from pipelines.sources.chain.portal import PORTAL, PORTAL_REQUESTS, BlockRange, Portal, blocks_of
 from pipelines.sources.chain.solana.base58 import decoded
 from pipelines.sources.chain.solana.transfers import Transfer, transfers
 from pipelines.sources.instruments import runs_of_days
@@ -199,7 +199,7 @@ def _liquidations(page: Page) -> Iterator[tuple[_Found, int, int]]:
     """The liquidations of a page; of each, which one of its transaction it is, and of how many."""
     found: list[tuple[_Found, int, int]] = []
     matching: list[tuple[Mapping[str, Any], list[Mapping[str, Any]]]] = []
-    for block in page.json_lines():
+    for block in blocks_of(page, "instructions"):
         own = [one for one in block.get("instructions", ()) if _is_liquidation(one)]
         if own:
             matching.append((block, own))

@@ -5,7 +5,7 @@ Facts from Hyperliquid's documentation; anything not verified live is marked "?"
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -16,7 +16,7 @@ from pipelines.extract.venue import Api, Context, Job, Page, Parsed
 from pipelines.sources import counting
 from pipelines.sources.dex.hyperliquid.wire import NAME, info
 from pipelines.sources.dex.perpetuals import interest
-from pipelines.sources.records import LINE, Field, Record, kept, read_records
+from pipelines.sources.records import LINE, Field, Record, kept, read_records, with_facts
 
 CONTEXTS: Final = (
     Field("name", "instrument", str),
@@ -37,7 +37,10 @@ def contexts(page: Page) -> Sequence[Record]:
     """States joined with names: the response has two arrays, the perpetuals and their states, in the same order."""
     try:
         meta, states = page.json()
-        return [{**state, **named} for named, state in zip(meta["universe"], states, strict=True)]
+        return [
+            with_facts(state, **named) if isinstance(named, Mapping) else {}
+            for named, state in zip(meta["universe"], states, strict=True)
+        ]
     except (KeyError, TypeError, ValueError) as error:
         raise SourceFormatError(
             f"{page.where}: the lists of perpetuals and of their states do not match ({error}): {page.excerpt}"

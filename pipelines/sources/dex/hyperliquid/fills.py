@@ -30,7 +30,7 @@ from pipelines.extract.venue import (
     Venue,
 )
 from pipelines.sources.account import leave_out
-from pipelines.sources.chain.portal import PORTAL, PORTAL_REQUESTS, BlockRange, Portal
+from pipelines.sources.chain.portal import PORTAL, PORTAL_REQUESTS, BlockRange, Portal, blocks_of
 from pipelines.sources.instruments import parse_symbols
 from pipelines.sources.records import LINE, Field, Record, from_ms, read_records, rejected
 
@@ -100,9 +100,13 @@ async def fetch_liquidations(api: Api, job: Job) -> AsyncIterator[Page]:
 def forced_fills(page: Page) -> Sequence[Record]:
     """The fills of a page with a forced close, flattened with their liquidation. Other fills stay in the landing. Raises
     SourceFormatError for lines that are not blocks."""
-    fills_of = _portal_fills if page.request["endpoint"] == PORTAL else _node_fills
     try:
-        return [fill for block in page.json_lines() for fill in fills_of(block)]
+        if page.request["endpoint"] == PORTAL:
+            return [fill for block in blocks_of(page, "fills") for fill in _portal_fills(block)]
+        if not page.body:
+            # No hour is without a block.
+            raise SourceFormatError(f"{page.where}: the file is empty")
+        return [fill for block in page.json_lines() for fill in _node_fills(block)]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SourceFormatError(f"{page.where}: a block is not as documented ({error!r}): {page.excerpt}") from error
 

@@ -14,7 +14,7 @@ from pipelines.core.errors import SourceFormatError
 from pipelines.extract.venue import Api, Context, Job, Page, Parsed
 from pipelines.sources.dex.hyperliquid.dexes import METAS
 from pipelines.sources.dex.hyperliquid.wire import NAME, info, root_array
-from pipelines.sources.records import Field, Record, kept, read_records
+from pipelines.sources.records import Field, Record, kept, read_records, with_facts
 from pipelines.sources.risk_tiers import by_lower_bound, risk_tiers
 
 TIERS: Final = (
@@ -32,16 +32,19 @@ async def fetch_risk_tiers(api: Api, job: Job) -> AsyncIterator[Page]:
 
 def tiers(page: Page) -> Sequence[Record]:
     """Every tier of every perpetual. One whose table is not listed has one tier: tables below number 50 only state a leverage."""
-    records: list[dict[str, Any]] = []
+    records: list[Record] = []
     for exchange in root_array(page):
         if isinstance(exchange, Mapping):
             if "universe" not in exchange:
                 raise SourceFormatError(f"{NAME}: {page.where}: an exchange without its universe.")
             tables = _tables(exchange)
             for perpetual in exchange["universe"] or ():
+                if not isinstance(perpetual, Mapping):
+                    records.append(perpetual)
+                    continue
                 facts = {"name": perpetual.get("name"), "isDelisted": perpetual.get("isDelisted")}
                 several = tables.get(perpetual.get("marginTableId")) or [_whole(perpetual)]
-                records += [{**tier, **facts} for tier in several]
+                records += [with_facts(tier, **facts) for tier in several]
     return records
 
 

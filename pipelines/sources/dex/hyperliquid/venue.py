@@ -138,6 +138,7 @@ VENUE: Final = Venue(
             counting=FACTS[NAME],
             retention=Retention(since=OPENED),
             cadence=Capture(),
+            parser_version=2,
         ),
         Feed(
             name="dex_contexts",
@@ -148,6 +149,7 @@ VENUE: Final = Venue(
             counting=FACTS[NAME],
             retention=Retention(since=DEPLOYED),
             cadence=Capture(),
+            parser_version=2,
         ),
         Feed(
             name="liquidation_totals",
@@ -162,7 +164,11 @@ VENUE: Final = Venue(
             rules=liquidation_total_rules,
         ),
         feed_of_risk_tiers(
-            risk_tiers.fetch_risk_tiers, risk_tiers.parse_risk_tiers, what="of all perpetuals, deployed ones included"
+            risk_tiers.fetch_risk_tiers,
+            risk_tiers.parse_risk_tiers,
+            what="of all perpetuals, deployed ones included",
+            # 2: one odd record refuses no list.
+            parser_version=2,
         ),
     ),
 )

@@ -43,7 +43,7 @@ of_minutes as (
         asset,
         started_at,
         cast(started_at as date) as trade_date,
-        max(minute_at) + interval '1' minute as ended_at,
+        cast(max(minute_at) + interval '1' minute as timestamp) as ended_at,
         max(case when size_rank = 1 then minute_at end) as peak_at,
         max(notional_usd) as peak_minute_usd,
         sum(notional_usd) as notional_usd,
@@ -66,7 +66,7 @@ over as (
         ) }} as ended_mark,
         greatest(
             c.available_at,
-            c.ended_at + {{ threshold('cascade_gap_minutes') }} * interval '1' minute,
+            cast(c.ended_at + {{ threshold('cascade_gap_minutes') }} * interval '1' minute as timestamp),
             next_days.available_at,
             case
                 when cast(c.ended_at + ({{ threshold('cascade_gap_minutes') }} - 1) * interval '1' minute as date)

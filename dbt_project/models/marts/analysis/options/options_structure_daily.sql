@@ -67,7 +67,7 @@ strike_sums as (
         option_type,
         strike_usd,
         sum(oi_base) as oi_base,
-        {{ stats_snap('sum(oi_base)') }} as ranked_oi_base
+        {{ stats_snap_amount('sum(oi_base)') }} as ranked_oi_base
     from strikes
     group by asset, trade_date, option_type, strike_usd
 ),
@@ -98,7 +98,7 @@ pains as (
         *,
         row_number() over (partition by asset, trade_date order by expiry_date) as nearness,
         row_number() over (
-            partition by asset, trade_date order by {{ stats_snap('oi_base') }} desc, expiry_date
+            partition by asset, trade_date order by {{ stats_snap_amount('oi_base') }} desc, expiry_date
         ) as size_rank
     from {{ ref('options_max_pain_daily') }}
     where oi_base > 0
@@ -141,7 +141,7 @@ lead_venues as (
     qualify
         row_number() over (
             partition by asset, trade_date
-            order by case when has_iv then 1 else 2 end, {{ stats_snap('oi_base') }} desc, venue
+            order by case when has_iv then 1 else 2 end, {{ stats_snap_amount('oi_base') }} desc, venue
         ) = 1
 ),
 

@@ -38,7 +38,7 @@ reached as (
     select
         sessions.asset,
         sessions.started_at,
-        sessions.minute_at + cast(ahead.minutes as int) * interval '1' minute as minute_at,
+        cast(sessions.minute_at + cast(ahead.minutes as int) * interval '1' minute as timestamp) as minute_at,
         sessions.minute_at as hot_at,
         sessions.hot_after,
         ahead.minutes = 0 as is_hot
